@@ -1,0 +1,19 @@
+import { toActivityFailure } from './activity-failure.js';
+import type { ActivityDeps } from './deps.js';
+import type { VideoActivities } from './types.js';
+
+/** Asks the provider to cancel a task that has not started; `false` when it had started or ended. */
+export function createCancelTask({ dashscope, times }: ActivityDeps): VideoActivities['cancelTask'] {
+  return async ({ taskId }) => {
+    try {
+      return { cancelled: await dashscope.cancelTask(taskId, { timeoutMs: times.cancelHttpMs }) };
+    } catch (error) {
+      throw toActivityFailure(error);
+    }
+  };
+}
+
+/** Turns the `cancel` signal into Temporal's own cancellation, so that the run closes as Cancelled. */
+export function createRequestCancellation({ cancelRun }: ActivityDeps): VideoActivities['requestCancellation'] {
+  return ({ workflowId, runId }) => cancelRun(workflowId, runId);
+}

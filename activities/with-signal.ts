@@ -1,0 +1,22 @@
+import { Context } from '@temporalio/activity';
+import { toActivityFailure } from './activity-failure.js';
+
+/** Heartbeats are sent at most this often by the SDK's throttle, so a finer tick costs nothing. */
+const TICK_MS = 1_000;
+
+/** Runs a step that may be cancelled: heartbeats from the first second, ends with the signal's own reason. */
+export async function withSignal<T>(step: (signal: AbortSignal) => Promise<T>, details: () => unknown = () => undefined): Promise<T> {
+  const context = Context.current();
+  const signal = context.cancellationSignal;
+  context.heartbeat(details());
+  const ticker = setInterval(() => context.heartbeat(details()), TICK_MS);
+  try {
+    return await step(signal);
+  } catch (error) {
+    // The reason says why (cancel, pause, reset, shutdown); an AbortError would hide it.
+    if (signal.aborted) throw signal.reason;
+    throw toActivityFailure(error);
+  } finally {
+    clearInterval(ticker);
+  }
+}

@@ -1,0 +1,39 @@
+/** `type` of every failure that leaves an activity. Published: renaming one is a breaking change. */
+export const FailureType = {
+  /** The request breaks the contract; nothing was sent. */
+  InvalidRequest: 'InvalidRequest',
+  /** The reference image was read and is not usable; nothing was bought. */
+  ReferenceRejected: 'ReferenceRejected',
+  /** The reference image could not be fetched for now. */
+  ReferenceUnreachable: 'ReferenceUnreachable',
+  /** No provider key is configured. */
+  CredentialsMissing: 'CredentialsMissing',
+  /** The provider refused the key. */
+  CredentialsRejected: 'CredentialsRejected',
+  /** The account cannot buy: overdue, not activated, quota used up. */
+  AccountBlocked: 'AccountBlocked',
+  /** Content inspection or a rights check refused prompt, image or result. */
+  ContentRejected: 'ContentRejected',
+  /** The provider asked us to slow down. */
+  ProviderThrottled: 'ProviderThrottled',
+  /** The provider failed or could not be reached; nothing was bought by the failing call. */
+  ProviderUnavailable: 'ProviderUnavailable',
+  /** A submit left this process and no readable answer came back: a paid task may exist. */
+  SubmitOutcomeUnknown: 'SubmitOutcomeUnknown',
+  /** The task ended FAILED at the provider (free of charge). */
+  TaskFailed: 'TaskFailed',
+  /** The task was cancelled at the provider (free of charge). */
+  TaskCancelled: 'TaskCancelled',
+  /** The provider no longer knows the task or its result. */
+  ResultExpired: 'ResultExpired',
+  /** The result was downloaded and is not a playable MP4. */
+  ResultRejected: 'ResultRejected',
+  /** The asset store could not be read or written for now. */
+  StoreUnavailable: 'StoreUnavailable',
+  /** A record in the store is damaged or foreign. */
+  RecordDamaged: 'RecordDamaged',
+  /** Environment or files do not give a usable configuration. */
+  ConfigurationInvalid: 'ConfigurationInvalid',
+} as const;
+
+export type FailureType = (typeof FailureType)[keyof typeof FailureType];

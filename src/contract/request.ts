@@ -1,0 +1,30 @@
+import type { z } from 'zod';
+import type { videoRequestSchema } from './request.schema.js';
+
+/**
+ * One request for a video, in the specification's field names.
+ *
+ * `duration` in seconds, `fps` in frames per second, `size` as `W*H` or `WxH` pixels,
+ * `deadline_seconds` in seconds from the start of the run.
+ */
+export type VideoRequest = z.infer<typeof videoRequestSchema>;
+
+/** The same request in its one canonical form: defaults filled in, `x` written as `*`. */
+export interface CanonicalRequest {
+  readonly prompt: string;
+  readonly negative_prompt: string | null;
+  readonly duration: number;
+  readonly fps: number;
+  readonly size: string;
+  readonly resolution: '720P' | '1080P';
+  readonly seed: number | null;
+  readonly reference_image: string;
+  readonly motion_strength: number | null;
+  readonly audio: boolean;
+  readonly audio_url: string | null;
+  readonly prompt_extend: boolean | null;
+  readonly shot_type: 'single' | 'multi' | null;
+  readonly watermark: boolean | null;
+  readonly cache: 'use' | 'refresh' | 'off';
+  readonly tenant: string | null;
+}

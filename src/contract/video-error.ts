@@ -1,0 +1,54 @@
+import type { FailureType } from './failure-type.js';
+
+/** One fault of one field, as people and programs read it. */
+export interface Issue {
+  /** Field path such as `duration` or `labels.team`; empty for the request as a whole. */
+  readonly path: string;
+  /** The value's fault and the mend, in one sentence. */
+  readonly message: string;
+}
+
+/** What an error knows beyond its message. */
+export interface ErrorContext {
+  /** Whether the same step may be tried again without harm. */
+  readonly retryable?: boolean | undefined;
+  /** Milliseconds to wait before the next try, when the other side asked for it. */
+  readonly retryAfterMs?: number | undefined;
+  /** The provider's own code, such as `Throttling.RateQuota`. */
+  readonly code?: string | undefined;
+  readonly taskId?: string | undefined;
+  readonly requestId?: string | undefined;
+  readonly issues?: readonly Issue[] | undefined;
+  /** Whether the provider bills what happened; absent when nobody can know. */
+  readonly billed?: boolean | undefined;
+  /** What a person can do now, in plain words. */
+  readonly nextStep?: string | undefined;
+  readonly cause?: unknown;
+}
+
+/** Every error we throw on purpose. Match on `type`, never on the message. */
+export class VideoError extends Error {
+  override readonly name = 'VideoError';
+  readonly type: FailureType;
+  readonly retryable: boolean;
+  readonly retryAfterMs: number | undefined;
+  readonly code: string | undefined;
+  readonly taskId: string | undefined;
+  readonly requestId: string | undefined;
+  readonly issues: readonly Issue[] | undefined;
+  readonly billed: boolean | undefined;
+  readonly nextStep: string | undefined;
+
+  constructor(type: FailureType, message: string, context: ErrorContext = {}) {
+    super(message, context.cause === undefined ? undefined : { cause: context.cause });
+    this.type = type;
+    this.retryable = context.retryable ?? false;
+    this.retryAfterMs = context.retryAfterMs;
+    this.code = context.code;
+    this.taskId = context.taskId;
+    this.requestId = context.requestId;
+    this.issues = context.issues;
+    this.billed = context.billed;
+    this.nextStep = context.nextStep;
+  }
+}

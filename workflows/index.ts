@@ -1,0 +1,1 @@
+export { videoGenerate } from './video-generate.js';
