@@ -1,0 +1,1 @@
+export { type StartedVideo, type StartOptions, VideoRunError, WanVideoClient } from './video-client.js';

@@ -1,0 +1,173 @@
+import { isIP } from 'node:net';
+import { join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { FailureType } from '../contract/failure-type.js';
+import { type Issue, VideoError } from '../contract/video-error.js';
+import { DEFAULT_TIMES, type Times } from './times.js';
+
+export type StoreConfig =
+  | { readonly kind: 'file'; readonly path: string }
+  | { readonly kind: 's3'; readonly bucket: string; readonly prefix: string };
+
+export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent';
+
+/** Everything the environment decides, but the key (see `resolveApiKey`). */
+export interface Config {
+  readonly provider: {
+    /** With `/api/v1`, without a trailing slash. */
+    readonly baseUrl: string;
+    /** Name of the provider in ledger and cache: its region, or `emulator` for every loopback address. */
+    readonly providerId: string;
+    readonly workspace?: string | undefined;
+    readonly account: string;
+  };
+  readonly store: StoreConfig;
+  readonly publicBaseUrl?: string | undefined;
+  readonly taskQueues: { readonly generate: string; readonly submit: string };
+  /** Queries and submits per second; tasks at a time. */
+  readonly rates: { readonly query: number; readonly submit: number; readonly maxRunning: number };
+  readonly allowPrivateUrls: string[];
+  readonly log: { readonly level: LogLevel; readonly format?: 'pretty' | 'json' | undefined };
+  readonly times: Times;
+}
+
+const BEIJING = 'https://dashscope.aliyuncs.com/api/v1';
+const LEVELS: readonly string[] = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'];
+const SHARED_HOSTS = new Map([
+  ['dashscope.aliyuncs.com', 'cn-beijing'],
+  ['dashscope-intl.aliyuncs.com', 'ap-southeast-1'],
+  ['dashscope-us.aliyuncs.com', 'us-east-1'],
+]);
+
+/** The provider's name in the ledger; a host that is not Alibaba's stands for itself. */
+export function providerIdOf(baseUrl: string): string {
+  const { hostname, host } = new URL(baseUrl);
+  if (isLoopbackHost(hostname)) return 'emulator';
+  const region = /^[\w-]+\.([a-z0-9-]+)\.maas\.aliyuncs\.com$/.exec(hostname)?.[1] ?? /^([a-z0-9-]+)\.dashscope\.aliyuncs\.com$/.exec(hostname)?.[1];
+  return SHARED_HOSTS.get(hostname) ?? region ?? host.replace(/[^a-z0-9.-]/g, '-');
+}
+
+/**
+ * Reads the whole configuration; pure. An empty variable counts as unset.
+ * @param where - Directories that relative paths and `~/` refer to.
+ * @throws {@link VideoError} `ConfigurationInvalid` with every fault at once; `path` is the variable's name.
+ */
+export function loadConfig(
+  env: Readonly<Record<string, string | undefined>>,
+  where: { readonly cwd: string; readonly homeDir: string },
+): Config {
+  const issues: Issue[] = [];
+  const fail = (path: string, message: string) => void issues.push({ path, message });
+  const read = (name: string) => env[name]?.trim() || undefined;
+  const path = (value: string) => (value.startsWith('~/') ? join(where.homeDir, value.slice(2)) : resolve(where.cwd, value));
+  const name = (variable: string, fallback: string) => {
+    const value = read(variable) ?? fallback;
+    if (!/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/.test(value)) {
+      fail(variable, 'must be 1 to 64 letters, digits, dots, dashes or underscores, a letter or digit first');
+    }
+    return value;
+  };
+
+  const baseUrl = (read('DASHSCOPE_HTTP_BASE_URL') ?? BEIJING).replace(/\/+$/, '');
+  const baseFault = faultOfBase(baseUrl);
+  if (baseFault !== undefined) fail('DASHSCOPE_HTTP_BASE_URL', baseFault);
+  const providerId = baseFault === undefined ? providerIdOf(baseUrl) : '';
+
+  const rate = (variable: string, fallback: number, limit: number, whole: boolean) => {
+    const text = read(variable);
+    if (text === undefined) return fallback;
+    const value = /^\d+(\.\d+)?$/.test(text) ? Number(text) : Number.NaN;
+    // The account's limits do not bind an emulator.
+    const most = providerId === 'emulator' ? 10_000 : limit;
+    if (value > 0 && value <= most && (!whole || Number.isInteger(value))) return value;
+    fail(variable, `must be a ${whole ? 'whole number' : 'number'} above 0 and up to ${most}`);
+    return fallback;
+  };
+
+  const store = readStore(read('ASSET_STORE'), read('OUTPUT_DIR') ?? 'output', path, fail);
+
+  const publicBaseUrl = read('ASSET_PUBLIC_BASE_URL');
+  if (publicBaseUrl !== undefined && !/^https?:$/.test(urlOf(publicBaseUrl)?.protocol ?? '')) {
+    fail('ASSET_PUBLIC_BASE_URL', 'must be an http or https address');
+  }
+  const workspace = read('DASHSCOPE_WORKSPACE');
+  if (workspace !== undefined && !/^[\w-]+$/.test(workspace)) {
+    fail('DASHSCOPE_WORKSPACE', 'must be a workspace id: letters, digits, dashes, underscores');
+  }
+  const allowPrivateUrls = (read('WAN_VIDEO_ALLOW_PRIVATE_URLS') ?? '').split(',').map((part) => part.trim()).filter((part) => part !== '');
+  for (const entry of allowPrivateUrls) {
+    if (!isHostOrCidr(entry)) fail('WAN_VIDEO_ALLOW_PRIVATE_URLS', `has "${entry}", which is neither a host nor a CIDR block`);
+  }
+  const level = read('LOG_LEVEL') ?? 'info';
+  if (!LEVELS.includes(level)) fail('LOG_LEVEL', `must be one of ${LEVELS.join(', ')}`);
+  const format = read('LOG_FORMAT');
+  if (format !== undefined && format !== 'pretty' && format !== 'json') fail('LOG_FORMAT', 'must be pretty or json');
+
+  const prefix = name('WAN_VIDEO_TASK_QUEUE', 'video');
+  const config: Config = {
+    provider: { baseUrl, providerId, account: name('WAN_VIDEO_ACCOUNT', 'default'), ...(workspace !== undefined && { workspace }) },
+    store,
+    ...(publicBaseUrl !== undefined && { publicBaseUrl: publicBaseUrl.replace(/\/+$/, '') }),
+    taskQueues: { generate: `${prefix}-generate`, submit: `${prefix}-submit` },
+    rates: {
+      query: rate('WAN_VIDEO_QUERY_RATE', 10, 20, false),
+      submit: rate('WAN_VIDEO_SUBMIT_RATE', 4, 5, false),
+      maxRunning: rate('WAN_VIDEO_MAX_RUNNING', 5, 5, true),
+    },
+    allowPrivateUrls,
+    log: { level: level as LogLevel, ...(format !== undefined && { format: format as 'pretty' | 'json' }) },
+    times: DEFAULT_TIMES,
+  };
+  if (issues.length > 0) {
+    throw new VideoError(
+      FailureType.ConfigurationInvalid,
+      `The environment is not usable: ${issues.map((issue) => `${issue.path} ${issue.message}`).join('; ')}`,
+      { issues, nextStep: 'Correct the named environment variables and start again.' },
+    );
+  }
+  return config;
+}
+
+type Fail = (path: string, message: string) => void;
+
+function readStore(store: string | undefined, outputDir: string, path: (value: string) => string, fail: Fail): StoreConfig {
+  const fallback: StoreConfig = { kind: 'file', path: path(outputDir) };
+  if (store === undefined) return fallback;
+  const s3 = /^s3:\/\/([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:\/(.*))?$/.exec(store);
+  if (s3?.[1] !== undefined) return { kind: 's3', bucket: s3[1], prefix: (s3[2] ?? '').replace(/^\/+|\/+$/g, '') };
+  if (/^file:\/\/\//.test(store)) {
+    try {
+      return { kind: 'file', path: fileURLToPath(store) };
+    } catch {
+      // falls through to the one message
+    }
+  } else if (/^file:(?!\/\/)./.test(store)) {
+    return { kind: 'file', path: path(store.slice('file:'.length)) };
+  }
+  fail('ASSET_STORE', 'must be file:PATH or s3://bucket/prefix');
+  return fallback;
+}
+
+function faultOfBase(baseUrl: string): string | undefined {
+  const url = urlOf(baseUrl);
+  if (url === undefined || !/^https?:$/.test(url.protocol)) return 'must be an http or https address ending with /api/v1';
+  if (url.protocol === 'http:' && !isLoopbackHost(url.hostname)) return 'must be https: the key would travel in the clear';
+  if (url.username !== '' || url.password !== '' || url.search !== '' || url.hash !== '') return 'must not carry a user, a query or a fragment';
+  if (url.pathname === '/') return 'lacks the path; append /api/v1';
+  return undefined;
+}
+
+function urlOf(value: string): URL | undefined {
+  return URL.canParse(value) ? new URL(value) : undefined;
+}
+
+function isLoopbackHost(hostname: string): boolean {
+  return hostname === 'localhost' || hostname.endsWith('.localhost') || hostname === '[::1]' || /^127\.\d+\.\d+\.\d+$/.test(hostname);
+}
+
+function isHostOrCidr(value: string): boolean {
+  const [address = '', bits, ...rest] = value.split('/');
+  const family = isIP(address);
+  if (bits !== undefined) return family !== 0 && rest.length === 0 && /^\d{1,3}$/.test(bits) && Number(bits) <= (family === 4 ? 32 : 128);
+  return family !== 0 || /^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$/.test(value);
+}

@@ -1,0 +1,144 @@
+import { FailureType } from '../contract/failure-type.js';
+import { VideoError } from '../contract/video-error.js';
+import { redactText } from './redact.js';
+
+/** The call that failed; `task` is a task that ended FAILED, whose code came in a 200 answer. */
+export type ProviderOperation = 'submit' | 'query' | 'list' | 'cancel' | 'policy' | 'upload' | 'download' | 'task';
+
+/** What the provider said when it refused. */
+export interface ProviderFault {
+  /** HTTP status; 200 for a FAILED task. */
+  readonly status: number;
+  readonly code?: string | undefined;
+  readonly message?: string | undefined;
+  readonly retryAfterMs?: number | undefined;
+  readonly requestId?: string | undefined;
+}
+
+interface Verdict {
+  readonly type: FailureType;
+  readonly retryable: boolean;
+  readonly nextStep: string;
+}
+
+const no = (type: FailureType, nextStep: string): Verdict => ({ type, retryable: false, nextStep });
+const again = (type: FailureType, nextStep: string): Verdict => ({ type, retryable: true, nextStep });
+
+const INVALID = no(FailureType.InvalidRequest, 'Correct the field that the message names and send the request again.');
+const UNREACHABLE = no(
+  FailureType.ReferenceUnreachable,
+  'Check that the image address answers from the internet, or hand the image over as a file.',
+);
+const CONTENT = no(FailureType.ContentRejected, 'Change the prompt or the image; the same input is refused again.');
+const BILLING = no(FailureType.AccountBlocked, 'Settle or top up the Model Studio account, then start again.');
+const ACTIVATION = no(
+  FailureType.AccountBlocked,
+  'Activate the model for this account and workspace in the Model Studio console, then start again.',
+);
+const FREE_TIER = no(
+  FailureType.AccountBlocked,
+  'The included quota is used up: allow paid use in the Model Studio console or wait for its renewal.',
+);
+const KEY = no(
+  FailureType.CredentialsRejected,
+  'Check the API key, its workspace, and that DASHSCOPE_HTTP_BASE_URL is of the same region as the key.',
+);
+const WORKSPACE = no(FailureType.ConfigurationInvalid, 'Check the workspace id in DASHSCOPE_WORKSPACE.');
+const ADDRESS = no(
+  FailureType.ConfigurationInvalid,
+  'Check DASHSCOPE_HTTP_BASE_URL (it ends with /api/v1) and that the region offers the model.',
+);
+const THROTTLED = again(FailureType.ProviderThrottled, 'Wait; the step is tried again. Lower the rates if it stays.');
+const DOWN = again(FailureType.ProviderUnavailable, 'Wait; the step is tried again.');
+const POLICY = again(FailureType.ProviderUnavailable, 'Ask for a new upload policy and upload again.');
+const EXPIRED = no(FailureType.ResultExpired, 'The link lives 24 hours; generate again if the video is not archived.');
+
+/** By code; the longest dotted prefix of the code wins, so that new sub-codes inherit. */
+const BY_CODE = new Map<string, Verdict>([
+  ['InvalidParameter', INVALID],
+  ['BadRequest', INVALID],
+  ['BadRequest.InputDownloadFailed', UNREACHABLE],
+  ['InvalidURL', INVALID],
+  ['InvalidURL.ConnectionRefused', UNREACHABLE],
+  ['InvalidURL.Timeout', UNREACHABLE],
+  ['UnsupportedOperation', INVALID],
+  ['DataInspectionFailed', CONTENT],
+  ['IPInfringementSuspect', CONTENT],
+  ['Arrearage', BILLING],
+  ['CommodityNotPurchased', BILLING],
+  ['PrepaidBillOverdue', BILLING],
+  ['PostpaidBillOverdue', BILLING],
+  ['AccessDenied', KEY],
+  ['AccessDenied.Unpurchased', ACTIVATION],
+  ['Model.AccessDenied', ACTIVATION],
+  ['Workspace.AccessDenied', ACTIVATION],
+  ['AllocationQuota.FreeTierOnly', FREE_TIER],
+  ['InvalidApiKey', KEY],
+  ['NOT AUTHORIZED', KEY],
+  ['ModelNotFound', ADDRESS],
+  ['WorkSpaceNotFound', WORKSPACE],
+  ['NotFound', ADDRESS],
+  ['Throttling', THROTTLED],
+  ['LimitRequests', THROTTLED],
+  ['InternalError', DOWN],
+  ['SystemError', DOWN],
+  ['ModelServiceFailed', DOWN],
+  ['RequestTimeOut', DOWN],
+  ['RewriteFailed', DOWN],
+  ['ModelServingError', DOWN],
+  ['ModelUnavailable', DOWN],
+]);
+
+function byStatus(status: number): Verdict {
+  if (status === 401 || status === 403) return KEY;
+  if (status === 404 || (status >= 300 && status < 400)) return ADDRESS;
+  if (status === 429) return THROTTLED;
+  if (status === 408 || status >= 500 || status < 300) return DOWN;
+  return INVALID;
+}
+
+function byCode(code: string | undefined): Verdict | undefined {
+  for (let key = code ?? ''; key !== ''; key = key.slice(0, Math.max(0, key.lastIndexOf('.')))) {
+    const verdict = BY_CODE.get(key);
+    if (verdict) return verdict;
+  }
+  return undefined;
+}
+
+function judge({ status, code, message = '' }: ProviderFault, operation: ProviderOperation): Verdict {
+  // A signed link that is out of date is refused by the object store with 403, a removed object with 404.
+  if (operation === 'download' && [403, 404, 410].includes(status)) return EXPIRED;
+  if (/policy expired/i.test(message)) return POLICY;
+  if (operation === 'upload' && code === undefined && status === 403) return POLICY;
+  if (/free (?:allocated )?(?:quota|tier)|quota has been exhausted/i.test(message)) return FREE_TIER;
+  if (/does not support a?synchronous calls/i.test(message)) return INVALID;
+  const verdict = byCode(code);
+  if (operation === 'task') {
+    // The task is over, so waiting mends nothing; a new task is a new purchase, which is the caller's decision.
+    if (verdict === undefined || verdict.retryable) {
+      return no(FailureType.TaskFailed, 'The failed task is free of charge. Start the generation again.');
+    }
+    return verdict;
+  }
+  return verdict ?? byStatus(status);
+}
+
+/**
+ * Names a refusal of the provider. Pure: by code first, then by a few stems of the message, then by status.
+ * @returns a {@link VideoError}; `retryable` says that the same call may be sent again, `billed` is false for a
+ * FAILED task. Codes and meanings: https://help.aliyun.com/zh/model-studio/error-code
+ */
+export function classifyProviderError(fault: ProviderFault, operation: ProviderOperation): VideoError {
+  const { status, code, message, retryAfterMs, requestId } = fault;
+  const { type, retryable, nextStep } = judge(fault, operation);
+  const said = [code, message].filter((part) => part !== undefined && part !== '').join(': ');
+  const what = operation === 'task' ? 'The task failed at the provider' : `The provider refused the ${operation} (HTTP ${status})`;
+  return new VideoError(type, redactText(said === '' ? what : `${what}: ${said}`).slice(0, 600), {
+    retryable,
+    retryAfterMs,
+    code,
+    requestId,
+    nextStep,
+    ...(operation === 'task' && { billed: false }),
+  });
+}

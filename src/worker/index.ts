@@ -1,0 +1,1 @@
+export { runWorker, type TemporalTarget, type WorkerOptions } from './run-worker.js';
