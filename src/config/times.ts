@@ -11,6 +11,8 @@ export interface Times {
   readonly cancelHttpMs: number;
   readonly cancelStartToCloseMs: number;
   readonly readHttpMs: number;
+  /** Whole fetch of a caller's image. */
+  readonly referenceFetchMs: number;
   readonly heartbeatThrottleMs: number;
   readonly pollHeartbeatTimeoutMs: number;
   readonly pollScheduleToCloseMs: number;
@@ -29,6 +31,7 @@ export const DEFAULT_TIMES: Times = {
   cancelHttpMs: 800, // below start-to-close: a plain "no" instead of a time-out
   cancelStartToCloseMs: 1_000, // the caller does not wait; what stays open is salvaged
   readHttpMs: 10_000, // a query must end, and be tried again, within the heartbeat time-out
+  referenceFetchMs: 240_000, // 20 MB at 1 Mbit/s take 160 s; below prepare's start-to-close of 5 min
   heartbeatThrottleMs: 15_000, // a sent heartbeat costs an Action: 12 per 180 s generation
   pollHeartbeatTimeoutMs: 30_000, // two throttles: one lost heartbeat is not a dead worker
   pollScheduleToCloseMs: 72_000_000, // 20 h: task and link vanish after 24 h, 4 h are left to archive

@@ -1,1 +1,2 @@
-export { runWorker, type TemporalTarget, type WorkerOptions } from './run-worker.js';
+export { type TemporalTarget } from '../client/connect.js';
+export { runWorker, type WorkerOptions } from './run-worker.js';

@@ -1,19 +1,16 @@
 import { mkdir } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Client, Connection, type ConnectionOptions } from '@temporalio/client';
+
 import { NativeConnection, Worker } from '@temporalio/worker';
 import { createActivities } from '../../activities/index.js';
+import { connectClient, type TemporalTarget } from '../client/connect.js';
 import type { Config } from '../config/config.js';
 import { DashScopeClient } from '../dashscope/client.js';
 import { openStore } from '../storage/open-store.js';
 import { BUNDLE_PATH } from './build-bundle.js';
 
-/** Where Temporal is; `connection` as Temporal's own client takes it. */
-export interface TemporalTarget {
-  readonly namespace: string;
-  readonly connection: ConnectionOptions;
-}
+
 
 /** What a worker is made of. */
 export interface WorkerOptions {
@@ -23,6 +20,8 @@ export interface WorkerOptions {
   readonly apiKey: () => Promise<string> | string;
   /** Workflow code; the prebuilt file unless given. */
   readonly bundlePath?: string;
+  /** Ends the worker as SIGTERM does. */
+  readonly signal?: AbortSignal;
   /** Called once both queues are polled. */
   readonly onReady?: () => void;
 }
@@ -31,12 +30,11 @@ export interface WorkerOptions {
  * Runs a worker for both queues until SIGTERM or SIGINT, or until one of them fails.
  * @throws when Temporal cannot be reached; the provider and the store are met by the steps, which say so.
  */
-export async function runWorker({ config, temporal, apiKey, bundlePath = BUNDLE_PATH, onReady }: WorkerOptions): Promise<void> {
+export async function runWorker({ config, temporal, apiKey, bundlePath = BUNDLE_PATH, signal, onReady }: WorkerOptions): Promise<void> {
   const { times, taskQueues, provider } = config;
   const spoolDir = join(tmpdir(), 'wan-video-spool');
   await mkdir(spoolDir, { recursive: true });
-  const control = await Connection.connect(temporal.connection);
-  const client = new Client({ connection: control, namespace: temporal.namespace });
+  const client = await connectClient(temporal);
   const connection = await NativeConnection.connect(temporal.connection as never);
   const activities = createActivities({
     dashscope: new DashScopeClient({
@@ -84,10 +82,11 @@ export async function runWorker({ config, temporal, apiKey, bundlePath = BUNDLE_
   };
   try {
     const runs = [main, submit].map((worker) => worker.run().finally(stop));
+    signal?.addEventListener('abort', stop, { once: true });
     onReady?.();
     await Promise.all(runs);
   } finally {
     await connection.close().catch(() => undefined); // throws while a forced-out worker still holds it
-    await control.close();
+    await client.connection.close();
   }
 }
