@@ -35,7 +35,7 @@ export function createArchiveVideo(deps: ActivityDeps): VideoActivities['archive
       await mkdir(deps.spoolDir, { recursive: true });
       const file = join(deps.spoolDir, `${randomUUID()}.mp4`);
       try {
-        const body = await dashscope.download(seen.videoUrl, { signal });
+        const { body } = await dashscope.download(seen.videoUrl, { signal });
         const { bytes, sha256 } = await spoolToFile(body, file, { signal, maxBytes: RESULT_BYTES_MAX });
         const measured = await measureMp4(file);
         const key = videoKey(task.taskId);

@@ -27,6 +27,8 @@ export function createSubmitTask({ dashscope }: ActivityDeps): VideoActivities['
           ...(canonical.shot_type !== null && { shot_type: canonical.shot_type }),
           ...(canonical.watermark !== null && { watermark: canonical.watermark }),
         }),
+        // The provider reads an oss:// address only when told to.
+        { ossResolve: imgUrl.startsWith('oss://') },
       );
       if (outcome.kind === 'accepted') return { taskId: outcome.taskId, requestId: outcome.requestId ?? '' };
       throw outcome.error;

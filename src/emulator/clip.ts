@@ -1,0 +1,133 @@
+import {
+  BufferTarget,
+  EncodedAudioPacketSource,
+  EncodedPacket,
+  EncodedVideoPacketSource,
+  Mp4OutputFormat,
+  Output,
+} from 'mediabunny';
+import { encodeH264, type Tile, type Yuv } from './h264.js';
+
+/** Frames per second of every clip. */
+export const CLIP_FPS = 30;
+
+/** What a clip shows. */
+export interface ClipOptions {
+  /** Width in pixels, even. */
+  width: number;
+  /** Height in pixels, even. */
+  height: number;
+  /** Length of the video track in seconds. */
+  durationSeconds: number;
+  /** Whether a (silent) AAC track is added. */
+  audio: boolean;
+  /** Chooses the colours. */
+  seed: number;
+  /** Text in the picture; letters, digits and dashes are drawn. */
+  label: string;
+}
+
+const AAC_RATE = 44_100;
+const AAC_FRAME = 1024;
+const SILENCE = Uint8Array.of(0x21, 0x10, 0x04, 0x60, 0x8c, 0x1c);
+const WHITE = 235;
+const BLACK = 16;
+
+/** 5x7 glyphs as five columns, lowest bit on top. */
+const GLYPHS = new Map(
+  (
+    '0:3E5149453E 1:00427F4000 2:4261514946 3:2141454B31 4:1814127F10 5:2745454539 6:3C4A494930 7:0171090503 ' +
+    '8:3649494936 9:064949291E A:7E1111117E B:7F49494936 C:3E41414122 D:7F4141221C E:7F49494941 F:7F09090901 ' +
+    'G:3E4149497A H:7F0808087F I:00417F4100 J:2040413F01 K:7F08142241 L:7F40404040 M:7F020C027F N:7F0408107F ' +
+    'O:3E4141413E P:7F09090906 Q:3E4151215E R:7F09192946 S:4649494931 T:01017F0101 U:3F4040403F V:1F2040201F ' +
+    'W:3F4038403F X:6314081463 Y:0708700807 Z:6151494543 -:0808080808'
+  )
+    .split(' ')
+    .map((entry): [string, Buffer] => [entry.slice(0, 1), Buffer.from(entry.slice(2), 'hex')]),
+);
+
+const tileCache = new Map<string, Tile>();
+
+function glyphTile(character: string): Tile {
+  const name = character.toUpperCase();
+  const known = tileCache.get(name);
+  if (known !== undefined) return known;
+  const tile = new Uint8Array(256).fill(BLACK);
+  const columns = GLYPHS.get(name);
+  if (columns !== undefined) {
+    for (let y = 0; y < 14; y++) {
+      for (let x = 0; x < 10; x++) {
+        if (((columns[x >> 1] ?? 0) >> (y >> 1)) & 1) tile[(y + 1) * 16 + x + 3] = WHITE;
+      }
+    }
+  }
+  tileCache.set(name, tile);
+  return tile;
+}
+
+const BAR_DONE: Tile = new Uint8Array(256).fill(210);
+const BAR_TODO: Tile = new Uint8Array(256).fill(48);
+
+/** Builds an animated MP4 (H.264, 30 fps, optional silent AAC): coloured bars, the label, a frame counter and a progress bar. */
+export async function makeClip(options: ClipOptions): Promise<Uint8Array> {
+  const { width, height, durationSeconds, audio, seed, label } = options;
+  const frames = Math.max(1, Math.round(durationSeconds * CLIP_FPS));
+  const columns = Math.ceil(width / 16);
+  const rows = Math.ceil(height / 16);
+  const room = Math.max(0, columns - 2);
+  const put = (tiles: Map<number, Tile>, row: number, text: string): void => {
+    if (row < 1 || row >= rows) return; // the top row feeds the prediction of the bars
+    [...text].slice(0, room).forEach((character, i) => tiles.set(row * columns + 1 + i, glyphTile(character)));
+  };
+  const stream = encodeH264({
+    width,
+    height,
+    frames,
+    fps: CLIP_FPS,
+    gop: CLIP_FPS,
+    bars: barsOf(seed),
+    tiles: (frame) => {
+      const tiles = new Map<number, Tile>();
+      put(tiles, 1, label);
+      put(tiles, 3, String(frame).padStart(5, '0'));
+      const done = Math.ceil(((frame + 1) / frames) * room);
+      const row = rows - 2;
+      if (row > 3) for (let i = 0; i < room; i++) tiles.set(row * columns + 1 + i, i < done ? BAR_DONE : BAR_TODO);
+      return tiles;
+    },
+  });
+
+  const target = new BufferTarget();
+  const output = new Output({ format: new Mp4OutputFormat({ fastStart: 'in-memory' }), target });
+  const video = new EncodedVideoPacketSource('avc');
+  output.addVideoTrack(video, { frameRate: CLIP_FPS });
+  const sound = audio ? new EncodedAudioPacketSource('aac') : undefined;
+  if (sound !== undefined) output.addAudioTrack(sound);
+  await output.start();
+  const { codec, description } = stream;
+  for (const [i, { data, key }] of stream.samples.entries()) {
+    const packet = new EncodedPacket(data, key ? 'key' : 'delta', i / CLIP_FPS, 1 / CLIP_FPS);
+    const meta = { decoderConfig: { codec, codedWidth: width, codedHeight: height, description } };
+    await video.add(packet, i === 0 ? meta : undefined);
+  }
+  if (sound !== undefined) {
+    const step = AAC_FRAME / AAC_RATE;
+    const description = Uint8Array.of(0x12, 0x10);
+    const meta = { decoderConfig: { codec: 'mp4a.40.2', numberOfChannels: 2, sampleRate: AAC_RATE, description } };
+    for (let i = 0; i * step < durationSeconds; i++) {
+      await sound.add(new EncodedPacket(SILENCE, 'key', i * step, step), i === 0 ? meta : undefined);
+    }
+  }
+  await output.finalize();
+  if (target.buffer === null) throw new Error('the muxer produced no file');
+  return new Uint8Array(target.buffer);
+}
+
+function barsOf(seed: number): Yuv[] {
+  let state = (seed ^ 0x9e3779b9) >>> 0;
+  const next = (low: number, high: number): number => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    return low + ((state >>> 8) % (high - low + 1));
+  };
+  return Array.from({ length: 6 }, (): Yuv => [next(50, 200), next(60, 200), next(60, 200)]);
+}
