@@ -1,7 +1,7 @@
-import { mkdir, rm } from 'node:fs/promises';
-import { createReadStream } from 'node:fs';
-import { join } from 'node:path';
 import { randomUUID } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { mkdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { FailureType } from '../src/contract/failure-type.js';
 import type { VideoResult, VideoWarning } from '../src/contract/result.js';
 import { VideoError } from '../src/contract/video-error.js';
@@ -24,13 +24,17 @@ export function createArchiveVideo(deps: ActivityDeps): VideoActivities['archive
       const { canonical } = prepared;
       const seen = await dashscope.queryTask(task.taskId, { signal });
       if (seen.videoUrl === undefined) {
-        throw new VideoError(FailureType.ResultExpired, `Task ${task.taskId} has no result at the provider (status ${seen.status})`, {
-          taskId: task.taskId,
-          requestId: task.requestId,
-          billed: true,
-          retryable: seen.status === 'SUCCEEDED',
-          nextStep: 'Results are kept 24 hours. Check the account in the provider\'s console.',
-        });
+        throw new VideoError(
+          FailureType.ResultExpired,
+          `Task ${task.taskId} has no result at the provider (status ${seen.status})`,
+          {
+            taskId: task.taskId,
+            requestId: task.requestId,
+            billed: true,
+            retryable: seen.status === 'SUCCEEDED',
+            nextStep: "Results are kept 24 hours. Check the account in the provider's console.",
+          },
+        );
       }
       await mkdir(deps.spoolDir, { recursive: true });
       const file = join(deps.spoolDir, `${randomUUID()}.mp4`);
@@ -41,7 +45,8 @@ export function createArchiveVideo(deps: ActivityDeps): VideoActivities['archive
         const key = videoKey(task.taskId);
         await store.put(key, createReadStream(file), { ifAbsent: true, sha256, contentType: 'video/mp4', signal });
         const result: VideoResult = {
-          video_url: deps.publicBaseUrl === undefined ? store.url(key) : `${deps.publicBaseUrl.replace(/\/$/, '')}/${key}`,
+          video_url:
+            deps.publicBaseUrl === undefined ? store.url(key) : `${deps.publicBaseUrl.replace(/\/$/, '')}/${key}`,
           duration: round(measured.durationSeconds),
           fps: round(measured.fps),
           seed: prepared.seed,
@@ -81,7 +86,10 @@ function deviations(
 ): VideoWarning[] {
   const warnings: VideoWarning[] = [];
   if (Math.abs(measured.fps - asked.fps) > 0.5) {
-    warnings.push({ code: 'fps_not_honoured', message: `The video has ${round(measured.fps)} fps, asked for were ${asked.fps}.` });
+    warnings.push({
+      code: 'fps_not_honoured',
+      message: `The video has ${round(measured.fps)} fps, asked for were ${asked.fps}.`,
+    });
   }
   if (Math.abs(measured.durationSeconds - asked.duration) > 0.25) {
     warnings.push({
@@ -90,10 +98,16 @@ function deviations(
     });
   }
   if (`${measured.width}*${measured.height}` !== asked.size) {
-    warnings.push({ code: 'size_not_honoured', message: `The video is ${measured.width}*${measured.height}, asked for was ${asked.size}.` });
+    warnings.push({
+      code: 'size_not_honoured',
+      message: `The video is ${measured.width}*${measured.height}, asked for was ${asked.size}.`,
+    });
   }
   if (measured.hasAudio !== asked.audio) {
-    warnings.push({ code: 'audio_not_honoured', message: measured.hasAudio ? 'The video has sound, none was asked for.' : 'The video is silent.' });
+    warnings.push({
+      code: 'audio_not_honoured',
+      message: measured.hasAudio ? 'The video has sound, none was asked for.' : 'The video is silent.',
+    });
   }
   return warnings;
 }

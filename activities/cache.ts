@@ -6,7 +6,11 @@ import type { ActivityDeps } from './deps.js';
 type CacheDeps = Pick<ActivityDeps, 'store' | 'providerId' | 'account'>;
 
 /** The archived result behind a cache key, or null when there is none or its video is gone or of another size. */
-export async function readCachedResult(deps: CacheDeps, key: string, signal?: AbortSignal): Promise<VideoResult | null> {
+export async function readCachedResult(
+  deps: CacheDeps,
+  key: string,
+  signal?: AbortSignal,
+): Promise<VideoResult | null> {
   const options = signal === undefined ? {} : { signal };
   const record = await readRecord(deps.store, cacheRecordKey(deps.providerId, deps.account, key), options);
   if (record === undefined) return null;
@@ -16,7 +20,12 @@ export async function readCachedResult(deps: CacheDeps, key: string, signal?: Ab
 }
 
 /** Points the cache key at a result. */
-export async function writeCachedResult(deps: CacheDeps, key: string, result: VideoResult, signal?: AbortSignal): Promise<void> {
+export async function writeCachedResult(
+  deps: CacheDeps,
+  key: string,
+  result: VideoResult,
+  signal?: AbortSignal,
+): Promise<void> {
   const options = signal === undefined ? {} : { signal };
   await writeRecord(deps.store, cacheRecordKey(deps.providerId, deps.account, key), { version: 1, result }, options);
 }

@@ -54,18 +54,26 @@ export function createPollTask({ dashscope, now, random }: ActivityDeps): VideoA
             }
             if (seen.status !== 'UNKNOWN') unknownSinceMs = undefined;
             else if (now() - (unknownSinceMs ??= now()) > UNKNOWN_FOR_MS) {
-              throw new VideoError(FailureType.ResultExpired, `The provider does not know task ${task.taskId} (any more)`, {
-                ...base,
-                nextStep: 'The provider forgets tasks after 24 hours. Check the account in its console before buying again.',
-              });
+              throw new VideoError(
+                FailureType.ResultExpired,
+                `The provider does not know task ${task.taskId} (any more)`,
+                {
+                  ...base,
+                  nextStep:
+                    'The provider forgets tasks after 24 hours. Check the account in its console before buying again.',
+                },
+              );
             }
           } catch (error) {
             if (signal.aborted || isEnd(error)) throw error;
             faults += 1;
             retryAfterMs = error instanceof VideoError ? error.retryAfterMs : undefined;
-            cursor.waiting_for = error instanceof VideoError ? `a query to succeed (${error.type})` : 'a query to succeed';
+            cursor.waiting_for =
+              error instanceof VideoError ? `a query to succeed (${error.type})` : 'a query to succeed';
           }
-          await Context.current().sleep(nextPollDelay({ elapsedMs: now() - startedMs, faults, retryAfterMs, random: random() }));
+          await Context.current().sleep(
+            nextPollDelay({ elapsedMs: now() - startedMs, faults, retryAfterMs, random: random() }),
+          );
         }
       },
       () => cursor,
@@ -73,18 +81,36 @@ export function createPollTask({ dashscope, now, random }: ActivityDeps): VideoA
   };
 }
 
-const ENDS: ReadonlySet<string> = new Set([FailureType.TaskFailed, FailureType.TaskCancelled, FailureType.ResultExpired]);
-const isEnd = (error: unknown): boolean => error instanceof VideoError && (ENDS.has(error.type) || error.taskId !== undefined);
+const ENDS: ReadonlySet<string> = new Set([
+  FailureType.TaskFailed,
+  FailureType.TaskCancelled,
+  FailureType.ResultExpired,
+]);
+const isEnd = (error: unknown): boolean =>
+  error instanceof VideoError && (ENDS.has(error.type) || error.taskId !== undefined);
 
 /** A FAILED task is free; content and input faults keep their own type so that a caller can act on them. */
-function taskFailed(task: { taskId: string; requestId: string }, code: string | undefined, text: string | undefined): VideoError {
-  const known = classifyProviderError({ status: 400, code: code ?? 'Unknown', message: text ?? '', requestId: task.requestId }, 'task');
-  const keeps = known.type === FailureType.ContentRejected || (known.type === FailureType.InvalidRequest && code !== undefined && code !== 'Unknown');
-  return new VideoError(keeps ? known.type : FailureType.TaskFailed, `Task ${task.taskId} FAILED: ${code ?? 'no code'}: ${text ?? 'no message'}`, {
-    code,
-    taskId: task.taskId,
-    requestId: task.requestId,
-    billed: false,
-    nextStep: keeps ? known.nextStep : 'A failed task is not billed; start the request again.',
-  });
+function taskFailed(
+  task: { taskId: string; requestId: string },
+  code: string | undefined,
+  text: string | undefined,
+): VideoError {
+  const known = classifyProviderError(
+    { status: 400, code: code ?? 'Unknown', message: text ?? '', requestId: task.requestId },
+    'task',
+  );
+  const keeps =
+    known.type === FailureType.ContentRejected ||
+    (known.type === FailureType.InvalidRequest && code !== undefined && code !== 'Unknown');
+  return new VideoError(
+    keeps ? known.type : FailureType.TaskFailed,
+    `Task ${task.taskId} FAILED: ${code ?? 'no code'}: ${text ?? 'no message'}`,
+    {
+      code,
+      taskId: task.taskId,
+      requestId: task.requestId,
+      billed: false,
+      nextStep: keeps ? known.nextStep : 'A failed task is not billed; start the request again.',
+    },
+  );
 }

@@ -12,10 +12,10 @@ import { stageImageFile } from '../src/media/stage-image.js';
 import { fetchGuarded } from '../src/net/guarded-fetch.js';
 import { spoolToFile } from '../src/net/spool.js';
 import type { AssetStore } from '../src/storage/asset-store.js';
-import type { ActivityDeps } from './deps.js';
 import { readCachedResult } from './cache.js';
-import { withSignal } from './with-signal.js';
+import type { ActivityDeps } from './deps.js';
 import type { PreparedReference, VideoActivities } from './types.js';
+import { withSignal } from './with-signal.js';
 
 /** Checks the request, brings its image into the store, and looks in the cache. Sends nothing to the provider. */
 export function createPrepareRequest(deps: ActivityDeps): VideoActivities['prepareRequest'] {
@@ -27,7 +27,10 @@ export function createPrepareRequest(deps: ActivityDeps): VideoActivities['prepa
       const cached = canonical.cache === 'use' ? await readCachedResult(deps, key, signal) : null;
       const warnings: VideoWarning[] = [];
       if (reference.kind === 'oss') {
-        warnings.push({ code: 'reference_not_inspected', message: 'An oss:// image cannot be read here; the provider judges it.' });
+        warnings.push({
+          code: 'reference_not_inspected',
+          message: 'An oss:// image cannot be read here; the provider judges it.',
+        });
       } else {
         const [width, height] = canonical.size.split('*').map(Number) as [number, number];
         const asked = width / height;
@@ -41,10 +44,14 @@ export function createPrepareRequest(deps: ActivityDeps): VideoActivities['prepa
         }
       }
       if (canonical.motion_strength !== null) {
-        warnings.push({ code: 'motion_strength_unsupported', message: 'The provider documents no motion_strength and may ignore it.' });
+        warnings.push({
+          code: 'motion_strength_unsupported',
+          message: 'The provider documents no motion_strength and may ignore it.',
+        });
       }
       // Derived, so that a retry sends the same seed and the result can name it.
-      const seed = canonical.seed ?? Number.parseInt(canonicalHash({ key, n: 1 }).slice(0, 8), 16) % (LIMITS.seedMax + 1);
+      const seed =
+        canonical.seed ?? Number.parseInt(canonicalHash({ key, n: 1 }).slice(0, 8), 16) % (LIMITS.seedMax + 1);
       return { canonical, cacheKey: key, seed, reference, warnings, cached };
     });
 }
@@ -58,7 +65,10 @@ async function resolveReference(
     return { reference: { kind: 'oss', url: text }, hash: createHash('sha256').update(text).digest('hex') };
   }
   if (text.startsWith('asset:')) return readStaged(text.slice('asset:'.length), deps.store, signal);
-  const file = join(deps.spoolDir, `reference-${Context.current().info.base64TaskToken.slice(-12).replaceAll(/\W/g, '')}-${process.hrtime.bigint()}`);
+  const file = join(
+    deps.spoolDir,
+    `reference-${Context.current().info.base64TaskToken.slice(-12).replaceAll(/\W/g, '')}-${process.hrtime.bigint()}`,
+  );
   try {
     if (text.startsWith('data:')) {
       const comma = text.indexOf(',');
@@ -85,7 +95,12 @@ async function readStaged(key: string, store: AssetStore, signal: AbortSignal) {
   if (match?.[1] === undefined || info === undefined) {
     throw new VideoError(FailureType.ReferenceRejected, `reference_image asset:${key} is not in the asset store`, {
       billed: false,
-      issues: [{ path: 'reference_image', message: 'names no staged image; stage the file into the store that the worker uses' }],
+      issues: [
+        {
+          path: 'reference_image',
+          message: 'names no staged image; stage the file into the store that the worker uses',
+        },
+      ],
     });
   }
   const head: Uint8Array[] = [];
@@ -97,7 +112,13 @@ async function readStaged(key: string, store: AssetStore, signal: AbortSignal) {
     if (bytes >= 1024 * 1024) break; // inspectImage needs at most this much
   }
   const image = inspectImage(Buffer.concat(head), info.bytes);
-  const reference: PreparedReference = { kind: 'asset', key, mime: image.mime, bytes: info.bytes, width: image.width, height: image.height };
+  const reference: PreparedReference = {
+    kind: 'asset',
+    key,
+    mime: image.mime,
+    bytes: info.bytes,
+    width: image.width,
+    height: image.height,
+  };
   return { reference, hash: match[1] };
 }
-

@@ -14,7 +14,14 @@ export interface PreparedRequest {
 
 /** Where the image is: in our store, or already at the provider. */
 export type PreparedReference =
-  | { readonly kind: 'asset'; readonly key: string; readonly mime: string; readonly bytes: number; readonly width: number; readonly height: number }
+  | {
+      readonly kind: 'asset';
+      readonly key: string;
+      readonly mime: string;
+      readonly bytes: number;
+      readonly width: number;
+      readonly height: number;
+    }
   | { readonly kind: 'oss'; readonly url: string };
 
 /** A task that the provider accepted and bills. */

@@ -5,7 +5,10 @@ import { toActivityFailure } from './activity-failure.js';
 const TICK_MS = 1_000;
 
 /** Runs a step that may be cancelled: heartbeats from the first second, ends with the signal's own reason. */
-export async function withSignal<T>(step: (signal: AbortSignal) => Promise<T>, details: () => unknown = () => undefined): Promise<T> {
+export async function withSignal<T>(
+  step: (signal: AbortSignal) => Promise<T>,
+  details: () => unknown = () => undefined,
+): Promise<T> {
   const context = Context.current();
   const signal = context.cancellationSignal;
   context.heartbeat(details());

@@ -1,18 +1,17 @@
-import { readFile, stat } from 'node:fs/promises';
+import { copyFile, readFile, stat } from 'node:fs/promises';
 import { homedir } from 'node:os';
-import { copyFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { connectClient, temporalFromEnv } from '../client/connect.js';
 import { followVideo } from '../client/follow.js';
 import { WanVideoClient } from '../client/video-client.js';
 import { loadConfig } from '../config/config.js';
+import { resolveApiKey } from '../config/credentials.js';
 import { FailureType } from '../contract/failure-type.js';
 import { QUICK_START } from '../contract/model.js';
 import type { VideoRequest } from '../contract/request.js';
 import { invalidRequest, requestIssues } from '../contract/validate.js';
 import { type Issue, VideoError } from '../contract/video-error.js';
-import { resolveApiKey } from '../config/credentials.js';
 import { stageImageFile } from '../media/stage-image.js';
 import { openStore } from '../storage/open-store.js';
 import { ExitCode } from './exit-code.js';
@@ -57,7 +56,9 @@ export async function generate(args: string[]): Promise<number> {
     ...(values.audio !== undefined && { audio: values.audio }),
     ...(values.cache !== undefined && { cache: values.cache }),
     ...(values.tenant !== undefined && { tenant: values.tenant }),
-    ...(values.label !== undefined && { labels: Object.fromEntries(values.label.map((label) => label.split(/=(.*)/s).slice(0, 2))) }),
+    ...(values.label !== undefined && {
+      labels: Object.fromEntries(values.label.map((label) => label.split(/=(.*)/s).slice(0, 2))),
+    }),
   };
   const image = values.image ?? draft['reference_image'];
   const isLocal = typeof image === 'string' && !/^(https?:|asset:|oss:|data:)/.test(image);
@@ -81,11 +82,16 @@ export async function generate(args: string[]): Promise<number> {
     });
     if ((workers.pollers ?? []).length === 0) {
       if (keyError !== undefined) throw keyError;
-      process.stderr.write(`No worker polls the queue ${config.taskQueues.generate}: start one with "wan-video worker". The run waits for it.\n`);
+      process.stderr.write(
+        `No worker polls the queue ${config.taskQueues.generate}: start one with "wan-video worker". The run waits for it.\n`,
+      );
     }
     if (isLocal) draft['reference_image'] = `asset:${(await stageImageFile(image, openStore(config.store))).asset.key}`;
     const videos = new WanVideoClient({ client, taskQueue: config.taskQueues.generate });
-    const started = await videos.start(draft as unknown as VideoRequest, values.id === undefined ? {} : { id: values.id });
+    const started = await videos.start(
+      draft as unknown as VideoRequest,
+      values.id === undefined ? {} : { id: values.id },
+    );
     if (values.detach) {
       process.stdout.write(values.json ? `${JSON.stringify(started)}\n` : `${started.id}\n`);
       return ExitCode.done;
@@ -102,7 +108,8 @@ export async function generate(args: string[]): Promise<number> {
       if (!values.quiet) line.show(progress, Date.now());
     });
     line.end();
-    if (values.output !== undefined && result.video_url.startsWith('file:')) await copyFile(fileURLToPath(result.video_url), values.output);
+    if (values.output !== undefined && result.video_url.startsWith('file:'))
+      await copyFile(fileURLToPath(result.video_url), values.output);
     process.stdout.write(values.json ? `${JSON.stringify(result)}\n` : `${resultText(result)}\n`);
     return ExitCode.done;
   } finally {
@@ -111,7 +118,8 @@ export async function generate(args: string[]): Promise<number> {
 }
 
 /** Text that is no number stays text, so that the schema names the fault. */
-const numeric = (text: string): number | string => (text.trim() === '' || Number.isNaN(Number(text)) ? text : Number(text));
+const numeric = (text: string): number | string =>
+  text.trim() === '' || Number.isNaN(Number(text)) ? text : Number(text);
 
 async function localImageIssues(path: string): Promise<Issue[]> {
   const at = (message: string): Issue[] => [{ path: 'reference_image', message }];
@@ -124,7 +132,8 @@ async function localImageIssues(path: string): Promise<Issue[]> {
     await stageImageFile(path, { put: async () => ({ stored: true }) } as never);
     return [];
   } catch (error) {
-    if (error instanceof VideoError && error.type === FailureType.ReferenceRejected) return [...(error.issues ?? at(error.message))];
+    if (error instanceof VideoError && error.type === FailureType.ReferenceRejected)
+      return [...(error.issues ?? at(error.message))];
     throw error;
   }
 }

@@ -81,7 +81,9 @@ const commands: Record<string, (args: string[]) => Promise<number>> = {
   async setup() {
     const client = await connectClient(temporalFromEnv());
     const added = await registerSearchAttributes(client).finally(() => client.connection.close());
-    say(added.length === 0 ? 'Nothing to do: the search attributes are registered.' : `Registered ${added.join(', ')}.`);
+    say(
+      added.length === 0 ? 'Nothing to do: the search attributes are registered.' : `Registered ${added.join(', ')}.`,
+    );
     return ExitCode.done;
   },
 };
@@ -91,7 +93,8 @@ function usage(fault: string): number {
   return ExitCode.invalid;
 }
 
-const interrupted = () => new Promise<void>((done) => process.once('SIGINT', () => done()).once('SIGTERM', () => done()));
+const interrupted = () =>
+  new Promise<void>((done) => process.once('SIGINT', () => done()).once('SIGTERM', () => done()));
 
 async function main([name, ...args]: string[]): Promise<number> {
   if (name === undefined || name === 'help' || name === '--help' || args.includes('--help')) {
@@ -103,7 +106,8 @@ async function main([name, ...args]: string[]): Promise<number> {
   try {
     return await command(args);
   } catch (error) {
-    if (String((error as NodeJS.ErrnoException).code).startsWith('ERR_PARSE_ARGS')) return usage((error as Error).message);
+    if (String((error as NodeJS.ErrnoException).code).startsWith('ERR_PARSE_ARGS'))
+      return usage((error as Error).message);
     if (args.includes('--json')) process.stdout.write(`${JSON.stringify({ error: errorObject(error) })}\n`);
     else say(errorText(error));
     return exitCodeOf(error);

@@ -1,7 +1,7 @@
+import { VideoRunError } from '../client/video-client.js';
 import { FailureType } from '../contract/failure-type.js';
 import type { VideoResult } from '../contract/result.js';
 import { VideoError } from '../contract/video-error.js';
-import { VideoRunError } from '../client/video-client.js';
 import { redactText } from '../dashscope/redact.js';
 import { ExitCode } from './exit-code.js';
 
@@ -10,7 +10,16 @@ export function errorObject(error: unknown): Record<string, unknown> {
   if (error instanceof VideoRunError) return error.error;
   if (error instanceof VideoError) {
     const { type, message, issues, code, taskId, requestId, billed, nextStep } = error;
-    return { type, message: redactText(message), issues, code, task_id: taskId, request_id: requestId, billed, next_step: nextStep };
+    return {
+      type,
+      message: redactText(message),
+      issues,
+      code,
+      task_id: taskId,
+      request_id: requestId,
+      billed,
+      next_step: nextStep,
+    };
   }
   return { type: 'UnexpectedError', message: redactText(error instanceof Error ? error.message : String(error)) };
 }
@@ -19,7 +28,11 @@ export function errorObject(error: unknown): Record<string, unknown> {
 export function exitCodeOf(error: unknown): number {
   if (error instanceof VideoRunError) {
     if (error.cancelled) return ExitCode.cancelled;
-    const account: unknown[] = [FailureType.CredentialsMissing, FailureType.CredentialsRejected, FailureType.AccountBlocked];
+    const account: unknown[] = [
+      FailureType.CredentialsMissing,
+      FailureType.CredentialsRejected,
+      FailureType.AccountBlocked,
+    ];
     return account.includes(error.error['type']) ? ExitCode.unreachable : ExitCode.failed;
   }
   if (!(error instanceof VideoError)) return ExitCode.failed;
@@ -48,7 +61,11 @@ export function errorText(error: unknown): string {
 
 /** A result for people. */
 export function resultText(result: VideoResult): string {
-  const origin = { generated: 'generated', cache: 'from the cache, nothing was bought', adopted: 'adopted, nothing was bought again' };
+  const origin = {
+    generated: 'generated',
+    cache: 'from the cache, nothing was bought',
+    adopted: 'adopted, nothing was bought again',
+  };
   return [
     `video     ${result.video_url}`,
     `measured  ${result.duration} s, ${result.fps} fps, ${result.width}x${result.height}, ${result.has_audio ? 'with sound' : 'silent'}, ${result.bytes} bytes`,

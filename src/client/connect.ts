@@ -21,7 +21,10 @@ export function temporalFromEnv(): TemporalTarget {
  */
 export async function connectClient({ namespace, connection }: TemporalTarget): Promise<Client> {
   try {
-    return new Client({ connection: await Connection.connect({ ...connection, connectTimeout: '8s' } as never), namespace });
+    return new Client({
+      connection: await Connection.connect({ ...connection, connectTimeout: '8s' } as never),
+      namespace,
+    });
   } catch (cause) {
     const address = connection.address ?? 'localhost:7233';
     throw new VideoError(FailureType.ConfigurationInvalid, `Temporal cannot be reached at ${address}`, {

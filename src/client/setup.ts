@@ -1,7 +1,7 @@
 import type { Client } from '@temporalio/client';
 import proto from '@temporalio/proto';
-import { SEARCH_ATTRIBUTES } from '../contract/names.js';
 import { FailureType } from '../contract/failure-type.js';
+import { SEARCH_ATTRIBUTES } from '../contract/names.js';
 import { VideoError } from '../contract/video-error.js';
 
 /**
@@ -14,12 +14,18 @@ export async function registerSearchAttributes(client: Client): Promise<string[]
   const { namespace } = client.options;
   const { operatorService } = client.connection;
   const have = (await operatorService.listSearchAttributes({ namespace })).customAttributes ?? {};
-  const wanted = Object.entries(SEARCH_ATTRIBUTES).map(([name, type]) => [name, types[`INDEXED_VALUE_TYPE_${type}`]] as const);
+  const wanted = Object.entries(SEARCH_ATTRIBUTES).map(
+    ([name, type]) => [name, types[`INDEXED_VALUE_TYPE_${type}`]] as const,
+  );
   const clash = wanted.filter(([name, type]) => have[name] !== undefined && have[name] !== type).map(([name]) => name);
   if (clash.length > 0) {
-    throw new VideoError(FailureType.ConfigurationInvalid, `Search attributes exist with another type: ${clash.join(', ')}`);
+    throw new VideoError(
+      FailureType.ConfigurationInvalid,
+      `Search attributes exist with another type: ${clash.join(', ')}`,
+    );
   }
   const missing = wanted.filter(([name]) => have[name] === undefined);
-  if (missing.length > 0) await operatorService.addSearchAttributes({ namespace, searchAttributes: Object.fromEntries(missing) });
+  if (missing.length > 0)
+    await operatorService.addSearchAttributes({ namespace, searchAttributes: Object.fromEntries(missing) });
   return missing.map(([name]) => name);
 }

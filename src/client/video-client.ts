@@ -1,10 +1,15 @@
+import { randomUUID } from 'node:crypto';
 import { type Client, WorkflowFailedError, type WorkflowHandle } from '@temporalio/client';
-import { ApplicationFailure, CancelledFailure, type SearchAttributePair, defineSearchAttributeKey } from '@temporalio/common';
+import {
+  ApplicationFailure,
+  CancelledFailure,
+  defineSearchAttributeKey,
+  type SearchAttributePair,
+} from '@temporalio/common';
 import { CANCEL_SIGNAL, PROGRESS_QUERY, videoWorkflowId, WorkflowType } from '../contract/names.js';
 import type { VideoRequest } from '../contract/request.js';
 import type { VideoProgress, VideoResult } from '../contract/result.js';
 import { parseRequest, requestFingerprint } from '../contract/validate.js';
-import { randomUUID } from 'node:crypto';
 
 /** How a run is started. */
 export interface StartOptions {
@@ -68,7 +73,12 @@ export class WanVideoClient {
       await start(true);
     } catch (error) {
       // A namespace without our attributes refuses the start; the run itself does not need them.
-      if (!/no mapping defined for search attribute|not a valid search attribute/i.test(String((error as Error).cause ?? error))) throw error;
+      if (
+        !/no mapping defined for search attribute|not a valid search attribute/i.test(
+          String((error as Error).cause ?? error),
+        )
+      )
+        throw error;
       await start(false);
     }
     return { id, joined };
@@ -84,10 +94,15 @@ export class WanVideoClient {
     } catch (error) {
       if (!(error instanceof WorkflowFailedError)) throw error;
       let cause: Error | undefined = error.cause;
-      while (cause !== undefined && !(cause instanceof ApplicationFailure) && cause.cause instanceof Error) cause = cause.cause;
+      while (cause !== undefined && !(cause instanceof ApplicationFailure) && cause.cause instanceof Error)
+        cause = cause.cause;
       const cancelled = cause instanceof CancelledFailure;
-      const detail = cause instanceof ApplicationFailure ? (cause.details?.[0] as Record<string, unknown> | undefined) : undefined;
-      const fallback = { type: cancelled ? 'Cancelled' : cause instanceof ApplicationFailure ? (cause.type ?? 'Failed') : 'Failed', message: cause?.message ?? error.message };
+      const detail =
+        cause instanceof ApplicationFailure ? (cause.details?.[0] as Record<string, unknown> | undefined) : undefined;
+      const fallback = {
+        type: cancelled ? 'Cancelled' : cause instanceof ApplicationFailure ? (cause.type ?? 'Failed') : 'Failed',
+        message: cause?.message ?? error.message,
+      };
       throw new VideoRunError(String(detail?.['message'] ?? fallback.message), cancelled, detail ?? fallback, error);
     }
   }

@@ -43,7 +43,9 @@ const SHARED_HOSTS = new Map([
 export function providerIdOf(baseUrl: string): string {
   const { hostname, host } = new URL(baseUrl);
   if (isLoopbackHost(hostname)) return 'emulator';
-  const region = /^[\w-]+\.([a-z0-9-]+)\.maas\.aliyuncs\.com$/.exec(hostname)?.[1] ?? /^([a-z0-9-]+)\.dashscope\.aliyuncs\.com$/.exec(hostname)?.[1];
+  const region =
+    /^[\w-]+\.([a-z0-9-]+)\.maas\.aliyuncs\.com$/.exec(hostname)?.[1] ??
+    /^([a-z0-9-]+)\.dashscope\.aliyuncs\.com$/.exec(hostname)?.[1];
   return SHARED_HOSTS.get(hostname) ?? region ?? host.replace(/[^a-z0-9.-]/g, '-');
 }
 
@@ -59,7 +61,8 @@ export function loadConfig(
   const issues: Issue[] = [];
   const fail = (path: string, message: string) => void issues.push({ path, message });
   const read = (name: string) => env[name]?.trim() || undefined;
-  const path = (value: string) => (value.startsWith('~/') ? join(where.homeDir, value.slice(2)) : resolve(where.cwd, value));
+  const path = (value: string) =>
+    value.startsWith('~/') ? join(where.homeDir, value.slice(2)) : resolve(where.cwd, value);
   const name = (variable: string, fallback: string) => {
     const value = read(variable) ?? fallback;
     if (!/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/.test(value)) {
@@ -84,7 +87,7 @@ export function loadConfig(
     return fallback;
   };
 
-  const store = readStore(read('ASSET_STORE'), read('OUTPUT_DIR') ?? 'output', path, fail);
+  const store = readStore(read('ASSET_STORE'), join(read('OUTPUT_DIR') ?? 'output', 'ai-video-wan-video'), path, fail);
 
   const publicBaseUrl = read('ASSET_PUBLIC_BASE_URL');
   if (publicBaseUrl !== undefined && !/^https?:$/.test(urlOf(publicBaseUrl)?.protocol ?? '')) {
@@ -94,9 +97,13 @@ export function loadConfig(
   if (workspace !== undefined && !/^[\w-]+$/.test(workspace)) {
     fail('DASHSCOPE_WORKSPACE', 'must be a workspace id: letters, digits, dashes, underscores');
   }
-  const allowPrivateUrls = (read('WAN_VIDEO_ALLOW_PRIVATE_URLS') ?? '').split(',').map((part) => part.trim()).filter((part) => part !== '');
+  const allowPrivateUrls = (read('WAN_VIDEO_ALLOW_PRIVATE_URLS') ?? '')
+    .split(',')
+    .map((part) => part.trim())
+    .filter((part) => part !== '');
   for (const entry of allowPrivateUrls) {
-    if (!isHostOrCidr(entry)) fail('WAN_VIDEO_ALLOW_PRIVATE_URLS', `has "${entry}", which is neither a host nor a CIDR block`);
+    if (!isHostOrCidr(entry))
+      fail('WAN_VIDEO_ALLOW_PRIVATE_URLS', `has "${entry}", which is neither a host nor a CIDR block`);
   }
   const level = read('LOG_LEVEL') ?? 'info';
   if (!LEVELS.includes(level)) fail('LOG_LEVEL', `must be one of ${LEVELS.join(', ')}`);
@@ -105,7 +112,12 @@ export function loadConfig(
 
   const prefix = name('WAN_VIDEO_TASK_QUEUE', 'video');
   const config: Config = {
-    provider: { baseUrl, providerId, account: name('WAN_VIDEO_ACCOUNT', 'default'), ...(workspace !== undefined && { workspace }) },
+    provider: {
+      baseUrl,
+      providerId,
+      account: name('WAN_VIDEO_ACCOUNT', 'default'),
+      ...(workspace !== undefined && { workspace }),
+    },
     store,
     ...(publicBaseUrl !== undefined && { publicBaseUrl: publicBaseUrl.replace(/\/+$/, '') }),
     taskQueues: { generate: `${prefix}-generate`, submit: `${prefix}-submit` },
@@ -130,7 +142,12 @@ export function loadConfig(
 
 type Fail = (path: string, message: string) => void;
 
-function readStore(store: string | undefined, outputDir: string, path: (value: string) => string, fail: Fail): StoreConfig {
+function readStore(
+  store: string | undefined,
+  outputDir: string,
+  path: (value: string) => string,
+  fail: Fail,
+): StoreConfig {
   const fallback: StoreConfig = { kind: 'file', path: path(outputDir) };
   if (store === undefined) return fallback;
   const s3 = /^s3:\/\/([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:\/(.*))?$/.exec(store);
@@ -150,9 +167,12 @@ function readStore(store: string | undefined, outputDir: string, path: (value: s
 
 function faultOfBase(baseUrl: string): string | undefined {
   const url = urlOf(baseUrl);
-  if (url === undefined || !/^https?:$/.test(url.protocol)) return 'must be an http or https address ending with /api/v1';
-  if (url.protocol === 'http:' && !isLoopbackHost(url.hostname)) return 'must be https: the key would travel in the clear';
-  if (url.username !== '' || url.password !== '' || url.search !== '' || url.hash !== '') return 'must not carry a user, a query or a fragment';
+  if (url === undefined || !/^https?:$/.test(url.protocol))
+    return 'must be an http or https address ending with /api/v1';
+  if (url.protocol === 'http:' && !isLoopbackHost(url.hostname))
+    return 'must be https: the key would travel in the clear';
+  if (url.username !== '' || url.password !== '' || url.search !== '' || url.hash !== '')
+    return 'must not carry a user, a query or a fragment';
   if (url.pathname === '/') return 'lacks the path; append /api/v1';
   return undefined;
 }
@@ -162,12 +182,18 @@ function urlOf(value: string): URL | undefined {
 }
 
 function isLoopbackHost(hostname: string): boolean {
-  return hostname === 'localhost' || hostname.endsWith('.localhost') || hostname === '[::1]' || /^127\.\d+\.\d+\.\d+$/.test(hostname);
+  return (
+    hostname === 'localhost' ||
+    hostname.endsWith('.localhost') ||
+    hostname === '[::1]' ||
+    /^127\.\d+\.\d+\.\d+$/.test(hostname)
+  );
 }
 
 function isHostOrCidr(value: string): boolean {
   const [address = '', bits, ...rest] = value.split('/');
   const family = isIP(address);
-  if (bits !== undefined) return family !== 0 && rest.length === 0 && /^\d{1,3}$/.test(bits) && Number(bits) <= (family === 4 ? 32 : 128);
+  if (bits !== undefined)
+    return family !== 0 && rest.length === 0 && /^\d{1,3}$/.test(bits) && Number(bits) <= (family === 4 ? 32 : 128);
   return family !== 0 || /^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$/.test(value);
 }

@@ -64,7 +64,10 @@ export async function resolveApiKey(env: Env, { homeDir }: { readonly homeDir: s
   throw new VideoError(
     FailureType.CredentialsMissing,
     `No provider key: ${issues.map(({ path, message }) => `${path} ${message}`).join('; ')}`,
-    { issues, nextStep: `Set DASHSCOPE_API_KEY, or name a key file in DASHSCOPE_API_KEY_FILE_PATH, or write dashscope_api_key into ${ini}.` },
+    {
+      issues,
+      nextStep: `Set DASHSCOPE_API_KEY, or name a key file in DASHSCOPE_API_KEY_FILE_PATH, or write dashscope_api_key into ${ini}.`,
+    },
   );
 }
 
@@ -85,7 +88,10 @@ function iniValue(text: string, section: string, name: string): string | undefin
     if (heading !== undefined) current = heading;
     const at = line.indexOf('=');
     if (at < 0 || current !== section || line.slice(0, at).trim().toLowerCase() !== name) continue;
-    const value = line.slice(at + 1).trim().replace(/^(["'])(.*)\1$/, '$2');
+    const value = line
+      .slice(at + 1)
+      .trim()
+      .replace(/^(["'])(.*)\1$/, '$2');
     if (value !== '') return value;
   }
   return undefined;

@@ -30,6 +30,8 @@ export const FailureType = {
   ResultRejected: 'ResultRejected',
   /** The asset store could not be read or written for now. */
   StoreUnavailable: 'StoreUnavailable',
+  /** Nothing is in the asset store under the key that was asked for. */
+  AssetNotFound: 'AssetNotFound',
   /** A record in the store is damaged or foreign. */
   RecordDamaged: 'RecordDamaged',
   /** Environment or files do not give a usable configuration. */

@@ -19,4 +19,6 @@ export const videoWorkflowId = (fingerprint: string): string => `video/${fingerp
 
 /** The submit queue that belongs to a generate queue. */
 export const submitQueueOf = (generateQueue: string): string =>
-  generateQueue.endsWith('-generate') ? `${generateQueue.slice(0, -'generate'.length)}submit` : `${generateQueue}-submit`;
+  generateQueue.endsWith('-generate')
+    ? `${generateQueue.slice(0, -'generate'.length)}submit`
+    : `${generateQueue}-submit`;

@@ -5,7 +5,9 @@ const supportedSizes = Object.keys(SIZES).join(', ');
 
 const characters = (max: number, name: string) =>
   z
-    .string({ error: (issue) => (issue.input === undefined ? `is required: give the ${name} as text` : 'must be text') })
+    .string({
+      error: (issue) => (issue.input === undefined ? `is required: give the ${name} as text` : 'must be text'),
+    })
     .superRefine((value, context) => {
       const length = [...value].length;
       if (length > max) {
@@ -17,7 +19,9 @@ const characters = (max: number, name: string) =>
     });
 
 const number = (what: string) =>
-  z.number({ error: (issue) => (issue.input === undefined ? `is required: give ${what}` : `must be a number: give ${what}`) });
+  z.number({
+    error: (issue) => (issue.input === undefined ? `is required: give ${what}` : `must be a number: give ${what}`),
+  });
 
 const seconds = `a whole number of seconds from ${LIMITS.durationMin} to ${LIMITS.durationMax}`;
 const rate = `frames per second from ${LIMITS.fpsMin} to ${LIMITS.fpsMax}`;
@@ -40,17 +44,22 @@ export const videoRequestSchema = z
           error: `must be ${seconds}`,
         })
         .meta({ type: 'integer', minimum: LIMITS.durationMin, maximum: LIMITS.durationMax }),
-      fps: number(rate).min(LIMITS.fpsMin, { error: `must be ${rate}` }).max(LIMITS.fpsMax, { error: `must be ${rate}` }),
+      fps: number(rate)
+        .min(LIMITS.fpsMin, { error: `must be ${rate}` })
+        .max(LIMITS.fpsMax, { error: `must be ${rate}` }),
       size: z
         .string({
-          error: (issue) => (issue.input === undefined ? `is required: give one of ${supportedSizes}` : 'must be text such as 1280*720'),
+          error: (issue) =>
+            issue.input === undefined ? `is required: give one of ${supportedSizes}` : 'must be text such as 1280*720',
         })
         .refine((value) => Object.hasOwn(SIZES, value.replace('x', '*')), {
           error: `is not supported; use one of ${supportedSizes}`,
         })
         .meta({ enum: Object.keys(SIZES).flatMap((size) => [size, size.replace('*', 'x')]) }),
       seed: number(seeds)
-        .refine((value) => Number.isInteger(value) && value >= 0 && value <= LIMITS.seedMax, { error: `must be ${seeds}` })
+        .refine((value) => Number.isInteger(value) && value >= 0 && value <= LIMITS.seedMax, {
+          error: `must be ${seeds}`,
+        })
         .meta({ type: 'integer', minimum: 0, maximum: LIMITS.seedMax })
         .optional(),
       reference_image: z
@@ -61,7 +70,8 @@ export const videoRequestSchema = z
               : 'must be text',
         })
         .refine((value) => REFERENCE.test(value), {
-          error: 'must be an http(s) URL, an asset: reference, an oss:// URL or a data: URI of an image; stage a local file first',
+          error:
+            'must be an http(s) URL, an asset: reference, an oss:// URL or a data: URI of an image; stage a local file first',
         })
         .refine((value) => !value.startsWith('data:') || (value.length * 3) / 4 <= LIMITS.dataUriBytesMax + 128, {
           error: `is a data: URI above ${LIMITS.dataUriBytesMax} bytes; stage the file and give its asset: reference`,
@@ -87,11 +97,16 @@ export const videoRequestSchema = z
         .optional(),
     },
     {
-      error: (issue) => (issue.code === 'invalid_type' ? 'must be one JSON object with the fields of video.generate' : undefined),
+      error: (issue) =>
+        issue.code === 'invalid_type' ? 'must be one JSON object with the fields of video.generate' : undefined,
     },
   )
   .superRefine((request, context) => {
     if (request.audio === false && request.audio_url !== undefined) {
-      context.addIssue({ code: 'custom', path: ['audio'], message: 'is false although audio_url is given; leave one of them out' });
+      context.addIssue({
+        code: 'custom',
+        path: ['audio'],
+        message: 'is false although audio_url is given; leave one of them out',
+      });
     }
   });

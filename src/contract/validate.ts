@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import { FailureType } from './failure-type.js';
 import { SIZES } from './model.js';
-import { videoRequestSchema } from './request.schema.js';
 import type { CanonicalRequest, VideoRequest } from './request.js';
+import { videoRequestSchema } from './request.schema.js';
 import { type Issue, VideoError } from './video-error.js';
 
 /** Lists every fault of `input`, each with its field path; an empty list means a valid request. */

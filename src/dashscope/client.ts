@@ -8,7 +8,15 @@ import { redactText } from './redact.js';
 import type { CreateTaskRequest } from './request-body.js';
 import { parseRetryAfter } from './retry-after.js';
 import { decideSubmitOutcome, type SubmitOutcome, stringField } from './submit-outcome.js';
-import { listAnswer, type TaskPage, type TaskSnapshot, taskAnswer, type UploadPolicy, policyAnswer, formatListTime } from './wire.js';
+import {
+  formatListTime,
+  listAnswer,
+  policyAnswer,
+  type TaskPage,
+  type TaskSnapshot,
+  taskAnswer,
+  type UploadPolicy,
+} from './wire.js';
 
 /** Bounds on whole calls, in milliseconds. */
 export interface ClientTimeouts {
@@ -134,7 +142,12 @@ export class DashScopeClient {
    * The account may ask 20 times per second.
    */
   async queryTask(taskId: string, options: CallOptions = {}): Promise<TaskSnapshot> {
-    const { value, key, requestId } = await this.#read('query', `/tasks/${encodeURIComponent(taskId)}`, taskAnswer, options);
+    const { value, key, requestId } = await this.#read(
+      'query',
+      `/tasks/${encodeURIComponent(taskId)}`,
+      taskAnswer,
+      options,
+    );
     const { message } = value;
     return {
       ...value,
@@ -145,7 +158,11 @@ export class DashScopeClient {
 
   /** One page of the account's tasks of the last 24 h, all keys together. The account may ask 20 times per second. */
   async listTasks(query: ListTasksQuery): Promise<TaskPage> {
-    const search = new URLSearchParams({ model_name: query.modelName, page_no: String(query.pageNo), page_size: String(query.pageSize) });
+    const search = new URLSearchParams({
+      model_name: query.modelName,
+      page_no: String(query.pageNo),
+      page_size: String(query.pageSize),
+    });
     if (query.startMs !== undefined) search.set('start_time', formatListTime(query.startMs));
     if (query.endMs !== undefined) search.set('end_time', formatListTime(query.endMs));
     return (await this.#read('list', `/tasks/?${search}`, listAnswer, query)).value;
@@ -156,7 +173,10 @@ export class DashScopeClient {
    * @param options.timeoutMs - Bound on the whole call in milliseconds; default 10 000.
    * @returns `true` when the provider accepted, `false` when the task had started or ended. Safe to repeat.
    */
-  async cancelTask(taskId: string, options: CallOptions & { readonly timeoutMs?: number | undefined } = {}): Promise<boolean> {
+  async cancelTask(
+    taskId: string,
+    options: CallOptions & { readonly timeoutMs?: number | undefined } = {},
+  ): Promise<boolean> {
     const key = await this.#key();
     const answer = await this.#call('cancel', 'POST', `${this.#base}/tasks/${encodeURIComponent(taskId)}/cancel`, {
       timeoutMs: options.timeoutMs ?? this.#timeouts.cancelMs,
@@ -191,7 +211,10 @@ export class DashScopeClient {
     options: CallOptions = {},
   ): Promise<string> {
     if (!/^[\w.-]+$/.test(fileName) || !/^[\w.+-]+\/[\w.+-]+$/.test(contentType)) {
-      throw new VideoError(FailureType.InvalidRequest, 'The name or type of the uploaded file has forbidden characters');
+      throw new VideoError(
+        FailureType.InvalidRequest,
+        'The name or type of the uploaded file has forbidden characters',
+      );
     }
     const key = `${policy.uploadDir}/${fileName}`;
     const boundary = `----wan-video-${randomUUID()}`;
@@ -248,7 +271,10 @@ export class DashScopeClient {
    * @returns undici's answer with status 200 or 206; the caller reads or destroys `body`.
    * @throws {@link VideoError} `ResultExpired` when the link is out of date.
    */
-  async download(url: string, options: CallOptions & { readonly from?: number | undefined } = {}): Promise<Dispatcher.ResponseData> {
+  async download(
+    url: string,
+    options: CallOptions & { readonly from?: number | undefined } = {},
+  ): Promise<Dispatcher.ResponseData> {
     const { signal, from = 0 } = options;
     const idleMs = this.#timeouts.downloadIdleMs;
     let response: Dispatcher.ResponseData;
@@ -281,9 +307,13 @@ export class DashScopeClient {
     const key = await this.#options.apiKey();
     // A line break would make the header unsendable, and a retry would not mend it.
     if (/^[\x21-\x7e]+$/.test(key)) return key;
-    throw new VideoError(FailureType.CredentialsRejected, 'The API key is empty or has characters that no header can carry', {
-      nextStep: 'Write the key without spaces or line breaks.',
-    });
+    throw new VideoError(
+      FailureType.CredentialsRejected,
+      'The API key is empty or has characters that no header can carry',
+      {
+        nextStep: 'Write the key without spaces or line breaks.',
+      },
+    );
   }
 
   #headers(key: string): Record<string, string> {
@@ -317,15 +347,24 @@ export class DashScopeClient {
     const parsed = schema.safeParse(answer.json);
     if (parsed.success) return { value: parsed.data, key, requestId: answer.requestId };
     const fields = parsed.error.issues.map((issue) => issue.path.join('.') || 'answer').join(', ');
-    throw new VideoError(FailureType.ProviderUnavailable, `The answer to the ${operation} is not as documented: ${fields}`, {
-      retryable: true,
-      requestId: answer.requestId,
-      nextStep: 'Wait; the step is tried again. If it stays, the provider has changed its interface.',
-    });
+    throw new VideoError(
+      FailureType.ProviderUnavailable,
+      `The answer to the ${operation} is not as documented: ${fields}`,
+      {
+        retryable: true,
+        requestId: answer.requestId,
+        nextStep: 'Wait; the step is tried again. If it stays, the provider has changed its interface.',
+      },
+    );
   }
 
   /** `#send`, with faults named. */
-  async #call(operation: ProviderOperation, method: 'GET' | 'POST', url: string, options: SendOptions): Promise<Answer> {
+  async #call(
+    operation: ProviderOperation,
+    method: 'GET' | 'POST',
+    url: string,
+    options: SendOptions,
+  ): Promise<Answer> {
     try {
       return await this.#send(method, url, options);
     } catch (cause) {
@@ -359,7 +398,10 @@ export class DashScopeClient {
       text,
       // Errors are redacted here, once, so that no key echoed by the provider gets further.
       json: response.statusCode >= 400 ? redactJson(json, options.secrets) : json,
-      requestId: stringField(json, 'request_id') ?? headerOf(response.headers, 'x-request-id') ?? headerOf(response.headers, 'x-oss-request-id'),
+      requestId:
+        stringField(json, 'request_id') ??
+        headerOf(response.headers, 'x-request-id') ??
+        headerOf(response.headers, 'x-oss-request-id'),
       retryAfterMs: parseRetryAfter(headerOf(response.headers, 'retry-after'), this.#now()),
     };
   }
@@ -418,12 +460,16 @@ function safeCause(cause: unknown, secrets: readonly string[]): Error {
   if (!(cause instanceof Error)) return new Error('the call was aborted');
   const code = (cause as NodeJS.ErrnoException).code;
   const message = cause.message === '' && cause instanceof AggregateError ? String(cause.errors[0]) : cause.message;
-  return new Error(redactText(typeof code === 'string' && !message.includes(code) ? `${code} ${message}` : message, secrets));
+  return new Error(
+    redactText(typeof code === 'string' && !message.includes(code) ? `${code} ${message}` : message, secrets),
+  );
 }
 
 function asCredentialError(cause: unknown): VideoError {
   if (cause instanceof VideoError) return cause;
-  return new VideoError(FailureType.CredentialsMissing, 'The API key could not be read', { cause: safeCause(cause, []) });
+  return new VideoError(FailureType.CredentialsMissing, 'The API key could not be read', {
+    cause: safeCause(cause, []),
+  });
 }
 
 function isLoopback(url: string): boolean {

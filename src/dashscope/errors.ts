@@ -132,7 +132,8 @@ export function classifyProviderError(fault: ProviderFault, operation: ProviderO
   const { status, code, message, retryAfterMs, requestId } = fault;
   const { type, retryable, nextStep } = judge(fault, operation);
   const said = [code, message].filter((part) => part !== undefined && part !== '').join(': ');
-  const what = operation === 'task' ? 'The task failed at the provider' : `The provider refused the ${operation} (HTTP ${status})`;
+  const what =
+    operation === 'task' ? 'The task failed at the provider' : `The provider refused the ${operation} (HTTP ${status})`;
   return new VideoError(type, redactText(said === '' ? what : `${what}: ${said}`).slice(0, 600), {
     retryable,
     retryAfterMs,

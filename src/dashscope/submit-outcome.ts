@@ -86,7 +86,13 @@ export function decideSubmitOutcome({ bodyPulled, answer, fault, cause }: Submit
 function retryable(error: VideoError): VideoError {
   const { code, requestId, retryAfterMs } = error;
   const nextStep = 'Wait; the step is tried again.';
-  return new VideoError(FailureType.ProviderUnavailable, error.message, { retryable: true, code, requestId, retryAfterMs, nextStep });
+  return new VideoError(FailureType.ProviderUnavailable, error.message, {
+    retryable: true,
+    code,
+    requestId,
+    retryAfterMs,
+    nextStep,
+  });
 }
 
 function final(error: VideoError): VideoError {

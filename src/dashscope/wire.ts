@@ -16,7 +16,9 @@ export interface TaskSnapshot {
   readonly message?: string | undefined;
   readonly requestId: string | undefined;
   /** Billed seconds, tier (720 or 1080) and sound; only on success. */
-  readonly usage?: { readonly duration: number; readonly sr?: number | undefined; readonly audio?: boolean | undefined } | undefined;
+  readonly usage?:
+    | { readonly duration: number; readonly sr?: number | undefined; readonly audio?: boolean | undefined }
+    | undefined;
 }
 
 /** One row of the task list; it tells no prompt and no result. */
@@ -54,9 +56,18 @@ export interface UploadPolicy {
   readonly forbidOverwrite: string;
 }
 
-const text = z.string().nullish().transform((value) => value || undefined);
-const idText = z.union([z.string(), z.number()]).nullish().transform((value) => (value == null ? undefined : String(value)));
-const epochMs = z.coerce.number().nullish().transform((value) => value || undefined);
+const text = z
+  .string()
+  .nullish()
+  .transform((value) => value || undefined);
+const idText = z
+  .union([z.string(), z.number()])
+  .nullish()
+  .transform((value) => (value == null ? undefined : String(value)));
+const epochMs = z.coerce
+  .number()
+  .nullish()
+  .transform((value) => value || undefined);
 const status = z
   .enum(['PENDING', 'RUNNING', 'SUCCEEDED', 'FAILED', 'CANCELED', 'UNKNOWN', 'SUSPENDED'])
   // Undocumented, only in the SDKs' enums: not ended, so we keep asking.
@@ -94,22 +105,24 @@ export const taskAnswer = z
       .object({ duration: z.coerce.number().nullish(), SR: z.coerce.number().nullish(), audio: z.boolean().nullish() })
       .nullish(),
   })
-  .transform(({ request_id, output, usage }): TaskSnapshot => ({
-    taskId: output.task_id,
-    status: output.task_status,
-    submitTimeMs: output.submit_time,
-    scheduledTimeMs: output.scheduled_time,
-    endTimeMs: output.end_time,
-    origPrompt: output.orig_prompt,
-    videoUrl: output.video_url,
-    code: output.code,
-    message: output.message,
-    requestId: request_id,
-    usage:
-      usage?.duration == null
-        ? undefined
-        : { duration: usage.duration, sr: usage.SR ?? undefined, audio: usage.audio ?? undefined },
-  }));
+  .transform(
+    ({ request_id, output, usage }): TaskSnapshot => ({
+      taskId: output.task_id,
+      status: output.task_status,
+      submitTimeMs: output.submit_time,
+      scheduledTimeMs: output.scheduled_time,
+      endTimeMs: output.end_time,
+      origPrompt: output.orig_prompt,
+      videoUrl: output.video_url,
+      code: output.code,
+      message: output.message,
+      requestId: request_id,
+      usage:
+        usage?.duration == null
+          ? undefined
+          : { duration: usage.duration, sr: usage.SR ?? undefined, audio: usage.audio ?? undefined },
+    }),
+  );
 
 export const listAnswer = z
   .object({
@@ -132,22 +145,24 @@ export const listAnswer = z
       )
       .nullish(),
   })
-  .transform(({ request_id, total, page_no, total_page, data }): TaskPage => ({
-    total,
-    pageNo: page_no,
-    totalPages: total_page,
-    requestId: request_id,
-    tasks: (data ?? []).map((row) => ({
-      taskId: row.task_id,
-      status: row.status,
-      modelName: row.model_name,
-      createdAtMs: row.gmt_create,
-      startedAtMs: row.start_time,
-      endedAtMs: row.end_time,
-      apiKeyId: row.api_key_id,
-      requestId: row.request_id,
-    })),
-  }));
+  .transform(
+    ({ request_id, total, page_no, total_page, data }): TaskPage => ({
+      total,
+      pageNo: page_no,
+      totalPages: total_page,
+      requestId: request_id,
+      tasks: (data ?? []).map((row) => ({
+        taskId: row.task_id,
+        status: row.status,
+        modelName: row.model_name,
+        createdAtMs: row.gmt_create,
+        startedAtMs: row.start_time,
+        endedAtMs: row.end_time,
+        apiKeyId: row.api_key_id,
+        requestId: row.request_id,
+      })),
+    }),
+  );
 
 export const policyAnswer = z
   .object({
@@ -163,14 +178,16 @@ export const policyAnswer = z
       x_oss_forbid_overwrite: z.union([z.string(), z.boolean()]).transform(String),
     }),
   })
-  .transform(({ data }): UploadPolicy => ({
-    policy: data.policy,
-    signature: data.signature,
-    uploadDir: data.upload_dir,
-    uploadHost: data.upload_host,
-    expiresInMs: data.expire_in_seconds * 1000,
-    maxFileBytes: data.max_file_size_mb * 1024 * 1024,
-    accessKeyId: data.oss_access_key_id,
-    objectAcl: data.x_oss_object_acl,
-    forbidOverwrite: data.x_oss_forbid_overwrite,
-  }));
+  .transform(
+    ({ data }): UploadPolicy => ({
+      policy: data.policy,
+      signature: data.signature,
+      uploadDir: data.upload_dir,
+      uploadHost: data.upload_host,
+      expiresInMs: data.expire_in_seconds * 1000,
+      maxFileBytes: data.max_file_size_mb * 1024 * 1024,
+      accessKeyId: data.oss_access_key_id,
+      objectAcl: data.x_oss_object_acl,
+      forbidOverwrite: data.x_oss_forbid_overwrite,
+    }),
+  );

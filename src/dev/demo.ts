@@ -2,11 +2,11 @@ import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { Runtime } from '@temporalio/worker';
+import { errorText, exitCodeOf, resultText } from '../cli/output.js';
+import { progressLine } from '../cli/progress-line.js';
 import { connectClient } from '../client/connect.js';
 import { followVideo } from '../client/follow.js';
 import { WanVideoClient } from '../client/video-client.js';
-import { errorText, exitCodeOf, resultText } from '../cli/output.js';
-import { progressLine } from '../cli/progress-line.js';
 import { loadConfig } from '../config/config.js';
 import { QUICK_START } from '../contract/model.js';
 import { startEmulator } from '../emulator/index.js';
@@ -23,8 +23,12 @@ const say = (line: string): void => void process.stderr.write(`${line}\n`);
 
 /** One durable generation on this machine alone: own Temporal, emulated provider, a worker, a video. */
 async function demo(): Promise<void> {
-  const { values } = parseArgs({ options: { image: { type: 'string' }, 'keep-open': { type: 'boolean' }, prompt: { type: 'string' } } });
-  Runtime.install({ logger: { log() {}, trace() {}, debug() {}, info() {}, warn() {}, error: (text: string) => say(text) } as never });
+  const { values } = parseArgs({
+    options: { image: { type: 'string' }, 'keep-open': { type: 'boolean' }, prompt: { type: 'string' } },
+  });
+  Runtime.install({
+    logger: { log() {}, trace() {}, debug() {}, info() {}, warn() {}, error: (text: string) => say(text) } as never,
+  });
   const directory = join(ROOT, '.wan-video', 'demo');
   const temporal = await embeddedTemporal(directory, say);
   const emulator = await startEmulator({ stateFile: join(directory, 'emulator.json'), settings: { speed: SPEED } });
@@ -35,7 +39,13 @@ async function demo(): Promise<void> {
   );
   const stop = new AbortController();
   const worker = new Promise<void>((ready, failed) => {
-    running = runWorker({ config, temporal: temporal.target, apiKey: () => 'sk-demo', signal: stop.signal, onReady: ready });
+    running = runWorker({
+      config,
+      temporal: temporal.target,
+      apiKey: () => 'sk-demo',
+      signal: stop.signal,
+      onReady: ready,
+    });
     running.catch(failed);
   });
   await worker;
@@ -54,7 +64,9 @@ async function demo(): Promise<void> {
     const line = progressLine(process.stderr, process.env);
     const result = await followVideo(videos, started.id, (progress) => line.show(progress, Date.now()));
     line.end();
-    process.stdout.write(`${resultText(result)}\nWeb UI    ${temporal.uiUrl}\nfile      ${fileURLToPath(result.video_url)}\n`);
+    process.stdout.write(
+      `${resultText(result)}\nWeb UI    ${temporal.uiUrl}\nfile      ${fileURLToPath(result.video_url)}\n`,
+    );
     if (values['keep-open']) {
       say('Worker and emulator stay until Ctrl-C.');
       await running;

@@ -541,7 +541,8 @@ function fieldErrors(input: Json, parameters: Json): string[] {
   const between = (name: string, value: unknown, low: number, high: number): void => {
     if (value === undefined) return;
     if (!Number.isInteger(value)) errors.push(`Input should be a valid integer: parameters.${name}`);
-    else if ((value as number) < low) errors.push(`Input should be greater than or equal to ${low}: parameters.${name}`);
+    else if ((value as number) < low)
+      errors.push(`Input should be greater than or equal to ${low}: parameters.${name}`);
     else if ((value as number) > high) errors.push(`Input should be less than or equal to ${high}: parameters.${name}`);
   };
   between('duration', parameters['duration'], 2, 15);
@@ -699,7 +700,9 @@ export async function startEmulator(options: EmulatorOptions = {}): Promise<Emul
       case 'truncate': {
         const answer = await run();
         const { body } = answer;
-        const bytes = Buffer.isBuffer(body) ? body : Buffer.from(typeof body === 'string' ? body : JSON.stringify(body));
+        const bytes = Buffer.isBuffer(body)
+          ? body
+          : Buffer.from(typeof body === 'string' ? body : JSON.stringify(body));
         reply.hijack();
         reply.raw.writeHead(answer.status, {
           'content-type': 'application/json',
@@ -835,7 +838,11 @@ export async function startEmulator(options: EmulatorOptions = {}): Promise<Emul
     const from = start ?? (end ?? t) - DAY;
     const to = end ?? (start === undefined ? t : start + DAY);
     if (to < from || to - from > DAY) {
-      throw new ApiError(400, 'InvalidParameter', 'The time range between start_time and end_time must be within 24 hours.');
+      throw new ApiError(
+        400,
+        'InvalidParameter',
+        'The time range between start_time and end_time must be within 24 hours.',
+      );
     }
     const whole = (name: string, otherwise: number): number => {
       const value = query[name] ? Number(query[name]) : otherwise;
@@ -913,7 +920,11 @@ export async function startEmulator(options: EmulatorOptions = {}): Promise<Emul
     const fields = new Map(parts.slice(0, -1).map((part) => [part.name, part.data.toString('utf8')]));
     const encoded = fields.get('policy') ?? '';
     if (fields.get('OSSAccessKeyId') !== ACCESS_KEY_ID) {
-      throw new StoreError(403, 'InvalidAccessKeyId', 'The OSS Access Key Id you provided does not exist in our records.');
+      throw new StoreError(
+        403,
+        'InvalidAccessKeyId',
+        'The OSS Access Key Id you provided does not exist in our records.',
+      );
     }
     if (!model.verified(encoded, fields.get('Signature') ?? '')) {
       throw new StoreError(403, 'SignatureDoesNotMatch', 'The request signature we calculated does not match.');
@@ -928,13 +939,21 @@ export async function startEmulator(options: EmulatorOptions = {}): Promise<Emul
     }
     const key = (fields.get('key') ?? '').replaceAll(`\${filename}`, file.filename ?? 'file');
     if (!key.startsWith(`${conditions.upload_dir}/`)) {
-      throw new StoreError(403, 'AccessDenied', 'Invalid according to Policy: Policy Condition failed: starts-with $key.');
+      throw new StoreError(
+        403,
+        'AccessDenied',
+        'Invalid according to Policy: Policy Condition failed: starts-with $key.',
+      );
     }
     if (file.data.length > MAX_UPLOAD_MB * 1024 * 1024) {
       throw new StoreError(400, 'EntityTooLarge', 'Your proposed upload exceeds the maximum allowed size.');
     }
     if (model.upload(key) !== undefined) {
-      throw new StoreError(409, 'FileAlreadyExists', 'The object you specified already exists and can not be overwritten.');
+      throw new StoreError(
+        409,
+        'FileAlreadyExists',
+        'The object you specified already exists and can not be overwritten.',
+      );
     }
     model.addUpload({
       key,
@@ -1082,7 +1101,9 @@ export async function startEmulator(options: EmulatorOptions = {}): Promise<Emul
   app.get('/_emulator/state', () => model.state());
   app.post('/_emulator/faults', (request) => {
     const text = Buffer.isBuffer(request.body) ? request.body.toString('utf8') : '';
-    queueFaults(text.trimStart().startsWith('[') ? JSON.parse(text) : (parseObject(request.body) as unknown as EmulatorFault));
+    queueFaults(
+      text.trimStart().startsWith('[') ? JSON.parse(text) : (parseObject(request.body) as unknown as EmulatorFault),
+    );
     return { queued: model.queued };
   });
   app.post('/_emulator/settings', (request) => {

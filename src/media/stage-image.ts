@@ -8,14 +8,24 @@ import { inspectImage } from './image.js';
 /** A staged image: its SHA-256 (hex) and what is known of it; `bytes` and pixels. */
 export interface StagedImage {
   readonly sha256: string;
-  readonly asset: { readonly key: string; readonly mime: string; readonly bytes: number; readonly width: number; readonly height: number };
+  readonly asset: {
+    readonly key: string;
+    readonly mime: string;
+    readonly bytes: number;
+    readonly width: number;
+    readonly height: number;
+  };
 }
 
 /**
  * Checks an image file by its content and puts it into the store under its SHA-256; streamed.
  * @throws VideoError `ReferenceRejected` for a file that the provider would refuse; `StoreUnavailable` on I/O faults.
  */
-export async function stageImageFile(file: string, store: AssetStore, options: { signal?: AbortSignal } = {}): Promise<StagedImage> {
+export async function stageImageFile(
+  file: string,
+  store: AssetStore,
+  options: { signal?: AbortSignal } = {},
+): Promise<StagedImage> {
   const { size } = await stat(file);
   const handle = await open(file, 'r');
   const head = Buffer.alloc(Math.min(size, 1024 * 1024)); // a JPEG's size may stand behind long APP segments

@@ -1,2 +1,2 @@
-export { type TemporalTarget } from '../client/connect.js';
+export type { TemporalTarget } from '../client/connect.js';
 export { runWorker, type WorkerOptions } from './run-worker.js';

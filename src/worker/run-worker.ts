@@ -10,8 +10,6 @@ import { DashScopeClient } from '../dashscope/client.js';
 import { openStore } from '../storage/open-store.js';
 import { BUNDLE_PATH } from './build-bundle.js';
 
-
-
 /** What a worker is made of. */
 export interface WorkerOptions {
   readonly config: Config;
@@ -30,7 +28,14 @@ export interface WorkerOptions {
  * Runs a worker for both queues until SIGTERM or SIGINT, or until one of them fails.
  * @throws when Temporal cannot be reached; the provider and the store are met by the steps, which say so.
  */
-export async function runWorker({ config, temporal, apiKey, bundlePath = BUNDLE_PATH, signal, onReady }: WorkerOptions): Promise<void> {
+export async function runWorker({
+  config,
+  temporal,
+  apiKey,
+  bundlePath = BUNDLE_PATH,
+  signal,
+  onReady,
+}: WorkerOptions): Promise<void> {
   const { times, taskQueues, provider } = config;
   const spoolDir = join(tmpdir(), 'wan-video-spool');
   await mkdir(spoolDir, { recursive: true });
@@ -55,7 +60,11 @@ export async function runWorker({ config, temporal, apiKey, bundlePath = BUNDLE_
       await client.workflow.getHandle(workflowId, runId).cancel();
     },
   });
-  const common = { connection, namespace: temporal.namespace, maxHeartbeatThrottleInterval: times.heartbeatThrottleMs } as const;
+  const common = {
+    connection,
+    namespace: temporal.namespace,
+    maxHeartbeatThrottleInterval: times.heartbeatThrottleMs,
+  } as const;
   const main = await Worker.create({
     ...common,
     taskQueue: taskQueues.generate,

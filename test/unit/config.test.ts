@@ -7,14 +7,14 @@ import { loadConfig, providerIdOf } from '../../src/config/config.js';
 import { resolveApiKey } from '../../src/config/credentials.js';
 import { DEFAULT_TIMES } from '../../src/config/times.js';
 import { FailureType } from '../../src/contract/failure-type.js';
-import { VideoError } from '../../src/contract/video-error.js';
+import type { VideoError } from '../../src/contract/video-error.js';
 
 const where = { cwd: '/work/here', homeDir: '/home/me' };
 
 test('an empty environment gives the documented defaults', () => {
   expect(loadConfig({ LOG_LEVEL: '' }, where)).toEqual({
     provider: { baseUrl: 'https://dashscope.aliyuncs.com/api/v1', providerId: 'cn-beijing', account: 'default' },
-    store: { kind: 'file', path: '/work/here/output' },
+    store: { kind: 'file', path: '/work/here/output/ai-video-wan-video' },
     taskQueues: { generate: 'video-generate', submit: 'video-submit' },
     rates: { query: 10, submit: 4, maxRunning: 5 },
     allowPrivateUrls: [],
@@ -93,7 +93,10 @@ test('the key is found in the documented order and never prints', async () => {
     message: expect.stringMatching(/DASHSCOPE_API_KEY .*DASHSCOPE_API_KEY_FILE_PATH .*credentials/),
   });
   await mkdir(join(homeDir, '.alibabacloud'));
-  await writeFile(join(homeDir, '.alibabacloud', 'credentials'), '[default]\ndashscope_api_key = sk-ini\n[dev]\ndashscope_api_key=sk-dev\n');
+  await writeFile(
+    join(homeDir, '.alibabacloud', 'credentials'),
+    '[default]\ndashscope_api_key = sk-ini\n[dev]\ndashscope_api_key=sk-dev\n',
+  );
   const file = join(homeDir, 'key');
   await writeFile(file, 'sk-file\n');
   const find = async (env: Record<string, string>) => (await resolveApiKey(env, { homeDir })).reveal();

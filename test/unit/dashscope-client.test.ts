@@ -7,7 +7,16 @@ import { DashScopeClient } from '../../src/dashscope/client.js';
 import { buildCreateTask } from '../../src/dashscope/request-body.js';
 
 const KEY = 'sk-test-0123456789';
-const body = buildCreateTask({ prompt: 'p', img_url: 'oss://a', duration: 4, fps: 24, size: '1280*720', resolution: '720P', seed: 1, audio: false });
+const body = buildCreateTask({
+  prompt: 'p',
+  img_url: 'oss://a',
+  duration: 4,
+  fps: 24,
+  size: '1280*720',
+  resolution: '720P',
+  seed: 1,
+  audio: false,
+});
 
 interface Seen {
   readonly method: string | undefined;
@@ -27,7 +36,12 @@ async function serve(answer: (seen: Seen, response: ServerResponse) => void) {
   });
   await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
   const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-  const client = new DashScopeClient({ baseUrl: `${origin}/api/v1/`, apiKey: () => KEY, workspace: 'ws', timeouts: { submitMs: 300, readMs: 300 } });
+  const client = new DashScopeClient({
+    baseUrl: `${origin}/api/v1/`,
+    apiKey: () => KEY,
+    workspace: 'ws',
+    timeouts: { submitMs: 300, readMs: 300 },
+  });
   onTestFinished(async () => {
     server.closeAllConnections();
     server.close();
@@ -40,8 +54,14 @@ const json = (res: ServerResponse, status: number, value: unknown, headers = {})
   void res.writeHead(status, { 'content-type': 'application/json', ...headers }).end(JSON.stringify(value));
 
 test('a submit carries the documented headers and the forwarded fields, and yields the task id', async () => {
-  const { calls, client } = await serve((_, res) => json(res, 200, { output: { task_id: 't1', task_status: 'PENDING' }, request_id: 'r1' }));
-  expect(await client.createTask(body, { ossResolve: true })).toEqual({ kind: 'accepted', taskId: 't1', requestId: 'r1' });
+  const { calls, client } = await serve((_, res) =>
+    json(res, 200, { output: { task_id: 't1', task_status: 'PENDING' }, request_id: 'r1' }),
+  );
+  expect(await client.createTask(body, { ossResolve: true })).toEqual({
+    kind: 'accepted',
+    taskId: 't1',
+    requestId: 'r1',
+  });
   expect(calls[0]).toMatchObject({
     method: 'POST',
     url: '/api/v1/services/aigc/video-generation/video-synthesis',
@@ -52,7 +72,14 @@ test('a submit carries the documented headers and the forwarded fields, and yiel
       'x-dashscope-workspace': 'ws',
     },
   });
-  expect(JSON.parse(calls[0]!.body).parameters).toEqual({ resolution: '720P', duration: 4, seed: 1, audio: false, fps: 24, size: '1280*720' });
+  expect(JSON.parse(calls[0]!.body).parameters).toEqual({
+    resolution: '720P',
+    duration: 4,
+    seed: 1,
+    audio: false,
+    fps: 24,
+    size: '1280*720',
+  });
 });
 
 test.each<[string, (res: ServerResponse) => void]>([
@@ -64,25 +91,39 @@ test.each<[string, (res: ServerResponse) => void]>([
   ['redirects', (res) => void res.writeHead(307, { location: '/elsewhere' }).end()],
 ])('a submit whose answer %s is unknown and is not sent again', async (_why, fault) => {
   const { calls, client } = await serve((_, res) => fault(res));
-  expect(await client.createTask(body)).toMatchObject({ kind: 'unknown', error: { type: FailureType.SubmitOutcomeUnknown, retryable: false } });
+  expect(await client.createTask(body)).toMatchObject({
+    kind: 'unknown',
+    error: { type: FailureType.SubmitOutcomeUnknown, retryable: false },
+  });
   expect(calls).toHaveLength(1);
 });
 
 test('a submit that finds no server was not sent', async () => {
   const client = new DashScopeClient({ baseUrl: 'http://127.0.0.1:1/api/v1', apiKey: () => KEY });
-  expect(await client.createTask(body)).toMatchObject({ kind: 'not_sent', error: { type: FailureType.ProviderUnavailable, retryable: true } });
+  expect(await client.createTask(body)).toMatchObject({
+    kind: 'not_sent',
+    error: { type: FailureType.ProviderUnavailable, retryable: true },
+  });
   await client.close();
 });
 
 test('a key that no header can carry is a rejected submit', async () => {
   const client = new DashScopeClient({ baseUrl: 'http://127.0.0.1:1/api/v1', apiKey: () => 'a\nb' });
-  expect(await client.createTask(body)).toMatchObject({ kind: 'rejected', error: { type: FailureType.CredentialsRejected } });
+  expect(await client.createTask(body)).toMatchObject({
+    kind: 'rejected',
+    error: { type: FailureType.CredentialsRejected },
+  });
 });
 
 test('a throttled submit keeps the wish of the provider and hides an echoed key', async () => {
-  const { client } = await serve((_, res) => json(res, 429, { code: 'Throttling', message: `slow down ${KEY}` }, { 'retry-after': '3' }));
+  const { client } = await serve((_, res) =>
+    json(res, 429, { code: 'Throttling', message: `slow down ${KEY}` }, { 'retry-after': '3' }),
+  );
   const outcome = await client.createTask(body);
-  expect(outcome).toMatchObject({ kind: 'not_sent', error: { type: FailureType.ProviderThrottled, retryAfterMs: 3_000 } });
+  expect(outcome).toMatchObject({
+    kind: 'not_sent',
+    error: { type: FailureType.ProviderThrottled, retryAfterMs: 3_000 },
+  });
   expect(outcome.kind === 'not_sent' && outcome.error.message).not.toContain(KEY);
 });
 
@@ -90,7 +131,14 @@ test('a finished task is read with its times taken as UTC+8', async () => {
   const { calls, client } = await serve((_, res) =>
     json(res, 200, {
       request_id: 'r',
-      output: { task_id: 't', task_status: 'SUCCEEDED', submit_time: '2025-05-18 16:26:27.871', end_time: '2025-05-18 16:27:00.000', orig_prompt: 'p', video_url: 'https://h/v.mp4?Expires=1' },
+      output: {
+        task_id: 't',
+        task_status: 'SUCCEEDED',
+        submit_time: '2025-05-18 16:26:27.871',
+        end_time: '2025-05-18 16:27:00.000',
+        orig_prompt: 'p',
+        video_url: 'https://h/v.mp4?Expires=1',
+      },
       usage: { duration: 10, SR: 720, audio: true, video_count: 1 },
     }),
   );
@@ -116,16 +164,34 @@ test('a query ends with the reason of its signal, and with a retryable error whe
 
 test('the task list is asked in UTC+8 and read row by row', async () => {
   const { calls, client } = await serve((_, res) =>
-    json(res, 200, { total: 1, page_no: 1, total_page: 1, request_id: 'r', data: [{ task_id: 't', status: 'RUNNING', gmt_create: 5, api_key_id: 15, request_id: 's' }] }),
+    json(res, 200, {
+      total: 1,
+      page_no: 1,
+      total_page: 1,
+      request_id: 'r',
+      data: [{ task_id: 't', status: 'RUNNING', gmt_create: 5, api_key_id: 15, request_id: 's' }],
+    }),
   );
   const page = await client.listTasks({ modelName: 'm', startMs: Date.UTC(2026, 0, 1, 20), pageNo: 1, pageSize: 50 });
-  expect(page.tasks[0]).toMatchObject({ taskId: 't', status: 'RUNNING', createdAtMs: 5, apiKeyId: '15', requestId: 's' });
+  expect(page.tasks[0]).toMatchObject({
+    taskId: 't',
+    status: 'RUNNING',
+    createdAtMs: 5,
+    apiKeyId: '15',
+    requestId: 's',
+  });
   expect(calls[0]!.url).toBe('/api/v1/tasks/?model_name=m&page_no=1&page_size=50&start_time=20260102040000');
 });
 
 test('a cancel says whether the provider accepted it', async () => {
   let status = 200;
-  const { client } = await serve((_, res) => json(res, status, status === 200 ? { request_id: 'r' } : { code: status === 400 ? 'UnsupportedOperation' : 'InternalError' }));
+  const { client } = await serve((_, res) =>
+    json(
+      res,
+      status,
+      status === 200 ? { request_id: 'r' } : { code: status === 400 ? 'UnsupportedOperation' : 'InternalError' },
+    ),
+  );
   expect(await client.cancelTask('t', { timeoutMs: 300 })).toBe(true);
   status = 400;
   expect(await client.cancelTask('t')).toBe(false);
@@ -136,12 +202,26 @@ test('a cancel says whether the provider accepted it', async () => {
 test('an upload streams the file as the last field with the exact length and without our key', async () => {
   const server = await serve((seen, res) => {
     if (seen.method === 'POST') return void res.end();
-    json(res, 200, { data: { policy: 'pol', signature: 'sig', upload_dir: 'dir/x', upload_host: server.origin, expire_in_seconds: 300, max_file_size_mb: 100, oss_access_key_id: 'LTA', x_oss_object_acl: 'private', x_oss_forbid_overwrite: 'true' } });
+    json(res, 200, {
+      data: {
+        policy: 'pol',
+        signature: 'sig',
+        upload_dir: 'dir/x',
+        upload_host: server.origin,
+        expire_in_seconds: 300,
+        max_file_size_mb: 100,
+        oss_access_key_id: 'LTA',
+        x_oss_object_acl: 'private',
+        x_oss_forbid_overwrite: 'true',
+      },
+    });
   });
   const { client, calls } = server;
   const policy = await client.getUploadPolicy('m');
   expect(policy).toMatchObject({ expiresInMs: 300_000, maxFileBytes: 104_857_600 });
-  expect(await client.uploadFile(policy, 'a.png', 'image/png', 4, Readable.from([Buffer.from('PI'), Buffer.from('XL')]))).toBe('oss://dir/x/a.png');
+  expect(
+    await client.uploadFile(policy, 'a.png', 'image/png', 4, Readable.from([Buffer.from('PI'), Buffer.from('XL')])),
+  ).toBe('oss://dir/x/a.png');
   const upload = calls[1]!;
   expect(upload.headers.authorization).toBeUndefined();
   expect(Number(upload.headers['content-length'])).toBe(upload.body.length);

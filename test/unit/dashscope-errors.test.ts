@@ -91,20 +91,67 @@ test.each([
 
 test('text is cleared of keys, signed queries, users and inline images', () => {
   const text = 'k=topsecret sk-abcdef123456 https://u:p@h/a.mp4?Expires=1&Signature=x data:image/png;base64,AAAA';
-  expect(redactText(text, ['topsecret'])).toBe('k=[secret] [secret] https://[redacted]@h/a.mp4?[redacted] data:[redacted]');
+  expect(redactText(text, ['topsecret'])).toBe(
+    'k=[secret] [secret] https://[redacted]@h/a.mp4?[redacted] data:[redacted]',
+  );
 });
 
 const refused = (code: string) => ({ code, message: 'm', request_id: 'r' });
 test.each<[string, Parameters<typeof decideSubmitOutcome>[0], string, F | undefined]>([
-  ['a task id', { bodyPulled: true, answer: { status: 200, json: { output: { task_id: 't' } } } }, 'accepted', undefined],
-  ['400 of the provider', { bodyPulled: true, answer: { status: 400, json: refused('InvalidParameter') } }, 'rejected', F.InvalidRequest],
-  ['401 of the provider', { bodyPulled: true, answer: { status: 401, json: refused('InvalidApiKey') } }, 'rejected', F.CredentialsRejected],
-  ['408 of the provider', { bodyPulled: true, answer: { status: 408, json: refused('RequestTimeOut') } }, 'unknown', F.SubmitOutcomeUnknown],
-  ['429 of the provider', { bodyPulled: true, answer: { status: 429, json: refused('Throttling') } }, 'not_sent', F.ProviderThrottled],
-  ['429 about the bill', { bodyPulled: true, answer: { status: 429, json: refused('PostpaidBillOverdue') } }, 'rejected', F.AccountBlocked],
-  ['503 of the provider', { bodyPulled: true, answer: { status: 503, json: refused('ModelUnavailable') } }, 'not_sent', F.ProviderUnavailable],
-  ['429 of a gateway', { bodyPulled: true, answer: { status: 429, json: undefined } }, 'unknown', F.SubmitOutcomeUnknown],
-  ['500 of the provider', { bodyPulled: true, answer: { status: 500, json: refused('InternalError') } }, 'unknown', F.SubmitOutcomeUnknown],
+  [
+    'a task id',
+    { bodyPulled: true, answer: { status: 200, json: { output: { task_id: 't' } } } },
+    'accepted',
+    undefined,
+  ],
+  [
+    '400 of the provider',
+    { bodyPulled: true, answer: { status: 400, json: refused('InvalidParameter') } },
+    'rejected',
+    F.InvalidRequest,
+  ],
+  [
+    '401 of the provider',
+    { bodyPulled: true, answer: { status: 401, json: refused('InvalidApiKey') } },
+    'rejected',
+    F.CredentialsRejected,
+  ],
+  [
+    '408 of the provider',
+    { bodyPulled: true, answer: { status: 408, json: refused('RequestTimeOut') } },
+    'unknown',
+    F.SubmitOutcomeUnknown,
+  ],
+  [
+    '429 of the provider',
+    { bodyPulled: true, answer: { status: 429, json: refused('Throttling') } },
+    'not_sent',
+    F.ProviderThrottled,
+  ],
+  [
+    '429 about the bill',
+    { bodyPulled: true, answer: { status: 429, json: refused('PostpaidBillOverdue') } },
+    'rejected',
+    F.AccountBlocked,
+  ],
+  [
+    '503 of the provider',
+    { bodyPulled: true, answer: { status: 503, json: refused('ModelUnavailable') } },
+    'not_sent',
+    F.ProviderUnavailable,
+  ],
+  [
+    '429 of a gateway',
+    { bodyPulled: true, answer: { status: 429, json: undefined } },
+    'unknown',
+    F.SubmitOutcomeUnknown,
+  ],
+  [
+    '500 of the provider',
+    { bodyPulled: true, answer: { status: 500, json: refused('InternalError') } },
+    'unknown',
+    F.SubmitOutcomeUnknown,
+  ],
   ['502', { bodyPulled: true, answer: { status: 502, json: undefined } }, 'unknown', F.SubmitOutcomeUnknown],
   ['504', { bodyPulled: true, answer: { status: 504, json: undefined } }, 'unknown', F.SubmitOutcomeUnknown],
   ['200 unreadable', { bodyPulled: true, answer: { status: 200, json: undefined } }, 'unknown', F.SubmitOutcomeUnknown],

@@ -33,7 +33,11 @@ interface Call {
   key?: string;
 }
 
-async function call(emulator: Emulator, path: string, options: Call = {}): Promise<{ status: number; body: Wire; headers: Headers }> {
+async function call(
+  emulator: Emulator,
+  path: string,
+  options: Call = {},
+): Promise<{ status: number; body: Wire; headers: Headers }> {
   const response = await fetch(emulator.baseUrl + path, {
     method: options.method ?? 'GET',
     headers: { authorization: `Bearer ${options.key ?? 'sk-test'}`, ...options.headers },
@@ -136,7 +140,10 @@ test('a task passes from PENDING over RUNNING to SUCCEEDED and its clip can be d
 
 test('keys, headers, models and bodies are checked', async () => {
   const emulator = await start({ apiKeys: ['sk-test'], settings: { submit_rate: 0 } });
-  expect(await submit(emulator, {}, {}, { key: 'sk-bad' })).toMatchObject({ status: 401, body: { code: 'InvalidApiKey' } });
+  expect(await submit(emulator, {}, {}, { key: 'sk-bad' })).toMatchObject({
+    status: 401,
+    body: { code: 'InvalidApiKey' },
+  });
   expect((await fetch(`${emulator.baseUrl}/tasks/x`)).status).toBe(401);
   expect(await submit(emulator, {}, {}, { headers: { 'x-dashscope-async': 'disable' } })).toMatchObject({
     status: 403,

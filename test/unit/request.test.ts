@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { canonicalRequest, cacheKey, requestFingerprint, requestIssues } from '../../src/contract/validate.js';
+import { cacheKey, canonicalRequest, requestFingerprint, requestIssues } from '../../src/contract/validate.js';
 
 const valid = {
   prompt: 'a boat drifts over a calm lake',
@@ -37,7 +37,15 @@ describe('the request of video.generate', () => {
 
   test('all faults are reported at once', () => {
     const issues = requestIssues({ duration: 0, fps: 'fast', size: '999*1', seed: -1, colour: 1 });
-    expect(issues.map(({ path }) => path).sort()).toEqual(['colour', 'duration', 'fps', 'prompt', 'reference_image', 'seed', 'size']);
+    expect(issues.map(({ path }) => path).sort()).toEqual([
+      'colour',
+      'duration',
+      'fps',
+      'prompt',
+      'reference_image',
+      'seed',
+      'size',
+    ]);
   });
 
   test('sound is off unless an audio_url is given', () => {
@@ -47,7 +55,11 @@ describe('the request of video.generate', () => {
   });
 
   test('field order, x for * and labels do not change the fingerprint; the tenant does', () => {
-    const same = requestFingerprint({ ...Object.fromEntries(Object.entries(valid).reverse()), size: '1280x720', labels: { a: 'b' } } as never);
+    const same = requestFingerprint({
+      ...Object.fromEntries(Object.entries(valid).reverse()),
+      size: '1280x720',
+      labels: { a: 'b' },
+    } as never);
     expect(same).toBe(requestFingerprint(valid));
     expect(requestFingerprint({ ...valid, tenant: 'acme' })).not.toBe(requestFingerprint(valid));
   });

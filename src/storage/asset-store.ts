@@ -1,0 +1,66 @@
+import type { Readable } from 'node:stream';
+
+/** Bytes to store: whole, or as they come. */
+export type ByteStream = Uint8Array | AsyncIterable<Uint8Array>;
+
+export interface StoreOptions {
+  /** Ends the call with its reason. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface GetOptions extends StoreOptions {
+  /** First byte wanted; default 0. */
+  readonly from?: number | undefined;
+  /** Last byte wanted, inclusive; default: to the end. */
+  readonly to?: number | undefined;
+}
+
+export interface PutOptions extends StoreOptions {
+  /** Store only when the key is free; default false: replace what is there. */
+  readonly ifAbsent?: boolean | undefined;
+  /** SHA-256 (hex) of the whole body when it is known; a body with another one is refused and stays invisible. */
+  readonly sha256?: string | undefined;
+  /** Length of the body in bytes when it is known; a body of another length is refused and stays invisible. */
+  readonly bytes?: number | undefined;
+  /** MIME type; default `application/octet-stream`. */
+  readonly contentType?: string | undefined;
+}
+
+/** `stored: false` means that `ifAbsent` was asked for and the key was taken. */
+export interface PutOutcome {
+  readonly stored: boolean;
+}
+
+/** What is known of a stored object. */
+export interface AssetInfo {
+  readonly key: string;
+  readonly bytes: number;
+  /** SHA-256 (hex) that the writer gave; undefined where the store keeps none. */
+  readonly sha256?: string | undefined;
+  readonly contentType?: string | undefined;
+  /** Milliseconds since the epoch, by the store's clock. */
+  readonly modifiedAtMs: number;
+}
+
+/**
+ * Where references, videos, records and manifests live. Keys are relative, `/`-separated, made by `keys.ts`.
+ *
+ * Every promise rejects with a `VideoError` (`StoreUnavailable`, retryable, on I/O faults; `ConfigurationInvalid` where the
+ * store itself is wrong: bucket, key, permission, clock) that names the key, or, unchanged, with the signal's reason.
+ */
+export interface AssetStore {
+  /** Resolves what is at `key`, or `undefined` when nothing is there. */
+  head(key: string, options?: StoreOptions): Promise<AssetInfo | undefined>;
+  /** Streams `key`; rejects with a `VideoError` `AssetNotFound` when nothing is there. */
+  get(key: string, options?: GetOptions): Promise<Readable>;
+  /** Writes `key`; visible only when whole, on disk, and right in length and checksum. */
+  put(key: string, body: ByteStream, options?: PutOptions): Promise<PutOutcome>;
+  /** Every object whose key begins with `prefix`, in ascending order of keys, page by page behind the scenes. */
+  list(prefix: string, options?: StoreOptions): AsyncIterable<AssetInfo>;
+  /** Removes `key`; no error when nothing is there. */
+  delete(key: string, options?: StoreOptions): Promise<void>;
+  /** The stable address of `key` (`file:`, `s3:` or `https:`; never signed); does no I/O. */
+  url(key: string): string;
+  /** Names the store in messages, such as its directory or bucket; holds no secret. */
+  readonly name: string;
+}

@@ -1,0 +1,49 @@
+import { createHash } from 'node:crypto';
+
+/** Longest encoded name; file systems allow 255 bytes, and a temporary file adds its own suffix. */
+const NAME_MAX = 150;
+/** Names that Windows gives to devices, whatever follows the first dot. */
+const DEVICE = /^(con|prn|aux|nul|com\d|lpt\d)(\.|$)/;
+
+/**
+ * Writes any id as one path segment that is safe on every file system and in every URL: lower-case letters, digits,
+ * `-`, `_` and inner dots stay; every other byte of its UTF-8 becomes `~` and two hex digits. Different ids give
+ * different names, also where case is ignored; a very long one ends with its hash instead of its tail.
+ */
+export function safeName(id: string): string {
+  let name = '';
+  for (const byte of Buffer.from(id, 'utf8')) {
+    const char = String.fromCharCode(byte);
+    name += /[a-z0-9_.-]/.test(char) ? char : `~${byte.toString(16).padStart(2, '0')}`;
+  }
+  name = name.replace(/^\.|\.$/g, '~2e').replace(/\.\./g, '.~2e');
+  if (name === '' || DEVICE.test(name)) name = `~${name}`;
+  if (name.length <= NAME_MAX) return name;
+  return `${name.slice(0, NAME_MAX - 66)}~~${createHash('sha256').update(id).digest('hex')}`;
+}
+
+/** Which provider (region of its base URL) and account a record belongs to. */
+export interface Scope {
+  readonly provider: string;
+  readonly account: string;
+}
+
+const scoped = (area: string, { provider, account }: Scope): string =>
+  `${area}/${safeName(provider)}/${safeName(account)}`;
+
+/** An image under the SHA-256 (hex) of its bytes; `ext` without the dot. */
+export const referenceKey = (sha256: string, ext: string): string => `references/${sha256}.${ext}`;
+/** A video under its task id; never replaced. */
+export const videoKey = (taskId: string): string => `videos/${safeName(taskId)}.mp4`;
+/** The video of a task that may be ours, kept until somebody decides. */
+export const candidateKey = (taskId: string): string => `candidates/${safeName(taskId)}.mp4`;
+/** A result that is not a playable MP4, kept aside for inspection. */
+export const rejectedKey = (taskId: string): string => `rejected/${safeName(taskId)}.bin`;
+/** The cached result of a cache key; the only object that is ever replaced. */
+export const cacheRecordKey = (scope: Scope, cacheKey: string): string => `${scoped('cache', scope)}/${cacheKey}.json`;
+/** Root of the ledger's records. */
+export const ledgerRoot = (scope: Scope): string => scoped('ledger', scope);
+/** Root of the learned render times. */
+export const statsRoot = (scope: Scope): string => scoped('stats', scope);
+/** The store's own id. */
+export const STORE_ID_KEY = 'store.json';
