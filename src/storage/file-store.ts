@@ -1,0 +1,270 @@
+import { randomUUID } from 'node:crypto';
+import type { Dirent } from 'node:fs';
+import { link, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
+import { dirname, extname, join, relative, resolve, sep } from 'node:path';
+import type { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { pathToFileURL } from 'node:url';
+import { FailureType } from '../contract/failure-type.js';
+import { VideoError } from '../contract/video-error.js';
+import type {
+  AssetInfo,
+  AssetStore,
+  ByteStream,
+  GetOptions,
+  PutOptions,
+  PutOutcome,
+  StoreOptions,
+} from './asset-store.js';
+import { CheckedBody, passBody } from './body.js';
+import { isKeySegment, keySegments } from './store-key.js';
+
+/** Holds bodies while they are written. A key cannot begin with a dot, so nothing here is ever visible. */
+const PARTIAL_DIR = '.partial';
+/** Far beyond any put (archiving gives up within the result's 24 hours), so only what a dead process left is that old. */
+const PARTIAL_AGE_MAX_MS = 48 * 3_600_000;
+
+const CONTENT_TYPES: Readonly<Record<string, string>> = {
+  '.bmp': 'image/bmp',
+  '.jpeg': 'image/jpeg',
+  '.jpg': 'image/jpeg',
+  '.json': 'application/json',
+  '.jsonl': 'application/x-ndjson',
+  '.mp4': 'video/mp4',
+  '.png': 'image/png',
+  '.webp': 'image/webp',
+};
+
+/** What each errno means for the person who runs this, and what helps. Anything else is an I/O fault. */
+const NEXT_STEPS: Readonly<Record<string, string>> = {
+  ENOSPC: 'The disk is full: free some space; the step is tried again.',
+  EDQUOT: 'The disk quota is used up: free some space; the step is tried again.',
+  EACCES: 'Give this process permission to read and write the directory of the store.',
+  EPERM: 'Give this process permission to read and write the directory of the store.',
+  EROFS: 'The directory is on a read-only file system: mount it writable or set ASSET_STORE to another one.',
+  EMFILE: 'Too many files are open: raise the limit of open files (ulimit -n).',
+  EXDEV: 'All folders of the store must be on one file system; mount the store as a whole.',
+  ENAMETOOLONG: 'Use a directory with a shorter path.',
+};
+
+/**
+ * Assets as plain files below one directory.
+ *
+ * A body is written beside the tree, synced, and moved to its name whole: by `link` when the name must be free, else by `rename`.
+ * Files carry no metadata, so `head` tells the content type from the key's extension and no checksum.
+ */
+export class FileStore implements AssetStore {
+  readonly name: string;
+  readonly #root: string;
+  #prepared: Promise<string> | undefined;
+
+  /** @param directory - Root of the store; made by the first put. */
+  constructor(directory: string) {
+    this.#root = resolve(directory);
+    this.name = this.#root;
+  }
+
+  async head(key: string, { signal }: StoreOptions = {}): Promise<AssetInfo | undefined> {
+    const path = this.#pathOf(key);
+    signal?.throwIfAborted();
+    try {
+      return await this.#infoOf(key, path);
+    } catch (cause) {
+      throw this.#error('read', key, cause);
+    }
+  }
+
+  async get(key: string, { signal, from = 0, to }: GetOptions = {}): Promise<Readable> {
+    const path = this.#pathOf(key);
+    signal?.throwIfAborted();
+    try {
+      const file = await open(path, 'r');
+      try {
+        if (!(await file.stat()).isFile()) throw Object.assign(new Error('not a file'), { code: 'ENOENT' });
+        const source = file.createReadStream({ start: from, ...(to !== undefined && { end: to }) });
+        return passBody(source, (cause) => this.#error('read', key, cause), signal);
+      } catch (error) {
+        await file.close();
+        throw error;
+      }
+    } catch (cause) {
+      if (!isAbsent(cause)) throw this.#error('read', key, cause);
+      throw new VideoError(FailureType.AssetNotFound, `${key} is not in the asset store ${this.name}`, { cause });
+    }
+  }
+
+  async put(key: string, body: ByteStream, options: PutOptions = {}): Promise<PutOutcome> {
+    const { signal, ifAbsent = false } = options;
+    const target = this.#pathOf(key);
+    signal?.throwIfAborted();
+    const checked = new CheckedBody(key, body, options);
+    let partial: string | undefined;
+    try {
+      this.#prepared ??= this.#prepare();
+      partial = join(await this.#prepared, randomUUID());
+      const file = await open(partial, 'wx');
+      // flush: fsync before close; without it a power cut could leave the name without its bytes.
+      await pipeline(checked, file.createWriteStream({ flush: true }), { ...(signal !== undefined && { signal }) });
+      await this.#makeFolder(dirname(target));
+      signal?.throwIfAborted();
+      const stored = ifAbsent
+        ? await this.#linkIfAbsent(partial, target)
+        : await rename(partial, target).then(() => true);
+      await syncFolder(dirname(target));
+      return { stored };
+    } catch (cause) {
+      if (signal?.aborted) throw signal.reason;
+      if (checked.fault !== undefined) throw checked.fault.error;
+      throw this.#error('write', key, cause);
+    } finally {
+      // What cannot be removed now is removed by age; it must not hide how the put ended.
+      if (partial !== undefined) await rm(partial, { force: true }).catch(() => undefined);
+    }
+  }
+
+  async *list(prefix: string, { signal }: StoreOptions = {}): AsyncGenerator<AssetInfo> {
+    const folders = prefix.split('/').slice(0, -1);
+    if (folders.length > 0) keySegments(folders.join('/'));
+    yield* this.#walk(join(this.#root, ...folders), prefix, signal);
+  }
+
+  async delete(key: string, { signal }: StoreOptions = {}): Promise<void> {
+    const path = this.#pathOf(key);
+    signal?.throwIfAborted();
+    try {
+      await rm(path);
+      await syncFolder(dirname(path));
+    } catch (cause) {
+      if (!isAbsent(cause)) throw this.#error('delete', key, cause);
+    }
+  }
+
+  url(key: string): string {
+    return pathToFileURL(this.#pathOf(key)).href;
+  }
+
+  #pathOf(key: string): string {
+    return join(this.#root, ...keySegments(key));
+  }
+
+  async #infoOf(key: string, path: string): Promise<AssetInfo | undefined> {
+    const stats = await stat(path).catch((error: unknown) => {
+      if (isAbsent(error)) return undefined;
+      throw error;
+    });
+    if (stats === undefined || !stats.isFile()) return undefined;
+    const contentType = CONTENT_TYPES[extname(key)] ?? 'application/octet-stream';
+    return { key, bytes: stats.size, contentType, modifiedAtMs: Math.round(stats.mtimeMs) };
+  }
+
+  async *#walk(folder: string, prefix: string, signal: AbortSignal | undefined): AsyncGenerator<AssetInfo> {
+    signal?.throwIfAborted();
+    const keyOf = (name: string) => relative(this.#root, join(folder, name)).split(sep).join('/');
+    let entries: Dirent[];
+    try {
+      entries = await readdir(folder, { withFileTypes: true });
+    } catch (cause) {
+      if (isAbsent(cause)) return;
+      throw this.#error('list', prefix, cause);
+    }
+    // A folder sorts as its keys do, with the slash: "a.json" comes before "a/b.json".
+    const found = entries
+      .filter((entry) => isKeySegment(entry.name) && (entry.isFile() || entry.isDirectory()))
+      .map((entry) => ({ name: entry.name, key: keyOf(entry.name) + (entry.isDirectory() ? '/' : '') }))
+      .sort((a, b) => (a.key < b.key ? -1 : 1));
+    for (const { name, key } of found) {
+      signal?.throwIfAborted();
+      if (key.endsWith('/')) {
+        if (key.startsWith(prefix) || prefix.startsWith(key)) yield* this.#walk(join(folder, name), prefix, signal);
+        continue;
+      }
+      if (!key.startsWith(prefix)) continue;
+      let info: AssetInfo | undefined;
+      try {
+        info = await this.#infoOf(key, join(folder, name));
+      } catch (cause) {
+        throw this.#error('list', key, cause);
+      }
+      if (info !== undefined) yield info;
+    }
+  }
+
+  /** Makes the folder of unfinished bodies and removes what dead processes left in it. Once per store, by the first put. */
+  async #prepare(): Promise<string> {
+    const folder = join(this.#root, PARTIAL_DIR);
+    try {
+      await this.#makeFolder(folder);
+      for (const name of await readdir(folder)) {
+        const path = join(folder, name);
+        const age = Date.now() - ((await stat(path).catch(() => undefined))?.mtimeMs ?? Date.now());
+        if (age > PARTIAL_AGE_MAX_MS) await rm(path, { force: true });
+      }
+      return folder;
+    } catch (error) {
+      this.#prepared = undefined; // the next put tries again: a full disk does not stay full
+      throw error;
+    }
+  }
+
+  /** Makes a folder so that it outlives a power cut: each new one is entered in its parent, and the parent synced. */
+  async #makeFolder(folder: string): Promise<void> {
+    const first = await mkdir(folder, { recursive: true });
+    if (first === undefined) return;
+    for (let made = folder; made.length >= first.length; made = dirname(made)) await syncFolder(dirname(made));
+  }
+
+  async #linkIfAbsent(partial: string, target: string): Promise<boolean> {
+    try {
+      await link(partial, target);
+      return true;
+    } catch (cause) {
+      if (isErrno(cause, 'EEXIST')) {
+        // A network file system may lose its own answer and find the link that it just made.
+        const [mine, there] = await Promise.all([stat(partial), stat(target)]);
+        return mine.ino === there.ino && mine.dev === there.dev;
+      }
+      if (!isErrno(cause, 'EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS')) throw cause;
+      throw new VideoError(
+        FailureType.ConfigurationInvalid,
+        `The file system of the asset store ${this.name} has no hard links, without which nothing can be written once`,
+        { cause, nextStep: 'Set ASSET_STORE to a directory on another file system, or to an S3 bucket.' },
+      );
+    }
+  }
+
+  #error(verb: 'read' | 'write' | 'list' | 'delete', key: string, cause: unknown): Error {
+    if (cause instanceof VideoError) return cause;
+    const code = errnoOf(cause);
+    const reason = code === undefined ? '' : ` (${code})`;
+    return new VideoError(FailureType.StoreUnavailable, `The asset store ${this.name} cannot ${verb} ${key}${reason}`, {
+      retryable: true,
+      cause,
+      nextStep: NEXT_STEPS[code ?? ''] ?? 'Check the disk and the directory of the store; the step is tried again.',
+    });
+  }
+}
+
+async function syncFolder(folder: string): Promise<void> {
+  // Windows can neither open nor sync a directory; its file system journals names by itself.
+  if (process.platform === 'win32') return;
+  const handle = await open(folder, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+function errnoOf(error: unknown): string | undefined {
+  const code = error instanceof Error ? (error as NodeJS.ErrnoException).code : undefined;
+  return typeof code === 'string' ? code : undefined;
+}
+
+function isErrno(error: unknown, ...codes: readonly string[]): boolean {
+  return codes.includes(errnoOf(error) ?? '');
+}
+
+/** Nothing at the path, or a file where a folder of it would be. */
+function isAbsent(error: unknown): boolean {
+  return isErrno(error, 'ENOENT', 'ENOTDIR');
+}
