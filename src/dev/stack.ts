@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import { connectClient, type TemporalTarget } from '../client/connect.js';
 import { registerSearchAttributes } from '../client/setup.js';
 import { SEARCH_ATTRIBUTES } from '../contract/names.js';
-import { findTemporalCli, freePort, startDevServer } from './temporal-server.js';
+import { findTemporalCli } from './temporal-cli.js';
+import { freePort, startDevServer } from './temporal-server.js';
 
 /** An embedded Temporal with its Web UI; `pid` of the detached process. */
 export interface EmbeddedTemporal {

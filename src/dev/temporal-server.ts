@@ -1,0 +1,152 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { closeSync, openSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { Connection } from '@temporalio/client';
+import { FailureType } from '../contract/failure-type.js';
+import { VideoError } from '../contract/video-error.js';
+
+/** A server is healthy within half a second on an idle machine; a loaded one with a large database gets this long. */
+const START_TIMEOUT_MS = 30_000;
+/** Between two looks at a server that starts. */
+const LOOK_EVERY_MS = 50;
+/** The server drains within a second; after this it is ended the hard way. */
+const STOP_TIMEOUT_MS = 5_000;
+
+/** What `temporal server start-dev` is started with. */
+export interface DevServerOptions {
+  /** The Temporal CLI, from `findTemporalCli`. */
+  readonly cliPath: string;
+  /** SQLite file that keeps runs over a restart; without it everything is in memory. */
+  readonly dbFilename?: string;
+  /** Port of the gRPC frontend on 127.0.0.1. */
+  readonly port: number;
+  /** Port of the Web UI on 127.0.0.1; without it there is none. */
+  readonly uiPort?: number;
+  /** Search attributes of the namespace `default`: name to type, such as `{ VideoTenant: 'KEYWORD' }`. */
+  readonly searchAttributes: Readonly<Record<string, string>>;
+  /** A process group of its own, which outlives the caller and which its Ctrl-C does not reach. */
+  readonly detached?: boolean;
+  /** Where its output goes (appended); without it nowhere. */
+  readonly logFile?: string;
+}
+
+/** A running server. */
+export interface DevServer {
+  /** `127.0.0.1:PORT` of the gRPC frontend. */
+  readonly address: string;
+  readonly uiUrl?: string;
+  readonly pid: number;
+  /** Ends it and waits until it is gone; repeating it changes nothing. */
+  stop(): Promise<void>;
+}
+
+/**
+ * Starts a Temporal server of our own on loopback and waits until its namespace `default` answers.
+ * @throws VideoError `ConfigurationInvalid` when it ends by itself or does not answer within 30 s.
+ */
+export async function startDevServer(options: DevServerOptions): Promise<DevServer> {
+  const { cliPath, port, uiPort, detached = false, logFile } = options;
+  const log = logFile === undefined ? undefined : openSync(logFile, 'a');
+  const child = spawn(cliPath, startArguments(options), {
+    detached,
+    // A profile or an address that was set for some other Temporal must not reach into this one.
+    env: Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('TEMPORAL_'))),
+    stdio: ['ignore', log ?? 'ignore', log ?? 'ignore'],
+  });
+  const ended = endOf(child);
+  if (log !== undefined) closeSync(log);
+  const killWithUs = (): void => void child.kill('SIGKILL');
+  if (detached) child.unref();
+  else process.once('exit', killWithUs);
+  const stop = async (): Promise<void> => {
+    child.kill('SIGTERM');
+    const timer = setTimeout(killWithUs, STOP_TIMEOUT_MS);
+    await ended;
+    clearTimeout(timer);
+    process.removeListener('exit', killWithUs);
+  };
+  const address = `127.0.0.1:${port}`;
+  const uiUrl = uiPort === undefined ? undefined : `http://127.0.0.1:${uiPort}`;
+  try {
+    await Promise.race([
+      answering(address),
+      ended.then((how) => {
+        throw new Error(`it ended by itself (${how})`);
+      }),
+    ]);
+  } catch (cause) {
+    await stop();
+    const where = logFile === undefined ? '' : `; its log is ${logFile}`;
+    throw new VideoError(
+      FailureType.ConfigurationInvalid,
+      `The embedded Temporal server did not start at ${address}: ${cause instanceof Error ? cause.message : cause}${where}`,
+      { cause },
+    );
+  }
+  return { address, ...(uiUrl !== undefined && { uiUrl }), pid: child.pid ?? 0, stop };
+}
+
+/** A TCP port on 127.0.0.1 that nobody listens on at this moment. */
+export async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  server.close();
+  await once(server, 'close');
+  if (address === null || typeof address === 'string') throw new Error('a TCP server has an address and a port');
+  return address.port;
+}
+
+function startArguments({ dbFilename, port, uiPort, searchAttributes }: DevServerOptions): string[] {
+  return [
+    ...['server', 'start-dev', '--ip', '127.0.0.1', '--port', String(port), '--log-level', 'warn'],
+    ...(uiPort === undefined ? ['--headless'] : ['--ui-port', String(uiPort), '--ui-disable-news-fetch']),
+    ...(dbFilename === undefined ? [] : ['--db-filename', dbFilename]),
+    ...Object.entries(searchAttributes).flatMap(([name, type]) => ['--search-attribute', `${name}=${cliType(type)}`]),
+  ];
+}
+
+/** `KEYWORD_LIST` of the client is `KeywordList` of the command. */
+const cliType = (type: string): string =>
+  type
+    .split('_')
+    .map((word) => word.charAt(0) + word.slice(1).toLowerCase())
+    .join('');
+
+async function endOf(child: ChildProcess): Promise<string> {
+  return new Promise((resolve) => {
+    child.once('error', (error) => resolve(error.message));
+    child.once('exit', (code, signal) => resolve(signal ?? `exit code ${code}`));
+  });
+}
+
+async function answering(address: string): Promise<void> {
+  const deadline = Date.now() + START_TIMEOUT_MS;
+  for (;;) {
+    try {
+      await namespaceIdOf(address);
+      return;
+    } catch (cause) {
+      if (Date.now() > deadline) throw new Error(`no answer within ${START_TIMEOUT_MS / 1000} s`, { cause });
+    }
+    await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS));
+  }
+}
+
+/**
+ * The id of the namespace `default` behind `address`. It is made with the database, so it tells our server from
+ * another one that got the same port.
+ * @throws ServiceError or a connection error when nothing answers there within a second.
+ */
+export async function namespaceIdOf(address: string): Promise<string> {
+  const connection = await Connection.connect({ address, connectTimeout: '1s' });
+  try {
+    const { namespaceInfo } = await connection.withDeadline(Date.now() + 1_000, () =>
+      connection.workflowService.describeNamespace({ namespace: 'default' }),
+    );
+    return namespaceInfo?.id ?? '';
+  } finally {
+    await connection.close();
+  }
+}
