@@ -3,7 +3,7 @@ import { readRecord, writeRecord } from '../src/storage/json-record.js';
 import { cacheRecordKey, videoKey } from '../src/storage/keys.js';
 import type { ActivityDeps } from './deps.js';
 
-type CacheDeps = Pick<ActivityDeps, 'store' | 'providerId' | 'account'>;
+type CacheDeps = Pick<ActivityDeps, 'store' | 'scope'>;
 
 /** The archived result behind a cache key, or null when there is none or its video is gone or of another size. */
 export async function readCachedResult(
@@ -12,7 +12,7 @@ export async function readCachedResult(
   signal?: AbortSignal,
 ): Promise<VideoResult | null> {
   const options = signal === undefined ? {} : { signal };
-  const record = await readRecord(deps.store, cacheRecordKey(deps.providerId, deps.account, key), options);
+  const record = await readRecord(deps.store, cacheRecordKey(deps.scope, key), options);
   if (record === undefined) return null;
   const { result } = record as unknown as { result: VideoResult };
   const info = await deps.store.head(videoKey(result.task_id), options);
@@ -27,5 +27,5 @@ export async function writeCachedResult(
   signal?: AbortSignal,
 ): Promise<void> {
   const options = signal === undefined ? {} : { signal };
-  await writeRecord(deps.store, cacheRecordKey(deps.providerId, deps.account, key), { version: 1, result }, options);
+  await writeRecord(deps.store, cacheRecordKey(deps.scope, key), { version: 1, result }, options);
 }

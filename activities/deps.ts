@@ -1,14 +1,14 @@
 import type { Times } from '../src/config/times.js';
 import type { DashScopeClient } from '../src/dashscope/client.js';
 import type { AssetStore } from '../src/storage/asset-store.js';
+import type { Scope } from '../src/storage/keys.js';
 
 /** What the steps need; built once by the worker. */
 export interface ActivityDeps {
   readonly dashscope: DashScopeClient;
   readonly store: AssetStore;
-  /** Names of the provider (its region) and the account in store keys. */
-  readonly providerId: string;
-  readonly account: string;
+  /** Provider and account whose records these steps read and write. */
+  readonly scope: Scope;
   readonly allowPrivateUrls: readonly string[];
   /** Directory for files on their way; local to this worker. */
   readonly spoolDir: string;

@@ -2,9 +2,10 @@ import { Context } from '@temporalio/activity';
 import { FailureType } from '../src/contract/failure-type.js';
 import { VideoError } from '../src/contract/video-error.js';
 import { classifyProviderError } from '../src/dashscope/errors.js';
+import type { TaskSnapshot } from '../src/dashscope/wire.js';
 import { nextPollDelay } from '../src/polling/poll-delay.js';
 import type { ActivityDeps } from './deps.js';
-import type { VideoActivities } from './types.js';
+import type { FinishedTask, SubmittedTask, VideoActivities } from './types.js';
 import { withSignal } from './with-signal.js';
 
 /** UNKNOWN for a fresh id may be a lag of the provider; after this long in a row the task counts as lost. */
@@ -18,99 +19,71 @@ export function createPollTask({ dashscope, now, random }: ActivityDeps): VideoA
   return async ({ task }) => {
     const startedMs = now();
     const cursor = { v: 1, polls: 0, status: '', waiting_for: '' };
-    return withSignal(
-      async (signal) => {
-        let faults = 0;
-        let unknownSinceMs: number | undefined;
-        for (;;) {
-          let retryAfterMs: number | undefined;
-          try {
-            const seen = await dashscope.queryTask(task.taskId, { signal });
-            faults = 0;
-            cursor.polls += 1;
-            cursor.status = seen.status;
-            cursor.waiting_for = 'the provider to finish the task';
-            const base = { taskId: task.taskId, requestId: task.requestId };
-            if (seen.status === 'SUCCEEDED') {
-              const seconds = (from: number | undefined, to: number | undefined) =>
-                from === undefined || to === undefined ? null : Math.max(0, to - from) / 1000;
-              return {
-                ...base,
-                queuedSeconds: seconds(seen.submitTimeMs, seen.scheduledTimeMs),
-                renderingSeconds: seconds(seen.scheduledTimeMs, seen.endTimeMs),
-                detectedSeconds: seconds(seen.endTimeMs, now()),
-                billedSeconds: seen.usage?.duration ?? 0,
-                audio: seen.usage?.audio ?? false,
-                seenAtMs: now(),
-              };
-            }
-            if (seen.status === 'FAILED') throw taskFailed(task, seen.code, seen.message);
-            if (seen.status === 'CANCELED') {
-              throw new VideoError(FailureType.TaskCancelled, `Task ${task.taskId} was cancelled at the provider`, {
-                ...base,
-                billed: false,
-                nextStep: 'Start the request again; a cancelled task is not billed.',
-              });
-            }
-            if (seen.status !== 'UNKNOWN') unknownSinceMs = undefined;
-            else if (now() - (unknownSinceMs ??= now()) > UNKNOWN_FOR_MS) {
-              throw new VideoError(
-                FailureType.ResultExpired,
-                `The provider does not know task ${task.taskId} (any more)`,
-                {
-                  ...base,
-                  nextStep:
-                    'The provider forgets tasks after 24 hours. Check the account in its console before buying again.',
-                },
-              );
-            }
-          } catch (error) {
-            if (signal.aborted || isEnd(error)) throw error;
-            faults += 1;
-            retryAfterMs = error instanceof VideoError ? error.retryAfterMs : undefined;
-            cursor.waiting_for =
-              error instanceof VideoError ? `a query to succeed (${error.type})` : 'a query to succeed';
-          }
-          await Context.current().sleep(
-            nextPollDelay({ elapsedMs: now() - startedMs, faults, retryAfterMs, random: random() }),
-          );
+    const look = async (signal: AbortSignal): Promise<FinishedTask> => {
+      let faults = 0;
+      let unknownSinceMs: number | undefined;
+      for (;;) {
+        let retryAfterMs: number | undefined;
+        try {
+          const seen = await dashscope.queryTask(task.taskId, { signal });
+          faults = 0;
+          Object.assign(cursor, { polls: cursor.polls + 1, status: seen.status, waiting_for: 'the task to end' });
+          if (seen.status === 'SUCCEEDED') return finished(task, seen, now());
+          unknownSinceMs = seen.status === 'UNKNOWN' ? (unknownSinceMs ?? now()) : undefined;
+          if (unknownSinceMs !== undefined && now() - unknownSinceMs > UNKNOWN_FOR_MS) throw forgotten(task);
+          if (seen.status === 'FAILED') throw taskFailed(task, seen);
+          if (seen.status === 'CANCELED') throw taskCancelled(task);
+        } catch (error) {
+          if (signal.aborted || (error instanceof VideoError && error.taskId !== undefined)) throw error;
+          faults += 1;
+          const known = error instanceof VideoError ? error : undefined;
+          retryAfterMs = known?.retryAfterMs;
+          cursor.waiting_for = `a query to succeed (${known?.type ?? 'unexpected fault'})`;
         }
-      },
-      () => cursor,
-    );
+        await Context.current().sleep(
+          nextPollDelay({ elapsedMs: now() - startedMs, faults, retryAfterMs, random: random() }),
+        );
+      }
+    };
+    return withSignal(look, () => cursor);
   };
 }
 
-const ENDS: ReadonlySet<string> = new Set([
-  FailureType.TaskFailed,
-  FailureType.TaskCancelled,
-  FailureType.ResultExpired,
-]);
-const isEnd = (error: unknown): boolean =>
-  error instanceof VideoError && (ENDS.has(error.type) || error.taskId !== undefined);
+function finished(task: SubmittedTask, seen: TaskSnapshot, nowMs: number): FinishedTask {
+  const seconds = (from: number | undefined, to: number | undefined) =>
+    from === undefined || to === undefined ? null : Math.max(0, to - from) / 1000;
+  const sr = seen.usage?.sr;
+  return {
+    ...task,
+    queuedSeconds: seconds(seen.submitTimeMs, seen.scheduledTimeMs),
+    renderingSeconds: seconds(seen.scheduledTimeMs, seen.endTimeMs),
+    detectedSeconds: seconds(seen.endTimeMs, nowMs),
+    billedSeconds: seen.usage?.duration ?? 0,
+    resolution: sr === 720 ? '720P' : sr === 1080 ? '1080P' : null,
+    audio: seen.usage?.audio ?? false,
+    seenAtMs: nowMs,
+  };
+}
 
 /** A FAILED task is free; content and input faults keep their own type so that a caller can act on them. */
-function taskFailed(
-  task: { taskId: string; requestId: string },
-  code: string | undefined,
-  text: string | undefined,
-): VideoError {
-  const known = classifyProviderError(
-    { status: 400, code: code ?? 'Unknown', message: text ?? '', requestId: task.requestId },
-    'task',
-  );
-  const keeps =
-    known.type === FailureType.ContentRejected ||
-    (known.type === FailureType.InvalidRequest && code !== undefined && code !== 'Unknown');
-  return new VideoError(
-    keeps ? known.type : FailureType.TaskFailed,
-    `Task ${task.taskId} FAILED: ${code ?? 'no code'}: ${text ?? 'no message'}`,
-    {
-      code,
-      taskId: task.taskId,
-      requestId: task.requestId,
-      billed: false,
-      nextStep: keeps ? known.nextStep : 'A failed task is not billed; start the request again.',
-    },
-  );
+function taskFailed(task: SubmittedTask, { code, message }: TaskSnapshot): VideoError {
+  const { taskId, requestId } = task;
+  const known = classifyProviderError({ status: 200, code, message, requestId }, 'task');
+  return new VideoError(known.type, `Task ${taskId} FAILED: ${code ?? 'no code'}: ${message ?? 'no message'}`, {
+    ...{ code, taskId, requestId, billed: false, nextStep: known.nextStep },
+  });
+}
+
+function taskCancelled({ taskId, requestId }: SubmittedTask): VideoError {
+  return new VideoError(FailureType.TaskCancelled, `Task ${taskId} was cancelled at the provider`, {
+    ...{ taskId, requestId, billed: false },
+    nextStep: 'Start the request again; a cancelled task is not billed.',
+  });
+}
+
+function forgotten({ taskId, requestId }: SubmittedTask): VideoError {
+  return new VideoError(FailureType.ResultExpired, `The provider does not know task ${taskId} (any more)`, {
+    ...{ taskId, requestId },
+    nextStep: 'The provider forgets tasks after 24 hours. Check the account in its console before buying again.',
+  });
 }

@@ -1,10 +1,11 @@
-import { createHash } from 'node:crypto';
-import { rm } from 'node:fs/promises';
+import { createHash, randomUUID } from 'node:crypto';
+import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Context } from '@temporalio/activity';
 import { FailureType } from '../src/contract/failure-type.js';
 import { LIMITS, MODEL } from '../src/contract/model.js';
+import type { CanonicalRequest } from '../src/contract/request.js';
 import type { VideoWarning } from '../src/contract/result.js';
+import { stepTimesOf } from '../src/contract/times.js';
 import { cacheKey, canonicalHash, canonicalRequest, parseRequest } from '../src/contract/validate.js';
 import { VideoError } from '../src/contract/video-error.js';
 import { IMAGE_BYTES_MAX, inspectImage } from '../src/media/image.js';
@@ -17,70 +18,76 @@ import type { ActivityDeps } from './deps.js';
 import type { PreparedReference, VideoActivities } from './types.js';
 import { withSignal } from './with-signal.js';
 
+/** The listed sizes themselves are off their nominal shape by up to 1.9 % (1088*832 for 4:3). */
+const ASPECT_TOLERANCE = 0.02;
+
 /** Checks the request, brings its image into the store, and looks in the cache. Sends nothing to the provider. */
 export function createPrepareRequest(deps: ActivityDeps): VideoActivities['prepareRequest'] {
-  return ({ request }) =>
+  return ({ request: given }) =>
     withSignal(async (signal) => {
-      const canonical = canonicalRequest(parseRequest(request));
-      const { reference, hash } = await resolveReference(canonical.reference_image, deps, signal);
-      const key = cacheKey(canonical, MODEL, hash);
-      const cached = canonical.cache === 'use' ? await readCachedResult(deps, key, signal) : null;
-      const warnings: VideoWarning[] = [];
-      if (reference.kind === 'oss') {
-        warnings.push({
-          code: 'reference_not_inspected',
-          message: 'An oss:// image cannot be read here; the provider judges it.',
-        });
-      } else {
-        const [width, height] = canonical.size.split('*').map(Number) as [number, number];
-        const asked = width / height;
-        const real = reference.width / reference.height;
-        // 2 %: the listed sizes themselves are off their nominal shape by up to 1.9 % (1088*832 for 4:3).
-        if (Math.abs(asked / real - 1) > 0.02) {
-          warnings.push({
-            code: 'aspect_mismatch',
-            message: `The video takes the image's shape (${reference.width}x${reference.height}), not that of size ${canonical.size}.`,
-          });
-        }
-      }
-      if (canonical.motion_strength !== null) {
-        warnings.push({
-          code: 'motion_strength_unsupported',
-          message: 'The provider documents no motion_strength and may ignore it.',
-        });
-      }
-      // Derived, so that a retry sends the same seed and the result can name it.
-      const seed =
-        canonical.seed ?? Number.parseInt(canonicalHash({ key, n: 1 }).slice(0, 8), 16) % (LIMITS.seedMax + 1);
-      return { canonical, cacheKey: key, seed, reference, warnings, cached };
+      const { reference_image, ...request } = canonicalRequest(parseRequest(given));
+      const { reference, hash } = await resolveReference(reference_image, deps, signal);
+      const key = cacheKey(request, MODEL, hash);
+      return {
+        request,
+        cacheKey: key,
+        // Derived, so that a retry sends the same seed and the result can name it.
+        seed: request.seed ?? Number.parseInt(canonicalHash({ key, n: 1 }).slice(0, 8), 16) % (LIMITS.seedMax + 1),
+        reference,
+        warnings: foreseen(request, reference),
+        cached: request.cache === 'use' ? await readCachedResult(deps, key, signal) : null,
+        times: stepTimesOf(deps.times),
+      };
     });
 }
 
-async function resolveReference(
-  text: string,
-  deps: ActivityDeps,
-  signal: AbortSignal,
-): Promise<{ reference: PreparedReference; hash: string }> {
+/** What can be said before anything is bought. */
+function foreseen(
+  { size, motion_strength }: Pick<CanonicalRequest, 'size' | 'motion_strength'>,
+  reference: PreparedReference,
+): VideoWarning[] {
+  const warnings: VideoWarning[] = [];
+  if (reference.kind === 'oss') {
+    const message = 'An oss:// image cannot be read here; the provider judges it.';
+    warnings.push({ code: 'reference_not_inspected', message });
+  } else {
+    const [width = 1, height = 1] = size.split('*').map(Number);
+    if (Math.abs(width / height / (reference.width / reference.height) - 1) > ASPECT_TOLERANCE) {
+      const message = `The video takes the image's shape (${reference.width}x${reference.height}), not that of size ${size}.`;
+      warnings.push({ code: 'aspect_mismatch', message });
+    }
+  }
+  if (motion_strength !== null) {
+    const message = 'The provider documents no motion_strength and may ignore it.';
+    warnings.push({ code: 'motion_strength_unsupported', message });
+  }
+  return warnings;
+}
+
+interface ResolvedReference {
+  readonly reference: PreparedReference;
+  /** SHA-256 (hex) of the image's bytes, or of the text of an `oss://` URL, which cannot be read. */
+  readonly hash: string;
+}
+
+async function resolveReference(text: string, deps: ActivityDeps, signal: AbortSignal): Promise<ResolvedReference> {
   if (text.startsWith('oss://')) {
     return { reference: { kind: 'oss', url: text }, hash: createHash('sha256').update(text).digest('hex') };
   }
   if (text.startsWith('asset:')) return readStaged(text.slice('asset:'.length), deps.store, signal);
-  const file = join(
-    deps.spoolDir,
-    `reference-${Context.current().info.base64TaskToken.slice(-12).replaceAll(/\W/g, '')}-${process.hrtime.bigint()}`,
-  );
+  await mkdir(deps.spoolDir, { recursive: true });
+  const file = join(deps.spoolDir, `reference-${randomUUID()}`);
   try {
     if (text.startsWith('data:')) {
-      const comma = text.indexOf(',');
-      await spoolToFile([Buffer.from(text.slice(comma + 1), 'base64')], file, { signal });
+      await spoolToFile([Buffer.from(text.slice(text.indexOf(',') + 1), 'base64')], file, { signal });
     } else {
-      const answer = await fetchGuarded(text, {
+      const { body } = await fetchGuarded(text, {
         allow: deps.allowPrivateUrls,
         maxBytes: IMAGE_BYTES_MAX,
         timeoutMs: deps.times.referenceFetchMs,
         signal,
       });
-      await spoolToFile(answer.body, file, { signal, maxBytes: IMAGE_BYTES_MAX });
+      await spoolToFile(body, file, { signal, maxBytes: IMAGE_BYTES_MAX });
     }
     const staged = await stageImageFile(file, deps.store, { signal });
     return { reference: { kind: 'asset', ...staged.asset }, hash: staged.sha256 };
@@ -89,11 +96,14 @@ async function resolveReference(
   }
 }
 
-async function readStaged(key: string, store: AssetStore, signal: AbortSignal) {
-  const match = /^references\/([0-9a-f]{64})\.(jpg|jpeg|png|bmp|webp)$/.exec(key);
-  const info = match === null ? undefined : await store.head(key, { signal });
-  if (match?.[1] === undefined || info === undefined) {
-    throw new VideoError(FailureType.ReferenceRejected, `reference_image asset:${key} is not in the asset store`, {
+/** `inspectImage` needs at most this much of a file. */
+const HEAD_BYTES = 1024 * 1024;
+
+async function readStaged(key: string, store: AssetStore, signal: AbortSignal): Promise<ResolvedReference> {
+  const hash = /^references\/([0-9a-f]{64})\.(jpg|png|bmp|webp)$/.exec(key)?.[1];
+  const info = hash === undefined ? undefined : await store.head(key, { signal });
+  if (hash === undefined || info === undefined) {
+    throw new VideoError(FailureType.ReferenceRejected, `reference_image asset:${key} is not in ${store.name}`, {
       billed: false,
       issues: [
         {
@@ -104,21 +114,8 @@ async function readStaged(key: string, store: AssetStore, signal: AbortSignal) {
     });
   }
   const head: Uint8Array[] = [];
-  let bytes = 0;
-  const stream = await store.get(key, { signal });
-  for await (const chunk of stream as AsyncIterable<Uint8Array>) {
-    head.push(chunk);
-    bytes += chunk.length;
-    if (bytes >= 1024 * 1024) break; // inspectImage needs at most this much
-  }
-  const image = inspectImage(Buffer.concat(head), info.bytes);
-  const reference: PreparedReference = {
-    kind: 'asset',
-    key,
-    mime: image.mime,
-    bytes: info.bytes,
-    width: image.width,
-    height: image.height,
-  };
-  return { reference, hash: match[1] };
+  const to = Math.min(info.bytes, HEAD_BYTES) - 1;
+  for await (const chunk of await store.get(key, { to, signal })) head.push(chunk as Uint8Array);
+  const { mime, width, height } = inspectImage(Buffer.concat(head), info.bytes);
+  return { reference: { kind: 'asset', key, mime, bytes: info.bytes, width, height }, hash };
 }

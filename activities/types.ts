@@ -1,15 +1,19 @@
 import type { CanonicalRequest, VideoRequest } from '../src/contract/request.js';
 import type { VideoResult, VideoWarning } from '../src/contract/result.js';
+import type { StepTimes } from '../src/contract/times.js';
 
 /** A request that was checked, with its image at a known place; ids and keys only, beside the caller's own words. */
 export interface PreparedRequest {
-  readonly canonical: CanonicalRequest;
+  /** Without the reference, which may be a long `data:` URI. */
+  readonly request: Omit<CanonicalRequest, 'reference_image'>;
   readonly cacheKey: string;
   /** The seed that will be sent: the caller's, or one derived from the cache key. */
   readonly seed: number;
   readonly reference: PreparedReference;
   readonly warnings: readonly VideoWarning[];
   readonly cached: VideoResult | null;
+  /** The worker's times for the steps that follow. */
+  readonly times: StepTimes;
 }
 
 /** Where the image is: in our store, or already at the provider. */
@@ -36,7 +40,10 @@ export interface FinishedTask extends SubmittedTask {
   readonly renderingSeconds: number | null;
   readonly detectedSeconds: number | null;
   readonly billedSeconds: number;
+  /** Billed tier; null where the provider did not say. */
+  readonly resolution: '720P' | '1080P' | null;
   readonly audio: boolean;
+  /** Milliseconds since the epoch at which the end was noticed. */
   readonly seenAtMs: number;
 }
 

@@ -63,5 +63,11 @@ export interface VideoProgress {
   /** Milliseconds since the epoch at which the stage began. */
   readonly since_ms: number;
   /** After a cancel: what became of the task, and whether it is billed (null: nobody can know yet). */
-  readonly cancel: { readonly outcome: string; readonly billed: boolean | null } | null;
+  readonly cancel: CancelOutcome | null;
+}
+
+/** What a cancel did: in words, and whether the provider bills (null: nobody can know yet). */
+export interface CancelOutcome {
+  readonly outcome: string;
+  readonly billed: boolean | null;
 }

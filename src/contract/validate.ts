@@ -85,7 +85,11 @@ export function requestFingerprint(request: VideoRequest): string {
  * Key under which an equal request finds this video: everything that changes picture or sound.
  * @param referenceHash - SHA-256 (hex) of the image's bytes, or of the text of an `oss://` URL.
  */
-export function cacheKey(request: CanonicalRequest, model: string, referenceHash: string): string {
+export function cacheKey(
+  request: Omit<CanonicalRequest, 'reference_image'>,
+  model: string,
+  referenceHash: string,
+): string {
   const { prompt, negative_prompt, duration, fps, size, seed, motion_strength } = request;
   const { audio, audio_url, prompt_extend, shot_type, watermark } = request;
   return canonicalHash({

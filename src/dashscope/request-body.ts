@@ -1,43 +1,28 @@
-/** The only model this client buys from. */
-export const MODEL = 'wan2.6-i2v-flash';
+import { MODEL, type Resolution } from '../contract/model.js';
 
-export type Resolution = '720P' | '1080P';
-export type ShotType = 'single' | 'multi';
-
-/** Everything a generation says to the provider; `duration` in seconds, `img_url` http(s), `oss://` or data URI. */
+/** Everything a generation says to the provider; `duration` in seconds, `img_url` http(s), `oss://` or data URI. Null: not said. */
 export interface CreateTaskInput {
   readonly prompt: string;
-  readonly negative_prompt?: string | undefined;
+  readonly negative_prompt: string | null;
   readonly img_url: string;
-  readonly audio_url?: string | undefined;
+  readonly audio_url: string | null;
   readonly duration: number;
   readonly fps: number;
   readonly size: string;
   readonly resolution: Resolution;
   readonly seed: number;
-  readonly motion_strength?: number | undefined;
+  readonly motion_strength: number | null;
   readonly audio: boolean;
-  readonly prompt_extend?: boolean | undefined;
-  readonly shot_type?: ShotType | undefined;
-  readonly watermark?: boolean | undefined;
+  readonly prompt_extend: boolean | null;
+  readonly shot_type: 'single' | 'multi' | null;
+  readonly watermark: boolean | null;
 }
 
 /** The JSON body of `POST /services/aigc/video-generation/video-synthesis`. */
 export interface CreateTaskRequest {
   readonly model: string;
-  readonly input: Readonly<{ prompt: string; img_url: string; negative_prompt?: string; audio_url?: string }>;
-  readonly parameters: Readonly<{
-    resolution: Resolution;
-    duration: number;
-    seed: number;
-    audio: boolean;
-    fps: number;
-    size: string;
-    motion_strength?: number;
-    prompt_extend?: boolean;
-    shot_type?: ShotType;
-    watermark?: boolean;
-  }>;
+  readonly input: Readonly<Record<string, string>>;
+  readonly parameters: Readonly<Record<string, string | number | boolean>>;
 }
 
 /**
@@ -45,26 +30,19 @@ export interface CreateTaskRequest {
  * which are forwarded as the official SDK does: it takes what it knows and ignores the rest.
  */
 export function buildCreateTask(task: CreateTaskInput): CreateTaskRequest {
-  const { negative_prompt, audio_url, motion_strength, prompt_extend, shot_type, watermark } = task;
+  const { prompt, negative_prompt, img_url, audio_url } = task;
+  const { resolution, duration, seed, audio, fps, size, motion_strength, prompt_extend, shot_type, watermark } = task;
   return {
     model: MODEL,
-    input: {
-      prompt: task.prompt,
-      img_url: task.img_url,
-      ...(negative_prompt !== undefined && { negative_prompt }),
-      ...(audio_url !== undefined && { audio_url }),
-    },
-    parameters: {
-      resolution: task.resolution,
-      duration: task.duration,
-      seed: task.seed,
-      audio: task.audio,
-      fps: task.fps,
-      size: task.size,
-      ...(motion_strength !== undefined && { motion_strength }),
-      ...(prompt_extend !== undefined && { prompt_extend }),
-      ...(shot_type !== undefined && { shot_type }),
-      ...(watermark !== undefined && { watermark }),
-    },
+    input: said({ prompt, negative_prompt, img_url, audio_url }),
+    parameters: said({
+      ...{ resolution, duration, seed, audio, prompt_extend, shot_type, watermark },
+      ...{ fps, size, motion_strength },
+    }),
   };
+}
+
+/** Leaves out what is null: the provider's own default then holds. */
+function said<T>(fields: Record<string, T | null>): Record<string, T> {
+  return Object.fromEntries(Object.entries(fields).filter((entry): entry is [string, T] => entry[1] !== null));
 }

@@ -1,9 +1,7 @@
-import { mkdir } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-
 import { NativeConnection, Worker } from '@temporalio/worker';
-import { createActivities } from '../../activities/index.js';
+import { type ActivityDeps, createActivities } from '../../activities/index.js';
 import { connectClient, type TemporalTarget } from '../client/connect.js';
 import type { Config } from '../config/config.js';
 import { DashScopeClient } from '../dashscope/client.js';
@@ -17,49 +15,32 @@ export interface WorkerOptions {
   /** Gives the provider key at each call, so that a changed key file is taken up. */
   readonly apiKey: () => Promise<string> | string;
   /** Workflow code; the prebuilt file unless given. */
-  readonly bundlePath?: string;
+  readonly bundlePath?: string | undefined;
   /** Ends the worker as SIGTERM does. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
   /** Called once both queues are polled. */
-  readonly onReady?: () => void;
+  readonly onReady?: (() => void) | undefined;
 }
+
+/** Every poll occupies a place for the whole render; 500 in flight are 100 times the account's five. */
+const ACTIVITIES_MAX = 500;
+/** A submit takes some 0.1 s and the queue starts at most 5 per second: ten cover one that hangs. */
+const SUBMITS_MAX = 10;
 
 /**
  * Runs a worker for both queues until SIGTERM or SIGINT, or until one of them fails.
- * @throws when Temporal cannot be reached; the provider and the store are met by the steps, which say so.
+ * @throws VideoError `ConfigurationInvalid` when Temporal cannot be reached. Provider and store are met by the steps, which say so.
  */
-export async function runWorker({
-  config,
-  temporal,
-  apiKey,
-  bundlePath = BUNDLE_PATH,
-  signal,
-  onReady,
-}: WorkerOptions): Promise<void> {
-  const { times, taskQueues, provider } = config;
-  const spoolDir = join(tmpdir(), 'wan-video-spool');
-  await mkdir(spoolDir, { recursive: true });
+export async function runWorker(options: WorkerOptions): Promise<void> {
+  const { config, temporal, bundlePath = BUNDLE_PATH, signal, onReady } = options;
+  const { times, taskQueues } = config;
   const client = await connectClient(temporal);
   const connection = await NativeConnection.connect(temporal.connection as never);
-  const activities = createActivities({
-    dashscope: new DashScopeClient({
-      baseUrl: provider.baseUrl,
-      apiKey,
-      ...(provider.workspace !== undefined && { workspace: provider.workspace }),
-    }),
-    store: openStore(config.store),
-    providerId: provider.providerId,
-    account: provider.account,
-    allowPrivateUrls: config.allowPrivateUrls,
-    spoolDir,
-    publicBaseUrl: config.publicBaseUrl,
-    times,
-    now: Date.now,
-    random: Math.random,
-    cancelRun: async (workflowId, runId) => {
+  const activities = createActivities(
+    activityDeps(options, async (workflowId, runId) => {
       await client.workflow.getHandle(workflowId, runId).cancel();
-    },
-  });
+    }),
+  );
   const common = {
     connection,
     namespace: temporal.namespace,
@@ -72,16 +53,15 @@ export async function runWorker({
     activities,
     // Polls and archives hand over at once: nothing in them is lost by an abort.
     shutdownGraceTime: times.mainGraceMs,
-    shutdownForceTime: times.submitForceMs,
-    // Every poll occupies a slot for the whole render.
-    maxConcurrentActivityTaskExecutions: 500,
+    shutdownForceTime: times.mainForceMs,
+    maxConcurrentActivityTaskExecutions: ACTIVITIES_MAX,
   });
   const submit = await Worker.create({
     ...common,
     taskQueue: taskQueues.submit,
     activities: { submitTask: activities.submitTask },
     maxTaskQueueActivitiesPerSecond: config.rates.submit,
-    maxConcurrentActivityTaskExecutions: 10,
+    maxConcurrentActivityTaskExecutions: SUBMITS_MAX,
     // A submit in flight is finished: its answer is a purchase.
     shutdownGraceTime: times.submitGraceMs,
     shutdownForceTime: times.submitForceMs,
@@ -91,11 +71,40 @@ export async function runWorker({
   };
   try {
     const runs = [main, submit].map((worker) => worker.run().finally(stop));
+    if (signal?.aborted) stop();
     signal?.addEventListener('abort', stop, { once: true });
     onReady?.();
     await Promise.all(runs);
   } finally {
+    signal?.removeEventListener('abort', stop);
     await connection.close().catch(() => undefined); // throws while a forced-out worker still holds it
     await client.connection.close();
   }
+}
+
+function activityDeps({ config, apiKey }: WorkerOptions, cancelRun: ActivityDeps['cancelRun']): ActivityDeps {
+  const { times, provider } = config;
+  return {
+    dashscope: new DashScopeClient({
+      baseUrl: provider.baseUrl,
+      apiKey,
+      workspace: provider.workspace,
+      timeouts: {
+        submitMs: times.submitHttpMs,
+        readMs: times.readHttpMs,
+        cancelMs: times.cancelHttpMs,
+        uploadMs: times.uploadHttpMs,
+        downloadIdleMs: times.downloadIdleMs,
+      },
+    }),
+    store: openStore(config.store),
+    scope: { provider: provider.providerId, account: provider.account },
+    allowPrivateUrls: config.allowPrivateUrls,
+    spoolDir: join(tmpdir(), 'wan-video-spool'),
+    publicBaseUrl: config.publicBaseUrl,
+    times,
+    now: Date.now,
+    random: Math.random,
+    cancelRun,
+  };
 }

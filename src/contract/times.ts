@@ -1,0 +1,29 @@
+/** The times that the workflow needs, in milliseconds. The worker's configuration holds them; `prepareRequest` hands them on. */
+export interface StepTimes {
+  readonly submitStartToCloseMs: number;
+  readonly submitScheduleToCloseMs: number;
+  readonly cancelStartToCloseMs: number;
+  readonly heartbeatTimeoutMs: number;
+  readonly pollScheduleToCloseMs: number;
+  readonly archiveScheduleToCloseMs: number;
+  /** First pause after a failed attempt; it doubles up to `retryMaximumMs`. */
+  readonly retryInitialMs: number;
+  readonly retryMaximumMs: number;
+}
+
+export const STEP_TIMES: StepTimes = {
+  submitStartToCloseMs: 30_000, // above the submit's HTTP bound of 20 s: our own answer comes before Temporal's time-out
+  submitScheduleToCloseMs: 7_200_000, // throttled for 2 h: the account is used up elsewhere, say so
+  cancelStartToCloseMs: 1_000, // one attempt: the caller does not wait
+  heartbeatTimeoutMs: 30_000, // twice the throttle: one lost heartbeat is not a dead worker; a killed one is replaced within 40 s
+  pollScheduleToCloseMs: 72_000_000, // 20 h: task and link vanish after 24 h, 4 h are left to archive
+  archiveScheduleToCloseMs: 10_800_000, // 3 h: within the 4 h that polling leaves
+  retryInitialMs: 1_000, // the hand-over gap of a poll when a worker shuts down
+  retryMaximumMs: 60_000, // an outage of hours is noticed as over within a minute
+};
+
+/** Only the step times of a larger set: what goes into a run's history. */
+export function stepTimesOf(times: StepTimes): StepTimes {
+  const names = Object.keys(STEP_TIMES) as (keyof StepTimes)[];
+  return Object.fromEntries(names.map((name) => [name, times[name]])) as unknown as StepTimes;
+}

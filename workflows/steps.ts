@@ -1,0 +1,31 @@
+import * as wf from '@temporalio/workflow';
+import type { VideoActivities } from '../activities/types.js';
+import { submitQueueOf } from '../src/contract/names.js';
+import { STEP_TIMES, type StepTimes } from '../src/contract/times.js';
+import { activityOptions } from './activity-options.js';
+
+/**
+ * The steps of a generation, each with its row of `activityOptions`.
+ * @param times - The worker's times, which `prepareRequest` brings; the shipped ones until then.
+ * @param taskId - Shown beside the steps that are about one task.
+ */
+export function steps(times: StepTimes = STEP_TIMES, taskId?: string): VideoActivities {
+  const options = activityOptions(times);
+  const about = taskId === undefined ? {} : { summary: `task ${taskId}` };
+  const step = <Name extends keyof VideoActivities>(
+    name: Name,
+    extra: wf.ActivityOptions = {},
+  ): VideoActivities[Name] => wf.proxyActivities<VideoActivities>({ ...options[name], ...extra })[name];
+  return {
+    prepareRequest: step('prepareRequest', { summary: 'check the request and its image' }),
+    uploadReference: step('uploadReference', { summary: 'bring the image to the provider' }),
+    submitTask: step('submitTask', {
+      taskQueue: submitQueueOf(wf.workflowInfo().taskQueue), // the account's submit rate is set on this queue
+      summary: 'buy one task',
+    }),
+    pollTask: step('pollTask', about),
+    archiveVideo: step('archiveVideo', about),
+    cancelTask: step('cancelTask', about),
+    requestCancellation: step('requestCancellation'),
+  };
+}
