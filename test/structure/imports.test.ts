@@ -1,0 +1,83 @@
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { expect, test } from 'vitest';
+import { importFaults, readSources } from './import-rules.js';
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+
+test('imports point one way, without cycles, and only the composing folders read the environment', () => {
+  expect(importFaults(readSources(ROOT))).toEqual([]);
+});
+
+test.each([
+  ['the contract imports something of ours', 'src/contract/a.ts', "import '../net/spool.js';", 'src/contract may not'],
+  ['the contract uses zod outside a schema', 'src/contract/a.ts', "import { z } from 'zod';", 'only *.schema.ts'],
+  [
+    'a lower folder knows Temporal',
+    'src/net/a.ts',
+    "import '@temporalio/common';",
+    'a package that src/net does not use',
+  ],
+  ['a lower folder imports activities', 'src/net/a.ts', "import type { A } from '../../activities/a.js';", 'may not'],
+  ['AWS is used outside s3-store.ts', 'src/storage/a.ts', "import '@aws-sdk/client-s3';", 'only s3-store.ts'],
+  ['a workflow runs activity code', 'workflows/a.ts', "import { a } from '../activities/a.js';", 'may not import'],
+  [
+    'an inline type keeps the import',
+    'workflows/a.ts',
+    "import { type A } from '../activities/a.js';",
+    'may not import',
+  ],
+  ['a workflow imports a schema', 'workflows/a.ts', "import '../src/contract/a.schema.js';", 'zod into the sandbox'],
+  ['a workflow imports the contract’s index', 'workflows/a.ts', "import '../src/contract/index.js';", 'zod into'],
+  ['a workflow re-exports a lower folder', 'workflows/a.ts', "export { x } from '../src/net/a.js';", 'may not import'],
+  ['a workflow uses a node module', 'workflows/a.ts', "import 'node:fs';", 'a package that workflows does not use'],
+  ['the client runs activity code', 'src/client/a.ts', "const a = await import('../../activities/a.js');", 'may not'],
+  ['the emulator imports ours', 'src/emulator/a.ts', "import { MODEL } from '../contract/model.js';", 'may not import'],
+  ['an activity reads the environment', 'activities/a.ts', "export const x = process.env['X'];", 'reads process.env'],
+  ['a library part imports env', 'src/net/a.ts', "import { env } from 'node:process';", 'reads process.env'],
+  ['a folder has no rule', 'src/unheard-of/a.ts', "import 'node:fs';", 'has no rule'],
+])('a wrong arrow is caught: %s', (_why, file, text, part) => {
+  const faults = importFaults(new Map([[file, text]]));
+  expect(faults).toHaveLength(1);
+  expect(faults[0]).toContain(`${file}:1 `);
+  expect(faults[0]).toContain(part);
+});
+
+test('a workflow may import constants of the contract and types of activities', () => {
+  const sources = new Map([
+    ['workflows/a.ts', "import { X } from '../src/contract/names.js';\nimport type { A } from '../activities/a.js';"],
+    ['activities/a.ts', "import '../src/net/a.js';"],
+    ['src/contract/names.ts', 'export const X = 1;'],
+    ['src/net/a.ts', "import 'undici';"],
+  ]);
+  expect(importFaults(sources)).toEqual([]);
+});
+
+test('zod that workflow code reaches through a second file of the contract is caught', () => {
+  const sources = new Map([
+    ['workflows/a.ts', "import { check } from '../src/contract/check.js';"],
+    ['src/contract/check.ts', "import { schema } from './a.schema.js';"],
+    ['src/contract/a.schema.ts', "import { z } from 'zod';"],
+  ]);
+  expect(importFaults(sources)).toEqual([
+    'src/contract/a.schema.ts:1 imports zod, and workflow code reaches this file',
+  ]);
+});
+
+test('a cycle between files and one between folders are caught', () => {
+  const sources = new Map([
+    ['src/net/a.ts', "import '../media/b.js';"],
+    ['src/media/b.ts', "import '../net/a.js';"],
+  ]);
+  expect(importFaults(sources)).toEqual([
+    'file cycle: src/net/a.ts → src/media/b.ts → src/net/a.ts',
+    'folder cycle: src/net → src/media → src/net',
+  ]);
+});
+
+test('docs/architecture.md lists exactly the folders that hold code', () => {
+  const text = readFileSync(new URL('../../docs/architecture.md', import.meta.url), 'utf8');
+  const listed = [...text.matchAll(/^\| `([^`]+)\/` \|/gm)].map((match) => match[1]).sort();
+  const real = [...readSources(ROOT).keys()].map((file) => file.split('/', file.startsWith('src/') ? 2 : 1).join('/'));
+  expect(listed).toEqual([...new Set(real)].sort());
+});
