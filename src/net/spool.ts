@@ -1,12 +1,9 @@
-import { createHash } from 'node:crypto';
-import { mkdir, open } from 'node:fs/promises';
+import { createHash, type Hash } from 'node:crypto';
+import { type FileHandle, mkdir, open } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { Readable } from 'node:stream';
 import { FailureType } from '../contract/failure-type.js';
 import { VideoError } from '../contract/video-error.js';
-
-/** Bytes that come one after the other. */
-export type ByteSource = Iterable<Uint8Array> | AsyncIterable<Uint8Array>;
+import { type ByteSource, chunksOf } from './chunks.js';
 
 /** Limits of one spooling. */
 export interface SpoolOptions {
@@ -14,13 +11,14 @@ export interface SpoolOptions {
   readonly signal?: AbortSignal | undefined;
   /** Most bytes that are written; default: no limit. */
   readonly maxBytes?: number | undefined;
-  /** The error for a source that is longer; default: `ResultRejected`. */
+  /** Makes the error for a source that is longer; default: `ResultRejected`. */
   readonly tooLarge?: ((maxBytes: number) => Error) | undefined;
 }
 
-/** What lies in the file now: its length in bytes and its SHA-256 (hex). */
+/** What lies in a spool file now. */
 export interface Spooled {
   readonly bytes: number;
+  /** SHA-256 (hex) of the whole file. */
   readonly sha256: string;
 }
 
@@ -30,59 +28,67 @@ export interface Spooled {
  * @throws {@link VideoError} `StoreUnavailable` (retryable) when the disk cannot take it.
  */
 export async function spoolToFile(source: ByteSource, file: string, options: SpoolOptions = {}): Promise<Spooled> {
-  const { signal, maxBytes = Number.POSITIVE_INFINITY, tooLarge = resultTooLarge } = options;
-  const handle = await onDisk(async () => {
-    await mkdir(dirname(file), { recursive: true });
-    return open(file, 'w');
-  });
-  const hash = createHash('sha256');
-  let bytes = 0;
+  const spool = await SpoolFile.create(file, options);
   try {
-    for await (const chunk of untilAborted(source, signal)) {
-      bytes += chunk.length;
-      if (bytes > maxBytes) throw tooLarge(maxBytes);
-      hash.update(chunk);
-      await onDisk(() => handle.writeFile(chunk));
-    }
+    for await (const chunk of chunksOf(source, options)) await spool.append(chunk);
+    return spool.result();
   } finally {
-    await handle.close();
+    await spool.close();
   }
-  return { bytes, sha256: hash.digest('hex') };
 }
 
-/** The chunks of `source`; an abort ends the wait for the next one at once and destroys a stream. */
-export async function* untilAborted(source: ByteSource, signal: AbortSignal | undefined): AsyncGenerator<Uint8Array> {
-  signal?.throwIfAborted();
-  const iterator =
-    Symbol.asyncIterator in source
-      ? source[Symbol.asyncIterator]()
-      : (source as Iterable<Uint8Array>)[Symbol.iterator]();
-  let onAbort = (): void => {};
-  const aborted = new Promise<never>((_, reject) => {
-    onAbort = () => reject(signal?.reason);
-    signal?.addEventListener('abort', onAbort, { once: true });
-  });
-  aborted.catch(() => {}); // it may come when nobody waits any more
-  let ended = false;
-  try {
-    for (;;) {
-      const step = await Promise.race([iterator.next(), aborted]);
-      if (step.done === true) {
-        ended = true;
-        return;
+/** A file that is written from its beginning to its end and hashed on the way; it can be started over. */
+export class SpoolFile {
+  readonly #handle: FileHandle;
+  readonly #options: SpoolOptions;
+  #hash: Hash = createHash('sha256');
+  #bytes = 0;
+
+  private constructor(handle: FileHandle, options: SpoolOptions) {
+    this.#handle = handle;
+    this.#options = options;
+  }
+
+  /** Opens `file` for writing, empty; makes its folder when it is missing. */
+  static async create(file: string, options: SpoolOptions = {}): Promise<SpoolFile> {
+    return onDisk(async () => {
+      await mkdir(dirname(file), { recursive: true });
+      return new SpoolFile(await open(file, 'w'), options);
+    });
+  }
+
+  /** Bytes written so far. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** Writes and hashes one chunk. */
+  async append(chunk: Uint8Array): Promise<void> {
+    const { maxBytes = Number.POSITIVE_INFINITY, tooLarge = resultTooLarge } = this.#options;
+    if (this.#bytes + chunk.length > maxBytes) throw tooLarge(maxBytes);
+    this.#hash.update(chunk);
+    await onDisk(async () => {
+      for (let at = 0; at < chunk.length; ) {
+        at += (await this.#handle.write(chunk, at, chunk.length - at, this.#bytes + at)).bytesWritten;
       }
-      yield step.value;
-    }
-  } catch (error) {
-    if (signal?.aborted) throw signal.reason;
-    throw error;
-  } finally {
-    signal?.removeEventListener('abort', onAbort);
-    if (!ended) {
-      if (source instanceof Readable) source.on('error', () => {}).destroy();
-      // Not awaited: a generator that is stuck in its own wait answers a return only when that ends.
-      else void Promise.resolve(iterator.return?.()).catch(() => {});
-    }
+    });
+    this.#bytes += chunk.length;
+  }
+
+  /** Forgets everything written so far. */
+  async restart(): Promise<void> {
+    await onDisk(() => this.#handle.truncate(0));
+    this.#hash = createHash('sha256');
+    this.#bytes = 0;
+  }
+
+  /** Length and checksum; to be asked once, at the end. */
+  result(): Spooled {
+    return { bytes: this.#bytes, sha256: this.#hash.digest('hex') };
+  }
+
+  async close(): Promise<void> {
+    await this.#handle.close();
   }
 }
 
@@ -90,10 +96,10 @@ async function onDisk<T>(step: () => Promise<T>): Promise<T> {
   try {
     return await step();
   } catch (cause) {
-    const code = (cause as NodeJS.ErrnoException).code ?? 'unknown';
-    throw new VideoError(FailureType.StoreUnavailable, `The worker's spool folder cannot be written: ${code}`, {
+    const code = (cause as NodeJS.ErrnoException).code ?? 'unknown fault';
+    throw new VideoError(FailureType.StoreUnavailable, `The spool folder cannot be written: ${code}`, {
       retryable: true,
-      nextStep: 'Check the free space and the permissions of the temporary folder on the worker.',
+      nextStep: 'Check the free space and the permissions of the temporary folder.',
       cause,
     });
   }

@@ -1,0 +1,69 @@
+import { Readable } from 'node:stream';
+
+/** Bytes that come one after the other. */
+export type ByteSource = Iterable<Uint8Array> | AsyncIterable<Uint8Array>;
+
+/** Bounds of the wait for each chunk. */
+export interface ChunkOptions {
+  /** Ends the wait with its reason. */
+  readonly signal?: AbortSignal | undefined;
+  /** Longest silence in milliseconds; default: none. */
+  readonly idleMs?: number | undefined;
+}
+
+/** A source sent nothing for too long. */
+export class IdleError extends Error {
+  override readonly name = 'IdleError';
+}
+
+/**
+ * The chunks of `source`. An abort or a silence ends the wait at once, also where the source itself would not notice,
+ * and a stream that was not read to its end is destroyed.
+ * @throws {@link IdleError} after a silence; `signal.reason` on abort; whatever the source throws, unchanged.
+ */
+export async function* chunksOf(source: ByteSource, options: ChunkOptions = {}): AsyncGenerator<Uint8Array> {
+  const { signal } = options;
+  const iterator =
+    Symbol.asyncIterator in source
+      ? source[Symbol.asyncIterator]()
+      : (source as Iterable<Uint8Array>)[Symbol.iterator]();
+  let ended = false;
+  try {
+    for (;;) {
+      const step = await nextOf(iterator, options);
+      ended = step.done === true;
+      if (step.done === true) return;
+      yield step.value;
+    }
+  } catch (error) {
+    if (signal?.aborted) throw signal.reason;
+    throw error;
+  } finally {
+    if (!ended) {
+      if (source instanceof Readable) source.on('error', () => {}).destroy();
+      // Not awaited: a generator that is stuck in its own wait answers only when that wait ends.
+      else void Promise.resolve(iterator.return?.()).catch(() => {});
+    }
+  }
+}
+
+// A promise of its own for each chunk: racing against one long-lived promise would keep every chunk in memory.
+function nextOf(
+  iterator: Iterator<Uint8Array> | AsyncIterator<Uint8Array>,
+  { signal, idleMs }: ChunkOptions,
+): Promise<IteratorResult<Uint8Array>> {
+  return new Promise((resolve, reject) => {
+    if (signal?.aborted) return reject(signal.reason);
+    const onAbort = () => reject(signal?.reason);
+    const onIdle = () => reject(new IdleError(`nothing came for ${idleMs} ms`));
+    const timer = idleMs === undefined ? undefined : setTimeout(onIdle, idleMs);
+    signal?.addEventListener('abort', onAbort, { once: true });
+    // An async function, so that a synchronous iterator that throws rejects too.
+    (async () => iterator.next())()
+      .then(resolve, reject)
+      .finally(() => {
+        clearTimeout(timer);
+        signal?.removeEventListener('abort', onAbort);
+      });
+  });
+}
