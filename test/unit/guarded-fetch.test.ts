@@ -1,11 +1,12 @@
 import { once } from 'node:events';
 import { createServer, type RequestListener, type Server } from 'node:http';
 import { type AddressInfo, connect } from 'node:net';
+import { Agent, request } from 'undici';
 import { expect, onTestFinished, test } from 'vitest';
 import { FailureType } from '../../src/contract/failure-type.js';
 import type { VideoError } from '../../src/contract/video-error.js';
-import { createAddressPolicy, isLoopbackHost } from '../../src/net/address-policy.js';
-import type { Lookup } from '../../src/net/guarded-connector.js';
+import { type AddressPolicy, createAddressPolicy, isLoopbackHost } from '../../src/net/address-policy.js';
+import { guardedConnector, type Lookup } from '../../src/net/guarded-connector.js';
 import { fetchGuarded, type GuardedFetchOptions } from '../../src/net/guarded-fetch.js';
 
 const LOOPBACK = ['127.0.0.1'];
@@ -385,4 +386,21 @@ test('behind a proxy names are resolved there, and what is named private is stil
   // Loopback never goes through a proxy, also where it is allowed.
   expect(await read(target.url, { allow: LOOPBACK })).toBe('through the proxy');
   expect(asked).toEqual(['images.example.com:80']);
+});
+
+test.each([
+  ['refuses a literal address, for which no look-up happens', () => createAddressPolicy([])],
+  [
+    'judges the address that the socket reports once more, before a request is sent',
+    (): AddressPolicy => {
+      const answers = [undefined, 'the peer is another one'];
+      return { faultOfUrl: () => undefined, faultOfAddress: () => answers.shift() };
+    },
+  ],
+])('the connector %s', async (_, policy) => {
+  const target = await serve((_request, response) => void response.end('inside'));
+  const dispatcher = new Agent({ connect: guardedConnector(policy(), noLookup) });
+  onTestFinished(() => dispatcher.close());
+  await expect(request(target.url, { dispatcher })).rejects.toThrow(/another one|loopback/);
+  expect(target.seen).toEqual([]);
 });
