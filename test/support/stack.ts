@@ -3,65 +3,114 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Client } from '@temporalio/client';
-import { connectClient } from '../../src/client/connect.js';
+import { connectClient, type TemporalTarget } from '../../src/client/connect.js';
 import { registerSearchAttributes } from '../../src/client/setup.js';
 import { WanVideoClient } from '../../src/client/video-client.js';
-import { loadConfig } from '../../src/config/config.js';
+import { type Config, loadConfig } from '../../src/config/config.js';
+import type { Times } from '../../src/config/times.js';
 import { findTemporalCli } from '../../src/dev/temporal-cli.js';
 import { freePort, startDevServer } from '../../src/dev/temporal-server.js';
-import { type Emulator, startEmulator } from '../../src/emulator/index.js';
+import { type Emulator, type EmulatorSettings, startEmulator } from '../../src/emulator/index.js';
 import { stageImageFile } from '../../src/media/stage-image.js';
+import type { AssetStore } from '../../src/storage/asset-store.js';
 import { openStore } from '../../src/storage/open-store.js';
+import { installLogger } from '../../src/worker/logger.js';
 import { runWorker } from '../../src/worker/run-worker.js';
 
-/** A real Temporal server, an emulator and a worker, for one test file. */
+export const ROOT = fileURLToPath(new URL('../../', import.meta.url));
+export const BUNDLE = join(ROOT, 'dist', 'workflow-bundle.js');
+/** The key that the workers of a stack use; no output and no history may ever hold it. */
+export const TEST_KEY = 'sk-test-secret-0123456789';
+
+// One runtime per process, and quiet: a test file that fails says so itself.
+installLogger({ level: 'fatal', format: 'json' });
+
+export interface StackOptions {
+  /** Emulator settings; `speed` (default 100) divides the provider's rendering time. */
+  readonly settings?: Partial<EmulatorSettings>;
+  /** Deviations from the shipped times. */
+  readonly times?: Partial<Times>;
+  /** Further environment variables. */
+  readonly env?: Record<string, string>;
+  /** Whether a worker starts at once; default true. */
+  readonly worker?: boolean;
+}
+
+/** A worker in this process. */
+export interface RunningWorker {
+  stop(): Promise<void>;
+}
+
+/** A real Temporal server, an emulator and workers, for one test file. */
 export interface Stack {
   readonly client: Client;
+  readonly temporal: TemporalTarget;
   readonly videos: WanVideoClient;
   readonly emulator: Emulator;
+  readonly config: Config;
+  readonly store: AssetStore;
+  /** The environment that a process of this stack needs; without TEMPORAL_ADDRESS's key. */
+  readonly env: Record<string, string>;
   readonly outputDir: string;
   /** `asset:` reference of the sample image. */
   readonly image: string;
+  /** The request that tests vary. */
+  request(prompt: string): { prompt: string; duration: number; fps: number; size: string; reference_image: string };
+  startWorker(): Promise<RunningWorker>;
   close(): Promise<void>;
 }
 
-const ROOT = fileURLToPath(new URL('../../', import.meta.url));
-
-/** Starts the stack; `speed` divides the provider's rendering time. */
-export async function startStack({ speed = 100 } = {}): Promise<Stack> {
+/** Starts the stack. */
+export async function startStack(options: StackOptions = {}): Promise<Stack> {
   const outputDir = await mkdtemp(join(tmpdir(), 'wan-video-test-'));
   const server = await startDevServer({
     cliPath: await findTemporalCli(process.env),
     port: await freePort(),
     searchAttributes: {},
   });
-  const emulator = await startEmulator({ settings: { speed } });
-  const target = { namespace: 'default', connection: { address: server.address } };
-  const client = await connectClient(target);
+  const emulator = await startEmulator({ settings: { speed: 100, ...options.settings } });
+  const temporal = { namespace: 'default', connection: { address: server.address } };
+  const client = await connectClient(temporal);
   await registerSearchAttributes(client);
-  const config = loadConfig(
-    { DASHSCOPE_HTTP_BASE_URL: emulator.baseUrl, OUTPUT_DIR: outputDir },
-    { cwd: ROOT, homeDir: outputDir },
-  );
-  const stop = new AbortController();
-  const running = runWorker({
-    config,
-    temporal: target,
-    apiKey: () => 'sk-test-secret',
-    signal: stop.signal,
-    bundlePath: join(ROOT, 'dist', 'workflow-bundle.js'),
-  });
-  running.catch(() => undefined);
-  const staged = await stageImageFile(join(ROOT, 'assets', 'sample.jpg'), openStore(config.store));
+  const env = {
+    DASHSCOPE_HTTP_BASE_URL: emulator.baseUrl,
+    OUTPUT_DIR: outputDir,
+    TEMPORAL_ADDRESS: server.address,
+    ...options.env,
+  };
+  const loaded = loadConfig(env, { cwd: ROOT, homeDir: outputDir });
+  const config = { ...loaded, times: { ...loaded.times, ...options.times } };
+  const store = openStore(config.store);
+  const workers = new Set<RunningWorker>();
+  const startWorker = async (): Promise<RunningWorker> => {
+    const stop = new AbortController();
+    let running: Promise<void> | undefined;
+    await new Promise<void>((ready, failed) => {
+      running = runWorker({
+        ...{ config, temporal, signal: stop.signal, bundlePath: BUNDLE, onReady: ready },
+        apiKey: () => TEST_KEY,
+      });
+      running.catch(failed);
+    });
+    const worker = {
+      stop: async () => {
+        workers.delete(worker);
+        stop.abort();
+        await running;
+      },
+    };
+    workers.add(worker);
+    return worker;
+  };
+  const staged = await stageImageFile(join(ROOT, 'assets', 'sample.jpg'), store);
+  const image = `asset:${staged.asset.key}`;
+  if (options.worker !== false) await startWorker();
   return {
-    client,
+    ...{ client, temporal, emulator, config, store, env, outputDir, image, startWorker },
     videos: new WanVideoClient({ client, taskQueue: config.taskQueues.generate }),
-    emulator,
-    outputDir,
-    image: `asset:${staged.asset.key}`,
+    request: (prompt) => ({ prompt, duration: 4, fps: 24, size: '1280*720', reference_image: image }),
     async close() {
-      stop.abort();
-      await running;
+      await Promise.all([...workers].map((worker) => worker.stop()));
       await client.connection.close();
       await emulator.close();
       await server.stop();

@@ -1,58 +1,199 @@
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { randomUUID } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { VideoRunError } from '../../src/client/video-client.js';
-import { type Stack, startStack } from '../support/stack.js';
+import { measureMp4 } from '../../src/media/mp4.js';
+import { activitiesOf, historyText } from '../support/history.js';
+import { type Stack, startStack, TEST_KEY } from '../support/stack.js';
 
 let stack: Stack;
 beforeAll(async () => {
-  stack = await startStack({ speed: 20 });
-}, 60_000);
-afterAll(() => stack?.close(), 60_000);
+  // At 20 times the provider's speed a video of 4 s takes about 1.3 s: long enough to meet a run in each stage.
+  stack = await startStack({ settings: { speed: 20 }, times: { retryInitialMs: 100 } });
+});
+afterAll(() => stack?.close());
 
-const request = (prompt: string) => ({ prompt, duration: 4, fps: 24, size: '1280*720', reference_image: stack.image });
+const submits = () => stack.emulator.state().submits;
+let before = 0;
+beforeEach(() => {
+  before = submits();
+});
+
+const fails = async (id: string): Promise<VideoRunError> => {
+  const error = await stack.videos.result(id).catch((e: unknown) => e);
+  expect(error).toBeInstanceOf(VideoRunError);
+  return error as VideoRunError;
+};
+const statusOf = async (id: string) => (await stack.client.workflow.getHandle(id).describe()).status.name;
+const stageOf = async (id: string) => (await stack.videos.progress(id)).stage;
+const reaches = (id: string, stage: string) =>
+  expect.poll(() => stageOf(id), { timeout: 20_000, interval: 50 }).toBe(stage);
 
 test('one request becomes one archived video whose measures come from the file', async () => {
-  const { id } = await stack.videos.start(request('a boat drifts'));
+  const { id } = await stack.videos.start({ ...stack.request('a boat drifts'), seed: 7, motion_strength: 0.5 });
   const result = await stack.videos.result(id);
+  const file = fileURLToPath(result.video_url);
+  const measured = await measureMp4(file);
   expect(result).toMatchObject({
-    duration: 4,
-    fps: 30,
-    width: 1280,
-    height: 720,
-    has_audio: false,
-    source: 'generated',
+    ...{ duration: 4, fps: 30, width: 1280, height: 720, has_audio: false, source: 'generated', seed: 7 },
+    requested: { duration: 4, fps: 24, size: '1280*720' },
+    usage: { billed_seconds: 4, resolution: '720P', audio: false },
   });
-  expect(result.warnings.map(({ code }) => code)).toEqual(['fps_not_honoured']);
-  const { status, historyLength } = await stack.client.workflow.getHandle(id).describe();
-  expect(status.name).toBe('COMPLETED');
+  expect(result).toMatchObject({ duration: measured.durationSeconds, width: measured.width, height: measured.height });
+  expect((await readFile(file)).length).toBe(result.bytes);
+  expect(result.warnings.map(({ code }) => code).sort()).toEqual(['fps_not_honoured', 'motion_strength_unsupported']);
+  expect(await statusOf(id)).toBe('COMPLETED');
+  const { historyLength, searchAttributes } = await stack.client.workflow.getHandle(id).describe();
   expect(historyLength).toBeLessThanOrEqual(50);
-  const history = JSON.stringify(await stack.client.workflow.getHandle(id).fetchHistory());
-  const text = Buffer.from(history).toString() + Buffer.from(history, 'base64').toString();
-  expect(text).not.toContain('sk-test-secret');
+  expect(searchAttributes).toMatchObject({ VideoTaskId: [result.task_id], VideoOutcome: ['generated'] });
+});
+
+test('no key, no signed address and no upload policy of the provider enters history', async () => {
+  const { id } = await stack.videos.start(stack.request('nothing secret'));
+  await stack.videos.result(id);
+  const text = await historyText(stack.client, id);
+  expect(text).toContain('nothing secret'); // the text really is the decoded history
+  for (const secret of [TEST_KEY, 'Signature=', 'OSSAccessKeyId', '/results/', 'x-oss-']) {
+    expect(text).not.toContain(secret);
+  }
 });
 
 test('the identical request again is answered from the cache and buys nothing', async () => {
-  const before = stack.emulator.state().submits;
-  const first = await stack.videos.generate(request('cached twice'));
-  const second = await stack.videos.generate(request('cached twice'));
+  const first = await stack.videos.generate(stack.request('cached twice'));
+  const second = await stack.videos.generate({ ...stack.request('cached twice'), size: '1280x720' });
   expect(second).toEqual({ ...first, source: 'cache' });
-  expect(stack.emulator.state().submits).toBe(before + 1);
+  expect(submits()).toBe(before + 1);
 });
 
-test('a submit whose reply is lost ends the run as unknown and is not sent again', async () => {
-  const before = stack.emulator.state().submits;
-  stack.emulator.faults({ on: 'submit', fault: 'drop-reply', times: 1, match: 'lost reply' });
-  const error = await stack.videos.generate(request('lost reply')).catch((e: unknown) => e);
-  expect(error).toBeInstanceOf(VideoRunError);
-  expect((error as VideoRunError).error['type']).toBe('SubmitOutcomeUnknown');
-  expect(stack.emulator.state().submits).toBe(before + 1);
+test('twenty callers with one request share one run and one purchase', async () => {
+  const started = await Promise.all(
+    Array.from({ length: 20 }, () => stack.videos.start(stack.request('twenty callers'))),
+  );
+  expect(new Set(started.map(({ id }) => id)).size).toBe(1);
+  await stack.videos.result(started[0]?.id ?? '');
+  expect(submits()).toBe(before + 1);
 });
 
-test.each(['signal', 'native'])('a run that is cancelled by %s while rendering ends as Cancelled', async (way) => {
-  const { id } = await stack.videos.start({ ...request(`cancel by ${way}`), duration: 15 });
-  await expect.poll(async () => (await stack.videos.progress(id)).stage, { timeout: 20_000 }).toBe('rendering');
-  if (way === 'signal') await stack.videos.cancel(id);
-  else await stack.client.workflow.getHandle(id).cancel();
-  const error = await stack.videos.result(id).catch((e: unknown) => e);
-  expect((error as VideoRunError).cancelled).toBe(true);
-  expect((await stack.client.workflow.getHandle(id).describe()).status.name).toBe('CANCELLED');
+test('a request that the contract forbids ends the run as InvalidRequest with every fault, and nothing is sent', async () => {
+  const id = `video/${randomUUID()}`;
+  await stack.client.workflow.start('videoGenerate', {
+    ...{ workflowId: id, taskQueue: stack.config.taskQueues.generate },
+    args: [{ ...stack.request('x'), duration: 99, fps: 'fast' }],
+  });
+  const { error } = await fails(id);
+  expect(error).toMatchObject({ type: 'InvalidRequest', billed: false });
+  expect((error['issues'] as { path: string }[]).map(({ path }) => path).sort()).toEqual(['duration', 'fps']);
+  expect(submits()).toBe(before);
+});
+
+describe('a submit', () => {
+  test('that the provider refuses with 4xx is not tried again and keeps code and next step', async () => {
+    stack.emulator.faults({
+      on: 'submit',
+      fault: 'status',
+      status: 400,
+      code: 'DataInspectionFailed',
+      match: 'refused',
+    });
+    const { id } = await stack.videos.start(stack.request('refused'));
+    const { error } = await fails(id);
+    expect(error).toMatchObject({ type: 'ContentRejected', code: 'DataInspectionFailed' });
+    expect(error['next_step']).toMatch(/Change the prompt or the image/);
+    expect(submits()).toBe(before + 1);
+    expect(await activitiesOf(stack.client, id)).toEqual(['prepareRequest', 'uploadReference', 'submitTask']);
+  });
+
+  test('that is throttled is tried again until it is accepted, once', async () => {
+    stack.emulator.faults({
+      ...{ on: 'submit', fault: 'status', status: 429, code: 'Throttling.RateQuota', times: 2, match: 'throttled' },
+    });
+    const { source } = await stack.videos.generate(stack.request('throttled'));
+    expect(source).toBe('generated');
+    expect(submits()).toBe(before + 3);
+    expect(stack.emulator.state().tasks.filter(({ prompt }) => prompt === 'throttled')).toHaveLength(1);
+  });
+});
+
+test('queries that fail in every way do not end a run once its task is bought', async () => {
+  const hit = { on: 'query', match: 'faulty queries' } as const;
+  stack.emulator.faults([
+    { ...hit, fault: 'status', status: 500, code: 'InternalError' },
+    { ...hit, fault: 'reset' },
+    { ...hit, fault: 'status', status: 401, code: 'InvalidApiKey' },
+  ]);
+  const result = await stack.videos.generate(stack.request('faulty queries'));
+  expect(result.source).toBe('generated');
+  expect(submits()).toBe(before + 1);
+});
+
+test('a task that fails at the provider ends the run as TaskFailed, free of charge', async () => {
+  stack.emulator.faults({ on: 'query', fault: 'task-failed', match: 'fails there' });
+  const { id } = await stack.videos.start(stack.request('fails there'));
+  const { error } = await fails(id);
+  expect(error).toMatchObject({ type: 'TaskFailed', billed: false });
+  expect(await statusOf(id)).toBe('FAILED');
+});
+
+describe('cancelling', () => {
+  const cancel = async (id: string, way: string): Promise<number> => {
+    const startedMs = Date.now();
+    if (way === 'signal') await stack.videos.cancel(id, 'a test');
+    else await stack.client.workflow.getHandle(id).cancel();
+    expect((await fails(id)).cancelled).toBe(true);
+    expect(await statusOf(id)).toBe('CANCELLED');
+    return Date.now() - startedMs;
+  };
+
+  test.each(['signal', 'native'])(
+    'by %s while rendering ends the run as Cancelled and says what goes on',
+    async (way) => {
+      const { id } = await stack.videos.start({ ...stack.request(`cancel by ${way}`), duration: 15 });
+      await reaches(id, 'rendering');
+      expect(await cancel(id, way)).toBeLessThan(2_000);
+      const { cancel: outcome, stage } = await stack.videos.progress(id);
+      expect(stage).toBe('cancelled');
+      expect(outcome?.outcome).toMatch(/goes on at the provider/);
+    },
+  );
+
+  test.each(['signal', 'native'])(
+    'by %s while the task is PENDING cancels it at the provider, unbilled',
+    async (way) => {
+      stack.emulator.settings({ slots: 0 });
+      try {
+        const { id } = await stack.videos.start(stack.request(`pending ${way}`));
+        await reaches(id, 'rendering');
+        await cancel(id, way);
+        const { cancel: outcome, task_id } = await stack.videos.progress(id);
+        expect(outcome).toMatchObject({ billed: false });
+        expect(stack.emulator.state().tasks.find((task) => task.task_id === task_id)?.status).toBe('CANCELED');
+      } finally {
+        stack.emulator.settings({ slots: 5 });
+      }
+    },
+  );
+
+  test.each(['signal', 'native'])('by %s before the submit buys nothing', async (way) => {
+    stack.emulator.faults({ on: 'policy', fault: 'delay', delay_ms: 3_000 });
+    const { id } = await stack.videos.start(stack.request(`early ${way}`));
+    await reaches(id, 'uploading');
+    await cancel(id, way);
+    expect((await stack.videos.progress(id)).cancel).toEqual({ outcome: 'Nothing was bought.', billed: false });
+    expect(submits()).toBe(before);
+  });
+
+  test('while the submit is on the wire waits for its answer, so that the task is known', async () => {
+    stack.emulator.settings({ slots: 0 });
+    try {
+      stack.emulator.faults({ on: 'submit', fault: 'delay', delay_ms: 1_000, match: 'on the wire' });
+      const { id } = await stack.videos.start(stack.request('on the wire'));
+      await expect.poll(submits).toBe(before + 1);
+      await cancel(id, 'native');
+      const task = stack.emulator.state().tasks.find(({ prompt }) => prompt === 'on the wire');
+      expect(task?.status).toBe('CANCELED');
+    } finally {
+      stack.emulator.settings({ slots: 5 });
+    }
+  });
 });
