@@ -18,9 +18,11 @@ async function serve(listener: RequestListener, host = '127.0.0.1', port = 0) {
     seen.push(`${request.url}`);
     listener(request, response);
   });
+  const connections: unknown[] = [];
+  server.on('connection', (socket) => connections.push(socket.remotePort));
   await listen(server, host, port);
   const { port: bound } = server.address() as AddressInfo;
-  return { url: `http://${host}:${bound}`, port: bound, seen };
+  return { url: `http://${host}:${bound}`, port: bound, seen, connections };
 }
 
 async function listen(server: Server, host: string, port: number): Promise<void> {
@@ -389,18 +391,20 @@ test('behind a proxy names are resolved there, and what is named private is stil
 });
 
 test.each([
-  ['refuses a literal address, for which no look-up happens', () => createAddressPolicy([])],
+  ['refuses a literal address, for which no look-up happens', 0, () => createAddressPolicy([])],
   [
     'judges the address that the socket reports once more, before a request is sent',
+    1,
     (): AddressPolicy => {
       const answers = [undefined, 'the peer is another one'];
       return { faultOfUrl: () => undefined, faultOfAddress: () => answers.shift() };
     },
   ],
-])('the connector %s', async (_, policy) => {
+])('the connector %s', async (_, connections, policy) => {
   const target = await serve((_request, response) => void response.end('inside'));
   const dispatcher = new Agent({ connect: guardedConnector(policy(), noLookup) });
   onTestFinished(() => dispatcher.close());
   await expect(request(target.url, { dispatcher })).rejects.toThrow(/another one|loopback/);
   expect(target.seen).toEqual([]);
+  expect(target.connections).toHaveLength(connections);
 });
