@@ -35,10 +35,12 @@ export const videoRequestSchema = z
   .strictObject(
     {
       model: z.literal(MODEL, { error: `must be exactly ${MODEL}, or be left out` }).optional(),
-      prompt: characters(LIMITS.promptMax, 'prompt').refine((value) => value.trim() !== '', {
-        error: 'is empty: describe the motion you want',
-      }),
-      negative_prompt: characters(LIMITS.negativePromptMax, 'negative prompt').optional(),
+      prompt: characters(LIMITS.promptMax, 'prompt')
+        .refine((value) => value.trim() !== '', { error: 'is empty: describe the motion you want' })
+        .meta({ maxLength: LIMITS.promptMax, pattern: '\\S' }),
+      negative_prompt: characters(LIMITS.negativePromptMax, 'negative prompt')
+        .meta({ maxLength: LIMITS.negativePromptMax })
+        .optional(),
       duration: number(seconds)
         .refine((value) => Number.isInteger(value) && value >= LIMITS.durationMin && value <= LIMITS.durationMax, {
           error: `must be ${seconds}`,
@@ -75,7 +77,8 @@ export const videoRequestSchema = z
         })
         .refine((value) => !value.startsWith('data:') || (value.length * 3) / 4 <= LIMITS.dataUriBytesMax + 128, {
           error: `is a data: URI above ${LIMITS.dataUriBytesMax} bytes; stage the file and give its asset: reference`,
-        }),
+        })
+        .meta({ pattern: REFERENCE.source }),
       motion_strength: number('a number').optional(),
       audio: z.boolean({ error: 'must be true or false' }).optional(),
       audio_url: z
@@ -109,4 +112,9 @@ export const videoRequestSchema = z
         message: 'is false although audio_url is given; leave one of them out',
       });
     }
+  })
+  // What JSON Schema can say of the rule above.
+  .meta({
+    title: 'A request of video.generate',
+    not: { required: ['audio', 'audio_url'], properties: { audio: { const: false } } },
   });

@@ -1,0 +1,77 @@
+import { execFile } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { describe, expect, test } from 'vitest';
+
+const run = promisify(execFile);
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+const PACKAGE = JSON.parse(readFileSync(`${ROOT}/package.json`, 'utf8')) as {
+  readonly version: string;
+  readonly bin: Readonly<Record<string, string>>;
+  readonly exports: Readonly<Record<string, string | { readonly types: string; readonly default: string }>>;
+  readonly engines: { readonly node: string };
+};
+const entries = Object.entries(PACKAGE.exports).flatMap(([name, to]) =>
+  typeof to === 'string' ? [] : [{ name, ...to }],
+);
+
+describe('the package', () => {
+  test('packs the compiled code, the workflow bundle and the published schema, and no test', async () => {
+    const { stdout } = await run('npm', ['pack', '--dry-run', '--json', '--ignore-scripts'], { cwd: ROOT });
+    const [pack] = JSON.parse(stdout) as [{ readonly files: readonly { readonly path: string }[] }];
+    const paths = pack.files.map(({ path }) => path);
+    expect(paths).toEqual(
+      expect.arrayContaining([
+        'package.json',
+        'README.md',
+        'LICENSE',
+        'dist/workflow-bundle.js',
+        'docs/request.schema.json',
+      ]),
+    );
+    const expected =
+      /^(package\.json|README\.md|LICENSE|CHANGELOG\.md|docs\/request\.schema\.json|dist\/workflow-bundle\.js|dist\/(src|workflows|activities)\/[^.]+(\.schema)?\.(js|d\.ts|js\.map))$/;
+    expect(paths.filter((path) => !expected.test(path))).toEqual([]);
+  });
+
+  test.each(entries)('exports $name with its types first, and both files are there', ({ name, ...targets }) => {
+    expect(Object.keys(targets)).toEqual(['types', 'default']);
+    for (const target of Object.values(targets))
+      expect(existsSync(`${ROOT}/${target}`), `${name}: ${target}`).toBe(true);
+  });
+
+  test('can be imported by every exported name, from outside by name only', async () => {
+    // A package may import itself by name, through the same export map that a user gets.
+    const names = Object.keys(PACKAGE.exports).filter((name) => name !== './package.json');
+    const code = `for (const name of ${JSON.stringify(names)}) {
+      const module = await import('wan-video-temporal' + name.slice(1));
+      console.log(name, Object.keys(module).length > 0);
+    }
+    for (const name of ['', '/dist/src/net/spool.js', '/dist/src/contract/request.schema.js', '/workflows']) {
+      await import('wan-video-temporal' + name).catch((error) => console.log(name, error.code));
+    }`;
+    const { stdout } = await run(process.execPath, ['--input-type=module', '-e', code], { cwd: ROOT });
+    expect(stdout.trim().split('\n')).toEqual([
+      ...names.map((name) => `${name} true`),
+      ' ERR_PACKAGE_PATH_NOT_EXPORTED',
+      '/dist/src/net/spool.js ERR_PACKAGE_PATH_NOT_EXPORTED',
+      '/dist/src/contract/request.schema.js ERR_PACKAGE_PATH_NOT_EXPORTED',
+      '/workflows ERR_PACKAGE_PATH_NOT_EXPORTED',
+    ]);
+  });
+
+  test('has a command that explains itself from any directory', async () => {
+    const bin = `${ROOT}/${PACKAGE.bin['wan-video']}`;
+    expect(readFileSync(bin, 'utf8')).toMatch(/^#!\/usr\/bin\/env node\n/);
+    const { stdout } = await run(process.execPath, [bin, '--help'], { cwd: tmpdir() });
+    for (const command of ['generate', 'worker', 'dev', 'setup']) expect(stdout).toContain(command);
+  });
+
+  test('asks for no newer node than the container and the version file give', () => {
+    const minimum = /^>=(\d+)\./.exec(PACKAGE.engines.node)?.[1];
+    const versionFile = readFileSync(`${ROOT}/.nvmrc`, 'utf8').trim();
+    expect(Number(versionFile)).toBeGreaterThanOrEqual(Number(minimum));
+  });
+});
