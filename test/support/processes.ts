@@ -1,0 +1,37 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import type { Times } from '../../src/config/times.js';
+import { ROOT, type Stack, TEST_KEY } from './stack.js';
+
+/** A worker as a real process, which can be killed. */
+export interface WorkerProcess {
+  readonly process: ChildProcess;
+  /** Sends the signal and waits for the end; resolves the exit code, null after SIGKILL. */
+  end(signal: 'SIGTERM' | 'SIGKILL'): Promise<number | null>;
+}
+
+/** Starts a worker process of the stack and waits until it polls both queues. */
+export async function startWorkerProcess(stack: Stack, times: Partial<Times> = {}): Promise<WorkerProcess> {
+  const script = join(ROOT, 'test', 'support', 'worker-process.mjs');
+  const child = spawn(process.execPath, [script, JSON.stringify({ times })], {
+    env: { PATH: process.env['PATH'], HOME: stack.outputDir, ...stack.env, DASHSCOPE_API_KEY: TEST_KEY },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const ended = once(child, 'exit').then(([code]) => code as number | null);
+  const ready = once(createInterface({ input: child.stdout }), 'line');
+  await Promise.race([
+    ready,
+    ended.then((code) => {
+      throw new Error(`the worker process ended with ${code} before it was ready`);
+    }),
+  ]);
+  return {
+    process: child,
+    end: (signal) => {
+      child.kill(signal);
+      return ended;
+    },
+  };
+}

@@ -1,0 +1,16 @@
+// A worker as a process of its own, with shortened times: node worker-process.mjs '{"times":{…}}'. Configuration: environment.
+import { homedir } from 'node:os';
+import { temporalFromEnv } from '../../dist/src/client/connect.js';
+import { loadConfig } from '../../dist/src/config/config.js';
+import { installLogger, runWorker } from '../../dist/src/worker/index.js';
+
+const { times } = JSON.parse(process.argv[2] ?? '{}');
+const config = loadConfig(process.env, { cwd: process.cwd(), homeDir: homedir() });
+installLogger({ level: 'fatal', format: 'json' });
+await runWorker({
+  config: { ...config, times: { ...config.times, ...times } },
+  temporal: temporalFromEnv(),
+  apiKey: () => process.env.DASHSCOPE_API_KEY,
+  onReady: () => process.stdout.write('ready\n'),
+});
+process.exit(0);
