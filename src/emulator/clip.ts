@@ -68,7 +68,10 @@ function glyphTile(character: string): Tile {
 const BAR_DONE: Tile = new Uint8Array(256).fill(210);
 const BAR_TODO: Tile = new Uint8Array(256).fill(48);
 
-/** Builds an animated MP4 (H.264, 30 fps, optional silent AAC): coloured bars, the label, a frame counter and a progress bar. */
+/**
+ * Builds an animated MP4 (H.264, 30 fps, optional silent AAC): coloured bars, the label, a frame counter and a progress
+ * bar. The same options always give the same bytes.
+ */
 export async function makeClip(options: ClipOptions): Promise<Uint8Array> {
   const { width, height, durationSeconds, audio, seed, label } = options;
   const frames = Math.max(1, Math.round(durationSeconds * CLIP_FPS));
@@ -77,7 +80,8 @@ export async function makeClip(options: ClipOptions): Promise<Uint8Array> {
   const room = Math.max(0, columns - 2);
   const put = (tiles: Map<number, Tile>, row: number, text: string): void => {
     if (row < 1 || row >= rows) return; // the top row feeds the prediction of the bars
-    [...text].slice(0, room).forEach((character, i) => tiles.set(row * columns + 1 + i, glyphTile(character)));
+    for (const [i, character] of [...text].slice(0, room).entries())
+      tiles.set(row * columns + 1 + i, glyphTile(character));
   };
   const stream = encodeH264({
     width,
@@ -120,7 +124,27 @@ export async function makeClip(options: ClipOptions): Promise<Uint8Array> {
   }
   await output.finalize();
   if (target.buffer === null) throw new Error('the muxer produced no file');
-  return new Uint8Array(target.buffer);
+  const bytes = new Uint8Array(target.buffer);
+  clearTimes(bytes, 0, bytes.length);
+  return bytes;
+}
+
+/** Boxes that hold boxes on the way to those with a creation and a modification time. */
+const PARENTS = new Set(['moov', 'trak', 'mdia']);
+const TIMED = new Set(['mvhd', 'tkhd', 'mdhd']);
+
+/** Sets every time in the file to zero: the muxer writes its own clock, and equal options are to give equal bytes. */
+function clearTimes(bytes: Uint8Array, start: number, end: number): void {
+  const view = new DataView(bytes.buffer, bytes.byteOffset);
+  let at = start;
+  while (at + 8 <= end) {
+    const size = view.getUint32(at); // a clip stays far below the 4 GiB that would need the long form
+    const type = String.fromCharCode(...bytes.subarray(at + 4, at + 8));
+    if (PARENTS.has(type)) clearTimes(bytes, at + 8, at + size);
+    // Two times of four bytes in version 0, of eight in version 1, after version and flags (ISO/IEC 14496-12, 8.2.2).
+    else if (TIMED.has(type)) bytes.fill(0, at + 12, at + 12 + (bytes[at + 8] === 1 ? 16 : 8));
+    at += Math.max(size, 8);
+  }
 }
 
 function barsOf(seed: number): Yuv[] {

@@ -1,11 +1,6 @@
 export { type ClipOptions, makeClip } from './clip.js';
-export {
-  type Emulator,
-  type EmulatorFault,
-  type EmulatorOptions,
-  type EmulatorSettings,
-  type EmulatorState,
-  type EmulatorTask,
-  type EmulatorTaskStatus,
-  startEmulator,
-} from './server.js';
+export type { ForeignTask } from './control.js';
+export type { EmulatorFault, FaultKind, Operation } from './faults.js';
+export { type Emulator, type EmulatorOptions, type EmulatorState, startEmulator } from './server.js';
+export type { EmulatorSettings } from './settings.js';
+export type { EmulatorTask, EmulatorTaskStatus, TaskChange, TaskFailure } from './tasks.js';

@@ -1,0 +1,163 @@
+import { z } from 'zod';
+import { ApiError } from './wire.js';
+
+/** Behaviour that can be changed while the emulator runs. */
+export interface EmulatorSettings {
+  /** Factor by which rendering (and queueing) is faster than real time. */
+  speed: number;
+  /** Tasks of an account that render at once. */
+  slots: number;
+  /** What becomes of a submit beyond the slots: the task waits as PENDING, or the submit is answered 429. */
+  beyond_slots: 'queue' | 'refuse';
+  /** Rendering time of every task in seconds before jitter and speed; null: about 6.3 s per video second, 1080P slower. */
+  render_seconds: number | null;
+  /** Seeded deviation of the rendering time as a fraction (0.05 = ±5 %). */
+  jitter: number;
+  /** Seed of jitter. */
+  seed: number;
+
+  /** Accepted keys; null: every one that is not empty. Taking a key out revokes it. */
+  api_keys: string[] | null;
+  /** Account by key; keys not named belong to the account "default". */
+  accounts: Record<string, string>;
+  /** Models that exist. */
+  models: string[];
+
+  /** Submits per second and account; 0 = unlimited. */
+  submit_rate: number;
+  /** Queries per second and account, also applied to lists and cancels on their own; 0 = unlimited. */
+  query_rate: number;
+  /** Upload policies per second, account and model; 0 = unlimited. */
+  policy_rate: number;
+  /** `code` of the 429 answers. */
+  throttle_code: string;
+  /** `Retry-After` of the 429 answers in seconds; null: none, as nothing documents one. */
+  throttle_retry_after: number | null;
+
+  /** Where wrong fields surface: 400 at submit, or a task that turns FAILED. */
+  validation: 'submit' | 'task';
+  /** Whether parameters that the service does not document (`size`, `fps`, …) are ignored or refused. */
+  unknown_parameters: 'ignore' | 'refuse';
+  /** Largest body of a submit in bytes; null: 110 MiB, what this server holds at most. */
+  body_max_bytes: number | null;
+
+  /** Milliseconds until a new task shows up in the list. */
+  list_lag_ms: number;
+  /** Milliseconds by which the states in the list are behind those of queries. */
+  list_stale_ms: number;
+  /** Milliseconds by which the list's clock is ahead: its times and the window it filters by. */
+  list_skew_ms: number;
+  /** Largest honoured `page_size`. */
+  list_page_max: number;
+  /** Order of the rows by submit time. */
+  list_order: 'newest' | 'oldest';
+  /** Zone of the list's `start_time` and `end_time`, in hours east of UTC. */
+  list_utc_offset_hours: number;
+  /** Whether listing answers 403. */
+  list_refused: boolean;
+
+  /** `orig_prompt` of finished tasks: as sent, its first half, rewritten, or missing. */
+  orig_prompt: 'sent' | 'cut' | 'changed' | 'absent';
+  /** Width and height of the result are multiples of this many pixels (even). */
+  geometry_multiple: number;
+  /** Width divided by height assumed for http(s) images, which are not fetched. */
+  aspect: number;
+  /** Results of tasks submitted from now on are padded to this many bytes. */
+  result_min_bytes: number;
+  /** Scheme, host and port of result addresses; null: those by which the query came. */
+  result_origin: string | null;
+
+  /** Milliseconds added to the provider's clock, and so to everything that waits for it: 90 000 000 lets 25 hours pass. */
+  time_offset_ms: number;
+  /** Milliseconds by which the `Date` header alone deviates from the provider's clock. */
+  date_skew_ms: number;
+}
+
+/** How every emulator starts; the figures are the documented limits, or the likeliest reading where nothing is documented. */
+const DEFAULTS: EmulatorSettings = {
+  speed: 1,
+  slots: 5,
+  beyond_slots: 'queue',
+  render_seconds: null,
+  jitter: 0.05,
+  seed: 1,
+  api_keys: null,
+  accounts: {},
+  models: ['wan2.6-i2v-flash'],
+  submit_rate: 5,
+  query_rate: 20,
+  policy_rate: 100,
+  throttle_code: 'Throttling.RateQuota',
+  throttle_retry_after: null,
+  validation: 'submit',
+  unknown_parameters: 'ignore',
+  body_max_bytes: null,
+  list_lag_ms: 0,
+  list_stale_ms: 0,
+  list_skew_ms: 0,
+  list_page_max: 100,
+  list_order: 'newest',
+  list_utc_offset_hours: 8,
+  list_refused: false,
+  orig_prompt: 'sent',
+  geometry_multiple: 2,
+  aspect: 16 / 9,
+  result_min_bytes: 0,
+  result_origin: null,
+  time_offset_ms: 0,
+  date_skew_ms: 0,
+};
+
+const count = z.int().min(0);
+const span = z.number().min(0);
+
+const schema: z.ZodType<EmulatorSettings> = z.strictObject({
+  speed: z.number().positive(),
+  slots: count,
+  beyond_slots: z.enum(['queue', 'refuse']),
+  render_seconds: span.nullable(),
+  jitter: z.number().min(0).max(1),
+  seed: z.int(),
+  api_keys: z.array(z.string().min(1)).nullable(),
+  accounts: z.record(z.string(), z.string().min(1)),
+  models: z.array(z.string().min(1)).min(1),
+  submit_rate: span,
+  query_rate: span,
+  policy_rate: span,
+  throttle_code: z.string().min(1),
+  throttle_retry_after: count.nullable(),
+  validation: z.enum(['submit', 'task']),
+  unknown_parameters: z.enum(['ignore', 'refuse']),
+  body_max_bytes: z.int().positive().nullable(),
+  list_lag_ms: span,
+  list_stale_ms: span,
+  list_skew_ms: z.number(),
+  list_page_max: z.int().positive(),
+  list_order: z.enum(['newest', 'oldest']),
+  list_utc_offset_hours: z.number().min(-12).max(14),
+  list_refused: z.boolean(),
+  orig_prompt: z.enum(['sent', 'cut', 'changed', 'absent']),
+  geometry_multiple: z.int().positive().multipleOf(2),
+  aspect: z.number().positive(),
+  result_min_bytes: count,
+  result_origin: z.url({ protocol: /^https?$/ }).nullable(),
+  time_offset_ms: z.number(),
+  date_skew_ms: z.number(),
+});
+
+/** The settings that result from a change. @throws ApiError 400 that names every field that is unknown or wrong. */
+export function changedSettings(current: EmulatorSettings, change: unknown): EmulatorSettings {
+  const parsed = schema.safeParse(typeof change === 'object' ? { ...current, ...change } : change);
+  if (!parsed.success) throw new ApiError(400, 'InvalidParameter', `settings: ${faultsOf(parsed.error)}`);
+  return parsed.data;
+}
+
+/** The settings of a new emulator. @throws ApiError 400 like {@link changedSettings}. */
+export function initialSettings(deviations: Partial<EmulatorSettings> | undefined): EmulatorSettings {
+  return changedSettings(DEFAULTS, deviations ?? {});
+}
+
+/** Everything wrong with a control request, in one line. */
+export function faultsOf(error: z.ZodError): string {
+  return error.issues.map(({ path, message }) => [path.join('.'), message].filter(Boolean).join(': ')).join('; ');
+}
