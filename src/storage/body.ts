@@ -1,21 +1,26 @@
 import { createHash } from 'node:crypto';
-import { PassThrough, type Readable } from 'node:stream';
+import { PassThrough, Readable } from 'node:stream';
 import { FailureType } from '../contract/failure-type.js';
 import { VideoError } from '../contract/video-error.js';
 import type { ByteStream, PutOptions } from './asset-store.js';
 
-/** A body on its way into a store: counts and hashes what passes, and ends with an error when it is not what was announced. */
+type BodyOptions = Pick<PutOptions, 'sha256' | 'bytes' | 'signal'>;
+
+/**
+ * A body on its way into a store. Counts and hashes what passes, ends with an error when it is not what was announced, and
+ * ends with the signal's reason at once, also while its source keeps silent.
+ */
 export class CheckedBody implements AsyncIterable<Uint8Array> {
-  /** The error that the body itself ended with, as opposed to one of the store. */
+  /** What the body itself ended with, as opposed to a fault of the store. */
   fault: { readonly error: unknown } | undefined;
   readonly #key: string;
   readonly #body: ByteStream;
-  readonly #expected: Pick<PutOptions, 'sha256' | 'bytes'>;
+  readonly #options: BodyOptions;
 
-  constructor(key: string, body: ByteStream, expected: Pick<PutOptions, 'sha256' | 'bytes'>) {
+  constructor(key: string, body: ByteStream, options: BodyOptions) {
     this.#key = key;
     this.#body = body;
-    this.#expected = expected;
+    this.#options = options;
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array> {
@@ -28,10 +33,10 @@ export class CheckedBody implements AsyncIterable<Uint8Array> {
   }
 
   async *#checked(): AsyncGenerator<Uint8Array> {
-    const { sha256, bytes } = this.#expected;
+    const { sha256, bytes, signal } = this.#options;
     const hash = sha256 === undefined ? undefined : createHash('sha256');
     let seen = 0;
-    for await (const chunk of this.#body instanceof Uint8Array ? [this.#body] : this.#body) {
+    for await (const chunk of this.#body instanceof Uint8Array ? [this.#body] : abortable(this.#body, signal)) {
       seen += chunk.length;
       if (bytes !== undefined && seen > bytes) throw this.#mismatch(`is longer than the ${bytes} bytes announced`);
       hash?.update(chunk);
@@ -50,6 +55,42 @@ export class CheckedBody implements AsyncIterable<Uint8Array> {
   }
 }
 
+/** Iterates `body` until the signal aborts. A `for await` alone would wait for a silent source, however long. */
+async function* abortable(
+  body: AsyncIterable<Uint8Array>,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<Uint8Array> {
+  const iterator = body[Symbol.asyncIterator]();
+  let done = false;
+  try {
+    while (true) {
+      const step = await nextUnlessAborted(iterator, signal);
+      if (step.done) {
+        done = true;
+        return;
+      }
+      yield step.value;
+    }
+  } finally {
+    // Not awaited: the iterator of a silent source returns only after its pending step.
+    if (body instanceof Readable) body.destroy();
+    else if (!done) void iterator.return?.().catch(() => undefined);
+  }
+}
+
+function nextUnlessAborted<T>(iterator: AsyncIterator<T>, signal: AbortSignal | undefined): Promise<IteratorResult<T>> {
+  if (signal === undefined) return iterator.next();
+  return new Promise((resolve, reject) => {
+    if (signal.aborted) return reject(signal.reason);
+    const onAbort = () => reject(signal.reason);
+    signal.addEventListener('abort', onAbort, { once: true });
+    iterator
+      .next()
+      .then(resolve, reject)
+      .finally(() => signal.removeEventListener('abort', onAbort));
+  });
+}
+
 /**
  * Passes a store's own stream on to the caller: its faults become `toError(fault)`, an abort ends it with the signal's reason,
  * and the source is closed whenever the reader is done with it.
@@ -65,7 +106,7 @@ export function passBody(source: Readable, toError: (cause: unknown) => Error, s
   });
   source.on('error', (cause) => out.destroy(toError(cause)));
   source.on('close', () => {
-    if (!source.readableEnded) out.destroy(toError(new Error('the connection was closed in the middle of the object')));
+    if (!source.readableEnded) out.destroy(toError(new Error('the stream was closed in the middle of the object')));
   });
   if (signal?.aborted) out.destroy(signal.reason);
   else signal?.addEventListener('abort', onAbort, { once: true });

@@ -104,7 +104,7 @@ export class FileStore implements AssetStore {
       partial = join(await this.#prepared, randomUUID());
       const file = await open(partial, 'wx');
       // flush: fsync before close; without it a power cut could leave the name without its bytes.
-      await pipeline(checked, file.createWriteStream({ flush: true }), { ...(signal !== undefined && { signal }) });
+      await pipeline(checked, file.createWriteStream({ flush: true }));
       await this.#makeFolder(dirname(target));
       signal?.throwIfAborted();
       const stored = ifAbsent

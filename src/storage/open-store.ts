@@ -1,12 +1,13 @@
-import { FailureType } from '../contract/failure-type.js';
-import { VideoError } from '../contract/video-error.js';
 import type { AssetStore } from './asset-store.js';
 import { FileStore } from './file-store.js';
+import { S3Store } from './s3-store.js';
 
-/** Opens the configured store. S3 follows with its own adapter; until then it is refused by name. */
-export function openStore(
-  store: { readonly kind: 'file'; readonly path: string } | { readonly kind: 's3' },
-): AssetStore {
-  if (store.kind === 'file') return new FileStore(store.path);
-  throw new VideoError(FailureType.ConfigurationInvalid, 'ASSET_STORE: s3:// is not supported yet; use file:PATH');
+/** Where the store is, as `ASSET_STORE` says it. */
+export type StoreLocation =
+  | { readonly kind: 'file'; readonly path: string }
+  | { readonly kind: 's3'; readonly bucket: string; readonly prefix: string };
+
+/** Opens the configured store; does no I/O. */
+export function openStore(location: StoreLocation): AssetStore {
+  return location.kind === 'file' ? new FileStore(location.path) : new S3Store(location);
 }

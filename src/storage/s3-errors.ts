@@ -1,0 +1,91 @@
+import { FailureType } from '../contract/failure-type.js';
+import { VideoError } from '../contract/video-error.js';
+
+/** What an error of the AWS SDK says about the store's answer. */
+interface S3Fault {
+  /** S3's error code, or the name of the SDK's own error. */
+  readonly name: string;
+  readonly status: number | undefined;
+  /** Sends of the failed request, the SDK's own retries included. */
+  readonly attempts: number;
+}
+
+/** Codes that say that the store is set up wrongly, with what is wrong and what helps. */
+const SET_UP_WRONGLY: Readonly<Record<string, readonly [fault: string, nextStep: string]>> = {
+  NoSuchBucket: ['the bucket does not exist', 'Create the bucket, or correct ASSET_STORE.'],
+  InvalidBucketName: ['the bucket name is not valid', 'Correct ASSET_STORE.'],
+  InvalidAccessKeyId: ['the access key is unknown', 'Correct AWS_ACCESS_KEY_ID or the profile it comes from.'],
+  // versitygw's name for the same; it comes with status 404
+  XAdminUserNotFound: ['the access key is unknown', 'Correct AWS_ACCESS_KEY_ID or the profile it comes from.'],
+  SignatureDoesNotMatch: [
+    'the secret key does not match',
+    'Correct AWS_SECRET_ACCESS_KEY or the profile it comes from.',
+  ],
+  ExpiredToken: ['the session token has expired', 'Renew the AWS session; long runs need a role or a permanent key.'],
+  InvalidToken: ['the session token is not valid', 'Renew the AWS session, or unset AWS_SESSION_TOKEN.'],
+  CredentialsProviderError: [
+    'there are no credentials',
+    'Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE.',
+  ],
+  RequestTimeTooSkewed: ['the clocks differ too much', "Set this machine's clock (NTP); S3 allows 15 minutes."],
+  AuthorizationHeaderMalformed: ['the region is another one', "Set AWS_REGION to the bucket's region."],
+  PermanentRedirect: ['the bucket is elsewhere', "Set AWS_REGION (and AWS_ENDPOINT_URL_S3) to the bucket's."],
+  IllegalLocationConstraintException: ['the region is another one', "Set AWS_REGION to the bucket's region."],
+  AccessDenied: [
+    'access is denied',
+    'Allow s3:ListBucket on the bucket and s3:GetObject, s3:PutObject, s3:DeleteObject, s3:AbortMultipartUpload below the prefix.',
+  ],
+};
+
+/** Status codes that stand alone where S3 sends no body, as to HEAD. */
+const NAME_OF_STATUS: Readonly<Record<number, string>> = { 301: 'PermanentRedirect', 403: 'AccessDenied' };
+
+/** Reads what the AWS SDK threw. */
+export function faultOf(error: unknown): S3Fault {
+  const { name, Code, $metadata } = (error ?? {}) as {
+    name?: string;
+    Code?: string;
+    $metadata?: { httpStatusCode?: number; attempts?: number };
+  };
+  return { name: Code ?? name ?? 'Unknown', status: $metadata?.httpStatusCode, attempts: $metadata?.attempts ?? 1 };
+}
+
+/** The answer to a conditional write whose key is taken: S3's, and Alibaba OSS's. */
+export const isTaken = ({ name, status }: S3Fault): boolean => status === 412 || name === 'FileAlreadyExists';
+
+/** Another conditional write to the same key was under way; who won is not known yet. */
+export const isConflict = ({ name }: S3Fault): boolean => name === 'ConditionalRequestConflict';
+
+/** Turns what the AWS SDK threw into what callers see. The message names store and key; it quotes no answer. */
+export function s3Error(
+  store: string,
+  verb: 'read' | 'write' | 'list' | 'delete',
+  key: string,
+  cause: unknown,
+): VideoError {
+  if (cause instanceof VideoError) return cause;
+  const { name, status } = faultOf(cause);
+  const regionMissing = cause instanceof Error && cause.message === 'Region is missing';
+  const wrong = regionMissing
+    ? ([
+        'the region is not set',
+        'Set AWS_REGION; any value such as us-east-1 does for most servers other than AWS.',
+      ] as const)
+    : (SET_UP_WRONGLY[name] ?? SET_UP_WRONGLY[NAME_OF_STATUS[status ?? 0] ?? '']);
+  const what = `The asset store ${store} cannot ${verb} ${key || 'its keys'}`;
+  // Retryable all the same: the start-up proof refuses a store that never worked, so later this is something that somebody
+  // is about to mend, and a video that was paid for waits for it.
+  if (wrong !== undefined) {
+    const [fault, nextStep] = wrong;
+    const context = { retryable: true, code: name, nextStep, cause };
+    return new VideoError(FailureType.ConfigurationInvalid, `${what}: ${fault}`, context);
+  }
+  const code = cause instanceof Error ? (cause as NodeJS.ErrnoException).code : undefined;
+  const reason = [status, code ?? name].filter((part) => part !== undefined).join(' ');
+  return new VideoError(FailureType.StoreUnavailable, `${what} (${reason})`, {
+    retryable: true,
+    code: name,
+    nextStep: 'Check that the S3 server is up and reachable from here; the step is tried again.',
+    cause,
+  });
+}

@@ -1,0 +1,293 @@
+import { randomUUID } from 'node:crypto';
+import { Readable } from 'node:stream';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { PutObjectCommandInput, S3Client, S3ClientConfig } from '@aws-sdk/client-s3';
+import { FailureType } from '../contract/failure-type.js';
+import { VideoError } from '../contract/video-error.js';
+import type {
+  AssetInfo,
+  AssetStore,
+  ByteStream,
+  GetOptions,
+  PutOptions,
+  PutOutcome,
+  StoreOptions,
+} from './asset-store.js';
+import { CheckedBody, passBody } from './body.js';
+import { faultOf, isConflict, isTaken, s3Error } from './s3-errors.js';
+import { isKeySegment, keySegments } from './store-key.js';
+
+/** S3 allows 10,000 parts of at least 5 MiB; 8 MiB carry 78 GiB, and {@link PARTS_AT_ONCE} + 1 of them are all that a put holds. */
+const PART_BYTES = 8 * 1024 * 1024;
+/** Two keep the line busy while the next part fills; more only cost memory. */
+const PARTS_AT_ONCE = 2;
+const CONNECT_MS = 5_000;
+/** Silence on a connection. A server that assembles a large upload keeps silent for a while. */
+const IDLE_MS = 60_000;
+/** Puts again after a conflict, 50, 100, 200 and 400 ms apart: one of the writers wins each round, so few are needed. */
+const CONFLICT_RETRIES = 4;
+/** Metadata (`x-amz-meta-…`) that tells our own put from another's after a reply was lost. */
+const PUT_ID = 'put-id';
+
+/** How the store is told to create and never to replace. */
+type CreateOnly = 'if-none-match' | 'oss-forbid-overwrite';
+
+/** A put without its body. */
+type PutTarget = Omit<PutObjectCommandInput, 'Body'>;
+
+export interface S3StoreOptions {
+  readonly bucket: string;
+  /** Path of the store within the bucket, without slashes at its ends; default: the whole bucket. */
+  readonly prefix?: string | undefined;
+  /** Overrides what the AWS SDK reads from its environment. */
+  readonly client?: S3ClientConfig | undefined;
+}
+
+/**
+ * Assets as objects below a prefix of an S3 bucket.
+ *
+ * Endpoint, region and credentials come from the AWS SDK's own environment (`AWS_ENDPOINT_URL_S3`, `AWS_REGION`, keys, profiles,
+ * roles). The caller's SHA-256 is kept as metadata `sha256`. A process that dies in the middle of a large put leaves invisible
+ * parts: give the bucket a lifecycle rule `AbortIncompleteMultipartUpload` of one day.
+ *
+ * Put-if-absent is `If-None-Match: *`. Alibaba OSS answers that with 501 and is asked with its own `x-oss-forbid-overwrite` from
+ * then on. When the SDK sends a put again because the reply was lost, the second one meets the first; the metadata `put-id` then
+ * tells that the winner is ourselves. A put that ends with `StoreUnavailable` may have been stored all the same.
+ */
+export class S3Store implements AssetStore {
+  readonly name: string;
+  readonly #options: S3StoreOptions;
+  readonly #prefix: string;
+  #sdk: Promise<Sdk> | undefined;
+  #createOnly: CreateOnly | undefined;
+
+  constructor(options: S3StoreOptions) {
+    const { bucket, prefix = '' } = options;
+    this.#options = options;
+    this.#prefix = prefix === '' ? '' : `${prefix}/`;
+    this.name = `s3://${bucket}/${prefix}`.replace(/\/$/, '');
+  }
+
+  async head(key: string, { signal }: StoreOptions = {}): Promise<AssetInfo | undefined> {
+    return (await this.#head(key, signal))?.info;
+  }
+
+  async get(key: string, { signal, from = 0, to }: GetOptions = {}): Promise<Readable> {
+    const object = this.#object(key);
+    const range = from === 0 && to === undefined ? {} : { Range: `bytes=${from}-${to ?? ''}` };
+    try {
+      const { client, s3 } = await this.#open(signal);
+      const answer = await client.send(new s3.GetObjectCommand({ ...object, ...range }), abortOptions(signal));
+      return passBody(answer.Body as Readable, (cause) => s3Error(this.name, 'read', key, cause), signal);
+    } catch (cause) {
+      if (signal?.aborted) throw signal.reason;
+      const { name, status } = faultOf(cause);
+      if (status === 416) return Readable.from([]); // the range begins at or beyond the end
+      if (name !== 'NoSuchKey') throw s3Error(this.name, 'read', key, cause);
+      throw new VideoError(FailureType.AssetNotFound, `${key} is not in the asset store ${this.name}`, { cause });
+    }
+  }
+
+  async put(key: string, body: ByteStream, options: PutOptions = {}): Promise<PutOutcome> {
+    const { signal, ifAbsent = false, sha256, contentType = 'application/octet-stream' } = options;
+    const putId = randomUUID();
+    const target: PutTarget = {
+      ...this.#object(key),
+      ContentType: contentType,
+      Metadata: { ...(sha256 !== undefined && { sha256 }), [PUT_ID]: putId },
+      ...(ifAbsent && { IfNoneMatch: '*' }),
+    };
+    const checked = new CheckedBody(key, body, options);
+    try {
+      if (body instanceof Uint8Array && body.length <= PART_BYTES) {
+        for await (const _ of checked); // only checks: the body is at hand
+        await this.#putWhole(target, body, signal);
+      } else {
+        if (ifAbsent && this.#createOnly === undefined) await this.#learnCreateOnly(signal);
+        await this.#putParts(target, checked, signal);
+      }
+      return { stored: true };
+    } catch (cause) {
+      if (signal?.aborted) throw signal.reason;
+      if (checked.fault !== undefined) throw checked.fault.error;
+      const outcome = await this.#outcomeBehind(cause, key, putId, signal);
+      if (outcome !== undefined) return outcome;
+      throw s3Error(this.name, 'write', key, cause);
+    }
+  }
+
+  async *list(prefix: string, { signal }: StoreOptions = {}): AsyncGenerator<AssetInfo> {
+    const where = { Bucket: this.#options.bucket, Prefix: this.#prefix + prefix };
+    try {
+      const { client, s3 } = await this.#open(signal);
+      let ContinuationToken: string | undefined;
+      do {
+        const command = new s3.ListObjectsV2Command({ ...where, ContinuationToken });
+        const page = await client.send(command, abortOptions(signal));
+        for (const { Key = '', Size = 0, LastModified } of page.Contents ?? []) {
+          const key = Key.slice(this.#prefix.length);
+          // Folder markers and whatever else cannot be ours.
+          if (!key.split('/').every(isKeySegment)) continue;
+          yield { key, bytes: Size, modifiedAtMs: LastModified?.getTime() ?? 0 };
+          signal?.throwIfAborted();
+        }
+        ContinuationToken = page.NextContinuationToken;
+      } while (ContinuationToken !== undefined);
+    } catch (cause) {
+      if (signal?.aborted) throw signal.reason;
+      throw s3Error(this.name, 'list', prefix, cause);
+    }
+  }
+
+  async delete(key: string, { signal }: StoreOptions = {}): Promise<void> {
+    const object = this.#object(key);
+    try {
+      const { client, s3 } = await this.#open(signal);
+      await client.send(new s3.DeleteObjectCommand(object), abortOptions(signal));
+    } catch (cause) {
+      if (signal?.aborted) throw signal.reason;
+      if (faultOf(cause).name !== 'NoSuchKey') throw s3Error(this.name, 'delete', key, cause);
+    }
+  }
+
+  url(key: string): string {
+    const { Bucket, Key } = this.#object(key);
+    return `s3://${Bucket}/${Key}`;
+  }
+
+  #object(key: string): { Bucket: string; Key: string } {
+    return { Bucket: this.#options.bucket, Key: this.#prefix + keySegments(key).join('/') };
+  }
+
+  #open(signal: AbortSignal | undefined): Promise<Sdk> {
+    signal?.throwIfAborted();
+    this.#sdk ??= openSdk(this.#options.client, () => this.#createOnly);
+    return this.#sdk;
+  }
+
+  async #head(key: string, signal: AbortSignal | undefined): Promise<{ info: AssetInfo; putId?: string } | undefined> {
+    const object = this.#object(key);
+    try {
+      const { client, s3 } = await this.#open(signal);
+      const answer = await client.send(new s3.HeadObjectCommand(object), abortOptions(signal));
+      const { sha256, [PUT_ID]: putId } = answer.Metadata ?? {};
+      const info: AssetInfo = {
+        key,
+        bytes: answer.ContentLength ?? 0,
+        modifiedAtMs: answer.LastModified?.getTime() ?? 0,
+        ...(sha256 !== undefined && { sha256 }),
+        ...(answer.ContentType !== undefined && { contentType: answer.ContentType }),
+      };
+      return { info, ...(putId !== undefined && { putId }) };
+    } catch (cause) {
+      if (signal?.aborted) throw signal.reason;
+      // A HEAD has no body: 404 may also mean bucket or access key. The start-up proof lists, which tells them apart.
+      if (faultOf(cause).status === 404) return undefined;
+      throw s3Error(this.name, 'read', key, cause);
+    }
+  }
+
+  /** One request; the SDK may repeat it, as the body is in memory. */
+  async #putWhole(target: PutTarget, body: Uint8Array, signal: AbortSignal | undefined): Promise<void> {
+    const { client, s3 } = await this.#open(signal);
+    const createsOnly = target.IfNoneMatch !== undefined;
+    for (let retries = 0; ; ) {
+      const mode = this.#createOnly;
+      try {
+        await client.send(new s3.PutObjectCommand({ ...target, Body: body }), abortOptions(signal));
+        if (createsOnly) this.#createOnly ??= 'if-none-match';
+        return;
+      } catch (cause) {
+        const fault = faultOf(cause);
+        // Only as the first answer: a store that once understood the header is not asked in another way later.
+        if (createsOnly && fault.status === 501 && mode === undefined) {
+          this.#createOnly ??= 'oss-forbid-overwrite';
+        } else if (isConflict(fault) && retries < CONFLICT_RETRIES) {
+          await delay(50 * 2 ** retries++, undefined, signal && { signal });
+        } else {
+          if (createsOnly && isTaken(fault)) this.#createOnly ??= 'if-none-match';
+          throw cause;
+        }
+      }
+    }
+  }
+
+  /** Streams the body in parts. Rejects only when the parts already sent are removed again. */
+  async #putParts(target: PutTarget, body: CheckedBody, signal: AbortSignal | undefined): Promise<void> {
+    const { client, s3, Upload } = await this.#open(signal);
+    // The library's own abort leaves parts behind and may still complete. Instead the body ends with the signal's reason, upon
+    // which the library removes the parts and waits for it; only the transfers themselves end at once.
+    const transfer = Object.create(client, {
+      send: {
+        value: (command: Parameters<S3Client['send']>[0]) =>
+          client.send(
+            command,
+            command instanceof s3.UploadPartCommand || command instanceof s3.PutObjectCommand
+              ? abortOptions(signal)
+              : {},
+          ),
+      },
+    }) as S3Client;
+    const source = Readable.from(body, { objectMode: false });
+    const params = { ...target, Body: source };
+    await new Upload({ client: transfer, params, partSize: PART_BYTES, queueSize: PARTS_AT_ONCE }).done();
+  }
+
+  /** Finds out how the store is told to create only, before a body that cannot be sent twice. */
+  async #learnCreateOnly(signal: AbortSignal | undefined): Promise<void> {
+    const probe = this.#object(`probes/${randomUUID()}`);
+    await this.#putWhole({ ...probe, IfNoneMatch: '*' }, new Uint8Array(), signal);
+    const { client, s3 } = await this.#open(signal);
+    await client.send(new s3.DeleteObjectCommand(probe), abortOptions(signal));
+  }
+
+  /** What a failed put came to, where that can be known: taken by another, or stored by ourselves with the reply lost. */
+  async #outcomeBehind(
+    cause: unknown,
+    key: string,
+    putId: string,
+    signal: AbortSignal | undefined,
+  ): Promise<PutOutcome | undefined> {
+    const fault = faultOf(cause);
+    if (isTaken(fault) && fault.attempts === 1) return { stored: false };
+    // NoSuchUpload: a repeated completion finds that the first one has used the parts up.
+    if (!isTaken(fault) && !isConflict(fault) && fault.name !== 'NoSuchUpload') return undefined;
+    const there = await this.#head(key, signal);
+    if (there?.putId === putId) return { stored: true };
+    return isTaken(fault) || (isConflict(fault) && there !== undefined) ? { stored: false } : undefined;
+  }
+}
+
+type Sdk = Awaited<ReturnType<typeof openSdk>>;
+
+/** Loads the AWS SDK with the first call: it takes a tenth of a second, which nobody with a `file:` store need spend. */
+async function openSdk(config: S3ClientConfig = {}, createOnly: () => CreateOnly | undefined) {
+  const [s3, { Upload }] = await Promise.all([import('@aws-sdk/client-s3'), import('@aws-sdk/lib-storage')]);
+  const client = new s3.S3Client({
+    requestHandler: { connectionTimeout: CONNECT_MS, socketTimeout: IDLE_MS },
+    ...config,
+  });
+  // Servers other than AWS have no host name per bucket; Alibaba OSS has nothing else. Only here is the endpoint known,
+  // whether it comes from the environment or from a profile.
+  const resolveEndpoint = client.config.endpointProvider;
+  client.config.endpointProvider = (params, context) => {
+    const custom = params.Endpoint !== undefined && !new URL(params.Endpoint).hostname.endsWith('.aliyuncs.com');
+    return resolveEndpoint(custom ? { ...params, ForcePathStyle: true } : params, context);
+  };
+  client.middlewareStack.add(
+    (next) => async (args) => {
+      const { headers } = args.request as { headers: Record<string, string> };
+      if (createOnly() === 'oss-forbid-overwrite' && headers['if-none-match'] === '*') {
+        delete headers['if-none-match'];
+        headers['x-oss-forbid-overwrite'] = 'true';
+      }
+      return next(args);
+    },
+    { step: 'build', name: 'createOnlyOnOss' }, // before the request is signed
+  );
+  return { client, s3, Upload };
+}
+
+function abortOptions(signal: AbortSignal | undefined): { abortSignal?: AbortSignal } {
+  return signal === undefined ? {} : { abortSignal: signal };
+}
