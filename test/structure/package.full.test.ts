@@ -28,17 +28,7 @@ test('the packed tarball installs into an empty project, where its exports, its 
     console.log(typeof WanVideoClient, typeof parse, typeof runWorker, typeof startEmulator, manifest.name);`;
   await writeFile(join(home, 'user.ts'), program);
   const compiler = join(ROOT, 'node_modules/typescript/bin/tsc');
-  const options = [
-    '--strict',
-    '--module',
-    'NodeNext',
-    '--target',
-    'ES2022',
-    '--resolveJsonModule',
-    '--skipLibCheck',
-    '--types',
-    '',
-  ];
+  const options = ['--strict', '--module', 'NodeNext', '--target', 'ES2022', '--resolveJsonModule', '--skipLibCheck'];
   await run(process.execPath, [compiler, ...options, 'user.ts'], { cwd: home });
   const used = await run(process.execPath, ['user.js'], { cwd: home });
   expect(used.stdout.trim()).toBe('function function function function wan-video-temporal');
