@@ -1,4 +1,4 @@
-import { randomUUID } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { Agent, type Dispatcher, EnvHttpProxyAgent, request } from 'undici';
 import type { z } from 'zod';
 import { FailureType } from '../contract/failure-type.js';
@@ -57,6 +57,11 @@ export interface CallOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+export interface CreateTaskOptions extends CallOptions {
+  readonly ossResolve?: boolean | undefined;
+  readonly mayStillSend?: (() => boolean) | undefined;
+}
+
 export interface ListTasksQuery extends CallOptions {
   readonly modelName: string;
   /** Milliseconds since the epoch; the provider allows a span of 24 h at most. */
@@ -99,11 +104,10 @@ export class DashScopeClient {
   /**
    * Buys one generation. Never rejects: every end, a missing key and an abort included, is a {@link SubmitOutcome}.
    * @param options.ossResolve - Must be true when an input is an `oss://` address.
+   * @param options.mayStillSend - Asked once more when the connection stands, right before the first byte; `false` ends
+   * the submit as `not_sent`.
    */
-  async createTask(
-    body: CreateTaskRequest,
-    options: CallOptions & { readonly ossResolve?: boolean | undefined } = {},
-  ): Promise<SubmitOutcome> {
+  async createTask(body: CreateTaskRequest, options: CreateTaskOptions = {}): Promise<SubmitOutcome> {
     let key = '';
     try {
       key = await this.#key();
@@ -126,6 +130,7 @@ export class DashScopeClient {
         },
         // Pulled only after the connection stands: never pulled proves that nothing was bought.
         body: (async function* () {
+          if (options.mayStillSend?.() === false) throw new Error('its time to begin was over');
           bodyPulled = true;
           yield bytes;
         })(),
@@ -135,6 +140,12 @@ export class DashScopeClient {
       const fault = safeCause(cause, [key]);
       return decideSubmitOutcome({ bodyPulled, fault: fault.message, cause: fault });
     }
+  }
+
+  /** Tells keys apart without telling them: 16 hex digits that change with the key. Rejects as the key's source does. */
+  async keyFingerprint(): Promise<string> {
+    const key = await this.#key();
+    return createHash('sha256').update(`wan-video key fingerprint\n${key}`).digest('hex').slice(0, 16);
   }
 
   /**

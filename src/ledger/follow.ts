@@ -1,0 +1,48 @@
+import type { StoreOptions } from '../storage/asset-store.js';
+import { type Clock, stopwatch } from './clock.js';
+import type { Ledger } from './ledger.js';
+import type { Purchase } from './purchase-key.js';
+import { recordDamaged } from './record-file.js';
+import { type Standing, standingOf } from './standing.js';
+import type { LedgerTimes } from './times.js';
+
+export type FollowOutcome =
+  | Exclude<Standing, { readonly kind: 'unclaimed' }>
+  /** Its buyer is silent beyond the bound: `reconcileSubmit`. */
+  | { readonly kind: 'reconcile'; readonly purchase: Purchase };
+
+export interface FollowOptions extends StoreOptions {
+  /**
+   * The purchase waits for a person (`reconcileSubmit` said `undecided`): wait without a bound, until any run, salvage
+   * or person has decided it.
+   */
+  readonly parked?: boolean | undefined;
+}
+
+/**
+ * Follows a purchase that another execution made, in the ledger alone. For the step `awaitPurchase`, which heartbeats
+ * meanwhile and hands its signal in.
+ *
+ * Ends within `submitBoundMs` and one look, unless `parked`. The bound counts from this call's own first sight of the intent, never
+ * across two clocks, so a retried step counts anew.
+ * @returns `task`: poll it; `archived`: the result; `restore`: as `Standing` says; `failed`: fail with `error`; `buy`:
+ * submit again; `reconcile`.
+ */
+export async function awaitPurchase(
+  deps: { readonly ledger: Ledger; readonly clock: Clock; readonly times: LedgerTimes },
+  purchase: Purchase,
+  { signal, parked = false }: FollowOptions = {},
+): Promise<FollowOutcome> {
+  const { ledger, clock, times } = deps;
+  const options: StoreOptions = { signal };
+  const sinceSight = stopwatch(clock);
+  for (;;) {
+    const view = await ledger.view(purchase, options);
+    if (view === undefined)
+      throw recordDamaged(ledger.store, `purchases/${purchase.key}/${purchase.n}`, 'has vanished');
+    const standing = await standingOf(deps, view, [], options);
+    if (standing.kind !== 'unclaimed') return standing;
+    if (!parked && sinceSight.elapsedMs() >= times.submitBoundMs) return { kind: 'reconcile', purchase };
+    await clock.sleep(parked ? times.parkedEveryMs : times.followEveryMs, signal);
+  }
+}

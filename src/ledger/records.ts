@@ -1,0 +1,169 @@
+import { z } from 'zod';
+import { FailureType } from '../contract/failure-type.js';
+import type { VideoResult } from '../contract/result.js';
+import { VideoError } from '../contract/video-error.js';
+
+/** Version of every record; readers keep understanding earlier ones, and a newer one is refused by name. */
+const VERSION = 1;
+
+const head = {
+  v: z.literal(VERSION),
+  /** Region of the provider and name of the account: a record of another scope is foreign. */
+  provider: z.string(),
+  account: z.string(),
+  /** Made anew by each execution: who finds its own token has won the key. */
+  token: z.string().min(1),
+  /** By the writer's clock, milliseconds since the epoch. */
+  written_at_ms: z.number(),
+};
+const purchase = { purchase_key: z.string(), n: z.int().positive() };
+const taskId = z.string().min(1);
+
+export const failureRecord = z.object({
+  type: z.enum(Object.values(FailureType) as [FailureType, ...FailureType[]]),
+  message: z.string(),
+  retryable: z.boolean(),
+  code: z.string().nullable(),
+  task_id: z.string().nullable(),
+  request_id: z.string().nullable(),
+  billed: z.boolean().nullable(),
+  next_step: z.string().nullable(),
+});
+export type FailureRecord = z.infer<typeof failureRecord>;
+
+/** What a purchase is recognised by when its reply was lost. */
+export const expectation = z.object({
+  prompt: z.string(),
+  /** Seconds. */
+  duration: z.number(),
+  resolution: z.enum(['720P', '1080P']),
+  audio: z.boolean(),
+  /** Pixels of the image; null when it cannot be read (`oss://`). */
+  image: z.object({ width: z.number().positive(), height: z.number().positive() }).nullable(),
+});
+export type Expectation = z.infer<typeof expectation>;
+
+/** Put before the POST, by the one execution that may send it. */
+export const intentRecord = z.object({
+  kind: z.literal('intent'),
+  ...head,
+  ...purchase,
+  cache_key: z.string(),
+  workflow_id: z.string(),
+  first_run_id: z.string(),
+  attempt: z.number(),
+  expects: expectation,
+  /** The seed that is sent. */
+  seed: z.int(),
+  tenant: z.string().nullable(),
+  /** What the steps after the purchase need when another run finishes it; opaque to the ledger. */
+  memo: z.record(z.string(), z.unknown()),
+});
+export type IntentRecord = z.infer<typeof intentRecord>;
+
+/** Put before the intent: how open purchases are found by time. */
+export const recentRecord = z.object({ kind: z.literal('recent'), ...head, ...purchase });
+
+export const notCreated = z.object({
+  reason: z.enum(['not_sent', 'rejected', 'too_late', 'none_found', 'person']),
+  failure: failureRecord.nullable(),
+});
+export type NotCreated = z.infer<typeof notCreated>;
+
+const claimedTask = z.object({
+  task_id: taskId,
+  request_id: z.string().nullable(),
+  /** Of the key that the task was bought or found with; null when a person named the task. */
+  key_fingerprint: z.string().nullable(),
+  found_by: z.enum(['submit', 'reconcile', 'person']),
+});
+export type ClaimedTask = z.infer<typeof claimedTask>;
+
+/** The one decision on a purchase: a task, or that none was created. Both can never stand. */
+export const claimRecord = z.object({
+  kind: z.literal('claim'),
+  ...head,
+  ...purchase,
+  decision: z.union([claimedTask, z.object({ not_created: notCreated })]),
+});
+export type ClaimRecord = z.infer<typeof claimRecord>;
+
+/** Which purchase a task belongs to; put before the claim, so that no task serves two. */
+export const taskRecord = z.object({ kind: z.literal('task'), ...head, ...purchase, ...claimedTask.shape });
+export type TaskRecord = z.infer<typeof taskRecord>;
+
+const result = z.custom<VideoResult>(
+  (value) =>
+    z.looseObject({ video_url: z.string(), task_id: taskId, bytes: z.number(), sha256: z.string() }).safeParse(value)
+      .success,
+);
+
+export const ending = z.discriminatedUnion('how', [
+  z.object({ how: z.literal('archived'), result }),
+  z.object({ how: z.literal('failed'), failure: failureRecord }),
+  z.object({ how: z.literal('cancelled') }),
+  z.object({ how: z.literal('expired') }),
+]);
+/** How a bought task ended. `cancelled` and `failed` were free; `expired` is paid and lost. */
+export type Ending = z.infer<typeof ending>;
+
+/** Put after a claim with a task. */
+export const closedRecord = z.object({
+  kind: z.literal('closed'),
+  ...head,
+  ...purchase,
+  task_id: taskId,
+  ending,
+});
+export type ClosedRecord = z.infer<typeof closedRecord>;
+
+/** A task of this purchase beside the one that its claim decided: a second purchase, to be watched and reported. */
+export const lateRecord = z.object({ kind: z.literal('late'), ...head, ...purchase, ...claimedTask.shape });
+export type LateRecord = z.infer<typeof lateRecord>;
+
+/** What was paid, for whom; put when SUCCEEDED is first seen. */
+export const dayRecord = z.object({
+  kind: z.literal('day'),
+  ...head,
+  ...purchase,
+  task_id: taskId,
+  /** End of the task by the provider's clock, milliseconds since the epoch. */
+  end_time_ms: z.number(),
+  billed_seconds: z.number(),
+  resolution: z.enum(['720P', '1080P']),
+  audio: z.boolean(),
+  workflow_id: z.string(),
+  tenant: z.string().nullable(),
+  memo: z.record(z.string(), z.unknown()),
+});
+export type DayRecord = z.infer<typeof dayRecord>;
+
+/** The cached result of a cache key; the only object that is replaced, and only by a later purchase. */
+export const cachedRecord = z.object({ kind: z.literal('cached'), ...head, ...purchase, result });
+export type CachedRecord = z.infer<typeof cachedRecord>;
+
+/** Writes an error so that another run can fail with the same words. */
+export function toFailureRecord(error: VideoError): FailureRecord {
+  return {
+    type: error.type,
+    message: error.message,
+    retryable: error.retryable,
+    code: error.code ?? null,
+    task_id: error.taskId ?? null,
+    request_id: error.requestId ?? null,
+    billed: error.billed ?? null,
+    next_step: error.nextStep ?? null,
+  };
+}
+
+/** The error that a failure record tells of. */
+export function fromFailureRecord(record: FailureRecord): VideoError {
+  return new VideoError(record.type, record.message, {
+    retryable: record.retryable,
+    code: record.code ?? undefined,
+    taskId: record.task_id ?? undefined,
+    requestId: record.request_id ?? undefined,
+    billed: record.billed ?? undefined,
+    nextStep: record.next_step ?? undefined,
+  });
+}
