@@ -1,88 +1,191 @@
+import { mkdir } from 'node:fs/promises';
+import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { createInterface } from 'node:readline/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { Runtime } from '@temporalio/worker';
+import { ExitCode } from '../cli/exit-code.js';
 import { errorText, exitCodeOf, resultText } from '../cli/output.js';
 import { progressLine } from '../cli/progress-line.js';
-import { connectClient } from '../client/connect.js';
 import { followVideo } from '../client/follow.js';
 import { WanVideoClient } from '../client/video-client.js';
 import { loadConfig } from '../config/config.js';
+import { resolveApiKey } from '../config/credentials.js';
 import { QUICK_START } from '../contract/model.js';
-import { startEmulator } from '../emulator/index.js';
+import type { VideoResult } from '../contract/result.js';
 import { stageImageFile } from '../media/stage-image.js';
 import { openStore } from '../storage/open-store.js';
-import { runWorker } from '../worker/run-worker.js';
-import { embeddedTemporal } from './stack.js';
+import { installLogger } from '../worker/logger.js';
+import { lockDirectory } from './directory-lock.js';
+import { type LocalStack, startLocalStack } from './local-stack.js';
+import { stopEmbeddedTemporal } from './stack.js';
 
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
+const PROMPT = 'the boat drifts slowly over the calm lake, ripples in the water';
 /** A 4 s video renders some 25 s at the provider; at this speed about three, long enough to watch. */
 const SPEED = 8;
+/** Price of one silent second at 720P, per region; image-to-video price pages, November 2026. */
+const PRICE_PER_SECOND: Readonly<Record<string, string>> = { 'cn-beijing': 'CNY 0.15', 'ap-southeast-1': 'USD 0.025' };
+
+const HELP = `npm run demo [-- OPTIONS]: one durable generation on this machine
+
+  --image FILE   your own picture (default: assets/sample.jpg)
+  --prompt TEXT  what shall move
+  --keep-open    keep worker and emulator running until Ctrl-C
+  --live         buy the video from the configured provider instead of the emulator; names the price and asks
+  --yes          with --live: do not ask
+  --stop         end the demo's Temporal, which otherwise stays up for its Web UI
+  --help         this text
+
+State lies in .wan-video/, the video under output/ai-video-wan-video/ (or OUTPUT_DIR).
+`;
+
+const OPTIONS = {
+  help: { type: 'boolean' },
+  image: { type: 'string' },
+  'keep-open': { type: 'boolean' },
+  live: { type: 'boolean' },
+  prompt: { type: 'string' },
+  /** Another place for the state; for tests. */
+  state: { type: 'string' },
+  stop: { type: 'boolean' },
+  yes: { type: 'boolean' },
+} as const;
+
+type Values = ReturnType<typeof parseArgs<{ options: typeof OPTIONS }>>['values'];
 
 const say = (line: string): void => void process.stderr.write(`${line}\n`);
+/** `npm run` changes the directory; paths are meant from where it was typed. */
+const fromCaller = (path: string): string => resolve(process.env['INIT_CWD'] ?? process.cwd(), path);
 
-/** One durable generation on this machine alone: own Temporal, emulated provider, a worker, a video. */
-async function demo(): Promise<void> {
-  const { values } = parseArgs({
-    options: { image: { type: 'string' }, 'keep-open': { type: 'boolean' }, prompt: { type: 'string' } },
-  });
-  Runtime.install({
-    logger: { log() {}, trace() {}, debug() {}, info() {}, warn() {}, error: (text: string) => say(text) } as never,
-  });
-  const directory = join(ROOT, '.wan-video', 'demo');
-  const temporal = await embeddedTemporal(directory, say);
-  const emulator = await startEmulator({ stateFile: join(directory, 'emulator.json'), settings: { speed: SPEED } });
-  // Only OUTPUT_DIR is taken from outside: a configured Temporal or provider is not touched.
-  const config = loadConfig(
-    { DASHSCOPE_HTTP_BASE_URL: emulator.baseUrl, OUTPUT_DIR: process.env['OUTPUT_DIR'] },
-    { cwd: ROOT, homeDir: ROOT },
-  );
-  const stop = new AbortController();
-  const worker = new Promise<void>((ready, failed) => {
-    running = runWorker({
-      config,
-      temporal: temporal.target,
-      apiKey: () => 'sk-demo',
-      signal: stop.signal,
-      onReady: ready,
-    });
-    running.catch(failed);
-  });
-  await worker;
-  const client = await connectClient(temporal.target);
+async function main(): Promise<number> {
+  let values: Values;
   try {
-    const image = resolve(process.env['INIT_CWD'] ?? process.cwd(), values.image ?? join(ROOT, 'assets', 'sample.jpg'));
-    const staged = await stageImageFile(image, openStore(config.store));
-    const videos = new WanVideoClient({ client, taskQueue: config.taskQueues.generate });
-    const started = await videos.start({
-      ...QUICK_START,
-      prompt: values.prompt ?? 'the boat drifts slowly over the calm lake, ripples in the water',
-      reference_image: `asset:${staged.asset.key}`,
-    });
-    say(`Web UI    ${temporal.uiUrl}/namespaces/default/workflows/${encodeURIComponent(started.id)}`);
-    if (started.joined) say('An interrupted generation was found and goes on.');
-    const line = progressLine(process.stderr, process.env);
-    const result = await followVideo(videos, started.id, (progress) => line.show(progress, Date.now()));
-    line.end();
-    process.stdout.write(
-      `${resultText(result)}\nWeb UI    ${temporal.uiUrl}\nfile      ${fileURLToPath(result.video_url)}\n`,
-    );
-    if (values['keep-open']) {
-      say('Worker and emulator stay until Ctrl-C.');
-      await running;
-    }
+    ({ values } = parseArgs({ options: OPTIONS }));
+  } catch (error) {
+    say(`${(error as Error).message}\n\n${HELP}`);
+    return ExitCode.invalid;
+  }
+  if (values.help) {
+    process.stdout.write(HELP);
+    return ExitCode.done;
+  }
+  // Apart from the emulated demo: a live worker must never meet a run that was started for the emulator.
+  const name = values.live ? 'demo-live' : 'demo';
+  const directory = join(values.state === undefined ? join(ROOT, '.wan-video') : fromCaller(values.state), name);
+  await mkdir(directory, { recursive: true });
+  if (values.live && !values.stop && !(await agreed(values.yes === true))) return ExitCode.invalid;
+  const unlock = await lockDirectory(directory, (pid) =>
+    say(`Another demo (process ${pid}) is at work; waiting until it ends …`),
+  );
+  try {
+    return values.stop ? await stop(directory) : await demo(directory, values);
   } finally {
-    stop.abort();
-    await running?.catch(() => undefined);
-    await client.connection.close();
-    await emulator.close();
+    await unlock();
   }
 }
 
-let running: Promise<void> | undefined;
+async function stop(directory: string): Promise<number> {
+  say((await stopEmbeddedTemporal(directory)) ? 'The demo’s Temporal is stopped.' : 'No Temporal of the demo is up.');
+  return ExitCode.done;
+}
 
-demo().then(
-  () => process.exit(0),
+/** One durable generation: own Temporal, a provider, a worker, a video. */
+async function demo(directory: string, values: Values): Promise<number> {
+  installLogger({ level: 'error', format: 'pretty' });
+  const interrupt = new AbortController();
+  const stack = await startLocalStack({
+    directory,
+    env: storeAndProvider(values.live === true),
+    where: { cwd: ROOT, homeDir: homedir() },
+    live: values.live === true,
+    speed: SPEED,
+    say,
+  });
+  const interrupted = new Promise<undefined>((resolve) => {
+    const onSignal = (): void => {
+      interrupt.abort();
+      resolve(undefined);
+    };
+    process.once('SIGINT', onSignal).once('SIGTERM', onSignal);
+  });
+  try {
+    const image = values.image === undefined ? join(ROOT, 'assets', 'sample.jpg') : fromCaller(values.image);
+    const work = Promise.race([generate(stack, image, values.prompt ?? PROMPT), workerEnd(stack, interrupt.signal)]);
+    const result = await Promise.race([work, interrupted]);
+    if (result === undefined) {
+      say('\nInterrupted. The generation is kept: run the demo again, and it goes on.');
+      return ExitCode.cancelled;
+    }
+    say(`Temporal stays up for its Web UI; "npm run demo -- ${values.live ? '--live ' : ''}--stop" ends it.`);
+    if (values['keep-open']) {
+      say('Worker and emulator stay until Ctrl-C.');
+      await Promise.race([stack.worker, interrupted]);
+    }
+    return ExitCode.done;
+  } finally {
+    await stack.close();
+  }
+}
+
+/** Starts or joins the generation, shows its progress, and prints what came of it. */
+async function generate(stack: LocalStack, image: string, prompt: string): Promise<VideoResult> {
+  const { client, config, temporal } = stack;
+  const staged = await stageImageFile(image, openStore(config.store));
+  const videos = new WanVideoClient({ client, taskQueue: config.taskQueues.generate });
+  const started = await videos.start({ ...QUICK_START, prompt, reference_image: `asset:${staged.asset.key}` });
+  const webUi = `${temporal.uiUrl}/namespaces/default/workflows/${encodeURIComponent(started.id)}`;
+  say(started.joined ? 'An interrupted generation was found; it goes on.' : 'The generation has started.');
+  say(`Web UI    ${webUi}`);
+  const line = progressLine(process.stderr, process.env);
+  const result = await followVideo(videos, started.id, (progress) => line.show(progress, Date.now())).finally(() =>
+    line.end(),
+  );
+  const file = result.video_url.startsWith('file:') ? fileURLToPath(result.video_url) : result.video_url;
+  process.stdout.write(`${resultText(result)}\nfile      ${file}\nWeb UI    ${webUi}\n`);
+  return result;
+}
+
+/** A worker that ends by itself is a failure; without one, following would wait for ever. */
+async function workerEnd({ worker }: LocalStack, interrupt: AbortSignal): Promise<undefined> {
+  await worker;
+  if (!interrupt.aborted) throw new Error('the worker ended by itself');
+  return undefined;
+}
+
+/** From the environment only the store; a live demo also takes the configured provider. Temporal's part is never read. */
+function storeAndProvider(live: boolean): NodeJS.ProcessEnv {
+  const { OUTPUT_DIR: outputDir } = process.env;
+  const store = outputDir ? { OUTPUT_DIR: fromCaller(outputDir) } : {};
+  return live ? { ...process.env, ...store } : store;
+}
+
+/** Names the price of a live demo and asks. */
+async function agreed(yes: boolean): Promise<boolean> {
+  const where = { cwd: ROOT, homeDir: homedir() };
+  const { provider } = loadConfig(process.env, where);
+  const key = await resolveApiKey(process.env, where);
+  const perSecond = PRICE_PER_SECOND[provider.providerId];
+  const price =
+    perSecond === undefined
+      ? 'at a price that is not known here (see the provider’s price page)'
+      : `for about ${QUICK_START.duration} × ${perSecond} (list price; the provider’s price page binds)`;
+  say(`This buys ${QUICK_START.duration} seconds of silent video at 720P, ${price}.`);
+  say(
+    `Provider  ${provider.baseUrl}, key from ${key.source}. The same request again is answered from the cache, free.`,
+  );
+  if (yes) return true;
+  if (!process.stdin.isTTY) {
+    say('There is no terminal to ask on: give --yes to buy.');
+    return false;
+  }
+  const terminal = createInterface({ input: process.stdin, output: process.stderr });
+  const answer = await terminal.question('Buy it? [y/N] ').finally(() => terminal.close());
+  return /^y(es)?$/i.test(answer.trim());
+}
+
+main().then(
+  (code) => process.exit(code),
   (error: unknown) => {
     say(errorText(error));
     process.exit(exitCodeOf(error));

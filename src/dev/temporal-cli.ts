@@ -3,6 +3,7 @@ import { access, chmod, constants, copyFile, mkdir, mkdtemp, rename, rm } from '
 import { createRequire } from 'node:module';
 import { homedir } from 'node:os';
 import { delimiter, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { FailureType } from '../contract/failure-type.js';
 import { VideoError } from '../contract/video-error.js';
@@ -148,4 +149,13 @@ function firstLine(error: unknown): string {
   const text = error instanceof Error && 'stderr' in error ? String(error.stderr) : '';
   const lines = (text.trim() || (error instanceof Error ? error.message : String(error))).split('\n');
   return (lines.find((line) => /error/i.test(line)) ?? lines[0] ?? '').trim().slice(0, 200);
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  // Before the tests: downloads once, in one process. What is missing is said here; the tests that need it fail for it.
+  await findTemporalCli(process.env).catch((error: unknown) => {
+    const { message, nextStep = '' } = error as VideoError;
+    process.stderr.write(`${message}\n${nextStep}\n`);
+    process.exitCode = 1;
+  });
 }

@@ -13,6 +13,9 @@ const LOOK_EVERY_MS = 50;
 /** The server drains within a second; after this it is ended the hard way. */
 const STOP_TIMEOUT_MS = 5_000;
 
+/** grpc-js sends even loopback through the proxy of the environment; a server of our own is never behind one. */
+export const NO_PROXY = { 'grpc.enable_http_proxy': 0 } as const;
+
 /** What `temporal server start-dev` is started with. */
 export interface DevServerOptions {
   /** The Temporal CLI, from `findTemporalCli`. */
@@ -29,6 +32,8 @@ export interface DevServerOptions {
   readonly detached?: boolean;
   /** Where its output goes (appended); without it nowhere. */
   readonly logFile?: string;
+  /** Called the moment the process exists, long before it answers; for whoever must find it again after a crash. */
+  readonly onSpawn?: (pid: number) => void;
 }
 
 /** A running server. */
@@ -54,6 +59,7 @@ export async function startDevServer(options: DevServerOptions): Promise<DevServ
     env: Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('TEMPORAL_'))),
     stdio: ['ignore', log ?? 'ignore', log ?? 'ignore'],
   });
+  if (child.pid !== undefined) options.onSpawn?.(child.pid);
   const ended = endOf(child);
   if (log !== undefined) closeSync(log);
   const killWithUs = (): void => void child.kill('SIGKILL');
@@ -121,12 +127,12 @@ async function endOf(child: ChildProcess): Promise<string> {
   });
 }
 
-async function answering(address: string): Promise<void> {
+/** Waits until the namespace `default` answers at `address`, and resolves its id. */
+export async function answering(address: string): Promise<string> {
   const deadline = Date.now() + START_TIMEOUT_MS;
   for (;;) {
     try {
-      await namespaceIdOf(address);
-      return;
+      return await namespaceIdOf(address);
     } catch (cause) {
       if (Date.now() > deadline) throw new Error(`no answer within ${START_TIMEOUT_MS / 1000} s`, { cause });
     }
@@ -140,7 +146,7 @@ async function answering(address: string): Promise<void> {
  * @throws ServiceError or a connection error when nothing answers there within a second.
  */
 export async function namespaceIdOf(address: string): Promise<string> {
-  const connection = await Connection.connect({ address, connectTimeout: '1s' });
+  const connection = await Connection.connect({ address, connectTimeout: '1s', channelArgs: NO_PROXY });
   try {
     const { namespaceInfo } = await connection.withDeadline(Date.now() + 1_000, () =>
       connection.workflowService.describeNamespace({ namespace: 'default' }),

@@ -1,0 +1,227 @@
+// Makes a bare clone ready (packages, build), then runs a command of it:
+//   node scripts/run.mjs ensure | build | demo … | wan-video … | test … | test-full …
+// Node's own modules only: this runs before anything is installed.
+import { spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  unlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
+import { constants } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+
+const ROOT = fileURLToPath(new URL('..', import.meta.url));
+const at = (...parts) => join(ROOT, ...parts);
+const say = (line) => process.stderr.write(`${line}\n`);
+const readJson = (file) => JSON.parse(readFileSync(file, 'utf8'));
+
+/** What goes into the build; a change in any of it makes `dist` stale. */
+const SOURCES = ['src', 'workflows', 'activities', 'tsconfig.json', 'tsconfig.build.json', 'package-lock.json'];
+const STAMP = at('dist', '.built-from');
+/** One process at a time installs or builds. */
+const LOCK = at('.wan-video', 'setup.lock');
+/** The holder of the lock touches it this often; one that was not touched for ten times as long was left behind. */
+const TOUCH_MS = 3_000;
+
+async function main([command, ...args]) {
+  checkNode();
+  if (command === 'build') {
+    await locked(async () => {
+      await install();
+      await build();
+    });
+    return 0;
+  }
+  const vitest = [at('node_modules', 'vitest', 'vitest.mjs'), 'run'];
+  const run = {
+    ensure: undefined,
+    demo: [at('dist', 'src', 'dev', 'demo.js')],
+    'wan-video': [at('dist', 'src', 'cli', 'main.js')],
+    test: vitest,
+    'test-full': vitest,
+  };
+  if (!Object.hasOwn(run, command ?? '')) {
+    say(`usage: node scripts/run.mjs ${Object.keys(run).join(' | ')} | build   [arguments]`);
+    return 2;
+  }
+  await ensure();
+  if (command === 'test-full') process.env.TEST_FULL = '1';
+  // Before the tests, which would each download it; it says itself what it lacks.
+  if (run[command] === vitest) await node([at('dist', 'src', 'dev', 'temporal-cli.js')]);
+  return run[command] === undefined ? 0 : node([...run[command], ...args]);
+}
+
+function checkNode() {
+  const wanted = /\d+\.\d+\.\d+/.exec(readJson(at('package.json')).engines.node)[0];
+  const [have, need] = [process.versions.node, wanted].map((version) => version.split('.').map(Number));
+  const differing = need.findIndex((part, index) => part !== have[index]);
+  if (differing >= 0 && have[differing] < need[differing]) {
+    say(`Node.js ${wanted} or newer is needed; this is ${process.versions.node}.`);
+    process.exit(1);
+  }
+}
+
+async function ensure() {
+  if (isInstalled() && isBuilt()) return;
+  await locked(async () => {
+    if (!isInstalled()) await install();
+    if (!isBuilt()) await build();
+  });
+}
+
+/** Compares what npm noted in node_modules with the lock file; packages for other platforms may be absent. */
+function isInstalled() {
+  try {
+    const installed = readJson(at('node_modules', '.package-lock.json')).packages;
+    const wanted = Object.entries(readJson(at('package-lock.json')).packages).filter(([path]) => path !== '');
+    return wanted.every(([path, { integrity, optional, devOptional }]) =>
+      installed[path] === undefined ? optional || devOptional : installed[path].integrity === integrity,
+    );
+  } catch {
+    return false;
+  }
+}
+
+async function install() {
+  say('Installing npm packages (about 150 MB to download, 480 MB on disk, unless they are in the npm cache) …');
+  const npm = process.env.npm_execpath;
+  const args = ['ci', '--no-audit', '--no-fund', '--prefer-offline', '--loglevel=error'];
+  // Started by `npm run`, npm names its own program; otherwise the one on PATH is taken (on Windows a batch file).
+  const failed = npm?.endsWith('.js')
+    ? await node([npm, ...args], { stdout: 'stderr' })
+    : await child('npm', args, { stdout: 'stderr', shell: process.platform === 'win32' });
+  if (failed) throw new Failure(`npm ci failed with exit code ${failed}; nothing was started`);
+}
+
+/** A hash of every source, by content: a checkout changes times, not files. */
+function sourceHash() {
+  const hash = createHash('sha256');
+  const add = (path) => {
+    if (statSync(at(path)).isDirectory()) {
+      for (const name of readdirSync(at(path)).sort()) add(`${path}/${name}`);
+    } else {
+      hash
+        .update(`${path}\0`)
+        .update(readFileSync(at(path)))
+        .update('\0');
+    }
+  };
+  SOURCES.filter((path) => existsSync(at(path))).forEach(add);
+  return hash.digest('hex');
+}
+
+function isBuilt() {
+  return existsSync(STAMP) && readFileSync(STAMP, 'utf8') === sourceHash();
+}
+
+/** Builds beside `dist` and swaps: a process that starts meanwhile finds the old build or the new one, never half of one. */
+async function build() {
+  say('Building …');
+  const fresh = `.wan-video/build-${process.pid}`;
+  const old = `.wan-video/replaced-${process.pid}`;
+  try {
+    const hash = sourceHash();
+    const tsc = at('node_modules', 'typescript', 'bin', 'tsc');
+    const steps = [
+      [tsc, '-p', at('tsconfig.build.json'), '--outDir', at(fresh)],
+      [at(fresh, 'src', 'worker', 'build-bundle.js')],
+    ];
+    for (const step of steps) {
+      if (await node(step, { stdout: 'stderr' })) throw new Failure('The build failed; nothing was started');
+    }
+    writeFileSync(at(fresh, '.built-from'), hash);
+    if (existsSync(at('dist'))) renameSync(at('dist'), at(old));
+    renameSync(at(fresh), at('dist'));
+  } finally {
+    for (const path of [fresh, old]) rmSync(at(path), { recursive: true, force: true });
+  }
+}
+
+/** Runs `work` while no other process of this clone does; a lock that its holder left behind is removed. */
+async function locked(work) {
+  mkdirSync(at('.wan-video'), { recursive: true });
+  for (let said = false; ; ) {
+    try {
+      writeFileSync(LOCK, String(process.pid), { flag: 'wx' });
+      break;
+    } catch (error) {
+      if (error.code !== 'EEXIST') throw error;
+    }
+    if (isLeftBehind()) {
+      rmSync(LOCK, { force: true });
+      continue;
+    }
+    if (!said) say('Another process installs or builds here; waiting …');
+    said = true;
+    await sleep(200);
+  }
+  const touch = setInterval(() => utimesSync(LOCK, new Date(), new Date()), TOUCH_MS);
+  try {
+    return await work();
+  } finally {
+    clearInterval(touch);
+    unlinkSync(LOCK);
+  }
+}
+
+function isLeftBehind() {
+  try {
+    const { mtimeMs } = statSync(LOCK);
+    if (Date.now() - mtimeMs > 10 * TOUCH_MS) return true;
+    const pid = Number(readFileSync(LOCK, 'utf8'));
+    if (!pid) return false; // just made, not yet written
+    process.kill(pid, 0);
+    return false;
+  } catch (error) {
+    return error.code === 'ESRCH';
+  }
+}
+
+const node = (args, options) => child(process.execPath, args, options);
+
+/** Runs a child with our terminal and hands signals on; resolves its exit code, 128 + n when signal n ended it. */
+function child(file, args, { stdout = 'inherit', shell = false } = {}) {
+  const running = spawn(file, args, {
+    cwd: ROOT,
+    stdio: ['inherit', stdout === 'stderr' ? 2 : 'inherit', 'inherit'],
+    shell,
+  });
+  // A Ctrl-C on a terminal reaches the child by itself; passing it on as well would count as a second one.
+  const terminal = [0, 1, 2].some((fd) => isTerminal(fd));
+  const handlers = ['SIGINT', 'SIGTERM', 'SIGHUP'].map((signal) => [
+    signal,
+    () => {
+      if (signal !== 'SIGINT' || !terminal) running.kill(signal);
+    },
+  ]);
+  for (const [signal, handler] of handlers) process.on(signal, handler);
+  return new Promise((resolve, reject) => {
+    running.once('error', reject);
+    running.once('exit', (code, signal) => resolve(code ?? 128 + constants.signals[signal]));
+  }).finally(() => {
+    for (const [signal, handler] of handlers) process.off(signal, handler);
+  });
+}
+
+const isTerminal = (fd) => [process.stdin, process.stdout, process.stderr][fd].isTTY === true;
+
+/** A failure that was explained already; no stack. */
+class Failure extends Error {}
+
+main(process.argv.slice(2)).then(
+  (code) => process.exit(code),
+  (error) => {
+    say(error instanceof Failure ? error.message : error.stack);
+    process.exit(1);
+  },
+);

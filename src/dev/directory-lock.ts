@@ -1,0 +1,68 @@
+import { readFile, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+/** The holder touches its lock this often. */
+const TOUCH_MS = 3_000;
+/** A lock that was not touched for so long was left behind, whoever has its process id now. */
+const STALE_MS = 30_000;
+const LOOK_EVERY_MS = 200;
+
+/**
+ * Makes sure that one process at a time works with the state in `directory`: waits while another one does.
+ * A lock whose holder died is taken over.
+ * @param onHeld - Called once with the holder's process id before waiting; may throw to refuse instead.
+ * @returns releases the lock.
+ */
+export async function lockDirectory(directory: string, onHeld: (pid: number) => void): Promise<() => Promise<void>> {
+  const lock = join(directory, 'lock');
+  for (let told = false; ; ) {
+    try {
+      await writeFile(lock, String(process.pid), { flag: 'wx' });
+      break;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    }
+    const holder = await holderOf(lock);
+    if (holder === 'nobody') {
+      await rm(lock, { force: true });
+      continue;
+    }
+    if (!told && holder > 0) {
+      told = true;
+      onHeld(holder);
+    }
+    await sleep(LOOK_EVERY_MS);
+  }
+  const touch = setInterval(() => {
+    const now = new Date();
+    utimes(lock, now, now).catch(() => undefined);
+  }, TOUCH_MS);
+  touch.unref();
+  return async () => {
+    clearInterval(touch);
+    await rm(lock, { force: true });
+  };
+}
+
+/** The process id that holds a lock; 0 while it is being written or has just gone. */
+async function holderOf(lock: string): Promise<number | 'nobody'> {
+  try {
+    const { mtimeMs } = await stat(lock);
+    if (Date.now() - mtimeMs > STALE_MS) return 'nobody';
+    const pid = Number(await readFile(lock, 'utf8'));
+    return pid === 0 || isAlive(pid) ? pid : 'nobody';
+  } catch {
+    return 0;
+  }
+}
+
+/** Whether a process with this id exists, ours or not. */
+export function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
+}

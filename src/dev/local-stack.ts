@@ -1,0 +1,79 @@
+import { resolve } from 'node:path';
+import type { Client } from '@temporalio/client';
+import { connectClient } from '../client/connect.js';
+import { type Config, loadConfig } from '../config/config.js';
+import { resolveApiKey } from '../config/credentials.js';
+import { type Emulator, startEmulator } from '../emulator/index.js';
+import { runWorker } from '../worker/run-worker.js';
+import { type EmbeddedTemporal, embeddedTemporal } from './stack.js';
+
+/** Times for one machine, where heartbeats cost nothing: a killed worker is noticed in 5 s instead of 30. */
+const LOCAL_TIMES = { heartbeatTimeoutMs: 5_000, heartbeatThrottleMs: 2_000 } as const;
+
+/** What the stack is made of. */
+export interface LocalStackOptions {
+  /** Where Temporal's and the emulator's state lie; the caller holds its lock (`lockDirectory`). */
+  readonly directory: string;
+  /** The environment that configures store and, when live, the provider. Temporal's part of it is not read. */
+  readonly env: NodeJS.ProcessEnv;
+  /** Directories that relative paths and `~/` refer to. */
+  readonly where: { readonly cwd: string; readonly homeDir: string };
+  /** The configured provider, which costs money, instead of the emulator. */
+  readonly live: boolean;
+  /** How much faster than the provider the emulator renders. */
+  readonly speed: number;
+  readonly say: (line: string) => void;
+}
+
+/** An embedded Temporal, a provider and a worker that polls. */
+export interface LocalStack {
+  readonly temporal: EmbeddedTemporal;
+  readonly emulator: Emulator | undefined;
+  readonly config: Config;
+  readonly client: Client;
+  /** Resolves when the worker was stopped; rejects when it fails. */
+  readonly worker: Promise<void>;
+  /** Stops worker and emulator; Temporal stays up. */
+  close(): Promise<void>;
+}
+
+/**
+ * Starts everything that a generation needs on this machine; interrupted generations of the same directory go on.
+ * @throws VideoError as `embeddedTemporal`, `loadConfig` and `resolveApiKey` do.
+ */
+export async function startLocalStack(options: LocalStackOptions): Promise<LocalStack> {
+  const { directory, env, where, live, speed, say } = options;
+  if (live) await resolveApiKey(env, where); // said before anything is started
+  const temporal = await embeddedTemporal(directory, say);
+  const emulator = live
+    ? undefined
+    : await startEmulator({ stateFile: resolve(directory, 'emulator.json'), settings: { speed } });
+  const read = loadConfig(emulator === undefined ? env : { ...env, DASHSCOPE_HTTP_BASE_URL: emulator.baseUrl }, where);
+  const config: Config = { ...read, times: { ...read.times, ...LOCAL_TIMES } };
+  const stop = new AbortController();
+  let worker: Promise<void> = Promise.resolve();
+  await new Promise<void>((ready, failed) => {
+    worker = runWorker({
+      config,
+      temporal: temporal.target,
+      apiKey: emulator === undefined ? async () => (await resolveApiKey(env, where)).reveal() : () => 'sk-emulator',
+      signal: stop.signal,
+      onReady: ready,
+    });
+    worker.catch(failed);
+  });
+  const client = await connectClient(temporal.target);
+  return {
+    temporal,
+    emulator,
+    config,
+    client,
+    worker,
+    async close() {
+      stop.abort();
+      await worker.catch(() => undefined);
+      await client.connection.close();
+      await emulator?.close();
+    },
+  };
+}

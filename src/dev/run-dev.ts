@@ -1,0 +1,61 @@
+import { mkdir } from 'node:fs/promises';
+import { homedir } from 'node:os';
+import { resolve } from 'node:path';
+import { FailureType } from '../contract/failure-type.js';
+import { VideoError } from '../contract/video-error.js';
+import { lockDirectory } from './directory-lock.js';
+import { startLocalStack } from './local-stack.js';
+import { stopEmbeddedTemporal } from './stack.js';
+
+/** How `wan-video dev` runs. */
+export interface DevOptions {
+  /** Uses the configured provider, which costs money, instead of the emulator. */
+  readonly live: boolean;
+  /** Gets every line for people. */
+  readonly say: (line: string) => void;
+  /** Ends it. */
+  readonly signal: AbortSignal;
+  /** Configures store and, when live, the provider; `TEMPORAL_*` is not read. Default: `process.env`. */
+  readonly env?: NodeJS.ProcessEnv;
+  /** Where its Temporal and emulator keep their state; default `.wan-video/dev`, live `.wan-video/dev-live`. */
+  readonly directory?: string;
+}
+
+/**
+ * Runs Temporal with its Web UI, the emulator and a worker until `signal` aborts or the worker was told to stop by
+ * SIGINT or SIGTERM. Runs and tasks are kept for the next time. Install a logger (`installLogger`) before.
+ * @throws VideoError `ConfigurationInvalid` when one runs in the same directory already, or as `startLocalStack` does.
+ */
+export async function runDev(options: DevOptions): Promise<void> {
+  const { live, say, signal, env = process.env } = options;
+  // A live worker must never meet runs that were started for the emulator: it would buy their videos.
+  const directory = options.directory ?? resolve('.wan-video', live ? 'dev-live' : 'dev');
+  await mkdir(directory, { recursive: true });
+  const unlock = await lockDirectory(directory, (pid) => {
+    throw new VideoError(FailureType.ConfigurationInvalid, `Another "wan-video dev" runs in ${directory}`, {
+      nextStep: `Use it, or end process ${pid} first.`,
+    });
+  });
+  try {
+    const where = { cwd: process.cwd(), homeDir: homedir() };
+    const stack = await startLocalStack({ directory, env, where, live, speed: 1, say });
+    try {
+      const { temporal, emulator } = stack;
+      say(`Temporal  ${temporal.address}   (export TEMPORAL_ADDRESS=${temporal.address})`);
+      say(`Web UI    ${temporal.uiUrl}`);
+      say(emulator === undefined ? `Provider  ${stack.config.provider.baseUrl}` : `Emulator  ${emulator.baseUrl}`);
+      say('Worker ready; Ctrl-C ends it.');
+      await Promise.race([stack.worker, aborted(signal)]);
+    } finally {
+      await stack.close();
+    }
+  } finally {
+    await stopEmbeddedTemporal(directory);
+    await unlock();
+  }
+}
+
+async function aborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return;
+  await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
+}
