@@ -2,7 +2,7 @@ import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
 import type { Emulator } from './server.js';
 import { faultsOf } from './settings.js';
-import type { TaskChange } from './tasks.js';
+import type { TaskChange } from './task.js';
 import { ApiError, parseObject, textOf } from './wire.js';
 
 /** A task that other software made in an account that we share with it; it counts as no submit. */

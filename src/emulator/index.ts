@@ -3,4 +3,4 @@ export type { ForeignTask } from './control.js';
 export type { EmulatorFault, FaultKind, Operation } from './faults.js';
 export { type Emulator, type EmulatorOptions, type EmulatorState, startEmulator } from './server.js';
 export type { EmulatorSettings } from './settings.js';
-export type { EmulatorTask, EmulatorTaskStatus, TaskChange, TaskFailure } from './tasks.js';
+export type { EmulatorTask, EmulatorTaskStatus, TaskChange, TaskFailure } from './task.js';

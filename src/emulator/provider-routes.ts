@@ -8,8 +8,9 @@ import { type RateLimit, throttled } from './rate-limit.js';
 import type { ResultStore } from './results.js';
 import type { EmulatorSettings } from './settings.js';
 import { readSubmit } from './submit-body.js';
+import { isOver, type TaskFailure } from './task.js';
 import { describeTask, listTasks } from './task-view.js';
-import { isOver, type TaskBook, type TaskFailure } from './tasks.js';
+import type { TaskBook } from './tasks.js';
 import type { UploadShelf } from './uploads.js';
 import { type Answer, ApiError, header, isObject, type Json, originOf, parseObject, refusal } from './wire.js';
 

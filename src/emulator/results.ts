@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { makeClip } from './clip.js';
 import { type Clock, DAY, formatTime } from './clock.js';
 import { ACCESS_KEY_ID, type Signer } from './signature.js';
-import type { EmulatorTask } from './tasks.js';
+import type { EmulatorTask } from './task.js';
 import { type Answer, type ByteSource, StoreError } from './wire.js';
 
 /** Clips kept in memory; making one again takes at most about 0.1 s and gives the same bytes. */

@@ -10,7 +10,8 @@ import { ResultStore } from './results.js';
 import { changedSettings, type EmulatorSettings, initialSettings } from './settings.js';
 import { createSigner } from './signature.js';
 import { loadState, STATE_VERSION, saveState } from './state-file.js';
-import { type EmulatorTask, TaskBook, type TaskChange } from './tasks.js';
+import type { EmulatorTask, TaskChange } from './task.js';
+import { TaskBook } from './tasks.js';
 import { MAX_UPLOAD_MB, UploadShelf } from './uploads.js';
 import { ApiError, refusal, send } from './wire.js';
 

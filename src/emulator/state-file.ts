@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { Counters } from './counters.js';
-import type { EmulatorTask } from './tasks.js';
+import type { EmulatorTask } from './task.js';
 import type { Upload } from './uploads.js';
 
 /** Counts the forms of the file; one of another form is left unread, for nothing in it is worth a conversion. */

@@ -1,6 +1,7 @@
 import { type Clock, DAY, formatTime, parseTime } from './clock.js';
 import type { EmulatorSettings } from './settings.js';
-import { type EmulatorTask, isOver, type ListedTask, type TaskBook } from './tasks.js';
+import { type EmulatorTask, isOver } from './task.js';
+import type { ListedTask, TaskBook } from './tasks.js';
 import { ApiError, type Json } from './wire.js';
 
 /** `output` and `usage` of a query. */
