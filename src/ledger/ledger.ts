@@ -172,7 +172,8 @@ export class Ledger {
    * Says that a purchase is this task. Idempotent: also whoever finds a task record without its claim calls this.
    * A purchase that was decided otherwise keeps its decision, and the task is recorded beside it.
    */
-  async claim(purchase: Purchase, task: ClaimedTask, options: StoreOptions = {}): Promise<Claiming> {
+  async claim(purchase: Purchase, found: ClaimedTask, options: StoreOptions = {}): Promise<Claiming> {
+    const task = onlyTask(found);
     const stamp = this.#stamp(purchase);
     // Before the claim, so that no task ever serves two purchases.
     const owner = await this.#put(
@@ -203,7 +204,7 @@ export class Ledger {
    * Records a paid task beside its purchase although another purchase holds it: it was ours, and it must not be lost.
    */
   async recordSecond(purchase: Purchase, task: ClaimedTask, options: StoreOptions = {}): Promise<void> {
-    const record: LateRecord = { kind: 'late', ...this.#stamp(purchase), ...task };
+    const record: LateRecord = { kind: 'late', ...this.#stamp(purchase), ...onlyTask(task) };
     await this.#put(this.#lateKey(purchase, task.task_id, ''), lateRecord, record, purchase, options);
   }
 
@@ -303,13 +304,20 @@ export class Ledger {
 
   /**
    * The open purchases that were announced within the last hours, and closed ones with an open second task.
-   * One damaged record does not hide the others; it is told beside them.
+   * One damaged record does not hide the others; it is told beside them. For the sweep.
    * @param hours - Default 25: longer than the provider keeps a task.
    */
   async listOpen(hours = 25, options: StoreOptions = {}): Promise<OpenPurchases> {
+    const now = this.#now();
+    // One hour ahead as well: another writer's clock may be a little early.
+    return this.openBetween(now - hours * HOUR_MS, now + HOUR_MS, options);
+  }
+
+  /** The same for the purchases announced between two moments (milliseconds since the epoch), in whole hours. */
+  async openBetween(fromMs: number, toMs: number, options: StoreOptions = {}): Promise<OpenPurchases> {
     const open: PurchaseView[] = [];
     const damaged: VideoError[] = [];
-    for await (const view of this.#recent(hours, damaged, options)) {
+    for await (const view of this.#recent(fromMs, toMs, damaged, options)) {
       const { kind } = view.state;
       const lateOpen = view.late.some(({ ending }) => ending === undefined);
       if (kind === 'unclaimed' || kind === 'claimed' || lateOpen) open.push(view);
@@ -319,7 +327,8 @@ export class Ledger {
 
   /** Every claimed or closed purchase of the last hours whose task was bought or found with the given key. */
   async *claimedUnder(keyFingerprint: string, hours: number, options: StoreOptions = {}): AsyncGenerator<ClaimedTask> {
-    for await (const { state } of this.#recent(hours, [], options)) {
+    const now = this.#now();
+    for await (const { state } of this.#recent(now - hours * HOUR_MS, now, [], options)) {
       if (state.kind !== 'claimed' && state.kind !== 'closed') continue;
       if (state.task.key_fingerprint === keyFingerprint) yield state.task;
     }
@@ -334,12 +343,15 @@ export class Ledger {
     return info?.bytes === result.bytes && (info.sha256 === undefined || info.sha256 === result.sha256);
   }
 
-  async *#recent(hours: number, damaged: VideoError[], options: StoreOptions): AsyncGenerator<PurchaseView> {
+  async *#recent(
+    fromMs: number,
+    toMs: number,
+    damaged: VideoError[],
+    options: StoreOptions,
+  ): AsyncGenerator<PurchaseView> {
     const seen = new Set<string>();
-    const now = this.#now();
-    // One hour ahead as well: another writer's clock may be a little early.
-    for (let back = -1; back <= hours; back += 1) {
-      const prefix = `${this.#root}/recent/${hourOf(now - back * HOUR_MS)}/`;
+    for (let hour = Math.floor(fromMs / HOUR_MS); hour * HOUR_MS <= toMs; hour += 1) {
+      const prefix = `${this.#root}/recent/${hourOf(hour * HOUR_MS)}/`;
       for await (const { key } of this.store.list(prefix, options)) {
         const match = /^([0-9a-f]+)-(\d{1,9})\.json$/.exec(key.slice(prefix.length));
         const name = match?.[0];
@@ -456,6 +468,11 @@ interface Stamp {
   readonly written_at_ms: number;
   readonly purchase_key: string;
   readonly n: number;
+}
+
+/** The four facts alone: a task record that was read carries its own stamp. */
+function onlyTask({ task_id, request_id, key_fingerprint, found_by }: ClaimedTask): ClaimedTask {
+  return { task_id, request_id, key_fingerprint, found_by };
 }
 
 function checkedKey(key: string): string {

@@ -1,0 +1,68 @@
+import type { VideoResult } from '../contract/result.js';
+import { VideoError } from '../contract/video-error.js';
+import type { StoreOptions } from '../storage/asset-store.js';
+import { ensureClaim } from './buy.js';
+import type { DayInput, Ledger, PurchaseView } from './ledger.js';
+import { recordDamaged } from './record-file.js';
+import { type Ending, toFailureRecord } from './records.js';
+import type { BoughtTask } from './standing.js';
+
+/**
+ * Records what was paid. For `pollTask`, when SUCCEEDED is first seen; idempotent.
+ */
+export async function recordPaid(
+  ledger: Ledger,
+  task: BoughtTask,
+  paid: Omit<DayInput, 'purchase' | 'taskId'>,
+  options: StoreOptions = {},
+): Promise<void> {
+  const view = await claimedView(ledger, task, options);
+  await ledger.recordDay(view, { ...paid, purchase: task.purchase, taskId: task.taskId }, options);
+}
+
+/**
+ * Ends a purchase whose video is in the store under `videos/`: points the cache at it (with a cache key), then closes. For
+ * `archiveVideo` and salvage, after the video and {@link recordPaid}; idempotent.
+ * @param cacheKey - null with `cache: off`.
+ * @returns the ending that stands: an earlier one when another run was first.
+ */
+export async function closeArchived(
+  ledger: Ledger,
+  task: BoughtTask,
+  result: VideoResult,
+  cacheKey: string | null,
+  options: StoreOptions = {},
+): Promise<Ending> {
+  await claimedView(ledger, task, options);
+  if (cacheKey !== null) await ledger.setCached(cacheKey, task.purchase, result, options);
+  return ledger.close(task.purchase, task.taskId, { how: 'archived', result }, options);
+}
+
+/**
+ * Ends a purchase without a video, before its failure is thrown, so that followers end the same way and do not buy. For `pollTask`
+ * (a failure; `expired` only when `provesUnknown`), `cancelTask` (`cancelled`, once the provider accepted or shows CANCELED) and salvage.
+ * @returns the ending that stands.
+ */
+export async function closeWithout(
+  ledger: Ledger,
+  task: BoughtTask,
+  how: VideoError | 'cancelled' | 'expired',
+  options: StoreOptions = {},
+): Promise<Ending> {
+  await claimedView(ledger, task, options);
+  const ending: Ending = how instanceof VideoError ? { how: 'failed', failure: toFailureRecord(how) } : { how };
+  return ledger.close(task.purchase, task.taskId, ending, options);
+}
+
+/** The purchase, with the task's claim written if it was missing. */
+async function claimedView(ledger: Ledger, task: BoughtTask, options: StoreOptions): Promise<PurchaseView> {
+  const { key, n } = task.purchase;
+  const view = await ledger.view(task.purchase, options);
+  if (view === undefined) throw recordDamaged(ledger.store, `purchases/${key}/${n}`, 'has vanished');
+  const { state, late } = view;
+  const known =
+    ((state.kind === 'claimed' || state.kind === 'closed') && state.task.task_id === task.taskId) ||
+    late.some((other) => other.task.task_id === task.taskId);
+  if (!known) await ensureClaim(ledger, task, options);
+  return view;
+}

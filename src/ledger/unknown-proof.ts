@@ -1,0 +1,42 @@
+import { VideoError } from '../contract/video-error.js';
+import type { TaskSnapshot } from '../dashscope/wire.js';
+import type { StoreOptions } from '../storage/asset-store.js';
+import type { Ledger } from './ledger.js';
+import type { BoughtTask } from './standing.js';
+
+/** Tasks asked for at most: one that is seen proves the key, and the account may ask 20 times per second. */
+const LOOKS_MAX = 10;
+/** The provider keeps a task 24 hours. */
+const HOURS = 24;
+
+/**
+ * Whether the answer UNKNOWN says that a task is gone: only under the key it was bought with, or under one that has seen another task
+ * bought with that key. A key of another account or region knows nothing of it. For the step `pollTask`, before it
+ * closes a purchase as `expired`.
+ */
+export async function provesUnknown(
+  deps: {
+    readonly ledger: Ledger;
+    readonly provider: {
+      queryTask(taskId: string, options: { readonly signal?: AbortSignal | undefined }): Promise<TaskSnapshot>;
+      keyFingerprint(): Promise<string>;
+    };
+  },
+  task: Pick<BoughtTask, 'taskId' | 'keyFingerprint'>,
+  options: StoreOptions = {},
+): Promise<boolean> {
+  const { ledger, provider } = deps;
+  if (task.keyFingerprint === null) return false;
+  if (task.keyFingerprint === (await provider.keyFingerprint())) return true;
+  let looks = 0;
+  for await (const other of ledger.claimedUnder(task.keyFingerprint, HOURS, options)) {
+    if (other.task_id === task.taskId) continue;
+    if (++looks > LOOKS_MAX) return false;
+    try {
+      if ((await provider.queryTask(other.task_id, options)).status !== 'UNKNOWN') return true;
+    } catch (error) {
+      if (options.signal?.aborted || !(error instanceof VideoError)) throw error;
+    }
+  }
+  return false;
+}
