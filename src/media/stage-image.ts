@@ -1,9 +1,22 @@
-import { createHash } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { open, stat } from 'node:fs/promises';
-import type { AssetStore } from '../storage/asset-store.js';
+import { open, rm, stat } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type Issue, VideoError } from '../contract/video-error.js';
+import { type ByteSource, chunksOf } from '../net/chunks.js';
+import { spoolToFile } from '../net/spool.js';
+import type { AssetStore, ByteStream } from '../storage/asset-store.js';
 import { referenceKey } from '../storage/keys.js';
-import { inspectImage } from './image.js';
+import {
+  type EndMark,
+  endMarkOf,
+  IMAGE_BYTES_MAX,
+  IMAGE_HEAD_BYTES,
+  type ImageInfo,
+  imageRejected,
+  inspectImage,
+} from './image.js';
 
 /** A staged image: its SHA-256 (hex) and what is known of it; `bytes` and pixels. */
 export interface StagedImage {
@@ -17,28 +30,153 @@ export interface StagedImage {
   };
 }
 
+/** An image to stage: a file's path, its bytes, or a stream of them. */
+export type ImageSource = string | Uint8Array | Blob | AsyncIterable<Uint8Array>;
+
+/** Where and how long staging may work. */
+export interface StageOptions {
+  /** Ends the staging with its reason. */
+  readonly signal?: AbortSignal | undefined;
+  /** Folder for a stream on its way; default: the system's temporary folder. */
+  readonly spoolDir?: string | undefined;
+}
+
 /**
- * Checks an image file by its content and puts it into the store under its SHA-256; streamed.
- * @throws VideoError `ReferenceRejected` for a file that the provider would refuse; `StoreUnavailable` on I/O faults.
+ * Checks an image by its content and puts it into the store under its SHA-256, in constant memory; an image that is there
+ * already stays as it is. A stream is spooled to a file first, at most 20 MB of it, and the file is removed.
+ * @throws {@link VideoError} `ReferenceRejected` with all faults at once; `StoreUnavailable` on I/O faults.
+ * @throws whatever a stream throws, unchanged, and `signal.reason` on abort.
  */
+export async function stageImage(
+  source: ImageSource,
+  store: AssetStore,
+  options: StageOptions = {},
+): Promise<StagedImage> {
+  const { signal, spoolDir = tmpdir() } = options;
+  if (typeof source === 'string') return stageImageFile(source, store, options);
+  if (source instanceof Uint8Array) {
+    return put({ bytes: source.length, head: source.subarray(0, IMAGE_HEAD_BYTES), read: () => source }, store, signal);
+  }
+  const file = join(spoolDir, `reference-${randomUUID()}`);
+  try {
+    const stream: ByteSource = source instanceof Blob ? source.stream() : source;
+    const tooLarge = () => new TooLargeError();
+    await spoolToFile(stream, file, { signal, maxBytes: IMAGE_BYTES_MAX, tooLarge });
+    return await stageImageFile(file, store, { signal });
+  } catch (error) {
+    if (!(error instanceof TooLargeError)) throw error;
+    // What came is enough to name the other faults as well.
+    inspectImage(await headOf(file), IMAGE_BYTES_MAX + 1);
+    throw error;
+  } finally {
+    await rm(file, { force: true });
+  }
+}
+
+/** {@link stageImage} for a file. */
 export async function stageImageFile(
   file: string,
   store: AssetStore,
-  options: { signal?: AbortSignal } = {},
+  options: { readonly signal?: AbortSignal | undefined } = {},
 ): Promise<StagedImage> {
-  const { size } = await stat(file);
-  const handle = await open(file, 'r');
-  const head = Buffer.alloc(Math.min(size, 1024 * 1024)); // a JPEG's size may stand behind long APP segments
+  return put(await openImage(file), store, options.signal);
+}
+
+/**
+ * Checks an image file and stores nothing.
+ * @returns every fault with the path `reference_image`, each with its mend; none for an image that the provider takes.
+ */
+export async function checkImageFile(
+  file: string,
+  options: { readonly signal?: AbortSignal | undefined } = {},
+): Promise<readonly Issue[]> {
   try {
-    await handle.read(head, 0, head.length, 0);
+    await examine(await openImage(file), options.signal);
+    return [];
+  } catch (error) {
+    if (error instanceof VideoError && error.issues !== undefined) return error.issues;
+    throw error;
+  }
+}
+
+/** Bytes that can be read more than once. */
+interface ImageBytes {
+  readonly bytes: number;
+  readonly head: Uint8Array;
+  readonly read: () => ByteStream;
+}
+
+/** The stream went over the limit. */
+class TooLargeError extends Error {}
+
+async function openImage(file: string): Promise<ImageBytes> {
+  try {
+    const info = await stat(file);
+    if (info.isDirectory()) throw imageRejected([`${file} is a folder; give the path of an image`]);
+    // A device or a pipe may never end; its bytes can come as a stream.
+    if (!info.isFile()) throw imageRejected([`${file} is not a regular file; give the path of an image`]);
+    return { bytes: info.size, head: await headOf(file), read: () => createReadStream(file) };
+  } catch (error) {
+    if (error instanceof VideoError) throw error;
+    const { code } = error as NodeJS.ErrnoException;
+    const fault = code === 'ENOENT' || code === 'ENOTDIR' ? 'does not exist' : `cannot be read (${code})`;
+    throw imageRejected([`${file} ${fault}; give the path of an image or an http(s) URL`]);
+  }
+}
+
+async function headOf(file: string): Promise<Uint8Array> {
+  const handle = await open(file, 'r');
+  try {
+    const head = Buffer.alloc(Math.min((await handle.stat()).size, IMAGE_HEAD_BYTES));
+    let filled = 0;
+    while (filled < head.length) {
+      const { bytesRead } = await handle.read(head, filled, head.length - filled, filled);
+      if (bytesRead === 0) break;
+      filled += bytesRead;
+    }
+    return head.subarray(0, filled);
   } finally {
     await handle.close();
   }
-  const image = inspectImage(head, size);
+}
+
+/** Reads the whole image once: its checksum, and whether its end is there. An oversized one is judged by its head. */
+async function examine(
+  image: ImageBytes,
+  signal: AbortSignal | undefined,
+): Promise<{ readonly info: ImageInfo; readonly sha256: string }> {
   const hash = createHash('sha256');
-  for await (const chunk of createReadStream(file)) hash.update(chunk as Buffer);
-  const sha256 = hash.digest('hex');
-  const key = referenceKey(sha256, image.ext);
-  await store.put(key, createReadStream(file), { ifAbsent: true, contentType: image.mime, sha256, ...options });
-  return { sha256, asset: { key, mime: image.mime, bytes: size, width: image.width, height: image.height } };
+  const mark = endMarkOf(image.head);
+  const seen = mark === undefined ? undefined : endFinder(mark);
+  let ended = mark === undefined;
+  if (image.bytes <= IMAGE_BYTES_MAX) {
+    const body = image.read();
+    for await (const chunk of chunksOf(body instanceof Uint8Array ? [body] : body, { signal })) {
+      hash.update(chunk);
+      if (seen?.(chunk) === true) ended = true;
+    }
+  }
+  return { info: inspectImage(image.head, image.bytes, ended), sha256: hash.digest('hex') };
+}
+
+/** Says of each chunk whether the mark has come by now; one that is split between two chunks counts too. */
+function endFinder({ bytes: mark, from }: EndMark): (chunk: Uint8Array) => boolean {
+  let offset = 0;
+  let carry = Buffer.alloc(0);
+  return (chunk) => {
+    const window = Buffer.concat([carry, chunk]);
+    const found = window.indexOf(mark, Math.max(0, from - (offset - carry.length))) >= 0;
+    offset += chunk.length;
+    carry = window.subarray(Math.max(0, window.length - mark.length + 1));
+    return found;
+  };
+}
+
+async function put(image: ImageBytes, store: AssetStore, signal: AbortSignal | undefined): Promise<StagedImage> {
+  const { info, sha256 } = await examine(image, signal);
+  const key = referenceKey(sha256, info.ext);
+  const { bytes } = image;
+  // Length and checksum are given, so that a file which changes meanwhile is refused by the store.
+  await store.put(key, image.read(), { ifAbsent: true, contentType: info.mime, sha256, bytes, signal });
+  return { sha256, asset: { key, mime: info.mime, bytes, width: info.width, height: info.height } };
 }

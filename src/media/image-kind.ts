@@ -1,0 +1,56 @@
+/** The formats that the provider takes (image-to-video API reference, `img_url`). */
+export type ImageFormat = 'jpg' | 'png' | 'bmp' | 'webp';
+
+/** What a file is by its first bytes: a format that can be used, or the name of what it is instead. */
+export type ImageKind =
+  | { readonly format: ImageFormat; readonly name?: undefined }
+  | { readonly format?: undefined; readonly name: string };
+
+/** Lengths of the header that follows a BMP's file header, by version; anything else is a text that begins with BM. */
+const BMP_HEADERS: readonly number[] = [40, 52, 56, 64, 108, 124];
+
+/** File signatures at a fixed place, in Latin-1. */
+const SIGNATURES: ReadonlyArray<{ readonly text: string; readonly at?: number; readonly name: string }> = [
+  { text: 'GIF8', name: 'a GIF image' },
+  { text: 'II*\0', name: 'a TIFF image' },
+  { text: 'MM\0*', name: 'a TIFF image' },
+  { text: '\0\0\0\fJXL ', name: 'a JPEG XL image' },
+  { text: '\xff\n', name: 'a JPEG XL image' },
+  { text: '\0\0\0\fjP  ', name: 'a JPEG 2000 image' },
+  { text: '8BPS', name: 'a Photoshop file' },
+  { text: '\0\0\x01\0', name: 'an icon file' },
+  { text: '%PDF-', name: 'a PDF file' },
+  { text: 'PK\x03\x04', name: 'a ZIP archive' },
+  { text: '\x1f\x8b', name: 'a gzip archive' },
+  { text: '\x1aE\xdf\xa3', name: 'a WebM or Matroska video' },
+  { text: 'ftypavif', at: 4, name: 'an AVIF image' },
+  { text: 'ftypavis', at: 4, name: 'an AVIF image' },
+  { text: 'ftyphe', at: 4, name: 'a HEIC image' },
+  { text: 'ftypmif1', at: 4, name: 'a HEIC image' },
+  { text: 'ftypmsf1', at: 4, name: 'a HEIC image' },
+  { text: 'ftyp', at: 4, name: 'an MP4 or QuickTime video' },
+];
+
+/** Tells a file's kind from its first bytes; names and declared types are never asked. */
+export function kindOfImage(head: Uint8Array): ImageKind {
+  const start = Buffer.from(head.buffer, head.byteOffset, Math.min(head.length, 1024));
+  const text = start.toString('latin1');
+  if (text.startsWith('\xff\xd8\xff')) return { format: 'jpg' };
+  if (text.startsWith('\x89PNG\r\n\x1a\n')) return { format: 'png' };
+  if (text.startsWith('RIFF') && text.startsWith('WEBP', 8)) return { format: 'webp' };
+  if (text.startsWith('BM') && start.length >= 18 && BMP_HEADERS.includes(start.readUInt32LE(14)))
+    return { format: 'bmp' };
+  const known = SIGNATURES.find((signature) => text.startsWith(signature.text, signature.at ?? 0));
+  if (known !== undefined) return { name: known.name };
+  if (/^\0*$/.test(text)) return { name: 'a file of zero bytes only' };
+  if (/^[\t\n\f\r\x20-\x7e\x80-\xff]*$/.test(text)) return { name: kindOfText(text) };
+  return { name: 'not an image of a known kind' };
+}
+
+function kindOfText(text: string): string {
+  if (/<svg[\s>]/i.test(text)) return 'an SVG drawing';
+  if (/<(!doctype\s+html|html|head|body)[\s>]/i.test(text)) return 'an HTML page';
+  if (/^(\xef\xbb\xbf)?\s*<\?xml/.test(text)) return 'an XML document';
+  if (/^(\xef\xbb\xbf)?\s*[[{]/.test(text)) return 'a JSON document';
+  return 'a text file';
+}
