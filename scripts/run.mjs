@@ -37,7 +37,7 @@ async function main([command, ...args]) {
   checkNode();
   if (command === 'build') {
     await locked(async () => {
-      await install();
+      if (!isInstalled()) await install();
       await build();
     });
     return 0;

@@ -135,7 +135,11 @@ async function generate(stack: LocalStack, image: string, prompt: string): Promi
   const videos = new WanVideoClient({ client, taskQueue: config.taskQueues.generate });
   const started = await videos.start({ ...QUICK_START, prompt, reference_image: `asset:${staged.asset.key}` });
   const webUi = `${temporal.uiUrl}/namespaces/default/workflows/${encodeURIComponent(started.id)}`;
-  say(started.joined ? 'An interrupted generation was found; it goes on.' : 'The generation has started.');
+  say(
+    started.joined
+      ? 'An interrupted generation was found; it goes on in a few seconds.'
+      : 'The generation has started.',
+  );
   say(`Web UI    ${webUi}`);
   const line = progressLine(process.stderr, process.env);
   const result = await followVideo(videos, started.id, (progress) => line.show(progress, Date.now())).finally(() =>
