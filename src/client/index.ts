@@ -1,1 +1,15 @@
-export { type StartedVideo, type StartOptions, VideoRunError, WanVideoClient } from './video-client.js';
+export { connectClient, type TemporalTarget, temporalFromEnv } from './connect.js';
+export { type FollowedProgress, followVideo } from './follow.js';
+export type { ImageSource } from './reference.js';
+export { type VideoErrorObject, VideoRunError } from './run-error.js';
+export { registerSearchAttributes } from './setup.js';
+export {
+  type ListOptions,
+  type RunOptions,
+  type StartedVideo,
+  type StartOptions,
+  type VideoGenerateRequest,
+  WanVideoClient,
+  type WanVideoClientOptions,
+} from './video-client.js';
+export type { VideoRun, VideoRunStatus, VideoStatus } from './video-run.js';

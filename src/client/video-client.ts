@@ -1,140 +1,298 @@
 import { randomUUID } from 'node:crypto';
-import { type Client, WorkflowFailedError, type WorkflowHandle } from '@temporalio/client';
 import {
-  ApplicationFailure,
-  CancelledFailure,
-  defineSearchAttributeKey,
-  type SearchAttributePair,
-} from '@temporalio/common';
+  type Client,
+  WorkflowFailedError,
+  type WorkflowHandle,
+  WorkflowNotFoundError,
+  type WorkflowStartOptions,
+} from '@temporalio/client';
+import { defineSearchAttributeKey, type SearchAttributePair } from '@temporalio/common';
+import { FailureType } from '../contract/failure-type.js';
 import { CANCEL_SIGNAL, PROGRESS_QUERY, videoWorkflowId, WorkflowType } from '../contract/names.js';
 import type { VideoRequest } from '../contract/request.js';
 import type { VideoProgress, VideoResult } from '../contract/result.js';
-import { parseRequest, requestFingerprint } from '../contract/validate.js';
+import { invalidRequest, parseRequest, requestFingerprint, requestIssues } from '../contract/validate.js';
+import { VideoError } from '../contract/video-error.js';
+import type { AssetStore } from '../storage/asset-store.js';
+import { type ImageSource, isReference, LocalImage, UNSTAGED_REFERENCE } from './reference.js';
+import { VideoRunError } from './run-error.js';
+import { runErrorOf } from './run-failure.js';
+import { staticDetails, staticSummary } from './run-texts.js';
+import { troubleOf, type VideoRun, type VideoStatus, videoRunOf } from './video-run.js';
+
+export { VideoRunError };
+
+/** What a client is made of. */
+export interface WanVideoClientOptions {
+  /** A connected Temporal client; the caller closes its connection. */
+  readonly client: Client;
+  /** The workers' queue for runs; default `video-generate`. */
+  readonly taskQueue?: string;
+  /** The workers' asset store; needed only for images given as path, bytes, `Blob` or stream. */
+  readonly store?: AssetStore;
+}
+
+/** A request whose image may be given in any form that a program has it in. */
+export type VideoGenerateRequest = Omit<VideoRequest, 'reference_image'> & { readonly reference_image: ImageSource };
 
 /** How a run is started. */
 export interface StartOptions {
   /** Workflow id; by default equal requests share `video/<fingerprint>`. */
-  readonly id?: string;
+  readonly id?: string | undefined;
+  /** Ends the staging of an image with its reason; a start that was sent is not taken back (see `cancel`). */
+  readonly signal?: AbortSignal | undefined;
 }
 
-/** A started run; `joined` when an equal request's run was there already. */
+/** A started run. */
 export interface StartedVideo {
+  /** Workflow id. */
   readonly id: string;
+  readonly runId: string;
+  /** Whether an equal request's run was there already and is shared now. */
   readonly joined: boolean;
 }
 
-/** The run ended without a video; `error` is the published failure object, when it was a failure. */
-export class VideoRunError extends Error {
-  override readonly name = 'VideoRunError';
-  readonly cancelled: boolean;
-  readonly error: Record<string, unknown>;
-  constructor(message: string, cancelled: boolean, error: Record<string, unknown>, cause: unknown) {
-    super(message, { cause });
-    this.cancelled = cancelled;
-    this.error = error;
-  }
+/** Which run of an id is meant. */
+export interface RunOptions {
+  /** Default: the latest run of the id. */
+  readonly runId?: string | undefined;
 }
 
-/** Starts, follows and cancels generations through a Temporal client. */
+/** Which runs are listed; all conditions hold together. */
+export interface ListOptions {
+  readonly tenant?: string | undefined;
+  readonly batchId?: string | undefined;
+  /** `generated`, `cache`, `adopted`, `failed` or `cancelled`. */
+  readonly outcome?: string | undefined;
+  /** Every label must be there with this value. */
+  readonly labels?: Readonly<Record<string, string>> | undefined;
+  readonly status?: 'Running' | 'Completed' | 'Failed' | 'Canceled' | 'Terminated' | 'TimedOut' | undefined;
+}
+
+/** Temporal holds a query until a worker answers it; nobody waits longer than this for a progress text. */
+const QUERY_TIMEOUT_MS = 5_000;
+const NO_END = { result: null, error: null };
+
+/**
+ * Starts, follows, lists and cancels generations.
+ *
+ * Equal requests share one run, and a finished one is answered from the cache, so every call here may be repeated.
+ * Methods reject with {@link VideoRunError} about the run, with `VideoError` about request, image or store, and with the
+ * errors of Temporal's client when Temporal itself does not answer.
+ */
 export class WanVideoClient {
   readonly #client: Client;
   readonly #taskQueue: string;
+  readonly #store: AssetStore | undefined;
+  /** Learned from the first refusal: a namespace without our attributes is asked only once. */
+  #attributes = true;
 
-  /**
-   * @param options.client - A connected Temporal client.
-   * @param options.taskQueue - The workers' generate queue; default `video-generate`.
-   */
-  constructor({ client, taskQueue = 'video-generate' }: { client: Client; taskQueue?: string }) {
+  constructor({ client, taskQueue = 'video-generate', store }: WanVideoClientOptions) {
     this.#client = client;
     this.#taskQueue = taskQueue;
+    this.#store = store;
+  }
+
+  /**
+   * Starts a generation and waits for its video.
+   * @throws VideoError as {@link start}, VideoRunError as {@link result}.
+   */
+  async generate(request: VideoGenerateRequest, options: StartOptions = {}): Promise<VideoResult> {
+    const { id, runId } = await this.start(request, options);
+    return this.result(id, { runId });
   }
 
   /**
    * Starts a generation, or joins the running one of an equal request.
-   * @throws VideoError `InvalidRequest` with all faults, before anything is sent.
+   * @throws VideoError `InvalidRequest` or `ReferenceRejected` with all faults at once, before anything is sent;
+   * `ConfigurationInvalid` for an image that needs a store when there is none; `StoreUnavailable` when staging fails.
    */
-  async start(request: VideoRequest, options: StartOptions = {}): Promise<StartedVideo> {
-    const parsed = parseRequest(request);
+  async start(request: VideoGenerateRequest, { id, signal }: StartOptions = {}): Promise<StartedVideo> {
+    const parsed = await this.#withReference(request, signal);
+    const fingerprint = requestFingerprint(parsed);
+    // "off" asks for a new video each time, so its run is shared with nobody.
     const fresh = parsed.cache === 'off' ? `/${randomUUID()}` : '';
-    const id = options.id ?? videoWorkflowId(`${requestFingerprint(parsed)}${fresh}`);
-    const joined = await this.#isRunning(id);
-    const start = (attributes: boolean) =>
-      this.#client.workflow.start(WorkflowType.videoGenerate, {
-        taskQueue: this.#taskQueue,
-        workflowId: id,
-        args: [parsed],
-        workflowIdConflictPolicy: 'USE_EXISTING',
-        workflowIdReusePolicy: 'ALLOW_DUPLICATE',
-        staticSummary: `${parsed.duration} s ${parsed.size}: ${parsed.prompt.slice(0, 80)}`,
-        memo: { search_attributes: attributes },
-        ...(attributes && { typedSearchAttributes: attributesOf(parsed) }),
-      });
-    try {
-      await start(true);
-    } catch (error) {
-      // A namespace without our attributes refuses the start; the run itself does not need them.
-      if (
-        !/no mapping defined for search attribute|not a valid search attribute/i.test(
-          String((error as Error).cause ?? error),
-        )
-      )
-        throw error;
-      await start(false);
+    const workflowId = id ?? videoWorkflowId(`${fingerprint}${fresh}`);
+    const token = randomUUID();
+    const handle = await this.#startWorkflow(parsed, workflowId, { start_token: token, fingerprint });
+    // The server tells who started a run, but the SDK does not hand it on; the memo of the run that we got does.
+    const { memo, type } = await this.#client.workflow.getHandle(workflowId, handle.firstExecutionRunId).describe();
+    const joined = memo?.['start_token'] !== token;
+    if (joined && (type !== WorkflowType.videoGenerate || memo?.['fingerprint'] !== fingerprint)) {
+      throw invalidRequest([
+        { path: 'id', message: `is taken by a running ${type} of another request: ${workflowId}; choose another one` },
+      ]);
     }
-    return { id, joined };
+    return { id: workflowId, runId: handle.firstExecutionRunId, joined };
   }
 
   /**
-   * Waits for the video of a run.
-   * @throws VideoRunError when the run failed, was cancelled or was terminated.
+   * Waits for the video of a run, however long it takes.
+   * @throws VideoRunError when it failed, was cancelled (then `error.message` says what became of the task) or terminated,
+   * or when there is no such run.
    */
-  async result(id: string): Promise<VideoResult> {
+  async result(id: string, { runId }: RunOptions = {}): Promise<VideoResult> {
     try {
-      return (await this.#handle(id).result()) as VideoResult;
+      return await this.#handle(id, runId).result();
     } catch (error) {
-      if (!(error instanceof WorkflowFailedError)) throw error;
-      let cause: Error | undefined = error.cause;
-      while (cause !== undefined && !(cause instanceof ApplicationFailure) && cause.cause instanceof Error)
-        cause = cause.cause;
-      const cancelled = cause instanceof CancelledFailure;
-      const detail =
-        cause instanceof ApplicationFailure ? (cause.details?.[0] as Record<string, unknown> | undefined) : undefined;
-      const fallback = {
-        type: cancelled ? 'Cancelled' : cause instanceof ApplicationFailure ? (cause.type ?? 'Failed') : 'Failed',
-        message: cause?.message ?? error.message,
-      };
-      throw new VideoRunError(String(detail?.['message'] ?? fallback.message), cancelled, detail ?? fallback, error);
+      if (!(error instanceof WorkflowFailedError)) throw runNotFound(id, error);
+      const failure = runErrorOf(id, error);
+      if (!failure.cancelled) throw failure;
+      const progress = await this.progress(id, { runId }).catch(() => undefined);
+      if (progress?.cancel == null) throw failure;
+      const { outcome, billed } = progress.cancel;
+      throw new VideoRunError(
+        id,
+        {
+          ...failure.error,
+          message: `The run was cancelled. ${outcome}`,
+          ...(progress.task_id !== null && { task_id: progress.task_id }),
+          ...(billed !== null && { billed }),
+        },
+        error,
+      );
     }
   }
 
-  /** Starts and waits. */
-  async generate(request: VideoRequest, options: StartOptions = {}): Promise<VideoResult> {
-    return this.result((await this.start(request, options)).id);
+  /**
+   * What a run does now. A worker answers it (an Action on Temporal Cloud), also for a run that has ended.
+   * @throws VideoRunError when there is no such run; an error of Temporal's client when no worker answers within 5 s.
+   */
+  async progress(id: string, { runId }: RunOptions = {}): Promise<VideoProgress> {
+    const query = () => this.#handle(id, runId).query<VideoProgress>(PROGRESS_QUERY);
+    return this.#client.withDeadline(Date.now() + QUERY_TIMEOUT_MS, query).catch((error: unknown) => {
+      throw runNotFound(id, error);
+    });
   }
 
-  /** What a run does now; needs a worker on its queue. */
-  async progress(id: string): Promise<VideoProgress> {
-    return this.#handle(id).query<VideoProgress>(PROGRESS_QUERY);
+  /**
+   * Asks a run to end as Cancelled; it does so within seconds, which {@link result} tells. Repeating it changes nothing.
+   * @param reason - For people; no secrets.
+   * @throws VideoRunError `RunNotFound` when there is no such run or it has ended already.
+   */
+  async cancel(id: string, reason = 'cancelled by the caller', { runId }: RunOptions = {}): Promise<void> {
+    await this.#handle(id, runId)
+      .signal(CANCEL_SIGNAL, { reason })
+      .catch((error: unknown) => {
+        throw runNotFound(id, error);
+      });
   }
 
-  /** Asks a run to end as Cancelled; `reason` is kept in its history. */
-  async cancel(id: string, reason = 'cancelled by the caller'): Promise<void> {
-    await this.#handle(id).signal(CANCEL_SIGNAL, { reason });
-  }
-
-  #handle(id: string): WorkflowHandle {
-    return this.#client.workflow.getHandle(id);
-  }
-
-  async #isRunning(id: string): Promise<boolean> {
-    return this.#handle(id)
+  /**
+   * Everything that is known of a run; what only a worker can tell is null when none answers within 5 s.
+   * @param options.progress - False leaves out what costs a query or a second call: progress, result and error.
+   * @throws VideoRunError `RunNotFound` when Temporal knows no such run.
+   */
+  async describe(id: string, options: RunOptions & { readonly progress?: boolean } = {}): Promise<VideoStatus> {
+    const { runId } = options;
+    const description = await this.#handle(id, runId)
       .describe()
-      .then(
-        ({ status }) => status.name === 'RUNNING',
-        () => false,
-      );
+      .catch((error: unknown) => {
+        throw runNotFound(id, error);
+      });
+    const run = videoRunOf(description);
+    const trouble = run.status === 'running' ? troubleOf(description, Date.now()) : null;
+    const status = { ...run, task_queue: description.taskQueue, events: description.historyLength, trouble };
+    if (options.progress === false) return { ...status, progress: null, ...NO_END };
+    const [progress, end] = await Promise.all([
+      this.progress(id, { runId: run.run_id }).catch(() => null),
+      run.status === 'running' ? NO_END : this.#endOf(id, run.run_id),
+    ]);
+    const { result } = end;
+    const taskId = run.task_id ?? result?.task_id ?? progress?.task_id ?? null;
+    return { ...status, task_id: taskId, progress, result, error: end.error };
+  }
+
+  /**
+   * Lists runs, the newest first, page by page behind the scenes. Temporal shows a run here a moment after its start.
+   * @throws VideoError `ConfigurationInvalid` when a condition needs a search attribute that the namespace does not have.
+   */
+  async *list(options: ListOptions = {}): AsyncGenerator<VideoRun> {
+    try {
+      for await (const info of this.#client.workflow.list({ query: listQuery(options) })) yield videoRunOf(info);
+    } catch (cause) {
+      if (!/search attribute|invalid query/i.test(textOf(cause))) throw cause;
+      throw new VideoError(FailureType.ConfigurationInvalid, 'The namespace lacks the search attributes of this list', {
+        cause,
+        nextStep: 'Register them with "wan-video setup"; runs that were started before do not have them.',
+      });
+    }
+  }
+
+  async #withReference(request: VideoGenerateRequest, signal: AbortSignal | undefined): Promise<VideoRequest> {
+    const { reference_image: source } = request;
+    if (source === undefined || isReference(source)) {
+      return parseRequest({ ...request, ...(source !== undefined && { reference_image: String(source) }) });
+    }
+    const store = this.#store;
+    if (store === undefined) {
+      throw new VideoError(FailureType.ConfigurationInvalid, 'An image of this machine needs the asset store', {
+        nextStep: 'Give WanVideoClient the `store` of the workers, or the image as an http(s) URL.',
+      });
+    }
+    const image = await LocalImage.read(source, { signal });
+    try {
+      const issues = [...requestIssues({ ...request, reference_image: UNSTAGED_REFERENCE }), ...image.issues];
+      if (issues.length > 0) throw invalidRequest(issues);
+      return parseRequest({ ...request, reference_image: await image.stage(store, { signal }) });
+    } finally {
+      await image.dispose();
+    }
+  }
+
+  async #startWorkflow(request: VideoRequest, workflowId: string, memo: Record<string, string>) {
+    const start = (attributes: boolean) => {
+      const options: WorkflowStartOptions = {
+        taskQueue: this.#taskQueue,
+        workflowId,
+        args: [request],
+        workflowIdConflictPolicy: 'USE_EXISTING',
+        workflowIdReusePolicy: 'ALLOW_DUPLICATE',
+        staticSummary: staticSummary(request),
+        staticDetails: staticDetails(request),
+        // The workflow reads `search_attributes` before it sets any.
+        memo: { ...memo, search_attributes: attributes },
+        ...(attributes && { typedSearchAttributes: attributesOf(request) }),
+      };
+      return this.#client.workflow.start(WorkflowType.videoGenerate, options);
+    };
+    if (!this.#attributes) return start(false);
+    try {
+      return await start(true);
+    } catch (error) {
+      // A namespace without our attributes refuses the start; the run itself does not need them.
+      if (!/no mapping defined for search attribute|not a valid search attribute/i.test(textOf(error))) throw error;
+      this.#attributes = false;
+      return start(false);
+    }
+  }
+
+  async #endOf(id: string, runId: string): Promise<Pick<VideoStatus, 'result' | 'error'>> {
+    try {
+      return { ...NO_END, result: await this.result(id, { runId }) };
+    } catch (error) {
+      if (error instanceof VideoRunError) return { ...NO_END, error: error.error };
+      throw error;
+    }
+  }
+
+  #handle(id: string, runId?: string): WorkflowHandle<(request: VideoRequest) => Promise<VideoResult>> {
+    return this.#client.workflow.getHandle(id, runId);
   }
 }
+
+/** Keeps every other error as it is. */
+function runNotFound(id: string, error: unknown): unknown {
+  if (!(error instanceof WorkflowNotFoundError)) return error;
+  const ended = /already completed/i.test(error.message);
+  const message = ended ? `The run ${id} has ended already` : `Temporal knows no run ${id}`;
+  return new VideoRunError(id, { type: FailureType.RunNotFound, message }, error);
+}
+
+const textOf = (error: unknown): string =>
+  error instanceof Error
+    ? `${error.message} ${error.cause instanceof Error ? error.cause.message : ''}`
+    : String(error);
 
 function attributesOf({ tenant, labels }: VideoRequest): SearchAttributePair[] {
   const pairs: SearchAttributePair[] = [];
@@ -144,4 +302,20 @@ function attributesOf({ tenant, labels }: VideoRequest): SearchAttributePair[] {
     pairs.push({ key: defineSearchAttributeKey('VideoLabels', 'KEYWORD_LIST'), value });
   }
   return pairs;
+}
+
+/** A visibility query (https://docs.temporal.io/list-filter); text stands in single quotes, with backslash escapes. */
+function listQuery({ tenant, batchId, outcome, labels, status }: ListOptions): string {
+  const conditions = [
+    ['WorkflowType', WorkflowType.videoGenerate],
+    ['VideoTenant', tenant],
+    ['VideoBatchId', batchId],
+    ['VideoOutcome', outcome],
+    ['ExecutionStatus', status],
+    ...Object.entries(labels ?? {}).map(([name, value]) => ['VideoLabels', `${name}=${value}`]),
+  ];
+  return conditions
+    .filter(([, value]) => value !== undefined)
+    .map(([name, value]) => `${name} = '${String(value).replace(/[\\']/g, '\\$&')}'`)
+    .join(' AND ');
 }

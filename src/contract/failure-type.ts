@@ -24,6 +24,8 @@ export const FailureType = {
   TaskFailed: 'TaskFailed',
   /** The task was cancelled at the provider (free of charge). */
   TaskCancelled: 'TaskCancelled',
+  /** `deadline_seconds` passed. */
+  DeadlineExceeded: 'DeadlineExceeded',
   /** The provider no longer knows the task or its result. */
   ResultExpired: 'ResultExpired',
   /** The result was downloaded and is not a playable MP4. */
@@ -36,6 +38,10 @@ export const FailureType = {
   RecordDamaged: 'RecordDamaged',
   /** Environment or files do not give a usable configuration. */
   ConfigurationInvalid: 'ConfigurationInvalid',
+  /** Temporal does not answer, or refused the connection. */
+  TemporalUnreachable: 'TemporalUnreachable',
+  /** Temporal knows no run under the id that was asked for. */
+  RunNotFound: 'RunNotFound',
 } as const;
 
 export type FailureType = (typeof FailureType)[keyof typeof FailureType];

@@ -1,0 +1,57 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Command } from 'commander';
+import type { CommandContext } from '../context.js';
+import { ExitCode } from '../exit-code.js';
+
+/** A run ends within 2 s of a cancel, or 20 s while a purchase is being answered. */
+const WAIT_MS = 30_000;
+
+/** `wan-video cancel`: ends a run, and says what became of its task. */
+export function addCancel(program: Command, context: CommandContext): void {
+  program
+    .command('cancel')
+    .summary('cancel one run')
+    .description(
+      'Cancels a run, waits for its end, and says what became of the task at the provider and whether it is billed. Exit ' +
+        'code 0 when the run is cancelled, also when it was before; 1 when it had ended otherwise or does not end.',
+    )
+    .argument('<id>', 'workflow id, as generate prints it')
+    .option('--reason <text>', 'kept in the history of the run', 'cancelled at the command')
+    .option('--json', 'one JSON document on stdout, also for errors')
+    .addHelpText('after', "\nExample:\n  wan-video cancel video/0a1b2c3d --reason 'wrong picture'")
+    .action(
+      context.action(async (id: string, { reason }: { reason: string }) => {
+        const [{ WanVideoClient }, { VideoRunError }] = await Promise.all([
+          import('../../client/video-client.js'),
+          import('../../client/run-error.js'),
+        ]);
+        return context.temporal(async ({ client }) => {
+          const videos = new WanVideoClient({ client });
+          const { run_id: runId, status } = await videos.describe(id, { progress: false });
+          if (status === 'running') {
+            // It may end by itself between the two calls; what it ended as is told below.
+            await videos.cancel(id, reason, { runId }).catch((error: unknown) => {
+              if (!(error instanceof VideoRunError)) throw error;
+            });
+          }
+          const timer = new AbortController();
+          const late = sleep(WAIT_MS, 'late' as const, { signal: timer.signal }).catch(() => 'late' as const);
+          try {
+            const end = await Promise.race([videos.result(id, { runId }), late]);
+            const message =
+              end === 'late'
+                ? `The run ${id} was asked to end and has not done so yet; no worker seems to work on it.`
+                : `The run ${id} had ended with a video already: ${end.video_url}`;
+            throw new VideoRunError(id, { type: 'NotCancelled', message });
+          } catch (error) {
+            if (!(error instanceof VideoRunError) || !error.cancelled) throw error;
+            const { message, task_id = null, billed = null } = error.error;
+            context.result({ id, run_id: runId, status: 'cancelled', message, task_id, billed }, message);
+            return ExitCode.done;
+          } finally {
+            timer.abort();
+          }
+        });
+      }),
+    );
+}

@@ -1,0 +1,31 @@
+import type { Command } from 'commander';
+import type { CommandContext } from '../context.js';
+import { ExitCode } from '../exit-code.js';
+
+/** `wan-video dev`: everything on this machine. */
+export function addDev(program: Command, context: CommandContext): void {
+  program
+    .command('dev')
+    .summary('run Temporal, Web UI, emulator and worker until Ctrl-C')
+    .description(
+      'Runs a Temporal of its own with its Web UI, the provider emulator and a worker on this machine until Ctrl-C. Runs and ' +
+        'tasks are kept in .wan-video/ for the next time. A configured Temporal or provider is not touched.',
+    )
+    .option('--live', 'use the configured provider, which costs money, instead of the emulator')
+    .addHelpText('after', '\nExample:\n  wan-video dev')
+    .action(
+      context.action(async ({ live = false }: { live?: boolean }) => {
+        if (live) await context.apiKey(); // no key at all is said at once, not by the first run
+        const [{ runDev }, { installLogger }, { withInterrupts }] = await Promise.all([
+          import('../../dev/run-dev.js'),
+          import('../../worker/logger.js'),
+          import('../interrupts.js'),
+        ]);
+        installLogger((await context.config()).log);
+        await withInterrupts(context.io, ({ first }) =>
+          runDev({ live, say: (line) => context.say(line), signal: first, env: { ...context.io.env } }),
+        );
+        return ExitCode.done;
+      }),
+    );
+}

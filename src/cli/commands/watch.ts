@@ -1,0 +1,37 @@
+import type { Command } from 'commander';
+import type { CommandContext } from '../context.js';
+import { ExitCode } from '../exit-code.js';
+
+/** `wan-video watch`: follows a run that somebody started. */
+export function addWatch(program: Command, context: CommandContext): void {
+  program
+    .command('watch')
+    .summary('follow one run to its end')
+    .description(
+      'Follows a run with progress and prints its result, as generate does. Ctrl-C leaves the run alone. Exit codes as for generate.',
+    )
+    .argument('<id>', 'workflow id, as generate prints it')
+    .option('--quiet', 'no progress')
+    .option('--json', 'one JSON document on stdout, also for errors')
+    .addHelpText('after', '\nExample:\n  wan-video watch video/0a1b2c3d')
+    .action(
+      context.action(async (id: string, { quiet = false }: { quiet?: boolean }) => {
+        const [{ WanVideoClient }, { awaitVideo }, { withInterrupts }, { resultText }] = await Promise.all([
+          import('../../client/video-client.js'),
+          import('../await-video.js'),
+          import('../interrupts.js'),
+          import('../output.js'),
+        ]);
+        return context.temporal(({ client }) =>
+          withInterrupts(context.io, async (interrupts) => {
+            const videos = new WanVideoClient({ client });
+            const { run_id: runId } = await videos.describe(id, { progress: false });
+            const options = { owned: false, quiet };
+            const result = await awaitVideo(videos, { id, runId }, context, interrupts, options);
+            context.result(result, resultText(result));
+            return ExitCode.done;
+          }),
+        );
+      }),
+    );
+}

@@ -1,0 +1,39 @@
+import type { Command } from 'commander';
+import type { CommandContext } from '../context.js';
+import { ExitCode } from '../exit-code.js';
+
+/** `wan-video worker`: a worker for both queues. */
+export function addWorker(program: Command, context: CommandContext): void {
+  program
+    .command('worker')
+    .summary('run a worker until SIGTERM')
+    .description(
+      'Runs a worker until SIGTERM or Ctrl-C. It finishes a submit that is on the wire; everything else is taken over by ' +
+        'another worker, or by the next one. Prints one line when it is ready; logs go to stderr.',
+    )
+    .addHelpText('after', '\nExample:\n  DASHSCOPE_API_KEY=… wan-video worker')
+    .action(
+      context.action(async () => {
+        const config = await context.config();
+        await context.apiKey(); // no key at all is said at once, not by the first run
+        const [{ temporalFromEnv, addressOf }, { runWorker }, { installLogger }] = await Promise.all([
+          import('../../client/connect.js'),
+          import('../../worker/run-worker.js'),
+          import('../../worker/logger.js'),
+        ]);
+        const temporal = temporalFromEnv(context.io.env);
+        const { generate, submit } = config.taskQueues;
+        installLogger(config.log);
+        await runWorker({
+          config,
+          temporal,
+          apiKey: () => context.apiKey(),
+          onReady: () => {
+            const where = `${addressOf(temporal)}, namespace ${temporal.namespace}`;
+            context.result({ ready: true }, `Worker ready: queues ${generate} and ${submit} at ${where}.`);
+          },
+        });
+        return ExitCode.done;
+      }),
+    );
+}

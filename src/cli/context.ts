@@ -1,0 +1,84 @@
+import type { Client } from '@temporalio/client';
+import type { TemporalTarget } from '../client/connect.js';
+import type { Config } from '../config/config.js';
+import type { AssetStore } from '../storage/asset-store.js';
+import { ExitCode } from './exit-code.js';
+import type { CommandIo } from './io.js';
+
+/** A connected Temporal, as a command uses it. */
+export interface ConnectedTemporal {
+  readonly client: Client;
+  readonly target: TemporalTarget;
+}
+
+/** What every command works with. Its heavy parts are imported when they are used, so that `--help` stays fast. */
+export class CommandContext {
+  readonly io: CommandIo;
+  /** Whether `--json` was given. */
+  readonly json: boolean;
+  exitCode: number = ExitCode.done;
+
+  constructor(io: CommandIo, json: boolean) {
+    this.io = io;
+    this.json = json;
+  }
+
+  /** Makes a command's action out of a function that resolves its exit code. */
+  action<A extends unknown[]>(run: (...args: A) => Promise<number>): (...args: A) => Promise<void> {
+    return async (...args) => {
+      this.exitCode = await run(...args);
+    };
+  }
+
+  /** Writes the one result of a command to stdout: `value` with `--json`, else `text`. */
+  result(value: unknown, text: string): void {
+    this.io.stdout.write(this.json ? `${JSON.stringify(value)}\n` : `${text}\n`);
+  }
+
+  /** Writes a remark to stderr. */
+  say(line: string): void {
+    this.io.stderr.write(`${line}\n`);
+  }
+
+  /** @throws VideoError `ConfigurationInvalid` with every fault of the environment. */
+  async config(): Promise<Config> {
+    const { loadConfig } = await import('../config/config.js');
+    return loadConfig(this.io.env, this.io);
+  }
+
+  /** The configured asset store. */
+  async store(): Promise<AssetStore> {
+    const { openStore } = await import('../storage/open-store.js');
+    return openStore((await this.config()).store);
+  }
+
+  /**
+   * The provider's key, read anew at each call.
+   * @throws VideoError `CredentialsMissing`, naming every place where it was looked for.
+   */
+  async apiKey(): Promise<string> {
+    const { resolveApiKey } = await import('../config/credentials.js');
+    return (await resolveApiKey(this.io.env, this.io)).reveal();
+  }
+
+  /**
+   * Connects to the configured Temporal, runs `use`, and closes the connection.
+   * @param guard - Put around the attempt to connect, which may take some seconds.
+   * @throws VideoError `TemporalUnreachable` when it does not answer, also in the middle of `use`.
+   */
+  async temporal<T>(
+    use: (temporal: ConnectedTemporal) => Promise<T>,
+    guard: (connecting: Promise<Client>) => Promise<Client> = (connecting) => connecting,
+  ): Promise<T> {
+    const { connectClient, isTemporalError, temporalError, temporalFromEnv } = await import('../client/connect.js');
+    const target = temporalFromEnv(this.io.env);
+    const client = await guard(connectClient(target));
+    try {
+      return await use({ client, target });
+    } catch (error) {
+      throw isTemporalError(error) ? temporalError(error, target) : error;
+    } finally {
+      await client.connection.close();
+    }
+  }
+}

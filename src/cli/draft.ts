@@ -1,0 +1,136 @@
+import { readFile } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import { type ImageSource, isReference, LocalImage, UNSTAGED_REFERENCE } from '../client/reference.js';
+import { QUICK_START } from '../contract/model.js';
+import { requestIssues } from '../contract/validate.js';
+import type { Issue } from '../contract/video-error.js';
+import type { CommandIo } from './io.js';
+import { jsonFault } from './json-text.js';
+
+/** The flags that make a request, as they were typed. */
+export interface RequestFlags {
+  readonly prompt?: string;
+  readonly image?: string;
+  readonly duration?: string;
+  readonly fps?: string;
+  readonly size?: string;
+  readonly seed?: string;
+  readonly negativePrompt?: string;
+  readonly motionStrength?: string;
+  readonly audio?: boolean;
+  readonly cache?: string;
+  readonly deadline?: string;
+  readonly tenant?: string;
+  readonly label?: readonly string[];
+  readonly request?: string;
+}
+
+/** A request as far as flags and file tell it. */
+export interface Draft {
+  /** Fields of the request but `reference_image`. */
+  readonly fields: Readonly<Record<string, unknown>>;
+  /** The image to copy and stage, when it is one of this machine; it is to be disposed of. */
+  readonly local: LocalImage | undefined;
+  /** The image as it goes into the request, when nothing has to be staged. */
+  readonly reference: unknown;
+  /** Every fault, each with its field. */
+  readonly issues: readonly Issue[];
+}
+
+/** Reads flags, request file and image, and finds all of their faults; sends nothing. */
+export async function readDraft(flags: RequestFlags, io: CommandIo, signal?: AbortSignal): Promise<Draft> {
+  const file = flags.request === undefined ? {} : await readRequestFile(resolve(io.cwd, flags.request), flags.request);
+  const issues: Issue[] = [...(file.issues ?? [])];
+  const { reference_image: inFile, ...fromFile } = file.fields ?? {};
+  const fields: Record<string, unknown> = { ...QUICK_START, ...fromFile, ...fieldsOf(flags) };
+  const labels = labelsOf(flags.label ?? []);
+  issues.push(...labels.issues);
+  // Labels of another shape stay as they are, so that the schema names their fault.
+  if (flags.label !== undefined && isObject(fields['labels'] ?? {})) {
+    fields['labels'] = { ...(fields['labels'] ?? {}), ...labels.values };
+  }
+
+  const source = flags.image ?? inFile;
+  const isLocal = typeof source === 'string' && source !== '' && !isReference(source);
+  const local = isLocal ? await readImage(source, io, signal) : undefined;
+  const reference = source === '' ? undefined : source;
+  const faults = requestIssues({
+    ...fields,
+    ...((isLocal || reference !== undefined) && { reference_image: isLocal ? UNSTAGED_REFERENCE : reference }),
+  });
+  // A file that cannot be read may well hold what is missing here; only what was given is judged then.
+  issues.push(
+    ...(file.issues === undefined ? faults : faults.filter(({ path }) => (path.split('.')[0] ?? '') in fields)),
+  );
+  issues.push(...(local?.issues ?? []));
+  if (fields['deadline_seconds'] !== undefined) {
+    issues.push({ path: 'deadline_seconds', message: 'is not honoured by this version yet; leave it out' });
+  }
+  return { fields, local, reference, issues };
+}
+
+async function readImage(source: string, io: CommandIo, signal: AbortSignal | undefined): Promise<LocalImage> {
+  let image: ImageSource = io.stdin;
+  if (source !== '-') image = source.startsWith('file:') ? new URL(source) : resolve(io.cwd, source);
+  else if (io.stdin.isTTY === true) image = new Uint8Array(); // nothing is piped in, and nobody types an image
+  return LocalImage.read(image, { signal });
+}
+
+function fieldsOf(flags: RequestFlags): Record<string, unknown> {
+  const fields = {
+    prompt: flags.prompt,
+    duration: numeric(flags.duration),
+    fps: numeric(flags.fps),
+    size: flags.size,
+    seed: numeric(flags.seed),
+    negative_prompt: flags.negativePrompt,
+    motion_strength: numeric(flags.motionStrength),
+    audio: flags.audio,
+    cache: flags.cache,
+    deadline_seconds: numeric(flags.deadline),
+    tenant: flags.tenant,
+  };
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
+}
+
+/** Text that is no number stays text, so that the schema names the fault. */
+const numeric = (text: string | undefined): number | string | undefined =>
+  text !== undefined && /^[+-]?\d+(\.\d+)?$/.test(text) ? Number(text) : text;
+
+/** Reads `NAME=VALUE` flags. */
+export function labelsOf(flags: readonly string[]): {
+  readonly values: Record<string, string>;
+  readonly issues: readonly Issue[];
+} {
+  const issues = flags
+    .filter((flag) => flag.indexOf('=') < 1)
+    .map((flag) => ({ path: 'labels', message: `"${flag}" is not NAME=VALUE; write for example --label team=film` }));
+  const pairs = flags.map((flag) => [flag.slice(0, flag.indexOf('=')), flag.slice(flag.indexOf('=') + 1)] as const);
+  return { values: Object.fromEntries(pairs.filter(([name]) => name !== '')), issues };
+}
+
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+async function readRequestFile(
+  path: string,
+  shown: string,
+): Promise<{ readonly fields?: Record<string, unknown>; readonly issues?: readonly Issue[] }> {
+  const bad = (message: string) => ({ issues: [{ path: 'request', message: `${shown} ${message}` }] });
+  let text: string;
+  try {
+    text = (await readFile(path, 'utf8')).replace(/^\uFEFF/, '');
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code;
+    return bad(code === 'ENOENT' ? 'does not exist' : `cannot be read (${code ?? 'unknown fault'})`);
+  }
+  try {
+    const value: unknown = JSON.parse(text);
+    if (isObject(value)) return { fields: value };
+    return bad('is not one JSON object with the fields of video.generate');
+  } catch {
+    const fault = jsonFault(text);
+    if (fault === undefined) return bad('is not JSON');
+    return bad(`is not JSON: line ${fault.line}, column ${fault.column}, expected ${fault.expected}`);
+  }
+}

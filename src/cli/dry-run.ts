@@ -1,0 +1,121 @@
+import { createHash } from 'node:crypto';
+import type { Client } from '@temporalio/client';
+import { WanVideoClient } from '../client/video-client.js';
+import type { Config } from '../config/config.js';
+import { MODEL } from '../contract/model.js';
+import { videoWorkflowId } from '../contract/names.js';
+import type { CanonicalRequest, VideoRequest } from '../contract/request.js';
+import type { VideoResult } from '../contract/result.js';
+import { cacheKey, canonicalRequest, parseRequest, requestFingerprint } from '../contract/validate.js';
+import { Ledger } from '../ledger/ledger.js';
+import type { AssetStore } from '../storage/asset-store.js';
+import type { CommandContext } from './context.js';
+import type { Draft } from './draft.js';
+import { ExitCode } from './exit-code.js';
+import { errorObject } from './output.js';
+import type { Pollers } from './pollers.js';
+
+interface DryRunDeps {
+  readonly client: Client;
+  readonly store: AssetStore;
+  readonly config: Config;
+  readonly pollers: Pollers;
+}
+
+/** What `generate` would do; published as the result of `--dry-run --json`. */
+interface Plan {
+  readonly dry_run: true;
+  /**
+   * `join`: share the run that is there; `cache`: answer without buying; `follow`: wait for what another run has bought;
+   * `buy`: buy one task; `fetch`: the worker fetches the image, and only its content tells which of these it will be.
+   */
+  readonly would: 'join' | 'cache' | 'follow' | 'buy' | 'fetch';
+  readonly id: string;
+  readonly worker: boolean;
+  /** What a purchase is billed by: seconds and tier in lines, with or without sound. */
+  readonly billed: { readonly seconds: number; readonly resolution: string; readonly audio: boolean } | null;
+  /** Null: no prices are configured. */
+  readonly price: null;
+  readonly cached: VideoResult | null;
+}
+
+/** Tells what the same command without `--dry-run` would do. Stages nothing, starts nothing. */
+export async function dryRun(
+  flags: { readonly id?: string },
+  draft: Draft,
+  deps: DryRunDeps,
+  context: CommandContext,
+): Promise<number> {
+  const reference = draft.local === undefined ? String(draft.reference) : `asset:${draft.local.known.key}`;
+  const request = parseRequest({ ...draft.fields, reference_image: reference } as VideoRequest);
+  const canonical = canonicalRequest(request);
+  const id = flags.id ?? videoWorkflowId(requestFingerprint(request));
+  const joins = canonical.cache === 'off' && flags.id === undefined ? false : await isRunning(id, deps);
+  const hash = hashOf(reference);
+  const known =
+    hash === undefined ? ({ would: 'fetch', cached: null } as const) : await inLedger(canonical, hash, deps);
+  const { would, cached } = joins ? ({ would: 'join', cached: null } as const) : known;
+  const { duration, resolution, audio } = canonical;
+  const plan: Plan = {
+    dry_run: true,
+    would,
+    id,
+    worker: deps.pollers.live,
+    billed: would === 'buy' || would === 'fetch' ? { seconds: duration, resolution, audio } : null,
+    price: null,
+    cached,
+  };
+  context.result(plan, planText(plan, deps.config));
+  return ExitCode.done;
+}
+
+function planText({ would, id, worker, billed, cached }: Plan, config: Config): string {
+  const purchase = `${billed?.seconds} s at ${billed?.resolution}, ${billed?.audio ? 'with sound' : 'silent'}; its price is not configured`;
+  const what = {
+    join: `share the run that is there: ${id}`,
+    cache: `answer from the cache, buying nothing: ${cached?.video_url}`,
+    follow: 'wait for the video that another run has bought, buying nothing',
+    buy: `buy one video of ${purchase}`,
+    fetch: `let the worker fetch the image, then find its video or buy one of ${purchase}`,
+  };
+  return [
+    `would     ${what[would]}`,
+    `run       ${id}`,
+    `worker    ${worker ? 'there' : `none polls ${config.taskQueues.generate}`}`,
+    'Nothing was sent.',
+  ].join('\n');
+}
+
+async function isRunning(id: string, { client, config }: DryRunDeps): Promise<boolean> {
+  const videos = new WanVideoClient({ client, taskQueue: config.taskQueues.generate });
+  try {
+    return (await videos.describe(id, { progress: false })).status === 'running';
+  } catch (error) {
+    if (errorObject(error).type === 'RunNotFound') return false;
+    throw error;
+  }
+}
+
+/** SHA-256 (hex) that stands for the image in the cache key; `undefined` for what only the worker can fetch. */
+function hashOf(reference: string): string | undefined {
+  const sha256 = (bytes: string | Uint8Array) => createHash('sha256').update(bytes).digest('hex');
+  if (reference.startsWith('oss:')) return sha256(reference);
+  if (reference.startsWith('data:')) return sha256(Buffer.from(reference.slice(reference.indexOf(',') + 1), 'base64'));
+  return /^asset:references\/([0-9a-f]{64})\./.exec(reference)?.[1];
+}
+
+/** What a run will find under its cache key. */
+async function inLedger(
+  request: CanonicalRequest,
+  hash: string,
+  { store, config }: DryRunDeps,
+): Promise<Pick<Plan, 'would' | 'cached'>> {
+  if (request.cache === 'off') return { would: 'buy', cached: null };
+  const { providerId: provider, account } = config.provider;
+  const ledger = new Ledger({ store, scope: { provider, account }, now: Date.now });
+  const key = cacheKey(request, MODEL, hash);
+  const record = request.cache === 'use' ? await ledger.cached(key) : undefined;
+  if (record !== undefined && (await ledger.isIntact(record.result))) return { would: 'cache', cached: record.result };
+  const state = (await ledger.newest(key))?.state.kind;
+  return { would: state === 'claimed' || state === 'unclaimed' ? 'follow' : 'buy', cached: null };
+}

@@ -1,0 +1,90 @@
+import { Command, CommanderError } from 'commander';
+import { addCancel } from './commands/cancel.js';
+import { addDev } from './commands/dev.js';
+import { addEmulator } from './commands/emulator.js';
+import { addGenerate } from './commands/generate.js';
+import { addList } from './commands/list.js';
+import { addSetup } from './commands/setup.js';
+import { addStage } from './commands/stage.js';
+import { addStatus } from './commands/status.js';
+import { addWatch } from './commands/watch.js';
+import { addWorker } from './commands/worker.js';
+import { CommandContext } from './context.js';
+import { ExitCode } from './exit-code.js';
+import type { CommandIo } from './io.js';
+
+/** Every command, in the order of the help text. */
+const COMMANDS = [
+  addGenerate,
+  addStatus,
+  addWatch,
+  addCancel,
+  addList,
+  addStage,
+  addWorker,
+  addDev,
+  addEmulator,
+  addSetup,
+];
+
+/**
+ * Runs one `wan-video` command.
+ * @param args - The command's name and what follows it.
+ * @returns its exit code; every failure has been told by then, on stderr or, with `--json`, as JSON on stdout.
+ */
+export async function runCommand(args: readonly string[], io: CommandIo, version: string): Promise<number> {
+  const context = new CommandContext(io, jsonWanted(args));
+  const program = createProgram(context, version);
+  try {
+    await program.parseAsync(args, { from: 'user' });
+    return context.exitCode;
+  } catch (error) {
+    return error instanceof CommanderError ? usageError(error, context, program) : failure(error, context);
+  }
+}
+
+function createProgram(context: CommandContext, version: string): Command {
+  const program = new Command('wan-video')
+    .description('Durable image-to-video generation with wan2.6-i2v-flash: bought once, never lost.')
+    .version(version, '--version', 'print the version')
+    .exitOverride()
+    .showHelpAfterError(false)
+    .configureOutput({
+      writeOut: (text) => context.io.stdout.write(text),
+      writeErr: () => {}, // told by `usageError`, which knows about --json
+      getOutHelpWidth: () => 120,
+      getOutHasColors: () => false,
+    });
+  for (const add of COMMANDS) add(program, context);
+  return program;
+}
+
+/** As far as it can be known before the arguments are read, so that a usage error is JSON too. */
+function jsonWanted(args: readonly string[]): boolean {
+  const end = args.indexOf('--');
+  return (end < 0 ? args : args.slice(0, end)).includes('--json');
+}
+
+async function usageError({ code, message }: CommanderError, context: CommandContext, program: Command) {
+  if (code === 'commander.helpDisplayed' || code === 'commander.version') return ExitCode.done;
+  const fault =
+    code === 'commander.help' ? 'a command is missing' : message.replace(/^error: /, '').replace(/\n/g, ' ');
+  if (context.json) {
+    const error = { type: 'InvalidRequest', message: fault, issues: [{ path: '', message: fault }], billed: false };
+    context.result({ error }, '');
+  } else {
+    context.say(`wan-video: ${fault}`);
+    context.say(
+      code === 'commander.help' ? `\n${program.helpInformation()}` : 'See "wan-video help" for the commands.',
+    );
+  }
+  return ExitCode.invalid;
+}
+
+async function failure(error: unknown, context: CommandContext): Promise<number> {
+  const { errorObject, errorText, exitCodeOf, secretsOf } = await import('./output.js');
+  const secrets = secretsOf(context.io.env);
+  if (context.json) context.result({ error: errorObject(error, secrets) }, '');
+  else context.say(errorText(error, secrets));
+  return exitCodeOf(error);
+}

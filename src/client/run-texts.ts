@@ -1,0 +1,42 @@
+import type { VideoRequest } from '../contract/request.js';
+import { redactText } from '../dashscope/redact.js';
+
+/** Temporal's recommended bound of a summary, in bytes of UTF-8 (https://docs.temporal.io/develop/typescript/enriching-ui). */
+const SUMMARY_BYTES = 200;
+
+/** One line that tells a run from its neighbours in the Web UI's list; no URL, no secret. */
+export function staticSummary({ prompt, duration, size }: VideoRequest): string {
+  return cut(
+    `${duration} s ${size}: ${redactText(prompt)
+      .replace(/[\s\p{Cc}]+/gu, ' ')
+      .trim()}`,
+    SUMMARY_BYTES,
+  );
+}
+
+/** What was asked for, as the Web UI's markdown; URLs without their query, which may be a signature. */
+export function staticDetails(request: VideoRequest): string {
+  const { prompt, reference_image, labels, ...rest } = request;
+  const fields = {
+    reference_image: reference_image.startsWith('data:') ? 'data: URI' : redactText(reference_image),
+    ...rest,
+    ...Object.fromEntries(Object.entries(labels ?? {}).map(([name, value]) => [`label ${name}`, value])),
+  };
+  const lines = Object.entries(fields)
+    .filter(([, value]) => value !== undefined)
+    .map(([name, value]) => `- ${name}: \`${redactText(String(value)).replaceAll('`', "'")}\``);
+  return [redactText(prompt), '', ...lines].join('\n');
+}
+
+/** Cuts between characters, never inside one. */
+function cut(text: string, maxBytes: number): string {
+  if (Buffer.byteLength(text) <= maxBytes) return text;
+  const kept: string[] = [];
+  let bytes = Buffer.byteLength('…');
+  for (const character of text) {
+    bytes += Buffer.byteLength(character);
+    if (bytes > maxBytes) break;
+    kept.push(character);
+  }
+  return `${kept.join('')}…`;
+}
