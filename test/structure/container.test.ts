@@ -1,0 +1,55 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import { HeadBucketCommand, S3Client } from '@aws-sdk/client-s3';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { s3ServerMissing, startS3Server } from '../support/s3-server.js';
+import { type Stack, startStack } from '../support/stack.js';
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+
+/** Runs one of the container's programs in an environment of nothing but `env`. */
+async function runProgram(name: string, env: Readonly<Record<string, string>>) {
+  const child = spawn(process.execPath, [`docker/${name}`], { cwd: ROOT, env: { PATH: process.env['PATH'], ...env } });
+  let output = '';
+  for (const stream of [child.stdout, child.stderr])
+    stream.setEncoding('utf8').on('data', (text: string) => (output += text));
+  const [code] = (await once(child, 'close')) as [number];
+  return { code, output };
+}
+
+describe('the health command of the container', () => {
+  let stack: Stack;
+  beforeAll(async () => {
+    stack = await startStack();
+  });
+  afterAll(() => stack.close());
+
+  test('succeeds while a worker of this host polls the queue', async () => {
+    expect(await runProgram('worker-health.mjs', stack.env)).toEqual({ code: 0, output: '' });
+  });
+
+  test('fails when no worker polls, and says which queue it looked at', async () => {
+    const { code, output } = await runProgram('worker-health.mjs', { ...stack.env, WAN_VIDEO_TASK_QUEUE: 'idle' });
+    expect(code).toBe(1);
+    expect(output).toMatch(/^No poller of .+ on idle-generate\.\n$/);
+  });
+});
+
+test.skipIf(s3ServerMissing() !== undefined)(
+  'the bucket job creates the bucket once and is content when it is there',
+  async () => {
+    const server = await startS3Server();
+    onTestFinished(() => server.close());
+    // As the Dockerfile sets it, for the Node of the tests.
+    const quiet = { AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED: 'true' };
+    const env = { ...server.env, ...quiet, ASSET_STORE: 's3://wan-video/some/prefix' };
+    expect(await runProgram('create-bucket.mjs', env)).toEqual({ code: 0, output: 'Created the bucket wan-video.\n' });
+    expect(await runProgram('create-bucket.mjs', env)).toEqual({ code: 0, output: 'The bucket wan-video is there.\n' });
+    const s3 = new S3Client(server.client);
+    expect((await s3.send(new HeadBucketCommand({ Bucket: 'wan-video' }))).$metadata.httpStatusCode).toBe(200);
+    s3.destroy();
+    const wrongKey = await runProgram('create-bucket.mjs', { ...env, AWS_SECRET_ACCESS_KEY: 'wrong' });
+    expect(wrongKey.code).toBe(1);
+  },
+);
