@@ -17,8 +17,8 @@ import { stageImageFile } from '../media/stage-image.js';
 import { openStore } from '../storage/open-store.js';
 import { installLogger } from '../worker/logger.js';
 import { lockDirectory } from './directory-lock.js';
+import { stopEmbeddedTemporal } from './embedded-temporal.js';
 import { type LocalStack, startLocalStack } from './local-stack.js';
-import { stopEmbeddedTemporal } from './stack.js';
 
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
 const PROMPT = 'the boat drifts slowly over the calm lake, ripples in the water';

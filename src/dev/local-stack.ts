@@ -5,7 +5,7 @@ import { type Config, loadConfig } from '../config/config.js';
 import { resolveApiKey } from '../config/credentials.js';
 import { type Emulator, startEmulator } from '../emulator/index.js';
 import { runWorker } from '../worker/run-worker.js';
-import { type EmbeddedTemporal, embeddedTemporal } from './stack.js';
+import { type EmbeddedTemporal, embeddedTemporal } from './embedded-temporal.js';
 
 /** Times for one machine, where heartbeats cost nothing: a killed worker is noticed in 5 s instead of 30. */
 const LOCAL_TIMES = { heartbeatTimeoutMs: 5_000, heartbeatThrottleMs: 2_000 } as const;

@@ -4,8 +4,8 @@ import { resolve } from 'node:path';
 import { FailureType } from '../contract/failure-type.js';
 import { VideoError } from '../contract/video-error.js';
 import { lockDirectory } from './directory-lock.js';
+import { stopEmbeddedTemporal } from './embedded-temporal.js';
 import { startLocalStack } from './local-stack.js';
-import { stopEmbeddedTemporal } from './stack.js';
 
 /** How `wan-video dev` runs. */
 export interface DevOptions {

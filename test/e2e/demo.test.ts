@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { connectClient } from '../../src/client/connect.js';
-import { stopEmbeddedTemporal } from '../../src/dev/stack.js';
+import { stopEmbeddedTemporal } from '../../src/dev/embedded-temporal.js';
 import { freePort, namespaceIdOf } from '../../src/dev/temporal-server.js';
 import { startEmulator } from '../../src/emulator/index.js';
 

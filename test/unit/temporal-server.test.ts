@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { lockDirectory } from '../../src/dev/directory-lock.js';
-import { embeddedTemporal, stopEmbeddedTemporal } from '../../src/dev/stack.js';
+import { embeddedTemporal, stopEmbeddedTemporal } from '../../src/dev/embedded-temporal.js';
 import { findTemporalCli } from '../../src/dev/temporal-cli.js';
 import { type DevServer, freePort, namespaceIdOf, startDevServer } from '../../src/dev/temporal-server.js';
 
