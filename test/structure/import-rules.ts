@@ -84,6 +84,15 @@ export function importFaults(sources: Sources): string[] {
   ];
 }
 
+/** Names of the packages that the compiled code imports, node's own modules left out. */
+export function importedPackages(sources: Sources): string[] {
+  const names = [...sources]
+    .flatMap(([file, text]) => importsOf(file, parse(file, text), sources))
+    .filter(({ ours, typeOnly, to }) => !ours && !typeOnly && !to.startsWith('node:') && !to.startsWith('.'))
+    .map(({ to }) => to.split('/', to.startsWith('@') ? 2 : 1).join('/'));
+  return [...new Set(names)].sort();
+}
+
 const parse = (file: string, text: string) => ts.createSourceFile(file, text, ts.ScriptTarget.ES2022, true);
 const lineOf = (node: ts.Node) => {
   const source = node.getSourceFile();

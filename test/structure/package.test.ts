@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { describe, expect, test } from 'vitest';
+import { importedPackages, readSources } from './import-rules.js';
 
 const run = promisify(execFile);
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
@@ -11,6 +12,7 @@ const PACKAGE = JSON.parse(readFileSync(`${ROOT}/package.json`, 'utf8')) as {
   readonly version: string;
   readonly bin: Readonly<Record<string, string>>;
   readonly exports: Readonly<Record<string, string | { readonly types: string; readonly default: string }>>;
+  readonly dependencies: Readonly<Record<string, string>>;
   readonly engines: { readonly node: string };
 };
 const entries = Object.entries(PACKAGE.exports).flatMap(([name, to]) =>
@@ -60,6 +62,12 @@ describe('the package', () => {
       '/dist/src/contract/request.schema.js ERR_PACKAGE_PATH_NOT_EXPORTED',
       '/workflows ERR_PACKAGE_PATH_NOT_EXPORTED',
     ]);
+  });
+
+  test('depends on every package that its code imports, so that production installs it', () => {
+    const imported = importedPackages(readSources(ROOT));
+    expect(imported).toContain('undici');
+    expect(imported.filter((name) => !(name in PACKAGE.dependencies))).toEqual([]);
   });
 
   test('has a command that explains itself from any directory', async () => {
