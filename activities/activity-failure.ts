@@ -1,4 +1,5 @@
 import { ApplicationFailure } from '@temporalio/common';
+import { toFailure } from '../src/contract/failure.js';
 import { VideoError } from '../src/contract/video-error.js';
 import { redactText } from '../src/dashscope/redact.js';
 
@@ -9,13 +10,12 @@ export function toActivityFailure(error: unknown): Error {
     const text = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
     return ApplicationFailure.create({ type: 'UnexpectedError', message: redactText(text) });
   }
-  const { type, retryable, retryAfterMs, code, taskId, requestId, issues, billed, nextStep } = error;
   const message = redactText(error.message);
   return ApplicationFailure.create({
-    type,
+    type: error.type,
     message,
-    nonRetryable: !retryable,
-    details: [{ type, message, issues, code, task_id: taskId, request_id: requestId, billed, next_step: nextStep }],
-    ...(retryAfterMs !== undefined && { nextRetryDelay: retryAfterMs }),
+    nonRetryable: !error.retryable,
+    details: [{ ...toFailure(error), message }],
+    ...(error.retryAfterMs !== undefined && { nextRetryDelay: error.retryAfterMs }),
   });
 }

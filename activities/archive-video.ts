@@ -1,59 +1,62 @@
-import { randomUUID } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { mkdir, rm } from 'node:fs/promises';
-import { join } from 'node:path';
-import { FailureType } from '../src/contract/failure-type.js';
+import { rm } from 'node:fs/promises';
 import type { VideoResult } from '../src/contract/result.js';
 import { VideoError } from '../src/contract/video-error.js';
+import { closeArchived } from '../src/ledger/finish.js';
 import { type MeasuredMp4, measureMp4 } from '../src/media/mp4.js';
 import { spoolToFile } from '../src/net/spool.js';
 import { rejectedKey, videoKey } from '../src/storage/keys.js';
-import { writeCachedResult } from './cache.js';
 import type { ActivityDeps } from './deps.js';
 import { deviations, round } from './deviations.js';
-import type { FinishedTask, PreparedRequest, VideoActivities } from './types.js';
+import { RESULT_BYTES_MAX, resultExpired, type Spooled, withResult } from './download-result.js';
+import { isShared, type PurchaseMemo, readMemo } from './purchase-memo.js';
+import type { FinishedTask, VideoActivities } from './types.js';
 import { withSignal } from './with-signal.js';
 
-/** 15 s at 1080P are some 30 MB; a result above this is not one. */
-const RESULT_BYTES_MAX = 1024 * 1024 * 1024;
-
-/** A verified video in the store. */
-interface ArchivedVideo {
-  readonly bytes: number;
-  readonly sha256: string;
+interface VerifiedVideo extends Spooled {
   readonly measured: MeasuredMp4;
 }
 
-/** Brings the finished video into the store: streamed to a file, verified, measured, then visible under its task id. */
+/**
+ * Brings the finished video into the store: streamed to a file, verified, measured, then visible under its task id. Then the
+ * cache points at it, and last the purchase is closed: whoever finds it closed finds everything.
+ */
 export function createArchiveVideo(deps: ActivityDeps): VideoActivities['archiveVideo'] {
-  return ({ prepared, task }) =>
+  const { ledger } = deps;
+  return ({ task }) =>
     withSignal(async (signal) => {
-      const archived = await archive(deps, task, signal);
-      const result = describeResult(deps, prepared, task, archived);
-      if (prepared.request.cache !== 'off') await writeCachedResult(deps, prepared.cacheKey, result, signal);
-      return result;
+      const view = await ledger.view(task.purchase, { signal });
+      const memo = readMemo(view?.intent.memo);
+      const result = describe(deps, task, memo, await archive(deps, task, signal));
+      const cacheKey = isShared(memo) ? (view?.intent.cache_key ?? null) : null;
+      await closeArchived(ledger, task, result, cacheKey, { signal });
+      return task.own ? result : { ...result, source: 'adopted' };
     });
 }
 
-async function archive(deps: ActivityDeps, { taskId, requestId }: FinishedTask, signal: AbortSignal) {
-  const { dashscope, store } = deps;
+/** Fetches an archived video again that the store has lost; only the same bytes go under its address. */
+export function createRestoreVideo(deps: ActivityDeps): VideoActivities['restoreVideo'] {
+  return ({ task, result }) =>
+    withSignal(async (signal) => {
+      try {
+        await withResult(deps, task.taskId, signal, async (file, { bytes, sha256 }) => {
+          if (sha256 !== result.sha256) throw resultExpired(task.taskId, 'has other bytes now');
+          await deps.store.put(videoKey(task.taskId), createReadStream(file), {
+            ...{ sha256, bytes, contentType: 'video/mp4', signal },
+          });
+        });
+        return { result };
+      } catch (error) {
+        if (error instanceof VideoError && !error.retryable) return { result: null };
+        throw error;
+      }
+    });
+}
+
+async function archive(deps: ActivityDeps, { taskId }: FinishedTask, signal: AbortSignal): Promise<VerifiedVideo> {
+  const { store } = deps;
   const key = videoKey(taskId);
-  const seen = await dashscope.queryTask(taskId, { signal });
-  if (seen.videoUrl === undefined) {
-    throw new VideoError(
-      FailureType.ResultExpired,
-      `Task ${taskId} has no result at the provider (status ${seen.status})`,
-      {
-        ...{ taskId, requestId, billed: true, retryable: seen.status === 'SUCCEEDED' },
-        nextStep: "Results are kept 24 hours. Check the account in the provider's console.",
-      },
-    );
-  }
-  await mkdir(deps.spoolDir, { recursive: true });
-  const file = join(deps.spoolDir, `${randomUUID()}.mp4`);
-  try {
-    const { body } = await dashscope.download(seen.videoUrl, { signal });
-    const { bytes, sha256 } = await spoolToFile(body, file, { signal, maxBytes: RESULT_BYTES_MAX });
+  return withResult(deps, taskId, signal, async (file, { bytes, sha256 }) => {
     const measured = await measureMp4(file).catch(async (error: unknown) => {
       // Kept for inspection: it was paid for, and the provider forgets it within a day.
       await store.put(rejectedKey(taskId), createReadStream(file), { ifAbsent: true, sha256, bytes, signal });
@@ -66,18 +69,17 @@ async function archive(deps: ActivityDeps, { taskId, requestId }: FinishedTask, 
     await rm(file, { force: true });
     const stands = await spoolToFile(await store.get(key, { signal }), file, { signal, maxBytes: RESULT_BYTES_MAX });
     return { ...stands, measured: await measureMp4(file) };
-  } finally {
-    await rm(file, { force: true });
-  }
+  });
 }
 
-function describeResult(
-  { store, publicBaseUrl, now }: ActivityDeps,
-  { request, seed, warnings }: PreparedRequest,
+function describe(
+  { store, publicBaseUrl, clock }: ActivityDeps,
   task: FinishedTask,
-  { bytes, sha256, measured }: ArchivedVideo,
+  { request, warnings }: PurchaseMemo,
+  { bytes, sha256, measured }: VerifiedVideo,
 ): VideoResult {
-  const key = videoKey(task.taskId);
+  const { taskId, requestId, seed, billedSeconds, audio, seenAtMs } = task;
+  const key = videoKey(taskId);
   return {
     video_url: publicBaseUrl === undefined ? store.url(key) : `${publicBaseUrl}/${key}`,
     duration: round(measured.durationSeconds),
@@ -88,20 +90,16 @@ function describeResult(
     bytes,
     sha256,
     has_audio: measured.hasAudio,
-    task_id: task.taskId,
-    request_id: task.requestId,
+    task_id: taskId,
+    request_id: requestId,
     source: 'generated',
     requested: { duration: request.duration, fps: request.fps, size: request.size },
-    usage: {
-      billed_seconds: task.billedSeconds,
-      resolution: task.resolution ?? request.resolution,
-      audio: task.audio,
-    },
+    usage: { billed_seconds: billedSeconds, resolution: task.resolution ?? request.resolution, audio },
     timings: {
       queued: task.queuedSeconds,
       rendering: task.renderingSeconds,
       detected: task.detectedSeconds,
-      archived: (now() - task.seenAtMs) / 1000,
+      archived: (clock.now() - seenAtMs) / 1000,
     },
     warnings: [...warnings, ...deviations(request, measured)],
   };

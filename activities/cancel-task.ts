@@ -12,8 +12,3 @@ export function createCancelTask({ dashscope, times }: ActivityDeps): VideoActiv
     }
   };
 }
-
-/** Turns the `cancel` signal into Temporal's own cancellation, so that the run closes as Cancelled. */
-export function createRequestCancellation({ cancelRun }: ActivityDeps): VideoActivities['requestCancellation'] {
-  return ({ workflowId, runId }) => cancelRun(workflowId, runId);
-}

@@ -1,8 +1,13 @@
-import { createArchiveVideo } from './archive-video.js';
-import { createCancelTask, createRequestCancellation } from './cancel-task.js';
+import { createArchiveVideo, createRestoreVideo } from './archive-video.js';
+import { createAwaitPurchase } from './await-purchase.js';
+import { createCancelTask } from './cancel-task.js';
 import type { ActivityDeps } from './deps.js';
+import { createFindOrphans } from './find-orphans.js';
 import { createPollTask } from './poll-task.js';
 import { createPrepareRequest } from './prepare-request.js';
+import { createReconcileSubmit } from './reconcile-submit.js';
+import { createRequestCancellation } from './request-cancellation.js';
+import { createResolvePurchase } from './resolve-purchase.js';
 import { createSubmitTask } from './submit-task.js';
 import type { VideoActivities } from './types.js';
 import { createUploadReference } from './upload-reference.js';
@@ -10,15 +15,20 @@ import { createUploadReference } from './upload-reference.js';
 export type { ActivityDeps } from './deps.js';
 export type { VideoActivities } from './types.js';
 
-/** Builds every step of a generation from the worker's parts. */
+/** Builds every step from the worker's parts. */
 export function createActivities(deps: ActivityDeps): VideoActivities {
   return {
     prepareRequest: createPrepareRequest(deps),
     uploadReference: createUploadReference(deps),
     submitTask: createSubmitTask(deps),
+    awaitPurchase: createAwaitPurchase(deps),
+    reconcileSubmit: createReconcileSubmit(deps),
+    resolvePurchase: createResolvePurchase(deps),
     pollTask: createPollTask(deps),
     archiveVideo: createArchiveVideo(deps),
+    restoreVideo: createRestoreVideo(deps),
     cancelTask: createCancelTask(deps),
     requestCancellation: createRequestCancellation(deps),
+    findOrphans: createFindOrphans(deps),
   };
 }

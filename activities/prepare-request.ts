@@ -2,19 +2,20 @@ import { createHash, randomUUID } from 'node:crypto';
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { FailureType } from '../src/contract/failure-type.js';
-import { LIMITS, MODEL } from '../src/contract/model.js';
+import { MODEL } from '../src/contract/model.js';
 import type { CanonicalRequest } from '../src/contract/request.js';
-import type { VideoWarning } from '../src/contract/result.js';
+import type { VideoResult, VideoWarning } from '../src/contract/result.js';
 import { stepTimesOf } from '../src/contract/times.js';
-import { cacheKey, canonicalHash, canonicalRequest, parseRequest } from '../src/contract/validate.js';
+import { cacheKey, canonicalRequest, parseRequest } from '../src/contract/validate.js';
 import { VideoError } from '../src/contract/video-error.js';
+import type { Ledger } from '../src/ledger/ledger.js';
 import { IMAGE_BYTES_MAX, inspectImage } from '../src/media/image.js';
 import { stageImageFile } from '../src/media/stage-image.js';
 import { fetchGuarded } from '../src/net/guarded-fetch.js';
 import { spoolToFile } from '../src/net/spool.js';
 import type { AssetStore } from '../src/storage/asset-store.js';
-import { readCachedResult } from './cache.js';
 import type { ActivityDeps } from './deps.js';
+import { fromCache } from './purchase-memo.js';
 import type { PreparedReference, VideoActivities } from './types.js';
 import { withSignal } from './with-signal.js';
 
@@ -25,20 +26,27 @@ const ASPECT_TOLERANCE = 0.02;
 export function createPrepareRequest(deps: ActivityDeps): VideoActivities['prepareRequest'] {
   return ({ request: given }) =>
     withSignal(async (signal) => {
-      const { reference_image, ...request } = canonicalRequest(parseRequest(given));
+      const parsed = parseRequest(given);
+      const { reference_image, ...request } = canonicalRequest(parsed);
       const { reference, hash } = await resolveReference(reference_image, deps, signal);
       const key = cacheKey(request, MODEL, hash);
       return {
         request,
         cacheKey: key,
-        // Derived, so that a retry sends the same seed and the result can name it.
-        seed: request.seed ?? Number.parseInt(canonicalHash({ key, n: 1 }).slice(0, 8), 16) % (LIMITS.seedMax + 1),
+        labels: parsed.labels ?? {},
         reference,
         warnings: foreseen(request, reference),
-        cached: request.cache === 'use' ? await readCachedResult(deps, key, signal) : null,
+        cached: request.cache === 'use' ? await cachedResult(deps.ledger, key, signal) : null,
         times: stepTimesOf(deps.times),
       };
     });
+}
+
+/** The archived result behind a cache key, or null when there is none or its video is gone or damaged. */
+async function cachedResult(ledger: Ledger, key: string, signal: AbortSignal): Promise<VideoResult | null> {
+  const record = await ledger.cached(key, { signal });
+  if (record === undefined || !(await ledger.isIntact(record.result, { signal }))) return null;
+  return fromCache(record.result);
 }
 
 /** What can be said before anything is bought. */

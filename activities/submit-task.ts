@@ -1,22 +1,56 @@
+import { Context } from '@temporalio/activity';
 import { buildCreateTask } from '../src/dashscope/request-body.js';
+import { type BuyOutcome, buyOnce, type Order } from '../src/ledger/buy.js';
+import { purchaseKeyOf } from '../src/ledger/purchase-key.js';
 import { toActivityFailure } from './activity-failure.js';
 import type { ActivityDeps } from './deps.js';
-import type { VideoActivities } from './types.js';
+import { fromCache, memoOf } from './purchase-memo.js';
+import type { PurchaseStep, SubmitInput, VideoActivities } from './types.js';
 
-/** Buys one generation. The provider bills every accepted call, so nothing here sends twice. */
-export function createSubmitTask({ dashscope }: ActivityDeps): VideoActivities['submitTask'] {
-  return async ({ prepared: { request, seed }, imgUrl }) => {
+/** Buys one generation, unless the ledger shows one to follow. The provider bills every accepted call, so nothing here sends twice. */
+export function createSubmitTask(deps: ActivityDeps): VideoActivities['submitTask'] {
+  const { ledger, dashscope: provider, clock, times } = deps;
+  return async (input) => {
     try {
       // No cancellation signal and no heartbeat on purpose: aborting a POST that may have been accepted would
       // turn a purchase into an unknown. It ends by its own time-out, and the workflow waits for the answer.
-      const outcome = await dashscope.createTask(buildCreateTask({ ...request, seed, img_url: imgUrl }), {
-        // The provider reads an oss:// address only when told to.
-        ossResolve: imgUrl.startsWith('oss://') || (request.audio_url?.startsWith('oss://') ?? false),
-      });
-      if (outcome.kind === 'accepted') return { taskId: outcome.taskId, requestId: outcome.requestId ?? '' };
-      throw outcome.error;
+      const order = orderOf(input, Context.current().info.attempt);
+      return stepOf(await buyOnce({ ledger, provider, clock, times: times.ledger }, order));
     } catch (error) {
       throw toActivityFailure(error);
     }
   };
+}
+
+function orderOf(input: SubmitInput, attempt: number): Order {
+  const { prepared, imgUrl, buyer, firstStartedAtMs, unrestorable } = input;
+  const { request, reference, cacheKey } = prepared;
+  const { prompt, duration, resolution, audio, cache, seed, tenant, audio_url } = request;
+  const image = reference.kind === 'asset' ? { width: reference.width, height: reference.height } : null;
+  return {
+    purchaseKey: purchaseKeyOf(cacheKey, cache, buyer),
+    ...{ cacheKey, cache, buyer, firstStartedAtMs, attempt, seed, tenant, unrestorable },
+    expects: { prompt, duration, resolution, audio, image },
+    memo: memoOf(prepared),
+    body: (seedOfPurchase) => buildCreateTask({ ...request, seed: seedOfPurchase, img_url: imgUrl }),
+    // The provider reads an oss:// address only when told to.
+    ossResolve: [imgUrl, audio_url].some((url) => url?.startsWith('oss://')),
+  };
+}
+
+function stepOf(outcome: BuyOutcome): PurchaseStep {
+  switch (outcome.kind) {
+    case 'bought':
+      return { kind: 'task', task: { ...outcome.task, own: true, claimed: outcome.claim !== 'unwritten' } };
+    case 'task':
+      return { kind: 'task', task: { ...outcome.task, own: false, claimed: true } };
+    case 'archived':
+      return { kind: 'archived', result: fromCache(outcome.result) };
+    case 'restore':
+      return { kind: 'restore', task: { ...outcome.task, own: false, claimed: true }, result: outcome.result };
+    case 'follow':
+      return outcome;
+    case 'unknown':
+      return { kind: 'unknown', purchase: outcome.purchase, why: outcome.error.message };
+  }
 }

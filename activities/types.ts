@@ -1,20 +1,26 @@
+import type { VideoFailure } from '../src/contract/failure.js';
 import type { CanonicalRequest, VideoRequest } from '../src/contract/request.js';
-import type { VideoResult, VideoWarning } from '../src/contract/result.js';
+import type { Attention, SubmitDecision, VideoResult, VideoWarning } from '../src/contract/result.js';
 import type { StepTimes } from '../src/contract/times.js';
+import type { Buyer, Purchase } from '../src/ledger/purchase-key.js';
+import type { BoughtTask } from '../src/ledger/standing.js';
+
+export type { Purchase } from '../src/ledger/purchase-key.js';
 
 /** A request that was checked, with its image at a known place; ids and keys only, beside the caller's own words. */
 export interface PreparedRequest {
   /** Without the reference, which may be a long `data:` URI. */
-  readonly request: Omit<CanonicalRequest, 'reference_image'>;
+  readonly request: RequestFields;
+  readonly labels: Readonly<Record<string, string>>;
   readonly cacheKey: string;
-  /** The seed that will be sent: the caller's, or one derived from the cache key. */
-  readonly seed: number;
   readonly reference: PreparedReference;
   readonly warnings: readonly VideoWarning[];
   readonly cached: VideoResult | null;
   /** The worker's times for the steps that follow. */
   readonly times: StepTimes;
 }
+
+export type RequestFields = Omit<CanonicalRequest, 'reference_image'>;
 
 /** Where the image is: in our store, or already at the provider. */
 export type PreparedReference =
@@ -28,14 +34,39 @@ export type PreparedReference =
     }
   | { readonly kind: 'oss'; readonly url: string };
 
-/** A task that the provider accepted and bills. */
-export interface SubmittedTask {
-  readonly taskId: string;
-  readonly requestId: string;
+/** A task to watch: bought by this run, or by another one for the same video. */
+export interface WatchedTask extends BoughtTask {
+  /** Whether this run submitted it; only then may it cancel it at the provider. */
+  readonly own: boolean;
+  /** Whether the ledger knows that the purchase is this task; written by the poll while it is not. */
+  readonly claimed: boolean;
 }
 
+/** What the ledger and the provider say of a purchase, and thereby what comes next. */
+export type PurchaseStep =
+  /** Watch this task to its end. */
+  | { readonly kind: 'task'; readonly task: WatchedTask }
+  /** The video was bought and archived before. */
+  | { readonly kind: 'archived'; readonly result: VideoResult }
+  /** It was, but the store lost it and the provider still has it. */
+  | { readonly kind: 'restore'; readonly task: WatchedTask; readonly result: VideoResult }
+  /** Another execution is buying it. */
+  | { readonly kind: 'follow'; readonly purchase: Purchase }
+  /** A paid task may exist: nothing is sent before the reconciliation has said so. */
+  | { readonly kind: 'unknown'; readonly purchase: Purchase; readonly why: string }
+  /** Only a person can tell. */
+  | { readonly kind: 'undecided'; readonly purchase: Purchase; readonly attention: Attention }
+  /** Nothing was bought: submit. */
+  | { readonly kind: 'buy' };
+
+/** How a watched task ended. */
+export type TaskEnd =
+  | { readonly kind: 'succeeded'; readonly task: FinishedTask }
+  /** It ended without a video and free of charge, for no fault of the request: it may be bought anew. */
+  | { readonly kind: 'free'; readonly failure: VideoFailure };
+
 /** A task that has SUCCEEDED; seconds, null where the provider gave no time. */
-export interface FinishedTask extends SubmittedTask {
+export interface FinishedTask extends WatchedTask {
   readonly queuedSeconds: number | null;
   readonly renderingSeconds: number | null;
   readonly detectedSeconds: number | null;
@@ -47,13 +78,35 @@ export interface FinishedTask extends SubmittedTask {
   readonly seenAtMs: number;
 }
 
-/** Every durable step of a generation: one object in, one object out. */
+/** What a submit needs to know of the run that buys. */
+export interface SubmitInput {
+  readonly prepared: PreparedRequest;
+  readonly imgUrl: string;
+  readonly buyer: Buyer;
+  /** Start of the run's first execution, milliseconds since the epoch. */
+  readonly firstStartedAtMs: number;
+  /** Purchases whose lost video could not be fetched again. */
+  readonly unrestorable: readonly Purchase[];
+}
+
+/** An open purchase that no run sees to. */
+export interface OrphanedPurchase {
+  readonly purchase: Purchase;
+  readonly workflowId: string;
+}
+
+/** Every durable step: one object in, one object out. */
 export interface VideoActivities {
   prepareRequest(input: { request: VideoRequest }): Promise<PreparedRequest>;
   uploadReference(input: { reference: PreparedReference }): Promise<{ imgUrl: string }>;
-  submitTask(input: { prepared: PreparedRequest; imgUrl: string }): Promise<SubmittedTask>;
-  pollTask(input: { task: SubmittedTask }): Promise<FinishedTask>;
-  archiveVideo(input: { prepared: PreparedRequest; task: FinishedTask }): Promise<VideoResult>;
+  submitTask(input: SubmitInput): Promise<PurchaseStep>;
+  awaitPurchase(input: { purchase: Purchase; parked: boolean }): Promise<PurchaseStep>;
+  reconcileSubmit(input: { purchase: Purchase }): Promise<PurchaseStep>;
+  resolvePurchase(input: { purchase: Purchase; decision: SubmitDecision }): Promise<PurchaseStep>;
+  pollTask(input: { task: WatchedTask }): Promise<TaskEnd>;
+  archiveVideo(input: { task: FinishedTask }): Promise<VideoResult>;
+  restoreVideo(input: { task: WatchedTask; result: VideoResult }): Promise<{ result: VideoResult | null }>;
   cancelTask(input: { taskId: string }): Promise<{ cancelled: boolean }>;
   requestCancellation(input: { workflowId: string; runId: string }): Promise<void>;
+  findOrphans(): Promise<{ orphans: OrphanedPurchase[]; damaged: string[] }>;
 }

@@ -40,6 +40,24 @@ export function activityOptions(times: StepTimes) {
       retry: { ...patient, nonRetryableErrorTypes: outcomeUnknown },
       cancellationType: WAIT_CANCELLATION_COMPLETED,
     },
+    awaitPurchase: {
+      startToCloseTimeout: times.parkedStartToCloseMs, // as long as a person may take; else it ends within a minute or so
+      heartbeatTimeout: times.heartbeatTimeoutMs,
+      retry: patient, // reading only
+      cancellationType: TRY_CANCEL,
+    },
+    reconcileSubmit: {
+      startToCloseTimeout: times.pollScheduleToCloseMs, // its candidates are watched to their end, like any task
+      heartbeatTimeout: times.heartbeatTimeoutMs,
+      retry: patient, // it neither buys nor guesses: safe to start over
+      cancellationType: TRY_CANCEL,
+    },
+    resolvePurchase: {
+      startToCloseTimeout: '1m', // one query and a few records
+      scheduleToCloseTimeout: '10m', // then the person is told and may decide again
+      retry: patient,
+      cancellationType: WAIT_CANCELLATION_COMPLETED, // a decision that was written must be known
+    },
     pollTask: {
       startToCloseTimeout: times.pollScheduleToCloseMs, // bounded by the next line alone
       scheduleToCloseTimeout: times.pollScheduleToCloseMs,
@@ -54,9 +72,22 @@ export function activityOptions(times: StepTimes) {
       retry: patient,
       cancellationType: TRY_CANCEL,
     },
+    restoreVideo: {
+      startToCloseTimeout: '30m', // as archiveVideo
+      scheduleToCloseTimeout: times.archiveScheduleToCloseMs,
+      heartbeatTimeout: times.heartbeatTimeoutMs,
+      retry: patient,
+      cancellationType: TRY_CANCEL,
+    },
+    findOrphans: {
+      startToCloseTimeout: '10m', // some 1000 open purchases at 4 reads each, 100 reads/s
+      heartbeatTimeout: times.heartbeatTimeoutMs,
+      retry: { ...patient, maximumAttempts: 5 }, // the next sweep comes within the hour
+      cancellationType: TRY_CANCEL,
+    },
     cancelTask: {
       startToCloseTimeout: times.cancelStartToCloseMs,
-      scheduleToCloseTimeout: 2 * times.cancelStartToCloseMs, // with every worker gone the run must still end within 2 s
+      scheduleToCloseTimeout: 1.5 * times.cancelStartToCloseMs, // with every worker busy the run must still end within 2 s
       retry: { maximumAttempts: 1 },
       cancellationType: TRY_CANCEL,
     },

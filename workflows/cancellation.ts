@@ -1,31 +1,59 @@
 import * as wf from '@temporalio/workflow';
 import { cancelSignal } from './messages.js';
+import { failure } from './run-failure.js';
 import { steps } from './steps.js';
 
+/** Why a run ends before its video. */
+export type EndedBy = { readonly how: 'cancel'; readonly reason: string | null } | { readonly how: 'deadline' };
+
 /**
- * Runs `work` so that Temporal's own cancellation and the signal `cancel` do the same thing: `release` runs once, itself
- * uncancelled, and then the run closes as Cancelled.
+ * Runs `work` so that Temporal's own cancellation, the signal `cancel` and the deadline do the same thing: `release` runs once,
+ * itself uncancelled, and then the run closes as Cancelled, or fails as `DeadlineExceeded`.
+ * @param deadlineMs - Milliseconds from now; null: none.
  */
-export async function cancellable<T>(work: () => Promise<T>, release: () => Promise<void>): Promise<T> {
+export async function cancellable<T>(
+  deadlineMs: number | null,
+  work: () => Promise<T>,
+  release: (by: EndedBy) => Promise<void>,
+): Promise<T> {
   // Taken here: inside nonCancellable the current scope is another one.
   const root = wf.CancellationScope.current();
   const scope = new wf.CancellationScope({ cancellable: true });
   let signalled = false;
-  wf.setHandler(cancelSignal, () => {
+  let reason: string | null = null;
+  let late = false;
+  wf.setHandler(cancelSignal, (input) => {
     signalled = true;
+    reason ??= input?.reason ?? null;
     scope.cancel();
   });
+  const timer = new wf.CancellationScope({ cancellable: true });
+  if (deadlineMs !== null) {
+    timer
+      .run(() => wf.sleep(deadlineMs, { summary: 'deadline_seconds' }))
+      .then(
+        () => {
+          late = true;
+          scope.cancel();
+        },
+        () => undefined, // the work ended first
+      );
+  }
   try {
     return await scope.run(work);
   } catch (error) {
     if (!wf.isCancellation(error)) throw error;
+    const byDeadline = late && !signalled && !root.consideredCancelled;
     await wf.CancellationScope.nonCancellable(async () => {
-      await release();
+      await release(byDeadline ? { how: 'deadline' } : { how: 'cancel', reason });
       const { workflowId, runId } = wf.workflowInfo();
       // Only a cancellation that the server itself was asked for closes the run as Cancelled.
       if (signalled && !root.consideredCancelled) await steps().requestCancellation({ workflowId, runId });
     });
     if (signalled) await root.cancelRequested;
-    throw error;
+    if (!byDeadline) throw error;
+    throw failure({ type: 'DeadlineExceeded', message: 'deadline_seconds passed before the video was archived' });
+  } finally {
+    timer.cancel();
   }
 }

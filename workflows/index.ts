@@ -1,1 +1,3 @@
+export { salvageVideo } from './salvage-video.js';
+export { sweepPurchases } from './sweep-purchases.js';
 export { videoGenerate } from './video-generate.js';

@@ -1,6 +1,7 @@
 import * as wf from '@temporalio/workflow';
-import type { SubmittedTask } from '../activities/types.js';
-import type { CancelOutcome, VideoProgress, VideoResult } from '../src/contract/result.js';
+import type { VideoFailure } from '../src/contract/failure.js';
+import type { Attention, CancelOutcome, VideoProgress, VideoResult } from '../src/contract/result.js';
+import type { EndedBy } from './cancellation.js';
 import { progressQuery } from './messages.js';
 
 type Stage = VideoProgress['stage'];
@@ -10,6 +11,9 @@ const WAITING_FOR: Record<Stage, string> = {
   preparing: 'the image to be fetched and checked',
   uploading: "the image to reach the provider's temporary store",
   submitting: 'the provider to accept the task',
+  following: 'another run that buys the same video',
+  reconciling: "the provider's task list to show what became of the submit",
+  needs_attention: 'a person to decide which task is ours: wan-video resolve',
   rendering: 'the provider to finish the task',
   archiving: 'the video to be downloaded, verified and stored',
   cancelling: 'the provider to say whether the task can still be cancelled',
@@ -24,7 +28,9 @@ export class Progress {
     stage: 'preparing',
     waiting_for: WAITING_FOR.preparing,
     task_id: null,
+    attempt: 1,
     since_ms: Date.now(),
+    attention: null,
     cancel: null,
   };
 
@@ -34,12 +40,23 @@ export class Progress {
   }
 
   enter(stage: Stage): void {
-    this.#show({ stage, waiting_for: WAITING_FOR[stage], since_ms: Date.now() });
+    this.#show({ stage, waiting_for: WAITING_FOR[stage], since_ms: Date.now(), attention: null });
   }
 
-  bought({ taskId }: SubmittedTask): void {
+  /** Another task is bought, because the last one failed free of charge. */
+  nextAttempt(): void {
+    this.#show({ attempt: this.#state.attempt + 1, task_id: null });
+  }
+
+  bought(taskId: string): void {
     this.#show({ task_id: taskId });
     attribute({ VideoTaskId: [taskId] });
+  }
+
+  attention(attention: Attention): void {
+    this.enter('needs_attention');
+    this.#show({ attention });
+    attribute({ VideoOutcome: ['needs_attention'] });
   }
 
   finished(result: VideoResult): VideoResult {
@@ -49,29 +66,47 @@ export class Progress {
     return result;
   }
 
-  failed(error: unknown): void {
-    this.enter('failed');
-    const cause = error instanceof wf.ActivityFailure ? error.cause : error;
-    const known = cause instanceof wf.ApplicationFailure ? cause : undefined;
-    const detail = known?.details?.[0] as { code?: string } | undefined;
-    attribute({ VideoOutcome: ['failed'], VideoErrorCode: [detail?.code ?? known?.type ?? 'unknown'] });
+  /** A salvage that found nothing to keep. */
+  nothing(): null {
+    this.enter('done');
+    attribute({ VideoOutcome: ['nothing_bought'] });
+    return null;
   }
 
-  cancelled(cancel: CancelOutcome): void {
-    this.#show({ cancel });
+  failed(failure: VideoFailure | undefined): void {
+    this.enter('failed');
+    attribute({ VideoOutcome: ['failed'], VideoErrorCode: [failure?.code ?? failure?.type ?? 'unknown'] });
+  }
+
+  cancelled(by: EndedBy, what: Omit<CancelOutcome, 'reason'>): void {
+    this.#show({ cancel: { ...what, reason: by.how === 'deadline' ? 'deadline_seconds passed' : by.reason } });
     this.enter('cancelled');
     attribute({ VideoOutcome: ['cancelled'] });
   }
 
   #show(change: Partial<VideoProgress>): void {
     this.#state = { ...this.#state, ...change };
-    const { stage, waiting_for, task_id, cancel } = this.#state;
+    const { stage, waiting_for, task_id, attempt, attention, cancel } = this.#state;
     const lines = [`**${stage}**`];
     if (waiting_for !== 'nothing') lines.push(`waiting for ${waiting_for}`);
+    if (attempt > 1) lines.push(`attempt ${attempt}`);
     if (task_id !== null) lines.push(`task \`${task_id}\``);
-    if (cancel !== null) lines.push(cancel.outcome);
+    if (attention !== null) lines.push(...attentionLines(attention));
+    if (cancel !== null) lines.push(cancel.outcome, ...(cancel.reason === null ? [] : [`reason: ${cancel.reason}`]));
     wf.setCurrentDetails(lines.join('  \n'));
   }
+}
+
+function attentionLines({ reason, candidates, refused }: Attention): string[] {
+  const id = wf.workflowInfo().workflowId;
+  return [
+    reason,
+    ...candidates.map(
+      ({ task_id, evidence, archived }) => `candidate \`${task_id}\`: ${evidence}; ${archived ?? 'no video'}`,
+    ),
+    ...(refused === null ? [] : [`The last decision was refused: ${refused}`]),
+    `decide: \`wan-video resolve ${id} --task T\` or \`wan-video resolve ${id} --buy\``,
+  ];
 }
 
 /** The memo says whether the namespace knows our attributes; runs work without them. */

@@ -23,8 +23,13 @@ export function steps(times: StepTimes = STEP_TIMES, taskId?: string): VideoActi
       taskQueue: submitQueueOf(wf.workflowInfo().taskQueue), // the account's submit rate is set on this queue
       summary: 'buy one task',
     }),
+    awaitPurchase: step('awaitPurchase', { summary: "follow another run's purchase" }),
+    reconcileSubmit: step('reconcileSubmit', { summary: 'find out what became of a lost submit' }),
+    resolvePurchase: step('resolvePurchase', { summary: "apply a person's decision" }),
     pollTask: step('pollTask', about),
     archiveVideo: step('archiveVideo', about),
+    restoreVideo: step('restoreVideo', about),
+    findOrphans: step('findOrphans', { summary: 'look for purchases that no run sees to' }),
     cancelTask: step('cancelTask', about),
     requestCancellation: step('requestCancellation'),
   };

@@ -1,52 +1,142 @@
 import * as wf from '@temporalio/workflow';
-import type { SubmittedTask } from '../activities/types.js';
+import type { PreparedRequest, Purchase, PurchaseStep } from '../activities/types.js';
+import { salvageWorkflowId } from '../src/contract/names.js';
 import type { VideoRequest } from '../src/contract/request.js';
 import type { CancelOutcome, VideoResult } from '../src/contract/result.js';
 import { cancellable } from './cancellation.js';
 import { Progress } from './progress.js';
+import { PurchaseInHand } from './purchase.js';
+import { failure, failureOf, isAlreadyStarted } from './run-failure.js';
+import { salvageVideo } from './salvage-video.js';
 import { steps } from './steps.js';
 
-/** Uploads the reference, submits one paid task, polls it to its end and archives the video. */
+/** A task that fails for a fault of the provider is free, so it is bought anew; three times the same is no accident. */
+const RESUBMITS_MAX = 2;
+
+/** Prepares the request, buys one task unless one is there to follow, watches it to its end and archives the video. */
 export async function videoGenerate(request: VideoRequest): Promise<VideoResult> {
   const progress = new Progress();
-  let task: SubmittedTask | undefined;
+  const inHand = new PurchaseInHand(progress);
   const work = async (): Promise<VideoResult> => {
     const prepared = await steps().prepareRequest({ request });
     if (prepared.cached !== null) return prepared.cached;
-    const { uploadReference, submitTask } = steps(prepared.times);
-    progress.enter('uploading');
-    const { imgUrl } = await uploadReference({ reference: prepared.reference });
-    progress.enter('submitting');
-    task = await submitTask({ prepared, imgUrl });
-    progress.bought(task);
-    const { pollTask, archiveVideo } = steps(prepared.times, task.taskId);
-    progress.enter('rendering');
-    const finished = await pollTask({ task });
-    progress.enter('archiving');
-    return await archiveVideo({ prepared, task: finished });
+    return buyAndArchive(prepared, inHand, progress);
   };
   try {
-    return progress.finished(
-      await cancellable(work, async () => {
-        progress.enter('cancelling');
-        progress.cancelled(await releaseTask(task));
-      }),
-    );
+    const result = await cancellable(deadlineOf(request), work, async (by) => {
+      progress.enter('cancelling');
+      progress.cancelled(by, await release(inHand));
+    });
+    return progress.finished(result);
   } catch (error) {
-    if (!wf.isCancellation(error)) progress.failed(error);
+    if (!wf.isCancellation(error)) progress.failed(failureOf(error));
     throw error;
   }
 }
 
-/** The one place where a cancelled run deals with a task that may already cost money. */
-async function releaseTask(task: SubmittedTask | undefined): Promise<CancelOutcome> {
-  if (task === undefined) return { outcome: 'Nothing was bought.', billed: false };
-  const { taskId } = task;
-  // No answer counts as a refusal: saying "billed" of a free task is the smaller error.
-  const { cancelled } = await steps(undefined, taskId)
-    .cancelTask({ taskId })
-    .catch(() => ({ cancelled: false }));
+async function buyAndArchive(
+  prepared: PreparedRequest,
+  inHand: PurchaseInHand,
+  progress: Progress,
+): Promise<VideoResult> {
+  const { times } = prepared;
+  const unrestorable: Purchase[] = [];
+  for (let resubmits = 0; ; ) {
+    progress.enter('uploading');
+    const { imgUrl } = await steps(times).uploadReference({ reference: prepared.reference });
+    const settled = await inHand.settle(await buy(prepared, imgUrl, unrestorable, progress), times);
+    if (settled.kind === 'buy') continue;
+    if (settled.kind === 'archived') return settled.result;
+    if (settled.kind === 'restore') {
+      progress.enter('archiving');
+      const { result } = await steps(times, settled.task.taskId).restoreVideo(settled);
+      if (result !== null) return result;
+      unrestorable.push(settled.task.purchase);
+      continue;
+    }
+    const end = await inHand.seeThrough(settled.task, times);
+    if (!('free' in end)) return end;
+    if (resubmits === RESUBMITS_MAX) throw failure(end.free);
+    resubmits += 1;
+    progress.nextAttempt();
+  }
+}
+
+/** The one step that may cost money. */
+async function buy(
+  prepared: PreparedRequest,
+  imgUrl: string,
+  unrestorable: readonly Purchase[],
+  progress: Progress,
+): Promise<PurchaseStep> {
+  const { workflowId, firstExecutionRunId, startTime } = wf.workflowInfo();
+  const buyer = { workflowId, firstRunId: firstExecutionRunId };
+  const { submitTask } = steps(prepared.times);
+  const input = { prepared, imgUrl, buyer, firstStartedAtMs: startTime.getTime(), unrestorable };
+  progress.enter('submitting');
+  for (;;) {
+    try {
+      return await submitTask(input);
+    } catch (error) {
+      // The step's own answer is lost (its worker died, or it took too long). Asked again, it finds its own announcement
+      // in the ledger and says `unknown`; it never sends under an announcement that stands.
+      if (!isAnswerLost(error)) throw error;
+    }
+  }
+}
+
+function isAnswerLost(error: unknown): boolean {
+  if (!(error instanceof wf.ActivityFailure)) return false;
+  const { cause } = error;
+  if (cause instanceof wf.TimeoutFailure) return cause.timeoutType !== 'SCHEDULE_TO_CLOSE';
+  return cause instanceof wf.ApplicationFailure && cause.type === 'WorkerShutdown';
+}
+
+/** Milliseconds left of `deadline_seconds`, counted from the run's start. */
+function deadlineOf({ deadline_seconds }: VideoRequest): number | null {
+  // The worker refuses a value that is none; a run whose input was not checked by a client must not fail here.
+  if (typeof deadline_seconds !== 'number' || !(deadline_seconds > 0)) return null;
+  return deadline_seconds * 1000;
+}
+
+/** The one place where a run that ends early deals with what may already cost money. */
+async function release({ purchase, task }: PurchaseInHand): Promise<Omit<CancelOutcome, 'reason'>> {
+  if (purchase === undefined) return { outcome: 'Nothing was bought.', billed: false };
+  const salvage = salvageWorkflowId(purchase.key, purchase.n);
+  // It watches, archives and closes, so that the same request finds its video later. Started beside the cancel: whatever
+  // that answers, and also when it does not, the salvage sees what became of the task.
+  const salvaged = startSalvage(purchase, salvage);
+  if (task === undefined) {
+    await salvaged;
+    return {
+      outcome: `What became of the submit is not known yet; ${salvage} finds out and keeps the video.`,
+      billed: null,
+    };
+  }
+  const { taskId, own } = task;
+  if (!own) {
+    await salvaged;
+    return { outcome: `Task ${taskId} was bought by another run, which goes on with it.`, billed: null };
+  }
+  const { cancelTask } = steps(undefined, taskId);
+  const [{ cancelled }] = await Promise.all([cancelTask({ taskId }).catch(() => ({ cancelled: false })), salvaged]);
   return cancelled
     ? { outcome: `Task ${taskId} had not started and was cancelled at the provider.`, billed: false }
-    : { outcome: `Task ${taskId} had started and goes on at the provider; a success is billed.`, billed: null };
+    : {
+        outcome: `Task ${taskId} had started and is billed if it succeeds; ${salvage} archives its video.`,
+        billed: null,
+      };
+}
+
+async function startSalvage(purchase: Purchase, workflowId: string): Promise<void> {
+  await wf
+    .startChild(salvageVideo, {
+      ...{ workflowId, args: [{ purchase }], parentClosePolicy: 'ABANDON' },
+      cancellationType: wf.ChildWorkflowCancellationType.ABANDON,
+      staticSummary: 'sees a purchase to its end whose run was cancelled',
+    })
+    .catch((error: unknown) => {
+      // One that runs already does the same.
+      if (!isAlreadyStarted(error)) throw error;
+    });
 }

@@ -1,4 +1,5 @@
 import { STEP_TIMES, type StepTimes } from '../contract/times.js';
+import { DEFAULT_LEDGER_TIMES, type LedgerTimes } from '../ledger/times.js';
 
 /** Every time that orders another one, in milliseconds. A test holds the order of the shipped values. */
 export interface Times extends StepTimes {
@@ -17,7 +18,11 @@ export interface Times extends StepTimes {
   readonly referenceFetchMs: number;
   readonly heartbeatThrottleMs: number;
   readonly connectTemporalMs: number;
+  /** How long in a row the provider must deny to know a task before it counts as lost. */
+  readonly unknownForMs: number;
   readonly resultLifeMs: number;
+  /** Times of buying once. */
+  readonly ledger: LedgerTimes;
 }
 
 export const DEFAULT_TIMES: Times = {
@@ -35,5 +40,7 @@ export const DEFAULT_TIMES: Times = {
   referenceFetchMs: 240_000, // 20 MB at 1 Mbit/s take 160 s; below the prepare step's start-to-close of 5 min
   heartbeatThrottleMs: 15_000, // a sent heartbeat costs an Action: 12 per 180 s generation
   connectTemporalMs: 8_000, // the command promises an answer within 10 s
+  unknownForMs: 600_000, // a lag of the provider passes within seconds; a task that was paid is not given up lightly
   resultLifeMs: 86_400_000, // 24 h, image-to-video API reference
+  ledger: DEFAULT_LEDGER_TIMES,
 };

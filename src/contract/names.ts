@@ -1,8 +1,13 @@
 /** Workflow types. */
-export const WorkflowType = { videoGenerate: 'videoGenerate' } as const;
+export const WorkflowType = {
+  videoGenerate: 'videoGenerate',
+  salvageVideo: 'salvageVideo',
+  sweepPurchases: 'sweepPurchases',
+} as const;
 /** Query and signals of `videoGenerate`. */
 export const PROGRESS_QUERY = 'progress';
 export const CANCEL_SIGNAL = 'cancel';
+export const RESOLVE_SIGNAL = 'resolveSubmit';
 
 /** Custom search attributes and their Temporal types; no value holds a prompt, a URL or a secret. */
 export const SEARCH_ATTRIBUTES = {
@@ -22,3 +27,6 @@ export const submitQueueOf = (generateQueue: string): string =>
   generateQueue.endsWith('-generate')
     ? `${generateQueue.slice(0, -'generate'.length)}submit`
     : `${generateQueue}-submit`;
+
+/** Workflow id of the run that sees an open purchase to its end when its own run cannot. */
+export const salvageWorkflowId = (purchaseKey: string, n: number): string => `salvage/${purchaseKey}/${n}`;

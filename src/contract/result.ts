@@ -29,8 +29,8 @@ export interface VideoResult {
   readonly sha256: string;
   readonly has_audio: boolean;
   readonly task_id: string;
-  /** The provider's request id of the submit. */
-  readonly request_id: string;
+  /** The provider's request id of the submit; null when nobody saw its answer. */
+  readonly request_id: string | null;
   readonly source: 'generated' | 'cache' | 'adopted';
   readonly requested: { readonly duration: number; readonly fps: number; readonly size: string };
   /** What the provider bills for the task: seconds, tier in lines, and whether with sound. */
@@ -51,23 +51,53 @@ export interface VideoProgress {
     | 'preparing'
     | 'uploading'
     | 'submitting'
+    /** Another run buys the same video; this one follows it. */
+    | 'following'
+    /** The reply to a submit was lost: the provider's task list tells what became of it. */
+    | 'reconciling'
+    /** Only a person can tell which task is ours; see `attention`. */
+    | 'needs_attention'
     | 'rendering'
     | 'archiving'
-    | 'done'
     | 'cancelling'
+    | 'done'
     | 'cancelled'
     | 'failed';
   /** What is waited for, in plain words. */
   readonly waiting_for: string;
   readonly task_id: string | null;
+  /** From 1; a task that failed for a fault of the provider is bought anew, as the next attempt. */
+  readonly attempt: number;
   /** Milliseconds since the epoch at which the stage began. */
   readonly since_ms: number;
-  /** After a cancel: what became of the task, and whether it is billed (null: nobody can know yet). */
+  /** In `needs_attention`: what was seen, and how to decide. */
+  readonly attention: Attention | null;
+  /** After a cancel: what became of the task, and whether it is billed. */
   readonly cancel: CancelOutcome | null;
 }
 
-/** What a cancel did: in words, and whether the provider bills (null: nobody can know yet). */
+/** Why a run waits for a person, and what that person needs to decide. */
+export interface Attention {
+  readonly reason: string;
+  /** Purchase that waits: `<key>/<n>`. */
+  readonly purchase: string;
+  /** Tasks that may be ours; the archived copy of each outlives the provider's 24 hours. */
+  readonly candidates: readonly {
+    readonly task_id: string;
+    readonly evidence: string;
+    readonly archived: string | null;
+  }[];
+  /** Why the last decision was not taken, when it was not. */
+  readonly refused: string | null;
+}
+
+/** What a person decided in `needs_attention`; the signal `resolveSubmit` carries it. */
+export type SubmitDecision = { readonly task_id: string } | { readonly buy_again: true };
+
+/** What a cancel did: in words, and whether the provider bills (null: if the running task succeeds). */
 export interface CancelOutcome {
   readonly outcome: string;
   readonly billed: boolean | null;
+  /** Why, in the words of whoever cancelled; null when nobody said. */
+  readonly reason: string | null;
 }

@@ -6,6 +6,8 @@ export interface StepTimes {
   readonly heartbeatTimeoutMs: number;
   readonly pollScheduleToCloseMs: number;
   readonly archiveScheduleToCloseMs: number;
+  /** Longest wait for a person's decision in one attempt of the step that follows a parked purchase. */
+  readonly parkedStartToCloseMs: number;
   /** First pause after a failed attempt; it doubles up to `retryMaximumMs`. */
   readonly retryInitialMs: number;
   readonly retryMaximumMs: number;
@@ -18,6 +20,7 @@ export const STEP_TIMES: StepTimes = {
   heartbeatTimeoutMs: 30_000, // twice the throttle: one lost heartbeat is not a dead worker; a killed one is replaced within 40 s
   pollScheduleToCloseMs: 72_000_000, // 20 h: task and link vanish after 24 h, 4 h are left to archive
   archiveScheduleToCloseMs: 10_800_000, // 3 h: within the 4 h that polling leaves
+  parkedStartToCloseMs: 2_592_000_000, // 30 days; the step is then tried again
   retryInitialMs: 1_000, // the hand-over gap of a poll when a worker shuts down
   retryMaximumMs: 60_000, // an outage of hours is noticed as over within a minute
 };

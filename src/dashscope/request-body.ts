@@ -21,7 +21,7 @@ export interface CreateTaskInput {
 /** The JSON body of `POST /services/aigc/video-generation/video-synthesis`. */
 export interface CreateTaskRequest {
   readonly model: string;
-  readonly input: Readonly<Record<string, string>>;
+  readonly input: { readonly prompt: string; readonly img_url: string } & Readonly<Record<string, string>>;
   readonly parameters: Readonly<Record<string, string | number | boolean>>;
 }
 
@@ -34,7 +34,7 @@ export function buildCreateTask(task: CreateTaskInput): CreateTaskRequest {
   const { resolution, duration, seed, audio, fps, size, motion_strength, prompt_extend, shot_type, watermark } = task;
   return {
     model: MODEL,
-    input: said({ prompt, negative_prompt, img_url, audio_url }),
+    input: { prompt, img_url, ...said({ negative_prompt, audio_url }) },
     parameters: said({
       ...{ resolution, duration, seed, audio, prompt_extend, shot_type, watermark },
       ...{ fps, size, motion_strength },

@@ -1,10 +1,13 @@
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { type Client, WorkflowNotFoundError } from '@temporalio/client';
 import { NativeConnection, Worker } from '@temporalio/worker';
 import { type ActivityDeps, createActivities } from '../../activities/index.js';
 import { connectClient, type TemporalTarget } from '../client/connect.js';
 import type { Config } from '../config/config.js';
 import { DashScopeClient } from '../dashscope/client.js';
+import { systemClock } from '../ledger/clock.js';
+import { Ledger } from '../ledger/ledger.js';
 import { openStore } from '../storage/open-store.js';
 import { BUNDLE_PATH } from './build-bundle.js';
 
@@ -37,8 +40,11 @@ export async function runWorker(options: WorkerOptions): Promise<void> {
   const client = await connectClient(temporal);
   const connection = await NativeConnection.connect(temporal.connection as never);
   const activities = createActivities(
-    activityDeps(options, async (workflowId, runId) => {
-      await client.workflow.getHandle(workflowId, runId).cancel();
+    activityDeps(options, {
+      cancelRun: async (workflowId, runId) => {
+        await client.workflow.getHandle(workflowId, runId).cancel();
+      },
+      isRunOpen: (workflowId) => isRunOpen(client, workflowId),
     }),
   );
   const common = {
@@ -82,8 +88,22 @@ export async function runWorker(options: WorkerOptions): Promise<void> {
   }
 }
 
-function activityDeps({ config, apiKey }: WorkerOptions, cancelRun: ActivityDeps['cancelRun']): ActivityDeps {
+async function isRunOpen(client: Client, workflowId: string): Promise<boolean> {
+  try {
+    return (await client.workflow.getHandle(workflowId).describe()).status.name === 'RUNNING';
+  } catch (error) {
+    if (error instanceof WorkflowNotFoundError) return false; // its retention is over
+    throw error;
+  }
+}
+
+function activityDeps(
+  { config, apiKey }: WorkerOptions,
+  temporal: Pick<ActivityDeps, 'cancelRun' | 'isRunOpen'>,
+): ActivityDeps {
   const { times, provider } = config;
+  const store = openStore(config.store);
+  const scope = { provider: provider.providerId, account: provider.account };
   return {
     dashscope: new DashScopeClient({
       baseUrl: provider.baseUrl,
@@ -97,14 +117,14 @@ function activityDeps({ config, apiKey }: WorkerOptions, cancelRun: ActivityDeps
         downloadIdleMs: times.downloadIdleMs,
       },
     }),
-    store: openStore(config.store),
-    scope: { provider: provider.providerId, account: provider.account },
+    store,
+    ledger: new Ledger({ store, scope, now: Date.now }),
     allowPrivateUrls: config.allowPrivateUrls,
     spoolDir: join(tmpdir(), 'wan-video-spool'),
     publicBaseUrl: config.publicBaseUrl,
     times,
-    now: Date.now,
+    clock: systemClock,
     random: Math.random,
-    cancelRun,
+    ...temporal,
   };
 }

@@ -83,7 +83,7 @@ test('a request that the contract forbids ends the run as InvalidRequest with ev
   });
   const { error } = await fails(id);
   expect(error).toMatchObject({ type: 'InvalidRequest', billed: false });
-  expect((error['issues'] as { path: string }[]).map(({ path }) => path).sort()).toEqual(['duration', 'fps']);
+  expect(error.issues?.map(({ path }) => path).sort()).toEqual(['duration', 'fps']);
   expect(submits()).toBe(before);
 });
 
@@ -99,7 +99,7 @@ describe('a submit', () => {
     const { id } = await stack.videos.start(stack.request('refused'));
     const { error } = await fails(id);
     expect(error).toMatchObject({ type: 'ContentRejected', code: 'DataInspectionFailed' });
-    expect(error['next_step']).toMatch(/Change the prompt or the image/);
+    expect(error.next_step).toMatch(/Change the prompt or the image/);
     expect(submits()).toBe(before + 1);
     expect(await activitiesOf(stack.client, id)).toEqual(['prepareRequest', 'uploadReference', 'submitTask']);
   });
@@ -127,12 +127,43 @@ test('queries that fail in every way do not end a run once its task is bought', 
   expect(submits()).toBe(before + 1);
 });
 
-test('a task that fails at the provider ends the run as TaskFailed, free of charge', async () => {
-  stack.emulator.faults({ on: 'query', fault: 'task-failed', match: 'fails there' });
-  const { id } = await stack.videos.start(stack.request('fails there'));
-  const { error } = await fails(id);
-  expect(error).toMatchObject({ type: 'TaskFailed', billed: false });
-  expect(await statusOf(id)).toBe('FAILED');
+describe('a task that FAILED at the provider', () => {
+  const fault = { on: 'query', fault: 'task-failed' } as const;
+  const tasksOf = (prompt: string) => stack.emulator.state().tasks.filter((task) => task.prompt === prompt);
+
+  test.each([
+    { prompt: 'fails with a code', code: 'InternalError' },
+    { prompt: 'fails without a code', code: undefined },
+  ])('for a fault of the provider ($prompt) is free and is bought anew', async ({ prompt, code }) => {
+    stack.emulator.faults({ ...fault, match: prompt, ...(code !== undefined && { code }) });
+    const { id } = await stack.videos.start(stack.request(prompt));
+    expect((await stack.videos.result(id)).source).toBe('generated');
+    expect((await stack.videos.progress(id)).attempt).toBe(2);
+    expect(tasksOf(prompt).map(({ billed_seconds }) => billed_seconds)).toEqual([0, 4]);
+  });
+
+  test('three times ends the run as TaskFailed, with nothing billed', async () => {
+    stack.emulator.faults({ ...fault, match: 'fails thrice', code: 'InternalError', times: 3 });
+    const { id } = await stack.videos.start(stack.request('fails thrice'));
+    const { error } = await fails(id);
+    expect(error).toMatchObject({ type: 'TaskFailed', code: 'InternalError', billed: false });
+    expect(error.task_id).toBe(tasksOf('fails thrice').at(-1)?.task_id);
+    expect(tasksOf('fails thrice')).toHaveLength(3);
+  });
+
+  test.each([
+    ['DataInspectionFailed', 'ContentRejected'],
+    ['InvalidParameter', 'InvalidRequest'],
+    ['InternalError.Timeout', 'TaskFailed'],
+  ])('with %s is not bought anew', async (code, type) => {
+    stack.emulator.faults({ ...fault, match: `fails with ${code}`, code });
+    const { id } = await stack.videos.start(stack.request(`fails with ${code}`));
+    const { error } = await fails(id);
+    expect(error).toMatchObject({ type, code, billed: false });
+    expect(error.next_step).not.toBe('');
+    expect(tasksOf(`fails with ${code}`)).toHaveLength(1);
+    expect(await statusOf(id)).toBe('FAILED');
+  });
 });
 
 describe('cancelling', () => {
@@ -153,7 +184,7 @@ describe('cancelling', () => {
       expect(await cancel(id, way)).toBeLessThan(2_000);
       const { cancel: outcome, stage } = await stack.videos.progress(id);
       expect(stage).toBe('cancelled');
-      expect(outcome?.outcome).toMatch(/goes on at the provider/);
+      expect(outcome?.outcome).toMatch(/billed if it succeeds; salvage/);
     },
   );
 
@@ -179,7 +210,7 @@ describe('cancelling', () => {
     const { id } = await stack.videos.start(stack.request(`early ${way}`));
     await reaches(id, 'uploading');
     await cancel(id, way);
-    expect((await stack.videos.progress(id)).cancel).toEqual({ outcome: 'Nothing was bought.', billed: false });
+    expect((await stack.videos.progress(id)).cancel).toMatchObject({ outcome: 'Nothing was bought.', billed: false });
     expect(submits()).toBe(before);
   });
 

@@ -1,0 +1,41 @@
+import { z } from 'zod';
+import type { VideoResult, VideoWarning } from '../src/contract/result.js';
+import type { PreparedReference, PreparedRequest, RequestFields } from './types.js';
+
+/** What a purchase's intent keeps so that anybody can finish it: the request, its image, and what was foreseen. */
+export interface PurchaseMemo {
+  readonly request: RequestFields;
+  readonly reference: PreparedReference;
+  readonly warnings: readonly VideoWarning[];
+  readonly labels: Readonly<Record<string, string>>;
+}
+
+const memo = z.custom<PurchaseMemo>(
+  (value) =>
+    z
+      .looseObject({
+        request: z.looseObject({ prompt: z.string(), duration: z.number(), fps: z.number(), size: z.string() }),
+        reference: z.looseObject({ kind: z.string() }),
+        warnings: z.array(z.looseObject({ code: z.string() })),
+        labels: z.record(z.string(), z.string()),
+      })
+      .safeParse(value).success,
+);
+
+export const memoOf = ({
+  request,
+  reference,
+  warnings,
+  labels,
+}: PreparedRequest): PurchaseMemo & Record<string, unknown> => ({
+  ...{ request, reference, warnings, labels },
+});
+
+/** @throws ZodError when the memo was not written by this product; the record itself was checked before. */
+export const readMemo = (value: unknown): PurchaseMemo => memo.parse(value);
+
+/** Whether the result may be handed to equal requests later. */
+export const isShared = ({ request }: PurchaseMemo): boolean => request.cache !== 'off';
+
+/** The same video for another caller: nothing was bought for it. */
+export const fromCache = (result: VideoResult): VideoResult => ({ ...result, source: 'cache' });

@@ -1,0 +1,88 @@
+import { createReadStream } from 'node:fs';
+import type { Attention } from '../src/contract/result.js';
+import type { TaskSnapshot } from '../src/dashscope/wire.js';
+import { type CandidateVideo, type Evidence, type ReconcileOutcome, reconcileSubmit } from '../src/ledger/reconcile.js';
+import { measureMp4 } from '../src/media/mp4.js';
+import { candidateKey } from '../src/storage/keys.js';
+import type { ActivityDeps } from './deps.js';
+import { resultExpired, withDownload } from './download-result.js';
+import { fromCache } from './purchase-memo.js';
+import type { PurchaseStep, VideoActivities } from './types.js';
+import { withSignal } from './with-signal.js';
+
+/** Finds out what became of a submit whose reply was lost; neither buys nor guesses. */
+export function createReconcileSubmit(deps: ActivityDeps): VideoActivities['reconcileSubmit'] {
+  const { ledger, dashscope: provider, clock, times } = deps;
+  return ({ purchase }) => {
+    let waiting: unknown;
+    return withSignal(
+      async (signal) =>
+        reconciledStep(
+          await reconcileSubmit(
+            { ledger, provider, clock, times: times.ledger, archiveCandidate: candidateArchive(deps) },
+            purchase,
+            {
+              signal,
+              onWait: (state) => {
+                waiting = state;
+              },
+            },
+          ),
+        ),
+      () => waiting,
+    );
+  };
+}
+
+/** What the reconciliation, or a person, decided. */
+export function reconciledStep(outcome: ReconcileOutcome): PurchaseStep {
+  switch (outcome.kind) {
+    case 'task':
+      return { kind: 'task', task: { ...outcome.task, own: true, claimed: true } };
+    case 'archived':
+      return { kind: 'archived', result: { ...outcome.result, source: 'adopted' } };
+    case 'restore':
+      return {
+        kind: 'restore',
+        task: { ...outcome.task, own: false, claimed: true },
+        result: fromCache(outcome.result),
+      };
+    case 'failed':
+      throw outcome.error;
+    case 'buy':
+      return { kind: 'buy' };
+    case 'undecided':
+      return { kind: 'undecided', purchase: outcome.purchase, attention: attentionOf(outcome.evidence) };
+  }
+}
+
+function attentionOf(evidence: Evidence): Attention {
+  return {
+    reason: evidence.explanation,
+    purchase: `${evidence.purchase_key}/${evidence.n}`,
+    candidates: evidence.candidates.map(({ task_id, status, compared, video_key, also_fits }) => ({
+      task_id,
+      evidence: [
+        status,
+        ...(compared === null ? [] : Object.entries(compared).map(([what, likeness]) => `${what} ${likeness}`)),
+        ...(also_fits.length === 0 ? [] : [`also fits ${also_fits.join(', ')}`]),
+      ].join(', '),
+      archived: video_key,
+    })),
+    refused: null,
+  };
+}
+
+/** Keeps the video of a task that may be ours, so that a decision after the provider's 24 hours still finds it. */
+function candidateArchive(deps: ActivityDeps) {
+  return async ({ taskId, videoUrl }: TaskSnapshot, signal?: AbortSignal): Promise<CandidateVideo> => {
+    if (videoUrl === undefined) throw resultExpired(taskId, 'has no result');
+    return withDownload(deps, videoUrl, signal, async (file, { bytes, sha256 }) => {
+      const key = candidateKey(taskId);
+      const { width, height } = await measureMp4(file);
+      const put = { ifAbsent: true, sha256, bytes, contentType: 'video/mp4', signal };
+      await deps.store.put(key, createReadStream(file), put);
+      return { key, width, height };
+    });
+  };
+}

@@ -1,0 +1,111 @@
+import * as wf from '@temporalio/workflow';
+import type { Purchase, PurchaseStep, WatchedTask } from '../activities/types.js';
+import type { VideoFailure } from '../src/contract/failure.js';
+import type { Attention, SubmitDecision, VideoResult } from '../src/contract/result.js';
+import type { StepTimes } from '../src/contract/times.js';
+import { resolveSignal } from './messages.js';
+import type { Progress } from './progress.js';
+import { failureOf } from './run-failure.js';
+import { steps } from './steps.js';
+
+/** Where a purchase leads when nothing of it is open to question any more. */
+export type Settled = Extract<PurchaseStep, { kind: 'task' | 'archived' | 'restore' | 'buy' }>;
+
+/** What a run knows of the purchase it is after; its end needs it when the run is cancelled. */
+export class PurchaseInHand {
+  /** Set from the moment at which something may have been bought. */
+  purchase: Purchase | undefined;
+  task: WatchedTask | undefined;
+  readonly #progress: Progress;
+  readonly #decisions: SubmitDecision[] = [];
+
+  constructor(progress: Progress) {
+    this.#progress = progress;
+    wf.setHandler(resolveSignal, (decision) => {
+      this.#decisions.push(decision);
+    });
+  }
+
+  /** Follows, reconciles and, where only a person can tell, waits, until it is clear what the purchase is. */
+  async settle(first: PurchaseStep, times: StepTimes): Promise<Settled> {
+    const { awaitPurchase, reconcileSubmit } = steps(times);
+    let next = first;
+    for (;;) {
+      this.#take(next);
+      switch (next.kind) {
+        case 'follow':
+          this.#progress.enter('following');
+          next = await awaitPurchase({ purchase: next.purchase, parked: false });
+          break;
+        case 'unknown':
+          this.#progress.enter('reconciling');
+          next = await reconcileSubmit({ purchase: next.purchase });
+          break;
+        case 'undecided':
+          next = await this.#decided(next.purchase, next.attention, times);
+          break;
+        default:
+          return next;
+      }
+    }
+  }
+
+  /** Watches a bought task to its end and archives its video; a failure that was free and may pass is handed back. */
+  async seeThrough(task: WatchedTask, times: StepTimes): Promise<VideoResult | { readonly free: VideoFailure }> {
+    this.task = task;
+    this.#progress.bought(task.taskId);
+    const { pollTask, archiveVideo } = steps(times, task.taskId);
+    this.#progress.enter('rendering');
+    const end = await pollTask({ task });
+    if (end.kind === 'free') {
+      this.task = undefined;
+      this.purchase = undefined;
+      return { free: end.failure };
+    }
+    this.#progress.enter('archiving');
+    return archiveVideo({ task: end.task });
+  }
+
+  #take(step: PurchaseStep): void {
+    if (step.kind === 'buy' || step.kind === 'archived') this.purchase = undefined;
+    else this.purchase = 'purchase' in step ? step.purchase : step.task.purchase;
+    if (step.kind === 'task') this.task = step.task;
+  }
+
+  /** Parks until a person decides, or until the ledger shows that any other run, salvage or person has. */
+  async #decided(purchase: Purchase, attention: Attention, times: StepTimes): Promise<PurchaseStep> {
+    const { awaitPurchase, resolvePurchase } = steps(times);
+    const elsewhere = new wf.CancellationScope({ cancellable: true });
+    let decided: PurchaseStep | undefined;
+    let fault: unknown;
+    const following = elsewhere
+      .run(() => awaitPurchase({ purchase, parked: true }))
+      .then(
+        (step) => {
+          decided = step;
+        },
+        (error: unknown) => {
+          fault = error;
+        },
+      );
+    try {
+      this.#progress.attention(attention);
+      for (;;) {
+        await wf.condition(() => decided !== undefined || fault !== undefined || this.#decisions.length > 0);
+        if (decided !== undefined) return decided;
+        if (fault !== undefined) throw fault;
+        const decision = this.#decisions.shift();
+        if (decision === undefined) continue;
+        try {
+          return await resolvePurchase({ purchase, decision });
+        } catch (error) {
+          if (wf.isCancellation(error)) throw error;
+          this.#progress.attention({ ...attention, refused: failureOf(error)?.message ?? String(error) });
+        }
+      }
+    } finally {
+      elsewhere.cancel();
+      await following;
+    }
+  }
+}

@@ -1,0 +1,19 @@
+import * as wf from '@temporalio/workflow';
+import type { VideoFailure } from '../src/contract/failure.js';
+
+/** The failure that a run ends with, in its published form. */
+export function failure(of: VideoFailure): wf.ApplicationFailure {
+  return wf.ApplicationFailure.create({ type: of.type, message: of.message, nonRetryable: true, details: [of] });
+}
+
+/** The published failure behind an error, when an activity or this run gave one. */
+export function failureOf(error: unknown): VideoFailure | undefined {
+  const cause = error instanceof wf.ActivityFailure ? error.cause : error;
+  if (!(cause instanceof wf.ApplicationFailure)) return undefined;
+  const [detail] = (cause.details ?? []) as (VideoFailure | undefined)[];
+  return detail ?? { type: 'UnexpectedError', message: cause.message };
+}
+
+/** Whether a child could not start because one with its id runs. */
+export const isAlreadyStarted = (error: unknown): boolean =>
+  error instanceof Error && error.name === 'WorkflowExecutionAlreadyStartedError';
