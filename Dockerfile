@@ -22,8 +22,6 @@ FROM base
 ENV NODE_ENV=production \
     # Half of the container's memory; the rest is for Temporal's native core, for buffers and for the spool where it is a tmpfs.
     NODE_OPTIONS=--max-old-space-size-percentage=50 \
-    # Node 24 is past the SDK's minimum; the notice of the next one belongs to the changelog, not to each start.
-    AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED=true \
     # Where videos are spooled before they go to the store: the one place that is written to, so the root may be read-only.
     TMPDIR=/var/spool/wan-video
 RUN install -d -o node -g node "$TMPDIR"

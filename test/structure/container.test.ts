@@ -41,7 +41,7 @@ test.skipIf(s3ServerMissing() !== undefined)(
   async () => {
     const server = await startS3Server();
     onTestFinished(() => server.close());
-    // As the Dockerfile sets it, for the Node of the tests.
+    // The SDK speaks of its plans to a Node below 22; the container's gets to hear nothing.
     const quiet = { AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED: 'true' };
     const env = { ...server.env, ...quiet, ASSET_STORE: 's3://wan-video/some/prefix' };
     expect(await runProgram('create-bucket.mjs', env)).toEqual({ code: 0, output: 'Created the bucket wan-video.\n' });

@@ -23,6 +23,11 @@ export function variablesInCode(root: string): string[] {
   for (const [file, text] of readSources(root)) {
     const config = file.startsWith('src/config/');
     const visit = (node: ts.Node): void => {
+      // What the program sets for a library is no setting of the user's.
+      if (ts.isBinaryExpression(node) && /^(\?\?|\|\|)?=$/.test(node.operatorToken.getText())) {
+        visit(node.right);
+        return;
+      }
       const index = ts.isElementAccessExpression(node) && /\benv$/.test(node.expression.getText());
       if (index && ts.isStringLiteral(node.argumentExpression)) found.add(node.argumentExpression.text);
       if (ts.isPropertyAccessExpression(node) && /\benv$/.test(node.expression.getText())) found.add(node.name.text);
