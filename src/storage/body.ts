@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { PassThrough, Readable } from 'node:stream';
+import { PassThrough, type Readable } from 'node:stream';
 import { FailureType } from '../contract/failure-type.js';
 import { VideoError } from '../contract/video-error.js';
 import type { ByteStream, PutOptions } from './asset-store.js';
@@ -73,8 +73,7 @@ async function* abortable(
     }
   } finally {
     // Not awaited: the iterator of a silent source returns only after its pending step.
-    if (body instanceof Readable) body.destroy();
-    else if (!done) void iterator.return?.().catch(() => undefined);
+    if (!done) void iterator.return?.().catch(() => undefined);
   }
 }
 

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { Dirent } from 'node:fs';
 import { link, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { dirname, extname, join, relative, resolve, sep } from 'node:path';
-import type { Readable } from 'node:stream';
+import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { pathToFileURL } from 'node:url';
 import { FailureType } from '../contract/failure-type.js';
@@ -117,6 +117,7 @@ export class FileStore implements AssetStore {
       if (checked.fault !== undefined) throw checked.fault.error;
       throw this.#error('write', key, cause);
     } finally {
+      if (body instanceof Readable) body.destroy(); // also one that was never begun
       // What cannot be removed now is removed by age; it must not hide how the put ended.
       if (partial !== undefined) await rm(partial, { force: true }).catch(() => undefined);
     }

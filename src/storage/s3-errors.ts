@@ -56,16 +56,25 @@ export const isTaken = ({ name, status }: S3Fault): boolean => status === 412 ||
 /** Another conditional write to the same key was under way; who won is not known yet. */
 export const isConflict = ({ name }: S3Fault): boolean => name === 'ConditionalRequestConflict';
 
+/** Name and message alone: the SDK's own errors carry the whole exchange, with its signatures, into whatever prints a cause. */
+export function causeOf(error: unknown): Error {
+  const cause = new Error(error instanceof Error ? error.message : String(error));
+  cause.name = faultOf(error).name;
+  cause.stack = `${cause.name}: ${cause.message}`;
+  return cause;
+}
+
 /** Turns what the AWS SDK threw into what callers see. The message names store and key; it quotes no answer. */
 export function s3Error(
   store: string,
   verb: 'read' | 'write' | 'list' | 'delete',
   key: string,
-  cause: unknown,
+  error: unknown,
 ): VideoError {
-  if (cause instanceof VideoError) return cause;
-  const { name, status } = faultOf(cause);
-  const regionMissing = cause instanceof Error && cause.message === 'Region is missing';
+  if (error instanceof VideoError) return error;
+  const { name, status } = faultOf(error);
+  const cause = causeOf(error);
+  const regionMissing = cause.message === 'Region is missing';
   const wrong = regionMissing
     ? ([
         'the region is not set',
@@ -80,7 +89,7 @@ export function s3Error(
     const context = { retryable: true, code: name, nextStep, cause };
     return new VideoError(FailureType.ConfigurationInvalid, `${what}: ${fault}`, context);
   }
-  const code = cause instanceof Error ? (cause as NodeJS.ErrnoException).code : undefined;
+  const code = error instanceof Error ? (error as NodeJS.ErrnoException).code : undefined;
   const reason = [status, code ?? name].filter((part) => part !== undefined).join(' ');
   return new VideoError(FailureType.StoreUnavailable, `${what} (${reason})`, {
     retryable: true,

@@ -59,7 +59,7 @@ export async function startS3Server(): Promise<S3Server> {
     ROOT_ACCESS_KEY: credentials.accessKeyId,
     ROOT_SECRET_KEY: credentials.secretAccessKey,
   };
-  const child = spawn(binary, args, { env, stdio: ['ignore', 'ignore', 'inherit'] });
+  const child = spawn(binary, args, { env, stdio: 'ignore' });
   const kill = () => void child.kill('SIGKILL');
   process.once('exit', kill); // also when the test process ends by an error
   const close = async () => {
