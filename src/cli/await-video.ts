@@ -49,11 +49,11 @@ export async function awaitVideo(
     const late = sleep(CANCEL_WAIT_MS, 'late' as const, { signal: stop.signal });
     late.catch(() => undefined);
     const end = await Promise.race([video, aborted(interrupts.second), late]);
-    if (end === 'aborted') throw left();
-    if (end !== 'late') return end;
+    if (end !== 'late' && end !== 'aborted') return end;
+    const why = end === 'late' ? '; no worker seems to work on it' : '';
     throw new VideoRunError(id, {
       type: 'Interrupted',
-      message: `The run ${id} was asked to end and has not done so yet; no worker seems to work on it.`,
+      message: `The run ${id} was asked to end and has not done so yet${why}.`,
       next_step: `See what became of it with "wan-video status ${id}".`,
     });
   } catch (error) {

@@ -33,7 +33,8 @@ export function progressLine(stream: ProgressStream, env: Readonly<Record<string
     },
     /** Removes the live line, so that other text can follow. */
     end(): void {
-      if (live && last !== '') stream.write(CLEAR);
+      if (!live || last === '') return;
+      stream.write(CLEAR);
       last = '';
     },
   };

@@ -11,8 +11,8 @@ export interface TemporalTarget {
 
 /** Where Temporal is looked for when nothing says otherwise; the SDK's own default. */
 const DEFAULT_ADDRESS = 'localhost:7233';
-/** A command has to say within 10 s that Temporal does not answer, and spends the rest on its own start. */
-const CONNECT_TIMEOUT_MS = 8_000;
+/** A command has to say within 10 s that Temporal does not answer, and may need some seconds for its own start. */
+const CONNECT_TIMEOUT_MS = 6_000;
 /** gRPC status codes (https://grpc.io/docs/guides/status-codes/). */
 const NOT_FOUND = 5;
 const PERMISSION_DENIED = 7;
@@ -44,7 +44,7 @@ export const addressOf = ({ connection }: TemporalTarget): string => connection.
 
 /**
  * Connects to Temporal.
- * @param options.timeoutMs - Bound on the whole attempt in milliseconds; default 8 000.
+ * @param options.timeoutMs - Bound on the whole attempt in milliseconds; default 6 000.
  * @throws VideoError `TemporalUnreachable`, naming the address, when it does not answer in time or refuses the caller.
  */
 export async function connectClient(

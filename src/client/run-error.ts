@@ -5,7 +5,7 @@ export interface VideoErrorObject {
   /** A `FailureType`, or `Cancelled`, `Terminated`, `TimedOut` for a run that ended that way. */
   readonly type: string;
   readonly message: string;
-  readonly issues?: readonly Issue[];
+  readonly issues?: Issue[];
   /** The provider's own code. */
   readonly code?: string;
   readonly task_id?: string;

@@ -1,31 +1,62 @@
-import type { Client } from '@temporalio/client';
+import { type Client, isGrpcServiceError } from '@temporalio/client';
 import proto from '@temporalio/proto';
 import { FailureType } from '../contract/failure-type.js';
 import { SEARCH_ATTRIBUTES } from '../contract/names.js';
 import { VideoError } from '../contract/video-error.js';
 
+const types = proto.temporal.api.enums.v1.IndexedValueType;
+/** gRPC status codes of a server that does not let us register: Temporal Cloud, or one with authorization. */
+const REFUSED: readonly number[] = [7 /* PERMISSION_DENIED */, 12 /* UNIMPLEMENTED */, 16 /* UNAUTHENTICATED */];
+
 /**
  * Registers our search attributes in the client's namespace; repeating it changes nothing.
  * @returns the names that were missing.
- * @throws VideoError `ConfigurationInvalid` when one exists with another type.
+ * @throws VideoError `ConfigurationInvalid` when one exists with another type, when the server has no room for them, or when
+ * it does not let us register: then `nextStep` has the lines for its administrator. Runs work without them.
  */
 export async function registerSearchAttributes(client: Client): Promise<string[]> {
-  const types = proto.temporal.api.enums.v1.IndexedValueType;
   const { namespace } = client.options;
   const { operatorService } = client.connection;
-  const have = (await operatorService.listSearchAttributes({ namespace })).customAttributes ?? {};
   const wanted = Object.entries(SEARCH_ATTRIBUTES).map(
     ([name, type]) => [name, types[`INDEXED_VALUE_TYPE_${type}`]] as const,
   );
-  const clash = wanted.filter(([name, type]) => have[name] !== undefined && have[name] !== type).map(([name]) => name);
-  if (clash.length > 0) {
+  try {
+    const have = (await operatorService.listSearchAttributes({ namespace })).customAttributes ?? {};
+    const clash = wanted.filter(([name, type]) => have[name] !== undefined && have[name] !== type);
+    if (clash.length > 0) throw clashing(clash.map(([name]) => name));
+    const missing = wanted.filter(([name]) => have[name] === undefined);
+    if (missing.length > 0)
+      await operatorService.addSearchAttributes({ namespace, searchAttributes: Object.fromEntries(missing) });
+    return missing.map(([name]) => name);
+  } catch (cause) {
+    if (!isGrpcServiceError(cause)) throw cause;
+    const full = /cannot have more than/i.test(cause.details);
+    if (!full && !REFUSED.includes(cause.code)) throw cause;
     throw new VideoError(
       FailureType.ConfigurationInvalid,
-      `Search attributes exist with another type: ${clash.join(', ')}`,
+      full
+        ? `The namespace ${namespace} has no room for our search attributes: ${cause.details}`
+        : `The search attributes may not be registered in the namespace ${namespace} by this caller`,
+      { cause, nextStep: full ? 'Remove unused ones, or run without them.' : administratorLines(namespace) },
     );
   }
-  const missing = wanted.filter(([name]) => have[name] === undefined);
-  if (missing.length > 0)
-    await operatorService.addSearchAttributes({ namespace, searchAttributes: Object.fromEntries(missing) });
-  return missing.map(([name]) => name);
+}
+
+const clashing = (names: readonly string[]): VideoError =>
+  new VideoError(FailureType.ConfigurationInvalid, `Search attributes exist with another type: ${names.join(', ')}`, {
+    nextStep: 'Remove them, or use a namespace of its own (TEMPORAL_NAMESPACE). Runs work without them.',
+  });
+
+/** What an administrator types, for a server of one's own and for Temporal Cloud. */
+export function administratorLines(namespace: string): string {
+  const named = Object.entries(SEARCH_ATTRIBUTES).map(
+    ([name, type]) => [name, type === 'KEYWORD' ? 'Keyword' : 'KeywordList'] as const,
+  );
+  const own = named.map(([name, type]) => `--name ${name} --type ${type}`).join(' ');
+  const cloud = named.map(([name, type]) => `--search-attribute "${name}=${type}"`).join(' ');
+  return [
+    'Runs work without them; lists by tenant, label, outcome and batch do not. For the administrator:',
+    `  temporal operator search-attribute create --namespace ${namespace} ${own}`,
+    `  tcld namespace search-attributes add --namespace ${namespace} ${cloud}     (Temporal Cloud)`,
+  ].join('\n');
 }
