@@ -208,7 +208,7 @@ function query(
     return { status: 200, body: { request_id, output }, headers };
   }
   if (fault?.fault === 'task-failed' && !isOver(task)) book.change(task, { status: 'FAILED', ...failureOf(fault) });
-  const videoUrl = (settings().result_origin ?? originOf(request)) + results.address(task);
+  const videoUrl = new URL(results.address(task), settings().result_origin ?? originOf(request)).href;
   const { output, usage } = describeTask(task, videoUrl, settings());
   if (fault?.fault !== 'alter') return { status: 200, body: { request_id, output, ...(usage && { usage }) }, headers };
   const body: Json = { request_id, output: altered(output, fault.output) };
