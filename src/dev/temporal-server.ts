@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, openSync } from 'node:fs';
-import { createServer } from 'node:net';
+import { connect, createServer } from 'node:net';
 import { Connection } from '@temporalio/client';
 import { FailureType } from '../contract/failure-type.js';
 import { VideoError } from '../contract/video-error.js';
@@ -93,14 +93,19 @@ export async function startDevServer(options: DevServerOptions): Promise<DevServ
   return { address, ...(uiUrl !== undefined && { uiUrl }), pid: child.pid ?? 0, stop };
 }
 
-/** A TCP port on 127.0.0.1 that nobody listens on at this moment. */
+/**
+ * A TCP port on 127.0.0.1 that nobody listens on. A connection that we accepted and closed leaves it in TIME_WAIT for a
+ * minute, in which the system gives it to nobody who asks for any port, while a server may still ask for it by number.
+ */
 export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
+  const server = createServer((socket) => socket.end()).listen(0, '127.0.0.1');
   await once(server, 'listening');
   const address = server.address();
+  if (address === null || typeof address === 'string') throw new Error('a TCP server has an address and a port');
+  const visit = connect(address.port, '127.0.0.1').resume();
+  await once(visit, 'close');
   server.close();
   await once(server, 'close');
-  if (address === null || typeof address === 'string') throw new Error('a TCP server has an address and a port');
   return address.port;
 }
 

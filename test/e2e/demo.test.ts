@@ -67,8 +67,13 @@ function demo(args: string[], over: NodeJS.ProcessEnv = {}) {
   return {
     output,
     process: running,
-    /** Waits for a line on stderr that matches. */
-    says: (line: RegExp) => expect.poll(() => output.said, { timeout: 30_000, interval: 20 }).toMatch(line),
+    /** Waits for a line on stderr that matches; fails at once when the process ends without it. */
+    async says(line: RegExp): Promise<void> {
+      while (!line.test(output.said)) {
+        const what = await Promise.race([once(running.stderr, 'data'), once(running, 'close').then(() => 'closed')]);
+        if (what === 'closed') expect(output.said).toMatch(line);
+      }
+    },
     async exit(): Promise<number | null> {
       if (running.exitCode === null && running.signalCode === null) await once(running, 'close');
       return running.exitCode;
