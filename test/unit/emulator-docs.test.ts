@@ -1,0 +1,42 @@
+import { readFileSync } from 'node:fs';
+import { expect, test } from 'vitest';
+import type { EmulatorFault } from '../../src/emulator/index.js';
+import { startOnClock } from '../support/emulator-calls.js';
+
+const document = readFileSync(new URL('../../docs/emulator.md', import.meta.url), 'utf8');
+
+/** Cells of the table rows below a heading, up to the next one. */
+function rowsUnder(heading: string): string[][] {
+  const section = document.split(`\n### ${heading}\n`)[1]?.split(/\n##/)[0] ?? '';
+  return [...section.matchAll(/^\| (`.*) \|$/gm)].map(([, row = '']) => row.split(' | '));
+}
+
+test('the document names every setting with its default', async () => {
+  const { emulator } = await startOnClock();
+  const named = rowsUnder('Settings').map(([name, value]) => [name, value]);
+  const real = Object.entries(emulator.settings({})).map(([name, value]) => [
+    `\`${name}\``,
+    `\`${JSON.stringify(value)}\``,
+  ]);
+  expect(named).toEqual(real);
+});
+
+test('the document names every fault and its examples are accepted', async () => {
+  const { emulator } = await startOnClock();
+  const examples = [...document.matchAll(/```json\n([\s\S]*?)```/g)].flatMap(
+    ([, text = '']) => [JSON.parse(text)].flat() as EmulatorFault[],
+  );
+  emulator.faults(examples);
+  const named = rowsUnder('Faults').map(([name]) => name);
+  expect(new Set(examples.map(({ fault }) => `\`${fault}\``))).toEqual(new Set(named));
+  // The refusal of an unknown kind lists all that there are.
+  let refusal = '';
+  try {
+    emulator.faults({ on: 'submit', fault: 'x' } as unknown as EmulatorFault);
+  } catch (error) {
+    refusal = String(error);
+  }
+  const real = [...refusal.matchAll(/"([a-z0-9-]+)"/g)].map(([, name]) => `\`${name}\``);
+  expect(real.length).toBeGreaterThan(0);
+  expect(new Set(named)).toEqual(new Set(real));
+});
