@@ -22,6 +22,7 @@ export function variablesInCode(root: string): string[] {
   const found = new Set<string>();
   for (const [file, text] of readSources(root)) {
     const config = file.startsWith('src/config/');
+    if (!config && !text.includes('env')) continue;
     const visit = (node: ts.Node): void => {
       // What the program sets for a library is no setting of the user's.
       if (ts.isBinaryExpression(node) && /^(\?\?|\|\|)?=$/.test(node.operatorToken.getText())) {
