@@ -65,8 +65,8 @@ function jsonWanted(args: readonly string[]): boolean {
   return (end < 0 ? args : args.slice(0, end)).includes('--json');
 }
 
-async function usageError({ code, message }: CommanderError, context: CommandContext, program: Command) {
-  if (code === 'commander.helpDisplayed' || code === 'commander.version') return ExitCode.done;
+function usageError({ code, exitCode, message }: CommanderError, context: CommandContext, program: Command): number {
+  if (exitCode === 0) return ExitCode.done; // help or version, which was asked for
   const fault =
     code === 'commander.help' ? 'a command is missing' : message.replace(/^error: /, '').replace(/\n/g, ' ');
   if (context.json) {

@@ -1,0 +1,72 @@
+import { expect, test } from 'vitest';
+import { errorObject, errorText, exitCodeOf, secretsOf } from '../../src/cli/output.js';
+import { table } from '../../src/cli/table.js';
+import { VideoRunError } from '../../src/client/run-error.js';
+import { FailureType } from '../../src/contract/failure-type.js';
+import { VideoError } from '../../src/contract/video-error.js';
+
+const ofRequest: readonly string[] = [FailureType.InvalidRequest, FailureType.ReferenceRejected];
+const ofTheRun: readonly string[] = [FailureType.ReferenceUnreachable, FailureType.RunNotFound];
+const codeOf = (type: string): number => (ofRequest.includes(type) ? 2 : ofTheRun.includes(type) ? 1 : 3);
+
+test.each(Object.values(FailureType).map((type) => ({ type, code: codeOf(type) })))(
+  '$type found by the command itself exits with $code',
+  ({ type, code }) => {
+    expect(exitCodeOf(new VideoError(type, 'x'))).toBe(code);
+  },
+);
+
+test.each([
+  { type: FailureType.InvalidRequest, code: 1, why: 'only the worker could see it' },
+  { type: FailureType.ReferenceUnreachable, code: 1, why: 'only the worker could see it' },
+  { type: FailureType.ContentRejected, code: 1, why: 'the provider refused it' },
+  { type: FailureType.CredentialsRejected, code: 3, why: 'the key is refused' },
+  { type: FailureType.CredentialsMissing, code: 3, why: 'the worker has no key' },
+  { type: FailureType.AccountBlocked, code: 3, why: 'the account is refused' },
+  { type: 'Cancelled', code: 130, why: 'it was cancelled' },
+  { type: 'Terminated', code: 1, why: 'it has no video' },
+  { type: 'Interrupted', code: 130, why: 'nobody waits any more' },
+])('a run that ends as $type exits with $code because $why', ({ type, code }) => {
+  expect(exitCodeOf(new VideoRunError('video/1', { type, message: 'x' }))).toBe(code);
+});
+
+test('an error that nobody planned is a failure, and its text carries no secret', () => {
+  const secrets = secretsOf({ DASHSCOPE_API_KEY: 'plain-looking-key', AWS_SECRET_ACCESS_KEY: 's' });
+  const error = new Error('GET https://u:p@host/x?Signature=abc with plain-looking-key and sk-0123456789 failed');
+  expect(exitCodeOf(error)).toBe(1);
+  const text = JSON.stringify(errorObject(error, secrets)) + errorText(error, secrets);
+  expect(text).not.toMatch(/plain-looking-key|sk-0123456789|Signature|u:p/);
+  expect(text).toContain('failed');
+});
+
+test('an error object has the published fields, and leaves out what does not apply', () => {
+  const error = new VideoError(FailureType.AccountBlocked, 'overdue', {
+    code: 'Arrearage',
+    taskId: 't',
+    requestId: 'r',
+    billed: false,
+    nextStep: 'pay',
+  });
+  expect(errorObject(error)).toEqual({
+    type: 'AccountBlocked',
+    message: 'overdue',
+    code: 'Arrearage',
+    task_id: 't',
+    request_id: 'r',
+    billed: false,
+    next_step: 'pay',
+  });
+  expect(errorText(error)).toBe('wan-video: overdue (Arrearage)\npay');
+});
+
+test('a table pads its columns and cannot be torn by what stands in it', () => {
+  expect(
+    table(
+      ['A', 'B'],
+      [
+        ['long one', 'x\ny'],
+        ['s', ''],
+      ],
+    ),
+  ).toBe('A         B\nlong one  x y\ns');
+});

@@ -1,0 +1,68 @@
+import { Writable } from 'node:stream';
+import { expect, test } from 'vitest';
+import { progressLine, type ShownProgress } from '../../src/cli/progress-line.js';
+
+class Screen extends Writable {
+  readonly isTTY: boolean;
+  readonly columns = 60;
+  text = '';
+
+  constructor(isTTY: boolean) {
+    super();
+    this.isTTY = isTTY;
+  }
+
+  override _write(chunk: Buffer, _encoding: string, done: () => void): void {
+    this.text += String(chunk);
+    done();
+  }
+}
+
+const rendering: ShownProgress = {
+  stage: 'rendering',
+  waiting_for: 'the provider to finish the task',
+  task_id: 'task-1',
+  attempt: 1,
+  since_ms: 10_000,
+  attention: null,
+  cancel: null,
+};
+
+test('without a terminal each change is one plain line, and no line comes twice', () => {
+  const screen = new Screen(false);
+  const line = progressLine(screen, {});
+  line.show({ ...rendering, stage: 'uploading', task_id: null }, 10_000);
+  line.show(rendering, 11_000);
+  line.show(rendering, 12_000);
+  line.end();
+  line.show(rendering, 13_000);
+  expect(screen.text).toBe(
+    'uploading: waiting for the provider to finish the task\n' +
+      'rendering, task task-1: waiting for the provider to finish the task\n',
+  );
+});
+
+test('on a terminal one line is written over and over, with the seconds of stage and run, never wider than the screen', () => {
+  const screen = new Screen(true);
+  const line = progressLine(screen, { TERM: 'xterm' });
+  line.show(rendering, 12_000);
+  line.show(rendering, 15_000);
+  line.end();
+  const shown = screen.text.split('\r\x1b[2K');
+  expect(shown).toHaveLength(4);
+  expect(shown[2]).toMatch(/^5 s of 3 s {2}rendering, task task-1: waiting/);
+  expect(Math.max(...shown.map((text) => text.length))).toBeLessThan(60);
+  expect(shown[3]).toBe('');
+});
+
+test.each([{ CI: 'true' }, { TERM: 'dumb' }])('a terminal with %o gets plain lines', (env) => {
+  const screen = new Screen(true);
+  progressLine(screen, env).show(rendering, 12_000);
+  expect(screen.text).toBe('rendering, task task-1: waiting for the provider to finish the task\n');
+});
+
+test('what keeps a run back is shown instead of what it waits for, and cannot steer the terminal', () => {
+  const screen = new Screen(false);
+  progressLine(screen, {}).show({ ...rendering, trouble: 'attempt 2 failed: \x1b[31mred\nline' }, 12_000);
+  expect(screen.text).toBe('rendering, task task-1: attempt 2 failed:  [31mred line\n');
+});
