@@ -45,17 +45,30 @@ export interface AssetInfo {
 /**
  * Where references, videos, records and manifests live. Keys are relative, `/`-separated, made by `keys.ts`.
  *
- * Every promise rejects with a `VideoError` (`StoreUnavailable`, retryable, on I/O faults; `ConfigurationInvalid` where the
- * store itself is wrong: bucket, key, permission, clock) that names the key, or, unchanged, with the signal's reason.
+ * Every promise and stream rejects with a `VideoError` that names key and store: `StoreUnavailable`, retryable, on I/O faults;
+ * `ConfigurationInvalid` where the store itself is wrong (bucket, credentials, permission, clock), retryable too, as it can be
+ * mended while a paid task waits; `InvalidRequest` for a key that is none. On abort it rejects, unchanged, with the signal's reason.
  */
 export interface AssetStore {
   /** Resolves what is at `key`, or `undefined` when nothing is there. */
   head(key: string, options?: StoreOptions): Promise<AssetInfo | undefined>;
-  /** Streams `key`; rejects with a `VideoError` `AssetNotFound` when nothing is there. */
+  /**
+   * Streams `key`; a range that begins beyond its end is empty.
+   * Rejects with a `VideoError` `AssetNotFound` when nothing is there.
+   */
   get(key: string, options?: GetOptions): Promise<Readable>;
-  /** Writes `key`; visible only when whole, on disk, and right in length and checksum. */
+  /**
+   * Writes `key`; visible only when whole, on disk, and right in length and checksum.
+   *
+   * A fault of the body itself is rethrown unchanged, and a `Readable` body is destroyed in any case. A put that rejects with
+   * `StoreUnavailable` may have been stored all the same, so a repeated put if absent can lose against the first one: who must
+   * know writes a token of its own and reads it back.
+   */
   put(key: string, body: ByteStream, options?: PutOptions): Promise<PutOutcome>;
-  /** Every object whose key begins with `prefix`, in ascending order of keys, page by page behind the scenes. */
+  /**
+   * Every object whose key begins with `prefix`, in ascending order of keys, page by page behind the scenes; the infos may lack
+   * checksum and type.
+   */
   list(prefix: string, options?: StoreOptions): AsyncIterable<AssetInfo>;
   /** Removes `key`; no error when nothing is there. */
   delete(key: string, options?: StoreOptions): Promise<void>;

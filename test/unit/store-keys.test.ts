@@ -34,6 +34,16 @@ describe('safeName', () => {
     );
   });
 
+  test('the name of a very long id is the name of no other id, itself included', () => {
+    fc.assert(
+      fc.property(fc.string({ unit: fc.constantFrom('a', '0', '-'), minLength: 151, maxLength: 300 }), (id) => {
+        const name = safeName(id);
+        expect(name).toHaveLength(150);
+        expect(safeName(name)).not.toBe(name);
+      }),
+    );
+  });
+
   test('short alphabets, where collisions would show, have none', () => {
     const alphabet = ['.', '/', '~', 'a', 'A', '2', 'e', '%', '4', '1'];
     const seen = new Map<string, string>();

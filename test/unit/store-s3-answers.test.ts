@@ -1,6 +1,7 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import { inspect } from 'node:util';
-import { expect, onTestFinished, test } from 'vitest';
+import type { S3ClientConfig } from '@aws-sdk/client-s3';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { FailureType } from '../../src/contract/failure-type.js';
 import { proveIfAbsent } from '../../src/storage/prove-if-absent.js';
 import { S3Store } from '../../src/storage/s3-store.js';
@@ -133,6 +134,44 @@ test('a server that is down is an outage that may be tried again', async () => {
     type: FailureType.StoreUnavailable,
     retryable: true,
     message: expect.stringContaining('ECONNREFUSED'),
+  });
+});
+
+describe('the address of an object', () => {
+  /** Host and path of the request that a head would send. */
+  async function addressed(client: S3ClientConfig): Promise<string> {
+    let seen = '';
+    const handle = async ({ hostname, path }: { hostname: string; path: string }) => {
+      seen = hostname + path;
+      throw new Error('only looked at');
+    };
+    const requestHandler = { handle } as unknown as NonNullable<S3ClientConfig['requestHandler']>;
+    const config = { region: 'eu-west-1', credentials: CREDENTIALS, maxAttempts: 1, ...client, requestHandler };
+    await new S3Store({ bucket: 'bucket', prefix: 'p', client: config }).head('a/one.json').catch(() => undefined);
+    return seen;
+  }
+
+  test.each([
+    {
+      endpoint: undefined,
+      address: 'bucket.s3.eu-west-1.amazonaws.com/p/a/one.json',
+      why: 'Amazon S3 has a host per bucket',
+    },
+    {
+      endpoint: 'https://minio.example.com',
+      address: 'minio.example.com/bucket/p/a/one.json',
+      why: 'others seldom have',
+    },
+    {
+      endpoint: 'https://oss-cn-beijing.aliyuncs.com',
+      address: 'bucket.oss-cn-beijing.aliyuncs.com/p/a/one.json',
+      why: 'Alibaba OSS refuses the bucket in the path',
+    },
+  ])('with the endpoint $endpoint is $address, because $why', async ({ endpoint, address }) => {
+    expect(await addressed({ ...(endpoint !== undefined && { endpoint }) })).toBe(address);
+    vi.stubEnv('AWS_ENDPOINT_URL_S3', endpoint);
+    onTestFinished(() => void vi.unstubAllEnvs());
+    expect(await addressed({})).toBe(address);
   });
 });
 
