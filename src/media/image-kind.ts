@@ -44,7 +44,7 @@ export function kindOfImage(head: Uint8Array): ImageKind {
   if (known !== undefined) return { name: known.name };
   if (/^\0*$/.test(text)) return { name: 'a file of zero bytes only' };
   if (/^[\t\n\f\r\x20-\x7e\x80-\xff]*$/.test(text)) return { name: kindOfText(text) };
-  return { name: 'not an image of a known kind' };
+  return { name: 'a file of unknown kind' };
 }
 
 function kindOfText(text: string): string {

@@ -1,11 +1,12 @@
-import { open } from 'node:fs/promises';
-import { CustomSource, Input, MP4 } from 'mediabunny';
+import { type FileHandle, open } from 'node:fs/promises';
+import { CustomSource, EncodedPacketSink, Input, type InputVideoTrack, MP4 } from 'mediabunny';
 import { FailureType } from '../contract/failure-type.js';
 import { VideoError } from '../contract/video-error.js';
+import { Mp4Fault, walkBoxes } from './mp4-boxes.js';
 
 /** What was measured from a video file. */
 export interface MeasuredMp4 {
-  /** Length of the video track, in seconds; sound may last a little longer. */
+  /** Length of the video track, in seconds; sound may last a few hundredths longer. */
   readonly durationSeconds: number;
   /** Frames per second, averaged. */
   readonly fps: number;
@@ -13,55 +14,124 @@ export interface MeasuredMp4 {
   /** Pixels as shown. */
   readonly width: number;
   readonly height: number;
-  /** Codec of the video track, such as `avc`. */
+  /** Codec of the video track; always `avc` (H.264). */
   readonly codec: string;
   readonly hasAudio: boolean;
 }
 
+/** 15 s at the highest frame rate that a request may name (120 fps) are 1800; beyond, an index only claims to be one. */
+const FRAMES_MAX = 100_000;
+/** Holes come in disk sectors. H.264 forbids three zero bytes in a row, but some writers pad with a few. */
+const HOLE = Buffer.alloc(512);
+
 /**
- * Measures an MP4 file, reading a few hundred kilobytes of it whatever its size.
- * @throws {@link VideoError} `ResultRejected` when it is not a playable H.264 MP4.
+ * Verifies and measures an MP4 file: its boxes fill it, it has an H.264 track, and every frame of it is there, with lengths
+ * that add up and no hole of zeros. Each byte of the video is read once; memory stays below some 20 MB whatever the size.
+ * @throws {@link VideoError} `ResultRejected`, with the fault in plain words, for anything else; `StoreUnavailable`
+ * (retryable) when the file cannot be read.
  */
 export async function measureMp4(file: string): Promise<MeasuredMp4> {
-  const handle = await open(file, 'r');
+  const handle = await open(file, 'r').catch(unreadable);
   try {
     const { size } = await handle.stat();
-    const input = new Input({
-      formats: [MP4],
-      source: new CustomSource({
-        getSize: () => size,
-        prefetchProfile: 'fileSystem',
-        read: async (start, end) => {
-          const bytes = new Uint8Array(end - start);
-          return bytes.subarray(0, (await handle.read(bytes, 0, end - start, start)).bytesRead);
-        },
-      }),
+    await walkBoxes(handle, size);
+    return await measure(handle, size);
+  } catch (cause) {
+    if (cause instanceof Error && 'syscall' in cause) return unreadable(cause);
+    // The reader's own words are about its code, not about the file.
+    const fault = cause instanceof Mp4Fault ? cause.message : 'has a damaged index';
+    throw new VideoError(FailureType.ResultRejected, `The result is not a playable MP4: it ${fault}`, {
+      billed: true,
+      nextStep: 'Look at the file that was kept aside, and give the task id to the provider.',
+      cause,
     });
-    try {
-      const video = await input.getPrimaryVideoTrack();
-      if (video === null) throw new Error('it has no video track');
-      const stats = await video.computePacketStats();
-      return {
-        durationSeconds: await video.computeDuration(),
-        fps: stats.averagePacketRate,
-        frames: stats.packetCount,
-        width: video.displayWidth,
-        height: video.displayHeight,
-        codec: video.codec ?? 'unknown',
-        hasAudio: (await input.getPrimaryAudioTrack()) !== null,
-      };
-    } catch (cause) {
-      throw new VideoError(
-        FailureType.ResultRejected,
-        `The result is not a playable MP4: ${(cause as Error).message}`,
-        {
-          cause,
-        },
-      );
-    } finally {
-      input.dispose();
-    }
   } finally {
     await handle.close();
   }
+}
+
+async function measure(handle: FileHandle, size: number): Promise<MeasuredMp4> {
+  const source = new CustomSource({
+    getSize: () => size,
+    read: (start, end) => readAt(handle, start, end),
+    prefetchProfile: 'fileSystem',
+    handleUnhandledError: () => {}, // a read ahead that failed; the read that needs those bytes fails too
+  });
+  const input = new Input({ formats: [MP4], source });
+  try {
+    const video = await input.getPrimaryVideoTrack();
+    if (video === null) throw new Mp4Fault('has no video track');
+    const codec = await video.getCodec();
+    if (codec !== 'avc') throw new Mp4Fault(`has a video track in ${codec ?? 'an unknown codec'} instead of H.264`);
+    const frames = await walkFrames(video);
+    const [width, height] = await Promise.all([video.getDisplayWidth(), video.getDisplayHeight()]);
+    if (!(width > 0 && height > 0)) throw new Mp4Fault(`has a picture of ${width}x${height}`);
+    return { ...frames, width, height, codec, hasAudio: (await input.getPrimaryAudioTrack()) !== null };
+  } finally {
+    input.dispose();
+  }
+}
+
+async function walkFrames(video: InputVideoTrack): Promise<Pick<MeasuredMp4, 'durationSeconds' | 'fps' | 'frames'>> {
+  const description = (await video.getDecoderConfig())?.description;
+  // In an avcC record the low two bits of byte 4 are the width of the length prefixes, less one (ISO/IEC 14496-15, 5.2.4.1).
+  const prefixBytes = description === undefined ? 4 : ((bytesOf(description)[4] ?? 3) & 3) + 1;
+  let frames = 0;
+  let first = Number.POSITIVE_INFINITY;
+  let end = Number.NEGATIVE_INFINITY;
+  let total = 0;
+  for await (const { data, timestamp, duration } of new EncodedPacketSink(video).packets()) {
+    const fault = faultOfFrame(data, prefixBytes);
+    if (fault !== undefined) throw new Mp4Fault(`has ${fault} in frame ${frames + 1}, at ${timestamp.toFixed(2)} s`);
+    frames += 1;
+    if (frames > FRAMES_MAX) throw new Mp4Fault(`has more than ${FRAMES_MAX} frames`);
+    first = Math.min(first, timestamp);
+    end = Math.max(end, timestamp + duration);
+    total += duration;
+  }
+  if (frames === 0) throw new Mp4Fault('has no frames');
+  // Sums of thirtieths are off by some 1e-14.
+  const exact = (value: number) => Math.round(value * 1e6) / 1e6;
+  // Not frames by the track's end: a fragmented file may begin later than zero.
+  if (!(total > 0 && Number.isFinite(total))) throw new Mp4Fault('has frames without duration');
+  return { frames, durationSeconds: exact(end - first), fps: exact(frames / total) };
+}
+
+/** A frame is a chain of units, each behind its length; together they fill it. */
+function faultOfFrame(data: Uint8Array, prefixBytes: number): string | undefined {
+  const frame = bytesOf(data);
+  if (frame.length === 0) return 'nothing';
+  let at = 0;
+  while (at + prefixBytes <= frame.length) {
+    const length = frame.readUIntBE(at, prefixBytes);
+    if (length === 0) return 'zeros instead of a picture';
+    at += prefixBytes + length;
+  }
+  if (at !== frame.length) return 'a damaged picture';
+  return frame.includes(HOLE) ? 'a hole of zeros' : undefined;
+}
+
+function bytesOf(data: ArrayBufferView | ArrayBufferLike): Buffer {
+  if (ArrayBuffer.isView(data)) return Buffer.from(data.buffer, data.byteOffset, data.byteLength);
+  return Buffer.from(data);
+}
+
+async function readAt(handle: FileHandle, start: number, end: number): Promise<Uint8Array> {
+  const bytes = new Uint8Array(end - start);
+  let filled = 0;
+  while (filled < bytes.length) {
+    const { bytesRead } = await handle.read(bytes, filled, bytes.length - filled, start + filled);
+    if (bytesRead === 0) throw new Error('the file became shorter');
+    filled += bytesRead;
+  }
+  return bytes;
+}
+
+function unreadable(cause: unknown): never {
+  const { code, message } = cause as NodeJS.ErrnoException;
+  throw new VideoError(FailureType.StoreUnavailable, `The spooled result cannot be read: ${code ?? message}`, {
+    retryable: true,
+    nextStep: "Check the disk of the worker's temporary folder.",
+    cause,
+  });
 }

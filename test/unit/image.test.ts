@@ -173,8 +173,8 @@ test.each([
   ['a ZIP archive', Buffer.from('PK\x03\x04')],
   ['a gzip archive', Buffer.from([0x1f, 0x8b, 8])],
   ['a file of zero bytes only', Buffer.alloc(4096)],
-  ['not an image of a known kind', Buffer.from([1, 2, 3, 4, 5, 6])],
-  ['not an image of a known kind', Buffer.from('BM\x01\x02\x03')],
+  ['a file of unknown kind', Buffer.from([1, 2, 3, 4, 5, 6])],
+  ['a file of unknown kind', Buffer.from('BM\x01\x02\x03')],
 ])('what is %s is called so', (name, file) => {
   expect(faultsOf(file)).toEqual([expect.stringContaining(`is ${name}`)]);
 });
