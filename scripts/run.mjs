@@ -129,6 +129,9 @@ async function build() {
   say('Building …');
   const fresh = `.wan-video/build-${process.pid}`;
   const old = `.wan-video/replaced-${process.pid}`;
+  // What a killed build left behind.
+  const leftovers = readdirSync(at('.wan-video')).filter((name) => /^(build|replaced)-/.test(name));
+  for (const name of leftovers) rmSync(at('.wan-video', name), { recursive: true, force: true });
   try {
     const hash = sourceHash();
     const tsc = at('node_modules', 'typescript', 'bin', 'tsc');
