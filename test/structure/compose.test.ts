@@ -223,12 +223,22 @@ describe('docker-compose.yml', () => {
       expect(read('docker-compose.yml')).toContain(`\${${name}:-`);
   });
 
+  test('is described by docs/deploy.md: every service with its image, and every variable that it asks for', () => {
+    const text = read('docs/deploy.md');
+    for (const [name, { build, image }] of services)
+      expect(text).toContain(`| \`${name}\` | ${build ? 'ours' : `\`${image}\``} |`);
+    const variables = [...read('docker-compose.yml').matchAll(/\$\{([A-Z_]+)/g)].map((match) => match[1] ?? '');
+    expect(variables.filter((name) => !text.includes(`\`${name}\``))).toEqual([]);
+    const version = (JSON.parse(read('package.json')) as { version: string }).version;
+    expect(service('worker').image).toBe(`wan-video-temporal:${version}`);
+  });
+
   test('has scripts that a shell can read', () => {
     const scripts = services
       .flatMap(([, { volumes = [] }]) => volumes.map((mount) => mount.split(':')[0] ?? ''))
       .filter((path) => path.endsWith('.sh'));
     expect(scripts.length).toBeGreaterThan(0);
-    for (const script of [...scripts, 'docker/make-secrets.sh']) {
+    for (const script of [...scripts, 'docker/make-secrets.sh', 'docker/try.sh']) {
       const { status, stderr } = spawnSync('sh', ['-n', join(ROOT, script)], { encoding: 'utf8' });
       expect(`${script} ${stderr}`).toBe(`${script} `);
       expect(status).toBe(0);
