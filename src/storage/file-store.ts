@@ -56,7 +56,7 @@ const NEXT_STEPS: Readonly<Record<string, string>> = {
 export class FileStore implements AssetStore {
   readonly name: string;
   readonly #root: string;
-  #prepared: Promise<string> | undefined;
+  #cleaned: Promise<void> | undefined;
 
   /** @param directory - Root of the store; made by the first put. */
   constructor(directory: string) {
@@ -98,10 +98,11 @@ export class FileStore implements AssetStore {
     const target = this.#pathOf(key);
     signal?.throwIfAborted();
     const checked = new CheckedBody(key, body, options);
-    let partial: string | undefined;
+    const partial = join(this.#root, PARTIAL_DIR, randomUUID());
     try {
-      this.#prepared ??= this.#prepare();
-      partial = join(await this.#prepared, randomUUID());
+      await this.#makeFolder(dirname(partial)); // every time: somebody may have deleted the directory since
+      this.#cleaned ??= this.#removeStalePartials();
+      await this.#cleaned;
       const file = await open(partial, 'wx');
       // flush: fsync before close; without it a power cut could leave the name without its bytes.
       await pipeline(checked, file.createWriteStream({ flush: true }));
@@ -119,7 +120,7 @@ export class FileStore implements AssetStore {
     } finally {
       if (body instanceof Readable) body.destroy(); // also one that was never begun
       // What cannot be removed now is removed by age; it must not hide how the put ended.
-      if (partial !== undefined) await rm(partial, { force: true }).catch(() => undefined);
+      await rm(partial, { force: true }).catch(() => undefined);
     }
   }
 
@@ -190,20 +191,14 @@ export class FileStore implements AssetStore {
     }
   }
 
-  /** Makes the folder of unfinished bodies and removes what dead processes left in it. Once per store, by the first put. */
-  async #prepare(): Promise<string> {
+  /** Removes what dead processes left unfinished. Once per store, by the first put, which a failure here does not concern. */
+  async #removeStalePartials(): Promise<void> {
     const folder = join(this.#root, PARTIAL_DIR);
-    try {
-      await this.#makeFolder(folder);
-      for (const name of await readdir(folder)) {
-        const path = join(folder, name);
-        const age = Date.now() - ((await stat(path).catch(() => undefined))?.mtimeMs ?? Date.now());
-        if (age > PARTIAL_AGE_MAX_MS) await rm(path, { force: true });
-      }
-      return folder;
-    } catch (error) {
-      this.#prepared = undefined; // the next put tries again: a full disk does not stay full
-      throw error;
+    for (const name of await readdir(folder).catch(() => [])) {
+      const path = join(folder, name);
+      const stats = await stat(path).catch(() => undefined);
+      if (stats === undefined || Date.now() - stats.mtimeMs <= PARTIAL_AGE_MAX_MS) continue;
+      await rm(path, { force: true }).catch(() => undefined);
     }
   }
 

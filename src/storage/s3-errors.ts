@@ -6,8 +6,6 @@ interface S3Fault {
   /** S3's error code, or the name of the SDK's own error. */
   readonly name: string;
   readonly status: number | undefined;
-  /** Sends of the failed request, the SDK's own retries included. */
-  readonly attempts: number;
 }
 
 /** Codes that say that the store is set up wrongly, with what is wrong and what helps. */
@@ -45,9 +43,9 @@ export function faultOf(error: unknown): S3Fault {
   const { name, Code, $metadata } = (error ?? {}) as {
     name?: string;
     Code?: string;
-    $metadata?: { httpStatusCode?: number; attempts?: number };
+    $metadata?: { httpStatusCode?: number };
   };
-  return { name: Code ?? name ?? 'Unknown', status: $metadata?.httpStatusCode, attempts: $metadata?.attempts ?? 1 };
+  return { name: Code ?? name ?? 'Unknown', status: $metadata?.httpStatusCode };
 }
 
 /** The answer to a conditional write whose key is taken: S3's, and Alibaba OSS's. */

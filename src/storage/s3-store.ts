@@ -265,7 +265,6 @@ export class S3Store implements AssetStore {
     signal: AbortSignal | undefined,
   ): Promise<PutOutcome | undefined> {
     const fault = faultOf(cause);
-    if (isTaken(fault) && fault.attempts === 1) return { stored: false };
     // NoSuchUpload: a repeated completion finds that the first one has used the parts up.
     if (!isTaken(fault) && !isConflict(fault) && fault.name !== 'NoSuchUpload') return undefined;
     const there = await this.#head(key, signal);

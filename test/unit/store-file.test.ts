@@ -47,6 +47,14 @@ test('what a dead process left unfinished is removed by the first put, and what 
   expect(await readdir(join(directory, '.partial'))).toEqual(['young']);
 });
 
+test('a store whose directory was deleted meanwhile is made anew by the next put', async () => {
+  const { directory, store } = await openTemporary();
+  await store.put('a/one.json', Buffer.from('1'));
+  await rm(directory, { recursive: true });
+  expect(await store.head('a/one.json')).toBeUndefined();
+  expect(await store.put('a/one.json', Buffer.from('2'), { ifAbsent: true })).toEqual({ stored: true });
+});
+
 test('a put leaves nothing beside its file, whichever way it ends', async () => {
   const { directory, store } = await openTemporary();
   await store.put('a/one.json', Buffer.from('1'), { ifAbsent: true });
