@@ -8,6 +8,8 @@ import type { AssetStore } from '../src/storage/asset-store.js';
 export interface ActivityDeps {
   readonly dashscope: DashScopeClient;
   readonly store: AssetStore;
+  /** Tells stores apart: the steps of one run must all see the same. */
+  readonly storeId: string;
   readonly ledger: Ledger;
   readonly allowPrivateUrls: readonly string[];
   /** Directory for files on their way; local to this worker. */

@@ -33,6 +33,7 @@ export function createPrepareRequest(deps: ActivityDeps): VideoActivities['prepa
       return {
         request,
         cacheKey: key,
+        storeId: deps.storeId,
         labels: parsed.labels ?? {},
         reference,
         warnings: foreseen(request, reference),

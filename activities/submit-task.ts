@@ -5,6 +5,7 @@ import { purchaseKeyOf } from '../src/ledger/purchase-key.js';
 import { toActivityFailure } from './activity-failure.js';
 import type { ActivityDeps } from './deps.js';
 import { fromCache, memoOf } from './purchase-memo.js';
+import { requireSameStore } from './same-store.js';
 import type { PurchaseStep, SubmitInput, VideoActivities } from './types.js';
 
 /** Buys one generation, unless the ledger shows one to follow. The provider bills every accepted call, so nothing here sends twice. */
@@ -14,6 +15,7 @@ export function createSubmitTask(deps: ActivityDeps): VideoActivities['submitTas
     try {
       // No cancellation signal and no heartbeat on purpose: aborting a POST that may have been accepted would
       // turn a purchase into an unknown. It ends by its own time-out, and the workflow waits for the answer.
+      requireSameStore(deps, input.prepared.storeId);
       const order = orderOf(input, Context.current().info.attempt);
       return stepOf(await buyOnce({ ledger, provider, clock, times: times.ledger }, order));
     } catch (error) {

@@ -13,6 +13,8 @@ export interface PreparedRequest {
   readonly request: RequestFields;
   readonly labels: Readonly<Record<string, string>>;
   readonly cacheKey: string;
+  /** Of the store that the image, the ledger and the video are in. */
+  readonly storeId: string;
   readonly reference: PreparedReference;
   readonly warnings: readonly VideoWarning[];
   readonly cached: VideoResult | null;
@@ -98,7 +100,7 @@ export interface OrphanedPurchase {
 /** Every durable step: one object in, one object out. */
 export interface VideoActivities {
   prepareRequest(input: { request: VideoRequest }): Promise<PreparedRequest>;
-  uploadReference(input: { reference: PreparedReference }): Promise<{ imgUrl: string }>;
+  uploadReference(input: { reference: PreparedReference; storeId: string }): Promise<{ imgUrl: string }>;
   submitTask(input: SubmitInput): Promise<PurchaseStep>;
   awaitPurchase(input: { purchase: Purchase; parked: boolean }): Promise<PurchaseStep>;
   reconcileSubmit(input: { purchase: Purchase }): Promise<PurchaseStep>;

@@ -39,11 +39,11 @@ async function buyAndArchive(
   inHand: PurchaseInHand,
   progress: Progress,
 ): Promise<VideoResult> {
-  const { times } = prepared;
+  const { times, reference, storeId } = prepared;
   const unrestorable: Purchase[] = [];
   for (let resubmits = 0; ; ) {
     progress.enter('uploading');
-    const { imgUrl } = await steps(times).uploadReference({ reference: prepared.reference });
+    const { imgUrl } = await steps(times).uploadReference({ reference, storeId });
     const settled = await inHand.settle(await buy(prepared, imgUrl, unrestorable, progress), times);
     if (settled.kind === 'buy') continue;
     if (settled.kind === 'archived') return settled.result;

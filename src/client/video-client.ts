@@ -8,9 +8,9 @@ import {
 } from '@temporalio/client';
 import { defineSearchAttributeKey, type SearchAttributePair } from '@temporalio/common';
 import { FailureType } from '../contract/failure-type.js';
-import { CANCEL_SIGNAL, PROGRESS_QUERY, videoWorkflowId, WorkflowType } from '../contract/names.js';
+import { CANCEL_SIGNAL, PROGRESS_QUERY, RESOLVE_SIGNAL, videoWorkflowId, WorkflowType } from '../contract/names.js';
 import type { VideoRequest } from '../contract/request.js';
-import type { VideoProgress, VideoResult } from '../contract/result.js';
+import type { SubmitDecision, VideoProgress, VideoResult } from '../contract/result.js';
 import { invalidRequest, parseRequest, requestFingerprint, requestIssues } from '../contract/validate.js';
 import { VideoError } from '../contract/video-error.js';
 import type { AssetStore } from '../storage/asset-store.js';
@@ -173,6 +173,19 @@ export class WanVideoClient {
   async cancel(id: string, reason = 'cancelled by the caller', { runId }: RunOptions = {}): Promise<void> {
     await this.#handle(id, runId)
       .signal(CANCEL_SIGNAL, { reason })
+      .catch((error: unknown) => {
+        throw runNotFound(id, error);
+      });
+  }
+
+  /**
+   * Decides for a run in `needs_attention` what became of its submit: the task that is its own, or that none is and another may
+   * be bought. Whether the decision is taken shows in {@link progress}: `attention.refused` says why not.
+   * @throws VideoRunError `RunNotFound` when there is no such run or it has ended.
+   */
+  async resolve(id: string, decision: SubmitDecision, { runId }: RunOptions = {}): Promise<void> {
+    await this.#handle(id, runId)
+      .signal(RESOLVE_SIGNAL, decision)
       .catch((error: unknown) => {
         throw runNotFound(id, error);
       });

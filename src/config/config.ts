@@ -22,6 +22,8 @@ export interface Config {
     readonly account: string;
   };
   readonly store: StoreConfig;
+  /** The operator vouches that every worker host sees the same `file:` directory. */
+  readonly sharedFileStore: boolean;
   readonly publicBaseUrl?: string | undefined;
   readonly taskQueues: { readonly generate: string; readonly submit: string };
   /** Queries and submits per second; tasks at a time. */
@@ -105,6 +107,8 @@ export function loadConfig(
     if (!isHostOrCidr(entry))
       fail('WAN_VIDEO_ALLOW_PRIVATE_URLS', `has "${entry}", which is neither a host nor a CIDR block`);
   }
+  const shared = read('WAN_VIDEO_SHARED_FILE_STORE');
+  if (shared !== undefined && shared !== '1') fail('WAN_VIDEO_SHARED_FILE_STORE', 'must be 1, or be left out');
   const level = read('LOG_LEVEL') ?? 'info';
   if (!LEVELS.includes(level)) fail('LOG_LEVEL', `must be one of ${LEVELS.join(', ')}`);
   const format = read('LOG_FORMAT');
@@ -119,6 +123,7 @@ export function loadConfig(
       ...(workspace !== undefined && { workspace }),
     },
     store,
+    sharedFileStore: shared === '1',
     ...(publicBaseUrl !== undefined && { publicBaseUrl: publicBaseUrl.replace(/\/+$/, '') }),
     taskQueues: { generate: `${prefix}-generate`, submit: `${prefix}-submit` },
     rates: {

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Client, WorkflowNotFoundError } from '@temporalio/client';
@@ -8,7 +9,11 @@ import type { Config } from '../config/config.js';
 import { DashScopeClient } from '../dashscope/client.js';
 import { systemClock } from '../ledger/clock.js';
 import { Ledger } from '../ledger/ledger.js';
+import type { AssetStore } from '../storage/asset-store.js';
 import { openStore } from '../storage/open-store.js';
+import { proveIfAbsent } from '../storage/prove-if-absent.js';
+import { checkSharedFileStore } from '../storage/shared-file-store.js';
+import { storeId } from '../storage/store-id.js';
 import { BUNDLE_PATH } from './build-bundle.js';
 
 /** What a worker is made of. */
@@ -32,15 +37,16 @@ const SUBMITS_MAX = 10;
 
 /**
  * Runs a worker for both queues until SIGTERM or SIGINT, or until one of them fails.
- * @throws VideoError `ConfigurationInvalid` when Temporal cannot be reached. Provider and store are met by the steps, which say so.
+ * @throws VideoError `ConfigurationInvalid` when Temporal cannot be reached, or when the store does not keep what buying once rests on.
  */
 export async function runWorker(options: WorkerOptions): Promise<void> {
   const { config, temporal, bundlePath = BUNDLE_PATH, signal, onReady } = options;
   const { times, taskQueues } = config;
+  const store = await provenStore(config, temporal);
   const client = await connectClient(temporal);
   const connection = await NativeConnection.connect(temporal.connection as never);
   const activities = createActivities(
-    activityDeps(options, {
+    activityDeps(options, store, {
       cancelRun: async (workflowId, runId) => {
         await client.workflow.getHandle(workflowId, runId).cancel();
       },
@@ -61,6 +67,8 @@ export async function runWorker(options: WorkerOptions): Promise<void> {
     shutdownGraceTime: times.mainGraceMs,
     shutdownForceTime: times.mainForceMs,
     maxConcurrentActivityTaskExecutions: ACTIVITIES_MAX,
+    // A killed worker's runs wait this long for it before another one takes them up: with the submit's 30 s still below 40 s.
+    stickyQueueScheduleToStartTimeout: '5s',
   });
   const submit = await Worker.create({
     ...common,
@@ -97,12 +105,27 @@ async function isRunOpen(client: Client, workflowId: string): Promise<boolean> {
   }
 }
 
+interface ProvenStore {
+  readonly store: AssetStore;
+  readonly storeId: string;
+}
+
+/** The asset store, once it has shown on this start that of many writers one wins: buying once rests on that. */
+async function provenStore(config: Config, temporal: TemporalTarget): Promise<ProvenStore> {
+  const { store: configured, sharedFileStore } = config;
+  const temporalAddress = temporal.connection.address ?? 'localhost:7233';
+  checkSharedFileStore({ store: configured.kind, temporalAddress, sharedFileStore });
+  const store = openStore(configured);
+  await proveIfAbsent(store, { newId: randomUUID });
+  return { store, storeId: await storeId(store, { newId: randomUUID }) };
+}
+
 function activityDeps(
   { config, apiKey }: WorkerOptions,
+  { store, storeId: id }: ProvenStore,
   temporal: Pick<ActivityDeps, 'cancelRun' | 'isRunOpen'>,
 ): ActivityDeps {
   const { times, provider } = config;
-  const store = openStore(config.store);
   const scope = { provider: provider.providerId, account: provider.account };
   return {
     dashscope: new DashScopeClient({
@@ -118,6 +141,7 @@ function activityDeps(
       },
     }),
     store,
+    storeId: id,
     ledger: new Ledger({ store, scope, now: Date.now }),
     allowPrivateUrls: config.allowPrivateUrls,
     spoolDir: join(tmpdir(), 'wan-video-spool'),

@@ -15,6 +15,7 @@ test('an empty environment gives the documented defaults', () => {
   expect(loadConfig({ LOG_LEVEL: '' }, where)).toEqual({
     provider: { baseUrl: 'https://dashscope.aliyuncs.com/api/v1', providerId: 'cn-beijing', account: 'default' },
     store: { kind: 'file', path: '/work/here/output/ai-video-wan-video' },
+    sharedFileStore: false,
     taskQueues: { generate: 'video-generate', submit: 'video-submit' },
     rates: { query: 10, submit: 4, maxRunning: 5 },
     allowPrivateUrls: [],
