@@ -321,13 +321,13 @@ export function describeAssetStore(name: string, open: () => Promise<StoreUnderT
       expect(await store.put('videos/killed.mp4', Buffer.from('x'), { ifAbsent: true })).toEqual({ stored: true });
     });
 
-    test('64 MiB pass through a put and a get in bounded memory', async () => {
+    test('128 MiB pass through a put and a get in bounded memory', async () => {
       const child = startProcess('stream');
       const output = Buffer.concat(await child.stdout.toArray()).toString();
       const { bytes, same, grownMib } = JSON.parse(output) as { bytes: number; same: boolean; grownMib: number };
-      expect({ bytes, same }).toEqual({ bytes: 64 * MIB, same: true });
-      // Two parts on the way, one filling, and the garbage of a few more; the whole body would be 64 and its copies.
-      expect(grownMib).toBeLessThan(60);
+      expect({ bytes, same }).toEqual({ bytes: 128 * MIB, same: true });
+      // Parts on the way and garbage not yet collected: 30 to 60, whatever the size. The whole body would be 128 and its copies.
+      expect(grownMib).toBeLessThan(100);
     });
   });
 }

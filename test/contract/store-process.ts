@@ -24,7 +24,7 @@ async function stall(): Promise<void> {
   clearInterval(keepAlive);
 }
 
-/** Puts and gets 64 MiB and prints by how much the process grew meanwhile. */
+/** Puts and gets 128 MiB and prints by how much the process grew meanwhile. */
 async function stream(): Promise<void> {
   await store.put('warm.bin', chunks(MIB)); // loads what has to be loaded
   globalThis.gc?.();
@@ -33,7 +33,7 @@ async function stream(): Promise<void> {
   const [sent, received] = [createHash('sha256'), createHash('sha256')];
   let bytes = 0;
   const body = async function* () {
-    for await (const chunk of chunks(64 * MIB)) {
+    for await (const chunk of chunks(128 * MIB)) {
       sent.update(chunk);
       most = Math.max(most, process.memoryUsage.rss());
       yield chunk;
