@@ -93,7 +93,7 @@ function isInstalled() {
 }
 
 async function install() {
-  say('Installing npm packages (about 150 MB to download, 480 MB on disk, unless they are in the npm cache) …');
+  say('Installing npm packages (about 200 MB to download, 450 MB on disk, unless they are in the npm cache) …');
   const npm = process.env.npm_execpath;
   const args = ['ci', '--no-audit', '--no-fund', '--prefer-offline', '--loglevel=error'];
   // Started by `npm run`, npm names its own program; otherwise the one on PATH is taken (on Windows a batch file).
