@@ -39,12 +39,15 @@ export async function* chunksOf(source: ByteSource, options: ChunkOptions = {}):
     if (signal?.aborted) throw signal.reason;
     throw error;
   } finally {
-    if (!ended) {
-      if (source instanceof Readable) source.on('error', () => {}).destroy();
-      // Not awaited: a generator that is stuck in its own wait answers only when that wait ends.
-      else void Promise.resolve(iterator.return?.()).catch(() => {});
-    }
+    if (!ended) closeSource(source, iterator);
   }
+}
+
+/** Ends a source that is not read on: a stream is destroyed, an iterator returned. */
+export function closeSource(source: ByteSource, iterator?: Iterator<Uint8Array> | AsyncIterator<Uint8Array>): void {
+  if (source instanceof Readable) source.on('error', () => {}).destroy();
+  // Not awaited: a generator that is stuck in its own wait answers only when that wait ends.
+  else void Promise.resolve(iterator?.return?.()).catch(() => {});
 }
 
 // A promise of its own for each chunk: racing against one long-lived promise would keep every chunk in memory.

@@ -1,0 +1,160 @@
+import { setTimeout as pause } from 'node:timers/promises';
+import { FailureType } from '../contract/failure-type.js';
+import { VideoError } from '../contract/video-error.js';
+import { type ByteSource, chunksOf, closeSource } from './chunks.js';
+import { type Spooled, SpoolFile } from './spool.js';
+
+/** An open answer to a download, whole (200) or from an offset on (206). */
+export interface OpenedDownload {
+  /** HTTP status. */
+  readonly status: number;
+  /** By lower-case name. */
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+  readonly body: ByteSource;
+}
+
+/** How one download is made. */
+export interface DownloadOptions {
+  /**
+   * Opens the result from byte `from` on, with a Range header when that is above zero. A `VideoError` it throws ends the
+   * download unless it is retryable.
+   */
+  readonly open: (from: number) => Promise<OpenedDownload>;
+  /** Where to put the bytes; the caller removes it. */
+  readonly file: string;
+  /** Most bytes that are taken. */
+  readonly maxBytes: number;
+  /** Longest silence within the body, in milliseconds. */
+  readonly idleMs: number;
+  /** Ends the download with its reason. */
+  readonly signal?: AbortSignal | undefined;
+  /** First wait before a resume, in milliseconds; doubled while there is no progress. Default 500. */
+  readonly resumeDelayMs?: number | undefined;
+}
+
+/** Resumes in a row without {@link PROGRESS_BYTES} more: with 0.5 s doubled each time some 8 s of a dead network. */
+export const RESUMES_MAX = 4;
+/** What counts as progress; a server that gives a byte per connection would otherwise be followed for ever. */
+export const PROGRESS_BYTES = 256 * 1024;
+
+/**
+ * Downloads a result into a file, in constant memory, and goes on where a cut connection left off. It starts over when the
+ * server ignores the range, or when length or ETag show that there is another file now.
+ * @returns length and SHA-256 of exactly the bytes in the file.
+ * @throws {@link VideoError} `ResultRejected` above `maxBytes`; `ResultExpired` for HTTP 403, 404 and 410;
+ * `ProviderUnavailable` (retryable) when it does not get on; `StoreUnavailable` for the disk; what `open` throws for good.
+ * @throws `signal.reason`, unchanged, on abort.
+ */
+export async function downloadToFile(options: DownloadOptions): Promise<Spooled> {
+  const { file, maxBytes, signal, resumeDelayMs = 500 } = options;
+  const spool = await SpoolFile.create(file, { maxBytes });
+  let known: Version | undefined;
+  let progress = 0;
+  let resumes = 0;
+  try {
+    for (;;) {
+      let fault: unknown;
+      try {
+        signal?.throwIfAborted();
+        const { version, body } = await openAt(spool, known, options);
+        known = version;
+        if ((known.total ?? 0) > maxBytes) {
+          closeSource(body);
+          throw tooLarge(known.total ?? 0, maxBytes);
+        }
+        for await (const chunk of chunksOf(body, options)) await spool.append(chunk);
+        if (known.total === undefined || spool.bytes === known.total) return spool.result();
+        fault = new Error(`of ${known.total} bytes ${spool.bytes} came`);
+        if (spool.bytes > known.total) await spool.restart();
+      } catch (error) {
+        if (signal?.aborted) throw signal.reason;
+        const lasting =
+          error instanceof VideoError && (!error.retryable || error.type === FailureType.StoreUnavailable);
+        if (lasting) throw error;
+        fault = error;
+      }
+      resumes += 1;
+      if (spool.bytes - progress >= PROGRESS_BYTES) {
+        progress = spool.bytes;
+        resumes = 0;
+      }
+      if (resumes > RESUMES_MAX) throw stuck(fault, spool.bytes);
+      // An abort ends the pause early; the next round begins by looking.
+      await pause(resumeDelayMs * 2 ** Math.max(0, resumes - 1), undefined, { signal }).catch(() => {});
+    }
+  } finally {
+    await spool.close();
+  }
+}
+
+/** Opens the rest of the file, or the whole when what is there cannot be continued; `spool` is then empty. */
+async function openAt(
+  spool: SpoolFile,
+  known: Version | undefined,
+  { open }: DownloadOptions,
+): Promise<{ readonly version: Version; readonly body: ByteSource }> {
+  const answer = await open(spool.bytes);
+  const version = versionOf(answer);
+  if (version === undefined) {
+    closeSource(answer.body);
+    if (answer.status !== 416) throw badStatus(answer.status);
+  }
+  const same = spool.bytes === 0 || (version?.total === known?.total && version?.etag === known?.etag);
+  if (version !== undefined && version.from === spool.bytes && same) return { version, body: answer.body };
+  // A server without ranges sends the whole again; anything else is part of another file than the one begun.
+  await spool.restart();
+  if (version?.from === 0) return { version, body: answer.body };
+  closeSource(answer.body);
+  throw new Error('the file at the provider has changed');
+}
+
+/** Which file an answer is part of, and where in it the body begins. */
+interface Version {
+  readonly from: number;
+  /** Length of the whole file in bytes, where the server says. */
+  readonly total: number | undefined;
+  readonly etag: string | undefined;
+}
+
+/** What the headers say; `undefined` for an answer without a usable body. */
+function versionOf({ status, headers }: OpenedDownload): Version | undefined {
+  const etag = textOf(headers['etag']);
+  if (status === 200) return { from: 0, total: numberOf(textOf(headers['content-length'])), etag };
+  const range = /^bytes (\d+)-\d+\/(\d+|\*)$/.exec(textOf(headers['content-range']) ?? '');
+  if (status !== 206 || range === null) return undefined;
+  return { from: Number(range[1]), total: numberOf(range[2]), etag };
+}
+
+function badStatus(status: number): VideoError {
+  if (status === 403 || status === 404 || status === 410) {
+    return new VideoError(FailureType.ResultExpired, `The result can no longer be downloaded (HTTP ${status})`, {
+      billed: true,
+      nextStep: 'Links live 24 hours; the task is asked for a fresh one while the provider knows it.',
+    });
+  }
+  const retryable = status < 400 || status === 408 || status === 429 || status >= 500;
+  return new VideoError(FailureType.ProviderUnavailable, `The download is answered with HTTP ${status}`, {
+    retryable,
+    billed: true,
+  });
+}
+
+const numberOf = (text: string | undefined): number | undefined =>
+  text !== undefined && /^\d+$/.test(text) ? Number(text) : undefined;
+const textOf = (value: string | string[] | undefined): string | undefined => (Array.isArray(value) ? value[0] : value);
+
+function tooLarge(bytes: number, maxBytes: number): VideoError {
+  return new VideoError(FailureType.ResultRejected, `The result has ${bytes} bytes; at most ${maxBytes} are taken`, {
+    billed: true,
+  });
+}
+
+function stuck(fault: unknown, bytes: number): VideoError {
+  if (fault instanceof VideoError) return fault;
+  const { code, message } = fault as NodeJS.ErrnoException;
+  return new VideoError(
+    FailureType.ProviderUnavailable,
+    `The download does not get beyond ${bytes} bytes: ${code ?? message}`,
+    { retryable: true, billed: true, nextStep: 'Wait; the step is tried again. Check the network if it stays.' },
+  );
+}
