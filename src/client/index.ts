@@ -2,9 +2,9 @@ export { connectClient, type TemporalTarget, temporalFromEnv } from './connect.j
 export { type FollowedProgress, followVideo } from './follow.js';
 export type { ImageSource } from './reference.js';
 export { type VideoErrorObject, VideoRunError } from './run-error.js';
+export type { ListOptions } from './run-list.js';
 export { registerSearchAttributes } from './setup.js';
 export {
-  type ListOptions,
   type RunOptions,
   type StartedVideo,
   type StartOptions,

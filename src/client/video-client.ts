@@ -17,6 +17,7 @@ import type { AssetStore } from '../storage/asset-store.js';
 import { type ImageSource, isReference, LocalImage, UNSTAGED_REFERENCE } from './reference.js';
 import { VideoRunError } from './run-error.js';
 import { runErrorOf } from './run-failure.js';
+import { fits, type ListOptions, labelTexts, listQuery } from './run-list.js';
 import { staticDetails, staticSummary } from './run-texts.js';
 import { troubleOf, type VideoRun, type VideoStatus, videoRunOf } from './video-run.js';
 
@@ -56,17 +57,6 @@ export interface StartedVideo {
 export interface RunOptions {
   /** Default: the latest run of the id. */
   readonly runId?: string | undefined;
-}
-
-/** Which runs are listed; all conditions hold together. */
-export interface ListOptions {
-  readonly tenant?: string | undefined;
-  readonly batchId?: string | undefined;
-  /** `generated`, `cache`, `adopted`, `failed` or `cancelled`. */
-  readonly outcome?: string | undefined;
-  /** Every label must be there with this value. */
-  readonly labels?: Readonly<Record<string, string>> | undefined;
-  readonly status?: 'Running' | 'Completed' | 'Failed' | 'Canceled' | 'Terminated' | 'TimedOut' | undefined;
 }
 
 /** Temporal holds a query until a worker answers it; nobody waits longer than this for a progress text. */
@@ -222,7 +212,10 @@ export class WanVideoClient {
    */
   async *list(options: ListOptions = {}): AsyncGenerator<VideoRun> {
     try {
-      for await (const info of this.#client.workflow.list({ query: listQuery(options) })) yield videoRunOf(info);
+      for await (const info of this.#client.workflow.list({ query: listQuery(options) })) {
+        const run = videoRunOf(info);
+        if (fits(run, options)) yield run;
+      }
     } catch (cause) {
       if (!/search attribute|invalid query/i.test(textOf(cause))) throw cause;
       throw new VideoError(FailureType.ConfigurationInvalid, 'The namespace lacks the search attributes of this list', {
@@ -311,24 +304,7 @@ function attributesOf({ tenant, labels }: VideoRequest): SearchAttributePair[] {
   const pairs: SearchAttributePair[] = [];
   if (tenant !== undefined) pairs.push({ key: defineSearchAttributeKey('VideoTenant', 'KEYWORD'), value: tenant });
   if (labels !== undefined) {
-    const value = Object.entries(labels).map(([name, label]) => `${name}=${label}`);
-    pairs.push({ key: defineSearchAttributeKey('VideoLabels', 'KEYWORD_LIST'), value });
+    pairs.push({ key: defineSearchAttributeKey('VideoLabels', 'KEYWORD_LIST'), value: labelTexts(labels) });
   }
   return pairs;
-}
-
-/** A visibility query (https://docs.temporal.io/list-filter); text stands in single quotes, with backslash escapes. */
-function listQuery({ tenant, batchId, outcome, labels, status }: ListOptions): string {
-  const conditions = [
-    ['WorkflowType', WorkflowType.videoGenerate],
-    ['VideoTenant', tenant],
-    ['VideoBatchId', batchId],
-    ['VideoOutcome', outcome],
-    ['ExecutionStatus', status],
-    ...Object.entries(labels ?? {}).map(([name, value]) => ['VideoLabels', `${name}=${value}`]),
-  ];
-  return conditions
-    .filter(([, value]) => value !== undefined)
-    .map(([name, value]) => `${name} = '${String(value).replace(/[\\']/g, '\\$&')}'`)
-    .join(' AND ');
 }

@@ -1,0 +1,34 @@
+import { type Client, ScheduleAlreadyRunning, ScheduleOverlapPolicy } from '@temporalio/client';
+import { WorkflowType } from '../contract/names.js';
+
+/** Schedule that looks for purchases whose run is gone. */
+export const SWEEP_SCHEDULE_ID = 'wan-video-sweep';
+
+/** A video that was paid can be fetched for 24 hours: an hourly look leaves 23 to mend whatever stands in its way. */
+const EVERY = '1 hour';
+
+/**
+ * Creates or updates the hourly schedule of `sweepPurchases` in the client's namespace; a paused one stays paused.
+ * @param taskQueue - The workers' generate queue.
+ */
+export async function ensureSweepSchedule(client: Client, taskQueue: string): Promise<'created' | 'updated'> {
+  const spec = { intervals: [{ every: EVERY }] };
+  const action = {
+    type: 'startWorkflow' as const,
+    workflowType: WorkflowType.sweepPurchases,
+    workflowId: 'sweep',
+    taskQueue,
+    args: [],
+    staticSummary: 'looks for purchases that no run sees to',
+  };
+  // One sweep sees everything that a missed one would have seen.
+  const policies = { overlap: ScheduleOverlapPolicy.SKIP, catchupWindow: '1 hour', pauseOnFailure: false } as const;
+  try {
+    await client.schedule.create({ scheduleId: SWEEP_SCHEDULE_ID, spec, action, policies });
+    return 'created';
+  } catch (error) {
+    if (!(error instanceof ScheduleAlreadyRunning)) throw error;
+    await client.schedule.getHandle(SWEEP_SCHEDULE_ID).update(({ state }) => ({ spec, action, policies, state }));
+    return 'updated';
+  }
+}
