@@ -1,0 +1,109 @@
+/** How long the rate takes from nothing to the whole budget once the provider answers again, in milliseconds. */
+const RECOVER_MS = 75_000;
+/** What is left of the rate after a 429; the curve then stays near the rate that failed for about half a minute. */
+const AFTER_429 = 0.7;
+/** Slowest rate, in requests per second: a storm of 429s is probed every five seconds. */
+const RATE_MIN = 0.2;
+/** Share of the budget that is used: requests that are sent evenly arrive unevenly, and no second shall have more. */
+const USED = 0.8;
+/** First pause after a 429 in milliseconds, doubled by each further one up to the longest. */
+const PAUSE_MS = 1_000;
+const PAUSE_MAX_MS = 15_000; // the interval that the API reference recommends
+/** Pause after a refused key, in milliseconds: a person mends it, and 15 s of delay are nothing beside that. */
+const REFUSED_PAUSE_MS = 15_000;
+/** Longest wish of the provider that is followed, in milliseconds: a stray header must not stop the worker for a day. */
+const RETRY_AFTER_MAX_MS = 300_000;
+
+export interface QueryBudgetOptions {
+  /** This worker's share of the account's 20 requests per second (API reference; queries and lists count). */
+  readonly perSecond: number;
+  /** Milliseconds that never go back. */
+  readonly monotonicMs: () => number;
+  /** Uniform in 0..1. */
+  readonly random: () => number;
+}
+
+/** A request that has begun; ended once, in one of the ways of {@link QueryBudget}. */
+export interface BudgetedRequest {
+  readonly begunMs: number;
+}
+
+/**
+ * When this worker may send its next status request. Requests are spread evenly, never in bursts. After a 429 the rate
+ * falls and comes back along the curve of CUBIC (RFC 9438): soon near the rate that failed, then carefully beyond it;
+ * workers that share an account so find their shares without knowing of each other. While the provider refuses (429, key),
+ * one request at a time finds out when it is over.
+ */
+export class QueryBudget {
+  readonly #options: QueryBudgetOptions;
+  readonly #budget: number;
+  #nextMs = 0;
+  #underway = 0;
+  /** Refusals in a row; above 0 one request at a time is sent. */
+  #refusals = 0;
+  #cutMs = Number.NEGATIVE_INFINITY;
+  #rateBeforeCut: number;
+
+  constructor(options: QueryBudgetOptions) {
+    this.#options = options;
+    this.#budget = options.perSecond * USED;
+    this.#rateBeforeCut = this.#budget;
+  }
+
+  /** Requests per second at this moment. */
+  rate(): number {
+    const growth = this.#budget / RECOVER_MS ** 3;
+    const flatMs = Math.cbrt((this.#rateBeforeCut * (1 - AFTER_429)) / growth);
+    const sinceMs = this.#options.monotonicMs() - this.#cutMs;
+    const rate =
+      sinceMs === Number.POSITIVE_INFINITY ? this.#budget : growth * (sinceMs - flatMs) ** 3 + this.#rateBeforeCut;
+    return Math.min(this.#budget, Math.max(Math.min(RATE_MIN, this.#budget), rate));
+  }
+
+  /** Monotonic milliseconds at which the next request may begin; infinite while the answer of the one under way decides. */
+  nextMs(): number {
+    return this.#refusals > 0 && this.#underway > 0 ? Number.POSITIVE_INFINITY : this.#nextMs;
+  }
+
+  begin(): BudgetedRequest {
+    const begunMs = this.#options.monotonicMs();
+    this.#underway += 1;
+    this.#nextMs = Math.max(begunMs, this.#nextMs) + 1000 / this.rate();
+    return { begunMs };
+  }
+
+  /** The provider answered, whatever it said about the task. */
+  answered(_request: BudgetedRequest): void {
+    this.#underway -= 1;
+    this.#refusals = 0;
+  }
+
+  /** 429: less for all. */
+  throttled({ begunMs }: BudgetedRequest, retryAfterMs = 0): void {
+    this.#underway -= 1;
+    this.#refusals += 1;
+    // Requests that were under way at the last cut say the same thing once more.
+    if (begunMs >= this.#cutMs) {
+      this.#rateBeforeCut = this.rate();
+      this.#cutMs = this.#options.monotonicMs();
+    }
+    const pause = Math.min(PAUSE_MAX_MS, PAUSE_MS * 2 ** Math.min(this.#refusals - 1, 10));
+    this.#pause(Math.max(pause * (0.5 + 0.5 * this.#options.random()), Math.min(retryAfterMs, RETRY_AFTER_MAX_MS)));
+  }
+
+  /** Key or account were refused: so would every other request be. */
+  refused(_request: BudgetedRequest): void {
+    this.#underway -= 1;
+    this.#refusals += 1;
+    this.#pause(REFUSED_PAUSE_MS * (0.9 + 0.1 * this.#options.random()));
+  }
+
+  /** No answer, or one that says nothing about the others: abort, time-out, reset, 5xx. */
+  failed(_request: BudgetedRequest): void {
+    this.#underway -= 1;
+  }
+
+  #pause(ms: number): void {
+    this.#nextMs = Math.max(this.#nextMs, this.#options.monotonicMs() + ms);
+  }
+}

@@ -1,0 +1,453 @@
+import { FailureType } from '../contract/failure-type.js';
+import { MODEL } from '../contract/model.js';
+import { VideoError } from '../contract/video-error.js';
+import type { ListTasksQuery } from '../dashscope/client.js';
+import type { ListedTask, TaskPage, TaskSnapshot, TaskStatus } from '../dashscope/wire.js';
+import type { RenderKind } from './forecast.js';
+import {
+  LIST_BOUND_MS,
+  LIST_MARGIN_MS,
+  LIST_PAGE_SIZE,
+  ListSweep,
+  SWEEP_EVERY_MS,
+  type SweepCandidate,
+} from './list-sweep.js';
+import { nextAskDelay, POLL_TIMES, type PollTimes } from './poll-schedule.js';
+import { type BudgetedRequest, QueryBudget } from './query-budget.js';
+import type { RenderTimes } from './render-times.js';
+
+/** Time as the watcher sees it; injected, so that tests own it. */
+export interface WatcherClock {
+  /** Milliseconds since the epoch. */
+  now(): number;
+  /** Milliseconds that never go back. */
+  monotonicMs(): number;
+  /** Resolves after `ms`; rejects when the signal aborts first. */
+  sleep(ms: number, signal?: AbortSignal): Promise<void>;
+}
+
+export interface TaskWatcherOptions {
+  /** One look at one task, such as `DashScopeClient.queryTask`. */
+  readonly query: (taskId: string, options: { readonly signal: AbortSignal }) => Promise<TaskSnapshot>;
+  /** One page of the account's tasks, such as `DashScopeClient.listTasks`; without it every task is queried. */
+  readonly list?: ((query: ListTasksQuery) => Promise<TaskPage>) | undefined;
+  /** Requests per second that all watched tasks share; the worker's part of the account's 20. */
+  readonly perSecond: number;
+  readonly clock: WatcherClock;
+  /** Uniform in 0..1. */
+  readonly random: () => number;
+  /** What is known of render times; told about every success. */
+  readonly stats: RenderTimes;
+  /** Intervals; default {@link POLL_TIMES}. */
+  readonly times?: Partial<PollTimes> | undefined;
+}
+
+/** A task to watch. */
+export interface WatchedTask extends RenderKind {
+  readonly taskId: string;
+  /** When the provider accepted it by our clock, in milliseconds since the epoch; without it the first look is at once. */
+  readonly submittedAtMs?: number | undefined;
+}
+
+export interface WatchOptions {
+  /** Ends the watch with its reason. */
+  readonly signal: AbortSignal;
+  /**
+   * Called with every look that said something; one that came from the list has no request id. Returning `true` ends the
+   * watch with this snapshot, throwing ends it with that error: so UNKNOWN is judged by the caller.
+   */
+  readonly onSeen?: ((snapshot: TaskSnapshot) => boolean | undefined) | undefined;
+  /** Called with every look that failed; the watch goes on. */
+  readonly onFault?: ((error: unknown) => void) | undefined;
+}
+
+/** When a video is expected, in milliseconds since the epoch. */
+export interface Eta {
+  readonly earliestAtMs: number;
+  /** Never in the past: an overdue video is expected any moment. */
+  readonly latestAtMs: number;
+  /** Renders that it rests on; 0: a guess. */
+  readonly samples: number;
+}
+
+/** Watches tasks to their ends. */
+export interface TaskWatcher {
+  /**
+   * Resolves with the snapshot that shows the task SUCCEEDED, FAILED or CANCELED, or with the one that `onSeen` chose.
+   * No failed look ends it: faults, 429 and a refused key are waited out.
+   */
+  watch(task: WatchedTask, options: WatchOptions): Promise<TaskSnapshot>;
+  /** When the video is expected; sharper while the task is being watched. */
+  eta(task: WatchedTask): Eta;
+}
+
+/** From this many watched tasks on the first looks are put together, so that a list can answer them. */
+const FLEET = 20;
+/** Time between such common first looks, in milliseconds: how late a stage may be shown as queued in a fleet. */
+const FLEET_LOOK_MS = 10_000;
+/** Overdue by this much, a task that the list shows as running is queried now and then; in milliseconds. */
+const OVERDUE_MS = 5_000;
+
+const ENDED: ReadonlySet<TaskStatus> = new Set(['SUCCEEDED', 'FAILED', 'CANCELED']);
+/** These refuse every task alike: the key, the account, the address. */
+const REFUSES_ALL: ReadonlySet<FailureType> = new Set([
+  FailureType.CredentialsMissing,
+  FailureType.CredentialsRejected,
+  FailureType.AccountBlocked,
+  FailureType.ConfigurationInvalid,
+]);
+
+/** One watch; times in monotonic milliseconds unless said otherwise. */
+interface Watched {
+  readonly task: WatchedTask;
+  readonly options: WatchOptions;
+  readonly resolve: (snapshot: TaskSnapshot) => void;
+  readonly reject: (reason: unknown) => void;
+  /** Ends a query of this watch. */
+  readonly over: AbortController;
+  phase: 'unseen' | 'queued' | 'running';
+  dueMs: number;
+  isAsking: boolean;
+  /** Looks in a row without a usable answer. */
+  faults: number;
+  /** When rendering began by our clock, in milliseconds since the epoch. */
+  startedAtMs: number | undefined;
+  /** When the provider created the task, by its clock, in milliseconds since the epoch. */
+  createdAtMs: number | undefined;
+  queriedMs: number;
+  listedMs: number;
+  /** When it was submitted by our clock, as well as is known, in milliseconds since the epoch. */
+  submittedAtMs: number;
+  isUnlisted: boolean;
+  /** A list says that it ended; its query comes first. */
+  isEndListed: boolean;
+  /** When a list last showed it as not ended, by our clock, in milliseconds since the epoch. */
+  listedOpenAtMs: number | undefined;
+}
+
+/**
+ * Serves every watched task of this process from one budget. Tasks are asked in the order in which they became due, so
+ * none starves; a task that cannot be asked delays no other one.
+ */
+export function createTaskWatcher(options: TaskWatcherOptions): TaskWatcher {
+  return new Watcher(options);
+}
+
+class Watcher implements TaskWatcher {
+  readonly #options: TaskWatcherOptions;
+  readonly #times: PollTimes;
+  readonly #budget: QueryBudget;
+  readonly #sweep: ListSweep;
+  readonly #watched = new Set<Watched>();
+  #isRunning = false;
+  /** How far the provider's clock is ahead of ours, as the last answer showed it, in milliseconds. */
+  #providerAheadMs = 0;
+  /** Aborted when something changed that may be due earlier than what is slept for. */
+  #nap = new AbortController();
+
+  constructor(options: TaskWatcherOptions) {
+    const { perSecond, random, clock, times } = options;
+    const monotonicMs = (): number => clock.monotonicMs();
+    this.#options = options;
+    this.#times = { ...POLL_TIMES, ...times };
+    this.#budget = new QueryBudget({ perSecond, random, monotonicMs });
+    this.#sweep = new ListSweep(monotonicMs);
+  }
+
+  watch(task: WatchedTask, options: WatchOptions): Promise<TaskSnapshot> {
+    const { signal } = options;
+    const { clock } = this.#options;
+    return new Promise<TaskSnapshot>((resolve, reject) => {
+      if (signal.aborted) {
+        reject(signal.reason);
+        return;
+      }
+      const one: Watched = {
+        ...{ task, options, over: new AbortController(), phase: 'unseen', isAsking: false, faults: 0 },
+        ...{ startedAtMs: undefined, createdAtMs: this.#createdAtMs(task), listedOpenAtMs: undefined },
+        ...{
+          queriedMs: clock.monotonicMs(),
+          listedMs: Number.NEGATIVE_INFINITY,
+          isUnlisted: false,
+          isEndListed: false,
+        },
+        submittedAtMs: task.submittedAtMs ?? clock.now(),
+        dueMs: this.#firstLookMs(task),
+        resolve: (snapshot) => this.#end(one, onAbort, () => resolve(snapshot)),
+        reject: (reason) => this.#end(one, onAbort, () => reject(reason)),
+      };
+      const onAbort = (): void => one.reject(signal.reason);
+      signal.addEventListener('abort', onAbort, { once: true });
+      this.#watched.add(one);
+      this.#wake();
+      if (!this.#isRunning) void this.#run();
+    });
+  }
+
+  eta(task: WatchedTask): Eta {
+    const { stats, clock } = this.#options;
+    const { earliestMs, latestMs, samples } = stats.forecast(task);
+    const nowMs = clock.now();
+    const one = [...this.#watched].find((watched) => watched.task.taskId === task.taskId);
+    const startedAtMs =
+      one?.startedAtMs ?? (one?.phase === 'queued' ? nowMs : Math.min(nowMs, task.submittedAtMs ?? nowMs));
+    const latestAtMs = Math.max(nowMs, startedAtMs + latestMs);
+    return { earliestAtMs: Math.min(latestAtMs, Math.max(nowMs, startedAtMs + earliestMs)), latestAtMs, samples };
+  }
+
+  #end(one: Watched, onAbort: () => void, settle: () => void): void {
+    if (!this.#watched.delete(one)) return;
+    one.options.signal.removeEventListener('abort', onAbort);
+    one.over.abort(one.options.signal.reason);
+    settle();
+    this.#wake();
+  }
+
+  #firstLookMs(task: WatchedTask): number {
+    const { clock, stats, random, list } = this.#options;
+    const nowMs = clock.monotonicMs();
+    if (task.submittedAtMs === undefined) return nowMs;
+    const elapsedMs = clock.now() - task.submittedAtMs;
+    const forecast = stats.forecast(task);
+    const moment = { phase: 'unseen', elapsedMs, forecast, faults: 0, random: random() } as const;
+    const dueMs = nowMs + nextAskDelay(moment, this.#times);
+    const isFleet = list !== undefined && this.#sweep.isAvailable() && this.#watched.size >= FLEET;
+    // A task that may be done soon is not kept waiting for its fellows.
+    if (!isFleet || elapsedMs + 2 * FLEET_LOOK_MS > forecast.earliestMs) return dueMs;
+    return Math.ceil(dueMs / FLEET_LOOK_MS) * FLEET_LOOK_MS;
+  }
+
+  #createdAtMs({ submittedAtMs }: WatchedTask): number | undefined {
+    return submittedAtMs === undefined ? undefined : submittedAtMs + this.#providerAheadMs;
+  }
+
+  #wake(): void {
+    this.#nap.abort();
+  }
+
+  /** Sends what is due, one request after the other, without waiting for answers; ends when nothing is watched. */
+  async #run(): Promise<void> {
+    this.#isRunning = true;
+    const { clock } = this.#options;
+    while (this.#watched.size > 0) {
+      const first = this.#firstDue();
+      const nowMs = clock.monotonicMs();
+      const readyMs = first === undefined ? Number.POSITIVE_INFINITY : Math.max(first.dueMs, this.#budget.nextMs());
+      if (first === undefined || readyMs > nowMs) await this.#sleepUntil(readyMs, nowMs);
+      else this.#send(first, nowMs);
+    }
+    this.#isRunning = false;
+  }
+
+  async #sleepUntil(readyMs: number, nowMs: number): Promise<void> {
+    this.#nap = new AbortController();
+    const { signal } = this.#nap;
+    // An answer under way wakes this up; the minute is for a clock that was moved.
+    await this.#options.clock.sleep(Math.min(Math.ceil(readyMs - nowMs), 60_000), signal).catch(() => undefined);
+  }
+
+  #firstDue(): Watched | undefined {
+    let first: Watched | undefined;
+    for (const one of this.#watched) {
+      if (!one.isAsking && (first === undefined || one.dueMs < first.dueMs)) first = one;
+    }
+    return first;
+  }
+
+  #send(first: Watched, nowMs: number): void {
+    const { list } = this.#options;
+    if (list !== undefined && !first.isEndListed && first.faults === 0) {
+      const others = [...this.#watched].filter((one) => !one.isAsking && !one.isEndListed && one.faults === 0);
+      const candidates = new Map(others.map((one) => [this.#candidate(one), one]));
+      const head = [...candidates].find(([, one]) => one === first)?.[0];
+      const group = head === undefined ? [] : this.#sweep.group(head, candidates.keys());
+      const sweepMs = group.length === 0 ? Number.POSITIVE_INFINITY : this.#sweep.nextMs(group);
+      if (group.length > 0 && nowMs < sweepMs) {
+        first.dueMs = sweepMs;
+        return;
+      }
+      if (group.length > 0) {
+        void this.#list(
+          list,
+          group.flatMap((candidate) => candidates.get(candidate) ?? []),
+        );
+        return;
+      }
+    }
+    void this.#query(first);
+  }
+
+  #candidate(one: Watched): SweepCandidate {
+    const { dueMs, createdAtMs, queriedMs, listedMs, isUnlisted } = one;
+    const { latestMs } = this.#options.stats.forecast(one.task);
+    const isOverdue = one.phase === 'running' && this.#elapsedMs(one) > latestMs + OVERDUE_MS;
+    return { dueMs, createdAtMs, queriedMs, listedMs, isUnlisted, isOverdue };
+  }
+
+  async #query(one: Watched): Promise<void> {
+    const { query, clock } = this.#options;
+    one.isAsking = true;
+    const request = this.#budget.begin();
+    try {
+      const snapshot = await query(one.task.taskId, { signal: one.over.signal });
+      this.#budget.answered(request);
+      one.queriedMs = clock.monotonicMs();
+      one.isUnlisted = false;
+      if (this.#watched.has(one)) this.#queried(one, snapshot);
+    } catch (error) {
+      const isShared = this.#settleFault(request, error);
+      // A fault of all keeps the task's place in the order; its own puts it back.
+      if (!isShared) one.faults += 1;
+      if (this.#watched.has(one)) {
+        if (!isShared) this.#schedule(one, error instanceof VideoError ? error.retryAfterMs : undefined);
+        this.#tell(one, () => one.options.onFault?.(error));
+      }
+    } finally {
+      one.isAsking = false;
+      this.#wake();
+    }
+  }
+
+  #queried(one: Watched, snapshot: TaskSnapshot): void {
+    const { status, submitTimeMs, scheduledTimeMs, endTimeMs } = snapshot;
+    const { submittedAtMs } = one.task;
+    one.faults = status === 'UNKNOWN' ? one.faults + 1 : 0;
+    one.createdAtMs = submitTimeMs ?? one.createdAtMs;
+    if (submittedAtMs === undefined && submitTimeMs !== undefined) {
+      one.submittedAtMs = Math.min(one.submittedAtMs, submitTimeMs);
+    }
+    // Our clock and the provider's may differ: the submit is known by both.
+    const aheadMs = submittedAtMs === undefined || submitTimeMs === undefined ? 0 : submitTimeMs - submittedAtMs;
+    if (submittedAtMs !== undefined) this.#providerAheadMs = aheadMs;
+    this.#follow(one, status, scheduledTimeMs === undefined ? undefined : scheduledTimeMs - aheadMs);
+    if (ENDED.has(status)) this.#judgeList(one, endTimeMs === undefined ? undefined : endTimeMs - aheadMs);
+    else if (one.isEndListed) one.isUnlisted = true; // the list is ahead of the truth: leave it out once
+    one.isEndListed = false;
+    if (status === 'SUCCEEDED' && scheduledTimeMs !== undefined && endTimeMs !== undefined) {
+      this.#options.stats.learn(one.task, { endedAtMs: endTimeMs, renderMs: endTimeMs - scheduledTimeMs });
+    }
+    this.#schedule(one);
+    this.#hand(one, snapshot);
+  }
+
+  #judgeList(one: Watched, endedAtMs: number | undefined): void {
+    if (one.listedOpenAtMs === undefined || endedAtMs === undefined) return;
+    this.#sweep.ended(one.listedOpenAtMs - endedAtMs, one.isEndListed);
+  }
+
+  /** Takes a status over into the phase, and the start of rendering by our clock when it is known. */
+  #follow(one: Watched, status: TaskStatus, startedAtMs: number | undefined): void {
+    // A task does not go back: a list that says so is behind.
+    if (status === 'PENDING' && one.phase === 'unseen') one.phase = 'queued';
+    if (status !== 'RUNNING') return;
+    one.phase = 'running';
+    const nowMs = this.#options.clock.now();
+    one.startedAtMs = Math.min(nowMs, startedAtMs ?? one.startedAtMs ?? nowMs);
+  }
+
+  #hand(one: Watched, snapshot: TaskSnapshot): void {
+    this.#tell(one, () => {
+      if (one.options.onSeen?.(snapshot) === true || ENDED.has(snapshot.status)) one.resolve(snapshot);
+    });
+  }
+
+  #tell(one: Watched, call: () => void): void {
+    try {
+      call();
+    } catch (error) {
+      one.reject(error);
+    }
+  }
+
+  #schedule(one: Watched, retryAfterMs?: number): void {
+    const { clock, stats, random } = this.#options;
+    const { phase, faults } = one;
+    const forecast = stats.forecast(one.task);
+    const elapsedMs = this.#elapsedMs(one);
+    const delay = nextAskDelay({ phase, elapsedMs, forecast, faults, retryAfterMs, random: random() }, this.#times);
+    // A task that was looked at and says nothing, such as an unknown one, is not asked again at once.
+    one.dueMs = clock.monotonicMs() + Math.max(delay, this.#times.tightMinMs);
+  }
+
+  #elapsedMs({ startedAtMs, submittedAtMs }: Watched): number {
+    return this.#options.clock.now() - (startedAtMs ?? submittedAtMs);
+  }
+
+  /** @returns whether the fault concerns every task alike. */
+  #settleFault(request: BudgetedRequest, error: unknown): boolean {
+    const known = error instanceof VideoError ? error : undefined;
+    if (known?.type === FailureType.ProviderThrottled) this.#budget.throttled(request, known.retryAfterMs);
+    else if (known !== undefined && REFUSES_ALL.has(known.type)) this.#budget.refused(request);
+    else this.#budget.failed(request);
+    return known !== undefined && (known.type === FailureType.ProviderThrottled || REFUSES_ALL.has(known.type));
+  }
+
+  async #list(list: (query: ListTasksQuery) => Promise<TaskPage>, group: readonly Watched[]): Promise<void> {
+    for (const one of group) one.isAsking = true;
+    const created = group.flatMap(({ createdAtMs }) => createdAtMs ?? []);
+    const query = {
+      ...{ modelName: MODEL, pageSize: LIST_PAGE_SIZE },
+      startMs: Math.min(...created) - LIST_MARGIN_MS,
+      endMs: Math.max(...created) + LIST_MARGIN_MS,
+    };
+    const missing = new Map<string, Watched[]>();
+    for (const one of group) missing.set(one.task.taskId, [...(missing.get(one.task.taskId) ?? []), one]);
+    const { clock } = this.#options;
+    const [late, done] = [new AbortController(), new AbortController()];
+    void clock.sleep(LIST_BOUND_MS, done.signal).then(
+      () => late.abort(new Error('The list took too long')),
+      () => undefined,
+    );
+    let request = this.#budget.begin();
+    try {
+      for (let pageNo = 1; ; pageNo += 1) {
+        const page = await list({ ...query, pageNo, signal: late.signal });
+        this.#budget.answered(request);
+        for (const row of page.tasks) {
+          for (const one of missing.get(row.taskId) ?? []) this.#listed(one, row);
+          missing.delete(row.taskId);
+        }
+        if (pageNo >= page.totalPages || !this.#sweep.wantsPage(missing.size)) break;
+        request = this.#budget.begin();
+      }
+      for (const one of [...missing.values()].flat()) one.isUnlisted = true;
+    } catch (error) {
+      // A refused list says nothing about the key: only the queries do.
+      if (error instanceof VideoError && error.type === FailureType.ProviderThrottled) {
+        this.#budget.throttled(request, error.retryAfterMs);
+      } else {
+        this.#budget.failed(request);
+        this.#sweep.failed(error);
+      }
+    } finally {
+      done.abort();
+      for (const one of group) one.isAsking = false;
+      this.#wake();
+    }
+  }
+
+  #listed(one: Watched, row: ListedTask): void {
+    if (!this.#watched.has(one)) return;
+    const { clock } = this.#options;
+    const { taskId, status, createdAtMs, startedAtMs } = row;
+    if (ENDED.has(status) || status === 'UNKNOWN') {
+      one.isEndListed = true;
+      one.dueMs = Number.NEGATIVE_INFINITY; // its query is the next request
+      return;
+    }
+    const { submittedAtMs } = one.task;
+    const aheadMs = submittedAtMs === undefined || createdAtMs === undefined ? 0 : createdAtMs - submittedAtMs;
+    // What a query said about the start is not replaced: the list's clock may be another one.
+    this.#follow(one, status, one.startedAtMs ?? (startedAtMs === undefined ? undefined : startedAtMs - aheadMs));
+    one.listedMs = clock.monotonicMs();
+    one.listedOpenAtMs = clock.now();
+    this.#schedule(one);
+    // Tasks in their tight time wait for the next list together.
+    const tightMs = 1.1 * this.#times.tightMaxMs;
+    const sweptMs = clock.monotonicMs() + SWEEP_EVERY_MS;
+    if (one.dueMs - clock.monotonicMs() <= tightMs) one.dueMs = sweptMs;
+    this.#hand(one, {
+      ...{ taskId, status, submitTimeMs: createdAtMs, scheduledTimeMs: startedAtMs, requestId: undefined },
+    });
+  }
+}
