@@ -7,6 +7,7 @@ COPY package.json package-lock.json ./
 FROM base AS build
 RUN npm ci --no-audit --no-fund
 COPY tsconfig.json tsconfig.build.json ./
+COPY scripts/run.mjs scripts/
 COPY src src
 COPY workflows workflows
 COPY activities activities
