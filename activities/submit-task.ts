@@ -49,7 +49,11 @@ function stepOf(outcome: BuyOutcome): PurchaseStep {
     case 'archived':
       return { kind: 'archived', result: fromCache(outcome.result) };
     case 'restore':
-      return { kind: 'restore', task: { ...outcome.task, own: false, claimed: true }, result: outcome.result };
+      return {
+        kind: 'restore',
+        task: { ...outcome.task, own: false, claimed: true },
+        result: fromCache(outcome.result),
+      };
     case 'follow':
       return outcome;
     case 'unknown':

@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
 import type { Client } from '@temporalio/client';
 import { connectClient } from '../client/connect.js';
+import { ensureSweepSchedule } from '../client/sweep-schedule.js';
 import { type Config, loadConfig } from '../config/config.js';
 import { resolveApiKey } from '../config/credentials.js';
 import { type Emulator, startEmulator } from '../emulator/index.js';
@@ -63,6 +64,7 @@ export async function startLocalStack(options: LocalStackOptions): Promise<Local
     worker.catch(failed);
   });
   const client = await connectClient(temporal.target);
+  await ensureSweepSchedule(client, config.taskQueues.generate);
   return {
     temporal,
     emulator,

@@ -6,22 +6,29 @@ import { ExitCode } from '../exit-code.js';
 export function addSetup(program: Command, context: CommandContext): void {
   program
     .command('setup')
-    .summary('register the search attributes in the configured namespace')
+    .summary("register the search attributes and the sweep's schedule in the configured namespace")
     .description(
-      'Registers the search attributes in the configured namespace; repeating it changes nothing. Where that is not allowed it ' +
-        'prints the lines for the administrator; runs work without them.',
+      'Registers the search attributes in the configured namespace, and the hourly schedule that looks for purchases whose run is ' +
+        'gone; repeating it changes nothing. Where attributes may not be registered it prints the lines for the administrator; ' +
+        'runs work without them.',
     )
     .option('--json', 'one JSON document on stdout, also for errors')
     .addHelpText('after', '\nExample:\n  TEMPORAL_ADDRESS=127.0.0.1:7233 wan-video setup')
     .action(
       context.action(async () => {
         const { registerSearchAttributes } = await import('../../client/setup.js');
-        const registered = await context.temporal(({ client }) => registerSearchAttributes(client));
-        const text =
-          registered.length === 0
-            ? 'Nothing to do: the search attributes are registered.'
-            : `Registered ${registered.join(', ')}.`;
-        context.result({ registered }, text);
+        const { ensureSweepSchedule } = await import('../../client/sweep-schedule.js');
+        const { taskQueues } = await context.config();
+        const done = await context.temporal(async ({ client }) => ({
+          // First, because it works where attributes may not be registered.
+          sweep_schedule: await ensureSweepSchedule(client, taskQueues.generate),
+          registered: await registerSearchAttributes(client),
+        }));
+        const attributes =
+          done.registered.length === 0
+            ? 'The search attributes were registered before.'
+            : `Registered ${done.registered.join(', ')}.`;
+        context.result(done, `${attributes}\nThe hourly sweep is ${done.sweep_schedule}.`);
         return ExitCode.done;
       }),
     );
