@@ -63,9 +63,6 @@ export async function readDraft(flags: RequestFlags, io: CommandIo, signal?: Abo
     ...(file.issues === undefined ? faults : faults.filter(({ path }) => (path.split('.')[0] ?? '') in fields)),
   );
   issues.push(...(local?.issues ?? []));
-  if (fields['deadline_seconds'] !== undefined) {
-    issues.push({ path: 'deadline_seconds', message: 'is not honoured by this version yet; leave it out' });
-  }
   return { fields, local, reference, issues };
 }
 

@@ -94,6 +94,8 @@ async function generate(
     return ExitCode.done;
   }
   say(started.joined ? `Joined ${started.id}, which an equal request had started.` : `Started ${started.id}.`);
+  if (started.joined && request.deadline_seconds !== undefined)
+    say('Its own deadline holds, not that of this command.');
   const options = { owned: !started.joined, quiet: flags.quiet ?? false };
   const result = await awaitVideo(videos, started, context, interrupts, options);
   if (flags.output !== undefined) say(`Copied to ${await saveVideo(result, store, flags.output, context.io.cwd)}.`);

@@ -22,7 +22,7 @@ export function addGenerate(program: Command, context: CommandContext): void {
     .option('--audio', 'with sound, which costs more')
     .option('--no-audio', 'silent (default), also against a request file')
     .option('--cache <mode>', 'use (default), refresh: make a new one, off: share nothing')
-    .option('--deadline <seconds>', 'give up after this time')
+    .option('--deadline <seconds>', 'give up when there is no video after this time')
     .option('--tenant <name>', 'whom it is for')
     .option('--label <name=value>', 'to find it again; may be repeated', (label: string, labels: string[] = []) => [
       ...labels,

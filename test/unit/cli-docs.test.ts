@@ -1,0 +1,31 @@
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { expect, test } from 'vitest';
+import { ExitCode } from '../../src/cli/exit-code.js';
+import { command } from '../support/command.js';
+
+const DOC = readFileSync(fileURLToPath(new URL('../../docs/cli.md', import.meta.url)), 'utf8');
+const flagsIn = (text: string): string[] => [...new Set(text.match(/(?<![\w-])--[a-z][a-z-]*/g) ?? [])];
+
+test('docs/cli.md has an example of every command, and no other commands', async () => {
+  const { stdout } = await command(['--help']);
+  const commands = [...stdout.matchAll(/^ {2}([a-z]+) .*$/gm)].map(([, name]) => name as string);
+  const examples = new Set([...DOC.matchAll(/^.*\bwan-video ([a-z]+)\b.*$/gm)].map(([, name]) => name));
+  expect([...examples].sort()).toEqual(commands.filter((name) => name !== 'help').sort());
+});
+
+test('docs/cli.md names every flag of every command, and no others', async () => {
+  const { stdout } = await command(['--help']);
+  const flags = new Set<string>();
+  for (const [, name] of stdout.matchAll(/^ {2}([a-z]+) .*$/gm)) {
+    const help = (await command(['help', name as string])).stdout;
+    for (const line of help.matchAll(/^ {2}-.*$/gm)) for (const flag of flagsIn(line[0].slice(0, 40))) flags.add(flag);
+  }
+  flags.delete('--help');
+  expect(flagsIn(DOC).sort()).toEqual([...flags].sort());
+});
+
+test('docs/cli.md lists the exit codes', () => {
+  const listed = [...DOC.matchAll(/^\| (\d+) \|/gm)].map(([, code]) => Number(code));
+  expect(listed).toEqual(Object.values(ExitCode));
+});
