@@ -1,5 +1,6 @@
 import type { FileHandle } from 'node:fs/promises';
 import { kindOfImage } from './image-kind.js';
+import { isSoundIndex } from './mp4-index.js';
 
 /** A fault of the file itself, as a phrase that follows "it". */
 export class Mp4Fault extends Error {
@@ -14,7 +15,7 @@ const MOOV_BYTES_MAX = 16 * 1024 * 1024;
 /**
  * Walks the top-level boxes of an MP4 file (ISO/IEC 14496-12, section 4.2), which no reader of the tracks does: it
  * finds a cut file whose index is complete.
- * @throws {@link Mp4Fault} unless the first box is `ftyp`, all of them lie inside the file and fill it, and a `moov` is there.
+ * @throws {@link Mp4Fault} unless the first box is `ftyp`, all of them lie inside the file and fill it, and a sound `moov` is there.
  */
 export async function walkBoxes(file: FileHandle, size: number): Promise<void> {
   if (size === 0) throw new Mp4Fault('is empty');
@@ -32,7 +33,12 @@ export async function walkBoxes(file: FileHandle, size: number): Promise<void> {
     if (length > size - at) {
       throw new Mp4Fault(`is cut off: its "${name}" part needs ${length} bytes and ${size - at} are there`);
     }
-    if (name === 'moov' && length > MOOV_BYTES_MAX) throw new Mp4Fault(`has an index of ${length} bytes`);
+    if (name === 'moov') {
+      if (length > MOOV_BYTES_MAX) throw new Mp4Fault(`has an index of ${length} bytes`);
+      const moov = Buffer.alloc(length);
+      await file.read(moov, 0, length, at);
+      if (!isSoundIndex(moov)) throw new Mp4Fault('has a damaged index');
+    }
     names.add(name);
     at += length;
   }

@@ -93,8 +93,11 @@ async function walkFrames(video: InputVideoTrack): Promise<Pick<MeasuredMp4, 'du
   // Sums of thirtieths are off by some 1e-14.
   const exact = (value: number) => Math.round(value * 1e6) / 1e6;
   // Not frames by the track's end: a fragmented file may begin later than zero.
-  if (!(total > 0 && Number.isFinite(total))) throw new Mp4Fault('has frames without duration');
-  return { frames, durationSeconds: exact(end - first), fps: exact(frames / total) };
+  const [fps, durationSeconds] = [exact(frames / total), exact(end - first)];
+  if (!(fps > 0 && durationSeconds > 0 && Number.isFinite(fps))) {
+    throw new Mp4Fault(`has ${frames} frames in ${durationSeconds} s`);
+  }
+  return { frames, durationSeconds, fps };
 }
 
 /** A frame is a chain of units, each behind its length; together they fill it. */

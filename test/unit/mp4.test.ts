@@ -1,6 +1,7 @@
 import { mkdtemp, open, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import fc from 'fast-check';
 import { ALL_FORMATS, BufferSource, BufferTarget, Conversion, Input, Mp4OutputFormat, Output } from 'mediabunny';
 import { beforeAll, expect, onTestFinished, test } from 'vitest';
 import { FailureType } from '../../src/contract/failure-type.js';
@@ -211,6 +212,51 @@ test('a body that another file overwrote is refused', async () => {
   const { at, length } = boxOf(silent, 'mdat');
   const noise = Buffer.from(Array.from({ length: length - 16 }, (_, i) => (i * 7919 + (i >> 5) * 131) & 255));
   expect(await faultOf(patched(silent, at + 16, noise))).toContain('damaged picture');
+});
+
+test.each([
+  ['stsc', 'a first chunk that does not exist', 16, 0x7fffffff],
+  ['stsc', 'more entries than it holds', 12, 0x7fffffff],
+  ['stsc', 'more samples in a chunk than a video has', 20, 0xffffffff],
+  ['stts', 'more samples than a video has', 16, 0xffffffff],
+  ['stts', 'more entries than it holds', 12, 0x10000000],
+  ['stsz', 'more samples than a video has', 16, 0xffffffff],
+  ['stco', 'more chunks than a video has', 12, 0xffffffff],
+])('an index whose %s claims %s is refused at once', async (name, _, at, value) => {
+  const bytes = Buffer.alloc(4);
+  bytes.writeUInt32BE(value);
+  const startedAt = performance.now();
+  expect(await faultOf(patched(silent, silent.indexOf(name) - 4 + at, bytes))).toContain('damaged index');
+  expect(performance.now() - startedAt).toBeLessThan(2_000);
+});
+
+test('whatever happens to the index, the file is measured or refused, in bounded time', async () => {
+  const file = join(await folder(), 'video');
+  const clip = Buffer.from(await makeClip({ ...SHAPE, width: 64, height: 64, durationSeconds: 1, audio: true }));
+  const moov = boxOf(clip, 'moov');
+  const change = fc.tuple(
+    fc.nat(moov.length - 5),
+    fc.constantFrom([0xff], [0], [0x7f, 0xff, 0xff, 0xff], [0xff, 0xff, 0xff, 0xff], [0, 0, 0, 0], [0, 0, 0, 1]),
+  );
+  await fc.assert(
+    fc.asyncProperty(fc.array(change, { minLength: 1, maxLength: 4 }), async (changes) => {
+      let bytes: Buffer = clip;
+      for (const [at, value] of changes) bytes = patched(bytes, moov.at + at, Buffer.from(value));
+      await writeFile(file, bytes);
+      const startedAt = performance.now();
+      try {
+        const { durationSeconds, fps, frames, width, height } = await measureMp4(file);
+        for (const value of [durationSeconds, fps, frames, width, height]) {
+          expect(Number.isFinite(value) && value > 0).toBe(true);
+        }
+      } catch (error) {
+        if (!(error instanceof VideoError)) throw error;
+        expect(error.type).toBe(FailureType.ResultRejected);
+      }
+      expect(performance.now() - startedAt).toBeLessThan(5_000);
+    }),
+    { numRuns: 300 },
+  );
 });
 
 test('a file of 200 MB is measured in little memory', async () => {
