@@ -1,6 +1,7 @@
 import { FailureType } from '../contract/failure-type.js';
 import { VideoError } from '../contract/video-error.js';
 import type { CreateTaskRequest } from '../dashscope/request-body.js';
+import { nextSubmitDelay } from '../dashscope/submit-delay.js';
 import type { SubmitOutcome } from '../dashscope/submit-outcome.js';
 import type { StoreOptions } from '../storage/asset-store.js';
 import { type Clock, stopwatch, within } from './clock.js';
@@ -25,6 +26,8 @@ export interface BuyDeps {
   readonly provider: SellingProvider;
   readonly clock: Clock;
   readonly times: LedgerTimes;
+  /** Uniform in 0..1, for the pause after a passing refusal; default `Math.random`. */
+  readonly random?: (() => number) | undefined;
 }
 
 /** What is to be bought, for whom. */
@@ -71,7 +74,7 @@ export type BuyOutcome =
  * `postWithinMs + postMs + claimMs` after the announcement. A retry of the step calls it again as it is: it finds its own
  * announcement and answers `unknown`.
  * @throws VideoError as the provider refused: not retryable (nothing bought, recorded as not created, the same request is refused again)
- * or retryable with `retryAfterMs` (nothing bought; call again later). `RecordDamaged`, `StoreUnavailable`,
+ * or retryable with `retryAfterMs`, the pause with its jitter (nothing bought; call again then). `RecordDamaged`, `StoreUnavailable`,
  * `CredentialsMissing`: nothing was sent.
  */
 export async function buyOnce(deps: BuyDeps, order: Order, options: StoreOptions = {}): Promise<BuyOutcome> {
@@ -102,16 +105,16 @@ export async function buyOnce(deps: BuyDeps, order: Order, options: StoreOptions
     options,
   );
   if (!won) return { kind: 'follow', purchase };
-  if (!mayStillSend()) return giveUp(deps, purchase, 'too_late', tooLate());
+  if (!mayStillSend()) return giveUp(deps, order, purchase, 'too_late', tooLate());
 
   const outcome = await provider.createTask(body, { ossResolve: order.ossResolve, mayStillSend });
   switch (outcome.kind) {
     case 'accepted':
       return accepted(deps, purchase, intent, outcome.taskId, outcome.requestId ?? null, fingerprint);
     case 'rejected':
-      return giveUp(deps, purchase, 'rejected', outcome.error);
+      return giveUp(deps, order, purchase, 'rejected', outcome.error);
     case 'not_sent':
-      return giveUp(deps, purchase, mayStillSend() ? 'not_sent' : 'too_late', outcome.error);
+      return giveUp(deps, order, purchase, mayStillSend() ? 'not_sent' : 'too_late', outcome.error);
     case 'unknown':
       return { kind: 'unknown', purchase, error: outcome.error };
   }
@@ -191,7 +194,8 @@ async function accepted(
 
 /** Nothing was bought: says so in the ledger, so that nobody waits, and ends with the error. */
 async function giveUp(
-  { ledger, clock, times }: BuyDeps,
+  { ledger, clock, times, random = Math.random }: BuyDeps,
+  { attempt }: Order,
   purchase: Purchase,
   reason: NotCreated['reason'],
   error: VideoError,
@@ -206,7 +210,12 @@ async function giveUp(
   }
   // A reconcile was faster and found a task: that one is ours now.
   if (decided !== undefined && 'task_id' in decided) return { kind: 'follow', purchase };
-  throw error;
+  throw error.retryable ? delayed(error, nextSubmitDelay(attempt, error.retryAfterMs, random())) : error;
+}
+
+function delayed(error: VideoError, retryAfterMs: number): VideoError {
+  const { type, message, retryable, code, requestId, billed, nextStep, cause } = error;
+  return new VideoError(type, message, { retryable, retryAfterMs, code, requestId, billed, nextStep, cause });
 }
 
 function tooLate(): VideoError {

@@ -34,7 +34,7 @@ export const DEFAULT_LEDGER_TIMES: LedgerTimes = {
   postWithinMs: 5_000, // a store write takes below 1 s; 5 s is a bad moment, more is a stalled process
   postMs: 20_000, // the client's bound on the whole call
   submitBoundMs: 60_000, // 5 s + 20 s, and as much again for the claim and for scheduling
-  claimMs: 5_000, // 5 s before, 20 s POST, 5 s claim: the step's start-to-close of 30 s
+  claimMs: 3_000, // 5 s before, 20 s POST, 3 s claim: below the step's start-to-close of 30 s
   followEveryMs: 2_000, // a claim appears some 0.2 s after its intent; one list and two reads per look
   parkedEveryMs: 15_000, // a person takes minutes
   clockSkewMs: 120_000, // machines under NTP differ by far less; public clients of this provider use two minutes

@@ -1,0 +1,63 @@
+import { expect, test } from 'vitest';
+import { MUTANTS } from './mutants.js';
+import { runSchedule, SOUND, type Weather } from './world.js';
+
+/** Some 10 ms of one core each; a machine that is shared takes several times as long. */
+const TIMEOUT_MS = 180_000;
+const SEEDS: Readonly<Record<Weather, number>> = { calm: 300, rough: 600, wild: 300 };
+
+/** What schedules must reach to prove anything. */
+const REACHED: Readonly<Record<Weather, readonly string[]>> = {
+  calm: [
+    'bought claimed',
+    'task',
+    'follow',
+    'unknown',
+    'reconcile',
+    'archived',
+    'failed',
+    'buy',
+    'undecided',
+    'several_fit',
+  ],
+  rough: [
+    'bought claimed',
+    'bought unwritten',
+    'task',
+    'follow',
+    'unknown',
+    'reconcile',
+    'archived',
+    'buy',
+    'undecided',
+  ],
+  wild: ['second', 'undecided', 'fits_another_purchase', 'record_damaged'],
+};
+
+test.each<[Weather, string]>([
+  ['calm', 'where only replies are lost'],
+  ['rough', 'where processes stop and die and the store loses replies'],
+  ['wild', 'where also the list lags and sockets stall beyond what the design rests on'],
+])(
+  'no interleaving in %s weather (%s) buys twice, opens two purchases, loses a paid task or waits for ever',
+  async (weather) => {
+    const seen = new Set<string>();
+    for (let seed = 1; seed <= SEEDS[weather]; seed += 1) {
+      for (const kind of (await runSchedule(seed, weather)).seen) seen.add(kind);
+    }
+    expect([...seen]).toEqual(expect.arrayContaining([...REACHED[weather]]));
+  },
+  TIMEOUT_MS,
+);
+
+test.each(Object.entries(MUTANTS))(
+  'the same schedules notice %s',
+  async (_name, broken) => {
+    const pieces = { ...SOUND, ...broken };
+    const schedules = async () => {
+      for (let seed = 1; seed <= SEEDS.rough; seed += 1) await runSchedule(seed, 'rough', pieces);
+    };
+    await expect(schedules()).rejects.toThrow(/^seed \d+/);
+  },
+  TIMEOUT_MS,
+);

@@ -1,0 +1,94 @@
+import type { CreateTaskOptions } from '../../src/dashscope/client.js';
+import type { CreateTaskRequest } from '../../src/dashscope/request-body.js';
+import { awaitPurchase } from '../../src/ledger/follow.js';
+import { type IntentInput, Ledger, type OpenPurchases } from '../../src/ledger/ledger.js';
+import type { PutAnswer } from '../../src/ledger/record-file.js';
+import type { IntentRecord, TaskRecord } from '../../src/ledger/records.js';
+import type { AssetStore, ByteStream, PutOptions } from '../../src/storage/asset-store.js';
+import type { SimClient } from './sim-provider.js';
+import { type Pieces, SOUND } from './world.js';
+
+/** Puts without the condition where `picks` says so. */
+function overwriting(picks: (key: string) => boolean): (store: AssetStore) => AssetStore {
+  return (store) =>
+    alike(store, {
+      put: (key: string, body: ByteStream, options: PutOptions = {}) =>
+        store.put(key, body, picks(key) ? { ...options, ifAbsent: false } : options),
+    });
+}
+
+/** `base` with some of its methods replaced; private fields keep working. */
+function alike<T extends object>(base: T, change: Partial<T>): T {
+  return new Proxy(base, {
+    get: (target, name) => {
+      const value: unknown = Reflect.get(name in change ? change : target, name);
+      return typeof value === 'function' ? value.bind(name in change ? change : target) : value;
+    },
+  });
+}
+
+class WithoutIntent extends Ledger {
+  override async openIntent(input: IntentInput): Promise<PutAnswer<IntentRecord>> {
+    const record = { seed: input.seed, written_at_ms: 0 } as IntentRecord;
+    return { won: true, record };
+  }
+}
+
+class WithoutOthers extends Ledger {
+  override async openBetween(): Promise<OpenPurchases> {
+    return { open: [], damaged: [] };
+  }
+}
+
+class WithoutTaskRecords extends Ledger {
+  override async findTask(): Promise<TaskRecord | undefined> {
+    return undefined;
+  }
+}
+
+/** Each rule of buying once, taken out: what a property must notice. */
+export const MUTANTS: Readonly<Record<string, Partial<Pieces>>> = {
+  'a submit that announces nothing': { ledger: (options) => new WithoutIntent(options) },
+  'a submit that is sent again when its outcome is unknown': {
+    client: (client) =>
+      alike<SimClient>(client, {
+        createTask: async (body: CreateTaskRequest, options?: CreateTaskOptions) => {
+          const outcome = await client.createTask(body, options);
+          return outcome.kind === 'unknown' ? client.createTask(body) : outcome;
+        },
+      }),
+  },
+  'a submit that does not look at its time once the connection stands': {
+    client: (client) =>
+      alike<SimClient>(client, {
+        createTask: (body: CreateTaskRequest) => client.createTask(body, { mayStillSend: () => true }),
+      }),
+  },
+  'a claim that replaces a claim': { store: overwriting((key) => key.endsWith('/claim.json')) },
+  'an intent that replaces an intent': { store: overwriting((key) => key.endsWith('/intent.json')) },
+  'a follower that does not wait': {
+    awaitPurchase: async (deps, purchase, options) => {
+      const view = await deps.ledger.view(purchase);
+      if (view?.state.kind !== 'unclaimed') return awaitPurchase(deps, purchase, options);
+      await deps.ledger.decideNotCreated(purchase, { reason: 'none_found', failure: null });
+      return { kind: 'buy' };
+    },
+  },
+  'a reconcile that does not settle': { times: { ...SOUND.times, submitBoundMs: 0 } },
+  'a reconcile that believes the first empty list': {
+    times: { ...SOUND.times, submitBoundMs: 0, emptyListings: 1, emptySpanMs: 0 },
+  },
+  'a reconcile that knows no skew of clocks': { times: { ...SOUND.times, clockSkewMs: 0 } },
+  'a reconcile that forgets other lost submits': { ledger: (options) => new WithoutOthers(options) },
+  'a task that may serve two purchases': {
+    ledger: (options) => new WithoutTaskRecords(options),
+    store: overwriting((key) => key.includes('/tasks/')),
+  },
+  'a purchase that cannot be found by time': {
+    store: (store) =>
+      alike<AssetStore>(store, {
+        put: (key: string, body: ByteStream, options?: PutOptions) =>
+          key.includes('/recent/') ? Promise.resolve({ stored: true }) : store.put(key, body, options),
+      }),
+  },
+};

@@ -1,0 +1,767 @@
+import { FailureType } from '../../src/contract/failure-type.js';
+import { MODEL } from '../../src/contract/model.js';
+import type { VideoResult } from '../../src/contract/result.js';
+import { VideoError } from '../../src/contract/video-error.js';
+import { type BuyDeps, type BuyOutcome, buyOnce, ensureClaim, type Order } from '../../src/ledger/buy.js';
+import { closeArchived, closeWithout, recordPaid } from '../../src/ledger/finish.js';
+import { awaitPurchase, type FollowOutcome } from '../../src/ledger/follow.js';
+import { Ledger, type PurchaseView } from '../../src/ledger/ledger.js';
+import type { Purchase } from '../../src/ledger/purchase-key.js';
+import { type ReconcileDeps, type ReconcileOutcome, reconcileSubmit } from '../../src/ledger/reconcile.js';
+import { type Decision, resolvePurchase } from '../../src/ledger/resolve.js';
+import type { BoughtTask } from '../../src/ledger/standing.js';
+import { DEFAULT_LEDGER_TIMES, type LedgerTimes } from '../../src/ledger/times.js';
+import { provesUnknown } from '../../src/ledger/unknown-proof.js';
+import type { AssetStore } from '../../src/storage/asset-store.js';
+import { MemoryStore } from './memory-store.js';
+import { Random } from './random.js';
+import { imageAddress, type ProviderFaults, type SimClient, SimProvider, type SimTask } from './sim-provider.js';
+import { SimStore, type StoreFaults } from './sim-store.js';
+import { Process, Simulation } from './simulation.js';
+
+const MINUTE = 60_000;
+const HOUR = 60 * MINUTE;
+const START = Date.UTC(2026, 5, 1, 10, 30);
+const ROOT = 'ledger/emulator/default';
+const SCOPE = { provider: 'emulator', account: 'default' };
+
+/** The parts under test; a mutant replaces one of them by a broken one. */
+export interface Pieces {
+  readonly buyOnce: typeof buyOnce;
+  readonly awaitPurchase: typeof awaitPurchase;
+  readonly reconcileSubmit: typeof reconcileSubmit;
+  readonly ledger: (options: ConstructorParameters<typeof Ledger>[0]) => Ledger;
+  readonly store: (store: AssetStore) => AssetStore;
+  readonly client: (client: SimClient) => SimClient;
+  readonly times: LedgerTimes;
+}
+
+export const SOUND: Pieces = {
+  buyOnce,
+  awaitPurchase,
+  reconcileSubmit,
+  ledger: (options) => new Ledger(options),
+  store: (store) => store,
+  client: (client) => client,
+  // Fewer looks than shipped, for speed; everything that orders steps is as shipped.
+  times: { ...DEFAULT_LEDGER_TIMES, followEveryMs: 10_000, parkedEveryMs: 10 * MINUTE },
+};
+
+/** How hostile a world is. `wild` breaks also what the design says it rests on: a fresh list and a prompt socket. */
+export type Weather = 'calm' | 'rough' | 'wild';
+
+interface Key {
+  readonly key: string;
+  readonly prompt: string;
+  readonly width: number;
+  readonly height: number;
+  readonly damaged: boolean;
+}
+
+interface Run {
+  readonly name: string;
+  readonly key: Key;
+  readonly startsAtMs: number;
+  cancelAsked: boolean;
+  terminated: boolean;
+  /** How it ended; undefined while it lives. */
+  end?: string;
+  readonly wake: Set<() => void>;
+}
+
+type Step = BuyOutcome | FollowOutcome | ReconcileOutcome | { readonly kind: 'cancelled' };
+
+class Cancelled extends Error {}
+class Broken extends Error {}
+
+/** Runs one seeded schedule to its end; throws with the seed when a promise of the design is broken. */
+export async function runSchedule(seed: number, weather: Weather, pieces: Pieces = SOUND): Promise<World> {
+  const world = new World(seed, weather, pieces);
+  try {
+    await world.run();
+  } catch (error) {
+    const why = error instanceof Broken ? error.message : `${(error as Error).stack}`;
+    throw new Error(`seed ${seed}, ${weather}: ${why}`);
+  }
+  return world;
+}
+
+export class World {
+  readonly random: Random;
+  readonly sim: Simulation;
+  readonly store: MemoryStore;
+  readonly provider: SimProvider;
+  readonly runs: Run[] = [];
+  /** Every way a step came out, so that a test can tell that its schedules reach it. */
+  readonly seen = new Set<string>();
+  readonly #keys: Key[] = [];
+  readonly #pieces: Pieces;
+  readonly #weather: Weather;
+  readonly #salvages = new Set<string>();
+  readonly #persons = new Set<string>();
+  #processes: Process[] = [];
+  #faulty = true;
+  #broken: Error | undefined;
+  readonly #decisions = new Map<string, string>();
+  /** Open purchases by key, kept with every put. */
+  readonly #open = new Map<string, Set<number>>();
+  /** Purchases that a person decided, or that rest on a broken premise: no claim on uniqueness. */
+  readonly #excused = new Set<string>();
+  #background = 0;
+
+  constructor(seed: number, weather: Weather, pieces: Pieces) {
+    this.random = new Random(seed);
+    this.#weather = weather;
+    this.#pieces = pieces;
+    this.sim = new Simulation(this.random, START);
+    const storeSkewMs = this.random.between(-60_000, 60_000);
+    this.store = new MemoryStore(() => this.sim.nowMs + storeSkewMs);
+    this.provider = new SimProvider(
+      this.sim,
+      () => this.#providerFaults(),
+      (task) => this.#created(task),
+    );
+  }
+
+  async run(): Promise<void> {
+    this.#populate();
+    const everybody = () =>
+      this.#broken !== undefined || (this.runs.every(({ end }) => end !== undefined) && this.#background === 0);
+    const limits = { untilMs: START + 60 * HOUR, steps: 60_000 };
+    const ended = await this.sim.run(everybody, limits);
+    if (this.#broken !== undefined) throw this.#broken;
+    if (!ended) throw new Broken(`runs wait for ever: ${this.#describe()}`);
+    // Whatever was left open is found by time, taken over and closed.
+    this.#faulty = false;
+    for (const process of this.#processes) process.stalledUntilMs = 0;
+    await this.#checkFindable();
+    for (let round = 0; round < 4 && (round === 0 || (await this.#leftOpen()).length > 0); round += 1) {
+      this.#inBackground(() => this.#sweep());
+      const swept = await this.sim.run(everybody, {
+        untilMs: this.sim.nowMs + 40 * HOUR,
+        steps: this.sim.steps + 60_000,
+      });
+      if (this.#broken !== undefined) throw this.#broken;
+      if (!swept) throw new Broken(`salvage waits for ever: ${this.#describe()}`);
+    }
+    await this.#checkEnd();
+  }
+
+  #populate(): void {
+    const { random, sim } = this;
+    const calm = this.#weather === 'calm';
+    for (let index = 0; index < 4; index += 1) this.#processes.push(this.#newProcess());
+    const keys = random.between(1, 3);
+    // Only the purchase tells such requests apart, as with one prompt and several images of one shape.
+    const alike = random.chance(0.4);
+    for (let index = 0; index < keys; index += 1) {
+      const wide = alike || random.chance(0.7);
+      this.#keys.push({
+        key: `${index + 1}`.repeat(16),
+        prompt: alike || random.chance(0.3) ? 'a common prompt' : `prompt ${index}`,
+        width: wide ? 1280 : 720,
+        height: wide ? 720 : 1280,
+        damaged: random.chance(0.05),
+      });
+    }
+    for (const { key, damaged } of this.#keys) {
+      if (!damaged) continue;
+      this.store.set(
+        `${ROOT}/purchases/${key}/1/intent.json`,
+        Buffer.from(random.pick(['{', '{"v":1}', '{"v":2,"kind":"intent"}'])),
+      );
+      this.store.set(`${ROOT}/recent/2026-06-01T10/${key}-1.json`, Buffer.from('{}'));
+    }
+    const count = random.between(2, 5);
+    for (let index = 0; index < count; index += 1) {
+      const spread = random.pick([0, 2_000, 2 * MINUTE, HOUR]);
+      this.#start(`run-${index}`, random.pick(this.#keys), random.between(0, spread));
+    }
+    if (random.chance(0.4)) {
+      for (let index = random.between(1, 6); index > 0; index -= 1) {
+        const { prompt, width, height } = random.pick(this.#keys);
+        const foreign = { key: undefined, prompt: random.chance(0.5) ? prompt : 'something else', width, height };
+        sim.at(sim.nowMs + random.between(0, 3 * MINUTE), () => void this.provider.create(foreign, false));
+      }
+    }
+    for (let index = calm ? 0 : random.between(0, 5); index > 0; index -= 1) {
+      sim.at(sim.nowMs + random.between(0, 5 * MINUTE), () => this.#kill());
+    }
+    for (let index = calm ? 0 : random.between(0, 5); index > 0; index -= 1) {
+      sim.at(sim.nowMs + random.between(0, 5 * MINUTE), () => this.#stall());
+    }
+    for (let hour = 1; hour < 55; hour += 1) sim.at(START + hour * HOUR, () => this.#inBackground(() => this.#sweep()));
+  }
+
+  #start(name: string, key: Key, delayMs: number): void {
+    const { random, sim } = this;
+    const run: Run = {
+      name,
+      key,
+      startsAtMs: sim.nowMs + delayMs,
+      cancelAsked: false,
+      terminated: false,
+      wake: new Set(),
+    };
+    this.runs.push(run);
+    sim.at(run.startsAtMs, () => {
+      this.#generate(run).then(
+        (end) => this.#ended(run, end),
+        (error: unknown) => {
+          if (error instanceof Cancelled) this.#ended(run, 'cancelled');
+          else if (error instanceof VideoError) this.#ended(run, error.type);
+          else this.#fail(error as Error);
+        },
+      );
+    });
+    const interrupt = (act: () => void) => sim.at(run.startsAtMs + random.between(0, 4 * MINUTE), act);
+    const fate = random.next();
+    if (fate < 0.15) {
+      interrupt(() => {
+        run.cancelAsked = true;
+        for (const wake of run.wake) wake();
+      });
+    } else if (fate < 0.3 && this.runs.length < 8) {
+      // Terminated (or reset to before its submit), then started again.
+      interrupt(() => {
+        if (run.end !== undefined) return;
+        run.terminated = true;
+        run.end = 'terminated';
+        this.#start(random.chance(0.5) ? run.name : `${run.name}-again`, key, random.between(0, 3 * MINUTE));
+      });
+    }
+  }
+
+  /** The workflow: the same steps in the same order as `videoGenerate`. */
+  async #generate(run: Run): Promise<string> {
+    for (let purchases = 0; purchases < 40; purchases += 1) {
+      let step: Step = await this.#submit(run);
+      for (;;) {
+        this.seen.add(step.kind === 'bought' ? `bought ${step.claim}` : step.kind);
+        if (step.kind === 'undecided') this.seen.add(step.evidence.reason);
+        if (step.kind === 'buy') break;
+        if (step.kind === 'bought' || step.kind === 'task') {
+          const { task } = step;
+          const own = step.kind === 'bought';
+          const unwritten = step.kind === 'bought' && step.claim === 'unwritten';
+          const end = await this.#poll(run, task, unwritten).catch(async (error: unknown) => {
+            if (error instanceof Cancelled) await this.#release(run, task, own);
+            throw error;
+          });
+          if (end === 'archived') return end;
+          break; // cancelled or expired: bought again
+        }
+        switch (step.kind) {
+          case 'archived':
+            this.#received(run, step.result.task_id);
+            return 'archived';
+          case 'failed':
+            throw step.error;
+          case 'follow':
+            step = await this.#follow(run, step.purchase, false);
+            break;
+          case 'unknown':
+          case 'reconcile':
+            step = await this.#reconcile(run, step.purchase);
+            break;
+          case 'undecided':
+            this.#askPerson(step.purchase);
+            step = await this.#follow(run, step.purchase, true);
+            break;
+          default:
+            throw new Broken(`run ${run.name} got ${step.kind}`);
+        }
+      }
+    }
+    throw new Broken(`run ${run.name} buys again and again`);
+  }
+
+  #submit(run: Run): Promise<Step> {
+    const { key, prompt, width, height } = run.key;
+    let attempt = 0;
+    return this.#activity(run, 'submit', (process) => {
+      attempt += 1;
+      const order: Order = {
+        purchaseKey: key,
+        cacheKey: key,
+        cache: 'use',
+        buyer: { workflowId: run.name, firstRunId: run.name },
+        firstStartedAtMs: run.startsAtMs,
+        attempt,
+        expects: { prompt, duration: 4, resolution: '720P', audio: false, image: { width, height } },
+        seed: null,
+        tenant: null,
+        memo: {},
+        body: (seed) => ({
+          model: MODEL,
+          input: { prompt, img_url: imageAddress(key, width, height) },
+          parameters: { seed },
+        }),
+        ossResolve: false,
+      };
+      return this.#pieces.buyOnce(this.#buyDeps(process), order);
+    });
+  }
+
+  #follow(run: Run, purchase: Purchase, parked: boolean): Promise<Step> {
+    return this.#activity(run, 'heartbeating', (process, signal) =>
+      this.#pieces.awaitPurchase(this.#buyDeps(process), purchase, { signal, parked }),
+    );
+  }
+
+  async #reconcile(run: Run, purchase: Purchase): Promise<Step> {
+    return this.#activity(run, 'heartbeating', (process, signal) =>
+      this.#pieces.reconcileSubmit(this.#reconcileDeps(process), purchase, { signal }),
+    ).catch((error: unknown) => {
+      if (error instanceof Cancelled) this.#salvage(purchase);
+      throw error;
+    });
+  }
+
+  #poll(run: Run, task: BoughtTask, unwritten: boolean): Promise<'archived' | 'again'> {
+    let owed = unwritten;
+    return this.#activity(run, 'heartbeating', async (process, signal) => {
+      const { ledger, clock } = this.#buyDeps(process);
+      const client = this.#client(process);
+      for (let unknowns = 0; ; ) {
+        if (owed) {
+          try {
+            await ensureClaim(ledger, task);
+            owed = false;
+          } catch {
+            // tried again with the next look
+          }
+        }
+        const seen = await client.queryTask(task.taskId).catch(() => undefined);
+        if (seen?.status === 'SUCCEEDED') {
+          const paid = { endTimeMs: seen.endTimeMs!, billedSeconds: 4, resolution: '720P' as const, audio: false };
+          await recordPaid(ledger, task, paid);
+          await ledger.store.put(`videos/${task.taskId}.mp4`, Buffer.from(task.taskId), { ifAbsent: true });
+          const info = (await ledger.store.head(`videos/${task.taskId}.mp4`))!;
+          const result = { video_url: 'file:v', task_id: task.taskId, bytes: info.bytes, sha256: info.sha256 };
+          await closeArchived(ledger, task, result as VideoResult, run.key.key);
+          this.#received(run, task.taskId);
+          return 'archived';
+        }
+        if (seen?.status === 'FAILED') {
+          const error = new VideoError(FailureType.TaskFailed, 'failed', { taskId: task.taskId });
+          await closeWithout(ledger, task, error);
+          throw error;
+        }
+        if (seen?.status === 'CANCELED') {
+          await closeWithout(ledger, task, 'cancelled');
+          return 'again';
+        }
+        unknowns = seen?.status === 'UNKNOWN' ? unknowns + 1 : 0;
+        if (unknowns > 3 && (await provesUnknown({ ledger, provider: client }, task))) {
+          await closeWithout(ledger, task, 'expired');
+          return 'again';
+        }
+        await clock.sleep(45_000, signal);
+      }
+    });
+  }
+
+  /** A cancelled run asks once to cancel its own task; what that leaves open is salvaged. */
+  async #release(run: Run, task: BoughtTask, own: boolean): Promise<void> {
+    if (own) {
+      const process = this.#anyProcess();
+      const free = await Promise.race([
+        this.#client(process)
+          .cancelTask(task.taskId)
+          .catch(() => false),
+        this.sim.timer(1_000).then(() => false),
+      ]);
+      if (free) {
+        const calm: Run = { ...run, cancelAsked: false, wake: new Set() };
+        await this.#activity(calm, 'heartbeating', (worker) =>
+          closeWithout(this.#buyDeps(worker).ledger, task, 'cancelled'),
+        );
+        return;
+      }
+    }
+    this.#salvage(task.purchase);
+  }
+
+  /** The workflow `salvageVideo`: sees an open purchase to its end without ever buying. */
+  #salvage(purchase: Purchase): void {
+    const name = `${purchase.key}/${purchase.n}`;
+    if (this.#salvages.has(name)) return;
+    this.#salvages.add(name);
+    const key = this.#keys.find((candidate) => candidate.key === purchase.key)!;
+    const run: Run = {
+      name: `salvage/${name}`,
+      key,
+      startsAtMs: 0,
+      cancelAsked: false,
+      terminated: false,
+      wake: new Set(),
+    };
+    this.#inBackground(async () => {
+      try {
+        let step: Step = { kind: 'reconcile', purchase };
+        while (step.kind === 'reconcile' || step.kind === 'undecided') {
+          if (step.kind === 'undecided') {
+            this.#askPerson(purchase);
+            step = await this.#follow(run, purchase, true);
+          } else step = await this.#reconcile(run, purchase);
+        }
+        if (step.kind === 'task') await this.#poll(run, step.task, false).catch(notFailed);
+        const view = await this.#activity(run, 'heartbeating', (process) =>
+          this.#buyDeps(process).ledger.view(purchase),
+        );
+        for (const { task, ending } of view?.late ?? []) {
+          if (ending !== undefined) continue;
+          const { seed, written_at_ms } = view!.intent;
+          const bought = {
+            purchase,
+            taskId: task.task_id,
+            requestId: null,
+            keyFingerprint: task.key_fingerprint,
+            seed,
+            intentAtMs: written_at_ms,
+          };
+          await this.#poll(run, bought, false).catch(notFailed);
+        }
+      } finally {
+        this.#salvages.delete(name);
+      }
+    });
+  }
+
+  async #sweep(): Promise<void> {
+    const run: Run = {
+      name: 'sweep',
+      key: this.#keys[0]!,
+      startsAtMs: 0,
+      cancelAsked: false,
+      terminated: false,
+      wake: new Set(),
+    };
+    // Shorter than the shipped 25 hours where the world is younger: each hour is one listing.
+    const hours = Math.min(25, Math.ceil((this.sim.nowMs - START) / HOUR) + 1);
+    const { open } = await this.#activity(run, 'heartbeating', (process) =>
+      this.#buyDeps(process).ledger.listOpen(hours),
+    );
+    for (const { purchase, intent, late } of open) {
+      const lives = this.runs.some(({ name, end }) => name === intent.workflow_id && end === undefined);
+      if (!lives || late.length > 0) this.#salvage(purchase);
+    }
+  }
+
+  /** A person who knows what really happened decides, some time later. */
+  #askPerson(purchase: Purchase): void {
+    const name = `${purchase.key}/${purchase.n}`;
+    if (this.#persons.has(name)) return;
+    this.#persons.add(name);
+    const run: Run = {
+      name: 'person',
+      key: this.#keys[0]!,
+      startsAtMs: 0,
+      cancelAsked: false,
+      terminated: false,
+      wake: new Set(),
+    };
+    this.#inBackground(async () => {
+      await this.sim.timer(this.random.between(MINUTE, HOUR));
+      const mine = this.provider.tasks.find(
+        (task) =>
+          task.key === purchase.key &&
+          !this.store.objects.has(`${ROOT}/tasks/${task.id}.json`) &&
+          !['FAILED', 'CANCELED', 'UNKNOWN'].includes(this.provider.statusOf(task)),
+      );
+      const decision: Decision = mine === undefined ? { buy_again: true } : { task_id: mine.id };
+      const decide = () =>
+        this.#activity(run, 'heartbeating', (process) =>
+          resolvePurchase({ ...this.#buyDeps(process), provider: this.#client(process) }, purchase, decision),
+        );
+      for (let tries = 0; tries < 20; tries += 1) {
+        try {
+          await decide();
+          return;
+        } catch (error) {
+          if (!(error instanceof VideoError)) throw error;
+          if (error.type === FailureType.InvalidRequest) return; // decided by somebody else meanwhile
+          await this.sim.timer(MINUTE);
+        }
+      }
+    });
+  }
+
+  /** One durable step: done anew on another process when its own is silent, and retried after passing faults. */
+  async #activity<T>(
+    run: Run,
+    kind: 'submit' | 'heartbeating',
+    step: (process: Process, signal: AbortSignal) => Promise<T>,
+  ): Promise<T> {
+    for (;;) {
+      if (run.terminated) return new Promise<never>(() => {});
+      if (run.cancelAsked) throw new Cancelled();
+      const process = this.#anyProcess();
+      const abort = new AbortController();
+      let over = false;
+      const silent = async (): Promise<'silent'> => {
+        for (;;) {
+          await this.sim.timer(30_000);
+          if (over || kind === 'submit' || !process.responsive) return 'silent';
+        }
+      };
+      const cancelled = new Promise<'cancelled'>((done) => {
+        if (kind === 'submit') return; // a POST is waited for
+        run.wake.add(() => done('cancelled'));
+      });
+      const outcome = await Promise.race([
+        step(process, abort.signal).then(
+          (value) => ({ value }),
+          (error: unknown) => ({ error }),
+        ),
+        silent(),
+        cancelled,
+      ]);
+      over = true;
+      run.wake.clear();
+      if (run.terminated) return new Promise<never>(() => {});
+      if (typeof outcome === 'object' && 'value' in outcome) {
+        if (kind === 'submit' && run.cancelAsked) await this.#cancelledAfterSubmit(run, outcome.value as Step);
+        return outcome.value;
+      }
+      if (outcome === 'cancelled') {
+        abort.abort(new Cancelled());
+        throw new Cancelled();
+      }
+      if (typeof outcome === 'object') {
+        const { error } = outcome;
+        if (!(error instanceof VideoError && error.retryable)) throw error;
+        await this.sim.timer(this.random.between(1_000, 20_000));
+      }
+    }
+  }
+
+  async #cancelledAfterSubmit(run: Run, step: Step): Promise<void> {
+    if (step.kind === 'bought') await this.#release(run, step.task, true);
+    else if (step.kind === 'unknown') this.#salvage(step.purchase);
+    throw new Cancelled();
+  }
+
+  #inBackground(work: () => Promise<unknown>): void {
+    this.#background += 1;
+    work().then(
+      () => {
+        this.#background -= 1;
+      },
+      (error: unknown) => {
+        this.#background -= 1;
+        if (
+          !(error instanceof Cancelled) &&
+          !(error instanceof VideoError && error.type === FailureType.RecordDamaged)
+        ) {
+          this.#fail(error as Error);
+        }
+      },
+    );
+  }
+
+  #ended(run: Run, end: string): void {
+    if (run.terminated) return;
+    run.end = end;
+    if (run.key.damaged && end !== FailureType.RecordDamaged && end !== 'cancelled') {
+      this.#fail(new Broken(`run ${run.name} ended ${end} although its record is damaged`));
+    }
+  }
+
+  #fail(error: Error): void {
+    this.#broken ??= error;
+  }
+
+  // --- what the world is made of -----------------------------------------------------------------------------------
+
+  #newProcess(): Process {
+    const { random, sim } = this;
+    const rough = this.#weather !== 'calm';
+    const latency = () => {
+      if (rough && this.#faulty && random.chance(0.01)) return random.between(1_000, 10 * MINUTE);
+      return random.between(1, 150);
+    };
+    return new Process(sim, random.between(-60_000, 60_000), latency);
+  }
+
+  #anyProcess(): Process {
+    const ready = this.#processes.filter(({ responsive }) => responsive);
+    return this.random.pick(ready.length > 0 ? ready : this.#processes);
+  }
+
+  #kill(): void {
+    const victim = this.random.pick(this.#processes);
+    victim.alive = false;
+    this.#processes = [...this.#processes.filter((process) => process !== victim), this.#newProcess()];
+  }
+
+  #stall(): void {
+    if (!this.#faulty) return;
+    const length = this.random.pick([10_000, MINUTE, 10 * MINUTE, 3 * HOUR]);
+    this.random.pick(this.#processes).stalledUntilMs = this.sim.nowMs + this.random.between(1_000, length);
+  }
+
+  readonly #clients = new WeakMap<Process, SimClient>();
+  readonly #deps = new WeakMap<Process, BuyDeps>();
+
+  #client(process: Process): SimClient {
+    const client = this.#clients.get(process) ?? this.#pieces.client(this.provider.client(process));
+    this.#clients.set(process, client);
+    return client;
+  }
+
+  #buyDeps(process: Process): BuyDeps {
+    const known = this.#deps.get(process);
+    if (known !== undefined) return known;
+    const store = this.#pieces.store(
+      new SimStore(
+        this.sim,
+        process,
+        this.store,
+        () => this.#storeFaults(),
+        (key) => this.#stored(key),
+      ),
+    );
+    const clock = process.clock();
+    let tokens = 0;
+    const newToken = () => `${this.random.between(0, 1e9)}-${++tokens}`;
+    const ledger = this.#pieces.ledger({ store, scope: SCOPE, now: clock.now, newToken });
+    const deps = { ledger, provider: this.#client(process), clock, times: this.#pieces.times };
+    this.#deps.set(process, deps);
+    return deps;
+  }
+
+  #reconcileDeps(process: Process): ReconcileDeps {
+    const client = this.#client(process);
+    const { ledger, clock, times } = this.#buyDeps(process);
+    return { ledger, clock, times, provider: client, archiveCandidate: client.archiveCandidate };
+  }
+
+  #storeFaults(): StoreFaults {
+    if (!this.#faulty || this.#weather === 'calm') return { refused: 0, replyLost: 0, landsLater: 0, doubled: 0.05 };
+    return { refused: 0.01, replyLost: 0.03, landsLater: 0.02, doubled: 0.05 };
+  }
+
+  #providerFaults(): ProviderFaults {
+    const calm = { replyLost: 0.3, requestLost: 0.1, notSent: 0.05, throttled: 0.05, rejected: 0.02, taskFails: 0.1 };
+    const quiet = { connectStall: 0, queryRefused: 0, listRefused: 0, listLagMaxMs: 5_000, socketStallMaxMs: 0 };
+    if (!this.#faulty || this.#weather === 'calm') return { ...calm, ...quiet };
+    const rough = { ...calm, connectStall: 0.1, replyLost: 0.4, queryRefused: 0.05, listRefused: 0.05 };
+    // What the design rests on: two minutes from first sight to the last listing, and a POST of at most 25 s.
+    if (this.#weather === 'rough') return { ...rough, listLagMaxMs: 90_000, socketStallMaxMs: 10_000 };
+    return { ...rough, listLagMaxMs: 30 * MINUTE, socketStallMaxMs: 30 * MINUTE };
+  }
+
+  // --- what must hold at every moment ------------------------------------------------------------------------------
+
+  #stored(path: string): void {
+    if (path.includes('/late/')) this.seen.add('second');
+    const match = /\/purchases\/([0-9a-f]+)\/(\d+)\/(intent|claim|closed)\.json$/.exec(path);
+    if (match === null) return;
+    const [, key = '', number, kind] = match;
+    const n = Number(number);
+    const open = this.#open.get(key) ?? new Set<number>();
+    this.#open.set(key, open);
+    if (kind === 'intent') open.add(n);
+    if (kind === 'closed') open.delete(n);
+    if (kind === 'claim') {
+      const text = JSON.stringify(this.store.json(path)!['decision']);
+      if ((this.#decisions.get(path) ?? text) !== text) this.#fail(new Broken(`the decision on ${key}/${n} changed`));
+      this.#decisions.set(path, text);
+      const decision = JSON.parse(text) as {
+        readonly task_id?: string;
+        readonly found_by?: string;
+        readonly not_created?: { readonly reason: string };
+      };
+      if (decision.not_created !== undefined) {
+        open.delete(n);
+        if (decision.not_created.reason === 'person') this.#excused.add(key);
+      }
+      const task = this.provider.tasks.find(({ id }) => id === decision.task_id);
+      if (
+        decision.found_by === 'reconcile' &&
+        task?.key !== undefined &&
+        task.key !== key &&
+        this.#weather !== 'wild'
+      ) {
+        this.#fail(new Broken(`${key}/${n} took ${task.id}, which was bought for ${task.key}`));
+      }
+    }
+    if (open.size > 1) this.#fail(new Broken(`two open purchases of ${key}: ${[...open].join(', ')}`));
+  }
+
+  #created(task: SimTask): void {
+    const { key } = task;
+    if (key === undefined) return;
+    if (this.#keys.some((candidate) => candidate.key === key && candidate.damaged)) {
+      this.#fail(new Broken(`${task.id} was bought although a record of ${key} is damaged`));
+    }
+    if (this.#weather === 'wild') return;
+    const earlier = this.provider.tasks.filter(
+      (other) =>
+        other.key === key &&
+        other !== task &&
+        !['FAILED', 'CANCELED', 'UNKNOWN'].includes(this.provider.statusOf(other)),
+    );
+    if (earlier.length > 0 && !this.#excused.has(key)) {
+      this.#fail(new Broken(`${task.id} was bought beside ${earlier.map(({ id }) => id).join(', ')} for ${key}`));
+    }
+  }
+
+  #received(run: Run, taskId: string): void {
+    const key = this.provider.tasks.find(({ id }) => id === taskId)?.key;
+    if (key !== undefined && key !== run.key.key && this.#weather !== 'wild') {
+      this.#fail(new Broken(`${run.name} got the video of ${taskId}, which was bought for ${key}`));
+    }
+  }
+
+  /** Every accepted task is claimed, recorded beside its purchase, or behind an open purchase that is found by time. */
+  async #checkFindable(): Promise<void> {
+    const open = await this.#leftOpen();
+    for (const task of this.provider.tasks) {
+      if (task.key === undefined || this.#recorded(task)) continue;
+      if (['FAILED', 'CANCELED'].includes(this.provider.statusOf(task))) continue;
+      const found = open.some(({ purchase }) => purchase.key === task.key);
+      if (!found && this.#weather !== 'wild') this.#fail(new Broken(`${task.id} is paid and nothing leads to it`));
+    }
+    if (this.#broken !== undefined) throw this.#broken;
+  }
+
+  async #checkEnd(): Promise<void> {
+    const open = await this.#leftOpen();
+    if (open.length > 0)
+      throw new Broken(
+        `left open: ${open.map(({ purchase, state }) => `${purchase.key}/${purchase.n} ${state.kind}`).join(', ')}`,
+      );
+    for (const task of this.provider.tasks) {
+      if (task.key === undefined || task.fails || task.cancelled || this.#excused.has(task.key)) continue;
+      if (this.#weather !== 'wild' && !this.store.objects.has(`videos/${task.id}.mp4`)) {
+        throw new Broken(`the video of ${task.id} was paid and is lost`);
+      }
+    }
+  }
+
+  /** What a sweep would find, read past every fault. */
+  async #leftOpen(): Promise<readonly PurchaseView[]> {
+    const reader = new Ledger({ store: this.store, scope: SCOPE, now: () => this.sim.nowMs });
+    return (await reader.openBetween(START - HOUR, this.sim.nowMs)).open;
+  }
+
+  #recorded(task: SimTask): boolean {
+    const record = this.store.json(`${ROOT}/tasks/${task.id}.json`);
+    if (record === undefined) return false;
+    const folder = `${ROOT}/purchases/${record['purchase_key']}/${record['n']}`;
+    const decision = this.store.json(`${folder}/claim.json`)?.['decision'] as { task_id?: string } | undefined;
+    return decision?.task_id === task.id || this.store.objects.has(`${folder}/late/${task.id}.json`);
+  }
+
+  #describe(): string {
+    const runs = this.runs.map(({ name, key, end }) => `${name} on ${key.key.slice(0, 2)} ${end ?? 'lives'}`);
+    return `${runs.join('; ')}; ${this.#background} in background; ${this.sim.steps} steps; ${new Date(this.sim.nowMs).toISOString()}`;
+  }
+}
+
+function notFailed(error: unknown): void {
+  if (!(error instanceof VideoError && error.type === FailureType.TaskFailed)) throw error;
+}
