@@ -1,146 +1,49 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { copyFile, mkdtemp, readFile, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { copyFile, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { connectClient } from '../../src/client/connect.js';
-import { stopEmbeddedTemporal } from '../../src/dev/embedded-temporal.js';
-import { freePort, namespaceIdOf } from '../../src/dev/temporal-server.js';
-import { startEmulator } from '../../src/emulator/index.js';
+import { namespaceIdOf } from '../../src/dev/temporal-server.js';
+import { type DemoFolder, demoFolder, fileOf } from '../support/demo.js';
+import { ROOT } from '../support/stack.js';
 
-const ROOT = fileURLToPath(new URL('../../', import.meta.url));
-const RUN = join(ROOT, 'scripts', 'run.mjs');
-
-let folder: string;
-let state: string;
-let env: NodeJS.ProcessEnv;
-
+let demos: DemoFolder;
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'wan-video-demo-'));
-  state = join(folder, 'demo');
-  // Whatever is configured for some other Temporal or provider leads nowhere: a demo that touched it would fail.
-  const nowhere = `127.0.0.1:${await freePort()}`;
-  env = {
-    ...process.env,
-    OUTPUT_DIR: join(folder, 'output'),
-    TEMPORAL_ADDRESS: nowhere,
-    TEMPORAL_NAMESPACE: 'elsewhere',
-    TEMPORAL_API_KEY: 'not-for-the-demo',
-    TEMPORAL_TLS: 'true',
-    DASHSCOPE_HTTP_BASE_URL: `http://${nowhere}/api/v1`,
-    DASHSCOPE_API_KEY: 'sk-not-for-the-demo',
-    WAN_VIDEO_TASK_QUEUE: 'elsewhere',
-    ASSET_STORE: 's3://elsewhere/bucket',
-    HTTP_PROXY: `http://${nowhere}`,
-    HTTPS_PROXY: `http://${nowhere}`,
-    http_proxy: `http://${nowhere}`,
-    https_proxy: `http://${nowhere}`,
-    NO_PROXY: '',
-    no_proxy: '',
-    INIT_CWD: folder,
-  };
+  demos = await demoFolder();
 });
-
-const started: ChildProcess[] = [];
-afterAll(async () => {
-  for (const process of started) if (process.exitCode === null) process.kill('SIGKILL');
-  await stopEmbeddedTemporal(state);
-  await rm(folder, { recursive: true, force: true });
-});
-
-/** A demo as a process; `said` collects stderr. */
-function demo(args: string[], over: NodeJS.ProcessEnv = {}) {
-  const running = spawn(process.execPath, [RUN, 'demo', '--state', folder, ...args], {
-    env: { ...env, ...over },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  started.push(running);
-  const output = { said: '', printed: '' };
-  running.stderr.on('data', (chunk) => {
-    output.said += String(chunk);
-  });
-  running.stdout.on('data', (chunk) => {
-    output.printed += String(chunk);
-  });
-  return {
-    output,
-    process: running,
-    /** Waits for a line on stderr that matches; fails at once when the process ends without it. */
-    async says(line: RegExp): Promise<void> {
-      while (!line.test(output.said)) {
-        const what = await Promise.race([once(running.stderr, 'data'), once(running, 'close').then(() => 'closed')]);
-        if (what === 'closed') expect(output.said).toMatch(line);
-      }
-    },
-    async exit(): Promise<number | null> {
-      if (running.exitCode === null && running.signalCode === null) await once(running, 'close');
-      return running.exitCode;
-    },
-  };
-}
-
-/** Runs of the demo's Temporal, oldest first, with what their history shows. */
-async function runs() {
-  const { address } = JSON.parse(await readFile(join(state, 'temporal.json'), 'utf8')) as { address: string };
-  const client = await connectClient({ namespace: 'default', connection: { address } });
-  try {
-    const found = [];
-    for await (const { workflowId, runId, status, startTime, historyLength } of client.workflow.list()) {
-      found.push({ workflowId, runId, status: status.name, startTime, historyLength });
-    }
-    return found.sort((a, b) => a.startTime.getTime() - b.startTime.getTime());
-  } finally {
-    await client.connection.close();
-  }
-}
-
-/** What the emulator of the demo has seen, from the file that its tasks survive in. */
-async function seenByEmulator() {
-  const emulator = await startEmulator({ stateFile: join(state, 'emulator.json') });
-  try {
-    return emulator.state();
-  } finally {
-    await emulator.close();
-  }
-}
-
-const fileOf = (printed: string) => /^file {6}(.*)$/m.exec(printed)?.[1] ?? '';
+afterAll(() => demos?.close());
 
 test('a demo that was killed in mid-poll goes on with the same run and the same task when it is started again', async () => {
-  const first = demo([]);
+  const first = demos.start();
   await first.says(/^rendering/m);
-  process.kill(Number(await readFile(join(state, 'lock'), 'utf8')), 'SIGKILL');
+  process.kill(await demos.pid(), 'SIGKILL');
   expect(await first.exit()).toBe(128 + 9);
-  const [before] = await runs();
+  const [before] = await demos.runs();
 
-  const second = demo([]);
+  const second = demos.start();
   expect(await second.exit(), second.output.said).toBe(0);
   expect(second.output.said).toContain('An interrupted generation was found; it goes on in a few seconds.');
   expect(second.output.printed).toContain('measured  4 s, 30 fps, 1280x720, silent');
   expect(second.output.printed).toMatch(
     /^Web UI {4}http:\/\/127\.0\.0\.1:\d+\/namespaces\/default\/workflows\/video%2F/m,
   );
-  expect(fileOf(second.output.printed)).toContain(join(folder, 'output', 'ai-video-wan-video', 'videos'));
+  expect(fileOf(second.output.printed)).toContain(join(demos.folder, 'output', 'ai-video-wan-video', 'videos'));
   expect((await readFile(fileOf(second.output.printed))).subarray(4, 8).toString('latin1')).toBe('ftyp');
 
-  const after = await runs();
+  const after = await demos.runs();
   expect(after.map(({ runId, status }) => [runId, status])).toEqual([[before?.runId, 'COMPLETED']]);
   expect(after[0]?.historyLength).toBeLessThanOrEqual(50);
-  expect((await seenByEmulator()).submits).toBe(1);
+  expect((await demos.emulator()).submits).toBe(1);
 });
 
 test('a second run is answered from the cache and says so', async () => {
-  const again = demo([]);
+  const again = demos.start();
   expect(await again.exit(), again.output.said).toBe(0);
   expect(again.output.printed).toContain('from the cache');
-  expect((await seenByEmulator()).submits).toBe(1);
+  expect((await demos.emulator()).submits).toBe(1);
 });
 
 test('an own picture is taken relative to the caller, and --keep-open stays until it is interrupted', async () => {
-  await copyFile(join(ROOT, 'assets', 'sample.jpg'), join(folder, 'mine.jpg'));
-  const own = demo(['--image', 'mine.jpg', '--prompt', 'clouds move', '--keep-open']);
+  await copyFile(join(ROOT, 'assets', 'sample.jpg'), join(demos.folder, 'mine.jpg'));
+  const own = demos.start(['--image', 'mine.jpg', '--prompt', 'clouds move', '--keep-open']);
   await own.says(/Worker and emulator stay until Ctrl-C/);
   expect(own.output.printed).toContain('source    generated');
   own.process.kill('SIGINT');
@@ -148,9 +51,9 @@ test('an own picture is taken relative to the caller, and --keep-open stays unti
 });
 
 test('--stop ends the Temporal that stayed up', async () => {
-  const { address } = JSON.parse(await readFile(join(state, 'temporal.json'), 'utf8')) as { address: string };
+  const address = await demos.address();
   await namespaceIdOf(address);
-  const stop = demo(['--stop']);
+  const stop = demos.start(['--stop']);
   expect(await stop.exit(), stop.output.said).toBe(0);
   await expect(namespaceIdOf(address)).rejects.toThrow();
 });
@@ -172,7 +75,7 @@ test.each([
   },
   { args: ['--image'], over: {}, code: 2, says: /--keep-open/, why: 'an option lacks its value' },
 ])('a demo with $args ends with exit code $code because $why', async ({ args, over, code, says }) => {
-  const refused = demo(args, over);
+  const refused = demos.start(args, over);
   expect(await refused.exit()).toBe(code);
   expect(refused.output.said).toMatch(says);
 });
