@@ -83,7 +83,7 @@ export class QueryBudget {
     this.#underway -= 1;
     this.#refusals += 1;
     // Requests that were under way at the last cut say the same thing once more.
-    if (begunMs >= this.#cutMs) {
+    if (begunMs > this.#cutMs) {
       this.#rateBeforeCut = this.rate();
       this.#cutMs = this.#options.monotonicMs();
     }

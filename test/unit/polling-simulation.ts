@@ -66,15 +66,15 @@ export class SimulatedClock implements WatcherClock {
   }
 
   /** Lets time pass until `done`, or for `forMs`. */
-  async run(done: () => boolean, forMs = 86_400_000): Promise<void> {
+  async run(done: () => boolean, forMs = Number.POSITIVE_INFINITY): Promise<void> {
     const endMs = this.#nowMs + forMs;
     for (;;) {
       await new Promise(setImmediate); // every promise that can settle now has settled
       if (done()) return;
       let next: Timer | undefined;
       for (const timer of this.#timers) if (next === undefined || timer.atMs < next.atMs) next = timer;
-      if (next === undefined) throw new Error('nothing will ever happen again');
-      if (next.atMs > endMs) {
+      if (next === undefined && forMs === Number.POSITIVE_INFINITY) throw new Error('nothing will ever happen again');
+      if (next === undefined || next.atMs > endMs) {
         this.#nowMs = endMs;
         return;
       }
