@@ -4,11 +4,11 @@ import type { VideoResult } from '../src/contract/result.js';
 import { VideoError } from '../src/contract/video-error.js';
 import { closeArchived } from '../src/ledger/finish.js';
 import { type MeasuredMp4, measureMp4 } from '../src/media/mp4.js';
-import { spoolToFile } from '../src/net/spool.js';
+import { type Spooled, spoolToFile } from '../src/net/spool.js';
 import { rejectedKey, videoKey } from '../src/storage/keys.js';
 import type { ActivityDeps } from './deps.js';
 import { deviations, round } from './deviations.js';
-import { RESULT_BYTES_MAX, resultExpired, type Spooled, withResult } from './download-result.js';
+import { RESULT_BYTES_MAX, resultExpired, withResult } from './download-result.js';
 import { isShared, type PurchaseMemo, readMemo } from './purchase-memo.js';
 import type { FinishedTask, VideoActivities } from './types.js';
 import { withSignal } from './with-signal.js';
@@ -27,7 +27,10 @@ export function createArchiveVideo(deps: ActivityDeps): VideoActivities['archive
     withSignal(async (signal) => {
       const view = await ledger.view(task.purchase, { signal });
       const memo = readMemo(view?.intent.memo);
-      const result = describe(deps, task, memo, await archive(deps, task, signal));
+      const archived = await archive(deps, task, signal).catch((error: unknown) => {
+        throw error instanceof VideoError ? error.about(task) : error;
+      });
+      const result = describe(deps, task, memo, archived);
       const cacheKey = isShared(memo) ? (view?.intent.cache_key ?? null) : null;
       await closeArchived(ledger, task, result, cacheKey, { signal });
       return task.own ? result : { ...result, source: 'adopted' };

@@ -7,6 +7,8 @@ import type { AssetStore } from '../src/storage/asset-store.js';
 /** What the steps need; built once by the worker. */
 export interface ActivityDeps {
   readonly dashscope: DashScopeClient;
+  /** The provider's base address; on loopback it is an emulator, whose links may lead to loopback. */
+  readonly providerBaseUrl: string;
   readonly store: AssetStore;
   /** Tells stores apart: the steps of one run must all see the same. */
   readonly storeId: string;

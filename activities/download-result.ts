@@ -3,22 +3,21 @@ import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { FailureType } from '../src/contract/failure-type.js';
 import { VideoError } from '../src/contract/video-error.js';
-import { spoolToFile } from '../src/net/spool.js';
+import { downloadToFile } from '../src/net/download.js';
+import { assertResultUrl } from '../src/net/result-url.js';
+import { type Spooled, spoolToFile } from '../src/net/spool.js';
 import { candidateKey } from '../src/storage/keys.js';
 import type { ActivityDeps } from './deps.js';
 
 /** 15 s at 1080P are some 30 MB; a result above this is not one. */
 export const RESULT_BYTES_MAX = 1024 * 1024 * 1024;
 
-/** A result on disk. */
-export interface Spooled {
-  readonly bytes: number;
-  readonly sha256: string;
-}
+/** A link that the provider gives lives 24 hours from the task's end; two that run out are no accident of timing. */
+const LINKS_MAX = 2;
 
 /**
  * Brings a task's result to a file that lives as long as `use`: from the provider, or, when that has forgotten it, from the copy
- * that was kept while nobody knew whose task it was. Constant memory.
+ * that was kept while nobody knew whose task it was. Constant memory. A link that ran out is asked for anew, once.
  */
 export async function withResult<T>(
   deps: ActivityDeps,
@@ -27,34 +26,49 @@ export async function withResult<T>(
   use: (file: string, spooled: Spooled) => Promise<T>,
 ): Promise<T> {
   const { dashscope, store } = deps;
-  const seen = await dashscope.queryTask(taskId, { signal });
-  if (seen.videoUrl !== undefined) return withDownload(deps, seen.videoUrl, signal, use);
   const kept = candidateKey(taskId);
-  if ((await store.head(kept, { signal })) === undefined) throw resultExpired(taskId, `has no result (${seen.status})`);
-  return withFile(deps, await store.get(kept, { signal }), signal, use);
+  for (let links = 1; ; links += 1) {
+    const seen = await dashscope.queryTask(taskId, { signal });
+    if (seen.videoUrl === undefined) break;
+    try {
+      return await withDownload(deps, seen.videoUrl, signal, use);
+    } catch (error) {
+      const ranOut = error instanceof VideoError && error.type === FailureType.ResultExpired;
+      if (!ranOut || links === LINKS_MAX) throw error;
+    }
+  }
+  if ((await store.head(kept, { signal })) === undefined) throw resultExpired(taskId, 'has no result');
+  const copy = await store.get(kept, { signal });
+  return withSpoolFile(deps, async (file) =>
+    use(file, await spoolToFile(copy, file, { signal, maxBytes: RESULT_BYTES_MAX })),
+  );
 }
 
-/** Downloads a result link to a file that lives as long as `use`. */
+/** Downloads a result link to a file that lives as long as `use`, going on where a cut connection left off. */
 export async function withDownload<T>(
   deps: ActivityDeps,
   videoUrl: string,
   signal: AbortSignal | undefined,
   use: (file: string, spooled: Spooled) => Promise<T>,
 ): Promise<T> {
-  const { body } = await deps.dashscope.download(videoUrl, { signal });
-  return withFile(deps, body, signal, use);
+  const { dashscope, providerBaseUrl: baseUrl, allowPrivateUrls: allow, times } = deps;
+  assertResultUrl(videoUrl, { baseUrl, allow });
+  const open = async (from: number) => {
+    const { statusCode, headers, body } = await dashscope.download(videoUrl, { from, signal });
+    return { status: statusCode, headers, body };
+  };
+  return withSpoolFile(deps, async (file) => {
+    const limits = { maxBytes: RESULT_BYTES_MAX, idleMs: times.downloadIdleMs };
+    return use(file, await downloadToFile({ open, file, ...limits, signal }));
+  });
 }
 
-async function withFile<T>(
-  { spoolDir }: ActivityDeps,
-  body: AsyncIterable<Uint8Array>,
-  signal: AbortSignal | undefined,
-  use: (file: string, spooled: Spooled) => Promise<T>,
-): Promise<T> {
+/** Room on this worker's disk for one file on its way. */
+async function withSpoolFile<T>({ spoolDir }: ActivityDeps, use: (file: string) => Promise<T>): Promise<T> {
   await mkdir(spoolDir, { recursive: true });
   const file = join(spoolDir, `${randomUUID()}.mp4`);
   try {
-    return await use(file, await spoolToFile(body, file, { signal, maxBytes: RESULT_BYTES_MAX }));
+    return await use(file);
   } finally {
     await rm(file, { force: true });
   }

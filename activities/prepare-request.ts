@@ -1,6 +1,4 @@
-import { createHash, randomUUID } from 'node:crypto';
-import { mkdir, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { createHash } from 'node:crypto';
 import { FailureType } from '../src/contract/failure-type.js';
 import { MODEL } from '../src/contract/model.js';
 import type { CanonicalRequest } from '../src/contract/request.js';
@@ -10,9 +8,8 @@ import { cacheKey, canonicalRequest, parseRequest } from '../src/contract/valida
 import { VideoError } from '../src/contract/video-error.js';
 import type { Ledger } from '../src/ledger/ledger.js';
 import { IMAGE_BYTES_MAX, inspectImage } from '../src/media/image.js';
-import { stageImageFile } from '../src/media/stage-image.js';
+import { stageImage } from '../src/media/stage-image.js';
 import { fetchGuarded } from '../src/net/guarded-fetch.js';
-import { spoolToFile } from '../src/net/spool.js';
 import type { AssetStore } from '../src/storage/asset-store.js';
 import type { ActivityDeps } from './deps.js';
 import { fromCache } from './purchase-memo.js';
@@ -84,25 +81,16 @@ async function resolveReference(text: string, deps: ActivityDeps, signal: AbortS
     return { reference: { kind: 'oss', url: text }, hash: createHash('sha256').update(text).digest('hex') };
   }
   if (text.startsWith('asset:')) return readStaged(text.slice('asset:'.length), deps.store, signal);
-  await mkdir(deps.spoolDir, { recursive: true });
-  const file = join(deps.spoolDir, `reference-${randomUUID()}`);
-  try {
-    if (text.startsWith('data:')) {
-      await spoolToFile([Buffer.from(text.slice(text.indexOf(',') + 1), 'base64')], file, { signal });
-    } else {
-      const { body } = await fetchGuarded(text, {
-        allow: deps.allowPrivateUrls,
-        maxBytes: IMAGE_BYTES_MAX,
-        timeoutMs: deps.times.referenceFetchMs,
-        signal,
-      });
-      await spoolToFile(body, file, { signal, maxBytes: IMAGE_BYTES_MAX });
-    }
-    const staged = await stageImageFile(file, deps.store, { signal });
-    return { reference: { kind: 'asset', ...staged.asset }, hash: staged.sha256 };
-  } finally {
-    await rm(file, { force: true });
-  }
+  const staged = await stageImage(await bodyOf(text, deps, signal), deps.store, { spoolDir: deps.spoolDir, signal });
+  return { reference: { kind: 'asset', ...staged.asset }, hash: staged.sha256 };
+}
+
+async function bodyOf(text: string, { allowPrivateUrls: allow, times }: ActivityDeps, signal: AbortSignal) {
+  if (text.startsWith('data:')) return Buffer.from(text.slice(text.indexOf(',') + 1), 'base64');
+  const { body } = await fetchGuarded(text, {
+    ...{ allow, maxBytes: IMAGE_BYTES_MAX, timeoutMs: times.referenceFetchMs, signal },
+  });
+  return body;
 }
 
 /** `inspectImage` needs at most this much of a file. */

@@ -51,4 +51,14 @@ export class VideoError extends Error {
     this.billed = context.billed;
     this.nextStep = context.nextStep;
   }
+
+  /** The same error, naming the task that it is about where it does not yet. */
+  about(task: { readonly taskId: string; readonly requestId?: string | null | undefined }): VideoError {
+    const { type, message, retryable, retryAfterMs, code, issues, billed, nextStep, cause } = this;
+    return new VideoError(type, message, {
+      ...{ retryable, retryAfterMs, code, issues, billed, nextStep, cause },
+      taskId: this.taskId ?? task.taskId,
+      requestId: this.requestId ?? task.requestId ?? undefined,
+    });
+  }
 }

@@ -48,6 +48,8 @@ export interface DashScopeClientOptions {
   readonly workspace?: string | undefined;
   /** Default: honours HTTP_PROXY, HTTPS_PROXY and NO_PROXY, and goes straight to loopback. Never a retrying one. */
   readonly dispatcher?: Dispatcher | undefined;
+  /** For result links, which the provider names and whose addresses are to be judged; default: as for everything else. */
+  readonly resultDispatcher?: Dispatcher | undefined;
   readonly timeouts?: Partial<ClientTimeouts> | undefined;
   /** Milliseconds since the epoch; injected so that a test owns the clock. */
   readonly now?: (() => number) | undefined;
@@ -279,7 +281,7 @@ export class DashScopeClient {
   /**
    * Opens a result link, without any credential of ours.
    * @param options.from - First byte wanted; the answer is then 206, or 200 with the whole file from a server without ranges.
-   * @returns undici's answer with status 200 or 206; the caller reads or destroys `body`.
+   * @returns undici's answer with status 200, 206, or 416 when there is nothing from `from` on; the caller reads or destroys `body`.
    * @throws {@link VideoError} `ResultExpired` when the link is out of date.
    */
   async download(
@@ -291,7 +293,7 @@ export class DashScopeClient {
     let response: Dispatcher.ResponseData;
     try {
       response = await request(url, {
-        dispatcher: this.#dispatcher(url),
+        dispatcher: this.#options.resultDispatcher ?? this.#dispatcher(url),
         headersTimeout: idleMs,
         bodyTimeout: idleMs,
         ...(signal !== undefined && { signal }),
@@ -301,7 +303,8 @@ export class DashScopeClient {
       if (signal?.aborted) throw signal.reason;
       throw unreachable('download', safeCause(cause, []));
     }
-    if (response.statusCode === 200 || response.statusCode === 206) return response;
+    // 416 is for the caller: what it has already may be the whole file, or of another one.
+    if ([200, 206, 416].includes(response.statusCode)) return response;
     response.body.on('error', () => {}).destroy();
     const retryAfterMs = parseRetryAfter(headerOf(response.headers, 'retry-after'), this.#now());
     throw classifyProviderError({ status: response.statusCode, retryAfterMs }, 'download');

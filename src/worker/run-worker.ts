@@ -3,12 +3,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Client, WorkflowNotFoundError } from '@temporalio/client';
 import { NativeConnection, Worker } from '@temporalio/worker';
+import { type Dispatcher, EnvHttpProxyAgent } from 'undici';
 import { type ActivityDeps, createActivities } from '../../activities/index.js';
 import { connectClient, type TemporalTarget } from '../client/connect.js';
 import type { Config } from '../config/config.js';
 import { DashScopeClient } from '../dashscope/client.js';
 import { systemClock } from '../ledger/clock.js';
 import { Ledger } from '../ledger/ledger.js';
+import { createAddressPolicy } from '../net/address-policy.js';
+import { guardedConnector } from '../net/guarded-connector.js';
 import type { AssetStore } from '../storage/asset-store.js';
 import { openStore } from '../storage/open-store.js';
 import { proveIfAbsent } from '../storage/prove-if-absent.js';
@@ -132,6 +135,7 @@ function activityDeps(
       baseUrl: provider.baseUrl,
       apiKey,
       workspace: provider.workspace,
+      resultDispatcher: resultDispatcher(config),
       timeouts: {
         submitMs: times.submitHttpMs,
         readMs: times.readHttpMs,
@@ -140,6 +144,7 @@ function activityDeps(
         downloadIdleMs: times.downloadIdleMs,
       },
     }),
+    providerBaseUrl: provider.baseUrl,
     store,
     storeId: id,
     ledger: new Ledger({ store, scope, now: Date.now }),
@@ -151,4 +156,10 @@ function activityDeps(
     random: Math.random,
     ...temporal,
   };
+}
+
+/** The links of a real provider lead to public hosts; whatever they resolve to is judged again at the connection. */
+function resultDispatcher({ provider, allowPrivateUrls }: Config): Dispatcher | undefined {
+  if (provider.providerId === 'emulator') return undefined;
+  return new EnvHttpProxyAgent({ connect: guardedConnector(createAddressPolicy(allowPrivateUrls)) });
 }

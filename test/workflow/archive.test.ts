@@ -1,0 +1,69 @@
+import { createHash, randomUUID } from 'node:crypto';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { QUICK_LEDGER } from '../support/ledger-times.js';
+import { type Stack, startStack, TEST_KEY } from '../support/stack.js';
+
+let stack: Stack;
+beforeAll(async () => {
+  stack = await startStack({ settings: { speed: 100 }, times: { ...QUICK_LEDGER, downloadIdleMs: 500 } });
+});
+afterAll(() => stack?.close());
+
+const tasksOf = (prompt: string) => stack.emulator.state().tasks.filter((task) => task.prompt === prompt);
+const keysUnder = async (prefix: string) => {
+  const keys: string[] = [];
+  for await (const { key } of stack.store.list(prefix)) keys.push(key);
+  return keys;
+};
+
+/** SHA-256 of what the provider itself serves for a task. */
+async function providersChecksum(taskId: string): Promise<string> {
+  const headers = { authorization: `Bearer ${TEST_KEY}` };
+  const answer = await fetch(`${stack.emulator.baseUrl}/tasks/${taskId}`, { headers });
+  const { output } = (await answer.json()) as { output: { video_url: string } };
+  const video = Buffer.from(await (await fetch(output.video_url)).arrayBuffer());
+  return createHash('sha256').update(video).digest('hex');
+}
+
+test.each(['truncate', 'reset', 'stall'] as const)(
+  'a download that ends in the middle (%s) is continued, and the archived bytes are the provider’s',
+  async (fault) => {
+    const prompt = `${fault} ${randomUUID()}`;
+    const when = fault === 'reset' ? ({ when: 'midway' } as const) : {};
+    stack.emulator.faults({ on: 'download', match: prompt, fault, ...when, times: 2 });
+    const result = await stack.videos.generate(stack.request(prompt));
+    expect(result.sha256).toBe(await providersChecksum(result.task_id));
+    expect(tasksOf(prompt)).toHaveLength(1);
+  },
+);
+
+test.each(['zero-fill', 'not-mp4'] as const)(
+  'a result that is no playable MP4 (%s) never becomes visible, and is kept aside with its task id',
+  async (fault) => {
+    const prompt = `${fault} ${randomUUID()}`;
+    const keep = fault === 'zero-fill' ? { keep_bytes: 4096 } : {};
+    stack.emulator.faults({ on: 'download', match: prompt, fault, ...keep });
+    const error = await stack.videos.generate(stack.request(prompt)).catch((e: unknown) => e);
+    const taskId = tasksOf(prompt)[0]?.task_id ?? '';
+    expect(error).toMatchObject({ error: { type: 'ResultRejected', task_id: taskId, billed: true } });
+    expect(await keysUnder('rejected/')).toContain(`rejected/${taskId}.bin`);
+    expect(await keysUnder('videos/')).not.toContain(`videos/${taskId}.mp4`);
+    // Whoever asks again gets the video that was paid, not a second one.
+    expect((await stack.videos.generate(stack.request(prompt))).task_id).toBe(taskId);
+    expect(tasksOf(prompt)).toHaveLength(1);
+  },
+);
+
+test('a link that ran out is asked for anew', async () => {
+  const prompt = `expired ${randomUUID()}`;
+  stack.emulator.faults({ on: 'download', match: prompt, fault: 'expired' });
+  expect((await stack.videos.generate(stack.request(prompt))).source).toBe('generated');
+});
+
+test('links that run out again and again end the run as ResultExpired, with its task id', async () => {
+  const prompt = `expired twice ${randomUUID()}`;
+  stack.emulator.faults({ on: 'download', match: prompt, fault: 'expired', times: 2 });
+  const error = await stack.videos.generate(stack.request(prompt)).catch((e: unknown) => e);
+  expect(error).toMatchObject({ error: { type: 'ResultExpired' } });
+  expect(tasksOf(prompt)).toHaveLength(1);
+});
