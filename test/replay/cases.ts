@@ -1,0 +1,453 @@
+import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import { type StartOptions, VideoRunError } from '../../src/client/video-client.js';
+import type { WorkflowType } from '../../src/contract/names.js';
+import type { VideoRequest } from '../../src/contract/request.js';
+import type { VideoProgress } from '../../src/contract/result.js';
+import type { EmulatorFault } from '../../src/emulator/index.js';
+import { stageImageFile } from '../../src/media/stage-image.js';
+import { writeTestImage } from '../support/images.js';
+import type { Stack } from '../support/stack.js';
+
+/** The event that a history ends with; `open` is that of a run that goes on. */
+export type CaseEnd = 'completed' | 'failed' | 'cancelled' | 'open';
+
+/** One way that a workflow can take, and how a run is led there. */
+export interface ReplayCase {
+  readonly workflow: keyof typeof WorkflowType;
+  readonly name: string;
+  readonly ends: CaseEnd;
+  /** Steps that the history must have scheduled, so that the file shows what its name says. */
+  readonly steps: readonly string[];
+  /** Changes what every run of the stack meets, so no other case may run meanwhile. */
+  readonly alone?: true;
+  /** Leads a run there and resolves its workflow id once its history is as far as it should be. */
+  reach(stack: Stack): Promise<string>;
+}
+
+const BUY = ['prepareRequest', 'uploadReference', 'submitTask'] as const;
+const GENERATE = [...BUY, 'pollTask', 'archiveVideo'] as const;
+
+/** Every case has a file `histories/<workflow>/<name>.json`, and every file a case. */
+export const CASES: readonly ReplayCase[] = [
+  generate('completed', 'completed', GENERATE, async (stack) => completes(stack, await start(stack))),
+  generate('cached', 'completed', ['prepareRequest'], async (stack) => {
+    const request = stack.request(prompt());
+    await stack.videos.generate(request);
+    return completes(stack, await start(stack, request), 'cache');
+  }),
+  generate('adopted-rendering', 'completed', GENERATE, async (stack) => {
+    const request = long(stack);
+    await rendering(stack, request);
+    return completes(stack, await start(stack, request, { id: `other/${randomUUID()}` }), 'adopted');
+  }),
+  generate('adopted-following', 'completed', [...GENERATE, 'awaitPurchase'], async (stack) => {
+    const request = stack.request(prompt());
+    return completes(stack, await follows(stack, request), 'adopted');
+  }),
+  generate('found-in-the-ledger', 'completed', BUY, async (stack) => {
+    const request = stack.request(prompt());
+    const { task_id } = await stack.videos.generate(request);
+    await forgetCached(stack, task_id);
+    return completes(stack, await start(stack, request), 'cache');
+  }),
+  generate('resubmitted', 'completed', GENERATE, async (stack) => {
+    const request = stack.request(prompt());
+    stack.emulator.faults({ on: 'submit', fault: 'task-failed', code: 'InternalError', match: request.prompt });
+    return completes(stack, await start(stack, request));
+  }),
+  generate('cancelled-elsewhere-and-resubmitted', 'completed', GENERATE, async (stack) => {
+    const request = long(stack);
+    const id = await rendering(stack, request);
+    stack.emulator.changeTask(tasksOf(stack, request)[0]?.task_id ?? '', { status: 'CANCELED' });
+    return completes(stack, id);
+  }),
+  generate('reply-lost', 'completed', [...GENERATE, 'reconcileSubmit'], async (stack) => {
+    return completes(stack, await start(stack, replyLost(stack, { fault: 'drop-reply' })));
+  }),
+  generate('reply-lost-nothing-bought', 'completed', [...GENERATE, 'reconcileSubmit'], async (stack) => {
+    return completes(stack, await start(stack, replyLost(stack, { fault: 'drop-reply', when: 'before' })));
+  }),
+  generate('submit-timed-out', 'completed', [...GENERATE, 'reconcileSubmit'], async (stack) => {
+    const delay = { fault: 'delay', when: 'after', delay_ms: SUBMIT_START_TO_CLOSE_MS + 2_000 } as const;
+    return completes(stack, await start(stack, replyLost(stack, delay)));
+  }),
+  generate('restored', 'completed', [...BUY, 'restoreVideo'], async (stack) => {
+    const request = stack.request(prompt());
+    const { task_id } = await stack.videos.generate(request);
+    await stack.store.delete(`videos/${task_id}.mp4`);
+    return completes(stack, await start(stack, request), 'cache');
+  }),
+  generate('lost-for-good-and-bought-again', 'completed', [...GENERATE, 'restoreVideo'], async (stack) => {
+    const request = stack.request(prompt());
+    const { task_id } = await stack.videos.generate(request);
+    await stack.store.delete(`videos/${task_id}.mp4`);
+    stack.emulator.changeTask(task_id, { forgotten: true });
+    return completes(stack, await start(stack, request));
+  }),
+
+  generate('failed-invalid-request', 'failed', ['prepareRequest'], async (stack) => {
+    const id = `video/${randomUUID()}`;
+    await stack.client.workflow.start('videoGenerate', {
+      ...{ workflowId: id, taskQueue: stack.config.taskQueues.generate },
+      args: [{ ...stack.request(prompt()), duration: 99 }],
+    });
+    return fails(stack, id, 'InvalidRequest');
+  }),
+  generate('failed-refused-content', 'failed', BUY, async (stack) => {
+    const request = stack.request(prompt());
+    const refusal = { fault: 'status', status: 400, code: 'DataInspectionFailed' } as const;
+    stack.emulator.faults({ on: 'submit', match: request.prompt, ...refusal });
+    return fails(stack, await start(stack, request), 'ContentRejected');
+  }),
+  generate('failed-task-content', 'failed', [...BUY, 'pollTask'], async (stack) => {
+    const request = stack.request(prompt());
+    stack.emulator.faults({ on: 'submit', fault: 'task-failed', code: 'DataInspectionFailed', match: request.prompt });
+    return fails(stack, await start(stack, request), 'ContentRejected');
+  }),
+  generate('failed-thrice', 'failed', [...BUY, 'pollTask'], async (stack) => {
+    const request = stack.request(prompt());
+    stack.emulator.faults({ on: 'submit', fault: 'task-failed', match: request.prompt, times: 3 });
+    return fails(stack, await start(stack, request), 'TaskFailed');
+  }),
+  generate('failed-forgotten', 'failed', [...BUY, 'pollTask'], async (stack) => {
+    const request = long(stack);
+    const id = await rendering(stack, request);
+    stack.emulator.changeTask(tasksOf(stack, request)[0]?.task_id ?? '', { forgotten: true });
+    return fails(stack, id, 'ResultExpired');
+  }),
+  {
+    ...generate('deadline-exceeded', 'failed', [...BUY, 'cancelTask'], async (stack) => {
+      return fails(stack, await start(stack, { ...long(stack), deadline_seconds: 3 }), 'DeadlineExceeded');
+    }),
+    alone: true,
+  },
+
+  generate('cancelled-preparing', 'cancelled', ['prepareRequest', 'requestCancellation'], async (stack) => {
+    const server = createServer(() => undefined).listen(0, '127.0.0.1'); // takes the request and never answers
+    await once(server, 'listening');
+    try {
+      const reference_image = `http://127.0.0.1:${(server.address() as AddressInfo).port}/boat.png`;
+      const id = await start(stack, { ...stack.request(prompt()), reference_image });
+      await reaches(stack, id, 'preparing');
+      return await cancelled(stack, id);
+    } finally {
+      server.closeAllConnections();
+      server.close();
+    }
+  }),
+  {
+    ...generate('cancelled-uploading', 'cancelled', ['uploadReference', 'requestCancellation'], async (stack) => {
+      stack.emulator.faults({ on: 'policy', fault: 'delay', delay_ms: 5_000 });
+      const id = await start(stack);
+      await reaches(stack, id, 'uploading');
+      return cancelled(stack, id);
+    }),
+    alone: true,
+  },
+  generate('cancelled-submitting', 'cancelled', [...BUY, 'cancelTask'], async (stack) => {
+    const request = long(stack);
+    stack.emulator.faults({ on: 'submit', fault: 'delay', delay_ms: 1_500, match: request.prompt });
+    const id = await start(stack, request);
+    await reaches(stack, id, 'submitting');
+    return cancelled(stack, id, 'natively');
+  }),
+  generate('cancelled-following', 'cancelled', [...BUY, 'awaitPurchase'], async (stack) => {
+    return cancelled(stack, await follows(stack, stack.request(prompt())));
+  }),
+  generate('cancelled-reconciling', 'cancelled', [...BUY, 'reconcileSubmit'], async (stack) => {
+    const id = await start(stack, replyLost(stack, { fault: 'drop-reply' }));
+    await reaches(stack, id, 'reconciling');
+    return cancelled(stack, id);
+  }),
+  generate('cancelled-needs-attention', 'cancelled', ['reconcileSubmit', 'awaitPurchase'], async (stack) => {
+    const [id] = await twins(stack);
+    return cancelled(stack, id);
+  }),
+  generate('cancelled-rendering', 'cancelled', [...BUY, 'cancelTask', 'requestCancellation'], async (stack) => {
+    return cancelled(stack, await rendering(stack));
+  }),
+  generate('cancelled-rendering-natively', 'cancelled', [...BUY, 'cancelTask'], async (stack) => {
+    return cancelled(stack, await rendering(stack), 'natively');
+  }),
+  generate('cancelled-rendering-both-ways', 'cancelled', [...BUY, 'cancelTask'], async (stack) => {
+    return cancelled(stack, await rendering(stack), 'both ways');
+  }),
+  {
+    ...generate('cancelled-pending', 'cancelled', [...BUY, 'cancelTask'], async (stack) =>
+      withoutRendering(stack, async () => cancelled(stack, await rendering(stack))),
+    ),
+    alone: true,
+  },
+  generate('cancelled-adopted', 'cancelled', [...BUY, 'pollTask'], async (stack) => {
+    const request = long(stack);
+    await rendering(stack, request);
+    const id = await start(stack, request, { id: `other/${randomUUID()}` });
+    await reaches(stack, id, 'rendering');
+    return cancelled(stack, id);
+  }),
+  generate('cancelled-archiving', 'cancelled', GENERATE, async (stack) => {
+    const request = stack.request(prompt());
+    stack.emulator.faults({ on: 'download', fault: 'stall', match: request.prompt });
+    const id = await start(stack, request);
+    await reaches(stack, id, 'archiving');
+    return cancelled(stack, id);
+  }),
+
+  generate(
+    'needs-attention-open',
+    'open',
+    ['reconcileSubmit', 'awaitPurchase'],
+    async (stack) => (await twins(stack))[0],
+  ),
+  generate('needs-attention-resolved', 'completed', [...GENERATE, 'resolvePurchase'], async (stack) => {
+    const [id, , request] = await twins(stack);
+    const [task] = tasksOf(stack, request);
+    await stack.videos.resolve(id, { task_id: 'no-such-task' });
+    await until(async () => (await stack.videos.progress(id)).attention?.refused != null, 'a refused decision');
+    await stack.videos.resolve(id, { task_id: task?.task_id ?? '' });
+    return completes(stack, id);
+  }),
+  generate('needs-attention-bought-again', 'completed', [...GENERATE, 'resolvePurchase'], async (stack) => {
+    const [id] = await twins(stack);
+    await stack.videos.resolve(id, { buy_again: true });
+    return completes(stack, id);
+  }),
+  generate('needs-attention-decided-elsewhere', 'completed', ['reconcileSubmit', 'awaitPurchase'], async (stack) => {
+    const [id, , request] = await twins(stack);
+    const other = await start(stack, request, { id: `other/${randomUUID()}` });
+    await reaches(stack, other, 'needs_attention');
+    await stack.videos.resolve(other, { task_id: tasksOf(stack, request)[0]?.task_id ?? '' });
+    return completes(stack, id, 'adopted', 'cache');
+  }),
+  generate('rendering-open', 'open', [...BUY, 'pollTask'], (stack) => rendering(stack)),
+
+  salvage('rendering', 'completed', ['awaitPurchase', 'pollTask', 'archiveVideo'], async (stack) => {
+    return salvaged(stack, await cancelled(stack, await rendering(stack)));
+  }),
+  salvage('reconciling', 'completed', ['awaitPurchase', 'reconcileSubmit', 'archiveVideo'], async (stack) => {
+    const id = await start(stack, replyLost(stack, { fault: 'drop-reply' }));
+    await reaches(stack, id, 'reconciling');
+    return salvaged(stack, await cancelled(stack, id));
+  }),
+  {
+    ...salvage('nothing-bought', 'completed', ['awaitPurchase'], (stack) =>
+      withoutRendering(stack, async () => salvaged(stack, await cancelled(stack, await rendering(stack)), 'nothing')),
+    ),
+    alone: true,
+  },
+  salvage('needs-attention-given-up', 'completed', ['reconcileSubmit', 'resolvePurchase'], async (stack) => {
+    const [id] = await twins(stack);
+    const salvageId = await salvageOf(stack, await cancelled(stack, id));
+    await reaches(stack, salvageId, 'needs_attention');
+    await stack.videos.resolve(salvageId, { buy_again: true });
+    return salvaged(stack, id, 'nothing');
+  }),
+  salvage('failed', 'failed', ['awaitPurchase', 'pollTask'], async (stack) => {
+    const request = long(stack);
+    const salvageId = await salvageOf(stack, await cancelled(stack, await rendering(stack, request)));
+    await reaches(stack, salvageId, 'rendering');
+    stack.emulator.changeTask(tasksOf(stack, request)[0]?.task_id ?? '', { forgotten: true });
+    return fails(stack, salvageId, 'ResultExpired');
+  }),
+
+  sweep('nothing-to-do', (report) => report.salvaged.length === 0),
+  {
+    ...sweep(
+      'salvages',
+      (report) => report.salvaged.length > 0,
+      async (stack) => {
+        await stack.client.workflow.getHandle(await rendering(stack)).terminate('lost on purpose');
+      },
+    ),
+    alone: true,
+  },
+];
+
+/** Short enough to wait for, long enough for every submit that is not held up. */
+export const SUBMIT_START_TO_CLOSE_MS = 5_000;
+
+type Reach = ReplayCase['reach'];
+
+function generate(name: string, ends: CaseEnd, steps: readonly string[], reach: Reach): ReplayCase {
+  return { workflow: 'videoGenerate', name, ends, steps, reach };
+}
+
+function salvage(name: string, ends: CaseEnd, steps: readonly string[], reach: Reach): ReplayCase {
+  return { workflow: 'salvageVideo', name, ends, steps, reach };
+}
+
+interface Report {
+  readonly salvaged: readonly string[];
+}
+
+function sweep(
+  name: string,
+  isAsItShouldBe: (report: Report) => boolean,
+  before: (stack: Stack) => Promise<void> = async () => undefined,
+): ReplayCase {
+  const reach = async (stack: Stack): Promise<string> => {
+    await before(stack);
+    const id = `sweep/${randomUUID()}`;
+    const report = (await stack.client.workflow.execute('sweepPurchases', {
+      ...{ workflowId: id, taskQueue: stack.config.taskQueues.generate, args: [] },
+    })) as Report;
+    must(isAsItShouldBe(report), `another report: ${JSON.stringify(report)}`);
+    return id;
+  };
+  return { workflow: 'sweepPurchases', name, ends: 'completed', steps: ['findOrphans'], reach };
+}
+
+const prompt = (): string => `a boat ${randomUUID()}`;
+/** Renders for some seconds: long enough to be met while it does. */
+const long = (stack: Stack) => ({ ...stack.request(prompt()), duration: 15 });
+const tasksOf = (stack: Stack, request: { prompt: string }) =>
+  stack.emulator.state().tasks.filter((task) => task.prompt === request.prompt);
+
+async function start(
+  stack: Stack,
+  request: VideoRequest = stack.request(prompt()),
+  options?: StartOptions,
+): Promise<string> {
+  return (await stack.videos.start(request, options)).id;
+}
+
+async function rendering(stack: Stack, request: VideoRequest = long(stack)): Promise<string> {
+  const id = await start(stack, request);
+  await reaches(stack, id, 'rendering');
+  return id;
+}
+
+/** A request whose submit meets the fault. */
+function replyLost(stack: Stack, fault: Pick<EmulatorFault, 'fault' | 'when' | 'delay_ms'>) {
+  const request = stack.request(prompt());
+  stack.emulator.faults({ on: 'submit', match: request.prompt, ...fault });
+  return request;
+}
+
+/** A second run of a request that another run is just buying. */
+async function follows(stack: Stack, request: VideoRequest): Promise<string> {
+  stack.emulator.faults({ on: 'submit', fault: 'delay', delay_ms: 3_500, match: request.prompt });
+  const buyer = await start(stack, request);
+  await until(() => stack.emulator.queuedFaults().every(({ match }) => match !== request.prompt), 'the submit');
+  const id = await start(stack, request, { id: `other/${randomUUID()}` });
+  await reaches(stack, id, 'following');
+  must((await stageOf(stack, buyer)) === 'submitting', 'the other run has bought already');
+  return id;
+}
+
+/** Two runs whose lost replies nothing tells apart: one prompt, two images of one shape. */
+async function twins(stack: Stack): Promise<[string, string, VideoRequest]> {
+  const request = stack.request(prompt());
+  const other = { ...request, reference_image: await otherImage(stack) };
+  stack.emulator.faults({ on: 'submit', fault: 'drop-reply', match: request.prompt, times: 2 });
+  const [a, b] = await Promise.all([start(stack, request), start(stack, other)]);
+  await Promise.all([a, b].map((id) => reaches(stack, id, 'needs_attention')));
+  return [a, b, request];
+}
+
+async function otherImage(stack: Stack): Promise<string> {
+  const file = join(stack.outputDir, `${randomUUID()}.bmp`);
+  await writeTestImage(file, { width: 1280, height: 720 });
+  return `asset:${(await stageImageFile(file, stack.store)).asset.key}`;
+}
+
+/** Takes away the cache's pointer to a task's video, which the ledger still knows. */
+async function forgetCached(stack: Stack, taskId: string): Promise<void> {
+  for await (const { key } of stack.store.list('cache/')) {
+    if ((await text(stack, key)).includes(taskId)) return stack.store.delete(key);
+  }
+  throw new Error(`the cache has nothing of ${taskId}`);
+}
+
+async function text(stack: Stack, key: string): Promise<string> {
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of await stack.store.get(key)) chunks.push(chunk as Uint8Array);
+  return Buffer.concat(chunks).toString();
+}
+
+/** Nothing is rendered meanwhile: every new task stays PENDING. */
+async function withoutRendering<T>(stack: Stack, work: () => Promise<T>): Promise<T> {
+  const { slots } = stack.emulator.settings({});
+  stack.emulator.settings({ slots: 0 });
+  try {
+    return await work();
+  } finally {
+    stack.emulator.settings({ slots });
+  }
+}
+
+async function completes(stack: Stack, id: string, ...sources: string[]): Promise<string> {
+  const { source } = await stack.videos.result(id);
+  const expected = sources.length === 0 ? ['generated'] : sources;
+  must(expected.includes(source), `source ${source} instead of ${expected}`);
+  return id;
+}
+
+async function fails(stack: Stack, id: string, type: string): Promise<string> {
+  const error = await stack.videos.result(id).then(
+    () => undefined,
+    (error: unknown) => error,
+  );
+  must(error instanceof VideoRunError && error.error.type === type, `${error} instead of ${type}`);
+  return id;
+}
+
+async function cancelled(
+  stack: Stack,
+  id: string,
+  how: 'signal' | 'natively' | 'both ways' = 'signal',
+): Promise<string> {
+  const natively = () => stack.client.workflow.getHandle(id).cancel();
+  const bySignal = () => stack.videos.cancel(id, 'no longer needed');
+  await Promise.all([how !== 'signal' && natively(), how !== 'natively' && bySignal()]);
+  return fails(stack, id, 'Cancelled');
+}
+
+/** Workflow id of the salvage that a cancelled run names. */
+async function salvageOf(stack: Stack, id: string): Promise<string> {
+  const named = /salvage\/[\w-]+\/\d+/.exec((await stack.videos.progress(id)).cancel?.outcome ?? '')?.[0];
+  must(named !== undefined, `${id} names no salvage`);
+  return named;
+}
+
+/** Waits for the salvage of a cancelled run, and resolves its workflow id. */
+async function salvaged(stack: Stack, id: string, what: 'a video' | 'nothing' = 'a video'): Promise<string> {
+  const { task_id, cancel } = await stack.videos.progress(id);
+  // A task that was cancelled at the provider is not spoken of as salvaged, yet its salvage was started beside the cancel.
+  const salvage = cancel?.billed === false ? await salvageAbout(stack, task_id) : await salvageOf(stack, id);
+  const result: unknown = await stack.client.workflow.getHandle(salvage).result();
+  must((result === null) === (what === 'nothing'), `the salvage ended with ${JSON.stringify(result)}`);
+  return salvage;
+}
+
+async function salvageAbout(stack: Stack, taskId: string | null): Promise<string> {
+  for await (const { key } of stack.store.list('ledger/')) {
+    const [, purchase, n] = /purchases\/([^/]+)\/(\d+)\/claim\.json$/.exec(key) ?? [];
+    if (purchase === undefined) continue;
+    if ((await text(stack, key)).includes(String(taskId))) return `salvage/${purchase}/${n}`;
+  }
+  throw new Error(`the ledger has no purchase of ${taskId}`);
+}
+
+const stageOf = async (stack: Stack, id: string): Promise<VideoProgress['stage'] | undefined> =>
+  // A run that was just started may have no worker yet.
+  (await stack.videos.progress(id).catch(() => undefined))?.stage;
+
+const reaches = (stack: Stack, id: string, stage: VideoProgress['stage']): Promise<void> =>
+  until(async () => (await stageOf(stack, id)) === stage, `stage ${stage}`);
+
+async function until(condition: () => boolean | Promise<boolean>, what: string): Promise<void> {
+  const deadline = Date.now() + 60_000;
+  while (!(await condition())) {
+    must(Date.now() < deadline, `${what} was not reached within a minute`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+function must(condition: boolean, message: string): asserts condition {
+  if (!condition) throw new Error(message);
+}

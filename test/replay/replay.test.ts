@@ -1,0 +1,111 @@
+import { readFileSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { Worker } from '@temporalio/worker';
+import { DeterminismViolationError } from '@temporalio/workflow';
+import { describe, expect, test } from 'vitest';
+import { WorkflowType } from '../../src/contract/names.js';
+import { STEP_TIMES } from '../../src/contract/times.js';
+import { activityOptions } from '../../workflows/activity-options.js';
+import { BUNDLE, ROOT, TEST_KEY } from '../support/stack.js';
+import { CASES } from './cases.js';
+import { endOf, stepsOf } from './history-facts.js';
+import { committedPaths, pathOf, readHistory, textOf } from './history-file.js';
+
+const code = readFileSync(BUNDLE, 'utf8');
+const paths = committedPaths();
+
+/** Replays histories against workflow code, and resolves the errors by history. */
+async function replay(workflowCode: string, which: readonly string[]): Promise<Record<string, unknown>> {
+  const histories = which.map((workflowId) => ({ workflowId, history: readHistory(workflowId) as unknown }));
+  const faults: Record<string, unknown> = {};
+  const results = Worker.runReplayHistories({ workflowBundle: { code: workflowCode } }, histories);
+  for await (const { workflowId, error } of results) if (error !== undefined) faults[workflowId] = error;
+  return faults;
+}
+
+/** The workflow code with one place changed; fails when the place is not there exactly once, so that no test goes blind. */
+function changed(from: string, to: string): string {
+  expect(code.split(from)).toHaveLength(2);
+  return code.replace(from, () => to);
+}
+
+test('every case has a history, and every history a case', () => {
+  expect(paths).toEqual(CASES.map(pathOf).sort());
+});
+
+test('every workflow and every step is in some history', () => {
+  const histories = paths.map(readHistory);
+  expect(new Set(paths.map((path) => path.split('/')[0]))).toEqual(new Set(Object.keys(WorkflowType)));
+  expect(new Set(histories.flatMap(stepsOf))).toEqual(new Set(Object.keys(activityOptions(STEP_TIMES))));
+});
+
+test('every history ends and contains what its case says', () => {
+  for (const one of CASES) {
+    const history = readHistory(pathOf(one));
+    expect(endOf(history), pathOf(one)).toBe(one.ends);
+    expect(stepsOf(history), pathOf(one)).toEqual(expect.arrayContaining([...one.steps]));
+  }
+});
+
+test('every history replays on the workflow code of this build', async () => {
+  expect(await replay(code, paths)).toEqual({});
+});
+
+describe('a change that a run in flight would not survive is caught:', () => {
+  test.each([
+    {
+      what: 'a timer before the upload',
+      from: "progress.enter('uploading');",
+      to: "progress.enter('uploading'); await _temporalio_workflow__WEBPACK_IMPORTED_MODULE_0__.sleep(1);",
+      by: 'videoGenerate/completed',
+    },
+    {
+      what: 'another step in the place of one',
+      from: "pollTask: step('pollTask', about)",
+      to: "pollTask: step('restoreVideo', about)",
+      by: 'videoGenerate/rendering-open',
+    },
+    {
+      what: 'a salvage that is no longer started',
+      from: 'const salvaged = startSalvage(purchase, salvage);',
+      to: 'const salvaged = Promise.resolve();',
+      by: 'videoGenerate/cancelled-rendering',
+    },
+    {
+      what: 'a salvage that archives without following first',
+      from: "inHand.settle({ kind: 'follow', purchase }",
+      to: "inHand.settle({ kind: 'unknown', purchase }",
+      by: 'salvageVideo/rendering',
+    },
+    {
+      what: 'a sweep that starts its salvages under other ids',
+      from: 'const workflowId = (0,_src_contract_names_js__WEBPACK_IMPORTED_MODULE_1__.salvageWorkflowId)(purchase.key, purchase.n);',
+      to: 'const workflowId = purchase.key;',
+      by: 'sweepPurchases/salvages',
+    },
+  ])('$what', async ({ from, to, by }) => {
+    expect(await replay(changed(from, to), [by])).toEqual({ [by]: expect.any(DeterminismViolationError) });
+  });
+});
+
+test('no history holds a key, a signed address, an upload policy, or anything of the machine that recorded it', () => {
+  const telling = [
+    TEST_KEY,
+    'Signature=',
+    'OSSAccessKeyId',
+    '/results/',
+    'x-oss-',
+    hostname(),
+    ROOT,
+    'wan-video-test-',
+  ];
+  const texts = paths.map((path) => [path, textOf(readHistory(path))] as const);
+  expect(texts.filter(([, text]) => text.includes('asset:references/'))).not.toEqual([]); // stands in payloads only
+  for (const [path, text] of texts) {
+    expect(
+      telling.filter((one) => text.includes(one)),
+      path,
+    ).toEqual([]);
+    expect(text, path).not.toMatch(/\d+@[\w.-]+|\/(home|root|Users|tmp)\/|127\.0\.0\.1:(?!1\b)/);
+  }
+});
