@@ -7,7 +7,7 @@ export type ProgressStream = Writable & { readonly isTTY?: boolean; readonly col
 /** Progress of one run, and why it does not get on when it does not. */
 export type ShownProgress = VideoProgress & { readonly trouble?: string | null };
 
-/** Where a terminal does not say how wide it is. */
+/** Where a terminal does not say how wide it is, or says 0. */
 const COLUMNS = 80;
 /** Back to the start of the line, and empty it. */
 const CLEAR = '\r\x1b[2K';
@@ -23,13 +23,13 @@ export function progressLine(stream: ProgressStream, env: Readonly<Record<string
       startedMs ??= nowMs;
       const { stage, waiting_for, trouble } = progress;
       const task = progress.task_id === null ? '' : `, task ${progress.task_id}`;
-      const text = plain(`${stage}${task}: ${trouble ?? progress.attention?.reason ?? `waiting for ${waiting_for}`}`);
+      const rest = plain(`${task}: ${trouble ?? progress.attention?.reason ?? `waiting for ${waiting_for}`}`);
       if (live) {
-        const times = `${seconds(nowMs - progress.since_ms)} of ${seconds(nowMs - startedMs)}  `;
+        const text = `${seconds(nowMs - startedMs)}  ${stage} for ${seconds(nowMs - progress.since_ms)}${rest}`;
         // One column stays free: a full line would wrap, and the next clearing would miss its first half.
-        stream.write(`${CLEAR}${(times + text).slice(0, (stream.columns ?? COLUMNS) - 1)}`);
-      } else if (text !== last) stream.write(`${text}\n`);
-      last = text;
+        stream.write(`${CLEAR}${text.slice(0, (stream.columns || COLUMNS) - 1)}`);
+      } else if (stage + rest !== last) stream.write(`${stage}${rest}\n`);
+      last = stage + rest;
     },
     /** Removes the live line, so that other text can follow. */
     end(): void {

@@ -50,7 +50,7 @@ test('on a terminal one line is written over and over, with the seconds of stage
   line.end();
   const shown = screen.text.split('\r\x1b[2K');
   expect(shown).toHaveLength(4);
-  expect(shown[2]).toMatch(/^5 s of 3 s {2}rendering, task task-1: waiting/);
+  expect(shown[2]).toMatch(/^3 s {2}rendering for 5 s, task task-1: waiting/);
   expect(Math.max(...shown.map((text) => text.length))).toBeLessThan(60);
   expect(shown[3]).toBe('');
 });
