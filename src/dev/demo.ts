@@ -7,7 +7,7 @@ import { parseArgs } from 'node:util';
 import { ExitCode } from '../cli/exit-code.js';
 import { errorText, exitCodeOf, resultText } from '../cli/output.js';
 import { progressLine } from '../cli/progress-line.js';
-import { followVideo } from '../client/follow.js';
+import { type FollowedProgress, followVideo } from '../client/follow.js';
 import { WanVideoClient } from '../client/video-client.js';
 import { loadConfig } from '../config/config.js';
 import { resolveApiKey } from '../config/credentials.js';
@@ -18,7 +18,7 @@ import { openStore } from '../storage/open-store.js';
 import { installLogger } from '../worker/logger.js';
 import { lockDirectory } from './directory-lock.js';
 import { stopEmbeddedTemporal } from './embedded-temporal.js';
-import { type LocalStack, startLocalStack } from './local-stack.js';
+import { aborted, type LocalStack, startLocalStack } from './local-stack.js';
 
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
 const PROMPT = 'the boat drifts slowly over the calm lake, ripples in the water';
@@ -102,25 +102,24 @@ async function demo(directory: string, values: Values): Promise<number> {
     speed: SPEED,
     say,
   });
-  const interrupted = new Promise<undefined>((resolve) => {
-    const onSignal = (): void => {
-      interrupt.abort();
-      resolve(undefined);
-    };
-    process.once('SIGINT', onSignal).once('SIGTERM', onSignal);
-  });
+  const onSignal = (): void => interrupt.abort();
+  process.once('SIGINT', onSignal).once('SIGTERM', onSignal);
   try {
     const image = values.image === undefined ? join(ROOT, 'assets', 'sample.jpg') : fromCaller(values.image);
-    const work = Promise.race([generate(stack, image, values.prompt ?? PROMPT), workerEnd(stack, interrupt.signal)]);
-    const result = await Promise.race([work, interrupted]);
+    const result = await Promise.race([
+      generate(stack, image, values.prompt ?? PROMPT, interrupt.signal),
+      workerEnd(stack, interrupt.signal),
+    ]).catch((error: unknown) => {
+      if (!interrupt.signal.aborted) throw error;
+    });
     if (result === undefined) {
-      say('\nInterrupted. The generation is kept: run the demo again, and it goes on.');
+      say('Interrupted. The generation is kept: run the demo again, and it goes on.');
       return ExitCode.cancelled;
     }
     say(`Temporal stays up for its Web UI; "npm run demo -- ${values.live ? '--live ' : ''}--stop" ends it.`);
     if (values['keep-open']) {
       say('Worker and emulator stay until Ctrl-C.');
-      await Promise.race([stack.worker, interrupted]);
+      await Promise.race([stack.worker, aborted(interrupt.signal)]);
     }
     return ExitCode.done;
   } finally {
@@ -129,7 +128,7 @@ async function demo(directory: string, values: Values): Promise<number> {
 }
 
 /** Starts or joins the generation, shows its progress, and prints what came of it. */
-async function generate(stack: LocalStack, image: string, prompt: string): Promise<VideoResult> {
+async function generate(stack: LocalStack, image: string, prompt: string, signal: AbortSignal): Promise<VideoResult> {
   const { client, config, temporal } = stack;
   const staged = await stageImageFile(image, openStore(config.store));
   const videos = new WanVideoClient({ client, taskQueue: config.taskQueues.generate });
@@ -142,9 +141,8 @@ async function generate(stack: LocalStack, image: string, prompt: string): Promi
   );
   say(`Web UI    ${webUi}`);
   const line = progressLine(process.stderr, process.env);
-  const result = await followVideo(videos, started.id, (progress) => line.show(progress, Date.now())).finally(() =>
-    line.end(),
-  );
+  const show = (progress: FollowedProgress): void => line.show(progress, Date.now());
+  const result = await followVideo(videos, started.id, show, { signal }).finally(() => line.end());
   const file = result.video_url.startsWith('file:') ? fileURLToPath(result.video_url) : result.video_url;
   process.stdout.write(`${resultText(result)}\nfile      ${file}\nWeb UI    ${webUi}\n`);
   return result;

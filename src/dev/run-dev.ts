@@ -5,7 +5,7 @@ import { FailureType } from '../contract/failure-type.js';
 import { VideoError } from '../contract/video-error.js';
 import { lockDirectory } from './directory-lock.js';
 import { stopEmbeddedTemporal } from './embedded-temporal.js';
-import { startLocalStack } from './local-stack.js';
+import { aborted, startLocalStack } from './local-stack.js';
 
 /** How `wan-video dev` runs. */
 export interface DevOptions {
@@ -53,9 +53,4 @@ export async function runDev(options: DevOptions): Promise<void> {
     await stopEmbeddedTemporal(directory);
     await unlock();
   }
-}
-
-async function aborted(signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return;
-  await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
 }
