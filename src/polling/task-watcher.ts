@@ -410,7 +410,11 @@ class Watcher implements TaskWatcher {
         if (pageNo >= page.totalPages || !this.#sweep.wantsPage(missing.size)) break;
         request = this.#budget.begin();
       }
-      for (const one of [...missing.values()].flat()) one.isUnlisted = true;
+      const unlisted = [...missing.values()].flat();
+      for (const one of unlisted) one.isUnlisted = true;
+      // A list may show a task late; one that has none of several running ones reads its filter in another time zone.
+      const isBlind = unlisted.length === group.length && group.every(({ phase }) => phase === 'running');
+      if (isBlind) this.#sweep.failed(undefined);
     } catch (error) {
       // A refused list says nothing about the key: only the queries do.
       if (error instanceof VideoError && error.type === FailureType.ProviderThrottled) {

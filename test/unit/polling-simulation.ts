@@ -103,6 +103,8 @@ export interface Troubles {
   keyRefused: boolean;
   listRefused: boolean;
   listStaleMs: number;
+  /** The list shows tasks of this age and older only. */
+  listLagMs: number;
   /** How far the provider's clock is ahead of ours. */
   clockAheadMs: number;
   queryFault: ((taskId: string) => Error | undefined) | undefined;
@@ -124,6 +126,7 @@ export class SimulatedProvider {
     keyRefused: false,
     listRefused: false,
     listStaleMs: 0,
+    listLagMs: 0,
     clockAheadMs: 0,
     queryFault: undefined,
   };
@@ -172,9 +175,10 @@ export class SimulatedProvider {
   }: ListTasksQuery): Promise<TaskPage> => {
     await this.#enter('list', undefined, signal);
     if (this.troubles.listRefused) throw new VideoError(FailureType.CredentialsRejected, 'the list is refused');
-    const { clockAheadMs: ahead, listStaleMs } = this.troubles;
+    const { clockAheadMs: ahead, listStaleMs, listLagMs } = this.troubles;
     const rows = [...this.tasks.values()]
       .filter(({ createdMs }) => createdMs + ahead >= startMs && createdMs + ahead <= endMs)
+      .filter(({ createdMs }) => this.#clock.now() - createdMs >= listLagMs)
       .reverse()
       .map((task) => ({
         taskId: task.taskId,

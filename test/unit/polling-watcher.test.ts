@@ -226,7 +226,7 @@ describe('one task', () => {
 describe('many tasks', () => {
   test('100 in flight take at most 3 requests each, within the budget, and 95 of 100 are noticed within 2 s', async () => {
     const world = new World();
-    await world.fleet(400, 100);
+    await world.fleet(250, 100);
     expect(world.perGeneration()).toBeLessThanOrEqual(3);
     expect(world.perGeneration('list')).toBeGreaterThan(0.5);
     expect(world.busiest()).toBeLessThanOrEqual(10);
@@ -237,11 +237,12 @@ describe('many tasks', () => {
     { trouble: { listRefused: true }, what: 'is refused', withList: true },
     { trouble: { listStaleMs: 6_000 }, what: 'is 6 s behind', withList: true },
     { trouble: { listStaleMs: 1e9 }, what: 'never moves', withList: true },
+    { trouble: { listLagMs: 1e9 }, what: 'has none of them', withList: true },
     { trouble: {}, what: 'is missing', withList: false },
   ])('with a list that $what they are queried one by one and noticed as well', async ({ trouble, withList }) => {
     const world = new World({ withList });
     Object.assign(world.provider.troubles, trouble);
-    await world.fleet(200, 100);
+    await world.fleet(130, 100);
     expect(world.perGeneration('list')).toBeLessThan(0.1);
     expect(world.perGeneration()).toBeLessThanOrEqual(12);
     expect(world.busiest()).toBeLessThanOrEqual(10);
@@ -249,9 +250,17 @@ describe('many tasks', () => {
     expect(quantile(world.delays, 1)).toBeLessThan(10_000);
   });
 
+  test('tasks that the list does not show yet are queried, and listed later on', async () => {
+    const world = new World();
+    world.provider.troubles.listLagMs = 20_000;
+    await world.fleet(130, 100);
+    expect(world.perGeneration()).toBeLessThanOrEqual(4);
+    expect(quantile(world.delays, 0.95)).toBeLessThanOrEqual(2_000);
+  });
+
   test('two workers with their own budgets see next to no 429 on one account', async () => {
     const world = new World({ workers: 2 });
-    await world.fleet(300, 100);
+    await world.fleet(200, 100);
     const refused = world.provider.log.filter((one) => one.refused).length;
     expect(refused / world.provider.log.length).toBeLessThanOrEqual(0.02);
     expect(quantile(world.delays, 0.95)).toBeLessThanOrEqual(2_000);
@@ -267,7 +276,7 @@ describe('many tasks', () => {
   });
 
   test('a task that cannot be asked delays no other one', async () => {
-    const world = new World({ seconds: 60 });
+    const world = new World({ seconds: 60, withList: false });
     world.provider.troubles.queryFault = (taskId) =>
       taskId === 'bad' ? new VideoError(FailureType.ProviderUnavailable, 'HTTP 500', { retryable: true }) : undefined;
     const faults: unknown[] = [];
