@@ -1,0 +1,63 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { s3ServerMissing } from '../support/s3-server.js';
+import { DISTURBANCES, type Disturbance, PROVIDER_CELLS, type ProviderCell, type Step } from './cells.js';
+import { arrangeAll, disturb, letGo, type Outcome, outcomeOf, providerOutcome } from './run-cells.js';
+import { mayMount, type StoreKind, startWorld, type World } from './world.js';
+
+/** What a row needs beyond the file store. */
+const STORES: Readonly<Partial<Record<Disturbance, StoreKind>>> = { 'disk-full': 'small-disk', 's3-down': 's3' };
+
+/** Why a store cannot be had here; undefined when it can. */
+async function missing(store: StoreKind): Promise<string | undefined> {
+  if (store === 's3') return s3ServerMissing();
+  if (store === 'small-disk' && !(await mayMount())) return 'a full disk needs the right to mount a small one (root)';
+  return undefined;
+}
+
+describe('an answer of the provider', () => {
+  let world: World;
+  beforeAll(async () => {
+    world = await startWorld();
+  });
+  afterAll(() => world?.close());
+
+  const title = '$fault to the $on of $step: $expected.tasks task, the run ends $expected.end';
+  const check = async (cell: ProviderCell) =>
+    expect(await providerOutcome(world, cell)).toEqual({ ...cell.expected, archived: true });
+  // A fault of these requests meets whoever comes next, so nobody else may.
+  const anybody = ({ on }: ProviderCell) => on === 'policy' || on === 'upload' || on === 'list';
+  test.each(PROVIDER_CELLS.filter(anybody))(title, check, 120_000);
+  describe.concurrent('about one task', () => {
+    test.each(PROVIDER_CELLS.filter((cell) => !anybody(cell)))(title, check, 120_000);
+  });
+});
+
+for (const store of ['file', 'small-disk', 's3'] as const) {
+  const lacks = await missing(store);
+  if (lacks !== undefined) process.stderr.write(`skipped: ${lacks}\n`);
+  describe.skipIf(lacks !== undefined)(`with a ${store} store`, () => {
+    let world: World;
+    beforeAll(async () => {
+      world = await startWorld({ store });
+    });
+    afterAll(() => world?.close());
+    const rows = DISTURBANCES.filter(({ fault }) => (STORES[fault] ?? 'file') === store);
+    test.each(rows)(
+      '$title, in every step at once: one purchase each, nothing lost',
+      async ({ fault, expected }) => {
+        const runs = await arrangeAll(world, Object.keys(expected) as Step[]);
+        try {
+          await disturb(world, fault, runs);
+        } finally {
+          letGo(world);
+        }
+        const came = await Promise.all(
+          runs.map(async (run) => [run.step, await outcomeOf(world, run).catch(String)] as const),
+        );
+        const wanted = Object.entries(expected).map(([step, one]) => [step, { ...one, archived: true }]);
+        expect(Object.fromEntries(came) as Record<string, Outcome | string>).toEqual(Object.fromEntries(wanted));
+      },
+      240_000,
+    );
+  });
+}

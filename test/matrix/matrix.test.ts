@@ -1,0 +1,51 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { DISTURBANCES, type Disturbance, PROVIDER_CELLS, type Step } from './cells.js';
+import { arrangeAll, disturb, outcomeOf, providerOutcome } from './run-cells.js';
+import { startWorld, type World } from './world.js';
+
+// One cell of each class; all of them are in matrix.full.test.ts, and docs/guarantees.md has the table.
+let world: World;
+beforeAll(async () => {
+  world = await startWorld();
+});
+afterAll(() => world?.close());
+
+const ANSWERS = [
+  '400 submit',
+  '401 poll query',
+  '429 submit',
+  '500 archive query',
+  '502-after submit',
+  'reset archive download',
+];
+
+describe.concurrent('an answer of the provider', () => {
+  const cells = PROVIDER_CELLS.filter(({ fault, step, on }) =>
+    ANSWERS.includes(step === on ? `${fault} ${step}` : `${fault} ${step} ${on}`),
+  );
+  test.each(cells)('$fault to the $on of $step: $expected.tasks task, the run ends $expected.end', async (cell) => {
+    expect(await providerOutcome(world, cell)).toEqual({ ...cell.expected, archived: true });
+  });
+});
+
+const CELLS: readonly (readonly [Disturbance, Step])[] = [
+  ['cancel-signal', 'poll'],
+  ['cancel-native', 'follow'],
+  ['activity-pause', 'poll'],
+  ['activity-reset', 'archive'],
+  ['workflow-reset', 'upload'],
+  ['store-gone', 'submit'],
+  ['store-unwritable', 'archive'],
+  ['provider-down', 'poll'],
+  ['temporal-down', 'archive'],
+  ['worker-sigterm', 'poll'],
+  ['worker-sigkill', 'archive'],
+];
+
+test.each(CELLS)('%s in the step %s: one purchase, nothing lost', async (fault, step) => {
+  const expected = DISTURBANCES.find((row) => row.fault === fault)?.expected[step];
+  const runs = await arrangeAll(world, [step]);
+  await disturb(world, fault, runs);
+  const [run] = runs;
+  expect(await outcomeOf(world, run!)).toEqual({ ...expected, archived: true });
+});

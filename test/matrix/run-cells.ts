@@ -1,0 +1,306 @@
+import { randomUUID } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { WorkflowHandle } from '@temporalio/client';
+import { expect } from 'vitest';
+import { VideoRunError } from '../../src/client/video-client.js';
+import type { EmulatorFault, EmulatorTask } from '../../src/emulator/index.js';
+import type { Hold } from '../support/gate-proxy.js';
+import type { Disturbance, Expected, ProviderCell, Step } from './cells.js';
+import { fillDisk, makeUnwritable, takeStoreAway, type World } from './world.js';
+
+/** How long the disturbed part stays away. */
+const AWAY_MS = 3_000;
+/** A run that has not ended by then hangs. */
+const END_MS = 90_000;
+
+/** A run that stands in the step under test. */
+export interface Standing {
+  readonly step: Step;
+  readonly id: string;
+  readonly prompt: string;
+  /** Another run of the same purchase, which must end well, too. */
+  readonly buyer?: string;
+}
+
+const waitFor = async <T>(what: string, look: () => Promise<T | undefined | false>, ms = 30_000): Promise<T> => {
+  for (const untilMs = Date.now() + ms; ; await delay(50)) {
+    const found = await look().catch(() => undefined);
+    if (found !== undefined && found !== false) return found as T;
+    if (Date.now() > untilMs) throw new Error(`not within ${ms} ms: ${what}`);
+  }
+};
+
+const tasksOf = async (world: World, prompt: string): Promise<EmulatorTask[]> =>
+  (await world.emulator.state()).tasks.filter((task) => task.prompt === prompt);
+const stageOf = async (world: World, id: string) => (await world.videos.progress(id)).stage;
+
+async function start(world: World, prompt: string, options: { id?: string; image?: string } = {}): Promise<string> {
+  const request = world.request(prompt, options.image) as Parameters<World['videos']['start']>[0];
+  return (await world.videos.start(request, options.id === undefined ? {} : { id: options.id })).id;
+}
+
+async function reached(hold: Hold, what: string): Promise<void> {
+  const late = delay(60_000, 'late');
+  if ((await Promise.race([hold.reached, late])) === 'late') throw new Error(`no request came: ${what}`);
+}
+
+/** Brings a run into a step and holds it there. */
+async function arrange(world: World, step: Step): Promise<Standing> {
+  const { gate, emulator, images } = world;
+  const prompt = `${step} ${randomUUID()}`;
+  const isSubmit = (url: string, body: string) => url.endsWith('/video-synthesis') && body.includes(prompt);
+  const aboutTask = async () => {
+    const [task] = await waitFor('a task', async () => {
+      const found = await tasksOf(world, prompt);
+      return found.length > 0 && found;
+    });
+    return task?.task_id ?? '';
+  };
+  switch (step) {
+    case 'prepare': {
+      const path = `/${randomUUID()}.jpg`;
+      const { reached: asked } = images.hold(path);
+      const id = await start(world, prompt, { image: images.origin + path });
+      await asked;
+      return { step, id, prompt };
+    }
+    case 'upload': {
+      const hold = gate.hold('before', ({ url }) => url.includes('action=getPolicy'));
+      const id = await start(world, prompt);
+      await reached(hold, 'policy');
+      return { step, id, prompt };
+    }
+    case 'submit': {
+      const hold = gate.hold('after', ({ url, body }) => isSubmit(url, body));
+      const id = await start(world, prompt);
+      await reached(hold, 'submit');
+      return { step, id, prompt };
+    }
+    case 'follow': {
+      const hold = gate.hold('after', ({ url, body }) => isSubmit(url, body));
+      const buyer = await start(world, prompt);
+      await reached(hold, 'the buyer’s submit');
+      const id = await start(world, prompt, { id: `follower/${randomUUID()}` });
+      await waitFor('following', async () => (await stageOf(world, id)) === 'following');
+      return { step, id, prompt, buyer };
+    }
+    case 'reconcile': {
+      await emulator.faults({ on: 'submit', fault: 'drop-reply', match: prompt });
+      const hold = gate.hold('before', ({ url }) => /\/tasks\/?\?/.test(url));
+      const id = await start(world, prompt);
+      await reached(hold, 'list');
+      return { step, id, prompt };
+    }
+    case 'poll': {
+      let taskId = '';
+      const hold = gate.hold('before', ({ method, url }) => method === 'GET' && taskId !== '' && url.endsWith(taskId));
+      const id = await start(world, prompt);
+      taskId = await aboutTask();
+      await reached(hold, 'query');
+      return { step, id, prompt };
+    }
+    case 'archive': {
+      let taskId = '';
+      const hold = gate.hold('before', ({ url }) => taskId !== '' && url.includes('/results/') && url.includes(taskId));
+      const id = await start(world, prompt);
+      taskId = await aboutTask();
+      await reached(hold, 'download');
+      return { step, id, prompt };
+    }
+    case 'cancel': {
+      const hold = gate.hold('before', ({ url }) => url.endsWith('/cancel'));
+      const id = await start(world, prompt);
+      await waitFor('rendering', async () => (await stageOf(world, id)) === 'rendering');
+      await world.client.workflow.getHandle(id).cancel();
+      await reached(hold, 'cancel');
+      return { step, id, prompt };
+    }
+  }
+}
+
+/** The order in which steps are arranged: the ones that hold still for long first, the shortest last. */
+const ORDER: readonly Step[] = ['reconcile', 'prepare', 'upload', 'poll', 'archive', 'follow', 'submit', 'cancel'];
+
+/** Runs that stand in the given steps, one in each, all at once. */
+export async function arrangeAll(world: World, steps: readonly Step[]): Promise<Standing[]> {
+  const standing: Standing[] = [];
+  for (const step of ORDER.filter((one) => steps.includes(one))) standing.push(await arrange(world, step));
+  return standing;
+}
+
+export function letGo(world: World): void {
+  world.gate.releaseAll();
+  world.images.releaseAll();
+}
+
+/** Does to the standing runs what the row says, and lets them go. */
+export async function disturb(world: World, what: Disturbance, runs: readonly Standing[]): Promise<void> {
+  const away = async (takeAway: () => Promise<() => Promise<unknown>>) => {
+    const giveBack = await takeAway();
+    letGo(world);
+    await delay(AWAY_MS);
+    await giveBack();
+  };
+  switch (what) {
+    case 'worker-sigterm': {
+      const ended = world.worker.end('SIGTERM');
+      letGo(world);
+      await Promise.all([ended, world.startWorker()]);
+      return;
+    }
+    case 'worker-sigkill':
+      await world.worker.end('SIGKILL');
+      letGo(world);
+      await world.startWorker();
+      return;
+    case 'temporal-down':
+      return away(async () => {
+        await world.temporalDown();
+        return () => world.temporalUp();
+      });
+    case 'provider-down':
+      return away(async () => {
+        await world.emulator.kill();
+        return () => world.emulator.start();
+      });
+    case 'store-gone':
+      return away(() => takeStoreAway(world.storeDir));
+    case 'store-unwritable':
+      return away(() => makeUnwritable(world.storeDir));
+    case 'disk-full':
+      return away(() => fillDisk(world.storeDir));
+    case 's3-down':
+      return away(async () => {
+        await world.s3?.down();
+        return async () => world.s3?.up();
+      });
+    case 'activity-pause': {
+      const paused = await Promise.all(runs.map((one) => onActivity(world, one, 'pause')));
+      letGo(world);
+      await delay(AWAY_MS);
+      // A step that ended meanwhile by itself (a submit is not interrupted) has nothing to unpause.
+      await Promise.all(paused.map((args) => world.temporal('activity', 'unpause', ...args).catch(() => undefined)));
+      return;
+    }
+    case 'activity-reset':
+      await Promise.all(runs.map((one) => onActivity(world, one, 'reset')));
+      return letGo(world);
+    case 'workflow-reset':
+      await Promise.all(
+        runs.map(async ({ id }) => {
+          const { runId } = await world.client.workflow.getHandle(id).describe();
+          await world.client.workflowService.resetWorkflowExecution({
+            ...{ namespace: 'default', requestId: randomUUID(), reason: 'a test' },
+            workflowExecution: { workflowId: id, runId },
+            workflowTaskFinishEventId: 4 as never, // the first workflow task: everything is done again
+          });
+        }),
+      );
+      return letGo(world);
+    case 'cancel-signal':
+    case 'cancel-native':
+      await Promise.all(
+        runs.map(({ id }) =>
+          what === 'cancel-signal'
+            ? world.videos.cancel(id, 'a test')
+            : world.client.workflow
+                .getHandle(id)
+                .cancel()
+                .then(() => undefined),
+        ),
+      );
+      return letGo(world);
+  }
+}
+
+async function onActivity(world: World, { id }: Standing, verb: 'pause' | 'reset'): Promise<string[]> {
+  const activityId = await waitFor(`an activity of ${id}`, async () => {
+    const { raw } = await world.client.workflow.getHandle(id).describe();
+    return raw.pendingActivities?.[0]?.activityId ?? undefined;
+  });
+  const args = ['--workflow-id', id, '--activity-id', activityId];
+  await world.temporal('activity', verb, ...args);
+  return args;
+}
+
+/** What came of a run. */
+export interface Outcome extends Expected {
+  /** Whether every billed video is in the store, byte for byte as the provider has it. */
+  readonly archived: boolean;
+}
+
+/** Waits for the end of a run and of whatever it leaves behind, and counts at the provider. */
+export async function outcomeOf(
+  world: World,
+  { id, prompt, buyer }: Pick<Standing, 'id' | 'prompt' | 'buyer'>,
+): Promise<Outcome> {
+  const end = await endOf(world, id);
+  if (buyer !== undefined) await endOf(world, buyer);
+  if (end === 'cancelled') await salvaged(world, id);
+  const tasks = await tasksOf(world, prompt);
+  const billed = tasks.filter(({ billed_seconds }) => billed_seconds > 0);
+  const hashes = await Promise.all(
+    billed.map(async ({ task_id }) => [await world.storedHash(task_id), await world.providerHash(task_id)] as const),
+  );
+  return {
+    end,
+    tasks: tasks.length,
+    billedSeconds: billed.reduce((sum, task) => sum + task.billed_seconds, 0),
+    archived: hashes.every(([stored, theirs]) => stored === theirs),
+  };
+}
+
+async function endOf(world: World, id: string): Promise<Expected['end']> {
+  const ended = world.videos.result(id).then(
+    () => 'completed' as const,
+    (error: unknown) => {
+      if (!(error instanceof VideoRunError)) throw error;
+      return error.cancelled ? ('cancelled' as const) : (`failed ${error.error.type}` as const);
+    },
+  );
+  const end = await Promise.race([ended, delay(END_MS, undefined, { ref: false })]);
+  if (end !== undefined) return end;
+  const { stage, waiting_for } = await world.videos.progress(id);
+  throw new Error(`${id} hangs: ${stage}, waiting for ${waiting_for}`);
+}
+
+/** Waits for the salvage that a cancelled run names, when it names one. */
+async function salvaged(world: World, id: string): Promise<void> {
+  const { cancel } = await world.videos.progress(id);
+  const salvage = /salvage\/[^\s;]+/.exec(cancel?.outcome ?? '')?.[0];
+  if (salvage === undefined) return;
+  const handle: WorkflowHandle = world.client.workflow.getHandle(salvage.replace(/[.,]$/, ''));
+  await handle.result();
+}
+
+/** Runs one cell of the provider's answers: the fault waits for its request, and must have been met. */
+export async function providerOutcome(world: World, cell: ProviderCell): Promise<Outcome> {
+  const { step, on, inject } = cell;
+  const { emulator, gate } = world;
+  const prompt = `${cell.fault} ${step} ${on} ${randomUUID()}`;
+  const matches = on !== 'policy' && on !== 'upload' && on !== 'list';
+  const fault = { on, ...inject, ...(matches && { match: prompt }) } as EmulatorFault;
+  if (step === 'reconcile') await emulator.faults({ on: 'submit', fault: 'drop-reply', match: prompt });
+  let hold: Hold | undefined;
+  if (step === 'archive' && on === 'query') {
+    // The archive's own query comes after the poll's last answer.
+    hold = gate.hold('after', ({ url, reply }) => url.includes('/tasks/') && isEndOf(reply, prompt));
+  } else await emulator.faults(fault);
+  const id = await start(world, prompt);
+  if (hold !== undefined) {
+    await reached(hold, 'the last answer to the poll');
+    await emulator.faults(fault);
+    hold.release();
+  }
+  if (step === 'cancel') {
+    await waitFor('rendering', async () => (await stageOf(world, id)) === 'rendering');
+    await world.client.workflow.getHandle(id).cancel();
+  }
+  const outcome = await outcomeOf(world, { id, prompt });
+  const left = (await emulator.queuedFaults()).filter((one) => one.match === prompt || (!matches && one.on === on));
+  expect(left, 'faults that no request met').toEqual([]);
+  return outcome;
+}
+
+const isEndOf = (reply: string | undefined, prompt: string): boolean =>
+  reply?.includes('SUCCEEDED') === true && reply.includes(prompt);
