@@ -19,6 +19,8 @@ export interface BoughtTask {
   readonly seed: number;
   /** When the intent was written, by its writer's clock. */
   readonly intentAtMs: number;
+  /** What decides how long it renders. */
+  readonly render: { readonly resolution: '720P' | '1080P'; readonly seconds: number; readonly audio: boolean };
 }
 
 /** What one purchase means for a run that wants the same video. */
@@ -84,7 +86,7 @@ export async function standingOf(
 /** Joins what the intent and the claim say of a task. */
 export function boughtTask(
   purchase: Purchase,
-  intent: Pick<IntentRecord, 'seed' | 'written_at_ms'>,
+  intent: Pick<IntentRecord, 'seed' | 'written_at_ms' | 'expects'>,
   task: { readonly task_id: string; readonly request_id: string | null; readonly key_fingerprint: string | null },
 ): BoughtTask {
   return {
@@ -94,5 +96,6 @@ export function boughtTask(
     keyFingerprint: task.key_fingerprint,
     seed: intent.seed,
     intentAtMs: intent.written_at_ms,
+    render: { resolution: intent.expects.resolution, seconds: intent.expects.duration, audio: intent.expects.audio },
   };
 }

@@ -1,69 +1,35 @@
 import { expect, test } from 'vitest';
 import { FailureType } from '../../src/contract/failure-type.js';
+import type { VideoResult } from '../../src/contract/result.js';
 import { VideoError } from '../../src/contract/video-error.js';
-import type { SubmitOutcome } from '../../src/dashscope/submit-outcome.js';
-import { buyOnce, ensureClaim, type Order } from '../../src/ledger/buy.js';
-import type { Clock } from '../../src/ledger/clock.js';
+import { buyOnce, ensureClaim } from '../../src/ledger/buy.js';
+import { closeArchived, closeWithout, recordPaid } from '../../src/ledger/finish.js';
 import { awaitPurchase } from '../../src/ledger/follow.js';
-import { Ledger } from '../../src/ledger/ledger.js';
+import { derivedSeed, purchaseKeyOf } from '../../src/ledger/purchase-key.js';
 import { DEFAULT_LEDGER_TIMES } from '../../src/ledger/times.js';
-import { MemoryStore } from '../property/memory-store.js';
+import { provesUnknown } from '../../src/ledger/unknown-proof.js';
+import { videoKey } from '../../src/storage/keys.js';
+import { KEY, order, ROOT, START, setUp } from './ledger-setup.js';
 
-const KEY = 'ab'.repeat(32);
-const START = Date.UTC(2026, 0, 1, 12);
-const ROOT = 'ledger/emulator/default';
+const OTHER = { buyer: { workflowId: 'w2', firstRunId: 'r2' } };
+const PURCHASE = { key: KEY, n: 1 };
 
-/** A clock that jumps over every sleep; only good where one thing happens at a time. */
-function jumpingClock() {
-  let nowMs = START;
-  const clock: Clock & { advance(ms: number): void } = {
-    now: () => nowMs,
-    monotonicMs: () => nowMs,
-    sleep: async (ms, signal) => {
-      // A bound that is not reached must not move time: give the work a turn first.
-      await new Promise((done) => setImmediate(done));
-      if (signal?.aborted) throw signal.reason;
-      nowMs += ms;
-    },
-    advance: (ms) => {
-      nowMs += ms;
-    },
-  };
-  return clock;
+async function bought(change = {}) {
+  const world = setUp();
+  const outcome = await buyOnce(world.deps, order(change));
+  if (outcome.kind !== 'bought') throw new Error(outcome.kind);
+  return { ...world, task: outcome.task };
 }
 
-function setUp(outcome: SubmitOutcome | (() => SubmitOutcome) = { kind: 'accepted', taskId: 't1', requestId: 'r1' }) {
-  const clock = jumpingClock();
-  const store = new MemoryStore(clock.now);
-  const ledger = new Ledger({ store, scope: { provider: 'emulator', account: 'default' }, now: clock.now });
-  const posts: number[] = [];
-  const provider = {
-    createTask: async (body: { parameters: { seed: number } }) => {
-      posts.push(body.parameters.seed);
-      return typeof outcome === 'function' ? outcome() : outcome;
-    },
-    keyFingerprint: async () => 'f1',
-  };
-  const deps = { ledger, clock, times: DEFAULT_LEDGER_TIMES, provider: provider as never };
-  return { clock, store, ledger, posts, deps };
-}
-
-function order(change: Partial<Order> = {}): Order {
-  return {
-    purchaseKey: KEY,
-    cacheKey: KEY,
-    cache: 'use',
-    buyer: { workflowId: 'w1', firstRunId: 'r1' },
-    firstStartedAtMs: START,
-    attempt: 1,
-    expects: { prompt: 'p', duration: 4, resolution: '720P', audio: false, image: { width: 16, height: 9 } },
-    seed: null,
-    tenant: null,
-    memo: {},
-    body: (seed) => ({ parameters: { seed } }) as never,
-    ossResolve: false,
-    ...change,
-  };
+async function archived() {
+  const world = await bought();
+  const { store, ledger, task } = world;
+  store.set(videoKey('t1'), Buffer.from('video'));
+  const { bytes, sha256 } = store.info(videoKey('t1'))!;
+  const result = { video_url: 'file:v', task_id: 't1', bytes, sha256 } as VideoResult;
+  await recordPaid(ledger, task, { endTimeMs: START, billedSeconds: 4, resolution: '720P', audio: false });
+  await closeArchived(ledger, task, result, KEY);
+  return { ...world, result };
 }
 
 test('a purchase leaves its records in the order recent, intent, task, claim', async () => {
@@ -106,7 +72,7 @@ test('a submit that was not sent is decided not created, and its retry is the ne
     first = false;
     return { kind: 'not_sent', error };
   });
-  await expect(buyOnce(deps, order())).rejects.toBe(error);
+  await expect(buyOnce(deps, order())).rejects.toMatchObject({ type: error.type, retryAfterMs: 3_300 });
   expect(await awaitPurchase(deps, { key: KEY, n: 1 })).toEqual({ kind: 'buy' });
   expect(await buyOnce(deps, order({ attempt: 2 }))).toMatchObject({ kind: 'bought', task: { purchase: { n: 2 } } });
   expect(new Set(posts).size).toBe(2);
@@ -138,4 +104,171 @@ test('a task id that was read is returned although the store is away, and the cl
   expect(await ensureClaim(ledger, bought.task)).toBe('claimed');
   expect(await ensureClaim(ledger, bought.task)).toBe('claimed');
   expect((await ledger.newest(KEY))?.state).toMatchObject({ kind: 'claimed', task: { task_id: 't1' } });
+});
+
+test('an archived purchase is the result of every later run, whatever its id', async () => {
+  const { deps, posts, result, ledger } = await archived();
+  expect(await buyOnce(deps, order(OTHER))).toMatchObject({ kind: 'archived', result });
+  expect(await awaitPurchase(deps, PURCHASE)).toMatchObject({ kind: 'archived', result });
+  expect((await ledger.cached(KEY))?.result).toEqual(result);
+  expect(posts).toHaveLength(1);
+});
+
+test('what was paid stands under the UTC day of its end, once', async () => {
+  const { ledger, task } = await archived();
+  await recordPaid(ledger, task, { endTimeMs: START, billedSeconds: 4, resolution: '720P', audio: false });
+  const days = [];
+  for await (const day of ledger.days('2026-01-01')) days.push(day);
+  expect(days).toMatchObject([{ task_id: 't1', billed_seconds: 4, workflow_id: 'w1' }]);
+});
+
+test('refresh takes a purchase only when its intent is younger than the run, else it buys the next', async () => {
+  const { deps, posts } = await archived();
+  const younger = order({ ...OTHER, cache: 'refresh', firstStartedAtMs: START - 1 });
+  expect(await buyOnce(deps, younger)).toMatchObject({ kind: 'archived' });
+  const older = order({ ...OTHER, cache: 'refresh', firstStartedAtMs: START + 1 });
+  expect(await buyOnce(deps, older)).toMatchObject({ kind: 'bought', task: { purchase: { n: 2 } } });
+  expect(posts).toHaveLength(2);
+});
+
+test('a vanished or changed video is fetched again within 24 hours, and bought again when that fails or is too late', async () => {
+  for (const change of ['gone', 'changed'] as const) {
+    const { deps, store, clock, posts } = await archived();
+    if (change === 'gone') store.objects.delete(videoKey('t1'));
+    else store.set(videoKey('t1'), Buffer.from('other'));
+    expect(await buyOnce(deps, order(OTHER))).toMatchObject({ kind: 'restore', task: { taskId: 't1' } });
+    clock.advance(DEFAULT_LEDGER_TIMES.resultLifeMs);
+    expect(await buyOnce(deps, order(OTHER))).toMatchObject({ kind: 'bought', task: { purchase: { n: 2 } } });
+    expect(posts).toHaveLength(2);
+  }
+  const { deps, store } = await archived();
+  store.objects.delete(videoKey('t1'));
+  const again = order({ ...OTHER, unrestorable: [PURCHASE] });
+  expect(await buyOnce(deps, again)).toMatchObject({ kind: 'bought', task: { purchase: { n: 2 } } });
+});
+
+test.each(['cancelled', 'expired'] as const)(
+  'a purchase that ended %s is bought again, also by those who followed it',
+  async (how) => {
+    const { deps, ledger, task } = await bought();
+    await closeWithout(ledger, task, how);
+    expect(await awaitPurchase(deps, PURCHASE)).toEqual({ kind: 'buy' });
+    expect(await buyOnce(deps, order(OTHER))).toMatchObject({ kind: 'bought', task: { purchase: { n: 2 } } });
+  },
+);
+
+test('a failed task fails its followers the same way, and the first ending stands', async () => {
+  const { deps, ledger, task } = await bought();
+  const error = new VideoError(FailureType.TaskFailed, 'FAILED', {
+    code: 'InternalError',
+    taskId: 't1',
+    billed: false,
+  });
+  await closeWithout(ledger, task, error);
+  expect(await closeWithout(ledger, task, 'cancelled')).toMatchObject({ how: 'failed' });
+  const { type, message, code, taskId, billed } = error;
+  expect(await awaitPurchase(deps, PURCHASE)).toMatchObject({
+    kind: 'failed',
+    error: { type, message, code, taskId, billed },
+  });
+});
+
+test('nothing is closed before its task is claimed', async () => {
+  const { ledger } = await bought();
+  await expect(ledger.close(PURCHASE, 'another', { how: 'cancelled' })).rejects.toMatchObject({
+    type: FailureType.InvalidRequest,
+    message: expect.stringContaining('no claim'),
+  });
+});
+
+test('an id that arrives after not_created was decided is recorded beside it, found by time, and closed there', async () => {
+  const { deps, ledger, store } = setUp(() => {
+    void ledger.decideNotCreated(PURCHASE, { reason: 'none_found', failure: null });
+    return { kind: 'accepted', taskId: 't1', requestId: 'r1' };
+  });
+  const outcome = await buyOnce(deps, order());
+  expect(outcome).toMatchObject({ kind: 'bought', claim: 'second', task: { taskId: 't1' } });
+  expect((await ledger.view(PURCHASE))?.state.kind).toBe('not_created');
+  expect((await ledger.listOpen()).open).toMatchObject([{ purchase: PURCHASE, late: [{ task: { task_id: 't1' } }] }]);
+  if (outcome.kind === 'bought') await closeWithout(ledger, outcome.task, 'cancelled');
+  expect(store.objects.has(`${ROOT}/purchases/${KEY}/1/late/t1~closed.json`)).toBe(true);
+  expect((await ledger.listOpen()).open).toEqual([]);
+});
+
+test('a put that lost against itself has won, and one whose reply was lost as well', async () => {
+  for (const fault of ['doubled', 'reply lost'] as const) {
+    const { deps, store } = setUp();
+    const put = store.put.bind(store);
+    store.put = async (key, body, options) => {
+      const first = await put(key, body, options);
+      if (fault === 'doubled') return put(key, body, options);
+      if (first.stored) throw new VideoError(FailureType.StoreUnavailable, 'lost', { retryable: true });
+      return first;
+    };
+    expect(await buyOnce(deps, order())).toMatchObject({ kind: 'bought', claim: 'claimed' });
+  }
+});
+
+test('a store that takes longer than five seconds to announce a purchase sends nothing', async () => {
+  const { deps, store, clock, posts, ledger } = setUp();
+  const put = store.put.bind(store);
+  store.put = async (key, body, options) => {
+    if (key.endsWith('intent.json')) clock.advance(DEFAULT_LEDGER_TIMES.postWithinMs + 1);
+    return put(key, body, options);
+  };
+  await expect(buyOnce(deps, order())).rejects.toMatchObject({ type: FailureType.StoreUnavailable, retryable: true });
+  expect(posts).toEqual([]);
+  expect((await ledger.view(PURCHASE))?.state).toMatchObject({ notCreated: { reason: 'too_late' } });
+});
+
+test('purchases of the last 25 hours are found by time, older and closed ones are not', async () => {
+  const { ledger, clock, task } = await bought();
+  clock.advance(25 * 3_600_000);
+  expect((await ledger.listOpen()).open).toMatchObject([{ purchase: PURCHASE, state: { kind: 'claimed' } }]);
+  clock.advance(3_600_000);
+  expect((await ledger.listOpen()).open).toEqual([]);
+  expect((await ledger.listOpen(30)).open).toHaveLength(1);
+  await closeWithout(ledger, task, 'cancelled');
+  expect((await ledger.listOpen(30)).open).toEqual([]);
+});
+
+test('with cache off every run has a purchase key of its own, and a reset keeps it', () => {
+  const buyer = { workflowId: 'w', firstRunId: 'r' };
+  expect(purchaseKeyOf(KEY, 'use', buyer)).toBe(KEY);
+  expect(purchaseKeyOf(KEY, 'refresh', buyer)).toBe(KEY);
+  const own = purchaseKeyOf(KEY, 'off', buyer);
+  expect(own).toMatch(/^[0-9a-f]{64}$/);
+  expect(purchaseKeyOf(KEY, 'off', { ...buyer })).toBe(own);
+  expect(new Set([KEY, own, purchaseKeyOf(KEY, 'off', { ...buyer, firstRunId: 's' })]).size).toBe(3);
+});
+
+test('a derived seed is the same for every attempt of one purchase, differs with n, and is one the provider takes', () => {
+  const seeds = Array.from({ length: 50 }, (_, index) => derivedSeed({ key: KEY, n: index + 1 }));
+  expect(derivedSeed(PURCHASE)).toBe(seeds[0]);
+  expect(new Set(seeds).size).toBe(50);
+  for (const seed of seeds) expect(seed >= 0 && seed <= 2_147_483_647 && Number.isInteger(seed)).toBe(true);
+});
+
+test('UNKNOWN under another key proves nothing until that key has seen a task bought with the first', async () => {
+  const { deps, provider, snapshots, ledger, task } = await bought();
+  const proved = () => provesUnknown({ ledger, provider: deps.provider }, task);
+  expect(await proved()).toBe(true);
+  provider.fingerprint = 'f2';
+  expect(await proved()).toBe(false);
+  const claim = { task_id: 't2', request_id: null, key_fingerprint: 'f1', found_by: 'submit' as const };
+  const input = { purchase: { key: 'cd'.repeat(32), n: 1 }, ...order(), workflowId: 'w', firstRunId: 'r', seed: 1 };
+  await ledger.openIntent(input);
+  await ledger.claim(input.purchase, claim);
+  expect(await proved()).toBe(false);
+  snapshots.set('t2', { status: 'RUNNING' });
+  expect(await proved()).toBe(true);
+});
+
+test('the shipped times keep the order that buying once rests on', () => {
+  const t = DEFAULT_LEDGER_TIMES;
+  expect(t.postWithinMs + t.postMs + t.claimMs).toBeLessThanOrEqual(30_000);
+  expect(t.submitBoundMs).toBeGreaterThanOrEqual(2 * (t.postWithinMs + t.postMs));
+  expect(t.emptySpanMs).toBeLessThanOrEqual(t.listEveryMs * t.emptyListings);
+  expect(t.decideWithinMs).toBeLessThan(t.resultLifeMs);
+  expect(t).toMatchObject({ postWithinMs: 5_000, postMs: 20_000, submitBoundMs: 60_000, decideWithinMs: 82_800_000 });
 });
