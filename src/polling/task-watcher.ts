@@ -446,10 +446,8 @@ class Watcher implements TaskWatcher {
     one.listedMs = clock.monotonicMs();
     one.listedOpenAtMs = clock.now();
     this.#schedule(one);
-    // Tasks in their tight time wait for the next list together.
-    const tightMs = 1.1 * this.#times.tightMaxMs;
-    const sweptMs = clock.monotonicMs() + SWEEP_EVERY_MS;
-    if (one.dueMs - clock.monotonicMs() <= tightMs) one.dueMs = sweptMs;
+    // Another task more costs a list nothing, so a wide forecast is no reason to look more rarely.
+    if (one.dueMs - one.listedMs <= 1.1 * this.#times.tightMaxMs) one.dueMs = one.listedMs + SWEEP_EVERY_MS;
     this.#hand(one, {
       ...{ taskId, status, submitTimeMs: createdAtMs, scheduledTimeMs: startedAtMs, requestId: undefined },
     });
