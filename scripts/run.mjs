@@ -4,6 +4,7 @@
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
+  copyFileSync,
   existsSync,
   mkdirSync,
   readdirSync,
@@ -27,7 +28,9 @@ const readJson = (file) => JSON.parse(readFileSync(file, 'utf8'));
 
 /** What goes into the build; a change in any of it makes `dist` stale. */
 const SOURCES = ['src', 'workflows', 'activities', 'tsconfig.json', 'tsconfig.build.json', 'package-lock.json'];
-const STAMP = at('dist', '.built-from');
+/** The hash of the sources that `dist` was built from; it is written last. */
+const STAMP = at('.wan-video', 'built-from');
+const BUNDLE = at('dist', 'workflow-bundle.js');
 /** One process at a time installs or builds. */
 const LOCK = at('.wan-video', 'setup.lock');
 /** The holder of the lock touches it this often; one that was not touched for ten times as long was left behind. */
@@ -121,32 +124,35 @@ function sourceHash() {
 }
 
 function isBuilt() {
-  return existsSync(STAMP) && readFileSync(STAMP, 'utf8') === sourceHash();
+  return existsSync(BUNDLE) && existsSync(STAMP) && readFileSync(STAMP, 'utf8') === sourceHash();
 }
 
-/** Builds beside `dist` and swaps: a process that starts meanwhile finds the old build or the new one, never half of one. */
+/**
+ * Compiles beside `dist` and swaps, so that a process that starts meanwhile finds the old build or the new one. The workflow
+ * bundle names its modules by their path, so it is made after the swap; until then the old one stands there.
+ */
 async function build() {
   say('Building …');
-  const fresh = `.wan-video/build-${process.pid}`;
-  const old = `.wan-video/replaced-${process.pid}`;
+  const fresh = at('.wan-video', `build-${process.pid}`);
+  const old = at('.wan-video', `replaced-${process.pid}`);
   // What a killed build left behind.
   const leftovers = readdirSync(at('.wan-video')).filter((name) => /^(build|replaced)-/.test(name));
   for (const name of leftovers) rmSync(at('.wan-video', name), { recursive: true, force: true });
+  const step = async (args) => {
+    if (await node(args, { stdout: 'stderr' })) throw new Failure('The build failed; nothing was started');
+  };
   try {
     const hash = sourceHash();
+    rmSync(STAMP, { force: true });
     const tsc = at('node_modules', 'typescript', 'bin', 'tsc');
-    const steps = [
-      [tsc, '-p', at('tsconfig.build.json'), '--outDir', at(fresh)],
-      [at(fresh, 'src', 'worker', 'build-bundle.js')],
-    ];
-    for (const step of steps) {
-      if (await node(step, { stdout: 'stderr' })) throw new Failure('The build failed; nothing was started');
-    }
-    writeFileSync(at(fresh, '.built-from'), hash);
-    if (existsSync(at('dist'))) renameSync(at('dist'), at(old));
-    renameSync(at(fresh), at('dist'));
+    await step([tsc, '-p', at('tsconfig.build.json'), '--outDir', fresh]);
+    if (existsSync(BUNDLE)) copyFileSync(BUNDLE, join(fresh, 'workflow-bundle.js'));
+    if (existsSync(at('dist'))) renameSync(at('dist'), old);
+    renameSync(fresh, at('dist'));
+    await step([at('dist', 'src', 'worker', 'build-bundle.js')]);
+    writeFileSync(STAMP, hash);
   } finally {
-    for (const path of [fresh, old]) rmSync(at(path), { recursive: true, force: true });
+    for (const path of [fresh, old]) rmSync(path, { recursive: true, force: true });
   }
 }
 
