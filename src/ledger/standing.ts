@@ -64,6 +64,13 @@ export async function standingOf(
     case 'claimed':
       return { kind: 'task', task: boughtTask(purchase, intent, state.task) };
     case 'not_created': {
+      // Decided too early, and its task came all the same: taking that one is cheaper than buying another.
+      for (const { task, ending } of view.late) {
+        if (ending === undefined) return { kind: 'task', task: boughtTask(purchase, intent, task) };
+        if (ending.how === 'archived' && (await ledger.isIntact(ending.result, options))) {
+          return { kind: 'archived', purchase, result: ending.result };
+        }
+      }
       const { failure } = state.notCreated;
       // What may be sent again at once is no failure for those who followed.
       if (failure === null || failure.retryable) return { kind: 'buy' };

@@ -1,0 +1,66 @@
+import { expect, test } from 'vitest';
+import { comparePrompts, compareShape, compareUsage, type Likeness, overall } from '../../src/ledger/proof.js';
+import type { Expectation } from '../../src/ledger/records.js';
+
+const expects = (change: Partial<Expectation> = {}): Expectation => ({
+  prompt: 'p',
+  duration: 4,
+  resolution: '720P',
+  audio: false,
+  image: { width: 1280, height: 720 },
+  ...change,
+});
+
+test.each<[string, string | undefined, Likeness]>([
+  ['A cat runs.', 'A cat runs.', 'equal'],
+  ['A cat\r\n  runs. ', 'A cat runs.', 'equal'],
+  ['caf\u00e9', 'cafe\u0301', 'equal'],
+  ['一只猫跑过草地', '一只猫跑过草地', 'equal'],
+  ['A cat runs.', 'a cat runs', 'unsure'],
+  ['A cat runs.', 'Ａ cat runs.', 'unsure'],
+  ['A cat runs.', 'A cat', 'unsure'],
+  ['A cat runs.', 'A cat runs. Cinematic light.', 'unsure'],
+  ['A cat runs.', '', 'unsure'],
+  ['A cat runs.', ' \n', 'unsure'],
+  ['A cat runs.', undefined, 'unsure'],
+  ['...', '!!!', 'unsure'],
+  ['A cat runs.', 'A dog runs.', 'different'],
+  ['一只猫', '一只狗', 'different'],
+])('the prompt %j beside %j is %s', (sent, shown, likeness) => {
+  expect(comparePrompts(sent, shown)).toBe(likeness);
+});
+
+test.each<[string, Partial<Expectation>, Parameters<typeof compareUsage>[1], Likeness]>([
+  ['all the same', {}, { duration: 4, sr: 720, audio: false }, 'equal'],
+  ['1080P with sound', { resolution: '1080P', audio: true }, { duration: 4, sr: 1080, audio: true }, 'equal'],
+  ['no usage', {}, undefined, 'unsure'],
+  ['no tier', {}, { duration: 4, audio: false }, 'unsure'],
+  ['no sound told', {}, { duration: 4, sr: 720 }, 'unsure'],
+  ['another length', {}, { duration: 5, sr: 720, audio: false }, 'different'],
+  ['another length and nothing else told', {}, { duration: 5 }, 'different'],
+  ['another tier', {}, { duration: 4, sr: 1080, audio: false }, 'different'],
+  ['sound', {}, { duration: 4, sr: 720, audio: true }, 'different'],
+])('usage with %s is compared', (_what, change, usage, likeness) => {
+  expect(compareUsage(expects(change), usage)).toBe(likeness);
+});
+
+test.each<[string, Expectation['image'], '720P' | '1080P', [number, number] | undefined, Likeness]>([
+  ['the documented example (multiples of 16)', { width: 750, height: 1000 }, '720P', [816, 1104], 'equal'],
+  ['the measured example (multiples of 2)', { width: 1024, height: 768 }, '720P', [1108, 830], 'equal'],
+  ['the nominal size', { width: 1920, height: 1080 }, '1080P', [1920, 1080], 'equal'],
+  ['an extreme shape', { width: 8000, height: 1000 }, '720P', [2704, 336], 'equal'],
+  ['the other tier', { width: 1280, height: 720 }, '720P', [1920, 1080], 'different'],
+  ['another shape', { width: 1280, height: 720 }, '720P', [720, 1280], 'different'],
+  ['a near shape', { width: 1280, height: 720 }, '720P', [1108, 830], 'different'],
+  ['an image that cannot be read', null, '720P', [1280, 720], 'unsure'],
+  ['a video that cannot be measured', { width: 1280, height: 720 }, '720P', undefined, 'unsure'],
+])('the shape of %s is compared', (_what, image, resolution, video, likeness) => {
+  const size = video === undefined ? undefined : { width: video[0], height: video[1] };
+  expect(compareShape(expects({ image, resolution }), size)).toBe(likeness);
+});
+
+test('one difference excludes, and one doubt forbids a guess', () => {
+  expect(overall({ prompt: 'equal', usage: 'equal', shape: 'equal' })).toBe('equal');
+  expect(overall({ prompt: 'equal', usage: 'unsure', shape: 'equal' })).toBe('unsure');
+  expect(overall({ prompt: 'unsure', usage: 'unsure', shape: 'different' })).toBe('different');
+});
