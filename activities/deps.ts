@@ -2,6 +2,7 @@ import type { Times } from '../src/config/times.js';
 import type { DashScopeClient } from '../src/dashscope/client.js';
 import type { Clock } from '../src/ledger/clock.js';
 import type { Ledger } from '../src/ledger/ledger.js';
+import type { TaskWatcher } from '../src/polling/task-watcher.js';
 import type { AssetStore } from '../src/storage/asset-store.js';
 
 /** What the steps need; built once by the worker. */
@@ -13,14 +14,14 @@ export interface ActivityDeps {
   /** Tells stores apart: the steps of one run must all see the same. */
   readonly storeId: string;
   readonly ledger: Ledger;
+  /** Asks the provider for every task that this process watches, from one budget. */
+  readonly watcher: TaskWatcher;
   readonly allowPrivateUrls: readonly string[];
   /** Directory for files on their way; local to this worker. */
   readonly spoolDir: string;
   readonly publicBaseUrl: string | undefined;
   readonly times: Times;
   readonly clock: Clock;
-  /** Uniform in 0..1. */
-  readonly random: () => number;
   /** Asks Temporal to cancel one run; the composition root gives the client. */
   readonly cancelRun: (workflowId: string, runId: string) => Promise<void>;
   /** Whether a run with this workflow id is open. */

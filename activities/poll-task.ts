@@ -1,4 +1,3 @@
-import { Context } from '@temporalio/activity';
 import { toFailure } from '../src/contract/failure.js';
 import { FailureType } from '../src/contract/failure-type.js';
 import { VideoError } from '../src/contract/video-error.js';
@@ -6,79 +5,68 @@ import { classifyProviderError } from '../src/dashscope/errors.js';
 import type { TaskSnapshot } from '../src/dashscope/wire.js';
 import { ensureClaim } from '../src/ledger/buy.js';
 import { closeWithout, recordPaid } from '../src/ledger/finish.js';
-import type { Ledger } from '../src/ledger/ledger.js';
 import { provesUnknown } from '../src/ledger/unknown-proof.js';
-import { nextPollDelay } from '../src/polling/poll-delay.js';
 import { candidateKey } from '../src/storage/keys.js';
 import type { ActivityDeps } from './deps.js';
-import type { FinishedTask, TaskEnd, VideoActivities, WatchedTask } from './types.js';
+import type { FinishedTask, RenderProgress, TaskSeen, VideoActivities, WatchedTask } from './types.js';
 import { withSignal } from './with-signal.js';
 
 /**
- * Asks until the task ends. Once a task is bought, no failed query ends the run: faults of the network, the
- * provider, the key or the store are waited out, and the heartbeat says what is waited for.
+ * Watches a task until it starts, or to its end. Once a task is bought, no failed query ends the run: faults of the network,
+ * the provider or the key are waited out, and the heartbeat says what is waited for.
  */
 export function createPollTask(deps: ActivityDeps): VideoActivities['pollTask'] {
-  const { dashscope, ledger, clock, times, random } = deps;
-  return async ({ task }) => {
-    const startedMs = clock.now();
-    const cursor = { v: 1, polls: 0, status: '', waiting_for: '' };
-    const watch = async (signal: AbortSignal): Promise<TaskEnd> => {
+  const { watcher, ledger, clock, times } = deps;
+  return async ({ task, until }) => {
+    const cursor = { v: 1, looks: 0, status: '', waiting_for: 'the first look' };
+    const watched = { taskId: task.taskId, submittedAtMs: task.intentAtMs, ...task.render };
+    const progress = (startedAtMs: number | null): RenderProgress => ({ startedAtMs, ...watcher.eta(watched) });
+    const watch = async (signal: AbortSignal): Promise<TaskSeen> => {
       let { claimed } = task;
-      let faults = 0;
+      const claim = async () => {
+        if (!claimed) await ensureClaim(ledger, task, { signal });
+        claimed = true;
+      };
+      // Tried again with every look: the watch must not wait for the store, nor the store for the end.
+      const tryClaim = () => void claim().catch(() => undefined);
+      tryClaim();
       let unknownSinceMs: number | undefined;
-      for (;;) {
-        let retryAfterMs: number | undefined;
-        try {
-          if (!claimed) {
-            await ensureClaim(ledger, task, { signal });
-            claimed = true;
-          }
-          const seen = await dashscope.queryTask(task.taskId, { signal });
-          faults = 0;
-          Object.assign(cursor, { polls: cursor.polls + 1, status: seen.status, waiting_for: 'the task to end' });
-          unknownSinceMs = seen.status === 'UNKNOWN' ? (unknownSinceMs ?? clock.now()) : undefined;
-          const isForgotten = unknownSinceMs !== undefined && clock.now() - unknownSinceMs >= times.unknownForMs;
-          const end = await endOf(deps, task, seen, isForgotten, signal);
-          if (end !== undefined) return end;
-        } catch (error) {
-          if (signal.aborted || error instanceof TaskEnded) throw error instanceof TaskEnded ? error.error : error;
-          faults += 1;
-          const known = error instanceof VideoError ? error : undefined;
-          retryAfterMs = known?.retryAfterMs;
-          cursor.waiting_for = `${known?.type ?? 'an unexpected fault'} to pass`;
-        }
-        const elapsedMs = clock.now() - startedMs;
-        await Context.current().sleep(nextPollDelay({ elapsedMs, faults, retryAfterMs, random: random() }));
+      const seen = await watcher.watch(watched, {
+        signal,
+        onSeen: (look) => {
+          tryClaim();
+          Object.assign(cursor, { looks: cursor.looks + 1, status: look.status, waiting_for: 'the task to end' });
+          unknownSinceMs = look.status === 'UNKNOWN' ? (unknownSinceMs ?? clock.now()) : undefined;
+          if (until === 'started' && look.status === 'RUNNING') return true;
+          return unknownSinceMs !== undefined && clock.now() - unknownSinceMs >= times.unknownForMs;
+        },
+        onFault: (error) => {
+          tryClaim();
+          cursor.waiting_for = `${error instanceof VideoError ? error.type : 'an unexpected fault'} to pass`;
+        },
+      });
+      if (seen.status === 'RUNNING') {
+        return { kind: 'started', render: progress(seen.scheduledTimeMs ?? clock.now()) };
       }
+      return endOf(deps, task, seen, signal);
     };
     return withSignal(watch, () => cursor);
   };
 }
 
-/** Ends the watch with `error`; everything else that is thrown on the way is waited out. */
-class TaskEnded extends Error {
-  readonly error: VideoError;
-  constructor(error: VideoError) {
-    super(error.message);
-    this.error = error;
-  }
-}
-
-/** What one look means; the ledger knows before anybody else does. */
+/** What the end of a watch means; the ledger knows before anybody else does. */
 async function endOf(
   deps: ActivityDeps,
   task: WatchedTask,
   seen: TaskSnapshot,
-  isForgotten: boolean,
   signal: AbortSignal,
-): Promise<TaskEnd | undefined> {
+): Promise<TaskSeen> {
   const { ledger, store, dashscope: provider, clock } = deps;
   switch (seen.status) {
     case 'SUCCEEDED': {
       const finished = finishedTask(task, seen, clock.now());
       const { billedSeconds, audio } = finished;
-      const resolution = finished.resolution ?? (await expectedTier(ledger, task, signal));
+      const resolution = finished.resolution ?? task.render.resolution;
       const endTimeMs = seen.endTimeMs ?? clock.now();
       await recordPaid(ledger, task, { endTimeMs, billedSeconds, resolution, audio }, { signal });
       return { kind: 'succeeded', task: { ...finished, resolution } };
@@ -90,26 +78,17 @@ async function endOf(
       const error = taskFailed(task, seen);
       await closeWithout(ledger, task, error, { signal });
       if (mayPass(error)) return { kind: 'free', failure: toFailure(error) };
-      throw new TaskEnded(error);
+      throw error;
     }
-    case 'UNKNOWN': {
-      if (!isForgotten) return undefined;
+    default: {
       // Kept while nobody knew whose it was: the provider's forgetting does not matter.
       const kept = await store.head(candidateKey(task.taskId), { signal });
       if (kept !== undefined) return { kind: 'succeeded', task: finishedTask(task, seen, clock.now()) };
-      if (!(await provesUnknown({ ledger, provider }, task, { signal }))) {
-        throw new VideoError(FailureType.CredentialsRejected, 'The task was bought with another key');
-      }
+      if (!(await provesUnknown({ ledger, provider }, task, { signal }))) throw anotherKey(task);
       await closeWithout(ledger, task, 'expired', { signal });
-      throw new TaskEnded(forgotten(task));
+      throw forgotten(task);
     }
-    default:
-      return undefined;
   }
-}
-
-async function expectedTier(ledger: Ledger, { purchase }: WatchedTask, signal: AbortSignal): Promise<'720P' | '1080P'> {
-  return (await ledger.view(purchase, { signal }))?.intent.expects.resolution ?? '1080P';
 }
 
 /** A fault of the provider, free of charge. Three hours without a result are not one to repeat at once. */
@@ -146,6 +125,18 @@ function taskCancelled(task: WatchedTask): VideoError {
     ...{ taskId: task.taskId, requestId: task.requestId ?? undefined, billed: false },
     nextStep: 'Start the request again; a cancelled task is not billed.',
   });
+}
+
+/** Waited out: whoever holds the right key can still see the task. */
+function anotherKey(task: WatchedTask): VideoError {
+  return new VideoError(
+    FailureType.CredentialsRejected,
+    `The provider key in use does not know task ${task.taskId}, which was bought with another one`,
+    {
+      ...{ taskId: task.taskId, requestId: task.requestId ?? undefined, retryable: true },
+      nextStep: 'Give the worker a key of the account that bought it; the run goes on by itself.',
+    },
+  );
 }
 
 function forgotten(task: WatchedTask): VideoError {

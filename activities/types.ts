@@ -61,11 +61,28 @@ export type PurchaseStep =
   /** Nothing was bought: submit. */
   | { readonly kind: 'buy' };
 
-/** How a watched task ended. */
-export type TaskEnd =
+/** What watching a task told; `started` only when it was asked until then. */
+export type TaskSeen =
+  | { readonly kind: 'started'; readonly render: RenderProgress }
   | { readonly kind: 'succeeded'; readonly task: FinishedTask }
   /** It ended without a video and free of charge, for no fault of the request: it may be bought anew. */
   | { readonly kind: 'free'; readonly failure: VideoFailure };
+
+/** How far a task is, and when its video is expected; milliseconds since the epoch. */
+export interface RenderProgress {
+  /** Since when the provider renders; null while it is queued. */
+  readonly startedAtMs: number | null;
+  readonly earliestAtMs: number;
+  readonly latestAtMs: number;
+  /** Renders that the expectation rests on; 0: a guess. */
+  readonly samples: number;
+}
+
+export interface PollInput {
+  readonly task: WatchedTask;
+  /** Whether the task's start is to be told, too, or only its end. */
+  readonly until: 'started' | 'ended';
+}
 
 /** A task that has SUCCEEDED; seconds, null where the provider gave no time. */
 export interface FinishedTask extends WatchedTask {
@@ -105,7 +122,7 @@ export interface VideoActivities {
   awaitPurchase(input: { purchase: Purchase; parked: boolean }): Promise<PurchaseStep>;
   reconcileSubmit(input: { purchase: Purchase }): Promise<PurchaseStep>;
   resolvePurchase(input: { purchase: Purchase; decision: SubmitDecision }): Promise<PurchaseStep>;
-  pollTask(input: { task: WatchedTask }): Promise<TaskEnd>;
+  pollTask(input: PollInput): Promise<TaskSeen>;
   archiveVideo(input: { task: FinishedTask }): Promise<VideoResult>;
   restoreVideo(input: { task: WatchedTask; result: VideoResult }): Promise<{ result: VideoResult | null }>;
   cancelTask(input: { taskId: string }): Promise<{ cancelled: boolean }>;

@@ -1,6 +1,7 @@
 import * as wf from '@temporalio/workflow';
+import type { RenderProgress } from '../activities/types.js';
 import type { VideoFailure } from '../src/contract/failure.js';
-import type { Attention, CancelOutcome, VideoProgress, VideoResult } from '../src/contract/result.js';
+import type { Attention, CancelOutcome, Eta, VideoProgress, VideoResult } from '../src/contract/result.js';
 import type { EndedBy } from './cancellation.js';
 import { progressQuery } from './messages.js';
 
@@ -14,6 +15,7 @@ const WAITING_FOR: Record<Stage, string> = {
   following: 'another run that buys the same video',
   reconciling: "the provider's task list to show what became of the submit",
   needs_attention: 'a person to decide which task is ours: wan-video resolve',
+  queued: 'the provider to begin the task',
   rendering: 'the provider to finish the task',
   archiving: 'the video to be downloaded, verified and stored',
   cancelling: 'the provider to say whether the task can still be cancelled',
@@ -21,6 +23,8 @@ const WAITING_FOR: Record<Stage, string> = {
   cancelled: 'nothing',
   failed: 'nothing',
 };
+
+const NOT_RENDERING = { queued_seconds: null, rendering_since_ms: null, eta: null } as const;
 
 /** Keeps what the `progress` query, the current details and the search attributes say in step with each other. */
 export class Progress {
@@ -30,9 +34,13 @@ export class Progress {
     task_id: null,
     attempt: 1,
     since_ms: Date.now(),
+    ...NOT_RENDERING,
     attention: null,
     cancel: null,
   };
+
+  /** What the details say at the end: where the video is, or why there is none and what to do. */
+  #end: readonly string[] = [];
 
   constructor() {
     wf.setHandler(progressQuery, () => this.#state);
@@ -45,12 +53,22 @@ export class Progress {
 
   /** Another task is bought, because the last one failed free of charge. */
   nextAttempt(): void {
-    this.#show({ attempt: this.#state.attempt + 1, task_id: null });
+    this.#show({ attempt: this.#state.attempt + 1, task_id: null, ...NOT_RENDERING });
   }
 
   bought(taskId: string): void {
     this.#show({ task_id: taskId });
     attribute({ VideoTaskId: [taskId] });
+  }
+
+  rendering({ startedAtMs, earliestAtMs, latestAtMs, samples }: RenderProgress): void {
+    const queuedMs = startedAtMs === null ? null : Math.max(0, startedAtMs - this.#state.since_ms);
+    this.enter('rendering');
+    this.#show({
+      queued_seconds: queuedMs === null ? null : queuedMs / 1000,
+      rendering_since_ms: startedAtMs,
+      eta: { earliest_ms: earliestAtMs, latest_ms: latestAtMs, samples },
+    });
   }
 
   attention(attention: Attention): void {
@@ -60,6 +78,9 @@ export class Progress {
   }
 
   finished(result: VideoResult): VideoResult {
+    const { video_url, duration, width, height, source, usage } = result;
+    const cost = source === 'generated' ? `, ${usage.billed_seconds} s billed` : '';
+    this.#end = [`\`${video_url}\``, `${duration} s, ${width}x${height}, ${source}${cost}`];
     this.#show({ task_id: result.task_id });
     this.enter('done');
     attribute({ VideoTaskId: [result.task_id], VideoOutcome: [result.source] });
@@ -74,6 +95,7 @@ export class Progress {
   }
 
   failed(failure: VideoFailure | undefined): void {
+    if (failure !== undefined) this.#end = failureLines(failure);
     this.enter('failed');
     attribute({ VideoOutcome: ['failed'], VideoErrorCode: [failure?.code ?? failure?.type ?? 'unknown'] });
   }
@@ -86,15 +108,31 @@ export class Progress {
 
   #show(change: Partial<VideoProgress>): void {
     this.#state = { ...this.#state, ...change };
-    const { stage, waiting_for, task_id, attempt, attention, cancel } = this.#state;
+    const { stage, waiting_for, task_id, attempt, eta, attention, cancel } = this.#state;
     const lines = [`**${stage}**`];
     if (waiting_for !== 'nothing') lines.push(`waiting for ${waiting_for}`);
     if (attempt > 1) lines.push(`attempt ${attempt}`);
     if (task_id !== null) lines.push(`task \`${task_id}\``);
+    if (stage === 'rendering' && eta !== null) lines.push(`expected ${timeRange(eta)}`);
     if (attention !== null) lines.push(...attentionLines(attention));
     if (cancel !== null) lines.push(cancel.outcome, ...(cancel.reason === null ? [] : [`reason: ${cancel.reason}`]));
+    lines.push(...this.#end);
     wf.setCurrentDetails(lines.join('  \n'));
   }
+}
+
+/** `17:03:10 to 17:03:20 UTC` */
+function timeRange({ earliest_ms, latest_ms }: Eta): string {
+  const [from, to] = [earliest_ms, latest_ms].map((ms) => new Date(ms).toISOString().slice(11, 19));
+  return `${from} to ${to} UTC`;
+}
+
+function failureLines({ type, message, billed, next_step }: VideoFailure): string[] {
+  return [
+    `${type}: ${message}`,
+    ...(billed === undefined ? [] : [billed ? 'It is billed.' : 'Nothing is billed.']),
+    ...(next_step === undefined ? [] : [`next: ${next_step}`]),
+  ];
 }
 
 function attentionLines({ reason, candidates, refused }: Attention): string[] {

@@ -5,7 +5,7 @@ import type { Attention, SubmitDecision, VideoResult } from '../src/contract/res
 import type { StepTimes } from '../src/contract/times.js';
 import { resolveSignal } from './messages.js';
 import type { Progress } from './progress.js';
-import { failureOf } from './run-failure.js';
+import { failure, failureOf } from './run-failure.js';
 import { steps } from './steps.js';
 
 /** Where a purchase leads when nothing of it is open to question any more. */
@@ -55,8 +55,14 @@ export class PurchaseInHand {
     this.task = task;
     this.#progress.bought(task.taskId);
     const { pollTask, archiveVideo } = steps(times, task.taskId);
-    this.#progress.enter('rendering');
-    const end = await pollTask({ task });
+    this.#progress.enter('queued');
+    let end = await pollTask({ task, until: 'started' });
+    if (end.kind === 'started') {
+      this.#progress.rendering(end.render);
+      end = await pollTask({ task, until: 'ended' });
+    }
+    if (end.kind === 'started')
+      throw failure({ type: 'UnexpectedError', message: 'a watch to the end told of the start' });
     if (end.kind === 'free') {
       this.task = undefined;
       this.purchase = undefined;

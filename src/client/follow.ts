@@ -41,6 +41,9 @@ export async function followVideo(
     since_ms: Date.now(),
     cancel: null,
     attempt: 1,
+    queued_seconds: null,
+    rendering_since_ms: null,
+    eta: null,
     attention: null,
   };
   let events = 0;

@@ -1,5 +1,6 @@
 import { STEP_TIMES, type StepTimes } from '../contract/times.js';
 import { DEFAULT_LEDGER_TIMES, type LedgerTimes } from '../ledger/times.js';
+import { POLL_TIMES, type PollTimes } from '../polling/poll-schedule.js';
 
 /** Every time that orders another one, in milliseconds. A test holds the order of the shipped values. */
 export interface Times extends StepTimes {
@@ -21,6 +22,8 @@ export interface Times extends StepTimes {
   /** How long in a row the provider must deny to know a task before it counts as lost. */
   readonly unknownForMs: number;
   readonly resultLifeMs: number;
+  /** Intervals at which the provider is asked for a task. */
+  readonly poll: PollTimes;
   /** Times of buying once. */
   readonly ledger: LedgerTimes;
 }
@@ -42,5 +45,6 @@ export const DEFAULT_TIMES: Times = {
   connectTemporalMs: 8_000, // the command promises an answer within 10 s
   unknownForMs: 600_000, // a lag of the provider passes within seconds; a task that was paid is not given up lightly
   resultLifeMs: 86_400_000, // 24 h, image-to-video API reference
+  poll: POLL_TIMES,
   ledger: DEFAULT_LEDGER_TIMES,
 };

@@ -57,6 +57,8 @@ export interface VideoProgress {
     | 'reconciling'
     /** Only a person can tell which task is ours; see `attention`. */
     | 'needs_attention'
+    /** The provider accepted the task and has not begun it. */
+    | 'queued'
     | 'rendering'
     | 'archiving'
     | 'cancelling'
@@ -70,10 +72,23 @@ export interface VideoProgress {
   readonly attempt: number;
   /** Milliseconds since the epoch at which the stage began. */
   readonly since_ms: number;
+  /** Seconds that the task waited at the provider before it was begun; null before. */
+  readonly queued_seconds: number | null;
+  /** Milliseconds since the epoch at which the provider began to render; null before. */
+  readonly rendering_since_ms: number | null;
+  /** When the video is expected, from what was learned of earlier ones; null before it renders. */
+  readonly eta: Eta | null;
   /** In `needs_attention`: what was seen, and how to decide. */
   readonly attention: Attention | null;
   /** After a cancel: what became of the task, and whether it is billed. */
   readonly cancel: CancelOutcome | null;
+}
+
+/** A range in milliseconds since the epoch; `samples` is how many renders of the kind it rests on (0: a guess). */
+export interface Eta {
+  readonly earliest_ms: number;
+  readonly latest_ms: number;
+  readonly samples: number;
 }
 
 /** Why a run waits for a person, and what that person needs to decide. */

@@ -3,7 +3,7 @@ import type { VideoError } from '../contract/video-error.js';
 import type { StoreOptions } from '../storage/asset-store.js';
 import type { Clock } from './clock.js';
 import type { Ledger, PurchaseView } from './ledger.js';
-import type { Purchase } from './purchase-key.js';
+import type { Buyer, Purchase } from './purchase-key.js';
 import { fromFailureRecord, type IntentRecord } from './records.js';
 import type { LedgerTimes } from './times.js';
 
@@ -11,6 +11,8 @@ import type { LedgerTimes } from './times.js';
 export interface BoughtTask {
   readonly purchase: Purchase;
   readonly taskId: string;
+  /** Whose intent it was: only the run that submitted a task may cancel it at the provider. */
+  readonly boughtBy: Buyer;
   /** Request id of the submit; null when nobody saw its answer. */
   readonly requestId: string | null;
   /** Of the key it was bought or found with; what another key does not know may still exist. */
@@ -93,12 +95,13 @@ export async function standingOf(
 /** Joins what the intent and the claim say of a task. */
 export function boughtTask(
   purchase: Purchase,
-  intent: Pick<IntentRecord, 'seed' | 'written_at_ms' | 'expects'>,
+  intent: Pick<IntentRecord, 'seed' | 'written_at_ms' | 'expects' | 'workflow_id' | 'first_run_id'>,
   task: { readonly task_id: string; readonly request_id: string | null; readonly key_fingerprint: string | null },
 ): BoughtTask {
   return {
     purchase,
     taskId: task.task_id,
+    boughtBy: { workflowId: intent.workflow_id, firstRunId: intent.first_run_id },
     requestId: task.request_id,
     keyFingerprint: task.key_fingerprint,
     seed: intent.seed,

@@ -1,17 +1,20 @@
 import { randomUUID } from 'node:crypto';
-import { tmpdir } from 'node:os';
+import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Client, WorkflowNotFoundError } from '@temporalio/client';
-import { NativeConnection, Worker } from '@temporalio/worker';
+import { NativeConnection, Runtime, Worker } from '@temporalio/worker';
 import { type Dispatcher, EnvHttpProxyAgent } from 'undici';
 import { type ActivityDeps, createActivities } from '../../activities/index.js';
 import { connectClient, type TemporalTarget } from '../client/connect.js';
 import type { Config } from '../config/config.js';
 import { DashScopeClient } from '../dashscope/client.js';
+import { redactText } from '../dashscope/redact.js';
 import { systemClock } from '../ledger/clock.js';
 import { Ledger } from '../ledger/ledger.js';
 import { createAddressPolicy } from '../net/address-policy.js';
 import { guardedConnector } from '../net/guarded-connector.js';
+import { LearnedRenderTimes } from '../polling/render-times.js';
+import { createTaskWatcher } from '../polling/task-watcher.js';
 import type { AssetStore } from '../storage/asset-store.js';
 import { openStore } from '../storage/open-store.js';
 import { proveIfAbsent } from '../storage/prove-if-absent.js';
@@ -130,20 +133,32 @@ function activityDeps(
 ): ActivityDeps {
   const { times, provider } = config;
   const scope = { provider: provider.providerId, account: provider.account };
+  const dashscope = new DashScopeClient({
+    baseUrl: provider.baseUrl,
+    apiKey,
+    workspace: provider.workspace,
+    resultDispatcher: resultDispatcher(config),
+    timeouts: {
+      submitMs: times.submitHttpMs,
+      readMs: times.readHttpMs,
+      cancelMs: times.cancelHttpMs,
+      uploadMs: times.uploadHttpMs,
+      downloadIdleMs: times.downloadIdleMs,
+    },
+  });
+  const onWarning = (message: string) => Runtime.instance().logger.warn(redactText(message));
+  const watcher = createTaskWatcher({
+    query: (taskId, options) => dashscope.queryTask(taskId, options),
+    list: (query) => dashscope.listTasks(query),
+    perSecond: config.rates.query,
+    clock: systemClock,
+    random: Math.random,
+    stats: new LearnedRenderTimes({ store, scope, worker: hostname(), now: Date.now, onWarning }),
+    times: times.poll,
+  });
   return {
-    dashscope: new DashScopeClient({
-      baseUrl: provider.baseUrl,
-      apiKey,
-      workspace: provider.workspace,
-      resultDispatcher: resultDispatcher(config),
-      timeouts: {
-        submitMs: times.submitHttpMs,
-        readMs: times.readHttpMs,
-        cancelMs: times.cancelHttpMs,
-        uploadMs: times.uploadHttpMs,
-        downloadIdleMs: times.downloadIdleMs,
-      },
-    }),
+    dashscope,
+    watcher,
     providerBaseUrl: provider.baseUrl,
     store,
     storeId: id,
@@ -153,7 +168,6 @@ function activityDeps(
     publicBaseUrl: config.publicBaseUrl,
     times,
     clock: systemClock,
-    random: Math.random,
     ...temporal,
   };
 }

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { stageImageFile } from '../../src/media/stage-image.js';
 import { ledgerRoot } from '../../src/storage/keys.js';
 import { writeTestImage } from '../support/images.js';
-import { QUICK_LEDGER } from '../support/ledger-times.js';
+import { QUICK_LEDGER } from '../support/quick-times.js';
 import { type Stack, startStack } from '../support/stack.js';
 
 let stack: Stack;

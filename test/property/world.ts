@@ -10,6 +10,7 @@ import type { Purchase } from '../../src/ledger/purchase-key.js';
 import { type ReconcileDeps, type ReconcileOutcome, reconcileSubmit } from '../../src/ledger/reconcile.js';
 import { type Decision, resolvePurchase } from '../../src/ledger/resolve.js';
 import type { BoughtTask } from '../../src/ledger/standing.js';
+import { boughtTask } from '../../src/ledger/standing.js';
 import { DEFAULT_LEDGER_TIMES, type LedgerTimes } from '../../src/ledger/times.js';
 import { provesUnknown } from '../../src/ledger/unknown-proof.js';
 import type { AssetStore } from '../../src/storage/asset-store.js';
@@ -412,15 +413,7 @@ export class World {
         );
         for (const { task, ending } of view?.late ?? []) {
           if (ending !== undefined) continue;
-          const { seed, written_at_ms } = view!.intent;
-          const bought = {
-            purchase,
-            taskId: task.task_id,
-            requestId: null,
-            keyFingerprint: task.key_fingerprint,
-            seed,
-            intentAtMs: written_at_ms,
-          };
+          const bought = boughtTask(purchase, view!.intent, task);
           await this.#poll(run, bought, false).catch(notFailed);
         }
       } finally {

@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
+import { createInterface } from 'node:readline';
 import { freePort } from '../../src/dev/temporal-server.js';
 import type { EmulatorFault, EmulatorSettings, EmulatorState } from '../../src/emulator/index.js';
 import { ROOT } from './stack.js';
@@ -19,8 +19,6 @@ export interface EmulatorProcess {
   /** Starts it again at the same port, with its tasks and the settings that were made; faults are gone. */
   start(): Promise<void>;
 }
-
-const READY_MS = 30_000;
 
 /** Starts one whose tasks live in `stateFile`. */
 export async function startEmulatorProcess(
@@ -41,22 +39,18 @@ export async function startEmulatorProcess(
     return answer as T;
   };
   const start = async () => {
-    const command = [join(ROOT, 'dist', 'src', 'cli', 'main.js'), 'emulator'];
-    const started = spawn(process.execPath, [...command, '--port', String(port), '--state', stateFile], {
+    const script = join(ROOT, 'test', 'support', 'emulator-process.mjs');
+    const options = JSON.stringify({ port, stateFile, settings: made });
+    const started = spawn(process.execPath, [script, join(ROOT, 'dist'), options], {
       env: { PATH: process.env['PATH'] },
-      stdio: ['ignore', 'ignore', 'inherit'],
+      stdio: ['ignore', 'pipe', 'inherit'],
     });
     child = started;
-    for (const untilMs = Date.now() + READY_MS; ; await delay(20)) {
-      if (started.exitCode !== null) throw new Error(`the emulator ended with ${started.exitCode}`);
-      const ready = await control('health').then(
-        () => true,
-        () => false,
-      );
-      if (ready) break;
-      if (Date.now() > untilMs) throw new Error(`the emulator was not ready within ${READY_MS} ms`);
-    }
-    await control('settings', made);
+    const ended = once(started, 'exit').then(([code]) => {
+      throw new Error(`the emulator ended with ${code} before it was ready`);
+    });
+    await Promise.race([once(createInterface({ input: started.stdout }), 'line'), ended]);
+    ended.catch(() => undefined);
   };
   await start();
   return {

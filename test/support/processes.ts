@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Times } from '../../src/config/times.js';
+import { QUICK_POLL } from './quick-times.js';
 import { ROOT, type Stack, TEST_KEY } from './stack.js';
 
 /** A worker as a real process, which can be killed. */
@@ -15,7 +16,7 @@ export interface WorkerProcess {
 /** Starts a worker process of the stack and waits until it polls both queues. */
 export async function startWorkerProcess(stack: Stack, times: Partial<Times> = {}): Promise<WorkerProcess> {
   const script = join(ROOT, 'test', 'support', 'worker-process.mjs');
-  const child = spawn(process.execPath, [script, JSON.stringify({ times })], {
+  const child = spawn(process.execPath, [script, JSON.stringify({ times: { ...QUICK_POLL, ...times } })], {
     env: { PATH: process.env['PATH'], HOME: stack.outputDir, ...stack.env, DASHSCOPE_API_KEY: TEST_KEY },
     stdio: ['ignore', 'pipe', 'inherit'],
   });

@@ -16,6 +16,7 @@ import type { AssetStore } from '../../src/storage/asset-store.js';
 import { openStore } from '../../src/storage/open-store.js';
 import { installLogger } from '../../src/worker/logger.js';
 import { runWorker } from '../../src/worker/run-worker.js';
+import { QUICK_POLL } from './quick-times.js';
 
 export const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 export const BUNDLE = join(ROOT, 'dist', 'workflow-bundle.js');
@@ -34,6 +35,8 @@ export interface StackOptions {
   readonly env?: Record<string, string>;
   /** Whether a worker starts at once; default true. */
   readonly worker?: boolean;
+  /** Whether the server has its Web UI; default false. */
+  readonly ui?: boolean;
 }
 
 /** A worker in this process. */
@@ -52,6 +55,8 @@ export interface Stack {
   /** The environment that a process of this stack needs; without TEMPORAL_ADDRESS's key. */
   readonly env: Record<string, string>;
   readonly outputDir: string;
+  /** Address of the Web UI; undefined without `ui`. */
+  readonly uiUrl: string | undefined;
   /** `asset:` reference of the sample image. */
   readonly image: string;
   /** The request that tests vary. */
@@ -66,6 +71,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
   const server = await startDevServer({
     cliPath: await findTemporalCli(process.env),
     port: await freePort(),
+    ...(options.ui === true && { uiPort: await freePort() }),
     searchAttributes: {},
   });
   const emulator = await startEmulator({ settings: { speed: 100, ...options.settings } });
@@ -79,7 +85,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     ...options.env,
   };
   const loaded = loadConfig(env, { cwd: ROOT, homeDir: outputDir });
-  const config = { ...loaded, times: { ...loaded.times, ...options.times } };
+  const config = { ...loaded, times: { ...loaded.times, ...QUICK_POLL, ...options.times } };
   const store = openStore(config.store);
   const workers = new Set<RunningWorker>();
   const startWorker = async (): Promise<RunningWorker> => {
@@ -107,6 +113,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
   if (options.worker !== false) await startWorker();
   return {
     ...{ client, temporal, emulator, config, store, env, outputDir, image, startWorker },
+    uiUrl: server.uiUrl,
     videos: new WanVideoClient({ client, taskQueue: config.taskQueues.generate }),
     request: (prompt) => ({ prompt, duration: 4, fps: 24, size: '1280*720', reference_image: image }),
     async close() {

@@ -24,6 +24,9 @@ const rendering: ShownProgress = {
   task_id: 'task-1',
   attempt: 1,
   since_ms: 10_000,
+  queued_seconds: 0.04,
+  rendering_since_ms: 10_000,
+  eta: null,
   attention: null,
   cancel: null,
 };

@@ -1,6 +1,6 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { QUICK_LEDGER } from '../support/ledger-times.js';
+import { QUICK_LEDGER } from '../support/quick-times.js';
 import { type Stack, startStack, TEST_KEY } from '../support/stack.js';
 
 let stack: Stack;

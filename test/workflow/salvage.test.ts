@@ -4,7 +4,7 @@ import { ensureSweepSchedule, SWEEP_SCHEDULE_ID } from '../../src/client/sweep-s
 import { VideoRunError } from '../../src/client/video-client.js';
 import { WorkflowType } from '../../src/contract/names.js';
 import type { SweepReport } from '../../workflows/sweep-purchases.js';
-import { QUICK_LEDGER } from '../support/ledger-times.js';
+import { QUICK_LEDGER } from '../support/quick-times.js';
 import { type Stack, startStack } from '../support/stack.js';
 
 let stack: Stack;
@@ -80,12 +80,12 @@ test('a follower that is cancelled neither cancels nor stops the task of the run
   const request = stack.request(`followed ${randomUUID()}`);
   stack.emulator.settings({ slots: 0 });
   const buyer = await stack.videos.start(request);
-  await reaches(buyer.id, 'rendering');
+  await reaches(buyer.id, 'queued');
   const follower = await stack.videos.start(request, { id: `follower/${randomUUID()}` });
-  await reaches(follower.id, 'rendering');
+  await reaches(follower.id, 'queued');
   await stack.videos.cancel(follower.id);
   await endsCancelled(follower.id);
-  expect(stack.emulator.state().tasks.at(-1)?.status).toBe('PENDING');
+  expect(tasksOf(request.prompt).map(({ status }) => status)).toEqual(['PENDING']);
   stack.emulator.settings({ slots: 5 });
   expect((await stack.videos.result(buyer.id)).source).toBe('generated');
 });

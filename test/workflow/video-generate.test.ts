@@ -194,7 +194,7 @@ describe('cancelling', () => {
       stack.emulator.settings({ slots: 0 });
       try {
         const { id } = await stack.videos.start(stack.request(`pending ${way}`));
-        await reaches(id, 'rendering');
+        await reaches(id, 'queued');
         await cancel(id, way);
         const { cancel: outcome, task_id } = await stack.videos.progress(id);
         expect(outcome).toMatchObject({ billed: false });
