@@ -29,7 +29,14 @@ function alike<T extends object>(base: T, change: Partial<T>): T {
 
 class WithoutIntent extends Ledger {
   override async openIntent(input: IntentInput): Promise<PutAnswer<IntentRecord>> {
-    const record = { seed: input.seed, written_at_ms: 0 } as IntentRecord;
+    const { seed, expects, workflowId, firstRunId } = input;
+    const record = {
+      seed,
+      expects,
+      written_at_ms: 0,
+      workflow_id: workflowId,
+      first_run_id: firstRunId,
+    } as IntentRecord;
     return { won: true, record };
   }
 }

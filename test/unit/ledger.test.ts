@@ -48,7 +48,8 @@ test('a second run with the same request takes the task of the first and sends n
   const { deps, posts } = setUp();
   await buyOnce(deps, order());
   const second = await buyOnce(deps, order({ buyer: { workflowId: 'w2', firstRunId: 'r2' } }));
-  expect(second).toMatchObject({ kind: 'task', task: { taskId: 't1', purchase: { n: 1 } } });
+  const boughtBy = { workflowId: 'w1', firstRunId: 'r1' };
+  expect(second).toMatchObject({ kind: 'task', task: { taskId: 't1', purchase: { n: 1 }, boughtBy } });
   expect(posts).toHaveLength(1);
 });
 
