@@ -102,6 +102,8 @@ export interface Troubles {
   retryAfterMs: number | undefined;
   keyRefused: boolean;
   listRefused: boolean;
+  /** A list is never answered. */
+  listHangs: boolean;
   listStaleMs: number;
   /** The list shows tasks of this age and older only. */
   listLagMs: number;
@@ -125,6 +127,7 @@ export class SimulatedProvider {
     retryAfterMs: undefined,
     keyRefused: false,
     listRefused: false,
+    listHangs: false,
     listStaleMs: 0,
     listLagMs: 0,
     clockAheadMs: 0,
@@ -174,6 +177,7 @@ export class SimulatedProvider {
     signal,
   }: ListTasksQuery): Promise<TaskPage> => {
     await this.#enter('list', undefined, signal);
+    if (this.troubles.listHangs) await this.#clock.sleep(Number.MAX_SAFE_INTEGER, signal);
     if (this.troubles.listRefused) throw new VideoError(FailureType.CredentialsRejected, 'the list is refused');
     const { clockAheadMs: ahead, listStaleMs, listLagMs } = this.troubles;
     const rows = [...this.tasks.values()]

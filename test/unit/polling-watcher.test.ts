@@ -241,6 +241,7 @@ describe('many tasks', () => {
     { trouble: { listStaleMs: 6_000 }, what: 'is 6 s behind', withList: true },
     { trouble: { listStaleMs: 1e9 }, what: 'never moves', withList: true },
     { trouble: { listLagMs: 1e9 }, what: 'has none of them', withList: true },
+    { trouble: { listHangs: true }, what: 'is never answered', withList: true },
     { trouble: {}, what: 'is missing', withList: false },
   ])('with a list that $what they are queried one by one and noticed as well', async ({ trouble, withList }) => {
     const world = new World({ withList });
@@ -259,6 +260,13 @@ describe('many tasks', () => {
     await world.fleet(130, 100);
     expect(world.perGeneration()).toBeLessThanOrEqual(4);
     expect(quantile(world.delays, 0.95)).toBeLessThanOrEqual(2_000);
+  });
+
+  test('a fleet is listed as well when the clock of the provider is another one', async () => {
+    const world = new World();
+    world.provider.troubles.clockAheadMs = 60_000;
+    await world.fleet(250, 100);
+    expect(world.perGeneration()).toBeLessThanOrEqual(3);
   });
 
   test('two workers with their own budgets see next to no 429 on one account', async () => {
