@@ -19,7 +19,10 @@ onPlan(async ({ origin, key, delayMs, samples, isFleet }) => {
   });
   if (submitted.kind !== 'accepted') throw submitted.error;
   const task = { taskId: submitted.taskId, ...KIND, submittedAtMs: Date.now() };
-  await watcher.watch(task, { signal: new AbortController().signal });
+  // As the steps do: until it runs, and then to its end.
+  const { signal } = new AbortController();
+  const seen = await watcher.watch(task, { signal, onSeen: ({ status }) => status === 'RUNNING' });
+  if (seen.status === 'RUNNING') await watcher.watch(task, { signal });
 });
 
 /** Those in flight together are one worker: one client, one watcher, one budget. */

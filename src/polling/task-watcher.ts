@@ -85,6 +85,8 @@ export interface TaskWatcher {
 const FLEET = 20;
 /** Time between such common first looks, in milliseconds: how late a stage may be shown as queued in a fleet. */
 const FLEET_LOOK_MS = 10_000;
+/** Tasks that are remembered between two watches: more than a worker has at a time. */
+const REMEMBERED_MAX = 1_000;
 /** Overdue by this much, a task that the list shows as running is queried now and then; in milliseconds. */
 const OVERDUE_MS = 5_000;
 
@@ -125,6 +127,9 @@ interface Watched {
   listedOpenAtMs: number | undefined;
 }
 
+/** What is left of a watch that ended when rendering began, for the next one of the same task. */
+type Remembered = Pick<Watched, 'phase' | 'startedAtMs' | 'createdAtMs' | 'queriedMs' | 'listedMs' | 'listedOpenAtMs'>;
+
 /**
  * Serves every watched task of this process from one budget. Tasks are asked in the order in which they became due, so
  * none starves; a task that cannot be asked delays no other one.
@@ -139,6 +144,8 @@ class Watcher implements TaskWatcher {
   readonly #budget: QueryBudget;
   readonly #sweep: ListSweep;
   readonly #watched = new Set<Watched>();
+  /** By task id, the one that was left last at the end. */
+  readonly #remembered = new Map<string, Remembered>();
   #isRunning = false;
   /** How far the provider's clock is ahead of ours, as the last answer showed it, in milliseconds. */
   #providerAheadMs = 0;
@@ -162,20 +169,26 @@ class Watcher implements TaskWatcher {
         reject(signal.reason);
         return;
       }
+      const before = this.#recall(task);
       const one: Watched = {
-        ...{ task, options, over: new AbortController(), phase: 'unseen', isAsking: false, faults: 0 },
-        ...{ startedAtMs: undefined, createdAtMs: this.#createdAtMs(task), listedOpenAtMs: undefined },
-        ...{
+        ...{ task, options, over: new AbortController(), isAsking: false, faults: 0, dueMs: 0 },
+        ...{ isUnlisted: false, isEndListed: false, submittedAtMs: task.submittedAtMs ?? clock.now() },
+        ...(before ?? {
+          phase: 'unseen',
+          startedAtMs: undefined,
+          createdAtMs: this.#createdAtMs(task),
           queriedMs: clock.monotonicMs(),
           listedMs: Number.NEGATIVE_INFINITY,
-          isUnlisted: false,
-          isEndListed: false,
+          listedOpenAtMs: undefined,
+        }),
+        resolve: (snapshot) => {
+          if (snapshot.status === 'RUNNING') this.#remember(one);
+          this.#end(one, onAbort, () => resolve(snapshot));
         },
-        submittedAtMs: task.submittedAtMs ?? clock.now(),
-        dueMs: this.#firstLookMs(task),
-        resolve: (snapshot) => this.#end(one, onAbort, () => resolve(snapshot)),
         reject: (reason) => this.#end(one, onAbort, () => reject(reason)),
       };
+      if (before === undefined) one.dueMs = this.#firstLookMs(task);
+      else this.#schedule(one);
       const onAbort = (): void => one.reject(signal.reason);
       signal.addEventListener('abort', onAbort, { once: true });
       this.#watched.add(one);
@@ -188,11 +201,31 @@ class Watcher implements TaskWatcher {
     const { stats, clock } = this.#options;
     const { earliestMs, latestMs, samples } = stats.forecast(task);
     const nowMs = clock.now();
-    const one = [...this.#watched].find((watched) => watched.task.taskId === task.taskId);
+    const one =
+      [...this.#watched].find((watched) => watched.task.taskId === task.taskId) ?? this.#remembered.get(task.taskId);
     const startedAtMs =
       one?.startedAtMs ?? (one?.phase === 'queued' ? nowMs : Math.min(nowMs, task.submittedAtMs ?? nowMs));
     const latestAtMs = Math.max(nowMs, startedAtMs + latestMs);
     return { earliestAtMs: Math.min(latestAtMs, Math.max(nowMs, startedAtMs + earliestMs)), latestAtMs, samples };
+  }
+
+  /** A caller may watch a task until it runs, and later on to its end: the second watch begins with what the first one saw. */
+  #remember({ task, phase, startedAtMs, createdAtMs, queriedMs, listedMs, listedOpenAtMs }: Watched): void {
+    this.#remembered.delete(task.taskId); // so that it becomes the youngest
+    this.#remembered.set(task.taskId, { phase, startedAtMs, createdAtMs, queriedMs, listedMs, listedOpenAtMs });
+    for (const taskId of this.#remembered.keys()) {
+      if (this.#remembered.size <= REMEMBERED_MAX) break;
+      this.#remembered.delete(taskId);
+    }
+  }
+
+  #recall({ taskId }: WatchedTask): Remembered | undefined {
+    const before = this.#remembered.get(taskId);
+    this.#remembered.delete(taskId);
+    if (before === undefined) return undefined;
+    // What was seen long ago may have ended meanwhile.
+    const seenMs = Math.max(before.queriedMs, before.listedMs);
+    return this.#options.clock.monotonicMs() - seenMs <= this.#times.patientMs ? before : undefined;
   }
 
   #end(one: Watched, onAbort: () => void, settle: () => void): void {
