@@ -7,7 +7,8 @@ const LONGEST_MS = 60_000;
  * Milliseconds until a submit that certainly bought nothing may be tried again; pure.
  * @param attempt - The attempt that ended, from 1.
  * @param retryAfterMs - The provider's own wish: a floor, because asking earlier only earns the next refusal.
- * @param random - Uniform in 0..1. Half of the pause is left to it: runs that were refused together do not come back together.
+ * @param random - Uniform in 0..1. Half of the pause is left to it: runs that were refused together do not come back
+ * together.
  */
 export function nextSubmitDelay(attempt: number, retryAfterMs: number | undefined, random: number): number {
   const base = Math.min(LONGEST_MS, FIRST_MS * 2 ** Math.min(attempt - 1, 10));

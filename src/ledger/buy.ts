@@ -58,7 +58,10 @@ export interface Order {
 export type ClaimState = 'claimed' | 'unwritten' | 'second';
 
 export type BuyOutcome =
-  /** Own purchase: poll `task`. `unwritten`: call {@link ensureClaim} with every look until it is written. `second`: paid beside another. */
+  /**
+   * Own purchase: poll `task`. `unwritten`: call {@link ensureClaim} with every look until it is written. `second`:
+   * paid beside another.
+   */
   | { readonly kind: 'bought'; readonly task: BoughtTask; readonly claim: ClaimState }
   /** Another run's, or an earlier attempt's, as `Standing` says. */
   | Extract<Standing, { readonly kind: 'task' | 'archived' | 'restore' }>
@@ -70,12 +73,12 @@ export type BuyOutcome =
 /**
  * The only gate to a purchase: looks in the ledger, announces, sends one POST, records what came of it.
  *
- * For the step `submitTask`. Give no signal that a cancel aborts: a POST that may have been accepted is waited for, at most
- * `postWithinMs + postMs + claimMs` after the announcement. A retry of the step calls it again as it is: it finds its own
- * announcement and answers `unknown`.
- * @throws VideoError as the provider refused: not retryable (nothing bought, recorded as not created, the same request is refused again)
- * or retryable with `retryAfterMs`, the pause with its jitter (nothing bought; call again then). `RecordDamaged`, `StoreUnavailable`,
- * `CredentialsMissing`: nothing was sent.
+ * For the step `submitTask`. Give no signal that a cancel aborts: a POST that may have been accepted is waited for, at
+ * most `postWithinMs + postMs + claimMs` after the announcement. A retry of the step calls it again as it is: it finds
+ * its own announcement and answers `unknown`.
+ * @throws VideoError as the provider refused: not retryable (nothing bought, recorded as not created, the same request
+ * is refused again) or retryable with `retryAfterMs`, the pause with its jitter (nothing bought; call again then).
+ * `RecordDamaged`, `StoreUnavailable`, `CredentialsMissing`: nothing was sent.
  */
 export async function buyOnce(deps: BuyDeps, order: Order, options: StoreOptions = {}): Promise<BuyOutcome> {
   const { ledger, provider, clock, times } = deps;
@@ -123,7 +126,8 @@ export async function buyOnce(deps: BuyDeps, order: Order, options: StoreOptions
 /**
  * Writes the claim of a task that was bought while the store was away. Idempotent; for the step `pollTask` after a
  * `claim: 'unwritten'`, with every look until it answers.
- * @returns `claimed`, or `second` when the purchase had been decided otherwise (the task is recorded beside it; report it).
+ * @returns `claimed`, or `second` when the purchase had been decided otherwise (the task is recorded beside it; report
+ * it).
  */
 export async function ensureClaim(
   ledger: Ledger,

@@ -32,7 +32,10 @@ export function stopwatch(clock: Clock): { readonly startedAtMs: number; elapsed
   };
 }
 
-/** Gives `work` at most `ms`; afterwards its signal is aborted, its end is not waited for, and the answer is `undefined`. */
+/**
+ * Gives `work` at most `ms`; afterwards its signal is aborted, its end is not waited for, and the answer is
+ * `undefined`.
+ */
 export async function within<T>(
   clock: Clock,
   ms: number,

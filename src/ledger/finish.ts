@@ -21,8 +21,8 @@ export async function recordPaid(
 }
 
 /**
- * Ends a purchase whose video is in the store under `videos/`: points the cache at it (with a cache key), then closes. For
- * `archiveVideo` and salvage, after the video and {@link recordPaid}; idempotent.
+ * Ends a purchase whose video is in the store under `videos/`: points the cache at it (with a cache key), then closes.
+ * For `archiveVideo` and salvage, after the video and {@link recordPaid}; idempotent.
  * @param cacheKey - null with `cache: off`.
  * @returns the ending that stands: an earlier one when another run was first.
  */
@@ -39,8 +39,9 @@ export async function closeArchived(
 }
 
 /**
- * Ends a purchase without a video, before its failure is thrown, so that followers end the same way and do not buy. For `pollTask`
- * (a failure; `expired` only when `provesUnknown`), `cancelTask` (`cancelled`, once the provider accepted or shows CANCELED) and salvage.
+ * Ends a purchase without a video, before its failure is thrown, so that followers end the same way and do not buy.
+ * For `pollTask` (a failure; `expired` only when `provesUnknown`), `cancelTask` (`cancelled`, once the provider
+ * accepted or shows CANCELED) and salvage.
  * @returns the ending that stands.
  */
 export async function closeWithout(

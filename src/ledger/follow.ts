@@ -23,8 +23,8 @@ export interface FollowOptions extends StoreOptions {
  * Follows a purchase that another execution made, in the ledger alone. For the step `awaitPurchase`, which heartbeats
  * meanwhile and hands its signal in.
  *
- * Ends within `submitBoundMs` and one look, unless `parked`. The bound counts from this call's own first sight of the intent, never
- * across two clocks, so a retried step counts anew.
+ * Ends within `submitBoundMs` and one look, unless `parked`. The bound counts from this call's own first sight of the
+ * intent, never across two clocks, so a retried step counts anew.
  * @returns `task`: poll it; `archived`: the result; `restore`: as `Standing` says; `failed`: fail with `error`; `buy`:
  * submit again; `reconcile`.
  */

@@ -223,10 +223,11 @@ export class Ledger {
   }
 
   /**
-   * Closes the purchase of a task, or the task recorded beside it. The last record of a purchase: after the video, the day record and
-   * the cache pointer. Closed twice, the first ending stands.
+   * Closes the purchase of a task, or the task recorded beside it. The last record of a purchase: after the video, the
+   * day record and the cache pointer. Closed twice, the first ending stands.
    * @returns the ending that stands.
-   * @throws VideoError `InvalidRequest` when no claim and no late record of the purchase names the task: claim it first.
+   * @throws VideoError `InvalidRequest` when no claim and no late record of the purchase names the task: claim it
+   * first.
    */
   async close(purchase: Purchase, taskId: string, ending: Ending, options: StoreOptions = {}): Promise<Ending> {
     const view = await this.view(purchase, options);

@@ -15,7 +15,8 @@ export interface Buyer {
 }
 
 /**
- * The key under which equal requests share one purchase (hex): the cache key, and with `cache: off` one of the run's own.
+ * The key under which equal requests share one purchase (hex): the cache key, and with `cache: off` one of the run's
+ * own.
  */
 export function purchaseKeyOf(cacheKey: string, cache: 'use' | 'refresh' | 'off', buyer: Buyer): string {
   if (cache !== 'off') return cacheKey;

@@ -78,7 +78,10 @@ export interface Evidence {
 
 export type ReconcileOutcome =
   | Exclude<Standing, { readonly kind: 'unclaimed' }>
-  /** Park as `needs_attention`; `awaitPurchase` with `parked` meanwhile, `resolvePurchase` ends it. Never a second purchase. */
+  /**
+   * Park as `needs_attention`; `awaitPurchase` with `parked` meanwhile, `resolvePurchase` ends it. Never a second
+   * purchase.
+   */
   | { readonly kind: 'undecided'; readonly purchase: Purchase; readonly evidence: Evidence };
 
 export interface ReconcileOptions extends StoreOptions {
@@ -100,10 +103,12 @@ interface Candidate {
 }
 
 /**
- * Finds out what became of a submit whose reply was lost, without ever buying or guessing. For the step `reconcileSubmit`, which
- * heartbeats and hands its signal in; safe to repeat from the start at any time, and to run in several places at once.
+ * Finds out what became of a submit whose reply was lost, without ever buying or guessing. For the step
+ * `reconcileSubmit`, which heartbeats and hands its signal in; safe to repeat from the start at any time, and to run
+ * in several places at once.
  *
- * Takes `submitBoundMs`, then three complete listings over `emptySpanMs` when nothing is there, else as long as the candidates render.
+ * Takes `submitBoundMs`, then three complete listings over `emptySpanMs` when nothing is there, else as long as the
+ * candidates render.
  * Faults of list and queries are waited out; only a list that fails `listFaultsMax` times in a row is given up.
  * @returns what the ledger now says of the purchase (as `awaitPurchase`), or `undecided`.
  * @throws VideoError `RecordDamaged` or `StoreUnavailable`, as the ledger does.
@@ -192,8 +197,8 @@ class Reconcile {
   }
 
   /**
-   * Waits until every submit whose task could be mistaken for ours is over: no open, unclaimed intent that overlaps is younger
-   * than the bound, by our own first sight of each.
+   * Waits until every submit whose task could be mistaken for ours is over: no open, unclaimed intent that overlaps is
+   * younger than the bound, by our own first sight of each.
    */
   async #settle(): Promise<void> {
     const { ledger, clock, times } = this.#deps;

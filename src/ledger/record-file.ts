@@ -62,8 +62,8 @@ export async function readLedgerRecord<T extends Stamped>(
 }
 
 /**
- * Puts a record where none is. A put that answers "exists" or fails is read back: our own token there means that we won,
- * because the store's client may have tried twice and lost against itself.
+ * Puts a record where none is. A put that answers "exists" or fails is read back: our own token there means that we
+ * won, because the store's client may have tried twice and lost against itself.
  * @throws VideoError `StoreUnavailable` when nobody can tell whether the record stands (it may still appear).
  */
 export async function putLedgerRecord<T extends Stamped>(

@@ -25,10 +25,11 @@ export interface ResolveDeps {
 /**
  * Writes a person's decision, unless the purchase was decided before. Safe to repeat.
  *
- * A task whose video was kept as a candidate is accepted also when the provider has forgotten it; archive it from there.
+ * A task whose video was kept as a candidate is accepted also when the provider has forgotten it; archive it from
+ * there.
  * @returns what the ledger now says (as `awaitPurchase`); compare it with the decision, an earlier one stands.
- * @throws VideoError `InvalidRequest` when the task does not exist for this account or belongs to another purchase; nothing
- * is written then. Else as the provider's query and the ledger do.
+ * @throws VideoError `InvalidRequest` when the task does not exist for this account or belongs to another purchase;
+ * nothing is written then. Else as the provider's query and the ledger do.
  */
 export async function resolvePurchase(
   deps: ResolveDeps,

@@ -23,7 +23,8 @@ const PAGE_GAP_MS = 100;
 
 /**
  * The account's tasks of the last 24 hours, all pages, asked without a time filter (its zone is not documented).
- * @throws VideoError as the provider refuses, or `ProviderUnavailable` (retryable) when the pages do not add up to what it counts.
+ * @throws VideoError as the provider refuses, or `ProviderUnavailable` (retryable) when the pages do not add up to
+ * what it counts.
  */
 export async function listAllTasks(
   provider: ListingProvider,
@@ -38,7 +39,8 @@ export async function listAllTasks(
     const page = await provider.listTasks({ modelName: MODEL, pageNo, pageSize: PAGE_SIZE, signal });
     for (const task of page.tasks) rows.set(task.taskId, task);
     pages = page.totalPages;
-    // Tasks that come meanwhile shift rows to later pages, tasks that age out shorten the list: the least count must be there.
+    // Tasks that come meanwhile shift rows to later pages, tasks that age out shorten the list: the least count must
+    // be there.
     total = Math.min(total, page.total);
   }
   if (rows.size < total) throw incomplete(`it shows ${rows.size} of ${total} tasks`);

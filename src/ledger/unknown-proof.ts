@@ -10,9 +10,9 @@ const LOOKS_MAX = 10;
 const HOURS = 24;
 
 /**
- * Whether the answer UNKNOWN says that a task is gone: only under the key it was bought with, or under one that has seen another task
- * bought with that key. A key of another account or region knows nothing of it. For the step `pollTask`, before it
- * closes a purchase as `expired`.
+ * Whether the answer UNKNOWN says that a task is gone: only under the key it was bought with, or under one that has
+ * seen another task bought with that key. A key of another account or region knows nothing of it. For the step
+ * `pollTask`, before it closes a purchase as `expired`.
  */
 export async function provesUnknown(
   deps: {

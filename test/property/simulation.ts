@@ -83,8 +83,8 @@ export class Process {
   }
 
   /**
-   * One operation on something outside: leaves now, takes effect after a while (also when the process has died meanwhile),
-   * and is answered later still.
+   * One operation on something outside: leaves now, takes effect after a while (also when the process has died
+   * meanwhile), and is answered later still.
    */
   operation<T>(
     effect: () => T,
