@@ -125,8 +125,8 @@ function judge({ status, code, message = '' }: ProviderFault, operation: Provide
 
 /**
  * Names a refusal of the provider. Pure: by code first, then by a few stems of the message, then by status.
- * @returns a {@link VideoError}; `retryable` says that the same call may be sent again, `billed` is false for a
- * FAILED task. Codes and meanings: https://help.aliyun.com/zh/model-studio/error-code
+ * @returns a {@link VideoError}; `retryable` says that the same call may be sent again, `billed` is false where
+ * nothing was bought: a FAILED task, a refused submit, an upload. Codes and meanings: https://help.aliyun.com/zh/model-studio/error-code
  */
 export function classifyProviderError(fault: ProviderFault, operation: ProviderOperation): VideoError {
   const { status, code, message, retryAfterMs, requestId } = fault;
@@ -140,6 +140,12 @@ export function classifyProviderError(fault: ProviderFault, operation: ProviderO
     code,
     requestId,
     nextStep,
-    ...(operation === 'task' && { billed: false }),
+    ...(isFree(operation, status) && { billed: false }),
   });
+}
+
+/** A FAILED task is free, an upload costs nothing, and a submit that was refused in these words created no task. */
+function isFree(operation: ProviderOperation, status: number): boolean {
+  if (operation === 'submit') return (status >= 400 && status < 500 && status !== 408) || status === 503;
+  return operation === 'task' || operation === 'policy' || operation === 'upload';
 }

@@ -91,11 +91,12 @@ function retryable(error: VideoError): VideoError {
     code,
     requestId,
     retryAfterMs,
+    billed: false,
     nextStep,
   });
 }
 
 function final(error: VideoError): VideoError {
   const { type, message, code, requestId, nextStep } = error;
-  return new VideoError(type, message, { retryable: false, code, requestId, nextStep });
+  return new VideoError(type, message, { retryable: false, code, requestId, billed: false, nextStep });
 }

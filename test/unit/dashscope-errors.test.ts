@@ -63,6 +63,23 @@ test.each<[number, string | undefined, string, F, boolean]>([
   const error = classifyProviderError({ status, code, message, requestId: 'r' }, 'query');
   expect(error).toMatchObject({ type, retryable, code, requestId: 'r' });
   expect(error.nextStep).toMatch(/\w+ \w+/);
+  expect(error.billed).toBeUndefined(); // a refused look says nothing about what was bought before
+});
+
+test.each<[Parameters<typeof classifyProviderError>[1], number, false | undefined]>([
+  ['submit', 400, false],
+  ['submit', 401, false],
+  ['submit', 429, false],
+  ['submit', 503, false],
+  ['submit', 408, undefined],
+  ['submit', 500, undefined],
+  ['policy', 500, false],
+  ['upload', 403, false],
+  ['query', 401, undefined],
+  ['cancel', 400, undefined],
+  ['download', 403, undefined],
+])('a %s refused with %i has billed %s', (operation, status, billed) => {
+  expect(classifyProviderError({ status, code: 'SomethingNew' }, operation).billed).toBe(billed);
 });
 
 test('a FAILED task is never retried by itself, and is free of charge', () => {
@@ -163,4 +180,5 @@ test.each<[string, Parameters<typeof decideSubmitOutcome>[0], string, F | undefi
   if (outcome.kind === 'accepted') return;
   expect(outcome.error.type).toBe(type);
   expect(outcome.error.retryable).toBe(kind === 'not_sent');
+  expect(outcome.error.billed).toBe(kind === 'unknown' ? undefined : false);
 });
