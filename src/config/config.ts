@@ -29,6 +29,8 @@ export interface Config {
   /** Queries and submits per second; tasks at a time. */
   readonly rates: { readonly query: number; readonly submit: number; readonly maxRunning: number };
   readonly allowPrivateUrls: string[];
+  /** Path of the price list (`readPrices`). */
+  readonly pricesFile?: string | undefined;
   readonly log: { readonly level: LogLevel; readonly format?: 'pretty' | 'json' | undefined };
   readonly times: Times;
 }
@@ -114,6 +116,7 @@ export function loadConfig(
   const format = read('LOG_FORMAT');
   if (format !== undefined && format !== 'pretty' && format !== 'json') fail('LOG_FORMAT', 'must be pretty or json');
 
+  const prices = read('WAN_VIDEO_PRICES');
   const prefix = name('WAN_VIDEO_TASK_QUEUE', 'video');
   const config: Config = {
     provider: {
@@ -132,6 +135,7 @@ export function loadConfig(
       maxRunning: rate('WAN_VIDEO_MAX_RUNNING', 5, 5, true),
     },
     allowPrivateUrls,
+    ...(prices !== undefined && { pricesFile: path(prices) }),
     log: { level: level as LogLevel, ...(format !== undefined && { format: format as 'pretty' | 'json' }) },
     times: DEFAULT_TIMES,
   };
