@@ -289,32 +289,30 @@ class Watcher implements TaskWatcher {
 
   #send(first: Watched, nowMs: number): void {
     const { list } = this.#options;
-    if (list !== undefined && !first.isEndListed && first.faults === 0) {
-      const others = [...this.#watched].filter((one) => !one.isAsking && !one.isEndListed && one.faults === 0);
-      const candidates = new Map(others.map((one) => [this.#candidate(one), one]));
-      const head = [...candidates].find(([, one]) => one === first)?.[0];
-      const group = head === undefined ? [] : this.#sweep.group(head, candidates.keys());
-      const sweepMs = group.length === 0 ? Number.POSITIVE_INFINITY : this.#sweep.nextMs(group);
-      if (group.length > 0 && nowMs < sweepMs) {
-        first.dueMs = sweepMs;
-        return;
-      }
+    const isListable = (one: Watched): boolean => !one.isAsking && !one.isEndListed && one.faults === 0;
+    if (list !== undefined && isListable(first)) {
+      const listable = [...this.#watched].filter(isListable).map((one) => this.#candidate(one));
+      const group = this.#sweep.group(this.#candidate(first), listable);
       if (group.length > 0) {
-        void this.#list(
-          list,
-          group.flatMap((candidate) => candidates.get(candidate) ?? []),
-        );
+        const listMs = this.#sweep.nextMs(group);
+        if (nowMs < listMs) first.dueMs = listMs;
+        else {
+          void this.#list(
+            list,
+            group.map(({ one }) => one),
+          );
+        }
         return;
       }
     }
     void this.#query(first);
   }
 
-  #candidate(one: Watched): SweepCandidate {
+  #candidate(one: Watched): SweepCandidate & { readonly one: Watched } {
     const { dueMs, createdAtMs, queriedMs, listedMs, isUnlisted } = one;
     const { latestMs } = this.#options.stats.forecast(one.task);
     const isOverdue = one.phase === 'running' && this.#elapsedMs(one) > latestMs + OVERDUE_MS;
-    return { dueMs, createdAtMs, queriedMs, listedMs, isUnlisted, isOverdue };
+    return { one, dueMs, createdAtMs, queriedMs, listedMs, isUnlisted, isOverdue };
   }
 
   async #query(one: Watched): Promise<void> {
