@@ -4,6 +4,7 @@ import { VideoRunError } from '../client/run-error.js';
 import type { StartedVideo, WanVideoClient } from '../client/video-client.js';
 import type { VideoResult } from '../contract/result.js';
 import { VideoError } from '../contract/video-error.js';
+import { attentionText } from './attention.js';
 import type { CommandContext } from './context.js';
 import { aborted, type Interrupts } from './interrupts.js';
 import { progressLine } from './progress-line.js';
@@ -28,10 +29,18 @@ export async function awaitVideo(
   const goesOn = `The run goes on; follow it with "wan-video watch ${id}".`;
   const left = () =>
     new VideoRunError(id, { type: 'Interrupted', message: `Left the run ${id} alone.`, next_step: goesOn });
+  let toldMs: number | undefined;
   const video = followVideo(
     videos,
     id,
     (progress) => {
+      const { attention, since_ms } = progress;
+      // Told also with --quiet: without a person the command would wait for ever. Once, and again after a refused decision.
+      if (attention !== null && since_ms !== toldMs) {
+        line.end();
+        context.say(attentionText(id, attention));
+        toldMs = since_ms;
+      }
       if (!quiet) line.show(progress, Date.now());
     },
     { runId, signal: stop.signal },

@@ -1,6 +1,8 @@
 import type { Client } from '@temporalio/client';
 import type { TemporalTarget } from '../client/connect.js';
 import type { Config } from '../config/config.js';
+import type { Prices } from '../config/prices.js';
+import type { Ledger } from '../ledger/ledger.js';
 import type { AssetStore } from '../storage/asset-store.js';
 import { ExitCode } from './exit-code.js';
 import type { CommandIo } from './io.js';
@@ -50,6 +52,40 @@ export class CommandContext {
   async store(): Promise<AssetStore> {
     const { openStore } = await import('../storage/open-store.js');
     return openStore((await this.config()).store);
+  }
+
+  /**
+   * The configured asset store for an image that a run will read.
+   * @throws VideoError `ConfigurationInvalid` for a local store beside a Temporal whose workers may be elsewhere: they would not
+   * find the image.
+   */
+  async stagingStore(): Promise<AssetStore> {
+    const [{ addressOf, temporalFromEnv }, { checkSharedFileStore }] = await Promise.all([
+      import('../client/connect.js'),
+      import('../storage/shared-file-store.js'),
+    ]);
+    const { store, sharedFileStore } = await this.config();
+    const temporalAddress = addressOf(temporalFromEnv(this.io.env));
+    checkSharedFileStore({ store: store.kind, temporalAddress, sharedFileStore });
+    return this.store();
+  }
+
+  /** The ledger of the configured provider and account, in the configured store. */
+  async ledger(): Promise<Ledger> {
+    const { Ledger } = await import('../ledger/ledger.js');
+    const { providerId: provider, account } = (await this.config()).provider;
+    return new Ledger({ store: await this.store(), scope: { provider, account }, now: Date.now });
+  }
+
+  /**
+   * The configured prices; undefined when there are none.
+   * @throws VideoError `ConfigurationInvalid` with every fault of the file.
+   */
+  async prices(): Promise<Prices | undefined> {
+    const { pricesFile } = await this.config();
+    if (pricesFile === undefined) return undefined;
+    const { readPrices } = await import('../config/prices.js');
+    return readPrices(pricesFile);
   }
 
   /**

@@ -2,13 +2,14 @@ import { createHash } from 'node:crypto';
 import type { Client } from '@temporalio/client';
 import { WanVideoClient } from '../client/video-client.js';
 import type { Config } from '../config/config.js';
+import { amountOf } from '../config/prices.js';
 import { MODEL } from '../contract/model.js';
 import { videoWorkflowId } from '../contract/names.js';
 import type { CanonicalRequest, VideoRequest } from '../contract/request.js';
 import type { VideoResult } from '../contract/result.js';
 import { cacheKey, canonicalRequest, parseRequest, requestFingerprint } from '../contract/validate.js';
-import { Ledger } from '../ledger/ledger.js';
-import type { AssetStore } from '../storage/asset-store.js';
+import type { Ledger } from '../ledger/ledger.js';
+import { amountText } from './amount-text.js';
 import type { CommandContext } from './context.js';
 import type { Draft } from './draft.js';
 import { ExitCode } from './exit-code.js';
@@ -17,7 +18,6 @@ import type { Pollers } from './pollers.js';
 
 interface DryRunDeps {
   readonly client: Client;
-  readonly store: AssetStore;
   readonly config: Config;
   readonly pollers: Pollers;
 }
@@ -34,8 +34,8 @@ interface Plan {
   readonly worker: boolean;
   /** What a purchase is billed by: seconds and tier in lines, with or without sound. */
   readonly billed: { readonly seconds: number; readonly resolution: string; readonly audio: boolean } | null;
-  /** Null: no prices are configured. */
-  readonly price: null;
+  /** Of `billed`; null when nothing is billed or no prices are configured. */
+  readonly price: { readonly amount: number; readonly currency: string } | null;
   readonly cached: VideoResult | null;
 }
 
@@ -53,24 +53,32 @@ export async function dryRun(
   const joins = canonical.cache === 'off' && flags.id === undefined ? false : await isRunning(id, deps);
   const hash = hashOf(reference);
   const known =
-    hash === undefined ? ({ would: 'fetch', cached: null } as const) : await inLedger(canonical, hash, deps);
+    hash === undefined
+      ? ({ would: 'fetch', cached: null } as const)
+      : await inLedger(canonical, hash, await context.ledger());
   const { would, cached } = joins ? ({ would: 'join', cached: null } as const) : known;
   const { duration, resolution, audio } = canonical;
+  const buys = would === 'buy' || would === 'fetch';
+  const prices = buys ? await context.prices() : undefined;
   const plan: Plan = {
     dry_run: true,
     would,
     id,
     worker: deps.pollers.live,
-    billed: would === 'buy' || would === 'fetch' ? { seconds: duration, resolution, audio } : null,
-    price: null,
+    billed: buys ? { seconds: duration, resolution, audio } : null,
+    price:
+      prices === undefined
+        ? null
+        : { amount: amountOf(prices, duration, resolution, audio), currency: prices.currency },
     cached,
   };
   context.result(plan, planText(plan, deps.config));
   return ExitCode.done;
 }
 
-function planText({ would, id, worker, billed, cached }: Plan, config: Config): string {
-  const purchase = `${billed?.seconds} s at ${billed?.resolution}, ${billed?.audio ? 'with sound' : 'silent'}; its price is not configured`;
+function planText({ would, id, worker, billed, price, cached }: Plan, config: Config): string {
+  const cost = price === null ? '; its price is not configured' : ` for ${amountText(price.amount)} ${price.currency}`;
+  const purchase = `${billed?.seconds} s at ${billed?.resolution}, ${billed?.audio ? 'with sound' : 'silent'}${cost}`;
   const what = {
     join: `share the run that is there: ${id}`,
     cache: `answer from the cache, buying nothing: ${cached?.video_url}`,
@@ -108,11 +116,9 @@ function hashOf(reference: string): string | undefined {
 async function inLedger(
   request: CanonicalRequest,
   hash: string,
-  { store, config }: DryRunDeps,
+  ledger: Ledger,
 ): Promise<Pick<Plan, 'would' | 'cached'>> {
   if (request.cache === 'off') return { would: 'buy', cached: null };
-  const { providerId: provider, account } = config.provider;
-  const ledger = new Ledger({ store, scope: { provider, account }, now: Date.now });
   const key = cacheKey(request, MODEL, hash);
   const record = request.cache === 'use' ? await ledger.cached(key) : undefined;
   if (record !== undefined && (await ledger.isIntact(record.result))) return { would: 'cache', cached: record.result };

@@ -9,6 +9,8 @@ export type ShownProgress = VideoProgress & { readonly trouble?: string | null }
 
 /** Where a terminal does not say how wide it is, or says 0. */
 const COLUMNS = 80;
+/** Cells of the bar: fine enough to be seen moving, and leaves most of 80 columns to the text. */
+const BAR = 20;
 /** Back to the start of the line, and empty it. */
 const CLEAR = '\r\x1b[2K';
 
@@ -21,14 +23,16 @@ export function progressLine(stream: ProgressStream, env: Readonly<Record<string
     /** @param nowMs - Milliseconds since the epoch. */
     show(progress: ShownProgress, nowMs: number): void {
       startedMs ??= nowMs;
-      const { stage, waiting_for, trouble } = progress;
+      const { stage, waiting_for, trouble, attempt } = progress;
+      const again = attempt > 1 ? `, attempt ${attempt}` : '';
       const task = progress.task_id === null ? '' : `, task ${progress.task_id}`;
-      const rest = plain(`${task}: ${trouble ?? progress.attention?.reason ?? `waiting for ${waiting_for}`}`);
+      const rest = plain(`${again}${task}: ${trouble ?? progress.attention?.reason ?? `waiting for ${waiting_for}`}`);
       if (live) {
-        const text = `${seconds(nowMs - startedMs)}  ${stage} for ${seconds(nowMs - progress.since_ms)}${rest}`;
+        const stageFor = `${seconds(nowMs - startedMs)}  ${stage} for ${seconds(nowMs - progress.since_ms)}`;
+        const text = `${stageFor}${etaBar(progress, nowMs)}${rest}`;
         // One column stays free: a full line would wrap, and the next clearing would miss its first half.
         stream.write(`${CLEAR}${text.slice(0, (stream.columns || COLUMNS) - 1)}`);
-      } else if (stage + rest !== last) stream.write(`${stage}${rest}\n`);
+      } else if (stage + rest !== last) stream.write(`${stage}${rest}${facts(progress)}\n`);
       last = stage + rest;
     },
     /** Removes the live line, so that other text can follow. */
@@ -38,6 +42,26 @@ export function progressLine(stream: ProgressStream, env: Readonly<Record<string
       last = '';
     },
   };
+}
+
+/** The learned expectation of a render as a bar, full at its latest end; nothing where none was learned. */
+function etaBar({ stage, eta, rendering_since_ms: sinceMs }: ShownProgress, nowMs: number): string {
+  if (stage !== 'rendering' || sinceMs === null || eta === null || eta.samples === 0) return '';
+  const part = Math.min(1, Math.max(0, (nowMs - sinceMs) / Math.max(1, eta.latest_ms - sinceMs)));
+  const bar = '#'.repeat(Math.floor(part * BAR)).padEnd(BAR, '-');
+  const [from, to] = [eta.earliest_ms, eta.latest_ms].map((ms) => Math.max(0, Math.round((ms - nowMs) / 1000)));
+  const left = nowMs > eta.latest_ms ? `${seconds(nowMs - eta.latest_ms)} late` : `${from} to ${to} s left`;
+  return ` [${bar}] ${left}`;
+}
+
+/** What is known when rendering begins, in a line that is written once. */
+function facts({ stage, eta, queued_seconds: queued }: ShownProgress): string {
+  if (stage !== 'rendering') return '';
+  const clock = (ms: number): string => new Date(ms).toISOString().slice(11, 19);
+  return [
+    queued === null || queued < 1 ? '' : `, after ${Math.round(queued)} s in the provider's queue`,
+    eta === null || eta.samples === 0 ? '' : `, expected ${clock(eta.earliest_ms)} to ${clock(eta.latest_ms)} UTC`,
+  ].join('');
 }
 
 /** A message from elsewhere must not steer the terminal. */

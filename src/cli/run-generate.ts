@@ -2,24 +2,16 @@ import { WanVideoClient } from '../client/video-client.js';
 import type { VideoRequest } from '../contract/request.js';
 import { invalidRequest } from '../contract/validate.js';
 import type { Issue } from '../contract/video-error.js';
-import { openStore } from '../storage/open-store.js';
-import { awaitVideo } from './await-video.js';
 import type { CommandContext, ConnectedTemporal } from './context.js';
 import { type Draft, type RequestFlags, readDraft } from './draft.js';
 import { dryRun } from './dry-run.js';
-import { ExitCode } from './exit-code.js';
 import { type Interrupts, unlessInterrupted, withInterrupts } from './interrupts.js';
-import { resultText } from './output.js';
-import { pollersOf } from './pollers.js';
-import { outputIssues, saveVideo } from './save-video.js';
+import { seeThrough, tellOfWorkers, type WaitFlags, waitIssues, workersFor } from './see-through.js';
 
 /** Flags of `wan-video generate`. */
-export interface GenerateFlags extends RequestFlags {
+export interface GenerateFlags extends RequestFlags, WaitFlags {
   readonly id?: string;
-  readonly output?: string;
   readonly dryRun?: boolean;
-  readonly detach?: boolean;
-  readonly quiet?: boolean;
 }
 
 const NOTHING_SENT = 'Interrupted before anything was sent.';
@@ -33,6 +25,7 @@ export async function runGenerate(flags: GenerateFlags, context: CommandContext)
     try {
       const issues = [...draft.issues, ...(await flagIssues(flags, context.io.cwd))];
       if (issues.length > 0) throw invalidRequest(issues);
+      if (draft.local !== undefined) await context.stagingStore(); // refused before six seconds of connecting
       return await context.temporal((temporal) => generate(flags, draft, temporal, context, interrupts), early);
     } finally {
       await draft.local?.dispose();
@@ -41,15 +34,9 @@ export async function runGenerate(flags: GenerateFlags, context: CommandContext)
 }
 
 async function flagIssues({ id, output, detach, dryRun: dry }: GenerateFlags, cwd: string): Promise<Issue[]> {
-  const issues = output === undefined ? [] : await outputIssues(output, cwd);
+  const issues = await waitIssues({ output, detach }, cwd);
   if (id !== undefined && (id.trim() === '' || /\p{Cc}/u.test(id) || Buffer.byteLength(id) > ID_BYTES_MAX)) {
     issues.push({ path: 'id', message: `must be 1 to ${ID_BYTES_MAX} bytes of text without control characters` });
-  }
-  if (detach && output !== undefined) {
-    issues.push({
-      path: 'output',
-      message: 'needs the video, which --detach does not wait for; leave one of them out',
-    });
   }
   if (detach && dry)
     issues.push({ path: 'detach', message: 'starts a run, which --dry-run does not; leave one of them out' });
@@ -62,26 +49,19 @@ const ID_BYTES_MAX = 900;
 async function generate(
   flags: GenerateFlags,
   draft: Draft,
-  { client, target }: ConnectedTemporal,
+  temporal: ConnectedTemporal,
   context: CommandContext,
   interrupts: Interrupts,
 ): Promise<number> {
   const early = <T>(work: Promise<T>): Promise<T> => unlessInterrupted(work, interrupts.first, NOTHING_SENT);
+  const { client } = temporal;
   const config = await context.config();
-  const store = openStore(config.store);
+  const store = await context.store();
   const taskQueue = config.taskQueues.generate;
-  const say = (line: string): void => {
-    if (!flags.quiet) context.say(line);
-  };
 
-  // The worker may have a key of its own; without one here and without a worker nothing could ever be bought.
-  const pollers = await early(pollersOf(client, taskQueue, Date.now()));
-  if (!pollers.known) await context.apiKey();
-  if (flags.dryRun) return dryRun(flags, draft, { client, store, config, pollers }, context);
-  if (!pollers.live) {
-    const told = `No worker polls the queue ${taskQueue} of the namespace ${target.namespace}: start one with "wan-video worker".`;
-    context.say(flags.detach ? told : `${told} The run waits for it.`);
-  }
+  const pollers = await early(workersFor(temporal, taskQueue, context));
+  if (flags.dryRun) return dryRun(flags, draft, { client, config, pollers }, context);
+  tellOfWorkers(pollers, taskQueue, temporal, context, flags);
 
   const { local } = draft;
   const reference =
@@ -89,16 +69,10 @@ async function generate(
   const videos = new WanVideoClient({ client, taskQueue, store });
   const request = { ...draft.fields, reference_image: reference } as VideoRequest;
   const started = await videos.start(request, { id: flags.id });
-  if (flags.detach) {
-    context.result({ id: started.id, run_id: started.runId, joined: started.joined }, started.id);
-    return ExitCode.done;
-  }
-  say(started.joined ? `Joined ${started.id}, which an equal request had started.` : `Started ${started.id}.`);
-  if (started.joined && request.deadline_seconds !== undefined)
-    say('Its own deadline holds, not that of this command.');
-  const options = { owned: !started.joined, quiet: flags.quiet ?? false };
-  const result = await awaitVideo(videos, started, context, interrupts, options);
-  if (flags.output !== undefined) say(`Copied to ${await saveVideo(result, store, flags.output, context.io.cwd)}.`);
-  context.result(result, resultText(result));
-  return ExitCode.done;
+  const remark = started.joined
+    ? `Joined ${started.id}, which an equal request had started.${
+        request.deadline_seconds === undefined ? '' : '\nIts own deadline holds, not that of this command.'
+      }`
+    : `Started ${started.id}.`;
+  return seeThrough(videos, started, flags, { store, context, interrupts, remark });
 }

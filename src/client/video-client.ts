@@ -17,6 +17,7 @@ import type { AssetStore } from '../storage/asset-store.js';
 import { type ImageSource, isReference, LocalImage, UNSTAGED_REFERENCE } from './reference.js';
 import { VideoRunError } from './run-error.js';
 import { runErrorOf } from './run-failure.js';
+import { inputOf } from './run-input.js';
 import { fits, type ListOptions, labelTexts, listQuery } from './run-list.js';
 import { staticDetails, staticSummary } from './run-texts.js';
 import { troubleOf, type VideoRun, type VideoStatus, videoRunOf } from './video-run.js';
@@ -114,6 +115,23 @@ export class WanVideoClient {
       ]);
     }
     return { id: workflowId, runId: handle.firstExecutionRunId, joined };
+  }
+
+  /**
+   * Runs the request of an ended run again, under the same id. With `cache: use` (the default) what was paid is adopted, followed
+   * or answered from the cache, as for every equal request; `refresh` and `off` ask for a new video.
+   * @throws VideoRunError `RunNotFound` when there is no such run; `NotRetried` while it runs, or when it is no generation.
+   */
+  async retry(id: string, { runId }: RunOptions = {}): Promise<StartedVideo> {
+    const { run_id, status } = await this.describe(id, { runId, progress: false });
+    if (status === 'running') {
+      throw new VideoRunError(id, {
+        type: 'NotRetried',
+        message: `The run ${id} has not ended`,
+        next_step: `Follow it with "wan-video watch", or end it with "wan-video cancel" first.`,
+      });
+    }
+    return this.start((await inputOf(this.#client, id, run_id)) as VideoRequest, { id });
   }
 
   /**

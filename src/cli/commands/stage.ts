@@ -27,7 +27,7 @@ Examples:
         const image = await LocalImage.read(file === '-' ? context.io.stdin : resolve(context.io.cwd, file));
         try {
           const { key: _, ...known } = image.known;
-          const reference = await image.stage(await context.store());
+          const reference = await image.stage(await context.stagingStore());
           context.result({ reference_image: reference, ...known }, reference);
           return ExitCode.done;
         } finally {
