@@ -4,9 +4,11 @@ export const WorkflowType = {
   salvageVideo: 'salvageVideo',
   sweepPurchases: 'sweepPurchases',
 } as const;
-/** Query and signals of `videoGenerate`. */
+/** Query of every run: stage, task, expected end, what is waited for. */
 export const PROGRESS_QUERY = 'progress';
+/** Signal that ends a run as Cancelled; its argument may carry `reason`. */
 export const CANCEL_SIGNAL = 'cancel';
+/** Signal with a person's decision on a run in `needs_attention`: `task_id` or `buy_again`. */
 export const RESOLVE_SIGNAL = 'resolveSubmit';
 
 /** Custom search attributes and their Temporal types; no value holds a prompt, a URL or a secret. */

@@ -27,6 +27,13 @@ const seconds = `a whole number of seconds from ${LIMITS.durationMin} to ${LIMIT
 const rate = `frames per second from ${LIMITS.fpsMin} to ${LIMITS.fpsMax}`;
 const seeds = `a whole number from 0 to ${LIMITS.seedMax}`;
 
+/** An optional field. `null` says the same as leaving it out, because that is what callers in other languages send. */
+const mayBeLeftOut = <T extends z.ZodType>(field: T) =>
+  field
+    .nullable()
+    .transform((value) => value ?? undefined)
+    .optional();
+
 /** How a workflow's input may name its image; local paths and bytes are staged by client and command. */
 const REFERENCE = /^(https?:\/\/|asset:|oss:\/\/|data:image\/)/;
 
@@ -34,13 +41,13 @@ const REFERENCE = /^(https?:\/\/|asset:|oss:\/\/|data:image\/)/;
 export const videoRequestSchema = z
   .strictObject(
     {
-      model: z.literal(MODEL, { error: `must be exactly ${MODEL}, or be left out` }).optional(),
+      model: mayBeLeftOut(z.literal(MODEL, { error: `must be exactly ${MODEL}, or be left out` })),
       prompt: characters(LIMITS.promptMax, 'prompt')
         .refine((value) => value.trim() !== '', { error: 'is empty: describe the motion you want' })
         .meta({ maxLength: LIMITS.promptMax, pattern: '\\S' }),
-      negative_prompt: characters(LIMITS.negativePromptMax, 'negative prompt')
-        .meta({ maxLength: LIMITS.negativePromptMax })
-        .optional(),
+      negative_prompt: mayBeLeftOut(
+        characters(LIMITS.negativePromptMax, 'negative prompt').meta({ maxLength: LIMITS.negativePromptMax }),
+      ),
       duration: number(seconds)
         .refine((value) => Number.isInteger(value) && value >= LIMITS.durationMin && value <= LIMITS.durationMax, {
           error: `must be ${seconds}`,
@@ -58,12 +65,13 @@ export const videoRequestSchema = z
           error: `is not supported; use one of ${supportedSizes}`,
         })
         .meta({ enum: Object.keys(SIZES).flatMap((size) => [size, size.replace('*', 'x')]) }),
-      seed: number(seeds)
-        .refine((value) => Number.isInteger(value) && value >= 0 && value <= LIMITS.seedMax, {
-          error: `must be ${seeds}`,
-        })
-        .meta({ type: 'integer', minimum: 0, maximum: LIMITS.seedMax })
-        .optional(),
+      seed: mayBeLeftOut(
+        number(seeds)
+          .refine((value) => Number.isInteger(value) && value >= 0 && value <= LIMITS.seedMax, {
+            error: `must be ${seeds}`,
+          })
+          .meta({ type: 'integer', minimum: 0, maximum: LIMITS.seedMax }),
+      ),
       reference_image: z
         .string({
           error: (issue) =>
@@ -79,25 +87,25 @@ export const videoRequestSchema = z
           error: `is a data: URI above ${LIMITS.dataUriBytesMax} bytes; stage the file and give its asset: reference`,
         })
         .meta({ pattern: REFERENCE.source }),
-      motion_strength: number('a number').optional(),
-      audio: z.boolean({ error: 'must be true or false' }).optional(),
-      audio_url: z
-        .string({ error: 'must be text' })
-        .regex(/^(https?|oss):\/\//, { error: 'must be an http(s) or oss:// URL' })
-        .optional(),
-      prompt_extend: z.boolean({ error: 'must be true or false' }).optional(),
-      shot_type: z.enum(['single', 'multi'], { error: 'must be single or multi' }).optional(),
-      watermark: z.boolean({ error: 'must be true or false' }).optional(),
-      cache: z.enum(['use', 'refresh', 'off'], { error: 'must be use, refresh or off' }).optional(),
-      deadline_seconds: number('a number of seconds').positive({ error: 'must be above 0' }).optional(),
-      tenant: z
-        .string({ error: 'must be text' })
-        .min(1, { error: 'must not be empty' })
-        .max(64, { error: 'must have at most 64 characters' })
-        .optional(),
-      labels: z
-        .record(z.string(), z.string({ error: 'must be text' }), { error: 'must be an object of text values' })
-        .optional(),
+      motion_strength: mayBeLeftOut(number('a number')),
+      audio: mayBeLeftOut(z.boolean({ error: 'must be true or false' })),
+      audio_url: mayBeLeftOut(
+        z.string({ error: 'must be text' }).regex(/^(https?|oss):\/\//, { error: 'must be an http(s) or oss:// URL' }),
+      ),
+      prompt_extend: mayBeLeftOut(z.boolean({ error: 'must be true or false' })),
+      shot_type: mayBeLeftOut(z.enum(['single', 'multi'], { error: 'must be single or multi' })),
+      watermark: mayBeLeftOut(z.boolean({ error: 'must be true or false' })),
+      cache: mayBeLeftOut(z.enum(['use', 'refresh', 'off'], { error: 'must be use, refresh or off' })),
+      deadline_seconds: mayBeLeftOut(number('a number of seconds').positive({ error: 'must be above 0' })),
+      tenant: mayBeLeftOut(
+        z
+          .string({ error: 'must be text' })
+          .min(1, { error: 'must not be empty' })
+          .max(64, { error: 'must have at most 64 characters' }),
+      ),
+      labels: mayBeLeftOut(
+        z.record(z.string(), z.string({ error: 'must be text' }), { error: 'must be an object of text values' }),
+      ),
     },
     {
       error: (issue) =>

@@ -40,6 +40,7 @@ test.each<[string, unknown]>([
   ['bounds from above', { ...valid, duration: 15, fps: 120, seed: 2_147_483_647 }],
   ['a staged image', { ...valid, reference_image: 'asset:references/abc.jpg' }],
   ['sound from a file', { ...valid, audio: true, audio_url: 'https://a.example/v.mp3' }],
+  ['null for what is left out', { ...valid, seed: null, audio: null, labels: null, model: null }],
   ['labels and tenant', { ...valid, labels: { shot: '7' }, tenant: 'acme', deadline_seconds: 0.5, cache: 'off' }],
 ])('schema and validator both accept %s', (_what, request) => {
   expect(validate(request), JSON.stringify(validate.errors)).toBe(true);
@@ -68,7 +69,7 @@ test.each<[string, unknown]>([
   ['a file URL', { ...valid, reference_image: 'file:///etc/hostname' }],
   ['sound off with a sound file', { ...valid, audio: false, audio_url: 'https://a.example/v.mp3' }],
   ['an unknown field', { ...valid, colour: 'red' }],
-  ['null for an optional field', { ...valid, seed: null }],
+  ['null for a required field', { ...valid, fps: null }],
   ['a label that is a number', { ...valid, labels: { shot: 7 } }],
   ['no time at all', { ...valid, deadline_seconds: 0 }],
 ])('schema and validator both refuse %s', (_what, request) => {
