@@ -22,13 +22,15 @@ const LINKS_MAX = 2;
 export async function withResult<T>(
   deps: ActivityDeps,
   taskId: string,
-  signal: AbortSignal,
+  signal: AbortSignal | undefined,
   use: (file: string, spooled: Spooled) => Promise<T>,
 ): Promise<T> {
   const { dashscope, store } = deps;
   const kept = candidateKey(taskId);
   for (let links = 1; ; links += 1) {
-    const seen = await dashscope.queryTask(taskId, { signal });
+    const seen = await dashscope.queryTask(taskId, { signal }).catch((error: unknown) => {
+      throw error instanceof VideoError ? waitedFor(error) : error;
+    });
     if (seen.videoUrl === undefined) break;
     try {
       return await withDownload(deps, seen.videoUrl, signal, use);
@@ -44,8 +46,16 @@ export async function withResult<T>(
   );
 }
 
+/** The task is paid: a key or an account that is refused now ends nothing, as in `pollTask`; the step is tried until it is mended. */
+function waitedFor(error: VideoError): VideoError {
+  const { type, message, retryAfterMs, code, taskId, requestId, nextStep, cause } = error;
+  return new VideoError(type, message, {
+    ...{ retryable: true, retryAfterMs, code, taskId, requestId, nextStep, cause },
+  });
+}
+
 /** Downloads a result link to a file that lives as long as `use`, going on where a cut connection left off. */
-export async function withDownload<T>(
+async function withDownload<T>(
   deps: ActivityDeps,
   videoUrl: string,
   signal: AbortSignal | undefined,

@@ -7,7 +7,7 @@ import type { BoughtTask } from '../src/ledger/standing.js';
 import { measureMp4 } from '../src/media/mp4.js';
 import { candidateKey } from '../src/storage/keys.js';
 import type { ActivityDeps } from './deps.js';
-import { resultExpired, withDownload } from './download-result.js';
+import { withResult } from './download-result.js';
 import { fromCache } from './purchase-memo.js';
 import type { PurchaseStep, VideoActivities } from './types.js';
 import { withSignal } from './with-signal.js';
@@ -82,9 +82,9 @@ function attentionOf(evidence: Evidence): Attention {
 
 /** Keeps the video of a task that may be ours, so that a decision after the provider's 24 hours still finds it. */
 function candidateArchive(deps: ActivityDeps) {
-  return async ({ taskId, videoUrl }: TaskSnapshot, signal?: AbortSignal): Promise<CandidateVideo> => {
-    if (videoUrl === undefined) throw resultExpired(taskId, 'has no result');
-    return withDownload(deps, videoUrl, signal, async (file, { bytes, sha256 }) => {
+  return async ({ taskId }: TaskSnapshot, signal?: AbortSignal): Promise<CandidateVideo> => {
+    // Asks for the link itself: one that is refused is asked for anew, and a candidate without its picture parks the run.
+    return withResult(deps, taskId, signal, async (file, { bytes, sha256 }) => {
       const key = candidateKey(taskId);
       const { width, height } = await measureMp4(file);
       const put = { ifAbsent: true, sha256, bytes, contentType: 'video/mp4', signal };
