@@ -10,7 +10,7 @@ export interface RenderKind {
 
 /** One finished render, by the provider's own times. */
 export interface RenderSample {
-  /** When it ended, in milliseconds since the epoch; orders the samples. */
+  /** When it ended, in milliseconds since the epoch. */
   readonly endedAtMs: number;
   /** From the start of rendering to its end, in milliseconds. */
   readonly renderMs: number;
@@ -56,12 +56,20 @@ export function guessForecast(kind: RenderKind, others: readonly (RenderSample &
 }
 
 /**
- * Forecast from the renders of one kind, oldest first; `undefined` without any. A single odd render does not move it;
+ * Orders renders by their starts. By their ends would be wrong: of those that began together the slow ones end last, which
+ * looks like a provider that becomes slower.
+ */
+export function byStart(a: RenderSample, b: RenderSample): number {
+  return a.endedAtMs - a.renderMs - (b.endedAtMs - b.renderMs);
+}
+
+/**
+ * Forecast from the renders of one kind; `undefined` without any. A single odd render does not move it;
  * some in a row beyond the same side replace everything before them.
  */
 export function forecastOf(samples: readonly RenderSample[]): Forecast | undefined {
   let kept: number[] = [];
-  for (const { renderMs } of samples.slice(-SAMPLES_MAX)) {
+  for (const { renderMs } of samples.toSorted(byStart).slice(-SAMPLES_MAX)) {
     kept.push(renderMs);
     if (hasDrifted(kept, FASTER_AFTER, (ms, { earliestMs }) => ms < earliestMs)) kept = kept.slice(-FASTER_AFTER);
     if (hasDrifted(kept, SLOWER_AFTER, (ms, { latestMs }) => ms > latestMs)) kept = kept.slice(-SLOWER_AFTER);

@@ -3,6 +3,7 @@ import type { AssetStore } from '../storage/asset-store.js';
 import { type JsonRecord, readRecord, writeRecord } from '../storage/json-record.js';
 import { type Scope, safeName, statsRoot } from '../storage/keys.js';
 import {
+  byStart,
   type Forecast,
   forecastOf,
   guessForecast,
@@ -42,7 +43,7 @@ const RENDER_MS_MAX = 3 * 3_600_000;
 
 interface Learned {
   readonly kind: RenderKind;
-  /** Oldest first, at most {@link SAMPLES_MAX}. */
+  /** By their starts, at most {@link SAMPLES_MAX}. */
   samples: RenderSample[];
   forecast: Forecast | undefined;
 }
@@ -155,7 +156,7 @@ export class LearnedRenderTimes implements RenderTimes {
     const fresh = samples.filter((sample) => !known.has(idOf(sample)));
     if (fresh.length === 0) return false;
     // Not by arrival: another worker's older renders must not look like the newest ones.
-    learned.samples = [...learned.samples, ...fresh].sort((a, b) => a.endedAtMs - b.endedAtMs).slice(-SAMPLES_MAX);
+    learned.samples = [...learned.samples, ...fresh].sort(byStart).slice(-SAMPLES_MAX);
     learned.forecast = forecastOf(learned.samples);
     this.#learned.set(name, learned);
     return true;
@@ -164,7 +165,7 @@ export class LearnedRenderTimes implements RenderTimes {
   #newest(): (RenderSample & { kind: RenderKind })[] {
     return [...this.#learned.values()]
       .flatMap(({ kind, samples }) => samples.map((sample) => ({ ...sample, kind })))
-      .sort((a, b) => a.endedAtMs - b.endedAtMs)
+      .sort(byStart)
       .slice(-SAMPLES_MAX);
   }
 

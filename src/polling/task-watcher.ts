@@ -82,7 +82,7 @@ export interface TaskWatcher {
 }
 
 /** From this many watched tasks on the first looks are put together, so that a list can answer them. */
-const FLEET = 20;
+const FLEET = 10;
 /** Time between such common first looks, in milliseconds: how late a stage may be shown as queued in a fleet. */
 const FLEET_LOOK_MS = 10_000;
 /** Tasks that are remembered between two watches: more than a worker has at a time. */
@@ -309,7 +309,9 @@ class Watcher implements TaskWatcher {
   }
 
   #candidate(one: Watched): SweepCandidate & { readonly one: Watched } {
-    const { dueMs, createdAtMs, queriedMs, listedMs, isUnlisted } = one;
+    const { dueMs, createdAtMs, listedMs, isUnlisted } = one;
+    // Of a task that was never seen a list cannot hide anything yet.
+    const queriedMs = one.phase === 'unseen' ? this.#options.clock.monotonicMs() : one.queriedMs;
     const { latestMs } = this.#options.stats.forecast(one.task);
     const isOverdue = one.phase === 'running' && this.#elapsedMs(one) > latestMs + OVERDUE_MS;
     return { one, dueMs, createdAtMs, queriedMs, listedMs, isUnlisted, isOverdue };

@@ -1,9 +1,10 @@
 import { expect, test } from 'vitest';
 import { forecastOf, guessForecast, type RenderKind } from '../../src/polling/forecast.js';
+import { seededRandom } from './polling-simulation.js';
 
 const KIND: RenderKind = { resolution: '720P', seconds: 10, audio: true };
 const of = (...seconds: number[]) => {
-  const forecast = forecastOf(seconds.map((s, index) => ({ endedAtMs: index, renderMs: s * 1000 })));
+  const forecast = forecastOf(seconds.map((s, hour) => ({ endedAtMs: (hour * 3600 + s) * 1000, renderMs: s * 1000 })));
   if (forecast === undefined) throw new Error('no forecast');
   return { from: forecast.earliestMs / 1000, to: forecast.latestMs / 1000, samples: forecast.samples };
 };
@@ -55,6 +56,17 @@ test('a provider that became slower is believed after four renders', () => {
   const { from, to } = of(...repeat(20, 60), 90, 91, 90, 92);
   expect(from).toBeGreaterThan(80);
   expect(to).toBeGreaterThan(92);
+});
+
+test('renders that began together and end in the order of their lengths are no drift', () => {
+  const random = seededRandom(5);
+  const samples = Array.from({ length: 24 }, (_, nth) => {
+    const renderMs = 180_000 * (0.85 + 0.3 * random());
+    return { endedAtMs: nth * 250 + renderMs, renderMs };
+  });
+  const shortest = Math.min(...samples.map(({ renderMs }) => renderMs));
+  const known = samples.toSorted((a, b) => a.endedAtMs - b.endedAtMs);
+  expect(forecastOf(known)?.earliestMs).toBeLessThan(shortest);
 });
 
 test('a slow drift is followed: what is older than 24 renders is forgotten', () => {

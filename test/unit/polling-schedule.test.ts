@@ -81,7 +81,7 @@ describe('over 1000 renders', () => {
     const random = seededRandom(seconds + learned);
     const render = (): number => seconds * 1000 * (1 + jitter * (2 * random() - 1));
     const seen = Array.from({ length: RENDERS }, () => {
-      const samples = Array.from({ length: learned }, (_, endedAtMs) => ({ endedAtMs, renderMs: render() }));
+      const samples = Array.from({ length: learned }, (_, nth) => ({ endedAtMs: nth * 1e6, renderMs: render() }));
       return watch(render(), forecastOf(samples) ?? GUESS, random);
     });
     return { requests: mean(seen.map((one) => one.requests)), delayMs: mean(seen.map((one) => one.delayMs)) };

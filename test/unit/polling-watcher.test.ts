@@ -53,7 +53,7 @@ class World {
     this.#render = () => seconds * 1000 * (1 + jitter * (2 * this.random() - 1));
     this.stats = Array.from({ length: workers }, () => {
       const stats = new MemoryRenderTimes();
-      for (let at = 1; at <= learned; at += 1) stats.learn(KIND, { endedAtMs: at, renderMs: this.#render() });
+      for (let nth = 1; nth <= learned; nth += 1) stats.learn(KIND, { endedAtMs: nth * 1e6, renderMs: this.#render() });
       return stats;
     });
     const { clock, random, provider } = this;
@@ -278,7 +278,7 @@ describe('many tasks', () => {
     const world = new World({ withList });
     Object.assign(world.provider.troubles, trouble);
     await world.fleet(130, 100);
-    expect(world.perGeneration('list')).toBeLessThan(0.1);
+    expect(world.perGeneration('list')).toBeLessThan(0.25); // those of the first looks
     expect(world.perGeneration()).toBeLessThanOrEqual(12);
     expect(world.busiest()).toBeLessThanOrEqual(10);
     expect(mean(world.delays)).toBeLessThanOrEqual(1_000);
