@@ -178,7 +178,7 @@ export const CASES: readonly ReplayCase[] = [
   }),
   {
     ...generate('cancelled-pending', 'cancelled', [...BUY, 'cancelTask'], async (stack) =>
-      withoutRendering(stack, async () => cancelled(stack, await rendering(stack))),
+      withoutRendering(stack, async () => cancelled(stack, await queued(stack))),
     ),
     alone: true,
   },
@@ -235,7 +235,7 @@ export const CASES: readonly ReplayCase[] = [
   }),
   {
     ...salvage('nothing-bought', 'completed', ['awaitPurchase'], (stack) =>
-      withoutRendering(stack, async () => salvaged(stack, await cancelled(stack, await rendering(stack)), 'nothing')),
+      withoutRendering(stack, async () => salvaged(stack, await cancelled(stack, await queued(stack)), 'nothing')),
     ),
     alone: true,
   },
@@ -254,7 +254,15 @@ export const CASES: readonly ReplayCase[] = [
     return fails(stack, salvageId, 'ResultExpired');
   }),
 
-  sweep('nothing-to-do', (report) => report.salvaged.length === 0),
+  {
+    // The sweep before it takes what other cases left.
+    ...sweep(
+      'nothing-to-do',
+      (report) => report.salvaged.length === 0,
+      async (stack) => void (await runSweep(stack)),
+    ),
+    alone: true,
+  },
   {
     ...sweep(
       'salvages',
@@ -291,14 +299,19 @@ function sweep(
 ): ReplayCase {
   const reach = async (stack: Stack): Promise<string> => {
     await before(stack);
-    const id = `sweep/${randomUUID()}`;
-    const report = (await stack.client.workflow.execute('sweepPurchases', {
-      ...{ workflowId: id, taskQueue: stack.config.taskQueues.generate, args: [] },
-    })) as Report;
+    const { id, report } = await runSweep(stack);
     must(isAsItShouldBe(report), `another report: ${JSON.stringify(report)}`);
     return id;
   };
   return { workflow: 'sweepPurchases', name, ends: 'completed', steps: ['findOrphans'], reach };
+}
+
+async function runSweep(stack: Stack): Promise<{ id: string; report: Report }> {
+  const id = `sweep/${randomUUID()}`;
+  const report = (await stack.client.workflow.execute('sweepPurchases', {
+    ...{ workflowId: id, taskQueue: stack.config.taskQueues.generate, args: [] },
+  })) as Report;
+  return { id, report };
 }
 
 const prompt = (): string => `a boat ${randomUUID()}`;
@@ -318,6 +331,12 @@ async function start(
 async function rendering(stack: Stack, request: VideoRequest = long(stack)): Promise<string> {
   const id = await start(stack, request);
   await reaches(stack, id, 'rendering');
+  return id;
+}
+
+async function queued(stack: Stack): Promise<string> {
+  const id = await start(stack);
+  await reaches(stack, id, 'queued');
   return id;
 }
 

@@ -1,7 +1,7 @@
 // Run by `npm run record-histories`: leads real runs into every case and writes their histories.
 import { historyToJSON } from '@temporalio/common/lib/proto-utils.js';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { QUICK_LEDGER } from '../support/ledger-times.js';
+import { QUICK_LEDGER } from '../support/quick-times.js';
 import { type Stack, startStack } from '../support/stack.js';
 import { CASES, type ReplayCase, SUBMIT_START_TO_CLOSE_MS } from './cases.js';
 import { endOf, stepsOf } from './history-facts.js';
@@ -13,7 +13,7 @@ const UNLIMITED = { WAN_VIDEO_SUBMIT_RATE: '1000', WAN_VIDEO_QUERY_RATE: '1000',
 let stack: Stack;
 beforeAll(async () => {
   stack = await startStack({
-    settings: { speed: 20, slots: 100, submit_rate: 0, query_rate: 0 },
+    settings: { speed: 12, slots: 100, submit_rate: 0, query_rate: 0 },
     times: { ...QUICK_LEDGER, unknownForMs: 1_000, submitStartToCloseMs: SUBMIT_START_TO_CLOSE_MS },
     env: { WAN_VIDEO_ALLOW_PRIVATE_URLS: '127.0.0.1', ...UNLIMITED },
   });
