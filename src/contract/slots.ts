@@ -1,0 +1,74 @@
+/** Whether somebody waits for the video, or a batch works through it. Interactive requests are submitted first. */
+export type SlotPriority = 'interactive' | 'batch';
+
+/** Names what a slot is for: the purchases of one key that come after the `after`-th; only one of a key is ever open. */
+export interface SlotName {
+  /** The purchase key. */
+  readonly key: string;
+  /** Purchases of the key that were over when the slot was asked for. */
+  readonly after: number;
+}
+
+/** Whose turn it is counted as. */
+export interface SlotShare {
+  readonly tenant: string | null;
+  readonly batch: string | null;
+  readonly priority: SlotPriority;
+}
+
+/** Signal `askForSlot`: may be repeated, and is answered each time. */
+export interface SlotAsk extends SlotName, SlotShare {
+  /** Workflow id of the run that the answer goes to. */
+  readonly asker: string;
+  /** How many tasks the asking worker was told to have at the provider at a time. */
+  readonly limit: number;
+}
+
+/** Signal `returnSlot`: the `n`-th purchase of the key has ended, was not created, or waits for a person. */
+export interface SlotReturn {
+  readonly key: string;
+  readonly n: number;
+}
+
+/** Signal `leaveSlots`: a run that asked does not want to buy any more. */
+export interface SlotLeave {
+  readonly key: string;
+  readonly asker: string;
+}
+
+/** Signal `slot` to the asking run: its request is known; granted, or how far ahead the grant is. */
+export interface SlotAnswer extends SlotName {
+  /** Null when granted. */
+  readonly waiting: SlotPlace | null;
+}
+
+/** A place among those who wait, at one moment. */
+export interface SlotPlace {
+  /** 1 is next. */
+  readonly position: number;
+  /** Of those ahead, by what they are. */
+  readonly ahead_interactive: number;
+  readonly ahead_batch: number;
+  /** Slots that are taken, of how many. */
+  readonly running: number;
+  readonly limit: number;
+  /** Milliseconds since the epoch. */
+  readonly as_of_ms: number;
+}
+
+/** Answer of the query `slots`: complete by itself, for callers in any language. */
+export interface AccountSlotsView {
+  readonly limit: number;
+  readonly holders: readonly SlotView[];
+  /** In the order in which they will be granted. */
+  readonly waiting: readonly SlotView[];
+}
+
+/** One slot, or one place among those who wait. */
+export interface SlotView extends SlotShare {
+  readonly purchase_key: string;
+  /** Workflow ids of the runs that asked for it. */
+  readonly runs: readonly string[];
+  /** Milliseconds since the epoch at which it was granted, or first asked for. */
+  readonly since_ms: number;
+}

@@ -1,0 +1,143 @@
+import { expect, test } from 'vitest';
+import type { SlotAsk } from '../../src/contract/slots.js';
+import {
+  asked,
+  granted,
+  inOrder,
+  left,
+  noSlots,
+  returned,
+  type SlotState,
+  slotView,
+  takenOver,
+} from '../../workflows/slot-queue.js';
+
+const ask = (key: string, more: Partial<SlotAsk> = {}): SlotAsk => ({
+  ...{ key, after: 0, asker: `run ${key}`, tenant: null, batch: null, priority: 'interactive', limit: 5 },
+  ...more,
+});
+/** `a1` is the first item of batch `a`; `t/a1` one of tenant `t`; without a digit it is interactive. */
+const asking = (name: string): SlotAsk => {
+  const [tenant, item] = name.includes('/') ? name.split('/') : [null, name];
+  const batch = /^([a-z]+)\d+$/.exec(item ?? '')?.[1] ?? null;
+  return ask(name, { tenant: tenant ?? null, batch, priority: batch === null ? 'interactive' : 'batch' });
+};
+const waiting = (limit: number, names: string): SlotState =>
+  names.split(' ').reduce((state, name, at) => asked(state, asking(name), at), noSlots(limit));
+const keys = (entries: readonly { key: string }[]): string => entries.map(({ key }) => key).join(' ');
+
+test.each([
+  { waits: 'x y z', order: 'x y z', why: 'in the order of asking' },
+  { waits: 'a1 a2 x', order: 'x a1 a2', why: 'somebody waits for x' },
+  { waits: 'a1 a2 a3 b1 b2 b3', order: 'a1 b1 a2 b2 a3 b3', why: 'batches take turns' },
+  { waits: 'a1 a2 a3 a4 b1', order: 'a1 b1 a2 a3 a4', why: 'a small batch does not wait for a large one' },
+  {
+    waits: 't/a1 t/a2 t/b1 t/b2 u/c1 u/c2',
+    order: 't/a1 u/c1 t/b1 u/c2 t/a2 t/b2',
+    why: 'first tenants, then batches',
+  },
+  { waits: 't/x t/y t/z u/w', order: 't/x u/w t/y t/z', why: 'interactive requests of tenants take turns, too' },
+])('those who wait as $waits are granted as $order: $why', ({ waits, order }) => {
+  const state = waiting(0, waits);
+  expect(keys(inOrder(state))).toBe(order);
+  let [after, one] = [state, ''];
+  const grants: string[] = [];
+  // One free slot after the other gives the same order as it was foretold.
+  for (let limit = 1; limit <= order.split(' ').length; limit += 1) {
+    const step = granted({ ...after, limit }, 0);
+    [after, one] = [step.state, keys(step.grants)];
+    grants.push(one);
+  }
+  expect(grants.join(' ')).toBe(order);
+  expect(after.waiters).toEqual([]);
+});
+
+test('a batch that comes later takes turns from then on and does not catch up', () => {
+  let state = granted(waiting(3, 'a1 a2 a3 a4 a5 a6'), 0).state;
+  for (const name of ['b1', 'b2', 'b3']) state = asked(state, asking(name), 1);
+  expect(keys(inOrder(state))).toBe('a4 b1 a5 b2 a6 b3');
+});
+
+test('a batch that has only one item waiting at a time does not get ahead of another by coming back', () => {
+  let state = waiting(1, 'b1 b2 b3 b4 a1');
+  const grants: string[] = [];
+  for (let round = 1; round <= 6; round += 1) {
+    const step = granted(state, round);
+    grants.push(keys(step.grants));
+    state = returned(step.state, keys(step.grants), 1);
+    if (keys(step.grants).startsWith('a')) state = asked(state, asking(`a${round + 1}`), round);
+  }
+  expect(grants.map((name) => name[0]).join('')).toBe('bababa');
+});
+
+test('never more are granted than the limit, whatever it is changed to', () => {
+  const { state, grants } = granted(waiting(2, 'a b c d e'), 7);
+  expect(keys(grants)).toBe('a b');
+  expect(keys(granted({ ...state, limit: 1 }, 8).grants)).toBe('');
+  expect(keys(granted({ ...state, limit: 4 }, 8).grants)).toBe('c d');
+  expect(state.holders.map(({ sinceMs }) => sinceMs)).toEqual([7, 7]);
+});
+
+test('a repeated request keeps its place, and its slot', () => {
+  const state = waiting(1, 'a b c');
+  expect(asked(state, asking('b'), 99)).toEqual(state);
+  const held = granted(state, 1).state;
+  expect(asked(held, asking('a'), 99)).toEqual(held);
+});
+
+test('runs of one purchase key share one slot, which is free when the last of them has left', () => {
+  let { state } = granted(asked(waiting(1, 'a'), ask('a', { asker: 'other' }), 1), 1);
+  expect(state.holders).toMatchObject([{ key: 'a', askers: ['run a', 'other'] }]);
+  state = left(state, 'a', 'run a');
+  expect(keys(state.holders)).toBe('a');
+  state = left(state, 'a', 'other');
+  expect(state.holders).toEqual([]);
+});
+
+test('a request that somebody waits for takes over the place that a batch had asked for', () => {
+  const state = asked(waiting(0, 'a1 a2 a3'), ask('a3', { asker: 'a person', tenant: 't' }), 9);
+  expect(keys(inOrder(state))).toBe('a3 a1 a2');
+  expect(state.waiters[2]).toMatchObject({ priority: 'interactive', tenant: 't', batch: null, sinceMs: 2 });
+});
+
+test.each([
+  { n: 3, held: '', why: 'it is the purchase that was made with the slot' },
+  { n: 4, held: '', why: 'the third one was not created, and the fourth had its slot' },
+  { n: 2, held: 'a', why: 'it was over before the slot was asked for' },
+])('the return of purchase $n leaves "$held" held after the second: $why', ({ n, held }) => {
+  const { state } = granted(asked(noSlots(1), ask('a', { after: 2 }), 0), 0);
+  expect(keys(returned(state, 'a', n).holders)).toBe(held);
+  expect(returned(state, 'b', 9)).toEqual(state);
+});
+
+test('a request for the next purchase of a key goes on with the slot of the one before', () => {
+  const { state } = granted(waiting(1, 'a'), 0);
+  const next = asked(state, ask('a', { after: 1 }), 5);
+  expect(next.holders).toMatchObject([{ key: 'a', after: 1 }]);
+  expect(keys(returned(next, 'a', 1).holders)).toBe('a');
+});
+
+test('who leaves while waiting frees its place', () => {
+  expect(keys(inOrder(left(waiting(0, 'a b c'), 'b', 'run b')))).toBe('a c');
+});
+
+test('open purchases of the ledger are held from the start, above the limit as well, by whoever asked for them', () => {
+  const open = [
+    { key: 'a', n: 2, workflowId: 'run a', tenant: 't' },
+    { key: 'x', n: 1, workflowId: 'run x', tenant: null },
+  ];
+  const state = takenOver(waiting(1, 'a b'), [...open, ...open], 3);
+  expect(state.holders).toMatchObject([
+    { key: 'a', after: 1, askers: ['run a'], tenant: null, sinceMs: 3 },
+    { key: 'x', after: 0, askers: ['run x'] },
+  ]);
+  expect(keys(state.waiters)).toBe('b');
+  expect(granted(state, 4).grants).toEqual([]);
+});
+
+test('a slot is shown with its runs and since when', () => {
+  const { holders } = granted(waiting(1, 't/a1'), 8).state;
+  expect(holders.map(slotView)).toEqual([
+    { purchase_key: 't/a1', runs: ['run t/a1'], tenant: 't', batch: 'a', priority: 'batch', since_ms: 8 },
+  ]);
+});
