@@ -12,12 +12,22 @@ export interface Pollers {
 /** A worker's poll lasts a minute and is then repeated; the rest is slack for clocks that differ. */
 const LIVE_MS = 75_000;
 
-/** Asks Temporal which workers poll a workflow queue. */
-export async function pollersOf(client: Client, taskQueue: string, nowMs: number): Promise<Pollers> {
+const { TASK_QUEUE_TYPE_WORKFLOW, TASK_QUEUE_TYPE_ACTIVITY } = proto.temporal.api.enums.v1.TaskQueueType;
+
+/**
+ * Asks Temporal which workers poll a queue.
+ * @param work - What they poll it for; the submit queue has activities alone.
+ */
+export async function pollersOf(
+  client: Client,
+  taskQueue: string,
+  nowMs: number,
+  work: 'workflows' | 'activities' = 'workflows',
+): Promise<Pollers> {
   const { pollers } = await client.workflowService.describeTaskQueue({
     namespace: client.options.namespace,
     taskQueue: { name: taskQueue },
-    taskQueueType: proto.temporal.api.enums.v1.TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
+    taskQueueType: work === 'workflows' ? TASK_QUEUE_TYPE_WORKFLOW : TASK_QUEUE_TYPE_ACTIVITY,
   });
   const last = Math.max(0, ...(pollers ?? []).map(({ lastAccessTime }) => Number(lastAccessTime?.seconds ?? 0) * 1000));
   return { known: last > 0, live: nowMs - last < LIVE_MS };

@@ -1,9 +1,14 @@
 import { Command, CommanderError } from 'commander';
 import { addCancel } from './commands/cancel.js';
+import { addCost } from './commands/cost.js';
 import { addDev } from './commands/dev.js';
+import { addDoctor } from './commands/doctor.js';
 import { addEmulator } from './commands/emulator.js';
 import { addGenerate } from './commands/generate.js';
 import { addList } from './commands/list.js';
+import { addPresign } from './commands/presign.js';
+import { addResolve } from './commands/resolve.js';
+import { addRetry } from './commands/retry.js';
 import { addSetup } from './commands/setup.js';
 import { addStage } from './commands/stage.js';
 import { addStatus } from './commands/status.js';
@@ -19,12 +24,17 @@ const COMMANDS = [
   addStatus,
   addWatch,
   addCancel,
+  addRetry,
+  addResolve,
   addList,
+  addPresign,
   addStage,
+  addCost,
   addWorker,
   addDev,
   addEmulator,
   addSetup,
+  addDoctor,
 ];
 
 /**

@@ -44,6 +44,7 @@ export async function followVideo(
     queued_seconds: null,
     rendering_since_ms: null,
     eta: null,
+    slot: null,
     attention: null,
   };
   let events = 0;

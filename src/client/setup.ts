@@ -5,6 +5,9 @@ import { SEARCH_ATTRIBUTES } from '../contract/names.js';
 import { VideoError } from '../contract/video-error.js';
 
 const types = proto.temporal.api.enums.v1.IndexedValueType;
+const WANTED = Object.entries(SEARCH_ATTRIBUTES).map(
+  ([name, type]) => [name, types[`INDEXED_VALUE_TYPE_${type}`]] as const,
+);
 /** gRPC status codes of a server that does not let us register: Temporal Cloud, or one with authorization. */
 const REFUSED: readonly number[] = [7 /* PERMISSION_DENIED */, 12 /* UNIMPLEMENTED */, 16 /* UNAUTHENTICATED */];
 
@@ -17,17 +20,11 @@ const REFUSED: readonly number[] = [7 /* PERMISSION_DENIED */, 12 /* UNIMPLEMENT
 export async function registerSearchAttributes(client: Client): Promise<string[]> {
   const { namespace } = client.options;
   const { operatorService } = client.connection;
-  const wanted = Object.entries(SEARCH_ATTRIBUTES).map(
-    ([name, type]) => [name, types[`INDEXED_VALUE_TYPE_${type}`]] as const,
-  );
   try {
-    const have = (await operatorService.listSearchAttributes({ namespace })).customAttributes ?? {};
-    const clash = wanted.filter(([name, type]) => have[name] !== undefined && have[name] !== type);
-    if (clash.length > 0) throw clashing(clash.map(([name]) => name));
-    const missing = wanted.filter(([name]) => have[name] === undefined);
-    if (missing.length > 0)
-      await operatorService.addSearchAttributes({ namespace, searchAttributes: Object.fromEntries(missing) });
-    return missing.map(([name]) => name);
+    const missing = await missingSearchAttributes(client);
+    const searchAttributes = Object.fromEntries(WANTED.filter(([name]) => missing.includes(name)));
+    if (missing.length > 0) await operatorService.addSearchAttributes({ namespace, searchAttributes });
+    return missing;
   } catch (cause) {
     if (!isGrpcServiceError(cause)) throw cause;
     const full = /cannot have more than/i.test(cause.details);
@@ -40,6 +37,18 @@ export async function registerSearchAttributes(client: Client): Promise<string[]
       { cause, nextStep: full ? 'Remove unused ones, or run without them.' : administratorLines(namespace) },
     );
   }
+}
+
+/**
+ * Names those of our search attributes that the client's namespace lacks.
+ * @throws VideoError `ConfigurationInvalid` when one exists with another type.
+ */
+export async function missingSearchAttributes(client: Client): Promise<string[]> {
+  const { namespace } = client.options;
+  const have = (await client.connection.operatorService.listSearchAttributes({ namespace })).customAttributes ?? {};
+  const clash = WANTED.filter(([name, type]) => have[name] !== undefined && have[name] !== type);
+  if (clash.length > 0) throw clashing(clash.map(([name]) => name));
+  return WANTED.map(([name]) => name).filter((name) => have[name] === undefined);
 }
 
 const clashing = (names: readonly string[]): VideoError =>

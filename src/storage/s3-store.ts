@@ -166,6 +166,24 @@ export class S3Store implements AssetStore {
     return `s3://${Bucket}/${Key}`;
   }
 
+  /**
+   * An address under which anybody can read `key` until it expires; a secret while it lives. Asks the server nothing.
+   * @param seconds - At most seven days (S3's limit); one signed by a session ends with the session.
+   */
+  async presign(key: string, seconds: number, { signal }: StoreOptions = {}): Promise<string> {
+    const object = this.#object(key);
+    try {
+      const [{ client, s3 }, { getSignedUrl }] = await Promise.all([
+        this.#open(signal),
+        import('@aws-sdk/s3-request-presigner'),
+      ]);
+      return await getSignedUrl(client, new s3.GetObjectCommand(object), { expiresIn: seconds });
+    } catch (cause) {
+      if (signal?.aborted) throw signal.reason;
+      throw s3Error(this.name, 'read', key, cause);
+    }
+  }
+
   #object(key: string): { Bucket: string; Key: string } {
     return { Bucket: this.#options.bucket, Key: this.#prefix + keySegments(key).join('/') };
   }

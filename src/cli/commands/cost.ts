@@ -1,0 +1,56 @@
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import type { CommandContext } from '../context.js';
+import { ExitCode } from '../exit-code.js';
+
+interface CostFlags {
+  readonly since?: string;
+  readonly until?: string;
+  readonly by?: 'tenant' | 'batch' | 'label' | 'day';
+  readonly format?: 'table' | 'csv' | 'json';
+  readonly json?: boolean;
+}
+
+/** `wan-video cost`: what was paid, from the ledger. */
+export function addCost(program: Command, context: CommandContext): void {
+  program
+    .command('cost')
+    .summary('what was paid, from the ledger')
+    .description(
+      'Adds up the billed seconds of the configured account by tier and sound, from the ledger in the store; amounts too when ' +
+        'WAN_VIDEO_PRICES names a price list. Days are UTC, both ends are included, and a video counts on the day of its end.',
+    )
+    .option('--since <day>', 'first day, YYYY-MM-DD (default: 30 days until the last one)', day)
+    .option('--until <day>', 'last day (default: today)', day)
+    .addOption(new Option('--by <what>', 'a line for each of them').choices(['tenant', 'batch', 'label', 'day']))
+    .addOption(new Option('--format <format>', 'as a table (default), CSV or JSON').choices(['table', 'csv', 'json']))
+    .option('--json', 'one JSON document on stdout, also for errors')
+    .addHelpText('after', '\nExample:\n  wan-video cost --since 2026-03-01 --until 2026-03-31 --by tenant --format csv')
+    .action(
+      context.action(async ({ since, until, by, format, json }: CostFlags) => {
+        const [{ costBetween, costCsv, costTable }, { daysUntil, today }, { invalidRequest }] = await Promise.all([
+          import('../cost.js'),
+          import('../days.js'),
+          import('../../contract/validate.js'),
+        ]);
+        const last = until ?? today(Date.now());
+        const days = daysUntil(last, since);
+        if (days.length === 0) {
+          throw invalidRequest([{ path: '--since', message: `${since} is not a day of the year that ends ${last}` }]);
+        }
+        const prices = await context.prices(); // its faults are told before the ledger is read
+        const cost = await costBetween(await context.ledger(), days, { by, prices });
+        if (json || format === 'json') context.io.stdout.write(`${JSON.stringify(cost)}\n`);
+        else context.result(cost, format === 'csv' ? costCsv(cost) : costTable(cost));
+        return ExitCode.done;
+      }),
+    );
+}
+
+function day(text: string): string {
+  // A day that does not exist does not print back to the same text.
+  const atMs = /^\d{4}-\d{2}-\d{2}$/.test(text) ? Date.parse(`${text}T00:00:00Z`) : Number.NaN;
+  if (Number.isNaN(atMs) || new Date(atMs).toISOString().slice(0, 10) !== text) {
+    throw new InvalidArgumentError('It must be a day such as 2026-03-31.');
+  }
+  return text;
+}

@@ -1,0 +1,20 @@
+const DAY_MS = 86_400_000;
+/** Days of a default report. */
+const DAYS = 30;
+/** One listing each; a leap year. */
+const DAYS_MAX = 366;
+
+/** The UTC day (`YYYY-MM-DD`) of a moment in milliseconds since the epoch. */
+export const today = (nowMs: number): string => new Date(nowMs).toISOString().slice(0, 10);
+
+/**
+ * The days from `first` (default: 30 days in all) to `last`, both included, in order.
+ * @returns nothing when `first` is after `last` or more than a year before it.
+ */
+export function daysUntil(last: string, first?: string): string[] {
+  const lastMs = Date.parse(`${last}T00:00:00Z`);
+  const firstMs = first === undefined ? lastMs - (DAYS - 1) * DAY_MS : Date.parse(`${first}T00:00:00Z`);
+  const count = (lastMs - firstMs) / DAY_MS + 1;
+  if (!(count >= 1 && count <= DAYS_MAX)) return [];
+  return Array.from({ length: count }, (_, index) => today(firstMs + index * DAY_MS));
+}

@@ -1,0 +1,67 @@
+import { randomUUID } from 'node:crypto';
+import { access, constants, statfs } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { addressOf, type TemporalTarget } from '../../client/connect.js';
+import type { Config } from '../../config/config.js';
+import { FailureType } from '../../contract/failure-type.js';
+import { VideoError } from '../../contract/video-error.js';
+import type { AssetStore } from '../../storage/asset-store.js';
+import { proveIfAbsent } from '../../storage/prove-if-absent.js';
+import { checkSharedFileStore } from '../../storage/shared-file-store.js';
+import { storeId } from '../../storage/store-id.js';
+
+/** The proof is some 25 small calls; a store that takes longer is not one to archive to. */
+const STORE_MS = 20_000;
+/** The account's five running videos of at most some 200 MB each pass through it. */
+const SPOOL_BYTES_MIN = 1024 ** 3;
+
+/** Whether the store works, and keeps what buying once rests on. */
+export async function checkStore(store: AssetStore): Promise<string> {
+  const signal = AbortSignal.timeout(STORE_MS);
+  try {
+    await proveIfAbsent(store, { newId: randomUUID, signal });
+    const id = await storeId(store, { newId: randomUUID, signal });
+    return `${store.name}, id ${id}: of many writers one wins`;
+  } catch (cause) {
+    if (!signal.aborted) throw cause;
+    throw new VideoError(
+      FailureType.StoreUnavailable,
+      `The asset store ${store.name} did not answer within ${STORE_MS / 1000} s`,
+      { cause, nextStep: 'Check ASSET_STORE, and that its server is up and reachable from here.' },
+    );
+  }
+}
+
+/** Whether every worker would see the same store. */
+export async function checkSharing({ store, sharedFileStore }: Config, target: TemporalTarget): Promise<string> {
+  checkSharedFileStore({ store: store.kind, temporalAddress: addressOf(target), sharedFileStore });
+  if (store.kind === 's3') return 'an S3 store is seen by every worker';
+  return sharedFileStore
+    ? 'WAN_VIDEO_SHARED_FILE_STORE vouches for it'
+    : 'a local store, and Temporal is on this machine';
+}
+
+/** Whether a worker on this machine has room for what it downloads. */
+export async function checkSpool(): Promise<string> {
+  const folder = tmpdir();
+  const nextStep = 'Free space there, or set TMPDIR to a folder on a larger disk.';
+  let free: number;
+  try {
+    await access(folder, constants.W_OK);
+    const { bavail, bsize } = await statfs(folder);
+    free = bavail * bsize;
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException;
+    throw new VideoError(
+      FailureType.ConfigurationInvalid,
+      `The temporary folder ${folder} cannot be written (${code})`,
+      {
+        cause,
+        nextStep,
+      },
+    );
+  }
+  const room = `${(free / 1024 ** 3).toFixed(1)} GiB free in ${folder}`;
+  if (free >= SPOOL_BYTES_MIN) return room;
+  throw new VideoError(FailureType.ConfigurationInvalid, `Only ${room}; downloads may need 1 GiB`, { nextStep });
+}

@@ -1,0 +1,68 @@
+import { type Client, ScheduleNotFoundError } from '@temporalio/client';
+import { addressOf, isTemporalError, type TemporalTarget, temporalError } from '../../client/connect.js';
+import { administratorLines, missingSearchAttributes } from '../../client/setup.js';
+import { SWEEP_SCHEDULE_ID } from '../../client/sweep-schedule.js';
+import { FailureType } from '../../contract/failure-type.js';
+import { VideoError } from '../../contract/video-error.js';
+import { pollersOf } from '../pollers.js';
+
+const SETUP = 'Run "wan-video setup".';
+const notSetUp = (message: string, nextStep: string): VideoError =>
+  new VideoError(FailureType.ConfigurationInvalid, message, { nextStep });
+
+/** Whether Temporal answers and has the namespace. */
+export async function checkNamespace(client: Client, target: TemporalTarget): Promise<string> {
+  const { namespace } = client.options;
+  try {
+    await client.workflowService.describeNamespace({ namespace });
+    const { serverVersion } = await client.workflowService.getSystemInfo({});
+    return `${addressOf(target)}, namespace ${namespace}, server ${serverVersion || 'of unknown version'}`;
+  } catch (error) {
+    throw isTemporalError(error) ? temporalError(error, target) : error;
+  }
+}
+
+/** Whether lists can be filtered. */
+export async function checkSearchAttributes(client: Client): Promise<string> {
+  const missing = await missingSearchAttributes(client);
+  if (missing.length === 0) return 'all are registered';
+  throw notSetUp(`Not registered: ${missing.join(', ')}`, `${SETUP} ${administratorLines(client.options.namespace)}`);
+}
+
+/** Whether somebody works: on runs and their steps, and on submits. */
+export async function checkWorkers(
+  client: Client,
+  { generate, submit }: { readonly generate: string; readonly submit: string },
+  nowMs: number,
+): Promise<string> {
+  const polled = await Promise.all([
+    pollersOf(client, generate, nowMs, 'workflows'),
+    pollersOf(client, generate, nowMs, 'activities'),
+    pollersOf(client, submit, nowMs, 'activities'),
+  ]);
+  const idle = [generate, generate, submit].filter((_, index) => polled[index]?.live !== true);
+  if (idle.length === 0) return `${generate} and ${submit} are polled`;
+  throw notSetUp(
+    `No worker polls ${[...new Set(idle)].join(' and ')} of the namespace ${client.options.namespace}`,
+    'Start one with "wan-video worker", with the same WAN_VIDEO_TASK_QUEUE and TEMPORAL_NAMESPACE as here.',
+  );
+}
+
+/** Whether paid videos of lost runs are looked for. */
+export async function checkSweep(client: Client, taskQueue: string): Promise<string> {
+  try {
+    const { state, action } = await client.schedule.getHandle(SWEEP_SCHEDULE_ID).describe();
+    if (state.paused) {
+      throw notSetUp(
+        `The schedule ${SWEEP_SCHEDULE_ID} is paused: paid videos of lost runs are not looked for`,
+        `Unpause it in the Web UI or with "temporal schedule toggle --unpause --schedule-id ${SWEEP_SCHEDULE_ID}".`,
+      );
+    }
+    const queue = action.type === 'startWorkflow' ? action.taskQueue : undefined;
+    if (queue === taskQueue) return `the schedule ${SWEEP_SCHEDULE_ID} starts it every hour`;
+    throw notSetUp(`The schedule ${SWEEP_SCHEDULE_ID} starts it on the queue ${queue}, not on ${taskQueue}`, SETUP);
+  } catch (error) {
+    if (!(error instanceof ScheduleNotFoundError)) throw error;
+    throw notSetUp(`There is no schedule ${SWEEP_SCHEDULE_ID}: paid videos of lost runs are not looked for`, SETUP);
+  }
+}

@@ -1,0 +1,70 @@
+import type { Client } from '@temporalio/client';
+import { connectClient, isTemporalError, temporalError, temporalFromEnv } from '../../client/connect.js';
+import { resolveApiKey } from '../../config/credentials.js';
+import type { CommandContext } from '../context.js';
+import { ExitCode } from '../exit-code.js';
+import { secretsOf } from '../output.js';
+import { checkClock, checkCredentials, checkProvider } from './check-provider.js';
+import { checkSharing, checkSpool, checkStore } from './check-store.js';
+import { checkNamespace, checkSearchAttributes, checkSweep, checkWorkers } from './check-temporal.js';
+import { type Check, check, reportText, Skipped } from './report.js';
+
+/** Makes every check, whatever became of the others, and reports them in one order. */
+export async function runDoctor(context: CommandContext): Promise<number> {
+  const secrets = secretsOf(context.io.env);
+  // What several checks rest on is made once; whoever needs it is skipped when it failed.
+  const config = context.config();
+  const target = (async () => temporalFromEnv(context.io.env))();
+  const client = target.then((where) => connectClient(where));
+  const temporal = (async () => checkNamespace(await client, await target))();
+  const key = resolveApiKey(context.io.env, context.io);
+  key.then((secret) => secrets.push(secret.reveal())).catch(() => undefined);
+  const needs = async <T>(value: Promise<T>, why: string): Promise<T> =>
+    value.catch(() => {
+      throw new Skipped(`not checked: ${why}`);
+    });
+  const configured = () => needs(config, 'the configuration is not usable');
+  const inTemporal = async (look: (client: Client) => Promise<string>): Promise<string> => {
+    await needs(temporal, 'Temporal cannot be used');
+    return look(await client).catch(async (error: unknown) => {
+      throw isTemporalError(error) ? temporalError(error, await target) : error;
+    });
+  };
+
+  const looks: Record<string, () => Promise<string>> = {
+    configuration: async () => {
+      const { provider, store, taskQueues } = await config;
+      await context.prices();
+      const where = store.kind === 'file' ? store.path : `s3://${store.bucket}/${store.prefix}`;
+      return `provider ${provider.providerId}, account ${provider.account}, store ${where}, queues ${taskQueues.generate} and ${taskQueues.submit}`;
+    },
+    temporal: () => temporal,
+    search_attributes: () => inTemporal(checkSearchAttributes),
+    workers: async () => {
+      const { taskQueues } = await configured();
+      return inTemporal((client) => checkWorkers(client, taskQueues, Date.now()));
+    },
+    sweep: async () => {
+      const { taskQueues } = await configured();
+      return inTemporal((client) => checkSweep(client, taskQueues.generate));
+    },
+    store: async () => {
+      await configured();
+      return checkStore(await context.store());
+    },
+    store_sharing: async () => checkSharing(await configured(), await needs(target, 'nobody knows where Temporal is')),
+    credentials: async () => checkCredentials(await key),
+    provider: async () => checkProvider(await configured(), (await needs(key, 'there is no key')).reveal()),
+    clock: async () => checkClock(await configured(), Date.now),
+    spool: checkSpool,
+  };
+  try {
+    const checks: Check[] = await Promise.all(Object.entries(looks).map(([name, look]) => check(name, look, secrets)));
+    const well = checks.every(({ status }) => status === 'ok');
+    context.result({ well, checks }, reportText(checks));
+    return well ? ExitCode.done : ExitCode.unreachable;
+  } finally {
+    const closing = client.then(({ connection }) => connection.close());
+    await closing.catch(() => undefined);
+  }
+}

@@ -1,0 +1,107 @@
+import type { VideoErrorObject } from '../client/run-error.js';
+import type { VideoResult } from '../contract/result.js';
+import type { Ledger, PurchaseView } from '../ledger/ledger.js';
+import type { FailureRecord } from '../ledger/records.js';
+
+/** What the store knows of a run that Temporal has forgotten. */
+export interface StoredRun {
+  /** As it was asked for. */
+  readonly id: string;
+  readonly status: 'forgotten';
+  /** `<purchase key>/<n>`. */
+  readonly purchase: string;
+  /** Where the purchase stands in the ledger. */
+  readonly state: 'unclaimed' | 'claimed' | 'not_created' | 'archived' | 'failed' | 'cancelled' | 'expired';
+  /** The run that bought. */
+  readonly bought_by: string;
+  /** ISO 8601, UTC. */
+  readonly bought_at: string;
+  readonly tenant: string | null;
+  readonly task_id: string | null;
+  readonly result: VideoResult | null;
+  readonly error: VideoErrorObject | null;
+}
+
+/** Days of day records that are searched for a workflow id, which nothing indexes. */
+export const SEARCHED_DAYS = 31;
+/** Records that are read at most in that search: a minute's worth at S3's some 30 ms each. */
+const RECORDS_MAX = 2_000;
+const DAY_MS = 86_400_000;
+
+/**
+ * Finds the purchase behind a task id, a purchase (`<key>` or `<key>/<n>`), a salvage's id or the workflow id of the run that bought
+ * it. Task and purchase are found whatever their age; a workflow id only among the open purchases of the last day and the paid ones
+ * of the last {@link SEARCHED_DAYS} days, the newest first.
+ * @throws VideoError as the ledger does.
+ */
+export async function findPurchase(ledger: Ledger, id: string, nowMs: number): Promise<PurchaseView | undefined> {
+  const named = /^(?:salvage\/)?([0-9a-f]{16,128})(?:\/([1-9]\d{0,8}))?$/.exec(id);
+  if (named?.[1] !== undefined) {
+    const [, key, n] = named;
+    const view = n === undefined ? await ledger.newest(key) : await ledger.view({ key, n: Number(n) });
+    if (view !== undefined) return view;
+  }
+  const task = await ledger.findTask(id);
+  if (task !== undefined) return ledger.view({ key: task.purchase_key, n: task.n });
+  return boughtBy(ledger, id, nowMs);
+}
+
+async function boughtBy(ledger: Ledger, workflowId: string, nowMs: number): Promise<PurchaseView | undefined> {
+  const { open } = await ledger.listOpen();
+  const found = open.findLast(({ intent }) => intent.workflow_id === workflowId);
+  if (found !== undefined) return found;
+  let read = 0;
+  // One day ahead as well: the day is that of the provider's clock.
+  for (let day = -1; day < SEARCHED_DAYS; day += 1) {
+    let latest: { key: string; n: number; endMs: number } | undefined;
+    for await (const record of ledger.days(new Date(nowMs - day * DAY_MS).toISOString().slice(0, 10))) {
+      if (record.workflow_id === workflowId && record.end_time_ms >= (latest?.endMs ?? 0)) {
+        latest = { key: record.purchase_key, n: record.n, endMs: record.end_time_ms };
+      }
+      read += 1;
+      if (read >= RECORDS_MAX) break;
+    }
+    if (latest !== undefined) return ledger.view(latest);
+    if (read >= RECORDS_MAX) return undefined;
+  }
+  return undefined;
+}
+
+/** A purchase as `status` shows it. */
+export function storedRun(id: string, { purchase, intent, state }: PurchaseView): StoredRun {
+  const ending = state.kind === 'closed' ? state.ending : undefined;
+  const failure =
+    state.kind === 'not_created' ? state.notCreated.failure : ending?.how === 'failed' ? ending.failure : null;
+  return {
+    id,
+    status: 'forgotten',
+    purchase: `${purchase.key}/${purchase.n}`,
+    state: state.kind === 'closed' ? state.ending.how : state.kind,
+    bought_by: intent.workflow_id,
+    bought_at: new Date(intent.written_at_ms).toISOString(),
+    tenant: intent.tenant,
+    task_id: state.kind === 'claimed' || state.kind === 'closed' ? state.task.task_id : null,
+    result: ending?.how === 'archived' ? ending.result : null,
+    error: failure === null ? null : publishedFailure(failure),
+  };
+}
+
+function publishedFailure({
+  type,
+  message,
+  code,
+  task_id,
+  request_id,
+  billed,
+  next_step,
+}: FailureRecord): VideoErrorObject {
+  return {
+    type,
+    message,
+    ...(code !== null && { code }),
+    ...(task_id !== null && { task_id }),
+    ...(request_id !== null && { request_id }),
+    ...(billed !== null && { billed }),
+    ...(next_step !== null && { next_step }),
+  };
+}
