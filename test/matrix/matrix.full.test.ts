@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { s3ServerMissing } from '../support/s3-server.js';
 import { DISTURBANCES, type Disturbance, PROVIDER_CELLS, type ProviderCell, type Step } from './cells.js';
 import { arrangeAll, disturb, letGo, type Outcome, outcomeOf, providerOutcome } from './run-cells.js';
-import { mayMount, type StoreKind, startWorld, type World } from './world.js';
+import { HOLDING_TIMES, mayMount, type StoreKind, startWorld, type World } from './world.js';
 
 /** What a row needs beyond the file store. */
 const STORES: Readonly<Partial<Record<Disturbance, StoreKind>>> = { 'disk-full': 'small-disk', 's3-down': 's3' };
@@ -38,7 +38,7 @@ for (const store of ['file', 'small-disk', 's3'] as const) {
   describe.skipIf(lacks !== undefined)(`with a ${store} store`, () => {
     let world: World;
     beforeAll(async () => {
-      world = await startWorld({ store });
+      world = await startWorld({ store, times: HOLDING_TIMES });
     });
     afterAll(() => world?.close());
     const rows = DISTURBANCES.filter(({ fault }) => (STORES[fault] ?? 'file') === store);

@@ -91,14 +91,8 @@ async function arrange(world: World, step: Step): Promise<Standing> {
       await reached(hold, 'list');
       return { step, id, prompt };
     }
-    case 'poll': {
-      let taskId = '';
-      const hold = gate.hold('before', ({ method, url }) => method === 'GET' && taskId !== '' && url.endsWith(taskId));
-      const id = await start(world, prompt);
-      taskId = await aboutTask();
-      await reached(hold, 'query');
-      return { step, id, prompt };
-    }
+    case 'poll':
+      return { step, id: await startRendering(world, prompt), prompt };
     case 'archive': {
       let taskId = '';
       const hold = gate.hold('before', ({ url }) => taskId !== '' && url.includes('/results/') && url.includes(taskId));
@@ -109,8 +103,7 @@ async function arrange(world: World, step: Step): Promise<Standing> {
     }
     case 'cancel': {
       const hold = gate.hold('before', ({ url }) => url.endsWith('/cancel'));
-      const id = await start(world, prompt);
-      await waitFor('rendering', async () => (await stageOf(world, id)) === 'rendering');
+      const id = await startRendering(world, prompt);
       await world.client.workflow.getHandle(id).cancel();
       await reached(hold, 'cancel');
       return { step, id, prompt };
@@ -118,13 +111,31 @@ async function arrange(world: World, step: Step): Promise<Standing> {
   }
 }
 
-/** The order in which steps are arranged: the ones that hold still for long first, the shortest last. */
-const ORDER: readonly Step[] = ['reconcile', 'prepare', 'upload', 'poll', 'archive', 'follow', 'submit', 'cancel'];
+/** Starts a run and holds it where its task renders, or has just ended, and the run does not know yet. */
+async function startRendering(world: World, prompt: string): Promise<string> {
+  let taskId = '';
+  const hold = world.gate.hold('before', ({ method, url }) => {
+    return method === 'GET' && taskId !== '' && url.endsWith(taskId);
+  });
+  const id = await start(world, prompt);
+  const task = await waitFor('a task that renders', async () => {
+    const [found] = await tasksOf(world, prompt);
+    taskId = found?.task_id ?? '';
+    return found !== undefined && found.status !== 'PENDING' && found;
+  });
+  await reached(hold, `the query of ${task.task_id}`);
+  return id;
+}
 
 /** Runs that stand in the given steps, one in each, all at once. */
 export async function arrangeAll(world: World, steps: readonly Step[]): Promise<Standing[]> {
   const standing: Standing[] = [];
-  for (const step of ORDER.filter((one) => steps.includes(one))) standing.push(await arrange(world, step));
+  // The first one needs the longest to come into its step, the second must be alone in its own; the others are quick.
+  for (const step of ['reconcile', 'upload'] as const) {
+    if (steps.includes(step)) standing.push(await arrange(world, step));
+  }
+  const others = steps.filter((step) => step !== 'reconcile' && step !== 'upload');
+  standing.push(...(await Promise.all(others.map((step) => arrange(world, step)))));
   return standing;
 }
 
@@ -286,16 +297,13 @@ export async function providerOutcome(world: World, cell: ProviderCell): Promise
     // The archive's own query comes after the poll's last answer.
     hold = gate.hold('after', ({ url, reply }) => url.includes('/tasks/') && isEndOf(reply, prompt));
   } else await emulator.faults(fault);
-  const id = await start(world, prompt);
+  const id = step === 'cancel' ? await startRendering(world, prompt) : await start(world, prompt);
   if (hold !== undefined) {
     await reached(hold, 'the last answer to the poll');
     await emulator.faults(fault);
     hold.release();
   }
-  if (step === 'cancel') {
-    await waitFor('rendering', async () => (await stageOf(world, id)) === 'rendering');
-    await world.client.workflow.getHandle(id).cancel();
-  }
+  if (step === 'cancel') await world.client.workflow.getHandle(id).cancel();
   const outcome = await outcomeOf(world, { id, prompt });
   const left = (await emulator.queuedFaults()).filter((one) => one.match === prompt || (!matches && one.on === on));
   expect(left, 'faults that no request met').toEqual([]);

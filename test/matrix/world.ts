@@ -56,6 +56,24 @@ export const MATRIX_TIMES: Partial<Times> = {
   },
 };
 
+/** As {@link MATRIX_TIMES}, with requests that may be held for as long as eight runs need to come into their steps. */
+export const HOLDING_TIMES: Partial<Times> = {
+  ...MATRIX_TIMES,
+  submitHttpMs: 10_000,
+  submitStartToCloseMs: 15_000,
+  cancelStartToCloseMs: 11_000,
+  cancelHttpMs: 10_000,
+  readHttpMs: 25_000,
+  downloadIdleMs: 25_000,
+  ledger: {
+    ...DEFAULT_LEDGER_TIMES,
+    ...MATRIX_TIMES.ledger,
+    postMs: 10_000,
+    submitBoundMs: 14_000,
+    clockSkewMs: 8_000,
+  },
+};
+
 export type StoreKind = 'file' | 'small-disk' | 's3';
 
 export interface WorldOptions {

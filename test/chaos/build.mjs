@@ -1,0 +1,60 @@
+import { cp, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const ROOT = fileURLToPath(new URL('../../', import.meta.url));
+
+/**
+ * Builds that break what buying once rests on: exact replacements in a copy of the compiled code, so that the product has no
+ * switch for it. What `npm run chaos -- --broken X` must catch.
+ */
+export const BROKEN = {
+  'retry-on-502': {
+    says: 'a submit that a gateway answered with 502 is sent again',
+    file: 'src/dashscope/submit-outcome.js',
+    replacements: [['    if (!bodyPulled) {', '    if (!bodyPulled || answer?.status === 502) {']],
+  },
+  'skip-intent': {
+    says: 'the POST goes out before the ledger has its announcement',
+    file: 'src/ledger/buy.js',
+    replacements: [
+      ['    const outcome = await provider.createTask(body, { ossResolve: order.ossResolve, mayStillSend });\n', ''],
+      [
+        '    const { won, record: intent } = await ledger.openIntent(',
+        '    const outcome = await provider.createTask(body, { ossResolve: order.ossResolve });\n    const { won, record: intent } = await ledger.openIntent(',
+      ],
+    ],
+  },
+};
+
+/**
+ * Copies the build, so that a rebuild meanwhile changes nothing, and breaks the copy as asked.
+ * @throws when a text to be replaced is not there exactly once: the breakage would be none.
+ */
+export async function copyBuild(name) {
+  // Inside the repository, where the copy finds the packages.
+  const home = join(ROOT, '.wan-video', `chaos-${process.pid}`);
+  const dist = join(home, 'dist');
+  await mkdir(home, { recursive: true });
+  await writeFile(join(home, 'package.json'), '{"type":"module"}');
+  await cp(join(ROOT, 'dist'), dist, { recursive: true });
+  const remove = () => rm(home, { recursive: true, force: true });
+  try {
+    if (name !== undefined) await breakBuild(dist, BROKEN[name]);
+  } catch (error) {
+    await remove();
+    throw error;
+  }
+  return { dist, remove };
+}
+
+async function breakBuild(dist, { file, replacements }) {
+  const path = join(dist, file);
+  let code = await readFile(path, 'utf8');
+  for (const [from, to] of replacements) {
+    const found = code.split(from).length - 1;
+    if (found !== 1) throw new Error(`${file} has ${found} times, instead of once: ${from.trim()}`);
+    code = code.replace(from, () => to);
+  }
+  await writeFile(path, code);
+}

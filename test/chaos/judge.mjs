@@ -1,0 +1,80 @@
+import { createHash } from 'node:crypto';
+
+/** How the provider's own books, the store and the runs fit together; pure. `violations` is empty when nothing was broken. */
+export function verdict({ tasks, hashes, generations, runs, open, openPurchases }) {
+  const byPrompt = groupByPrompt(tasks);
+  const billed = tasks.filter(({ billed_seconds }) => billed_seconds > 0);
+  const billedOf = (prompt) => (byPrompt.get(prompt) ?? []).filter(({ billed_seconds }) => billed_seconds > 0);
+  const left = new Set(generations.filter(({ leave }) => leave !== undefined).map(({ prompt }) => prompt));
+
+  const duplicates = generations.filter(({ prompt }) => billedOf(prompt).length > 1);
+  const losses = billed.filter(({ task_id }) => hashes.get(task_id)?.stored !== hashes.get(task_id)?.provider);
+  const unbought = generations.filter(({ prompt }) => !left.has(prompt) && billedOf(prompt).length === 0);
+  const failed = runs.filter(({ end, leave }) => end !== 'completed' && (leave === undefined || end !== LEFT[leave]));
+  const isParked = ({ stage }) => stage.startsWith('needs_attention');
+  const parked = open.filter(isParked);
+  const hanging = open.filter((run) => !isParked(run));
+  const gaps = billed.flatMap(({ task_id, end_ms }) => {
+    const at = hashes.get(task_id)?.storedAtMs;
+    return at === undefined ? [] : [at - end_ms];
+  });
+  const violations = [
+    ...duplicates.map(({ prompt }) => `bought ${billedOf(prompt).length} times: ${prompt}`),
+    ...losses.map(({ task_id, prompt }) => `billed and not in the store: task ${task_id}, ${prompt}`),
+    ...unbought.map(({ prompt }) => `never bought: ${prompt}`),
+    ...failed.map(({ id, end }) => `run ended as ${end}: ${id}`),
+    ...parked.map(({ id, stage }) => `parked for a person: ${id} (${stage})`),
+    ...hanging.map(({ id, stage }) => `did not end: ${id} (${stage})`),
+    ...openPurchases.map((name) => `open in the ledger: ${name}`),
+  ];
+  const salvaged = billed.filter(({ prompt }) => left.has(prompt));
+  return {
+    purchases: billed.length,
+    free: tasks.length - billed.length,
+    losses: losses.length,
+    duplicates: duplicates.length,
+    parked: parked.length,
+    left: {
+      runs: left.size,
+      billed: salvaged.length,
+      salvaged: salvaged.filter((task) => !losses.includes(task)).length,
+    },
+    worstGapMs: Math.max(0, ...gaps),
+    violations,
+  };
+}
+
+const LEFT = { cancel: 'cancelled', terminate: 'terminated' };
+
+function groupByPrompt(tasks) {
+  const groups = new Map();
+  for (const task of tasks) groups.set(task.prompt, [...(groups.get(task.prompt) ?? []), task]);
+  return groups;
+}
+
+/** SHA-256 of each billed task's video, as the provider serves it and as it lies in the store. */
+export async function hashesOf(tasks, { baseUrl, key, store }) {
+  const hashes = new Map();
+  for (const { task_id } of tasks.filter(({ billed_seconds }) => billed_seconds > 0)) {
+    const asked = await fetch(`${baseUrl}/tasks/${task_id}`, { headers: { authorization: `Bearer ${key}` } });
+    const { output } = await asked.json();
+    const file = await fetch(output.video_url);
+    if (!file.ok) throw new Error(`the provider does not serve the video of ${task_id} (${file.status})`);
+    const name = `videos/${task_id}.mp4`;
+    const info = await store.head(name);
+    hashes.set(task_id, {
+      provider: createHash('sha256')
+        .update(Buffer.from(await file.arrayBuffer()))
+        .digest('hex'),
+      stored: info === undefined ? undefined : await hashOf(await store.get(name)),
+      storedAtMs: info?.modifiedAtMs,
+    });
+  }
+  return hashes;
+}
+
+async function hashOf(stream) {
+  const hash = createHash('sha256');
+  for await (const chunk of stream) hash.update(chunk);
+  return hash.digest('hex');
+}

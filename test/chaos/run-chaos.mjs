@@ -1,0 +1,342 @@
+import { randomUUID } from 'node:crypto';
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { copyBuild } from './build.mjs';
+import { hashesOf, verdict } from './judge.mjs';
+import { faultForAnybody, planOf } from './plan.mjs';
+import { end, endAll, startEmulator, startS3, startWorker } from './processes.mjs';
+import { randomOf } from './random.mjs';
+
+const ROOT = fileURLToPath(new URL('../../', import.meta.url));
+const KEY = 'sk-chaos';
+/** Generations at once: more than the provider's slots, so that some wait and some render. */
+const IN_FLIGHT = 16;
+/** Longest freeze of a worker. What a longer one can do is said in docs/guarantees.md. */
+const FREEZE_MS = 4_000;
+/** What is left of the time for the runs to end once nothing disturbs them any more, at most. */
+const END_SHARE = 0.4;
+
+/**
+ * The shipped times, shortened in proportion. A worker may freeze for FREEZE_MS between its last check and the socket, and the provider
+ * may take the task 5 s after that: 1.5 s + 4 s + 5 s lie below the bound of 12 s after which a silent submit is reconciled.
+ */
+const timesOf = (ledger) => ({
+  submitHttpMs: 4_000,
+  submitStartToCloseMs: 8_000,
+  submitGraceMs: 9_000,
+  submitForceMs: 12_000,
+  readHttpMs: 3_000,
+  downloadIdleMs: 3_000,
+  mainGraceMs: 500,
+  mainForceMs: 15_000,
+  heartbeatTimeoutMs: 5_000,
+  heartbeatThrottleMs: 1_000,
+  retryInitialMs: 200,
+  retryMaximumMs: 2_000,
+  ledger: {
+    ...ledger,
+    postWithinMs: 1_500,
+    postMs: 4_000,
+    claimMs: 1_500,
+    submitBoundMs: 12_000,
+    followEveryMs: 300,
+    parkedEveryMs: 1_000,
+    listEveryMs: 1_000,
+    emptySpanMs: 4_000,
+    clockSkewMs: 8_000,
+  },
+});
+
+/**
+ * Generates under random faults while workers are killed, stopped, frozen and started, and judges by the provider's books.
+ * @param options.say - Gets lines about the progress.
+ * @returns what `verdict` says, and what was done.
+ */
+export async function runChaos({ seed, generations, minutes, workers: workersMax, store: storeKind, broken, say }) {
+  const deadlineMs = Date.now() + minutes * 60_000;
+  const disturbUntilMs = Date.now() + minutes * 60_000 * (1 - END_SHARE);
+  const home = await mkdtemp(join(tmpdir(), 'wan-video-chaos-'));
+  const build = await copyBuild(broken);
+  let server;
+  try {
+    const load = (file) => import(pathToFileURL(join(build.dist, file)).href);
+    const [
+      { connectClient },
+      { registerSearchAttributes },
+      { WanVideoClient },
+      { loadConfig },
+      { openStore },
+      { stageImageFile },
+      { findTemporalCli },
+      { freePort, startDevServer },
+      { Ledger },
+      { DEFAULT_LEDGER_TIMES },
+    ] = await Promise.all(
+      [
+        ...['client/connect', 'client/setup', 'client/video-client', 'config/config', 'storage/open-store'],
+        ...['media/stage-image', 'dev/temporal-cli', 'dev/temporal-server', 'ledger/ledger', 'ledger/times'],
+      ].map((file) => load(`src/${file}.js`)),
+    );
+    const cliPath = await findTemporalCli(process.env);
+    server = await startDevServer({ cliPath, port: await freePort(), searchAttributes: {} });
+    const emulator = await startEmulator(build.dist, await freePort(), join(home, 'emulator.json'), {
+      speed: 15,
+      slots: 8,
+    });
+    const storeEnv = storeKind === 's3' ? await startS3(join(home, 's3'), await freePort()) : {};
+    // The store of this process reads the AWS SDK's own environment.
+    Object.assign(process.env, storeEnv);
+    const outputDir = join(home, 'output');
+    await mkdir(outputDir);
+    const env = {
+      ...{ DASHSCOPE_HTTP_BASE_URL: emulator.baseUrl, DASHSCOPE_API_KEY: KEY },
+      ...{ OUTPUT_DIR: outputDir, TEMPORAL_ADDRESS: server.address, HOME: home, ...storeEnv },
+    };
+    const config = loadConfig(env, { cwd: ROOT, homeDir: home });
+    const store = openStore(config.store);
+    const client = await connectClient({ namespace: 'default', connection: { address: server.address } });
+    await registerSearchAttributes(client);
+    const taskQueue = config.taskQueues.generate;
+    const videos = new WanVideoClient({ client, taskQueue });
+    const staged = await stageImageFile(join(ROOT, 'assets', 'sample.jpg'), store);
+    const times = timesOf(DEFAULT_LEDGER_TIMES);
+
+    const plan = planOf(seed, generations);
+    const random = randomOf(seed + 1);
+    const done = { killed: 0, stopped: 0, frozen: 0, started: 0 };
+    const runs = [];
+    const state = { over: false, broken: false };
+
+    const crew = new Crew({ ...{ random, done, workersMax }, start: () => startWorker(build.dist, times, env) });
+    await crew.fill();
+    const disturbing = Promise.all([
+      crew.disturb(() => state.over || Date.now() > disturbUntilMs),
+      disturbEverybody(emulator, randomOf(seed + 2), () => state.over || Date.now() > disturbUntilMs),
+      watch(emulator, state, { broken, deadlineMs, plan, say, runs, videos, client }),
+    ]);
+
+    let next = 0;
+    const lane = async () => {
+      while (next < plan.length && !state.broken && Date.now() < disturbUntilMs) {
+        const generation = plan[next++];
+        await generate(generation, {
+          videos,
+          client,
+          emulator,
+          runs,
+          image: `asset:${staged.asset.key}`,
+          deadlineMs,
+          state,
+        });
+      }
+    };
+    await Promise.all(Array.from({ length: IN_FLIGHT }, lane));
+    state.over = true;
+    await disturbing;
+    const started = plan.slice(0, next);
+    if (broken !== undefined && state.broken) {
+      const { tasks } = await emulator.control('state');
+      return { done, started: started.length, ...verdict({ ...EMPTY, tasks, generations: started, runs: [] }) };
+    }
+
+    say('every run has ended; sweeping what terminated ones left behind');
+    await crew.fill();
+    const sweepId = `sweep/${randomUUID()}`;
+    await client.workflow.execute('sweepPurchases', { workflowId: sweepId, taskQueue, args: [] });
+    const open = await openRuns(client, videos, deadlineMs);
+    const { tasks } = await emulator.control('state');
+    const scope = { provider: config.provider.providerId, account: config.provider.account };
+    const ledger = new Ledger({ store, scope, now: Date.now });
+    const openPurchases = (await ledger.listOpen()).open.map(({ purchase }) => `${purchase.key}/${purchase.n}`);
+    const hashes = await hashesOf(tasks, { baseUrl: emulator.baseUrl, key: KEY, store });
+    return {
+      done,
+      started: started.length,
+      ...verdict({ tasks, hashes, generations: started, runs, open, openPurchases }),
+    };
+  } finally {
+    // The client stays open: what still waits in it would throw from its timers, and this process ends anyway.
+    await endAll();
+    await server?.stop();
+    await build.remove();
+    await rm(home, { recursive: true, force: true });
+  }
+}
+
+const EMPTY = { hashes: new Map(), open: [], openPurchases: [] };
+
+/** The worker processes: never more than the crew, never fewer than one that works. */
+class Crew {
+  constructor({ random, done, workersMax, start }) {
+    Object.assign(this, { random, done, workersMax, start, members: [], frozen: new Set() });
+  }
+
+  async fill() {
+    while (this.members.length < this.workersMax) await this.hire();
+  }
+
+  async hire() {
+    const worker = await this.start();
+    this.done.started += 1;
+    this.members.push(worker);
+  }
+
+  /** Kills, stops and freezes members at random and starts others, until `over`. */
+  async disturb(over) {
+    while (!over()) {
+      await delay(this.random.between(1_000, 3_500));
+      if (this.members.length < this.workersMax) {
+        await this.hire();
+        continue;
+      }
+      const worker = this.random.pick(this.members);
+      const what = this.random.pick(['kill', 'kill', 'stop', 'freeze', 'freeze']);
+      if (what === 'freeze') {
+        this.done.frozen += 1;
+        worker.kill('SIGSTOP');
+        await delay(this.random.between(300, FREEZE_MS));
+        worker.kill('SIGCONT');
+        continue;
+      }
+      this.members = this.members.filter((one) => one !== worker);
+      if (what === 'kill') {
+        this.done.killed += 1;
+        await end(worker, 'SIGKILL');
+      } else {
+        this.done.stopped += 1;
+        await end(worker, 'SIGTERM');
+      }
+    }
+    await this.fill();
+  }
+}
+
+/** Faults at requests that carry no prompt, and a task list that lags and pages. */
+async function disturbEverybody(emulator, random, over) {
+  while (!over()) {
+    await delay(random.between(500, 2_000));
+    const fault = faultForAnybody(random);
+    const { queued } = await emulator.control('faults');
+    // One at a time of a kind: six listings that fail in a row count as a refused list, and park a run by design.
+    if (!queued.some(({ on }) => on === fault.on)) await emulator.control('faults', fault);
+    if (random.chance(0.2)) {
+      await emulator.control('settings', {
+        list_lag_ms: random.between(0, 2_000),
+        list_page_max: random.pick([10, 50, 100]),
+      });
+    }
+  }
+  await emulator.control('settings', { list_lag_ms: 0, list_page_max: 100 });
+}
+
+/** Tells the progress, and ends a broken build's run as soon as the provider billed a prompt twice. */
+async function watch(emulator, state, { broken, deadlineMs, plan, say, runs, videos, client }) {
+  for (let looks = 1; !state.over && Date.now() < deadlineMs; looks += 1) {
+    await delay(1_000);
+    const { tasks, submits } = await emulator.control('state');
+    const billed = tasks.filter(({ billed_seconds }) => billed_seconds > 0);
+    if (process.env.CHAOS_STEPS && looks % 30 === 0) {
+      for (const { id } of runs.filter(({ end }) => end === 'running')) say(`${id} ${await stepOf(client, id)}`);
+    }
+    if (looks % 15 === 0) {
+      const going = runs.filter(({ end }) => end === 'running');
+      const stages = await Promise.all(going.map(async ({ id }) => (await stageOf(videos, id)).split(':')[0]));
+      say(`${billed.length} of ${plan.length} bought, ${submits} submits; under way: ${countsOf(stages)}`);
+    }
+    if (broken === undefined) continue;
+    if (new Set(billed.map(({ prompt }) => prompt)).size < billed.length) state.broken = true;
+    if (state.broken) return;
+  }
+}
+
+/** One generation as its plan says: started, perhaps twinned, perhaps left, and followed to its end. */
+async function generate(generation, { videos, client, emulator, runs, image, deadlineMs, state }) {
+  const { prompt, duration, faults, leave, leaveAfterMs, natively, twinAfterMs } = generation;
+  if (faults.length > 0) await emulator.control('faults', faults);
+  const request = { prompt, duration, fps: 30, size: '1280*720', reference_image: image };
+  const follow = async (id, left) => {
+    const run = { id, leave: left, end: 'running' };
+    runs.push(run);
+    const ended = videos.result(id).then(
+      () => 'completed',
+      (error) => endOf(error),
+    );
+    const late = until(() => Date.now() > deadlineMs || state.broken);
+    run.end = await Promise.race([ended, late.reached.then(() => 'running')]);
+    late.stop();
+  };
+  const { id } = await videos.start(request);
+  const following = [follow(id, leave)];
+  if (twinAfterMs !== undefined) {
+    await delay(twinAfterMs);
+    const twin = await videos.start(request, { id: `twin/${randomUUID()}` });
+    following.push(follow(twin.id, undefined));
+  }
+  if (leave !== undefined) {
+    await delay(leaveAfterMs);
+    const handle = client.workflow.getHandle(id);
+    const left =
+      leave === 'terminate' ? handle.terminate('chaos') : natively ? handle.cancel() : videos.cancel(id, 'chaos');
+    await left.catch(() => undefined); // it had ended before
+  }
+  await Promise.all(following);
+}
+
+/** Polls a condition; `stop` ends it unreached. */
+function until(condition) {
+  let timer;
+  const reached = new Promise((resolve) => {
+    timer = setInterval(() => condition() && resolve(), 500);
+  });
+  return { reached, stop: () => clearInterval(timer) };
+}
+
+function endOf(error) {
+  if (error.cancelled === true) return 'cancelled';
+  const type = error.error?.type;
+  if (type === undefined) throw error;
+  return /terminated/i.test(error.message) ? 'terminated' : `failed ${type}`;
+}
+
+/** Waits until nothing runs any more, salvages included; what still does at the deadline is told with its stage. */
+async function openRuns(client, videos, deadlineMs) {
+  for (;;) {
+    const open = [];
+    for await (const { workflowId } of client.workflow.list({ query: 'ExecutionStatus = "Running"' }))
+      open.push(workflowId);
+    const stages = await Promise.all(
+      open.map(async (id) => {
+        return { id, stage: `${await stageOf(videos, id)}${await stepOf(client, id)}` };
+      }),
+    );
+    // A parked run waits for a person: nothing more will come.
+    const waits = stages.every(({ stage }) => stage.startsWith('needs_attention'));
+    if (open.length === 0 || waits || Date.now() > deadlineMs) return stages;
+    await delay(500);
+  }
+}
+
+const stageOf = (videos, id) =>
+  videos.progress(id).then(
+    ({ stage, attention }) => (attention == null ? stage : `${stage}: ${attention.reason} ${evidenceOf(attention)}`),
+    () => 'no answer',
+  );
+
+/** What the run's step is at: its attempt, what it waits for, and how the last attempt failed. */
+async function stepOf(client, id) {
+  const { raw } = await client.workflow.getHandle(id).describe();
+  return (raw.pendingActivities ?? []).map(({ activityType, attempt, heartbeatDetails, lastFailure }) => {
+    const [details] = heartbeatDetails?.payloads ?? [];
+    const waits = details?.data == null ? '' : Buffer.from(details.data).toString();
+    return `; ${activityType?.name} attempt ${attempt} ${waits} ${lastFailure?.message ?? ''}`;
+  });
+}
+
+/** `3 rendering, 1 archiving`. */
+const countsOf = (names) =>
+  [...new Set(names)].map((name) => `${names.filter((one) => one === name).length} ${name}`).join(', ') || 'none';
+
+const evidenceOf = ({ candidates }) => candidates.map(({ task_id, evidence }) => `[${task_id}: ${evidence}]`).join(' ');
