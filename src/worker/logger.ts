@@ -26,9 +26,16 @@ export function installLogger({ level, format }: Config['log']): void {
   });
 }
 
-function redacted(meta: Record<string, unknown>): Record<string, unknown> {
+/** What goes with a log line, without secrets. Text by text: redacting the JSON itself would eat the escape of a quote behind a link. */
+export function redacted(meta: Record<string, unknown>): Record<string, unknown> {
   const { sdkComponent, taskToken, ...rest } = meta;
-  return JSON.parse(redactText(JSON.stringify({ ...rest, ...asText(meta['error']) }))) as Record<string, unknown>;
+  return JSON.parse(JSON.stringify({ ...rest, ...asText(meta['error']) }, safe)) as Record<string, unknown>;
+}
+
+/** A logger that throws would replace the failure that it was to tell. */
+function safe(_name: string, value: unknown): unknown {
+  if (typeof value === 'string') return redactText(value);
+  return typeof value === 'bigint' ? String(value) : value;
 }
 
 /** An error has no JSON of its own. */

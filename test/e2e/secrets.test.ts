@@ -30,7 +30,7 @@ test('the most talkative log of a worker, through refusals and failures, holds n
   }
   const ended = once(worker, 'exit');
   // Refusals that quote the key and links, as a careless provider might.
-  const message = `Invalid API-key ${TEST_KEY} for https://a.example/x.mp4?Expires=1&OSSAccessKeyId=id&Signature=abc`;
+  const message = `Invalid API-key ${TEST_KEY} for "https://a.example/x.mp4?Expires=1&OSSAccessKeyId=id&Signature=abc"`;
   const refuse = { fault: 'status', status: 400, code: 'InvalidParameter', message } as const;
   stack.emulator.faults([
     { on: 'submit', ...refuse, match: 'refused with secrets' },
