@@ -108,7 +108,7 @@ export const PROVIDER_FAULTS: Readonly<Record<string, ProviderFault>> = {
     title: '403 `AccessDenied`',
     inject: { fault: 'status', status: 403, code: 'AccessDenied' },
     at: { upload: refused('CredentialsRejected'), submit: refused('CredentialsRejected') },
-    without: { download: 'a refused result link is the next row' },
+    without: { download: 'the row "result link refused once with 403" is that' },
   },
   '429': {
     title: '429 with `Retry-After`',
@@ -159,7 +159,10 @@ export const PROVIDER_FAULTS: Readonly<Record<string, ProviderFault>> = {
   unreadable: {
     title: 'unreadable 200',
     inject: { fault: 'unreadable' },
-    without: { upload: 'its answer is not read', download: 'rows "half an answer" and "another file" instead' },
+    without: {
+      upload: 'its answer is not read',
+      download: 'the row "half an answer" is that; another file is refused as `ResultRejected`',
+    },
   },
   truncated: { title: 'half an answer', inject: { fault: 'truncate' } },
   'link-refused': {

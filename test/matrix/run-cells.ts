@@ -11,7 +11,7 @@ import { fillDisk, makeUnwritable, takeStoreAway, type World } from './world.js'
 /** How long the disturbed part stays away. */
 const AWAY_MS = 3_000;
 /** A run that has not ended by then hangs. */
-const END_MS = 90_000;
+const END_MS = 180_000;
 
 /** A run that stands in the step under test. */
 export interface Standing {
