@@ -1,4 +1,5 @@
 import type { Times } from '../src/config/times.js';
+import type { SlotAsk, SlotReturn } from '../src/contract/slots.js';
 import type { DashScopeClient } from '../src/dashscope/client.js';
 import type { Clock } from '../src/ledger/clock.js';
 import type { Ledger } from '../src/ledger/ledger.js';
@@ -26,4 +27,15 @@ export interface ActivityDeps {
   readonly cancelRun: (workflowId: string, runId: string) => Promise<void>;
   /** Whether a run with this workflow id is open. */
   readonly isRunOpen: (workflowId: string) => Promise<boolean>;
+  /** Who may submit next on this worker's account. */
+  readonly slots: AccountSlotsPort;
+}
+
+/** The account's slots, which are a workflow; the composition root gives the client. */
+export interface AccountSlotsPort {
+  readonly workflowId: string;
+  /** Asks for a slot, and starts the workflow when it does not run. */
+  ask(ask: Omit<SlotAsk, 'limit'>): Promise<void>;
+  /** Gives a purchase's slot back; nothing when the workflow does not run, which then has nobody's. */
+  giveBack(purchase: SlotReturn): Promise<void>;
 }

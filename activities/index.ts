@@ -3,6 +3,7 @@ import { createAwaitPurchase } from './await-purchase.js';
 import { createCancelTask } from './cancel-task.js';
 import type { ActivityDeps } from './deps.js';
 import { createFindOrphans } from './find-orphans.js';
+import { createAskForSlot, createFindDeadSlots, createFindOpenSlots } from './hold-slots.js';
 import { createPollTask } from './poll-task.js';
 import { createPrepareRequest } from './prepare-request.js';
 import { createReconcileSubmit } from './reconcile-submit.js';
@@ -12,7 +13,7 @@ import { createSubmitTask } from './submit-task.js';
 import type { VideoActivities } from './types.js';
 import { createUploadReference } from './upload-reference.js';
 
-export type { ActivityDeps } from './deps.js';
+export type { AccountSlotsPort, ActivityDeps } from './deps.js';
 export type { VideoActivities } from './types.js';
 
 /** Builds every step from the worker's parts. */
@@ -20,6 +21,7 @@ export function createActivities(deps: ActivityDeps): VideoActivities {
   return {
     prepareRequest: createPrepareRequest(deps),
     uploadReference: createUploadReference(deps),
+    askForSlot: createAskForSlot(deps),
     submitTask: createSubmitTask(deps),
     awaitPurchase: createAwaitPurchase(deps),
     reconcileSubmit: createReconcileSubmit(deps),
@@ -30,5 +32,7 @@ export function createActivities(deps: ActivityDeps): VideoActivities {
     cancelTask: createCancelTask(deps),
     requestCancellation: createRequestCancellation(deps),
     findOrphans: createFindOrphans(deps),
+    findOpenSlots: createFindOpenSlots(deps),
+    findDeadSlots: createFindDeadSlots(deps),
   };
 }

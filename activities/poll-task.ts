@@ -8,6 +8,7 @@ import { closeWithout, recordPaid } from '../src/ledger/finish.js';
 import { provesUnknown } from '../src/ledger/unknown-proof.js';
 import { candidateKey } from '../src/storage/keys.js';
 import type { ActivityDeps } from './deps.js';
+import { giveBackSlot } from './hold-slots.js';
 import type { FinishedTask, RenderProgress, TaskSeen, VideoActivities, WatchedTask } from './types.js';
 import { withSignal } from './with-signal.js';
 
@@ -48,6 +49,8 @@ export function createPollTask(deps: ActivityDeps): VideoActivities['pollTask'] 
       if (seen.status === 'RUNNING') {
         return { kind: 'started', render: progress(seen.scheduledTimeMs ?? clock.now()) };
       }
+      // The provider has room again from now on, whatever the store does.
+      if (seen.status !== 'UNKNOWN') giveBackSlot(deps, task.purchase);
       return endOf(deps, task, seen, signal);
     };
     return withSignal(watch, () => cursor);
@@ -86,6 +89,7 @@ async function endOf(
       if (kept !== undefined) return { kind: 'succeeded', task: finishedTask(task, seen, clock.now()) };
       if (!(await provesUnknown({ ledger, provider }, task, { signal }))) throw anotherKey(task);
       await closeWithout(ledger, task, 'expired', { signal });
+      giveBackSlot(deps, task.purchase);
       throw forgotten(task);
     }
   }

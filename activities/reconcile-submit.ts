@@ -8,6 +8,7 @@ import { measureMp4 } from '../src/media/mp4.js';
 import { candidateKey } from '../src/storage/keys.js';
 import type { ActivityDeps } from './deps.js';
 import { withResult } from './download-result.js';
+import { giveBackSlot } from './hold-slots.js';
 import { fromCache } from './purchase-memo.js';
 import type { PurchaseStep, VideoActivities } from './types.js';
 import { withSignal } from './with-signal.js';
@@ -18,19 +19,21 @@ export function createReconcileSubmit(deps: ActivityDeps): VideoActivities['reco
   return ({ purchase }) => {
     let waiting: unknown;
     return withSignal(
-      async (signal) =>
-        reconciledStep(
-          await reconcileSubmit(
-            { ledger, provider, clock, times: times.ledger, archiveCandidate: candidateArchive(deps) },
-            purchase,
-            {
-              signal,
-              onWait: (state) => {
-                waiting = state;
-              },
+      async (signal) => {
+        const outcome = await reconcileSubmit(
+          { ledger, provider, clock, times: times.ledger, archiveCandidate: candidateArchive(deps) },
+          purchase,
+          {
+            signal,
+            onWait: (state) => {
+              waiting = state;
             },
-          ),
-        ),
+          },
+        );
+        // Nothing of it is at the provider any more, or not that anybody knows: others go on.
+        if (outcome.kind !== 'task') giveBackSlot(deps, purchase);
+        return reconciledStep(outcome);
+      },
       () => waiting,
     );
   };

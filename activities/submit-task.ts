@@ -1,6 +1,6 @@
 import { Context } from '@temporalio/activity';
 import { buildCreateTask } from '../src/dashscope/request-body.js';
-import { type BuyOutcome, buyOnce, type Order } from '../src/ledger/buy.js';
+import { type BuyOutcome, buyOnce, type Interest, type Order } from '../src/ledger/buy.js';
 import { purchaseKeyOf } from '../src/ledger/purchase-key.js';
 import { toActivityFailure } from './activity-failure.js';
 import type { ActivityDeps } from './deps.js';
@@ -17,21 +17,28 @@ export function createSubmitTask(deps: ActivityDeps): VideoActivities['submitTas
       // turn a purchase into an unknown. It ends by its own time-out, and the workflow waits for the answer.
       requireSameStore(deps, input.prepared.storeId);
       const order = orderOf(input, Context.current().info.attempt);
-      return stepOf(await buyOnce({ ledger, provider, clock, times: times.ledger }, order));
+      return purchaseStep(await buyOnce({ ledger, provider, clock, times: times.ledger }, order));
     } catch (error) {
       throw toActivityFailure(error);
     }
   };
 }
 
+/** What the ledger is asked about for a run. */
+export function interestOf(input: Omit<SubmitInput, 'imgUrl'>): Interest {
+  const { prepared, buyer, firstStartedAtMs, unrestorable } = input;
+  const { cache } = prepared.request;
+  return { purchaseKey: purchaseKeyOf(prepared.cacheKey, cache, buyer), cache, buyer, firstStartedAtMs, unrestorable };
+}
+
 function orderOf(input: SubmitInput, attempt: number): Order {
-  const { prepared, imgUrl, buyer, firstStartedAtMs, unrestorable } = input;
+  const { prepared, imgUrl } = input;
   const { request, reference, cacheKey } = prepared;
-  const { prompt, duration, resolution, audio, cache, seed, tenant, audio_url } = request;
+  const { prompt, duration, resolution, audio, seed, tenant, audio_url } = request;
   const image = reference.kind === 'asset' ? { width: reference.width, height: reference.height } : null;
   return {
-    purchaseKey: purchaseKeyOf(cacheKey, cache, buyer),
-    ...{ cacheKey, cache, buyer, firstStartedAtMs, attempt, seed, tenant, unrestorable },
+    ...interestOf(input),
+    ...{ cacheKey, attempt, seed, tenant },
     expects: { prompt, duration, resolution, audio, image },
     memo: memoOf(prepared),
     body: (seedOfPurchase) => buildCreateTask({ ...request, seed: seedOfPurchase, img_url: imgUrl }),
@@ -40,7 +47,8 @@ function orderOf(input: SubmitInput, attempt: number): Order {
   };
 }
 
-function stepOf(outcome: BuyOutcome): PurchaseStep {
+/** What the ledger's answer means for the run. */
+export function purchaseStep(outcome: BuyOutcome): PurchaseStep {
   switch (outcome.kind) {
     case 'bought':
       return { kind: 'task', task: { ...outcome.task, own: true, claimed: outcome.claim !== 'unwritten' } };

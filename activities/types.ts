@@ -1,6 +1,7 @@
 import type { VideoFailure } from '../src/contract/failure.js';
 import type { CanonicalRequest, VideoRequest } from '../src/contract/request.js';
 import type { Attention, SubmitDecision, VideoResult, VideoWarning } from '../src/contract/result.js';
+import type { SlotAsk, SlotName, SlotShare } from '../src/contract/slots.js';
 import type { StepTimes } from '../src/contract/times.js';
 import type { Buyer, Purchase } from '../src/ledger/purchase-key.js';
 import type { BoughtTask } from '../src/ledger/standing.js';
@@ -108,6 +109,39 @@ export interface SubmitInput {
   readonly unrestorable: readonly Purchase[];
 }
 
+/** What getting ready to buy needs: the run, its request, and whose turn it is counted as. */
+export interface ReadyInput extends Omit<SubmitInput, 'imgUrl'> {
+  readonly share: SlotShare;
+}
+
+/** Ready to buy, or there is no need to. */
+export type Readiness =
+  /** The ledger shows something to follow or to take; nothing was uploaded and no slot asked for. */
+  | { readonly kind: 'found'; readonly step: PurchaseStep }
+  /** The image is at the provider, and the account's slots have been asked. */
+  | { readonly kind: 'asked'; readonly imgUrl: string; readonly slot: AskedSlot };
+
+/** A slot that a run has asked for, and where. */
+export interface AskedSlot extends SlotName {
+  /** Workflow id of the account's slots. */
+  readonly slots: string;
+}
+
+/** A slot that is held, as far as its holder's end shows in the ledger and in Temporal. */
+export interface HeldSlot extends SlotName {
+  readonly askers: readonly string[];
+  /** Milliseconds since the epoch; tells it from a later one of the same name. */
+  readonly sinceMs: number;
+}
+
+/** A purchase that stands open in the ledger and may have a task at the provider. */
+export interface OpenSlot {
+  readonly key: string;
+  readonly n: number;
+  readonly workflowId: string;
+  readonly tenant: string | null;
+}
+
 /** An open purchase that no run sees to. */
 export interface OrphanedPurchase {
   readonly purchase: Purchase;
@@ -117,7 +151,8 @@ export interface OrphanedPurchase {
 /** Every durable step: one object in, one object out. */
 export interface VideoActivities {
   prepareRequest(input: { request: VideoRequest }): Promise<PreparedRequest>;
-  uploadReference(input: { reference: PreparedReference; storeId: string }): Promise<{ imgUrl: string }>;
+  uploadReference(input: ReadyInput): Promise<Readiness>;
+  askForSlot(input: Omit<SlotAsk, 'limit'>): Promise<void>;
   submitTask(input: SubmitInput): Promise<PurchaseStep>;
   awaitPurchase(input: { purchase: Purchase; parked: boolean }): Promise<PurchaseStep>;
   reconcileSubmit(input: { purchase: Purchase }): Promise<PurchaseStep>;
@@ -128,4 +163,6 @@ export interface VideoActivities {
   cancelTask(input: { taskId: string }): Promise<{ cancelled: boolean }>;
   requestCancellation(input: { workflowId: string; runId: string }): Promise<void>;
   findOrphans(): Promise<{ orphans: OrphanedPurchase[]; damaged: string[] }>;
+  findOpenSlots(): Promise<{ open: OpenSlot[] }>;
+  findDeadSlots(input: { holders: readonly HeldSlot[] }): Promise<{ dead: HeldSlot[] }>;
 }

@@ -1,20 +1,42 @@
 import { randomUUID } from 'node:crypto';
 import { MODEL } from '../src/contract/model.js';
+import { lookInLedger } from '../src/ledger/buy.js';
 import type { ActivityDeps } from './deps.js';
 import { requireSameStore } from './same-store.js';
-import type { VideoActivities } from './types.js';
+import { interestOf, purchaseStep } from './submit-task.js';
+import type { PreparedReference, VideoActivities } from './types.js';
 import { withSignal } from './with-signal.js';
 
-/** Puts the image into the provider's temporary store (kept there 48 h); a fresh name and policy for each attempt. */
+/**
+ * Makes a run ready to buy: looks whether there is a purchase to follow instead, puts the image into the provider's temporary store, and
+ * asks for a slot. The asking is no step of its own because that would cost each generation six events; it comes last, so that no slot
+ * is held during an upload, which may take minutes and may fail.
+ */
 export function createUploadReference(deps: ActivityDeps): VideoActivities['uploadReference'] {
-  const { dashscope, store } = deps;
-  return ({ reference, storeId }) =>
+  const { ledger, clock, times, slots } = deps;
+  return (input) =>
     withSignal(async (signal) => {
+      const { reference, storeId } = input.prepared;
       requireSameStore(deps, storeId);
-      if (reference.kind === 'oss') return { imgUrl: reference.url };
-      const policy = await dashscope.getUploadPolicy(MODEL, { signal });
-      const name = `${randomUUID()}.${reference.key.split('.').at(-1)}`;
-      const body = await store.get(reference.key, { signal });
-      return { imgUrl: await dashscope.uploadFile(policy, name, reference.mime, reference.bytes, body, { signal }) };
+      const interest = interestOf(input);
+      const { found, newest } = await lookInLedger({ ledger, clock, times: times.ledger }, interest, { signal });
+      if (found !== undefined) return { kind: 'found', step: purchaseStep(found) };
+      const imgUrl = await upload(reference, deps, signal);
+      const name = { key: interest.purchaseKey, after: newest };
+      await slots.ask({ ...name, ...input.share, asker: input.buyer.workflowId });
+      return { kind: 'asked', imgUrl, slot: { ...name, slots: slots.workflowId } };
     });
+}
+
+/** The image's address at the provider, where it is kept for 48 h; a fresh name and policy for each attempt. */
+async function upload(
+  reference: PreparedReference,
+  { dashscope, store }: ActivityDeps,
+  signal: AbortSignal,
+): Promise<string> {
+  if (reference.kind === 'oss') return reference.url;
+  const policy = await dashscope.getUploadPolicy(MODEL, { signal });
+  const name = `${randomUUID()}.${reference.key.split('.').at(-1)}`;
+  const body = await store.get(reference.key, { signal });
+  return dashscope.uploadFile(policy, name, reference.mime, reference.bytes, body, { signal });
 }

@@ -33,6 +33,11 @@ export function activityOptions(times: StepTimes) {
       retry: patient,
       cancellationType: TRY_CANCEL,
     },
+    askForSlot: {
+      startToCloseTimeout: '10s', // Temporal itself answers within milliseconds
+      retry: patient, // the run waits in any case
+      cancellationType: TRY_CANCEL,
+    },
     submitTask: {
       allowEagerDispatch: false, // eager dispatch would bypass the queue's rate limit
       startToCloseTimeout: times.submitStartToCloseMs,
@@ -83,6 +88,19 @@ export function activityOptions(times: StepTimes) {
       startToCloseTimeout: '10m', // some 1000 open purchases at 4 reads each, 100 reads/s
       heartbeatTimeout: times.heartbeatTimeoutMs,
       retry: { ...patient, maximumAttempts: 5 }, // the next sweep comes within the hour
+      cancellationType: TRY_CANCEL,
+    },
+    findOpenSlots: {
+      startToCloseTimeout: '10m', // as findOrphans
+      heartbeatTimeout: times.heartbeatTimeoutMs,
+      retry: patient, // while the store is away nothing can be bought either
+      cancellationType: TRY_CANCEL,
+    },
+    findDeadSlots: {
+      startToCloseTimeout: '1m', // a handful of purchases at 4 reads each
+      scheduleToCloseTimeout: '2m', // the next look comes soon
+      heartbeatTimeout: times.heartbeatTimeoutMs,
+      retry: patient,
       cancellationType: TRY_CANCEL,
     },
     cancelTask: {

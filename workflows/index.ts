@@ -1,3 +1,4 @@
+export { accountSlots } from './account-slots.js';
 export { salvageVideo } from './salvage-video.js';
 export { sweepPurchases } from './sweep-purchases.js';
 export { videoGenerate } from './video-generate.js';

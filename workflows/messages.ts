@@ -1,6 +1,17 @@
 import { defineQuery, defineSignal } from '@temporalio/workflow';
-import { CANCEL_SIGNAL, PROGRESS_QUERY, RESOLVE_SIGNAL } from '../src/contract/names.js';
+import {
+  ASK_FOR_SLOT_SIGNAL,
+  CANCEL_SIGNAL,
+  LEAVE_SLOTS_SIGNAL,
+  PROGRESS_QUERY,
+  RESOLVE_SIGNAL,
+  RETURN_SLOT_SIGNAL,
+  SLOT_LIMIT_SIGNAL,
+  SLOT_SIGNAL,
+  SLOTS_QUERY,
+} from '../src/contract/names.js';
 import type { SubmitDecision, VideoProgress } from '../src/contract/result.js';
+import type { AccountSlotsView, SlotAnswer, SlotAsk, SlotLeave, SlotReturn } from '../src/contract/slots.js';
 
 /** Ends the run as Cancelled; the reason is shown in its details. */
 export const cancelSignal = defineSignal<[{ reason?: string }?]>(CANCEL_SIGNAL);
@@ -8,3 +19,16 @@ export const cancelSignal = defineSignal<[{ reason?: string }?]>(CANCEL_SIGNAL);
 export const resolveSignal = defineSignal<[SubmitDecision]>(RESOLVE_SIGNAL);
 /** Stage, task and what is waited for. */
 export const progressQuery = defineQuery<VideoProgress>(PROGRESS_QUERY);
+
+/** The account's slots to a run that asked: granted, or its place among those who wait. */
+export const slotSignal = defineSignal<[SlotAnswer]>(SLOT_SIGNAL);
+/** A run's request; it is answered each time. */
+export const askForSlotSignal = defineSignal<[SlotAsk]>(ASK_FOR_SLOT_SIGNAL);
+/** A purchase is over, was not created, or waits for a person. */
+export const returnSlotSignal = defineSignal<[SlotReturn]>(RETURN_SLOT_SIGNAL);
+/** A run that asked does not want to buy any more. */
+export const leaveSlotsSignal = defineSignal<[SlotLeave]>(LEAVE_SLOTS_SIGNAL);
+/** How many tasks the account may have at the provider, from a worker that starts. */
+export const slotLimitSignal = defineSignal<[{ limit: number }]>(SLOT_LIMIT_SIGNAL);
+/** Who holds slots and who waits. */
+export const slotsQuery = defineQuery<AccountSlotsView>(SLOTS_QUERY);

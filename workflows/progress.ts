@@ -2,6 +2,7 @@ import * as wf from '@temporalio/workflow';
 import type { RenderProgress } from '../activities/types.js';
 import type { VideoFailure } from '../src/contract/failure.js';
 import type { Attention, CancelOutcome, Eta, VideoProgress, VideoResult } from '../src/contract/result.js';
+import type { SlotPlace } from '../src/contract/slots.js';
 import type { EndedBy } from './cancellation.js';
 import { progressQuery } from './messages.js';
 
@@ -11,6 +12,7 @@ type Stage = VideoProgress['stage'];
 const WAITING_FOR: Record<Stage, string> = {
   preparing: 'the image to be fetched and checked',
   uploading: "the image to reach the provider's temporary store",
+  waiting_for_slot: 'a place at the provider, where the account may have only so many tasks at a time',
   submitting: 'the provider to accept the task',
   following: 'another run that buys the same video',
   reconciling: "the provider's task list to show what became of the submit",
@@ -35,6 +37,7 @@ export class Progress {
     attempt: 1,
     since_ms: Date.now(),
     ...NOT_RENDERING,
+    slot: null,
     attention: null,
     cancel: null,
   };
@@ -48,7 +51,12 @@ export class Progress {
   }
 
   enter(stage: Stage): void {
-    this.#show({ stage, waiting_for: WAITING_FOR[stage], since_ms: Date.now(), attention: null });
+    this.#show({ stage, waiting_for: WAITING_FOR[stage], since_ms: Date.now(), slot: null, attention: null });
+  }
+
+  /** Everything is ready; told again whenever the account's slots say how far ahead the run is. */
+  waitingForSlot(slot: SlotPlace): void {
+    this.#show({ slot });
   }
 
   /** Another task is bought, because the last one failed free of charge. */
@@ -108,12 +116,13 @@ export class Progress {
 
   #show(change: Partial<VideoProgress>): void {
     this.#state = { ...this.#state, ...change };
-    const { stage, waiting_for, task_id, attempt, eta, attention, cancel } = this.#state;
+    const { stage, waiting_for, task_id, attempt, eta, slot, attention, cancel } = this.#state;
     const lines = [`**${stage}**`];
     if (waiting_for !== 'nothing') lines.push(`waiting for ${waiting_for}`);
     if (attempt > 1) lines.push(`attempt ${attempt}`);
     if (task_id !== null) lines.push(`task \`${task_id}\``);
     if (stage === 'rendering' && eta !== null) lines.push(`expected ${timeRange(eta)}`);
+    if (slot !== null) lines.push(placeLine(slot));
     if (attention !== null) lines.push(...attentionLines(attention));
     if (cancel !== null) lines.push(cancel.outcome, ...(cancel.reason === null ? [] : [`reason: ${cancel.reason}`]));
     lines.push(...this.#end);
@@ -121,11 +130,18 @@ export class Progress {
   }
 }
 
+/** `position 3 at 17:03:10 UTC: 1 interactive and 1 of batches ahead, 5 of 5 slots taken` */
+function placeLine({ position, ahead_interactive, ahead_batch, running, limit, as_of_ms }: SlotPlace): string {
+  const ahead = `${ahead_interactive} interactive and ${ahead_batch} of batches ahead`;
+  return `position ${position} at ${timeOf(as_of_ms)} UTC: ${ahead}, ${running} of ${limit} slots taken`;
+}
+
 /** `17:03:10 to 17:03:20 UTC` */
 function timeRange({ earliest_ms, latest_ms }: Eta): string {
-  const [from, to] = [earliest_ms, latest_ms].map((ms) => new Date(ms).toISOString().slice(11, 19));
-  return `${from} to ${to} UTC`;
+  return `${timeOf(earliest_ms)} to ${timeOf(latest_ms)} UTC`;
 }
+
+const timeOf = (ms: number): string => new Date(ms).toISOString().slice(11, 19);
 
 function failureLines({ type, message, billed, next_step }: VideoFailure): string[] {
   return [

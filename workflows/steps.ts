@@ -18,7 +18,8 @@ export function steps(times: StepTimes = STEP_TIMES, taskId?: string): VideoActi
   ): VideoActivities[Name] => wf.proxyActivities<VideoActivities>({ ...options[name], ...extra })[name];
   return {
     prepareRequest: step('prepareRequest', { summary: 'check the request and its image' }),
-    uploadReference: step('uploadReference', { summary: 'bring the image to the provider' }),
+    uploadReference: step('uploadReference', { summary: 'bring the image to the provider, ask for a slot' }),
+    askForSlot: step('askForSlot', { summary: 'ask for the slot again' }),
     submitTask: step('submitTask', {
       taskQueue: submitQueueOf(wf.workflowInfo().taskQueue), // the account's submit rate is set on this queue
       summary: 'buy one task',
@@ -30,6 +31,8 @@ export function steps(times: StepTimes = STEP_TIMES, taskId?: string): VideoActi
     archiveVideo: step('archiveVideo', about),
     restoreVideo: step('restoreVideo', about),
     findOrphans: step('findOrphans', { summary: 'look for purchases that no run sees to' }),
+    findOpenSlots: step('findOpenSlots', { summary: 'take the open purchases as held' }),
+    findDeadSlots: step('findDeadSlots', { summary: 'look for holders that are gone' }),
     cancelTask: step('cancelTask', about),
     requestCancellation: step('requestCancellation'),
   };

@@ -1,5 +1,5 @@
 import * as wf from '@temporalio/workflow';
-import type { PreparedRequest, Purchase, PurchaseStep } from '../activities/types.js';
+import type { PreparedRequest, Purchase, PurchaseStep, ReadyInput } from '../activities/types.js';
 import { salvageWorkflowId } from '../src/contract/names.js';
 import type { VideoRequest } from '../src/contract/request.js';
 import type { CancelOutcome, VideoResult } from '../src/contract/result.js';
@@ -8,28 +8,35 @@ import { Progress } from './progress.js';
 import { PurchaseInHand } from './purchase.js';
 import { failure, failureOf, isAlreadyStarted } from './run-failure.js';
 import { salvageVideo } from './salvage-video.js';
+import { SlotInHand, shareOf } from './slot.js';
 import { steps } from './steps.js';
 
 /** A task that fails for a fault of the provider is free, so it is bought anew; three times the same is no accident. */
 const RESUBMITS_MAX = 2;
+/** The provider keeps an uploaded image for 48 h: after half of it in the queue it is uploaded anew. */
+const IMAGE_FRESH_MS = 86_400_000;
 
 /** Prepares the request, buys one task unless one is there to follow, watches it to its end and archives the video. */
 export async function videoGenerate(request: VideoRequest): Promise<VideoResult> {
   const progress = new Progress();
   const inHand = new PurchaseInHand(progress);
+  const slot = new SlotInHand(progress);
   const work = async (): Promise<VideoResult> => {
     const prepared = await steps().prepareRequest({ request });
     if (prepared.cached !== null) return prepared.cached;
-    return buyAndArchive(prepared, inHand, progress);
+    return buyAndArchive(prepared, inHand, slot, progress);
   };
   try {
     const result = await cancellable(deadlineOf(request), work, async (by) => {
       progress.enter('cancelling');
-      progress.cancelled(by, await release(inHand));
+      progress.cancelled(by, await release(inHand, slot));
     });
     return progress.finished(result);
   } catch (error) {
-    if (!wf.isCancellation(error)) progress.failed(failureOf(error));
+    if (!wf.isCancellation(error)) {
+      progress.failed(failureOf(error));
+      await slot.leave();
+    }
     throw error;
   }
 }
@@ -37,14 +44,26 @@ export async function videoGenerate(request: VideoRequest): Promise<VideoResult>
 async function buyAndArchive(
   prepared: PreparedRequest,
   inHand: PurchaseInHand,
+  slot: SlotInHand,
   progress: Progress,
 ): Promise<VideoResult> {
-  const { times, reference, storeId } = prepared;
+  const { times } = prepared;
   const unrestorable: Purchase[] = [];
   for (let resubmits = 0; ; ) {
     progress.enter('uploading');
-    const { imgUrl } = await steps(times).uploadReference({ reference, storeId });
-    const settled = await inHand.settle(await buy(prepared, imgUrl, unrestorable, progress), times);
+    const input = readyInput(prepared, unrestorable);
+    const ready = await steps(times).uploadReference(input);
+    let step: PurchaseStep;
+    if (ready.kind === 'found') step = ready.step;
+    else {
+      const uploadedAtMs = Date.now();
+      await slot.granted(ready.slot, input.share, times);
+      if (Date.now() - uploadedAtMs > IMAGE_FRESH_MS) continue;
+      step = await buy(input, ready.imgUrl, progress);
+      // Bought, found out about and archived by others while this run waited: there is nothing to hold the slot for.
+      if (step.kind === 'archived' || step.kind === 'restore') await slot.leave();
+    }
+    const settled = await inHand.settle(step, times);
     if (settled.kind === 'buy') continue;
     if (settled.kind === 'archived') return settled.result;
     if (settled.kind === 'restore') {
@@ -62,21 +81,21 @@ async function buyAndArchive(
   }
 }
 
-/** The one step that may cost money. */
-async function buy(
-  prepared: PreparedRequest,
-  imgUrl: string,
-  unrestorable: readonly Purchase[],
-  progress: Progress,
-): Promise<PurchaseStep> {
+/** What the steps before the purchase need to know of this run. */
+function readyInput(prepared: PreparedRequest, unrestorable: readonly Purchase[]): ReadyInput {
   const { workflowId, firstExecutionRunId, startTime } = wf.workflowInfo();
   const buyer = { workflowId, firstRunId: firstExecutionRunId };
-  const { submitTask } = steps(prepared.times);
-  const input = { prepared, imgUrl, buyer, firstStartedAtMs: startTime.getTime(), unrestorable };
+  const share = shareOf(prepared.request.tenant);
+  return { prepared, buyer, firstStartedAtMs: startTime.getTime(), unrestorable, share };
+}
+
+/** The one step that may cost money. */
+async function buy({ share: _, ...input }: ReadyInput, imgUrl: string, progress: Progress): Promise<PurchaseStep> {
+  const { submitTask } = steps(input.prepared.times);
   progress.enter('submitting');
   for (;;) {
     try {
-      return await submitTask(input);
+      return await submitTask({ ...input, imgUrl });
     } catch (error) {
       // The step's own answer is lost (its worker died, or it took too long). Asked again, it finds its own announcement
       // in the ledger and says `unknown`; it never sends under an announcement that stands.
@@ -100,8 +119,12 @@ function deadlineOf({ deadline_seconds }: VideoRequest): number | null {
 }
 
 /** The one place where a run that ends early deals with what may already cost money. */
-async function release({ purchase, task }: PurchaseInHand): Promise<Omit<CancelOutcome, 'reason'>> {
-  if (purchase === undefined) return { outcome: 'Nothing was bought.', billed: false };
+async function release({ purchase, task }: PurchaseInHand, slot: SlotInHand): Promise<Omit<CancelOutcome, 'reason'>> {
+  if (purchase === undefined) {
+    await slot.leave();
+    return { outcome: 'Nothing was bought.', billed: false };
+  }
+  slot.entrust(); // to the salvage, which gives it back when the task has ended
   const salvage = salvageWorkflowId(purchase.key, purchase.n);
   // It watches, archives and closes, so that the same request finds its video later. Started beside the cancel: whatever
   // that answers, and also when it does not, the salvage sees what became of the task.

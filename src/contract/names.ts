@@ -3,6 +3,7 @@ export const WorkflowType = {
   videoGenerate: 'videoGenerate',
   salvageVideo: 'salvageVideo',
   sweepPurchases: 'sweepPurchases',
+  accountSlots: 'accountSlots',
 } as const;
 /** Query of every run: stage, task, expected end, what is waited for. */
 export const PROGRESS_QUERY = 'progress';
@@ -10,6 +11,20 @@ export const PROGRESS_QUERY = 'progress';
 export const CANCEL_SIGNAL = 'cancel';
 /** Signal with a person's decision on a run in `needs_attention`: `task_id` or `buy_again`. */
 export const RESOLVE_SIGNAL = 'resolveSubmit';
+/** Signal to a run that asked for a slot. */
+export const SLOT_SIGNAL = 'slot';
+/** Query of `accountSlots`: who holds slots, who waits, since when. */
+export const SLOTS_QUERY = 'slots';
+/** Signal to `accountSlots`: a run's request for a slot, which may be repeated. */
+export const ASK_FOR_SLOT_SIGNAL = 'askForSlot';
+/** Signal to `accountSlots`: a purchase is over, was not created, or waits for a person. */
+export const RETURN_SLOT_SIGNAL = 'returnSlot';
+/** Signal to `accountSlots`: a run that asked does not want to buy any more. */
+export const LEAVE_SLOTS_SIGNAL = 'leaveSlots';
+/** Signal to `accountSlots`: how many tasks may be at the provider at a time. */
+export const SLOT_LIMIT_SIGNAL = 'slotLimit';
+/** Memo of a run that belongs to a batch: its id. */
+export const BATCH_MEMO = 'batch_id';
 
 /** Custom search attributes and their Temporal types; no value holds a prompt, a URL or a secret. */
 export const SEARCH_ATTRIBUTES = {
@@ -32,3 +47,7 @@ export const submitQueueOf = (generateQueue: string): string =>
 
 /** Workflow id of the run that sees an open purchase to its end when its own run cannot. */
 export const salvageWorkflowId = (purchaseKey: string, n: number): string => `salvage/${purchaseKey}/${n}`;
+
+/** Workflow id of the run that says who may submit next on a provider account; any text is safe in it. */
+export const slotsWorkflowId = (provider: string, account: string): string =>
+  `slots/${encodeURIComponent(provider)}/${encodeURIComponent(account)}`;

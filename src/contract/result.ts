@@ -1,3 +1,5 @@
+import type { SlotPlace } from './slots.js';
+
 /** A remark that does not stop a generation; `code` is stable, `message` is for people. */
 export interface VideoWarning {
   readonly code:
@@ -50,6 +52,8 @@ export interface VideoProgress {
   readonly stage:
     | 'preparing'
     | 'uploading'
+    /** Everything is ready; the account has as many tasks at the provider as it may. See `slot`. */
+    | 'waiting_for_slot'
     | 'submitting'
     /** Another run buys the same video; this one follows it. */
     | 'following'
@@ -78,6 +82,8 @@ export interface VideoProgress {
   readonly rendering_since_ms: number | null;
   /** When the video is expected, from what was learned of earlier ones; null before it renders. */
   readonly eta: Eta | null;
+  /** In `waiting_for_slot`, once the account's slots have answered: who is ahead. Null otherwise. */
+  readonly slot: SlotPlace | null;
   /** In `needs_attention`: what was seen, and how to decide. */
   readonly attention: Attention | null;
   /** After a cancel: what became of the task, and whether it is billed. */

@@ -11,6 +11,12 @@ export interface StepTimes {
   /** First pause after a failed attempt; it doubles up to `retryMaximumMs`. */
   readonly retryInitialMs: number;
   readonly retryMaximumMs: number;
+  /** How long a request for a slot may stay unanswered before the run goes on without one. */
+  readonly slotAckMs: number;
+  /** After which a run that waits for its slot asks again. */
+  readonly slotAskAgainMs: number;
+  /** How often holders of slots are looked after while somebody waits; ten times as rarely while nobody does. */
+  readonly slotCheckMs: number;
 }
 
 export const STEP_TIMES: StepTimes = {
@@ -23,6 +29,9 @@ export const STEP_TIMES: StepTimes = {
   parkedStartToCloseMs: 2_592_000_000, // 30 days; the step is then tried again
   retryInitialMs: 1_000, // the hand-over gap of a poll when a worker shuts down
   retryMaximumMs: 60_000, // an outage of hours is noticed as over within a minute
+  slotAckMs: 60_000, // the slots answer within 0.1 s, after a killed worker within 10 s: a minute means that they are out of order
+  slotAskAgainMs: 600_000, // what is lost meanwhile costs ten minutes; asking costs two Actions
+  slotCheckMs: 60_000, // a dead holder costs the account at most a minute of one slot, a check two Actions
 };
 
 /** Only the step times of a larger set: what goes into a run's history. */

@@ -82,11 +82,10 @@ export type BuyOutcome =
  */
 export async function buyOnce(deps: BuyDeps, order: Order, options: StoreOptions = {}): Promise<BuyOutcome> {
   const { ledger, provider, clock, times } = deps;
-  const newest = await ledger.newest(order.purchaseKey, options);
-  const found = newest === undefined ? undefined : await existing(deps, order, newest, options);
+  const { found, newest } = await lookInLedger(deps, order, options);
   if (found !== undefined) return found;
 
-  const purchase: Purchase = { key: order.purchaseKey, n: (newest?.purchase.n ?? 0) + 1 };
+  const purchase: Purchase = { key: order.purchaseKey, n: newest + 1 };
   const seed = order.seed ?? derivedSeed(purchase);
   const body = order.body(seed);
   const fingerprint = await provider.keyFingerprint();
@@ -123,6 +122,20 @@ export async function buyOnce(deps: BuyDeps, order: Order, options: StoreOptions
   }
 }
 
+/** What a look in the ledger needs to know of an order. */
+export type Interest = Pick<Order, 'purchaseKey' | 'cache' | 'buyer' | 'firstStartedAtMs' | 'unrestorable'>;
+
+/** Looks what the ledger offers instead of a new purchase, if anything, and at the number (0: none) of the key's newest one. */
+export async function lookInLedger(
+  deps: Pick<BuyDeps, 'ledger' | 'clock' | 'times'>,
+  interest: Interest,
+  options: StoreOptions = {},
+): Promise<{ readonly found: BuyOutcome | undefined; readonly newest: number }> {
+  const newest = await deps.ledger.newest(interest.purchaseKey, options);
+  if (newest === undefined) return { found: undefined, newest: 0 };
+  return { found: await existing(deps, interest, newest, options), newest: newest.purchase.n };
+}
+
 /**
  * Writes the claim of a task that was bought while the store was away. Idempotent; for the step `pollTask` after a
  * `claim: 'unwritten'`, with every look until it answers.
@@ -149,8 +162,8 @@ export async function ensureClaim(
 
 /** What the newest purchase offers instead of a new one, if anything. */
 async function existing(
-  deps: BuyDeps,
-  order: Order,
+  deps: Pick<BuyDeps, 'ledger' | 'clock' | 'times'>,
+  order: Interest,
   newest: PurchaseView,
   options: StoreOptions,
 ): Promise<BuyOutcome | undefined> {

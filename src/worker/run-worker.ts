@@ -20,6 +20,7 @@ import { openStore } from '../storage/open-store.js';
 import { proveIfAbsent } from '../storage/prove-if-absent.js';
 import { checkSharedFileStore } from '../storage/shared-file-store.js';
 import { storeId } from '../storage/store-id.js';
+import { accountSlotsPort, announceLimit } from './account-slots.js';
 import { BUNDLE_PATH } from './build-bundle.js';
 
 /** What a worker is made of. */
@@ -38,6 +39,8 @@ export interface WorkerOptions {
 
 /** Every poll occupies a place for the whole render; 500 in flight are 100 times the account's five. */
 const ACTIVITIES_MAX = 500;
+/** For the last word on what was learned, while the container waits: one small object. */
+const STATS_SYNC_MS = 2_000;
 /** A submit takes some 0.1 s and the queue starts at most 5 per second: ten cover one that hangs. */
 const SUBMITS_MAX = 10;
 
@@ -51,12 +54,16 @@ export async function runWorker(options: WorkerOptions): Promise<void> {
   const store = await provenStore(config, temporal);
   const client = await connectClient(temporal);
   const connection = await NativeConnection.connect(temporal.connection as never);
+  const stats = renderTimes(config, store);
+  // Not waited for: what other workers learned is worth having, not worth a start that fails.
+  void stats.sync();
   const activities = createActivities(
-    activityDeps(options, store, {
+    activityDeps(options, store, stats, {
       cancelRun: async (workflowId, runId) => {
         await client.workflow.getHandle(workflowId, runId).cancel();
       },
       isRunOpen: (workflowId) => isRunOpen(client, workflowId),
+      slots: accountSlotsPort(client, config),
     }),
   );
   const common = {
@@ -86,6 +93,7 @@ export async function runWorker(options: WorkerOptions): Promise<void> {
     shutdownGraceTime: times.submitGraceMs,
     shutdownForceTime: times.submitForceMs,
   });
+  await announceLimit(client, config);
   const stop = (): void => {
     for (const worker of [main, submit]) if (worker.getState() === 'RUNNING') worker.shutdown();
   };
@@ -97,6 +105,7 @@ export async function runWorker(options: WorkerOptions): Promise<void> {
     await Promise.all(runs);
   } finally {
     signal?.removeEventListener('abort', stop);
+    await stats.sync(AbortSignal.timeout(STATS_SYNC_MS)).catch(() => undefined);
     await connection.close().catch(() => undefined); // throws while a forced-out worker still holds it
     await client.connection.close();
   }
@@ -126,10 +135,24 @@ async function provenStore(config: Config, temporal: TemporalTarget): Promise<Pr
   return { store, storeId: await storeId(store, { newId: randomUUID }) };
 }
 
+/** What is known of render times, shared with the other workers through the store. */
+function renderTimes({ provider, taskQueues }: Config, { store }: ProvenStore): LearnedRenderTimes {
+  const scope = { provider: provider.providerId, account: provider.account };
+  const onWarning = (message: string) => Runtime.instance().logger.warn(redactText(message));
+  return new LearnedRenderTimes({
+    store,
+    scope,
+    worker: `${hostname()}-${taskQueues.generate}`,
+    now: Date.now,
+    onWarning,
+  });
+}
+
 function activityDeps(
   { config, apiKey }: WorkerOptions,
   { store, storeId: id }: ProvenStore,
-  temporal: Pick<ActivityDeps, 'cancelRun' | 'isRunOpen'>,
+  stats: LearnedRenderTimes,
+  temporal: Pick<ActivityDeps, 'cancelRun' | 'isRunOpen' | 'slots'>,
 ): ActivityDeps {
   const { times, provider } = config;
   const scope = { provider: provider.providerId, account: provider.account };
@@ -146,14 +169,13 @@ function activityDeps(
       downloadIdleMs: times.downloadIdleMs,
     },
   });
-  const onWarning = (message: string) => Runtime.instance().logger.warn(redactText(message));
   const watcher = createTaskWatcher({
     query: (taskId, options) => dashscope.queryTask(taskId, options),
     list: (query) => dashscope.listTasks(query),
     perSecond: config.rates.query,
     clock: systemClock,
     random: Math.random,
-    stats: new LearnedRenderTimes({ store, scope, worker: hostname(), now: Date.now, onWarning }),
+    stats,
     times: times.poll,
   });
   return {

@@ -27,6 +27,7 @@ const rendering: ShownProgress = {
   queued_seconds: 0.04,
   rendering_since_ms: 10_000,
   eta: null,
+  slot: null,
   attention: null,
   cancel: null,
 };

@@ -1,0 +1,44 @@
+import { type Client, WorkflowNotFoundError } from '@temporalio/client';
+import type { AccountSlotsPort } from '../../activities/index.js';
+import type { AccountSlotsInput } from '../../workflows/account-slots.js';
+import type { Config } from '../config/config.js';
+import {
+  ASK_FOR_SLOT_SIGNAL,
+  RETURN_SLOT_SIGNAL,
+  SLOT_LIMIT_SIGNAL,
+  slotsWorkflowId,
+  WorkflowType,
+} from '../contract/names.js';
+import { stepTimesOf } from '../contract/times.js';
+
+/** The slots of the configured account, as the steps reach them. */
+export function accountSlotsPort(client: Client, { provider, rates, taskQueues, times }: Config): AccountSlotsPort {
+  const workflowId = slotsWorkflowId(provider.providerId, provider.account);
+  const limit = rates.maxRunning;
+  const input: AccountSlotsInput = { limit, times: stepTimesOf(times) };
+  return {
+    workflowId,
+    async ask(ask) {
+      await client.workflow.signalWithStart(WorkflowType.accountSlots, {
+        ...{ workflowId, taskQueue: taskQueues.generate, args: [input] },
+        ...{ signal: ASK_FOR_SLOT_SIGNAL, signalArgs: [{ ...ask, limit }] },
+        staticSummary: `who may submit next on account ${provider.account} of ${provider.providerId}`,
+      });
+    },
+    giveBack: (purchase) => signalIfThere(client, workflowId, RETURN_SLOT_SIGNAL, purchase),
+  };
+}
+
+/** Tells the account's slots, if they run, how many this worker was told to have: those who wait profit at once. */
+export function announceLimit(client: Client, { provider, rates }: Config): Promise<void> {
+  const workflowId = slotsWorkflowId(provider.providerId, provider.account);
+  return signalIfThere(client, workflowId, SLOT_LIMIT_SIGNAL, { limit: rates.maxRunning });
+}
+
+async function signalIfThere(client: Client, workflowId: string, signal: string, argument: unknown): Promise<void> {
+  try {
+    await client.workflow.getHandle(workflowId).signal(signal, argument);
+  } catch (error) {
+    if (!(error instanceof WorkflowNotFoundError)) throw error;
+  }
+}
