@@ -17,6 +17,7 @@ import type {
   StoreOptions,
 } from './asset-store.js';
 import { CheckedBody, passBody } from './body.js';
+import { STORE_ID_KEY } from './keys.js';
 import { isKeySegment, keySegments } from './store-key.js';
 
 /** Holds bodies while they are written. A key cannot begin with a dot, so nothing here is ever visible. */
@@ -57,6 +58,8 @@ export class FileStore implements AssetStore {
   readonly name: string;
   readonly #root: string;
   #cleaned: Promise<void> | undefined;
+  /** Set when the store's id was read: from then on a directory without it is another one, such as a bare mount point. */
+  #hasId = false;
 
   /** @param directory - Root of the store; made by the first put. */
   constructor(directory: string) {
@@ -68,7 +71,9 @@ export class FileStore implements AssetStore {
     const path = this.#pathOf(key);
     signal?.throwIfAborted();
     try {
-      return await this.#infoOf(key, path);
+      const info = await this.#infoOf(key, path);
+      if (info === undefined) await this.#requireId();
+      return info;
     } catch (cause) {
       throw this.#error('read', key, cause);
     }
@@ -81,6 +86,7 @@ export class FileStore implements AssetStore {
       const file = await open(path, 'r');
       try {
         if (!(await file.stat()).isFile()) throw Object.assign(new Error('not a file'), { code: 'ENOENT' });
+        if (key === STORE_ID_KEY) this.#hasId = true;
         const source = file.createReadStream({ start: from, ...(to !== undefined && { end: to }) });
         return passBody(source, (cause) => this.#error('read', key, cause), signal);
       } catch (error) {
@@ -89,6 +95,7 @@ export class FileStore implements AssetStore {
       }
     } catch (cause) {
       if (!isAbsent(cause)) throw this.#error('read', key, cause);
+      await this.#requireId();
       throw new VideoError(FailureType.AssetNotFound, `${key} is not in the asset store ${this.name}`, { cause });
     }
   }
@@ -100,6 +107,7 @@ export class FileStore implements AssetStore {
     const checked = new CheckedBody(key, body, options);
     const partial = join(this.#root, PARTIAL_DIR, randomUUID());
     try {
+      await this.#requireId();
       await this.#makeFolder(dirname(partial)); // every time: somebody may have deleted the directory since
       this.#cleaned ??= this.#removeStalePartials();
       await this.#cleaned;
@@ -166,8 +174,9 @@ export class FileStore implements AssetStore {
     try {
       entries = await readdir(folder, { withFileTypes: true });
     } catch (cause) {
-      if (isAbsent(cause)) return;
-      throw this.#error('list', prefix, cause);
+      if (!isAbsent(cause)) throw this.#error('list', prefix, cause);
+      await this.#requireId();
+      return;
     }
     // A folder sorts as its keys do, with the slash: "a.json" comes before "a/b.json".
     const found = entries
@@ -189,6 +198,20 @@ export class FileStore implements AssetStore {
       }
       if (info !== undefined) yield info;
     }
+  }
+
+  /**
+   * What is absent only because the directory is away (not mounted, moved) must not count as never bought.
+   * @throws VideoError `StoreUnavailable`, retryable, when the store had an id and has none now.
+   */
+  async #requireId(): Promise<void> {
+    if (!this.#hasId) return;
+    const stats = await stat(this.#pathOf(STORE_ID_KEY)).catch(() => undefined);
+    if (stats !== undefined) return;
+    throw new VideoError(FailureType.StoreUnavailable, `The asset store ${this.name} is away: its id is not there`, {
+      retryable: true,
+      nextStep: 'Mount or restore the directory of the store; the step is tried again.',
+    });
   }
 
   /** Removes what dead processes left unfinished. Once per store, by the first put, which a failure here does not concern. */
