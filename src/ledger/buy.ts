@@ -102,6 +102,7 @@ export async function buyOnce(deps: BuyDeps, order: Order, options: StoreOptions
       expects: order.expects,
       seed,
       tenant: order.tenant,
+      keyFingerprint: fingerprint,
       memo: order.memo,
     },
     options,
@@ -168,21 +169,21 @@ async function existing(
   options: StoreOptions,
 ): Promise<BuyOutcome | undefined> {
   const { purchase, intent } = newest;
+  const { workflowId, firstRunId } = order.buyer;
+  // By name, not by time: the run's start is of another clock than the intent.
+  const own = intent.workflow_id === workflowId && intent.first_run_id === firstRunId;
   const standing = await standingOf(deps, newest, order.unrestorable, options);
   switch (standing.kind) {
     case 'task':
       return standing;
     case 'archived':
     case 'restore':
-      return order.cache === 'refresh' && intent.written_at_ms < order.firstStartedAtMs ? undefined : standing;
+      return order.cache === 'refresh' && !own && intent.written_at_ms < order.firstStartedAtMs ? undefined : standing;
     case 'failed':
     case 'buy':
       return undefined;
-    case 'unclaimed': {
-      const { workflowId, firstRunId } = order.buyer;
-      const own = intent.workflow_id === workflowId && intent.first_run_id === firstRunId;
+    case 'unclaimed':
       return own ? { kind: 'unknown', purchase, error: leftAlone(purchase) } : { kind: 'follow', purchase };
-    }
   }
 }
 

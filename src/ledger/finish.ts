@@ -3,7 +3,6 @@ import { VideoError } from '../contract/video-error.js';
 import type { StoreOptions } from '../storage/asset-store.js';
 import { ensureClaim } from './buy.js';
 import type { DayInput, Ledger, PurchaseView } from './ledger.js';
-import { recordDamaged } from './record-file.js';
 import { type Ending, toFailureRecord } from './records.js';
 import type { BoughtTask } from './standing.js';
 
@@ -57,9 +56,7 @@ export async function closeWithout(
 
 /** The purchase, with the task's claim written if it was missing. */
 async function claimedView(ledger: Ledger, task: BoughtTask, options: StoreOptions): Promise<PurchaseView> {
-  const { key, n } = task.purchase;
-  const view = await ledger.view(task.purchase, options);
-  if (view === undefined) throw recordDamaged(ledger.store, `purchases/${key}/${n}`, 'has vanished');
+  const view = await ledger.require(task.purchase, options);
   const { state, late } = view;
   const known =
     ((state.kind === 'claimed' || state.kind === 'closed') && state.task.task_id === task.taskId) ||

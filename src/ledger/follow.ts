@@ -2,7 +2,6 @@ import type { StoreOptions } from '../storage/asset-store.js';
 import { type Clock, stopwatch } from './clock.js';
 import type { Ledger } from './ledger.js';
 import type { Purchase } from './purchase-key.js';
-import { recordDamaged } from './record-file.js';
 import { type Standing, standingOf } from './standing.js';
 import type { LedgerTimes } from './times.js';
 
@@ -37,9 +36,7 @@ export async function awaitPurchase(
   const options: StoreOptions = { signal };
   const sinceSight = stopwatch(clock);
   for (;;) {
-    const view = await ledger.view(purchase, options);
-    if (view === undefined)
-      throw recordDamaged(ledger.store, `purchases/${purchase.key}/${purchase.n}`, 'has vanished');
+    const view = await ledger.require(purchase, options);
     const standing = await standingOf(deps, view, [], options);
     if (standing.kind !== 'unclaimed') return standing;
     if (!parked && sinceSight.elapsedMs() >= times.submitBoundMs) return { kind: 'reconcile', purchase };

@@ -77,6 +77,7 @@ export interface IntentInput {
   readonly expects: Expectation;
   readonly seed: number;
   readonly tenant: string | null;
+  readonly keyFingerprint?: string | null | undefined;
   readonly memo: Readonly<Record<string, unknown>>;
 }
 
@@ -144,6 +145,21 @@ export class Ledger {
   }
 
   /**
+   * One purchase that is known to exist.
+   * @throws VideoError `ConfigurationInvalid`, retryable, when this store has no record of it: it is another store than the one that
+   * the run began with, and the run goes on when the worker is mended or another one takes the step.
+   */
+  async require(purchase: Purchase, options: StoreOptions = {}): Promise<PurchaseView> {
+    const view = await this.view(purchase, options);
+    if (view !== undefined) return view;
+    throw new VideoError(
+      FailureType.ConfigurationInvalid,
+      `Purchase ${purchase.key}/${purchase.n} is not in the asset store ${this.store.name}: the run began with another one`,
+      { retryable: true, nextStep: 'Give every worker of this queue the same ASSET_STORE.' },
+    );
+  }
+
+  /**
    * Announces a purchase: the only leave to send its POST, and only to the one execution that gets `won`.
    * Call it when everything else is ready: the POST must begin within `postWithinMs` of this call.
    */
@@ -163,6 +179,7 @@ export class Ledger {
       expects: input.expects,
       seed: input.seed,
       tenant: input.tenant,
+      key_fingerprint: input.keyFingerprint ?? null,
       memo: input.memo,
     };
     return this.#put(`${this.#folder(purchase)}intent.json`, intentRecord, record, purchase, options);

@@ -7,10 +7,10 @@ import { type Clock, stopwatch } from './clock.js';
 import type { Ledger, PurchaseView } from './ledger.js';
 import { type Comparison, comparePrompts, compareShape, compareUsage, overall } from './proof.js';
 import type { Purchase } from './purchase-key.js';
-import { recordDamaged } from './record-file.js';
 import { boughtTask, type Standing, standingOf } from './standing.js';
 import { type ListingProvider, listAllTasks } from './task-list.js';
 import type { LedgerTimes } from './times.js';
+import { provesAccount } from './unknown-proof.js';
 
 /** The part of the provider that a reconcile asks; it never buys and never cancels. */
 export interface AskingProvider extends ListingProvider {
@@ -50,6 +50,8 @@ export type UndecidedReason =
   | 'list_refused'
   /** The list shows 24 hours, and the attempt is older. */
   | 'too_old'
+  /** The key in use may be of another account than the one that sent the submit. */
+  | 'another_key'
   /** A damaged record may be of a purchase that the task fits as well. */
   | 'record_damaged';
 
@@ -169,6 +171,12 @@ class Reconcile {
             empty ??= { listings: 0, since: stopwatch(clock) };
             empty.listings += 1;
             if (empty.listings >= times.emptyListings && empty.since.elapsedMs() >= times.emptySpanMs) {
+              // The list of another account is empty of our tasks whatever happened.
+              const { key_fingerprint } = view.intent;
+              const proof = { ledger, provider: this.#deps.provider };
+              if (!(await provesAccount(proof, key_fingerprint, this.#store))) {
+                return this.#undecided(view, 'another_key');
+              }
               await ledger.decideNotCreated(this.#purchase, { reason: 'none_found', failure: null }, this.#store);
               continue; // whatever decision stands now
             }
@@ -189,10 +197,7 @@ class Reconcile {
 
   async #standing(): Promise<{ standing: Standing; view: PurchaseView }> {
     const { ledger } = this.#deps;
-    const view = await ledger.view(this.#purchase, this.#store);
-    if (view === undefined) {
-      throw recordDamaged(ledger.store, `purchases/${this.#purchase.key}/${this.#purchase.n}`, 'has vanished');
-    }
+    const view = await ledger.require(this.#purchase, this.#store);
     return { standing: await standingOf(this.#deps, view, [], this.#store), view };
   }
 
@@ -406,5 +411,6 @@ const EXPLANATIONS: Readonly<Record<UndecidedReason, string>> = {
   not_comparable: 'A task may be ours, but its prompt, usage or picture cannot be compared with the request.',
   list_refused: "The provider does not show the account's task list.",
   too_old: "The submit is older than the provider's task list, which shows 24 hours.",
+  another_key: 'The key in use is not the one that sent the submit, and nothing shows that both are of one account.',
   record_damaged: 'A damaged ledger record may be of a purchase that the task fits as well.',
 };

@@ -56,6 +56,8 @@ export const intentRecord = z.object({
   /** The seed that is sent. */
   seed: z.int(),
   tenant: z.string().nullable(),
+  /** Of the key that the POST was sent with: another account's list tells nothing of it. */
+  key_fingerprint: z.string().nullable().default(null),
   /** What the steps after the purchase need when another run finishes it; opaque to the ledger. */
   memo: z.record(z.string(), z.unknown()),
 });

@@ -39,8 +39,8 @@ export async function resolvePurchase(
 ): Promise<Exclude<Standing, { readonly kind: 'unclaimed' }>> {
   const { ledger } = deps;
   const name = `${purchase.key}/${purchase.n}`;
-  const view = await ledger.view(purchase, options);
-  if (view === undefined) throw refused(`There is no purchase ${name}`, 'Name the run whose submit is undecided.');
+  checkDecision(decision);
+  const view = await ledger.require(purchase, options);
   if (view.state.kind === 'unclaimed') {
     if ('task_id' in decision) await takeTask(deps, purchase, decision.task_id, options);
     else await ledger.decideNotCreated(purchase, { reason: 'person', failure: null }, options);
@@ -52,6 +52,18 @@ export async function resolvePurchase(
     retryable: true,
     nextStep: 'Wait; the step is tried again.',
   });
+}
+
+/** A decision comes from outside, and one that says nothing must not buy. */
+function checkDecision(decision: unknown): void {
+  const said = typeof decision === 'object' && decision !== null ? (decision as Record<string, unknown>) : {};
+  const takes = typeof said['task_id'] === 'string' && said['task_id'] !== '' && said['buy_again'] === undefined;
+  const buys = said['buy_again'] === true && said['task_id'] === undefined;
+  if (takes || buys) return;
+  throw refused(
+    'The decision names no task and does not say to buy again',
+    'Send {"task_id": "…"} or {"buy_again": true}.',
+  );
 }
 
 async function takeTask(
