@@ -197,7 +197,8 @@ export class DashScopeClient {
       secrets: [key],
       headers: this.#headers(key),
     });
-    if (answer.status === 200) return true;
+    // A 200 that is not the provider's JSON came from something in between: it cancelled nothing that we know of.
+    if (answer.status === 200 && typeof answer.json === 'object' && answer.json !== null) return true;
     if (stringField(answer.json, 'code') === 'UnsupportedOperation') return false;
     throw refusal(answer, 'cancel', [key]);
   }
