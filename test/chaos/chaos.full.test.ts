@@ -27,7 +27,7 @@ test('under chaos twenty generations are bought once each, and nothing is lost, 
 test.each(['retry-on-502', 'skip-intent'])(
   'the judge catches a build that is broken on purpose: %s',
   async (broken) => {
-    const { code, out } = await chaos('--generations', '60', '--broken', broken);
+    const { code, out } = await chaos('--generations', '200', '--broken', broken);
     expect(out).toMatch(/^VIOLATION +bought 2 times: chaos/m);
     expect({ code, out }).toMatchObject({ code: 0 });
   },

@@ -18,8 +18,9 @@ export function verdict({ tasks, hashes, generations, runs, open, openPurchases 
     const at = hashes.get(task_id)?.storedAtMs;
     return at === undefined ? [] : [at - end_ms];
   });
+  const bought = duplicates.map(({ prompt }) => `bought ${billedOf(prompt).length} times: ${prompt}`);
   const violations = [
-    ...duplicates.map(({ prompt }) => `bought ${billedOf(prompt).length} times: ${prompt}`),
+    ...bought,
     ...losses.map(({ task_id, prompt }) => `billed and not in the store: task ${task_id}, ${prompt}`),
     ...unbought.map(({ prompt }) => `never bought: ${prompt}`),
     ...failed.map(({ id, end }) => `run ended as ${end}: ${id}`),
@@ -40,6 +41,7 @@ export function verdict({ tasks, hashes, generations, runs, open, openPurchases 
       salvaged: salvaged.filter((task) => !losses.includes(task)).length,
     },
     worstGapMs: Math.max(0, ...gaps),
+    bought,
     violations,
   };
 }

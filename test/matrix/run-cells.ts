@@ -290,7 +290,9 @@ export async function providerOutcome(world: World, cell: ProviderCell): Promise
   const { emulator, gate } = world;
   const prompt = `${cell.fault} ${step} ${on} ${randomUUID()}`;
   const matches = on !== 'policy' && on !== 'upload' && on !== 'list';
-  const fault = { on, ...inject, ...(matches && { match: prompt }) } as EmulatorFault;
+  // A cancel is asked once.
+  const once = on === 'cancel' && { times: 1 };
+  const fault = { on, ...inject, ...once, ...(matches && { match: prompt }) } as EmulatorFault;
   if (step === 'reconcile') await emulator.faults({ on: 'submit', fault: 'drop-reply', match: prompt });
   let hold: Hold | undefined;
   if (step === 'archive' && on === 'query') {

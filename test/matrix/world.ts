@@ -181,6 +181,7 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
       OUTPUT_DIR: outputDir,
       TEMPORAL_ADDRESS: server.address,
       WAN_VIDEO_ALLOW_PRIVATE_URLS: '127.0.0.1',
+      WAN_VIDEO_MAX_RUNNING: '50', // as many as the emulator's slots: no run is to wait for another
       ...storeEnv,
     };
     const config = loadConfig(env, { cwd: ROOT, homeDir: home });
