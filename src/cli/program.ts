@@ -10,6 +10,7 @@ import { addPresign } from './commands/presign.js';
 import { addResolve } from './commands/resolve.js';
 import { addRetry } from './commands/retry.js';
 import { addSetup } from './commands/setup.js';
+import { addSlots } from './commands/slots.js';
 import { addStage } from './commands/stage.js';
 import { addStatus } from './commands/status.js';
 import { addWatch } from './commands/watch.js';
@@ -30,6 +31,7 @@ const COMMANDS = [
   addPresign,
   addStage,
   addCost,
+  addSlots,
   addWorker,
   addDev,
   addEmulator,

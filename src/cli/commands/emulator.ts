@@ -19,6 +19,7 @@ export function addEmulator(program: Command, context: CommandContext): void {
     .option('--port <n>', 'TCP port (default: a free one)', port, 0)
     .option('--speed <n>', 'how many times faster than the provider it renders', speed, 1)
     .option('--state <file>', 'where tasks survive a restart')
+    .option('--json', 'one JSON document on stdout: the address, also for errors')
     .addHelpText(
       'after',
       `

@@ -45,7 +45,8 @@ export async function checkClock({ provider, times }: Config, now: () => number)
   try {
     const askedMs = now();
     // Without a key: a refusal is dated as well.
-    const { headers, body } = await request(baseUrl, { dispatcher, signal: AbortSignal.timeout(ANSWER_MS) });
+    const url = `${baseUrl}/tasks/${randomUUID()}`;
+    const { headers, body } = await request(url, { dispatcher, signal: AbortSignal.timeout(ANSWER_MS) });
     const answeredMs = now();
     await body.dump();
     const dateMs = Date.parse(String(headers['date']));

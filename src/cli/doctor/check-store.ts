@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
 import { access, constants, statfs } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { addressOf, type TemporalTarget } from '../../client/connect.js';
@@ -18,10 +19,15 @@ const SPOOL_BYTES_MIN = 1024 ** 3;
 /** Whether the store works, and keeps what buying once rests on. */
 export async function checkStore(store: AssetStore): Promise<string> {
   const signal = AbortSignal.timeout(STORE_MS);
-  try {
+  const proof = async (): Promise<string> => {
     await proveIfAbsent(store, { newId: randomUUID, signal });
     const id = await storeId(store, { newId: randomUUID, signal });
     return `${store.name}, id ${id}: of many writers one wins`;
+  };
+  try {
+    // A file system that hangs, such as a lost network mount, hears no signal.
+    const silent = once(signal, 'abort').then(() => Promise.reject(signal.reason));
+    return await Promise.race([proof(), silent]);
   } catch (cause) {
     if (!signal.aborted) throw cause;
     throw new VideoError(

@@ -1,0 +1,47 @@
+import type { Command } from 'commander';
+import type { AccountSlotsView, SlotView } from '../../contract/slots.js';
+import type { CommandContext } from '../context.js';
+import { ExitCode } from '../exit-code.js';
+import { table } from '../table.js';
+
+/** `wan-video slots`: who may submit on the configured account, and who waits. */
+export function addSlots(program: Command, context: CommandContext): void {
+  program
+    .command('slots')
+    .summary('show who holds the slots of the account, and who waits')
+    .description(
+      'Shows the slots of the configured provider account (WAN_VIDEO_ACCOUNT): which runs have a task at the provider, which ones wait, in ' +
+        'the order in which they will be granted, and how long.',
+    )
+    .option('--json', 'one JSON document on stdout, also for errors')
+    .addHelpText('after', '\nExample:\n  wan-video slots')
+    .action(
+      context.action(async () => {
+        const { readAccountSlots } = await import('../../client/account-slots.js');
+        const { provider, rates } = await context.config();
+        const slots = await context.temporal(({ client }) =>
+          readAccountSlots(client, provider.providerId, provider.account),
+        );
+        const shown = slots ?? { limit: rates.maxRunning, holders: [], waiting: [] };
+        context.result(shown, slotsText(shown, Date.now()));
+        return ExitCode.done;
+      }),
+    );
+}
+
+const HEAD = ['SLOT', 'RUN', 'TENANT', 'BATCH', 'FOR'];
+
+function slotsText({ limit, holders, waiting }: AccountSlotsView, nowMs: number): string {
+  const rows = [
+    ...holders.map((held) => row('holds', held, nowMs)),
+    ...waiting.map((waiter, at) => row(`waits, ${at + 1}`, waiter, nowMs)),
+  ];
+  const count = `${holders.length} of ${limit} slots are held, ${waiting.length} wait.`;
+  return rows.length === 0 ? count : `${count}\n\n${table(HEAD, rows)}`;
+}
+
+function row(what: string, { runs, tenant, batch, since_ms }: SlotView, nowMs: number): string[] {
+  const [first = '-', ...others] = runs;
+  const whose = others.length === 0 ? first : `${first} and ${others.length} more`;
+  return [what, whose, tenant ?? '-', batch ?? '-', `${Math.max(0, Math.round((nowMs - since_ms) / 1000))} s`];
+}
