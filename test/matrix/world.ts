@@ -71,6 +71,8 @@ export const HOLDING_TIMES: Partial<Times> = {
     postMs: 10_000,
     submitBoundMs: 14_000,
     clockSkewMs: 8_000,
+    // As long as the shipped two minutes are to a short outage: a list that only cannot be reached is not refused.
+    listFaultsMax: 60,
   },
 };
 
