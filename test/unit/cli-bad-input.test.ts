@@ -216,3 +216,25 @@ test('every command has an example in its help', async () => {
     expect((await command(['help', name])).stdout).toMatch(new RegExp(`Examples?:[^]*wan-video ${name}`));
   }
 });
+
+test.each([{ args: ['stage', SAMPLE] }, { args: ['generate', ...good] }, { args: ['generate', ...good, '--dry-run'] }])(
+  '$args does not go into a local store beside a Temporal on another machine',
+  async ({ args }) => {
+    const output = join(folder, 'remote');
+    const remote = { ...env, OUTPUT_DIR: output, TEMPORAL_ADDRESS: 'temporal.invalid:7233' };
+    const end = await command([...args, '--json'], { env: remote });
+    expect(end.code).toBe(3);
+    expect(onlyJson(end).error).toMatchObject({
+      type: 'ConfigurationInvalid',
+      billed: false,
+      message: expect.stringContaining('Temporal at temporal.invalid:7233 can have workers on other machines'),
+      next_step: expect.stringContaining('WAN_VIDEO_SHARED_FILE_STORE=1'),
+    });
+    await expect(readdir(output)).rejects.toThrow('ENOENT');
+  },
+);
+
+test('a local store that every worker shares takes an image also beside a Temporal on another machine', async () => {
+  const shared = { ...env, TEMPORAL_ADDRESS: 'temporal.invalid:7233', WAN_VIDEO_SHARED_FILE_STORE: '1' };
+  expect((await command(['stage', SAMPLE], { env: shared })).code).toBe(0);
+});

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { attentionText } from '../../src/cli/attention.js';
 import { errorObject, errorText, exitCodeOf, secretsOf } from '../../src/cli/output.js';
 import { table } from '../../src/cli/table.js';
 import { VideoRunError } from '../../src/client/run-error.js';
@@ -69,4 +70,25 @@ test('a table pads its columns and cannot be torn by what stands in it', () => {
       ],
     ),
   ).toBe('A         B\nlong one  x y\ns');
+});
+
+test('a run that waits for a person is shown with its evidence and with commands that a shell takes as they are', () => {
+  const candidates = [
+    { task_id: 't-1', evidence: 'prompt\x1b[31m fits', archived: 'candidates/t-1.mp4' },
+    { task_id: 't-2', evidence: 'still renders', archived: null },
+  ];
+  const attention = { reason: 'two tasks fit', purchase: 'k/1', candidates, refused: 'no' };
+  expect(attentionText("it's mine", attention).split('\n')).toEqual([
+    'The run waits for a person: two tasks fit',
+    '  task t-1: prompt [31m fits; its video: candidates/t-1.mp4',
+    '  task t-2: still renders; no video',
+    'The last decision was refused: no',
+    'Decide with one of these; the run goes on by itself then:',
+    `  wan-video resolve 'it'\\''s mine' --task t-1`,
+    `  wan-video resolve 'it'\\''s mine' --task t-2`,
+    `  wan-video resolve 'it'\\''s mine' --buy`,
+  ]);
+  expect(attentionText('video/1', { ...attention, candidates: [] })).toContain(
+    '  wan-video resolve video/1 --task TASK_ID\n',
+  );
 });

@@ -4,12 +4,13 @@ import { progressLine, type ShownProgress } from '../../src/cli/progress-line.js
 
 class Screen extends Writable {
   readonly isTTY: boolean;
-  readonly columns = 60;
+  readonly columns: number;
   text = '';
 
-  constructor(isTTY: boolean) {
+  constructor(isTTY: boolean, columns = 60) {
     super();
     this.isTTY = isTTY;
+    this.columns = columns;
   }
 
   override _write(chunk: Buffer, _encoding: string, done: () => void): void {
@@ -69,4 +70,42 @@ test('what keeps a run back is shown instead of what it waits for, and cannot st
   const screen = new Screen(false);
   progressLine(screen, {}).show({ ...rendering, trouble: 'attempt 2 failed: \x1b[31mred\nline' }, 12_000);
   expect(screen.text).toBe('rendering, task task-1: attempt 2 failed:  [31mred line\n');
+});
+
+const expecting: ShownProgress = {
+  ...rendering,
+  queued_seconds: 12.4,
+  eta: { earliest_ms: 40_000, latest_ms: 50_000, samples: 3 },
+};
+
+test.each([
+  { nowMs: 10_000, shown: '[--------------------] 30 to 40 s left' },
+  { nowMs: 30_000, shown: '[##########----------] 10 to 20 s left' },
+  { nowMs: 45_000, shown: '[#################---] 0 to 5 s left' },
+  { nowMs: 58_000, shown: '[####################] 8 s late' },
+])('at $nowMs ms a learned render shows $shown', ({ nowMs, shown }) => {
+  const screen = new Screen(true, 80);
+  progressLine(screen, {}).show(expecting, nowMs);
+  expect(screen.text).toContain(` ${shown}`);
+});
+
+test.each([
+  ['was not learned', { ...expecting, eta: { earliest_ms: 40_000, latest_ms: 50_000, samples: 0 } }],
+  ['is not known', rendering],
+  ['is over', { ...expecting, stage: 'archiving' }],
+] as [string, ShownProgress][])('a render whose end %s has no bar', (_why, progress) => {
+  const screen = new Screen(true);
+  progressLine(screen, {}).show(progress, 30_000);
+  expect(screen.text).not.toContain('[#');
+});
+
+test('a plain line says once when the video is expected, how long the task was queued, and which attempt it is', () => {
+  const screen = new Screen(false);
+  const line = progressLine(screen, {});
+  line.show({ ...expecting, attempt: 2 }, 12_000);
+  line.show({ ...expecting, attempt: 2 }, 13_000);
+  expect(screen.text).toBe(
+    'rendering, attempt 2, task task-1: waiting for the provider to finish the task, ' +
+      "after 12 s in the provider's queue, expected 00:00:40 to 00:00:50 UTC\n",
+  );
 });
