@@ -1,14 +1,15 @@
 import { createReadStream } from 'node:fs';
-import { rm } from 'node:fs/promises';
-import type { VideoResult } from '../src/contract/result.js';
+import { Context } from '@temporalio/activity';
+import { FailureType } from '../src/contract/failure-type.js';
+import type { VideoResult, VideoWarning } from '../src/contract/result.js';
 import { VideoError } from '../src/contract/video-error.js';
-import { closeArchived } from '../src/ledger/finish.js';
+import { closeArchived, closeWithout } from '../src/ledger/finish.js';
 import { type MeasuredMp4, measureMp4 } from '../src/media/mp4.js';
-import { type Spooled, spoolToFile } from '../src/net/spool.js';
+import type { Spooled } from '../src/net/spool.js';
 import { rejectedKey, videoKey } from '../src/storage/keys.js';
 import type { ActivityDeps } from './deps.js';
 import { deviations, round } from './deviations.js';
-import { RESULT_BYTES_MAX, resultExpired, withResult } from './download-result.js';
+import { resultExpired, withResult, withStored } from './download-result.js';
 import { isShared, type PurchaseMemo, readMemo } from './purchase-memo.js';
 import type { FinishedTask, VideoActivities } from './types.js';
 import { withSignal } from './with-signal.js';
@@ -16,6 +17,9 @@ import { withSignal } from './with-signal.js';
 interface VerifiedVideo extends Spooled {
   readonly measured: MeasuredMp4;
 }
+
+/** A result that three downloads in a row show to be no playable MP4 is none; one may have been damaged on its way. */
+const REJECTIONS_MAX = 3;
 
 /**
  * Brings the finished video into the store: streamed to a file, verified, measured, then visible under its task id. Then the
@@ -25,15 +29,17 @@ export function createArchiveVideo(deps: ActivityDeps): VideoActivities['archive
   const { ledger } = deps;
   return ({ task }) =>
     withSignal(async (signal) => {
-      const view = await ledger.view(task.purchase, { signal });
-      const memo = readMemo(view?.intent.memo);
-      const archived = await archive(deps, task, signal).catch((error: unknown) => {
-        throw error instanceof VideoError ? error.about(task) : error;
+      const view = await ledger.require(task.purchase, { signal });
+      const video = await archive(deps, task.taskId, signal).catch(async (error: unknown) => {
+        throw error instanceof VideoError ? await givenUp(deps, task, error.about(task), signal) : error;
       });
-      const result = describe(deps, task, memo, archived);
-      const cacheKey = isShared(memo) ? (view?.intent.cache_key ?? null) : null;
-      await closeArchived(ledger, task, result, cacheKey, { signal });
-      return task.own ? result : { ...result, source: 'adopted' };
+      const memo = readMemo(view.intent.memo);
+      const result = describe(deps, task, memo, video);
+      const ending = await closeArchived(ledger, task, result, isShared(memo) ? view.intent.cache_key : null, {
+        signal,
+      });
+      // Closed by another run before: its description of the same bytes is what was returned to others.
+      return ending.how === 'archived' ? ending.result : result;
     });
 }
 
@@ -50,16 +56,21 @@ export function createRestoreVideo(deps: ActivityDeps): VideoActivities['restore
         });
         return { result };
       } catch (error) {
-        if (error instanceof VideoError && !error.retryable) return { result: null };
+        const isGone = error instanceof VideoError && error.type === FailureType.ResultExpired && !error.retryable;
+        if (isGone) return { result: null };
         throw error;
       }
     });
 }
 
-async function archive(deps: ActivityDeps, { taskId }: FinishedTask, signal: AbortSignal): Promise<VerifiedVideo> {
+async function archive(deps: ActivityDeps, taskId: string, signal: AbortSignal): Promise<VerifiedVideo> {
   const { store } = deps;
   const key = videoKey(taskId);
-  return withResult(deps, taskId, signal, async (file, { bytes, sha256 }) => {
+  // An earlier attempt brought it here. What stands is what callers may have seen, so that is what is described.
+  const standing = () =>
+    withStored(deps, key, signal, async (file, spooled) => ({ ...spooled, measured: await measureMp4(file) }));
+  if ((await store.head(key, { signal })) !== undefined) return standing();
+  const brought = await withResult(deps, taskId, signal, async (file, { bytes, sha256 }) => {
     const measured = await measureMp4(file).catch(async (error: unknown) => {
       // Kept for inspection: it was paid for, and the provider forgets it within a day.
       await store.put(rejectedKey(taskId), createReadStream(file), { ifAbsent: true, sha256, bytes, signal });
@@ -67,12 +78,22 @@ async function archive(deps: ActivityDeps, { taskId }: FinishedTask, signal: Abo
     });
     const put = { ifAbsent: true, sha256, bytes, contentType: 'video/mp4', signal };
     const { stored } = await store.put(key, createReadStream(file), put);
-    if (stored || (await store.head(key, { signal }))?.sha256 === sha256) return { bytes, sha256, measured };
-    // An earlier attempt archived other bytes. What stands is what callers may have seen, so that is what we describe.
-    await rm(file, { force: true });
-    const stands = await spoolToFile(await store.get(key, { signal }), file, { signal, maxBytes: RESULT_BYTES_MAX });
-    return { ...stands, measured: await measureMp4(file) };
+    return stored ? { bytes, sha256, measured } : undefined;
   });
+  return brought ?? standing();
+}
+
+/** Closes the purchase of a result that is no video, so that nobody waits for it and the next run may buy anew. */
+async function givenUp(
+  deps: ActivityDeps,
+  task: FinishedTask,
+  error: VideoError,
+  signal: AbortSignal,
+): Promise<VideoError> {
+  if (error.type !== FailureType.ResultRejected) return error;
+  if (Context.current().info.attempt < REJECTIONS_MAX) return error.with({ retryable: true });
+  await closeWithout(deps.ledger, task, error, { signal });
+  return error;
 }
 
 function describe(
@@ -104,6 +125,12 @@ function describe(
       detected: task.detectedSeconds,
       archived: (clock.now() - seenAtMs) / 1000,
     },
-    warnings: [...warnings, ...deviations(request, measured)],
+    warnings: [...warnings, ...secondPurchase(task), ...deviations(request, measured)],
   };
+}
+
+function secondPurchase({ claim, taskId }: FinishedTask): VideoWarning[] {
+  if (claim !== 'second') return [];
+  const message = `Task ${taskId} was bought beside another one of the same request; both are billed.`;
+  return [{ code: 'second_purchase', message }];
 }

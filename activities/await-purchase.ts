@@ -15,14 +15,14 @@ export function createAwaitPurchase({ ledger, clock, times }: ActivityDeps): Vid
 function stepOf(outcome: FollowOutcome): PurchaseStep {
   switch (outcome.kind) {
     case 'task':
-      return { kind: 'task', task: { ...outcome.task, own: false, claimed: true } };
+      return { kind: 'task', task: { ...outcome.task, claim: 'claimed' } };
     case 'archived':
       // It was being bought when this run asked for it, so this is no old video from the cache.
       return { kind: 'archived', result: { ...outcome.result, source: 'adopted' } };
     case 'restore':
       return {
         kind: 'restore',
-        task: { ...outcome.task, own: false, claimed: true },
+        task: { ...outcome.task, claim: 'claimed' },
         result: fromCache(outcome.result),
       };
     case 'failed':

@@ -25,6 +25,8 @@ export interface ActivityDeps {
   readonly clock: Clock;
   /** Asks Temporal to cancel one run; the composition root gives the client. */
   readonly cancelRun: (workflowId: string, runId: string) => Promise<void>;
+  /** Whether the namespace knows our search attributes. */
+  readonly knowsAttributes: () => Promise<boolean>;
   /** Whether a run with this workflow id is open. */
   readonly isRunOpen: (workflowId: string) => Promise<boolean>;
   /** Who may submit next on this worker's account. */

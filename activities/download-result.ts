@@ -6,18 +6,27 @@ import { VideoError } from '../src/contract/video-error.js';
 import { downloadToFile } from '../src/net/download.js';
 import { assertResultUrl } from '../src/net/result-url.js';
 import { type Spooled, spoolToFile } from '../src/net/spool.js';
-import { candidateKey } from '../src/storage/keys.js';
+import type { AssetStore } from '../src/storage/asset-store.js';
+import { candidateKey, videoKey } from '../src/storage/keys.js';
 import type { ActivityDeps } from './deps.js';
 
 /** 15 s at 1080P are some 30 MB; a result above this is not one. */
-export const RESULT_BYTES_MAX = 1024 * 1024 * 1024;
+const RESULT_BYTES_MAX = 1024 * 1024 * 1024;
 
 /** A link that the provider gives lives 24 hours from the task's end; two that run out are no accident of timing. */
 const LINKS_MAX = 2;
 
+/** Key of a copy of a task's video in the store: archived, or kept while nobody knew whose task it was. */
+export async function keptCopy(store: AssetStore, taskId: string, signal?: AbortSignal): Promise<string | undefined> {
+  for (const key of [videoKey(taskId), candidateKey(taskId)]) {
+    if ((await store.head(key, { signal })) !== undefined) return key;
+  }
+  return undefined;
+}
+
 /**
- * Brings a task's result to a file that lives as long as `use`: from the provider, or, when that has forgotten it, from the copy
- * that was kept while nobody knew whose task it was. Constant memory. A link that ran out is asked for anew, once.
+ * Brings a task's result to a file that lives as long as `use`: from the provider, or, when that has forgotten it, from a copy in the
+ * store. Constant memory. A link that ran out is asked for anew, once; then the step is tried again later.
  */
 export async function withResult<T>(
   deps: ActivityDeps,
@@ -26,7 +35,6 @@ export async function withResult<T>(
   use: (file: string, spooled: Spooled) => Promise<T>,
 ): Promise<T> {
   const { dashscope, store } = deps;
-  const kept = candidateKey(taskId);
   for (let links = 1; ; links += 1) {
     const seen = await dashscope.queryTask(taskId, { signal }).catch((error: unknown) => {
       throw error instanceof VideoError ? waitedFor(error) : error;
@@ -36,11 +44,24 @@ export async function withResult<T>(
       return await withDownload(deps, seen.videoUrl, signal, use);
     } catch (error) {
       const ranOut = error instanceof VideoError && error.type === FailureType.ResultExpired;
-      if (!ranOut || links === LINKS_MAX) throw error;
+      if (!ranOut) throw error;
+      // The task still shows a result, so this is a fault of its store that may pass.
+      if (links === LINKS_MAX) throw error.with({ retryable: true });
     }
   }
-  if ((await store.head(kept, { signal })) === undefined) throw resultExpired(taskId, 'has no result');
-  const copy = await store.get(kept, { signal });
+  const kept = await keptCopy(store, taskId, signal);
+  if (kept === undefined) throw resultExpired(taskId, 'has no result');
+  return withStored(deps, kept, signal, use);
+}
+
+/** Brings an object of the store to a file that lives as long as `use`. */
+export async function withStored<T>(
+  deps: ActivityDeps,
+  key: string,
+  signal: AbortSignal | undefined,
+  use: (file: string, spooled: Spooled) => Promise<T>,
+): Promise<T> {
+  const copy = await deps.store.get(key, { signal });
   return withSpoolFile(deps, async (file) =>
     use(file, await spoolToFile(copy, file, { signal, maxBytes: RESULT_BYTES_MAX })),
   );
@@ -48,10 +69,7 @@ export async function withResult<T>(
 
 /** The task is paid: a key or an account that is refused now ends nothing, as in `pollTask`; the step is tried until it is mended. */
 function waitedFor(error: VideoError): VideoError {
-  const { type, message, retryAfterMs, code, taskId, requestId, nextStep, cause } = error;
-  return new VideoError(type, message, {
-    ...{ retryable: true, retryAfterMs, code, taskId, requestId, nextStep, cause },
-  });
+  return error.with({ retryable: true, billed: undefined });
 }
 
 /** Downloads a result link to a file that lives as long as `use`, going on where a cut connection left off. */

@@ -3,6 +3,7 @@ import { createAwaitPurchase } from './await-purchase.js';
 import { createCancelTask } from './cancel-task.js';
 import type { ActivityDeps } from './deps.js';
 import { createFindOrphans } from './find-orphans.js';
+import { createFindPurchase } from './find-purchase.js';
 import { createAskForSlot, createFindDeadSlots, createFindOpenSlots } from './hold-slots.js';
 import { createPollTask } from './poll-task.js';
 import { createPrepareRequest } from './prepare-request.js';
@@ -23,6 +24,7 @@ export function createActivities(deps: ActivityDeps): VideoActivities {
     uploadReference: createUploadReference(deps),
     askForSlot: createAskForSlot(deps),
     submitTask: createSubmitTask(deps),
+    findPurchase: createFindPurchase(deps),
     awaitPurchase: createAwaitPurchase(deps),
     reconcileSubmit: createReconcileSubmit(deps),
     resolvePurchase: createResolvePurchase(deps),

@@ -5,9 +5,10 @@ import { classifyProviderError } from '../src/dashscope/errors.js';
 import type { TaskSnapshot } from '../src/dashscope/wire.js';
 import { ensureClaim } from '../src/ledger/buy.js';
 import { closeWithout, recordPaid } from '../src/ledger/finish.js';
+import { listAllTasks } from '../src/ledger/task-list.js';
 import { provesUnknown } from '../src/ledger/unknown-proof.js';
-import { candidateKey } from '../src/storage/keys.js';
 import type { ActivityDeps } from './deps.js';
+import { keptCopy } from './download-result.js';
 import { giveBackSlot } from './hold-slots.js';
 import type { FinishedTask, RenderProgress, TaskSeen, VideoActivities, WatchedTask } from './types.js';
 import { withSignal } from './with-signal.js';
@@ -23,13 +24,23 @@ export function createPollTask(deps: ActivityDeps): VideoActivities['pollTask'] 
     const watched = { taskId: task.taskId, submittedAtMs: task.intentAtMs, ...task.render };
     const progress = (startedAtMs: number | null): RenderProgress => ({ startedAtMs, ...watcher.eta(watched) });
     const watch = async (signal: AbortSignal): Promise<TaskSeen> => {
-      let { claimed } = task;
-      const claim = async () => {
-        if (!claimed) await ensureClaim(ledger, task, { signal });
-        claimed = true;
-      };
+      let { claim } = task;
+      let claiming = false;
       // Tried again with every look: the watch must not wait for the store, nor the store for the end.
-      const tryClaim = () => void claim().catch(() => undefined);
+      const tryClaim = () => {
+        if (claim !== 'unwritten' || claiming) return;
+        claiming = true;
+        ensureClaim(ledger, task, { signal })
+          .then(
+            (written) => {
+              claim = written;
+            },
+            () => undefined,
+          )
+          .finally(() => {
+            claiming = false;
+          });
+      };
       tryClaim();
       let unknownSinceMs: number | undefined;
       const seen = await watcher.watch(watched, {
@@ -50,8 +61,8 @@ export function createPollTask(deps: ActivityDeps): VideoActivities['pollTask'] 
         return { kind: 'started', render: progress(seen.scheduledTimeMs ?? clock.now()) };
       }
       // The provider has room again from now on, whatever the store does.
-      if (seen.status !== 'UNKNOWN') giveBackSlot(deps, task.purchase);
-      return endOf(deps, task, seen, signal);
+      if (seen.status !== 'UNKNOWN') void giveBackSlot(deps, task.purchase);
+      return endOf(deps, { ...task, claim }, seen, signal);
     };
     return withSignal(watch, () => cursor);
   };
@@ -64,7 +75,7 @@ async function endOf(
   seen: TaskSnapshot,
   signal: AbortSignal,
 ): Promise<TaskSeen> {
-  const { ledger, store, dashscope: provider, clock } = deps;
+  const { ledger, store, clock } = deps;
   switch (seen.status) {
     case 'SUCCEEDED': {
       const finished = finishedTask(task, seen, clock.now());
@@ -84,15 +95,35 @@ async function endOf(
       throw error;
     }
     default: {
-      // Kept while nobody knew whose it was: the provider's forgetting does not matter.
-      const kept = await store.head(candidateKey(task.taskId), { signal });
-      if (kept !== undefined) return { kind: 'succeeded', task: finishedTask(task, seen, clock.now()) };
-      if (!(await provesUnknown({ ledger, provider }, task, { signal }))) throw anotherKey(task);
+      // The store may have it although the provider does not: archived by an attempt that could not say so, or kept as a candidate.
+      if ((await keptCopy(store, task.taskId, signal)) !== undefined) {
+        return { kind: 'succeeded', task: finishedTask(task, seen, clock.now()) };
+      }
+      await requireGone(deps, task, signal);
       await closeWithout(ledger, task, 'expired', { signal });
-      giveBackSlot(deps, task.purchase);
-      throw forgotten(task);
+      void giveBackSlot(deps, task.purchase);
+      return { kind: 'gone', failure: toFailure(forgotten(task)) };
     }
   }
+}
+
+/** After so long no key of any account can see a task: twice the provider's 24 hours. */
+const GONE_AFTER_LIVES = 2;
+
+/**
+ * Throws a retryable error, so that the watch goes on, unless UNKNOWN says that the task is gone: it is of an age at which nobody can see
+ * it, or the key is of the account that bought it and, while it is young, the account's list does not show it either.
+ */
+async function requireGone(deps: ActivityDeps, task: WatchedTask, signal: AbortSignal): Promise<void> {
+  const { ledger, dashscope: provider, clock, times } = deps;
+  const ageMs = clock.now() - task.intentAtMs;
+  const lifeMs = times.ledger.resultLifeMs;
+  if (ageMs >= GONE_AFTER_LIVES * lifeMs) return;
+  if (!(await provesUnknown({ ledger, provider }, task, { signal }))) throw anotherKey(task);
+  if (ageMs >= lifeMs) return;
+  const rows = await listAllTasks(provider, clock, signal);
+  const row = rows.find(({ taskId }) => taskId === task.taskId);
+  if (row !== undefined) throw stillListed(task);
 }
 
 /** A fault of the provider, free of charge. Three hours without a result are not one to repeat at once. */
@@ -141,6 +172,14 @@ function anotherKey(task: WatchedTask): VideoError {
       nextStep: 'Give the worker a key of the account that bought it; the run goes on by itself.',
     },
   );
+}
+
+/** A task that is listed exists, whatever a query says. */
+function stillListed({ taskId, requestId }: WatchedTask): VideoError {
+  return new VideoError(FailureType.ProviderUnavailable, `The provider lists task ${taskId} and denies to know it`, {
+    ...{ taskId, requestId: requestId ?? undefined, retryable: true },
+    nextStep: 'Wait; it is asked again.',
+  });
 }
 
 function forgotten(task: WatchedTask): VideoError {

@@ -35,6 +35,7 @@ export function createPrepareRequest(deps: ActivityDeps): VideoActivities['prepa
         reference,
         warnings: foreseen(request, reference),
         cached: request.cache === 'use' ? await cachedResult(deps.ledger, key, signal) : null,
+        attributes: await deps.knowsAttributes(),
         times: stepTimesOf(deps.times),
       };
     });

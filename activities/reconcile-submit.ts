@@ -1,9 +1,7 @@
 import { createReadStream } from 'node:fs';
-import { Context } from '@temporalio/activity';
 import type { Attention } from '../src/contract/result.js';
 import type { TaskSnapshot } from '../src/dashscope/wire.js';
 import { type CandidateVideo, type Evidence, type ReconcileOutcome, reconcileSubmit } from '../src/ledger/reconcile.js';
-import type { BoughtTask } from '../src/ledger/standing.js';
 import { measureMp4 } from '../src/media/mp4.js';
 import { candidateKey } from '../src/storage/keys.js';
 import type { ActivityDeps } from './deps.js';
@@ -31,7 +29,7 @@ export function createReconcileSubmit(deps: ActivityDeps): VideoActivities['reco
           },
         );
         // Nothing of it is at the provider any more, or not that anybody knows: others go on.
-        if (outcome.kind !== 'task') giveBackSlot(deps, purchase);
+        if (outcome.kind !== 'task') void giveBackSlot(deps, purchase);
         return reconciledStep(outcome);
       },
       () => waiting,
@@ -43,13 +41,13 @@ export function createReconcileSubmit(deps: ActivityDeps): VideoActivities['reco
 export function reconciledStep(outcome: ReconcileOutcome): PurchaseStep {
   switch (outcome.kind) {
     case 'task':
-      return { kind: 'task', task: { ...outcome.task, own: isOwn(outcome.task), claimed: true } };
+      return { kind: 'task', task: { ...outcome.task, claim: 'claimed' } };
     case 'archived':
       return { kind: 'archived', result: { ...outcome.result, source: 'adopted' } };
     case 'restore':
       return {
         kind: 'restore',
-        task: { ...outcome.task, own: false, claimed: true },
+        task: { ...outcome.task, claim: 'claimed' },
         result: fromCache(outcome.result),
       };
     case 'failed':
@@ -59,11 +57,6 @@ export function reconciledStep(outcome: ReconcileOutcome): PurchaseStep {
     case 'undecided':
       return { kind: 'undecided', purchase: outcome.purchase, attention: attentionOf(outcome.evidence) };
   }
-}
-
-/** A follower reconciles as well, and must not cancel what the run it followed has bought. */
-function isOwn({ boughtBy }: BoughtTask): boolean {
-  return Context.current().info.workflowExecution?.workflowId === boughtBy.workflowId;
 }
 
 function attentionOf(evidence: Evidence): Attention {

@@ -51,15 +51,15 @@ function orderOf(input: SubmitInput, attempt: number): Order {
 export function purchaseStep(outcome: BuyOutcome): PurchaseStep {
   switch (outcome.kind) {
     case 'bought':
-      return { kind: 'task', task: { ...outcome.task, own: true, claimed: outcome.claim !== 'unwritten' } };
+      return { kind: 'task', task: { ...outcome.task, claim: outcome.claim } };
     case 'task':
-      return { kind: 'task', task: { ...outcome.task, own: false, claimed: true } };
+      return { kind: 'task', task: { ...outcome.task, claim: 'claimed' } };
     case 'archived':
       return { kind: 'archived', result: fromCache(outcome.result) };
     case 'restore':
       return {
         kind: 'restore',
-        task: { ...outcome.task, own: false, claimed: true },
+        task: { ...outcome.task, claim: 'claimed' },
         result: fromCache(outcome.result),
       };
     case 'follow':

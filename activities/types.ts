@@ -3,6 +3,7 @@ import type { CanonicalRequest, VideoRequest } from '../src/contract/request.js'
 import type { Attention, SubmitDecision, VideoResult, VideoWarning } from '../src/contract/result.js';
 import type { SlotAsk, SlotName, SlotShare } from '../src/contract/slots.js';
 import type { StepTimes } from '../src/contract/times.js';
+import type { ClaimState } from '../src/ledger/buy.js';
 import type { Buyer, Purchase } from '../src/ledger/purchase-key.js';
 import type { BoughtTask } from '../src/ledger/standing.js';
 
@@ -19,6 +20,8 @@ export interface PreparedRequest {
   readonly reference: PreparedReference;
   readonly warnings: readonly VideoWarning[];
   readonly cached: VideoResult | null;
+  /** Whether the namespace knows our search attributes; a run that sets unknown ones stands still. */
+  readonly attributes: boolean;
   /** The worker's times for the steps that follow. */
   readonly times: StepTimes;
 }
@@ -39,10 +42,8 @@ export type PreparedReference =
 
 /** A task to watch: bought by this run, or by another one for the same video. */
 export interface WatchedTask extends BoughtTask {
-  /** Whether this run submitted it; only then may it cancel it at the provider. */
-  readonly own: boolean;
-  /** Whether the ledger knows that the purchase is this task; written by the poll while it is not. */
-  readonly claimed: boolean;
+  /** What the ledger knows of it: `unwritten` is written by the poll, `second` was bought beside another and is told. */
+  readonly claim: ClaimState;
 }
 
 /** What the ledger and the provider say of a purchase, and thereby what comes next. */
@@ -67,7 +68,9 @@ export type TaskSeen =
   | { readonly kind: 'started'; readonly render: RenderProgress }
   | { readonly kind: 'succeeded'; readonly task: FinishedTask }
   /** It ended without a video and free of charge, for no fault of the request: it may be bought anew. */
-  | { readonly kind: 'free'; readonly failure: VideoFailure };
+  | { readonly kind: 'free'; readonly failure: VideoFailure }
+  /** The provider has forgotten it, and nobody has kept its video. */
+  | { readonly kind: 'gone'; readonly failure: VideoFailure };
 
 /** How far a task is, and when its video is expected; milliseconds since the epoch. */
 export interface RenderProgress {
@@ -142,9 +145,11 @@ export interface OpenSlot {
   readonly tenant: string | null;
 }
 
-/** An open purchase that no run sees to. */
+/** An open purchase, or an open task beside one, that no run sees to. */
 export interface OrphanedPurchase {
   readonly purchase: Purchase;
+  /** A task that was bought beside the purchase's own. */
+  readonly late: WatchedTask | null;
   readonly workflowId: string;
 }
 
@@ -154,6 +159,7 @@ export interface VideoActivities {
   uploadReference(input: ReadyInput): Promise<Readiness>;
   askForSlot(input: Omit<SlotAsk, 'limit'>): Promise<void>;
   submitTask(input: SubmitInput): Promise<PurchaseStep>;
+  findPurchase(input: ReadyInput): Promise<{ found: PurchaseStep | null }>;
   awaitPurchase(input: { purchase: Purchase; parked: boolean }): Promise<PurchaseStep>;
   reconcileSubmit(input: { purchase: Purchase }): Promise<PurchaseStep>;
   resolvePurchase(input: { purchase: Purchase; decision: SubmitDecision }): Promise<PurchaseStep>;
@@ -162,7 +168,7 @@ export interface VideoActivities {
   restoreVideo(input: { task: WatchedTask; result: VideoResult }): Promise<{ result: VideoResult | null }>;
   cancelTask(input: { taskId: string }): Promise<{ cancelled: boolean }>;
   requestCancellation(input: { workflowId: string; runId: string }): Promise<void>;
-  findOrphans(): Promise<{ orphans: OrphanedPurchase[]; damaged: string[] }>;
+  findOrphans(): Promise<{ orphans: OrphanedPurchase[]; damaged: string[]; attributes: boolean }>;
   findOpenSlots(): Promise<{ open: OpenSlot[] }>;
   findDeadSlots(input: { holders: readonly HeldSlot[] }): Promise<{ dead: HeldSlot[] }>;
 }

@@ -45,6 +45,12 @@ export function activityOptions(times: StepTimes) {
       retry: { ...patient, nonRetryableErrorTypes: outcomeUnknown },
       cancellationType: WAIT_CANCELLATION_COMPLETED,
     },
+    findPurchase: {
+      startToCloseTimeout: times.cancelStartToCloseMs, // one attempt: the caller of a cancel waits for it
+      scheduleToCloseTimeout: 1.5 * times.cancelStartToCloseMs,
+      retry: { maximumAttempts: 1 },
+      cancellationType: TRY_CANCEL,
+    },
     awaitPurchase: {
       startToCloseTimeout: times.parkedStartToCloseMs, // as long as a person may take; else it ends within a minute or so
       heartbeatTimeout: times.heartbeatTimeoutMs,

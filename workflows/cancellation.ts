@@ -1,4 +1,5 @@
 import * as wf from '@temporalio/workflow';
+import type { CancelOutcome } from '../src/contract/result.js';
 import { cancelSignal } from './messages.js';
 import { failure } from './run-failure.js';
 import { steps } from './steps.js';
@@ -14,7 +15,7 @@ export type EndedBy = { readonly how: 'cancel'; readonly reason: string | null }
 export async function cancellable<T>(
   deadlineMs: number | null,
   work: () => Promise<T>,
-  release: (by: EndedBy) => Promise<void>,
+  release: (by: EndedBy) => Promise<Omit<CancelOutcome, 'reason'>>,
 ): Promise<T> {
   // Taken here: inside nonCancellable the current scope is another one.
   const root = wf.CancellationScope.current();
@@ -24,7 +25,9 @@ export async function cancellable<T>(
   let late = false;
   wf.setHandler(cancelSignal, (input) => {
     signalled = true;
-    reason ??= input?.reason ?? null;
+    // It comes from outside, in any form.
+    const given: unknown = (input as { reason?: unknown } | null | undefined)?.reason;
+    reason ??= typeof given === 'string' ? given : null;
     scope.cancel();
   });
   const timer = new wf.CancellationScope({ cancellable: true });
@@ -42,17 +45,25 @@ export async function cancellable<T>(
   try {
     return await scope.run(work);
   } catch (error) {
-    if (!wf.isCancellation(error)) throw error;
+    // A step that was in flight may fail for a reason of its own after the cancel; the run was cancelled all the same.
+    if (!wf.isCancellation(error) && !scope.consideredCancelled) throw error;
     const byDeadline = late && !signalled && !root.consideredCancelled;
+    let outcome: Omit<CancelOutcome, 'reason'> | undefined;
     await wf.CancellationScope.nonCancellable(async () => {
-      await release(byDeadline ? { how: 'deadline' } : { how: 'cancel', reason });
+      outcome = await release(byDeadline ? { how: 'deadline' } : { how: 'cancel', reason });
       const { workflowId, runId } = wf.workflowInfo();
       // Only a cancellation that the server itself was asked for closes the run as Cancelled.
       if (signalled && !root.consideredCancelled) await steps().requestCancellation({ workflowId, runId });
     });
     if (signalled) await root.cancelRequested;
-    if (!byDeadline) throw error;
-    throw failure({ type: 'DeadlineExceeded', message: 'deadline_seconds passed before the video was archived' });
+    if (!byDeadline) throw wf.isCancellation(error) ? error : new wf.CancelledFailure('cancelled');
+    throw failure({
+      type: 'DeadlineExceeded',
+      message: `deadline_seconds passed before the video was archived. ${outcome?.outcome ?? ''}`,
+      task_id: outcome?.task_id,
+      billed: outcome?.billed ?? undefined,
+      next_step: 'Start the request again: what was bought for it is found. Give it more time.',
+    });
   } finally {
     timer.cancel();
   }

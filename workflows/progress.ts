@@ -45,6 +45,9 @@ export class Progress {
   /** What the details say at the end: where the video is, or why there is none and what to do. */
   #end: readonly string[] = [];
 
+  /** Whether the namespace knows our attributes: setting unknown ones stops a run for good. The client that set one at the start knows. */
+  #attributesKnown = wf.workflowInfo().memo?.['search_attributes'] === true;
+
   constructor() {
     wf.setHandler(progressQuery, () => this.#state);
     this.enter('preparing');
@@ -52,6 +55,11 @@ export class Progress {
 
   enter(stage: Stage): void {
     this.#show({ stage, waiting_for: WAITING_FOR[stage], since_ms: Date.now(), slot: null, attention: null });
+  }
+
+  /** Says whether the namespace knows our search attributes; until then only a start by our client tells. */
+  attributes(known: boolean): void {
+    this.#attributesKnown = known;
   }
 
   /** Everything is ready; told again whenever the account's slots say how far ahead the run is. */
@@ -66,7 +74,7 @@ export class Progress {
 
   bought(taskId: string): void {
     this.#show({ task_id: taskId });
-    attribute({ VideoTaskId: [taskId] });
+    this.#attribute({ VideoTaskId: [taskId] });
   }
 
   rendering({ startedAtMs, earliestAtMs, latestAtMs, samples }: RenderProgress): void {
@@ -82,7 +90,7 @@ export class Progress {
   attention(attention: Attention): void {
     this.enter('needs_attention');
     this.#show({ attention });
-    attribute({ VideoOutcome: ['needs_attention'] });
+    this.#attribute({ VideoOutcome: ['needs_attention'] });
   }
 
   finished(result: VideoResult): VideoResult {
@@ -91,27 +99,31 @@ export class Progress {
     this.#end = [`\`${video_url}\``, `${duration} s, ${width}x${height}, ${source}${cost}`];
     this.#show({ task_id: result.task_id });
     this.enter('done');
-    attribute({ VideoTaskId: [result.task_id], VideoOutcome: [result.source] });
+    this.#attribute({ VideoTaskId: [result.task_id], VideoOutcome: [result.source] });
     return result;
   }
 
   /** A salvage that found nothing to keep. */
   nothing(): null {
     this.enter('done');
-    attribute({ VideoOutcome: ['nothing_bought'] });
+    this.#attribute({ VideoOutcome: ['nothing_bought'] });
     return null;
   }
 
   failed(failure: VideoFailure | undefined): void {
     if (failure !== undefined) this.#end = failureLines(failure);
     this.enter('failed');
-    attribute({ VideoOutcome: ['failed'], VideoErrorCode: [failure?.code ?? failure?.type ?? 'unknown'] });
+    this.#attribute({ VideoOutcome: ['failed'], VideoErrorCode: [failure?.code ?? failure?.type ?? 'unknown'] });
   }
 
   cancelled(by: EndedBy, what: Omit<CancelOutcome, 'reason'>): void {
     this.#show({ cancel: { ...what, reason: by.how === 'deadline' ? 'deadline_seconds passed' : by.reason } });
     this.enter('cancelled');
-    attribute({ VideoOutcome: ['cancelled'] });
+    this.#attribute({ VideoOutcome: ['cancelled'] });
+  }
+
+  #attribute(values: Record<string, string[]>): void {
+    if (this.#attributesKnown) wf.upsertSearchAttributes(values);
   }
 
   #show(change: Partial<VideoProgress>): void {
@@ -161,9 +173,4 @@ function attentionLines({ reason, candidates, refused }: Attention): string[] {
     ...(refused === null ? [] : [`The last decision was refused: ${refused}`]),
     `decide: \`wan-video resolve ${id} --task T\` or \`wan-video resolve ${id} --buy\``,
   ];
-}
-
-/** The memo says whether the namespace knows our attributes; runs work without them. */
-function attribute(values: Record<string, string[]>): void {
-  if (wf.workflowInfo().memo?.['search_attributes'] !== false) wf.upsertSearchAttributes(values);
 }

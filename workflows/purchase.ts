@@ -11,18 +11,28 @@ import { steps } from './steps.js';
 /** Where a purchase leads when nothing of it is open to question any more. */
 export type Settled = Extract<PurchaseStep, { kind: 'task' | 'archived' | 'restore' | 'buy' }>;
 
+/** How a bought task ended for the run that watched it. */
+export type SeenThrough =
+  | { readonly kind: 'archived'; readonly result: VideoResult }
+  /** Without a video and free of charge, for no fault of the request. */
+  | { readonly kind: 'free'; readonly failure: VideoFailure }
+  /** Forgotten by the provider before anybody archived it. */
+  | { readonly kind: 'gone'; readonly failure: VideoFailure };
+
 /** What a run knows of the purchase it is after; its end needs it when the run is cancelled. */
 export class PurchaseInHand {
-  /** Set from the moment at which something may have been bought. */
+  /** Set from the moment at which it is known under which purchase something may have been bought. */
   purchase: Purchase | undefined;
   task: WatchedTask | undefined;
   readonly #progress: Progress;
   readonly #decisions: SubmitDecision[] = [];
+  #asking = false;
 
   constructor(progress: Progress) {
     this.#progress = progress;
     wf.setHandler(resolveSignal, (decision) => {
-      this.#decisions.push(decision);
+      // A decision answers the question that is asked now; one that nobody asked for would answer a later one.
+      if (this.#asking) this.#decisions.push(decision);
     });
   }
 
@@ -31,7 +41,7 @@ export class PurchaseInHand {
     const { awaitPurchase, reconcileSubmit } = steps(times);
     let next = first;
     for (;;) {
-      this.#take(next);
+      this.take(next);
       switch (next.kind) {
         case 'follow':
           this.#progress.enter('following');
@@ -51,8 +61,9 @@ export class PurchaseInHand {
   }
 
   /** Watches a bought task to its end and archives its video; a failure that was free and may pass is handed back. */
-  async seeThrough(task: WatchedTask, times: StepTimes): Promise<VideoResult | { readonly free: VideoFailure }> {
+  async seeThrough(task: WatchedTask, times: StepTimes): Promise<SeenThrough> {
     this.task = task;
+    this.purchase = task.purchase;
     this.#progress.bought(task.taskId);
     const { pollTask, archiveVideo } = steps(times, task.taskId);
     this.#progress.enter('queued');
@@ -63,19 +74,27 @@ export class PurchaseInHand {
     }
     if (end.kind === 'started')
       throw failure({ type: 'UnexpectedError', message: 'a watch to the end told of the start' });
-    if (end.kind === 'free') {
-      this.task = undefined;
-      this.purchase = undefined;
-      return { free: end.failure };
+    if (end.kind !== 'succeeded') {
+      this.#letGo();
+      return end;
     }
     this.#progress.enter('archiving');
-    return archiveVideo({ task: end.task });
+    const result = await archiveVideo({ task: end.task });
+    this.#letGo();
+    return { kind: 'archived', result: isOwn(task) ? result : { ...result, source: 'adopted' } };
   }
 
-  #take(step: PurchaseStep): void {
-    if (step.kind === 'buy' || step.kind === 'archived') this.purchase = undefined;
-    else this.purchase = 'purchase' in step ? step.purchase : step.task.purchase;
-    if (step.kind === 'task') this.task = step.task;
+  #letGo(): void {
+    this.task = undefined;
+    this.purchase = undefined;
+  }
+
+  /** Notes what a step says of the purchase. */
+  take(step: PurchaseStep): void {
+    // What is archived needs nobody, also when the store has lost it.
+    const nobodys = step.kind === 'buy' || step.kind === 'archived' || step.kind === 'restore';
+    this.task = step.kind === 'task' ? step.task : undefined;
+    this.purchase = nobodys ? undefined : (this.task?.purchase ?? ('purchase' in step ? step.purchase : undefined));
   }
 
   /** Parks until a person decides, or until the ledger shows that any other run, salvage or person has. */
@@ -95,6 +114,7 @@ export class PurchaseInHand {
         },
       );
     try {
+      this.#asking = true;
       this.#progress.attention(attention);
       for (;;) {
         await wf.condition(() => decided !== undefined || fault !== undefined || this.#decisions.length > 0);
@@ -110,8 +130,16 @@ export class PurchaseInHand {
         }
       }
     } finally {
+      this.#asking = false;
+      this.#decisions.length = 0;
       elsewhere.cancel();
       await following;
     }
   }
+}
+
+/** Whether this run submitted the task; only then may it cancel it at the provider. */
+export function isOwn({ boughtBy }: WatchedTask): boolean {
+  const { workflowId, firstExecutionRunId } = wf.workflowInfo();
+  return boughtBy.workflowId === workflowId && boughtBy.firstRunId === firstExecutionRunId;
 }

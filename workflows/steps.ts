@@ -24,6 +24,7 @@ export function steps(times: StepTimes = STEP_TIMES, taskId?: string): VideoActi
       taskQueue: submitQueueOf(wf.workflowInfo().taskQueue), // the account's submit rate is set on this queue
       summary: 'buy one task',
     }),
+    findPurchase: step('findPurchase', { summary: 'look what a lost submit has bought' }),
     awaitPurchase: step('awaitPurchase', { summary: "follow another run's purchase" }),
     reconcileSubmit: step('reconcileSubmit', { summary: 'find out what became of a lost submit' }),
     resolvePurchase: step('resolvePurchase', { summary: "apply a person's decision" }),

@@ -1,7 +1,5 @@
 import * as wf from '@temporalio/workflow';
-import { salvageWorkflowId } from '../src/contract/names.js';
-import { isAlreadyStarted } from './run-failure.js';
-import { salvageVideo } from './salvage-video.js';
+import { startSalvage } from './salvage-video.js';
 import { steps } from './steps.js';
 
 /** What one sweep found. */
@@ -14,20 +12,13 @@ export interface SweepReport {
 
 /** Starts a salvage for every open purchase that no live run sees to. Runs on a schedule, and whenever somebody starts it. */
 export async function sweepPurchases(): Promise<SweepReport> {
-  const { orphans, damaged } = await steps().findOrphans();
+  const { orphans, damaged, attributes } = await steps().findOrphans();
   const salvaged: string[] = [];
-  for (const { purchase, workflowId: lostRun } of orphans) {
-    const workflowId = salvageWorkflowId(purchase.key, purchase.n);
-    try {
-      await wf.startChild(salvageVideo, {
-        ...{ workflowId, args: [{ purchase }], parentClosePolicy: 'ABANDON' },
-        staticSummary: `sees a purchase to its end; its run ${lostRun} is gone`,
-      });
-      salvaged.push(workflowId);
-    } catch (error) {
-      if (!isAlreadyStarted(error)) throw error;
-    }
+  for (const { purchase, late, workflowId } of orphans) {
+    const summary = `sees a purchase to its end; its run ${workflowId} is gone`;
+    const { id, started } = await startSalvage({ purchase, task: late, attributes }, summary);
+    if (started) salvaged.push(id);
   }
-  wf.setCurrentDetails(`${salvaged.length} salvages started, ${damaged.length} damaged records`);
+  wf.setCurrentDetails([`${salvaged.length} salvages started`, ...damaged].join('  \n'));
   return { salvaged, damaged };
 }

@@ -1,13 +1,12 @@
 import * as wf from '@temporalio/workflow';
 import type { PreparedRequest, Purchase, PurchaseStep, ReadyInput } from '../activities/types.js';
-import { salvageWorkflowId } from '../src/contract/names.js';
 import type { VideoRequest } from '../src/contract/request.js';
 import type { CancelOutcome, VideoResult } from '../src/contract/result.js';
 import { cancellable } from './cancellation.js';
 import { Progress } from './progress.js';
-import { PurchaseInHand } from './purchase.js';
-import { failure, failureOf, isAlreadyStarted } from './run-failure.js';
-import { salvageVideo } from './salvage-video.js';
+import { isOwn, PurchaseInHand } from './purchase.js';
+import { failure, failureOf } from './run-failure.js';
+import { startSalvage } from './salvage-video.js';
 import { SlotInHand, shareOf } from './slot.js';
 import { steps } from './steps.js';
 
@@ -18,35 +17,42 @@ const IMAGE_FRESH_MS = 86_400_000;
 
 /** Prepares the request, buys one task unless one is there to follow, watches it to its end and archives the video. */
 export async function videoGenerate(request: VideoRequest): Promise<VideoResult> {
-  const progress = new Progress();
-  const inHand = new PurchaseInHand(progress);
-  const slot = new SlotInHand(progress);
+  const run = new Run();
   const work = async (): Promise<VideoResult> => {
     const prepared = await steps().prepareRequest({ request });
+    run.progress.attributes(prepared.attributes);
+    run.prepared = prepared;
     if (prepared.cached !== null) return prepared.cached;
-    return buyAndArchive(prepared, inHand, slot, progress);
+    return buyAndArchive(prepared, run);
   };
   try {
     const result = await cancellable(deadlineOf(request), work, async (by) => {
-      progress.enter('cancelling');
-      progress.cancelled(by, await release(inHand, slot));
+      run.progress.enter('cancelling');
+      const outcome = await release(run);
+      run.progress.cancelled(by, outcome);
+      return outcome;
     });
-    return progress.finished(result);
+    return run.progress.finished(result);
   } catch (error) {
-    if (!wf.isCancellation(error)) {
-      progress.failed(failureOf(error));
-      await slot.leave();
-    }
-    throw error;
+    if (wf.isCancellation(error)) throw error;
+    const told = await leaveBehind(run, error);
+    run.progress.failed(failureOf(told));
+    throw told;
   }
 }
 
-async function buyAndArchive(
-  prepared: PreparedRequest,
-  inHand: PurchaseInHand,
-  slot: SlotInHand,
-  progress: Progress,
-): Promise<VideoResult> {
+/** What a run has in its hands. */
+class Run {
+  readonly progress = new Progress();
+  readonly inHand = new PurchaseInHand(this.progress);
+  readonly slot = new SlotInHand(this.progress);
+  prepared: PreparedRequest | undefined;
+  /** A submit whose answer is lost: what it may have bought is not known yet. */
+  unanswered: ReadyInput | undefined;
+}
+
+async function buyAndArchive(prepared: PreparedRequest, run: Run): Promise<VideoResult> {
+  const { progress, inHand, slot } = run;
   const { times } = prepared;
   const unrestorable: Purchase[] = [];
   for (let resubmits = 0; ; ) {
@@ -59,7 +65,7 @@ async function buyAndArchive(
       const uploadedAtMs = Date.now();
       await slot.granted(ready.slot, input.share, times);
       if (Date.now() - uploadedAtMs > IMAGE_FRESH_MS) continue;
-      step = await buy(input, ready.imgUrl, progress);
+      step = await buy(input, ready.imgUrl, run);
       // Bought, found out about and archived by others while this run waited: there is nothing to hold the slot for.
       if (step.kind === 'archived' || step.kind === 'restore') await slot.leave();
     }
@@ -74,8 +80,10 @@ async function buyAndArchive(
       continue;
     }
     const end = await inHand.seeThrough(settled.task, times);
-    if (!('free' in end)) return end;
-    if (resubmits === RESUBMITS_MAX) throw failure(end.free);
+    if (end.kind === 'archived') return end.result;
+    // What another run lost is bought anew; what this one paid for and lost is told.
+    if (end.kind === 'gone' && !isOwn(settled.task)) continue;
+    if (end.kind === 'gone' || resubmits === RESUBMITS_MAX) throw failure(end.failure);
     resubmits += 1;
     progress.nextAttempt();
   }
@@ -90,16 +98,20 @@ function readyInput(prepared: PreparedRequest, unrestorable: readonly Purchase[]
 }
 
 /** The one step that may cost money. */
-async function buy({ share: _, ...input }: ReadyInput, imgUrl: string, progress: Progress): Promise<PurchaseStep> {
+async function buy(ready: ReadyInput, imgUrl: string, run: Run): Promise<PurchaseStep> {
+  const { share: _, ...input } = ready;
   const { submitTask } = steps(input.prepared.times);
-  progress.enter('submitting');
+  run.progress.enter('submitting');
   for (;;) {
     try {
-      return await submitTask({ ...input, imgUrl });
+      const step = await submitTask({ ...input, imgUrl });
+      run.unanswered = undefined;
+      return step;
     } catch (error) {
       // The step's own answer is lost (its worker died, or it took too long). Asked again, it finds its own announcement
       // in the ledger and says `unknown`; it never sends under an announcement that stands.
       if (!isAnswerLost(error)) throw error;
+      run.unanswered = ready;
     }
   }
 }
@@ -111,55 +123,85 @@ function isAnswerLost(error: unknown): boolean {
   return cause instanceof wf.ApplicationFailure && cause.type === 'WorkerShutdown';
 }
 
-/** Milliseconds left of `deadline_seconds`, counted from the run's start. */
-function deadlineOf({ deadline_seconds }: VideoRequest): number | null {
-  // The worker refuses a value that is none; a run whose input was not checked by a client must not fail here.
-  if (typeof deadline_seconds !== 'number' || !(deadline_seconds > 0)) return null;
-  return deadline_seconds * 1000;
+/** Milliseconds of `deadline_seconds`, counted from the run's start. What a caller sent is checked by the first step, not here. */
+function deadlineOf(request: unknown): number | null {
+  const seconds = (request as { deadline_seconds?: unknown } | null | undefined)?.deadline_seconds;
+  return typeof seconds === 'number' && seconds > 0 ? seconds * 1000 : null;
 }
 
-/** The one place where a run that ends early deals with what may already cost money. */
-async function release({ purchase, task }: PurchaseInHand, slot: SlotInHand): Promise<Omit<CancelOutcome, 'reason'>> {
+/** The one place where a run that is cancelled deals with what may already cost money. */
+async function release(run: Run): Promise<Omit<CancelOutcome, 'reason'>> {
+  const { inHand, slot } = run;
+  await findUnanswered(run);
+  const { purchase, task } = inHand;
   if (purchase === undefined) {
     await slot.leave();
-    return { outcome: 'Nothing was bought.', billed: false };
+    return run.unanswered === undefined
+      ? { outcome: 'Nothing was bought.', billed: false }
+      : {
+          outcome: 'What became of the submit is not known; the next sweep finds out and keeps the video.',
+          billed: null,
+        };
   }
   slot.entrust(); // to the salvage, which gives it back when the task has ended
-  const salvage = salvageWorkflowId(purchase.key, purchase.n);
   // It watches, archives and closes, so that the same request finds its video later. Started beside the cancel: whatever
   // that answers, and also when it does not, the salvage sees what became of the task.
-  const salvaged = startSalvage(purchase, salvage);
+  const salvaged = salvage(run, purchase, 'sees a purchase to its end whose run was cancelled');
   if (task === undefined) {
+    const outcome = `What became of the submit is not known yet; ${await salvaged} finds out and keeps the video.`;
+    return { outcome, billed: null };
+  }
+  const { taskId } = task;
+  if (!isOwn(task)) {
     await salvaged;
+    const outcome = `Task ${taskId} was bought by another run, which goes on with it.`;
+    return { outcome, task_id: taskId, billed: null };
+  }
+  const { cancelTask } = steps(undefined, taskId);
+  const [answer, id] = await Promise.all([cancelTask({ taskId }).catch(() => undefined), salvaged]);
+  const kept = `it is billed if it succeeds, and ${id} archives its video.`;
+  if (answer === undefined) {
     return {
-      outcome: `What became of the submit is not known yet; ${salvage} finds out and keeps the video.`,
+      outcome: `The provider did not say whether task ${taskId} could be cancelled; ${kept}`,
+      task_id: taskId,
       billed: null,
     };
   }
-  const { taskId, own } = task;
-  if (!own) {
-    await salvaged;
-    return { outcome: `Task ${taskId} was bought by another run, which goes on with it.`, billed: null };
-  }
-  const { cancelTask } = steps(undefined, taskId);
-  const [{ cancelled }] = await Promise.all([cancelTask({ taskId }).catch(() => ({ cancelled: false })), salvaged]);
-  return cancelled
-    ? { outcome: `Task ${taskId} had not started and was cancelled at the provider.`, billed: false }
-    : {
-        outcome: `Task ${taskId} had started and is billed if it succeeds; ${salvage} archives its video.`,
-        billed: null,
-      };
+  return answer.cancelled
+    ? { outcome: `Task ${taskId} had not started and was cancelled at the provider.`, task_id: taskId, billed: false }
+    : { outcome: `Task ${taskId} had started; ${kept}`, task_id: taskId, billed: null };
 }
 
-async function startSalvage(purchase: Purchase, workflowId: string): Promise<void> {
-  await wf
-    .startChild(salvageVideo, {
-      ...{ workflowId, args: [{ purchase }], parentClosePolicy: 'ABANDON' },
-      cancellationType: wf.ChildWorkflowCancellationType.ABANDON,
-      staticSummary: 'sees a purchase to its end whose run was cancelled',
-    })
-    .catch((error: unknown) => {
-      // One that runs already does the same.
-      if (!isAlreadyStarted(error)) throw error;
-    });
+/** Before a run is cancelled that does not know what its submit came to: the ledger may. Looks once, and never sends. */
+async function findUnanswered({ inHand, unanswered }: Run): Promise<void> {
+  if (inHand.purchase !== undefined || unanswered === undefined) return;
+  const { found } = await steps()
+    .findPurchase(unanswered)
+    .catch(() => ({ found: null }));
+  if (found !== null) inHand.take(found);
+}
+
+/** A run that fails leaves what it has bought to a salvage, and tells of it in the published form. */
+async function leaveBehind(run: Run, error: unknown): Promise<unknown> {
+  const { purchase, task } = run.inHand;
+  if (purchase === undefined) {
+    await run.slot.leave();
+    return error;
+  }
+  run.slot.entrust();
+  const id = await salvage(run, purchase, 'sees a purchase to its end whose run failed');
+  const known = failureOf(error);
+  if (known !== undefined) return error;
+  // A step's time is over; what it was about is not.
+  return failure({
+    type: 'StepTimedOut',
+    message: `A step did not end in time: ${error instanceof wf.ActivityFailure ? error.activityType : String(error)}`,
+    task_id: task?.taskId,
+    next_step: `Nothing is lost: ${id} sees the purchase to its end, and the same request then finds the video.`,
+  });
+}
+
+async function salvage({ prepared, inHand }: Run, purchase: Purchase, summary: string): Promise<string> {
+  const attributes = prepared?.attributes ?? false;
+  return (await startSalvage({ purchase, task: inHand.task ?? null, attributes }, summary)).id;
 }

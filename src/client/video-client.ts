@@ -319,7 +319,8 @@ const textOf = (error: unknown): string =>
     : String(error);
 
 function attributesOf({ tenant, labels }: VideoRequest): SearchAttributePair[] {
-  const pairs: SearchAttributePair[] = [];
+  // Always one: the server's answer to it tells whether the namespace knows our attributes.
+  const pairs: SearchAttributePair[] = [{ key: defineSearchAttributeKey('VideoOutcome', 'KEYWORD'), value: 'running' }];
   if (tenant !== undefined) pairs.push({ key: defineSearchAttributeKey('VideoTenant', 'KEYWORD'), value: tenant });
   if (labels !== undefined) {
     pairs.push({ key: defineSearchAttributeKey('VideoLabels', 'KEYWORD_LIST'), value: labelTexts(labels) });

@@ -24,6 +24,8 @@ export const FailureType = {
   TaskFailed: 'TaskFailed',
   /** The task was cancelled at the provider (free of charge). */
   TaskCancelled: 'TaskCancelled',
+  /** A step after the purchase did not end in its time; a salvage goes on with it. */
+  StepTimedOut: 'StepTimedOut',
   /** `deadline_seconds` passed. */
   DeadlineExceeded: 'DeadlineExceeded',
   /** The provider no longer knows the task or its result. */

@@ -4,6 +4,7 @@ export const WorkflowType = {
   salvageVideo: 'salvageVideo',
   sweepPurchases: 'sweepPurchases',
   accountSlots: 'accountSlots',
+  videoBatch: 'videoBatch',
 } as const;
 /** Query of every run: stage, task, expected end, what is waited for. */
 export const PROGRESS_QUERY = 'progress';
@@ -26,6 +27,15 @@ export const SLOT_LIMIT_SIGNAL = 'slotLimit';
 /** Memo of a run that belongs to a batch: its id. */
 export const BATCH_MEMO = 'batch_id';
 
+/** Signals to `videoBatch`: start nothing further (`reason`); go on; how many items are in work at a time (`window`). */
+export const PAUSE_SIGNAL = 'pause';
+export const RESUME_SIGNAL = 'resume';
+export const WINDOW_SIGNAL = 'setWindow';
+/** Signal of an item to its batch: how it ended, or that it waits for a person. */
+export const ITEM_SIGNAL = 'itemEnded';
+/** Memo of a batch's item: its id within the batch. */
+export const ITEM_MEMO = 'item_id';
+
 /** Custom search attributes and their Temporal types; no value holds a prompt, a URL or a secret. */
 export const SEARCH_ATTRIBUTES = {
   VideoTaskId: 'KEYWORD',
@@ -46,8 +56,15 @@ export const submitQueueOf = (generateQueue: string): string =>
     : `${generateQueue}-submit`;
 
 /** Workflow id of the run that sees an open purchase to its end when its own run cannot. */
-export const salvageWorkflowId = (purchaseKey: string, n: number): string => `salvage/${purchaseKey}/${n}`;
+export const salvageWorkflowId = (purchaseKey: string, n: number, lateTaskId?: string): string =>
+  [`salvage/${purchaseKey}/${n}`, ...(lateTaskId === undefined ? [] : [lateTaskId])].join('/');
 
 /** Workflow id of the run that says who may submit next on a provider account; any text is safe in it. */
 export const slotsWorkflowId = (provider: string, account: string): string =>
   `slots/${encodeURIComponent(provider)}/${encodeURIComponent(account)}`;
+
+/** Workflow id of a batch. */
+export const batchWorkflowId = (batchId: string): string => `batch/${batchId}`;
+
+/** Workflow id of one item of a batch. */
+export const batchItemWorkflowId = (batchId: string, itemId: string): string => `batch/${batchId}/${itemId}`;

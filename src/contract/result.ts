@@ -9,7 +9,9 @@ export interface VideoWarning {
     | 'motion_strength_unsupported'
     | 'aspect_mismatch'
     | 'reference_not_inspected'
-    | 'audio_not_honoured';
+    | 'audio_not_honoured'
+    /** The reply to a submit came after it had been given up, and both tasks are billed. */
+    | 'second_purchase';
   readonly message: string;
 }
 
@@ -118,6 +120,8 @@ export type SubmitDecision = { readonly task_id: string } | { readonly buy_again
 /** What a cancel did: in words, and whether the provider bills (null: if the running task succeeds). */
 export interface CancelOutcome {
   readonly outcome: string;
+  /** The task that it is about, where one was known. */
+  readonly task_id?: string | undefined;
   readonly billed: boolean | null;
   /** Why, in the words of whoever cancelled; null when nobody said. */
   readonly reason: string | null;

@@ -52,11 +52,16 @@ export class VideoError extends Error {
     this.nextStep = context.nextStep;
   }
 
+  /** The same error with parts of its context replaced. */
+  with(changed: Omit<ErrorContext, 'cause'>): VideoError {
+    const { type, message, retryable, retryAfterMs, code, taskId, requestId, issues, billed, nextStep, cause } = this;
+    const kept = { retryable, retryAfterMs, code, taskId, requestId, issues, billed, nextStep, cause };
+    return new VideoError(type, message, { ...kept, ...changed });
+  }
+
   /** The same error, naming the task that it is about where it does not yet. */
   about(task: { readonly taskId: string; readonly requestId?: string | null | undefined }): VideoError {
-    const { type, message, retryable, retryAfterMs, code, issues, billed, nextStep, cause } = this;
-    return new VideoError(type, message, {
-      ...{ retryable, retryAfterMs, code, issues, billed, nextStep, cause },
+    return this.with({
       taskId: this.taskId ?? task.taskId,
       requestId: this.requestId ?? task.requestId ?? undefined,
     });

@@ -7,6 +7,7 @@ import { type Dispatcher, EnvHttpProxyAgent } from 'undici';
 import { type ActivityDeps, createActivities } from '../../activities/index.js';
 import { connectClient, type TemporalTarget } from '../client/connect.js';
 import type { Config } from '../config/config.js';
+import { SEARCH_ATTRIBUTES } from '../contract/names.js';
 import { DashScopeClient } from '../dashscope/client.js';
 import { redactText } from '../dashscope/redact.js';
 import { systemClock } from '../ledger/clock.js';
@@ -63,6 +64,7 @@ export async function runWorker(options: WorkerOptions): Promise<void> {
         await client.workflow.getHandle(workflowId, runId).cancel();
       },
       isRunOpen: (workflowId) => isRunOpen(client, workflowId),
+      knowsAttributes: attributesPort(client),
       slots: accountSlotsPort(client, config),
     }),
   );
@@ -111,6 +113,21 @@ export async function runWorker(options: WorkerOptions): Promise<void> {
   }
 }
 
+/** Asks the server whether it can search by our attributes; a yes holds, a no is asked again by the next run. */
+function attributesPort(client: Client): () => Promise<boolean> {
+  const query = Object.keys(SEARCH_ATTRIBUTES)
+    .map((name) => `${name} = '-'`)
+    .join(' OR ');
+  let known = false;
+  return async () => {
+    known ||= await client.workflow.count(query).then(
+      () => true,
+      () => false,
+    );
+    return known;
+  };
+}
+
 async function isRunOpen(client: Client, workflowId: string): Promise<boolean> {
   try {
     return (await client.workflow.getHandle(workflowId).describe()).status.name === 'RUNNING';
@@ -152,7 +169,7 @@ function activityDeps(
   { config, apiKey }: WorkerOptions,
   { store, storeId: id }: ProvenStore,
   stats: LearnedRenderTimes,
-  temporal: Pick<ActivityDeps, 'cancelRun' | 'isRunOpen' | 'slots'>,
+  temporal: Pick<ActivityDeps, 'cancelRun' | 'isRunOpen' | 'knowsAttributes' | 'slots'>,
 ): ActivityDeps {
   const { times, provider } = config;
   const scope = { provider: provider.providerId, account: provider.account };

@@ -77,6 +77,22 @@ describe('two lost replies that nothing tells apart', () => {
     expect(tasksOf(prompt)).toHaveLength(3);
   });
 
+  test('buy nothing for a decision that says nothing, and nothing for one that nobody asked for', async () => {
+    const { prompt, ids } = await twins();
+    for (const nothing of [{}, { taskId: 'x' }, { buy_again: false }, null, { task_id: 5 }]) {
+      await stack.client.workflow.getHandle(ids[0]).signal('resolveSubmit', nothing);
+    }
+    await expect
+      .poll(async () => (await stack.videos.progress(ids[0])).attention?.refused ?? '', { timeout: 20_000 })
+      .toMatch(/names no task/);
+    expect(tasksOf(prompt)).toHaveLength(2);
+    // A double click: the second answers a question that was never asked.
+    await Promise.all([1, 2].map(() => stack.videos.resolve(ids[0], { buy_again: true })));
+    await stack.videos.result(ids[0]);
+    expect(tasksOf(prompt)).toHaveLength(3);
+    await stack.videos.cancel(ids[1]);
+  });
+
   test('are cancelled like any other run; the salvage stays parked in its place', async () => {
     const { ids } = await twins();
     await stack.videos.cancel(ids[0], 'not needed');

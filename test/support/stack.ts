@@ -33,6 +33,8 @@ export interface StackOptions {
   readonly times?: Partial<Times>;
   /** Further environment variables. */
   readonly env?: Record<string, string>;
+  /** Whether our search attributes are registered; default true. */
+  readonly attributes?: boolean;
   /** Whether a worker starts at once; default true. */
   readonly worker?: boolean;
   /** Whether the server has its Web UI; default false. */
@@ -77,7 +79,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
   const emulator = await startEmulator({ settings: { speed: 100, ...options.settings } });
   const temporal = { namespace: 'default', connection: { address: server.address } };
   const client = await connectClient(temporal);
-  await registerSearchAttributes(client);
+  if (options.attributes !== false) await registerSearchAttributes(client);
   const env = {
     DASHSCOPE_HTTP_BASE_URL: emulator.baseUrl,
     OUTPUT_DIR: outputDir,

@@ -184,7 +184,7 @@ describe('cancelling', () => {
       expect(await cancel(id, way)).toBeLessThan(2_000);
       const { cancel: outcome, stage } = await stack.videos.progress(id);
       expect(stage).toBe('cancelled');
-      expect(outcome?.outcome).toMatch(/billed if it succeeds; salvage/);
+      expect(outcome?.outcome).toMatch(/billed if it succeeds, and salvage/);
     },
   );
 

@@ -1,0 +1,17 @@
+import { lookInLedger } from '../src/ledger/buy.js';
+import type { ActivityDeps } from './deps.js';
+import { requireSameStore } from './same-store.js';
+import { interestOf, purchaseStep } from './submit-task.js';
+import type { VideoActivities } from './types.js';
+import { withSignal } from './with-signal.js';
+
+/** Looks what the ledger shows for a run, and sends nothing. */
+export function createFindPurchase(deps: ActivityDeps): VideoActivities['findPurchase'] {
+  const { ledger, clock, times } = deps;
+  return (input) =>
+    withSignal(async (signal) => {
+      requireSameStore(deps, input.prepared.storeId);
+      const { found } = await lookInLedger({ ledger, clock, times: times.ledger }, interestOf(input), { signal });
+      return { found: found === undefined ? null : purchaseStep(found) };
+    });
+}

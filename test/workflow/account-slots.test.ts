@@ -1,0 +1,324 @@
+import { randomUUID } from 'node:crypto';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { readAccountSlots } from '../../src/client/account-slots.js';
+import { WanVideoClient } from '../../src/client/video-client.js';
+import type { Config } from '../../src/config/config.js';
+import type { Times } from '../../src/config/times.js';
+import { BATCH_MEMO, slotsWorkflowId, WorkflowType } from '../../src/contract/names.js';
+import type { AccountSlotsView } from '../../src/contract/slots.js';
+import { stepTimesOf } from '../../src/contract/times.js';
+import { runWorker } from '../../src/worker/run-worker.js';
+import { command } from '../support/command.js';
+import { startWorkerProcess } from '../support/processes.js';
+import { BUNDLE, type Stack, startStack, TEST_KEY } from '../support/stack.js';
+
+let stack: Stack;
+const closings: (() => Promise<void>)[] = [];
+beforeAll(async () => {
+  stack = await startStack({
+    // Rendering takes 0.5 s; rates are not what is tested.
+    settings: { speed: 50, submit_rate: 0, query_rate: 0 },
+    env: { WAN_VIDEO_SUBMIT_RATE: '1000', WAN_VIDEO_QUERY_RATE: '1000' },
+    worker: false,
+  });
+});
+afterAll(async () => {
+  await Promise.all(closings.map((close) => close()));
+  await stack?.close();
+});
+
+interface Account {
+  readonly name: string;
+  readonly config: Config;
+  readonly slotsId: string;
+  readonly videos: WanVideoClient;
+  /** Starts a run; `batch` as a batch's runs will carry it. */
+  start(prompt: string, whose?: { batch?: string; tenant?: string }): Promise<string>;
+  startWorker(limit?: number): Promise<() => Promise<void>>;
+  slots(): Promise<AccountSlotsView>;
+  /** Prompts of its submits, the oldest first. */
+  submits(): string[];
+  /** How long each of its tasks waited at the provider. */
+  queuedMs(): number[];
+  /** Most tasks that were at the provider at the same time. */
+  mostAtOnce(): number;
+}
+
+/** A provider account with queues of its own, so that tests do not wait for each other's slots. */
+function account(maxRunning: number, times: Partial<Times> = {}): Account {
+  const name = `account-${randomUUID().slice(0, 8)}`;
+  const config: Config = {
+    ...stack.config,
+    provider: { ...stack.config.provider, account: name },
+    rates: { ...stack.config.rates, maxRunning },
+    taskQueues: { generate: `${name}-generate`, submit: `${name}-submit` },
+    times: { ...stack.config.times, retryInitialMs: 100, ...times },
+  };
+  const tasks = () => stack.emulator.state().tasks.filter(({ prompt }) => prompt.startsWith(`${name} `));
+  const slotsId = slotsWorkflowId(config.provider.providerId, name);
+  return {
+    ...{ name, config, slotsId },
+    videos: new WanVideoClient({ client: stack.client, taskQueue: config.taskQueues.generate }),
+    async start(prompt, { batch, tenant } = {}) {
+      const workflowId = `${name}/${prompt}`;
+      await stack.client.workflow.start(WorkflowType.videoGenerate, {
+        ...{ workflowId, taskQueue: config.taskQueues.generate },
+        args: [{ ...stack.request(`${name} ${prompt}`), ...(tenant !== undefined && { tenant }) }],
+        ...(batch !== undefined && { memo: { [BATCH_MEMO]: batch } }),
+      });
+      return workflowId;
+    },
+    async startWorker(limit = maxRunning) {
+      const stop = new AbortController();
+      let running: Promise<void> | undefined;
+      await new Promise<void>((ready, failed) => {
+        running = runWorker({
+          config: { ...config, rates: { ...config.rates, maxRunning: limit } },
+          ...{ temporal: stack.temporal, signal: stop.signal, bundlePath: BUNDLE, onReady: ready },
+          apiKey: () => TEST_KEY,
+        });
+        running.catch(failed);
+      });
+      const close = async () => {
+        stop.abort();
+        await running;
+      };
+      closings.push(close);
+      return close;
+    },
+    slots: async () =>
+      (await readAccountSlots(stack.client, config.provider.providerId, name)) ?? {
+        limit: 0,
+        holders: [],
+        waiting: [],
+      },
+    submits: () =>
+      tasks()
+        .sort((a, b) => a.submit_ms - b.submit_ms)
+        .map(({ prompt }) => prompt.slice(name.length + 1)),
+    queuedMs: () => tasks().map(({ submit_ms, start_ms }) => (start_ms ?? Number.POSITIVE_INFINITY) - submit_ms),
+    mostAtOnce() {
+      const edges = tasks().flatMap(({ submit_ms, end_ms }) => [
+        { at: submit_ms, by: 1 },
+        { at: end_ms ?? Number.POSITIVE_INFINITY, by: -1 },
+      ]);
+      let [now, most] = [0, 0];
+      for (const { by } of edges.sort((a, b) => a.at - b.at || a.by - b.by)) {
+        now += by;
+        most = Math.max(most, now);
+      }
+      return most;
+    },
+  };
+}
+
+const results = (one: Account, ids: readonly string[]) => Promise.all(ids.map((id) => one.videos.result(id)));
+const until = (is: () => unknown, expected: unknown) =>
+  expect.poll(is, { timeout: 20_000, interval: 50 }).toEqual(expected);
+const runsOf = (slots: readonly { runs: readonly string[] }[]) => slots.flatMap(({ runs }) => runs);
+const counts = async (one: Account) => {
+  const { holders, waiting } = await one.slots();
+  return [holders.length, waiting.length];
+};
+/** Tasks that are submitted meanwhile stay at the provider until `use` has ended. */
+async function whileNothingRenders<T>(use: () => Promise<T>): Promise<T> {
+  stack.emulator.settings({ slots: 0 });
+  try {
+    return await use();
+  } finally {
+    stack.emulator.settings({ slots: 5 });
+  }
+}
+
+test('twelve runs on five slots never have more than five tasks at the provider, and none of them waits there', async () => {
+  const one = account(5);
+  await one.startWorker();
+  const ids = await Promise.all(Array.from({ length: 12 }, (_, at) => one.start(`item ${at}`)));
+  await results(one, ids);
+  expect(one.submits()).toHaveLength(12);
+  expect(one.mostAtOnce()).toBe(5);
+  // What the provider itself takes to begin; a task behind five others would wait for a whole render.
+  expect(Math.max(...one.queuedMs())).toBeLessThan(100);
+  await until(() => counts(one), [0, 0]);
+});
+
+test('a generation with free slots keeps to 50 events, a run shows its place, and the command shows who holds and who waits', async () => {
+  const one = account(1);
+  await one.startWorker();
+  const { first, second } = await whileNothingRenders(async () => {
+    const held = await one.start('first', { tenant: 'film' });
+    await until(() => runsOf([]).concat(one.submits()), ['first']);
+    const waits = await one.start('second', { batch: 'nightly' });
+    await until(async () => (await one.videos.progress(waits)).slot?.position, 1);
+    const { stage, slot, waiting_for } = await one.videos.progress(waits);
+    expect({ stage, waiting_for }).toEqual({
+      stage: 'waiting_for_slot',
+      waiting_for: expect.stringMatching(/a place at/),
+    });
+    expect(slot).toMatchObject({ ahead_interactive: 0, ahead_batch: 0, running: 1, limit: 1 });
+    const env = { ...stack.env, WAN_VIDEO_ACCOUNT: one.name };
+    const json = JSON.parse((await command(['slots', '--json'], { env })).stdout) as AccountSlotsView;
+    expect(json).toMatchObject({
+      limit: 1,
+      holders: [{ runs: [held], tenant: 'film', batch: null, priority: 'interactive' }],
+      waiting: [{ runs: [waits], tenant: null, batch: 'nightly', priority: 'batch' }],
+    });
+    const { stdout } = await command(['slots'], { env });
+    expect(stdout).toMatch(/1 of 1 slots are held, 1 wait/);
+    expect(stdout).toMatch(new RegExp(`waits, 1 +${waits} +- +nightly +\\d+ s`));
+    return { first: held, second: waits };
+  });
+  await results(one, [first, second]);
+  const { historyLength } = await stack.client.workflow.getHandle(first).describe();
+  expect(historyLength).toBeLessThanOrEqual(50);
+});
+
+test('an interactive request goes on the next free slot, and two batches that wait advance evenly', async () => {
+  const one = account(2);
+  await one.startWorker();
+  const ids = await whileNothingRenders(async () => {
+    const blocks = await Promise.all(['block 1', 'block 2'].map((prompt) => one.start(prompt)));
+    await until(() => one.submits().length, 2);
+    const items: string[] = [];
+    // All of one batch before all of the other.
+    for (const batch of ['a', 'b']) {
+      const started = [1, 2, 3, 4, 5, 6].map((at) => one.start(`${batch} ${at}`, { batch }));
+      items.push(...(await Promise.all(started)));
+      await until(async () => (await counts(one))[1], items.length);
+    }
+    const person = await one.start('person');
+    await until(async () => (await one.videos.progress(person)).slot?.position, 1);
+    return [...blocks, ...items, person];
+  });
+  await results(one, ids);
+  const order = one.submits().slice(2);
+  // Two slots come free at about the same time, and their two submits may overtake each other.
+  expect(order.slice(0, 2)).toContain('person');
+  let ahead = 0;
+  for (const prompt of order) {
+    ahead += prompt.startsWith('a') ? 1 : prompt.startsWith('b') ? -1 : 0;
+    expect(Math.abs(ahead)).toBeLessThanOrEqual(2);
+  }
+  expect(one.mostAtOnce()).toBe(2);
+});
+
+test('a worker that starts with another limit changes it while runs wait', async () => {
+  const one = account(2);
+  const stop = await one.startWorker();
+  const ids = await whileNothingRenders(async () => {
+    const started = await Promise.all([1, 2, 3, 4, 5, 6].map((at) => one.start(`item ${at}`)));
+    await until(() => counts(one), [2, 4]);
+    await stop();
+    await one.startWorker(4);
+    await until(() => one.submits().length, 4);
+    expect(await counts(one)).toEqual([4, 2]);
+    return started;
+  });
+  await results(one, ids);
+  expect(one.mostAtOnce()).toBe(4);
+});
+
+test('a run that is cancelled while it waits buys nothing and leaves its place to the next; another account does not wait', async () => {
+  const one = account(1);
+  const other = account(1);
+  await Promise.all([one.startWorker(), other.startWorker()]);
+  const ids = await whileNothingRenders(async () => {
+    const held = await one.start('held');
+    await until(() => one.submits(), ['held']);
+    const leaves = await one.start('leaves');
+    await until(async () => (await one.slots()).waiting.length, 1);
+    const stays = await one.start('stays');
+    await until(async () => (await one.videos.progress(stays)).slot?.position, 2);
+    await one.videos.cancel(leaves, 'a test');
+    await expect(one.videos.result(leaves)).rejects.toMatchObject({ cancelled: true });
+    expect((await one.videos.progress(leaves)).cancel).toMatchObject({ billed: false, outcome: 'Nothing was bought.' });
+    await until(async () => (await one.videos.progress(stays)).slot?.position, 1);
+    const free = await other.start('free');
+    await until(() => other.submits(), ['free']);
+    return { one: [held, stays], other: [free] };
+  });
+  await results(one, ids.one);
+  await results(other, ids.other);
+  expect(one.submits()).toEqual(['held', 'stays']);
+});
+
+test('slots that were terminated are started anew, take the open purchases as held, and those who wait keep waiting', async () => {
+  const one = account(2, { slotAskAgainMs: 1_000, slotAckMs: 20_000 });
+  await one.startWorker();
+  const ids = await whileNothingRenders(async () => {
+    const held = await Promise.all(['held 1', 'held 2'].map((prompt) => one.start(prompt)));
+    await until(() => one.submits().length, 2);
+    const waits = await Promise.all(['waits 1', 'waits 2'].map((prompt) => one.start(prompt)));
+    await until(() => counts(one), [2, 2]);
+    await stack.client.workflow.getHandle(one.slotsId).terminate('a test');
+    await until(() => counts(one), [2, 2]);
+    const { holders, waiting } = await one.slots();
+    expect(runsOf(holders).sort()).toEqual(held.sort());
+    expect(runsOf(waiting).sort()).toEqual(waits.sort());
+    return [...held, ...waits];
+  });
+  await results(one, ids);
+  expect(one.mostAtOnce()).toBe(2);
+});
+
+test('slots that do not answer stop nobody, and the slot of a run that was terminated is found', async () => {
+  const deaf = account(1, { slotAckMs: 500 });
+  await deaf.startWorker();
+  await stack.client.workflow.start(WorkflowType.accountSlots, {
+    ...{ workflowId: deaf.slotsId, taskQueue: 'nobody-polls-this' },
+    args: [{ limit: 1, times: stepTimesOf(deaf.config.times) }],
+  });
+  const one = account(1, { slotCheckMs: 500 });
+  await one.startWorker();
+  // Throttled for as long as it lives: it has a slot and nothing at the provider.
+  const throttled = { fault: 'status', status: 429, code: 'Throttling.RateQuota', times: 1_000 } as const;
+  stack.emulator.faults({ on: 'submit', match: `${one.name} lost`, ...throttled });
+  await Promise.all([
+    results(deaf, await Promise.all([1, 2].map((at) => deaf.start(`item ${at}`)))),
+    (async () => {
+      const lost = await one.start('lost');
+      await until(async () => runsOf((await one.slots()).holders), [lost]);
+      await stack.client.workflow.getHandle(lost).terminate('a test');
+      await results(one, [await one.start('next')]);
+    })(),
+  ]);
+  expect(deaf.submits()).toHaveLength(2);
+});
+
+test('forced to continue as new again and again, the slots forget neither holders nor who waits', async () => {
+  const one = account(2);
+  await one.startWorker();
+  const first = await stack.client.workflow.start(WorkflowType.accountSlots, {
+    ...{ workflowId: one.slotsId, taskQueue: one.config.taskQueues.generate },
+    args: [{ limit: 2, times: stepTimesOf(one.config.times), eventsMax: 30 }],
+  });
+  const ids = await Promise.all(Array.from({ length: 10 }, (_, at) => one.start(`item ${at}`)));
+  await results(one, ids);
+  expect(one.submits()).toHaveLength(10);
+  expect(one.mostAtOnce()).toBe(2);
+  const { runId, historyLength } = await stack.client.workflow.getHandle(one.slotsId).describe();
+  expect(runId).not.toBe(first.firstExecutionRunId);
+  expect(historyLength).toBeLessThan(100);
+});
+
+test('killing the worker process that runs the slots changes nothing in who is submitted when', async () => {
+  const one = account(2, { heartbeatTimeoutMs: 2_000, heartbeatThrottleMs: 500 });
+  const env = { ...stack.env, WAN_VIDEO_ACCOUNT: one.name, WAN_VIDEO_TASK_QUEUE: one.name, WAN_VIDEO_MAX_RUNNING: '2' };
+  const start = () => startWorkerProcess({ ...stack, env }, one.config.times);
+  const killed = await start();
+  const { ids, survivor } = await whileNothingRenders(async () => {
+    const started = await Promise.all([1, 2, 3, 4, 5].map((at) => one.start(`item ${at}`)));
+    await until(() => counts(one), [2, 3]);
+    // Only this one has polled so far: it runs the slots.
+    const second = await start();
+    await killed.end('SIGKILL');
+    return { ids: started, survivor: second };
+  });
+  try {
+    await results(one, ids);
+    expect(one.submits()).toHaveLength(5);
+    expect(one.mostAtOnce()).toBe(2);
+  } finally {
+    await survivor.end('SIGTERM');
+  }
+});
