@@ -11,6 +11,9 @@ import {
 } from '../contract/names.js';
 import { stepTimesOf } from '../contract/times.js';
 
+/** Temporal answers within milliseconds; what gets lost here is found out by the next look. */
+const SIGNAL_TIMEOUT_MS = 5_000;
+
 /** The slots of the configured account, as the steps reach them. */
 export function accountSlotsPort(client: Client, { provider, rates, taskQueues, times }: Config): AccountSlotsPort {
   const workflowId = slotsWorkflowId(provider.providerId, provider.account);
@@ -37,7 +40,8 @@ export function announceLimit(client: Client, { provider, rates }: Config): Prom
 
 async function signalIfThere(client: Client, workflowId: string, signal: string, argument: unknown): Promise<void> {
   try {
-    await client.workflow.getHandle(workflowId).signal(signal, argument);
+    const send = () => client.workflow.getHandle(workflowId).signal(signal, argument);
+    await client.withDeadline(Date.now() + SIGNAL_TIMEOUT_MS, send);
   } catch (error) {
     if (!(error instanceof WorkflowNotFoundError)) throw error;
   }

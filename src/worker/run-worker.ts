@@ -1,6 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { hostname, tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { hostname } from 'node:os';
 import { type Client, WorkflowNotFoundError } from '@temporalio/client';
 import { NativeConnection, Runtime, Worker } from '@temporalio/worker';
 import { type Dispatcher, EnvHttpProxyAgent } from 'undici';
@@ -23,6 +22,7 @@ import { checkSharedFileStore } from '../storage/shared-file-store.js';
 import { storeId } from '../storage/store-id.js';
 import { accountSlotsPort, announceLimit } from './account-slots.js';
 import { BUNDLE_PATH } from './build-bundle.js';
+import { SPOOL_FOLDER, tidySpoolFolder } from './spool-folder.js';
 
 /** What a worker is made of. */
 export interface WorkerOptions {
@@ -53,6 +53,7 @@ export async function runWorker(options: WorkerOptions): Promise<void> {
   const { config, temporal, bundlePath = BUNDLE_PATH, signal, onReady } = options;
   const { times, taskQueues } = config;
   const store = await provenStore(config, temporal);
+  await tidySpoolFolder(Date.now());
   const client = await connectClient(temporal);
   const connection = await NativeConnection.connect(temporal.connection as never);
   const stats = renderTimes(config, store);
@@ -203,7 +204,7 @@ function activityDeps(
     storeId: id,
     ledger: new Ledger({ store, scope, now: Date.now }),
     allowPrivateUrls: config.allowPrivateUrls,
-    spoolDir: join(tmpdir(), 'wan-video-spool'),
+    spoolDir: SPOOL_FOLDER,
     publicBaseUrl: config.publicBaseUrl,
     times,
     clock: systemClock,
