@@ -6,14 +6,9 @@ import type { StepTimes } from '../src/contract/times.js';
 // is content-addressed, so that a cancelled run ends at once.
 const { WAIT_CANCELLATION_COMPLETED, TRY_CANCEL } = ActivityCancellationType;
 
-// A submit is billed and has no idempotency key, so none of these is ever retried. The server knows the last
-// three by these names; they are undocumented, so a test on the real server holds them.
-const outcomeUnknown: string[] = [
-  'SubmitOutcomeUnknown',
-  'TemporalTimeout:StartToClose',
-  'TemporalTimeout:Heartbeat',
-  'WorkerShutdown',
-];
+// A submit is billed and has no idempotency key, so none of these is ever retried. The server knows these
+// names; they are undocumented, so a test on the real server holds them.
+const outcomeUnknown: string[] = ['TemporalTimeout:StartToClose', 'TemporalTimeout:Heartbeat', 'WorkerShutdown'];
 
 /** Every time-out, retry policy and cancellation type, with the reason of each number; `times` brings its own reasons. */
 export function activityOptions(times: StepTimes) {
