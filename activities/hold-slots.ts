@@ -18,11 +18,11 @@ export function createAskForSlot({ slots }: ActivityDeps): VideoActivities['askF
 }
 
 /**
- * Gives the slot of a purchase back that is over, was not created, or waits for a person. Not waited for, and not repeated: what gets
- * lost here is found when somebody needs the slot.
+ * Gives the slot of a purchase back that is over, was not created, or waits for a person. Never rejects: what gets lost here is found
+ * when somebody needs the slot.
  */
-export function giveBackSlot({ slots }: ActivityDeps, { key, n }: Purchase): void {
-  slots.giveBack({ key, n }).catch(() => undefined);
+export async function giveBackSlot({ slots }: ActivityDeps, { key, n }: Purchase): Promise<void> {
+  await slots.giveBack({ key, n }).catch(() => undefined);
 }
 
 /** The purchases of the account that may have a task at the provider: what new slots take as held. */

@@ -61,7 +61,7 @@ export function createPollTask(deps: ActivityDeps): VideoActivities['pollTask'] 
         return { kind: 'started', render: progress(seen.scheduledTimeMs ?? clock.now()) };
       }
       // The provider has room again from now on, whatever the store does.
-      if (seen.status !== 'UNKNOWN') void giveBackSlot(deps, task.purchase);
+      if (seen.status !== 'UNKNOWN') await giveBackSlot(deps, task.purchase);
       return endOf(deps, { ...task, claim }, seen, signal);
     };
     return withSignal(watch, () => cursor);
@@ -101,7 +101,7 @@ async function endOf(
       }
       await requireGone(deps, task, signal);
       await closeWithout(ledger, task, 'expired', { signal });
-      void giveBackSlot(deps, task.purchase);
+      await giveBackSlot(deps, task.purchase);
       return { kind: 'gone', failure: toFailure(forgotten(task)) };
     }
   }

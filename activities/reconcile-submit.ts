@@ -29,7 +29,7 @@ export function createReconcileSubmit(deps: ActivityDeps): VideoActivities['reco
           },
         );
         // Nothing of it is at the provider any more, or not that anybody knows: others go on.
-        if (outcome.kind !== 'task') void giveBackSlot(deps, purchase);
+        if (outcome.kind !== 'task') await giveBackSlot(deps, purchase);
         return reconciledStep(outcome);
       },
       () => waiting,
