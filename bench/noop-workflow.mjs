@@ -1,0 +1,7 @@
+import { proxyActivities } from '@temporalio/workflow';
+
+const { nothing } = proxyActivities({ startToCloseTimeout: '10s' });
+
+export async function noop() {
+  await nothing();
+}
