@@ -13,7 +13,8 @@ export default defineConfig({
     hookTimeout: 120_000,
     // Temporal's native runtime is one per process.
     pool: 'forks',
-    maxWorkers: 2,
+    // Twice the cores that the suite is measured on: most tests wait for servers, processes and time-outs.
+    maxWorkers: 4,
     minWorkers: 1,
   },
 });
