@@ -1,4 +1,5 @@
 import type { Times } from '../src/config/times.js';
+import type { BatchItemEnd } from '../src/contract/batch.js';
 import type { SlotAsk, SlotReturn } from '../src/contract/slots.js';
 import type { DashScopeClient } from '../src/dashscope/client.js';
 import type { Clock } from '../src/ledger/clock.js';
@@ -29,6 +30,8 @@ export interface ActivityDeps {
   readonly knowsAttributes: () => Promise<boolean>;
   /** Whether a run with this workflow id is open. */
   readonly isRunOpen: (workflowId: string) => Promise<boolean>;
+  /** How the run of a batch's item stands; `unknown` when Temporal does not have it. */
+  readonly itemState: (workflowId: string, itemId: string) => Promise<BatchItemEnd | 'running' | 'unknown'>;
   /** Who may submit next on this worker's account. */
   readonly slots: AccountSlotsPort;
 }

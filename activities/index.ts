@@ -2,17 +2,21 @@ import { createArchiveVideo, createRestoreVideo } from './archive-video.js';
 import { createAwaitPurchase } from './await-purchase.js';
 import { createCancelTask } from './cancel-task.js';
 import type { ActivityDeps } from './deps.js';
+import { createFindEndedItems } from './find-ended-items.js';
 import { createFindOrphans } from './find-orphans.js';
 import { createFindPurchase } from './find-purchase.js';
 import { createAskForSlot, createFindDeadSlots, createFindOpenSlots } from './hold-slots.js';
+import { createOpenBatch } from './open-batch.js';
 import { createPollTask } from './poll-task.js';
 import { createPrepareRequest } from './prepare-request.js';
+import { createReadManifest } from './read-manifest.js';
 import { createReconcileSubmit } from './reconcile-submit.js';
 import { createRequestCancellation } from './request-cancellation.js';
 import { createResolvePurchase } from './resolve-purchase.js';
 import { createSubmitTask } from './submit-task.js';
 import type { VideoActivities } from './types.js';
 import { createUploadReference } from './upload-reference.js';
+import { createWriteReport, createWriteResults } from './write-results.js';
 
 export type { AccountSlotsPort, ActivityDeps } from './deps.js';
 export type { VideoActivities } from './types.js';
@@ -36,5 +40,10 @@ export function createActivities(deps: ActivityDeps): VideoActivities {
     findOrphans: createFindOrphans(deps),
     findOpenSlots: createFindOpenSlots(deps),
     findDeadSlots: createFindDeadSlots(deps),
+    openBatch: createOpenBatch(deps),
+    readManifest: createReadManifest(deps),
+    findEndedItems: createFindEndedItems(deps),
+    writeResults: createWriteResults(deps),
+    writeReport: createWriteReport(deps),
   };
 }

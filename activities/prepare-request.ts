@@ -21,7 +21,7 @@ const ASPECT_TOLERANCE = 0.02;
 
 /** Checks the request, brings its image into the store, and looks in the cache. Sends nothing to the provider. */
 export function createPrepareRequest(deps: ActivityDeps): VideoActivities['prepareRequest'] {
-  return ({ request: given }) =>
+  return ({ request: given, batchId = null }) =>
     withSignal(async (signal) => {
       const parsed = parseRequest(given);
       const { reference_image, ...request } = canonicalRequest(parsed);
@@ -30,6 +30,7 @@ export function createPrepareRequest(deps: ActivityDeps): VideoActivities['prepa
       return {
         request,
         cacheKey: key,
+        batchId,
         storeId: deps.storeId,
         labels: parsed.labels ?? {},
         reference,

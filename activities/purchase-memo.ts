@@ -8,6 +8,8 @@ export interface PurchaseMemo {
   readonly reference: PreparedReference;
   readonly warnings: readonly VideoWarning[];
   readonly labels: Readonly<Record<string, string>>;
+  /** Batch that it was bought for; `cost --by batch` reads it. */
+  readonly batch_id?: string;
 }
 
 const memo = z.custom<PurchaseMemo>(
@@ -27,8 +29,10 @@ export const memoOf = ({
   reference,
   warnings,
   labels,
+  batchId,
 }: PreparedRequest): PurchaseMemo & Record<string, unknown> => ({
   ...{ request, reference, warnings, labels },
+  ...(batchId != null && { batch_id: batchId }),
 });
 
 /** @throws ZodError when the memo was not written by this product; the record itself was checked before. */

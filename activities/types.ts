@@ -6,6 +6,7 @@ import type { StepTimes } from '../src/contract/times.js';
 import type { ClaimState } from '../src/ledger/buy.js';
 import type { Buyer, Purchase } from '../src/ledger/purchase-key.js';
 import type { BoughtTask } from '../src/ledger/standing.js';
+import type { BatchActivities } from './batch-types.js';
 
 export type { Purchase } from '../src/ledger/purchase-key.js';
 
@@ -15,6 +16,8 @@ export interface PreparedRequest {
   readonly request: RequestFields;
   readonly labels: Readonly<Record<string, string>>;
   readonly cacheKey: string;
+  /** Batch that the run belongs to; absent or null: none. */
+  readonly batchId?: string | null;
   /** Of the store that the image, the ledger and the video are in. */
   readonly storeId: string;
   readonly reference: PreparedReference;
@@ -154,8 +157,8 @@ export interface OrphanedPurchase {
 }
 
 /** Every durable step: one object in, one object out. */
-export interface VideoActivities {
-  prepareRequest(input: { request: VideoRequest }): Promise<PreparedRequest>;
+export interface VideoActivities extends BatchActivities {
+  prepareRequest(input: { request: VideoRequest; batchId?: string | null }): Promise<PreparedRequest>;
   uploadReference(input: ReadyInput): Promise<Readiness>;
   askForSlot(input: Omit<SlotAsk, 'limit'>): Promise<void>;
   submitTask(input: SubmitInput): Promise<PurchaseStep>;

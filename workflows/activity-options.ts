@@ -104,6 +104,36 @@ export function activityOptions(times: StepTimes) {
       retry: patient,
       cancellationType: TRY_CANCEL,
     },
+    openBatch: {
+      startToCloseTimeout: '1h', // 10 000 lines take seconds; as many data: URIs to be stored take longer
+      heartbeatTimeout: times.heartbeatTimeoutMs,
+      retry: patient, // nothing is bought yet: an outage of the store only delays
+      cancellationType: TRY_CANCEL,
+    },
+    readManifest: {
+      startToCloseTimeout: '1m', // one range of at most 180 kB
+      heartbeatTimeout: times.heartbeatTimeoutMs,
+      retry: patient,
+      cancellationType: TRY_CANCEL,
+    },
+    findEndedItems: {
+      startToCloseTimeout: '10m', // a window of 500 and all who wait for a person, some 100 looks/s
+      heartbeatTimeout: times.heartbeatTimeoutMs,
+      retry: { ...patient, maximumAttempts: 5 }, // the next look comes
+      cancellationType: TRY_CANCEL,
+    },
+    writeResults: {
+      startToCloseTimeout: '1m', // one object of some 100 kB
+      heartbeatTimeout: times.heartbeatTimeoutMs,
+      retry: patient, // the ends are known nowhere else
+      cancellationType: WAIT_CANCELLATION_COMPLETED, // a late attempt must not overwrite a later page
+    },
+    writeReport: {
+      startToCloseTimeout: '1m',
+      heartbeatTimeout: times.heartbeatTimeoutMs,
+      retry: patient,
+      cancellationType: WAIT_CANCELLATION_COMPLETED,
+    },
     cancelTask: {
       startToCloseTimeout: times.cancelStartToCloseMs,
       scheduleToCloseTimeout: 1.5 * times.cancelStartToCloseMs, // with every worker busy the run must still end within 2 s

@@ -1,14 +1,19 @@
 import { defineQuery, defineSignal } from '@temporalio/workflow';
+import type { BatchItemEnd, BatchProgress } from '../src/contract/batch.js';
 import {
   ASK_FOR_SLOT_SIGNAL,
   CANCEL_SIGNAL,
+  ITEM_SIGNAL,
   LEAVE_SLOTS_SIGNAL,
+  PAUSE_SIGNAL,
   PROGRESS_QUERY,
   RESOLVE_SIGNAL,
+  RESUME_SIGNAL,
   RETURN_SLOT_SIGNAL,
   SLOT_LIMIT_SIGNAL,
   SLOT_SIGNAL,
   SLOTS_QUERY,
+  WINDOW_SIGNAL,
 } from '../src/contract/names.js';
 import type { SubmitDecision, VideoProgress } from '../src/contract/result.js';
 import type { AccountSlotsView, SlotAnswer, SlotAsk, SlotLeave, SlotReturn } from '../src/contract/slots.js';
@@ -32,3 +37,13 @@ export const leaveSlotsSignal = defineSignal<[SlotLeave]>(LEAVE_SLOTS_SIGNAL);
 export const slotLimitSignal = defineSignal<[{ limit: number }]>(SLOT_LIMIT_SIGNAL);
 /** Who holds slots and who waits. */
 export const slotsQuery = defineQuery<AccountSlotsView>(SLOTS_QUERY);
+
+/** A batch starts nothing further until it is told to go on. */
+export const pauseSignal = defineSignal<[{ reason?: string }?]>(PAUSE_SIGNAL);
+export const resumeSignal = defineSignal(RESUME_SIGNAL);
+/** How many items of a batch are in work at a time. */
+export const windowSignal = defineSignal<[{ window: number }]>(WINDOW_SIGNAL);
+/** An item to its batch: how it ended, or that it waits for a person. */
+export const itemSignal = defineSignal<[BatchItemEnd]>(ITEM_SIGNAL);
+/** Counts, rate, expected end and cost so far of a batch. */
+export const batchProgressQuery = defineQuery<BatchProgress>(PROGRESS_QUERY);

@@ -45,12 +45,19 @@ export class Progress {
   /** What the details say at the end: where the video is, or why there is none and what to do. */
   #end: readonly string[] = [];
 
+  /** Told when the run begins to wait for a person. */
+  onAttention: (attention: Attention) => void = () => undefined;
+
   /** Whether the namespace knows our attributes: setting unknown ones stops a run for good. The client that set one at the start knows. */
   #attributesKnown = wf.workflowInfo().memo?.['search_attributes'] === true;
 
   constructor() {
     wf.setHandler(progressQuery, () => this.#state);
     this.enter('preparing');
+  }
+
+  get state(): VideoProgress {
+    return this.#state;
   }
 
   enter(stage: Stage): void {
@@ -90,6 +97,7 @@ export class Progress {
   attention(attention: Attention): void {
     this.enter('needs_attention');
     this.#show({ attention });
+    this.onAttention(attention);
     this.#attribute({ VideoOutcome: ['needs_attention'] });
   }
 

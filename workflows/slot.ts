@@ -7,12 +7,16 @@ import { leaveSlotsSignal, slotSignal } from './messages.js';
 import type { Progress } from './progress.js';
 import { steps } from './steps.js';
 
+/** The batch that a run belongs to; null for one of its own. */
+export function batchOf(): string | null {
+  const batch = wf.workflowInfo().memo?.[BATCH_MEMO];
+  return typeof batch === 'string' ? batch : null;
+}
+
 /** Whose turn a run is counted as: somebody waits for it, unless it belongs to a batch. */
 export function shareOf(tenant: string | null): SlotShare {
-  const batch = wf.workflowInfo().memo?.[BATCH_MEMO];
-  return typeof batch === 'string'
-    ? { tenant, batch, priority: 'batch' }
-    : { tenant, batch: null, priority: 'interactive' };
+  const batch = batchOf();
+  return { tenant, batch, priority: batch === null ? 'interactive' : 'batch' };
 }
 
 /** The asking side of the account's slots (docs/slots.md). */

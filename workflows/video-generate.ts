@@ -2,12 +2,13 @@ import * as wf from '@temporalio/workflow';
 import type { PreparedRequest, Purchase, PurchaseStep, ReadyInput } from '../activities/types.js';
 import type { VideoRequest } from '../src/contract/request.js';
 import type { CancelOutcome, VideoResult } from '../src/contract/result.js';
+import { toldToBatch } from './batch-item.js';
 import { cancellable } from './cancellation.js';
 import { Progress } from './progress.js';
 import { isOwn, PurchaseInHand } from './purchase.js';
 import { failure, failureOf } from './run-failure.js';
 import { startSalvage } from './salvage-video.js';
-import { SlotInHand, shareOf } from './slot.js';
+import { batchOf, SlotInHand, shareOf } from './slot.js';
 import { steps } from './steps.js';
 
 /** A task that fails for a fault of the provider is free, so it is bought anew; three times the same is no accident. */
@@ -18,8 +19,12 @@ const IMAGE_FRESH_MS = 86_400_000;
 /** Prepares the request, buys one task unless one is there to follow, watches it to its end and archives the video. */
 export async function videoGenerate(request: VideoRequest): Promise<VideoResult> {
   const run = new Run();
+  return toldToBatch(request, run.progress, () => generate(request, run));
+}
+
+async function generate(request: VideoRequest, run: Run): Promise<VideoResult> {
   const work = async (): Promise<VideoResult> => {
-    const prepared = await steps().prepareRequest({ request });
+    const prepared = await steps().prepareRequest({ request, batchId: batchOf() });
     run.progress.attributes(prepared.attributes);
     run.prepared = prepared;
     if (prepared.cached !== null) return prepared.cached;

@@ -17,6 +17,8 @@ export interface StepTimes {
   readonly slotAskAgainMs: number;
   /** How often holders of slots are looked after while somebody waits; ten times as rarely while nobody does. */
   readonly slotCheckMs: number;
+  /** How often a batch looks after items whose end it may have missed. */
+  readonly batchSweepMs: number;
 }
 
 export const STEP_TIMES: StepTimes = {
@@ -32,6 +34,7 @@ export const STEP_TIMES: StepTimes = {
   slotAckMs: 60_000, // the slots answer within 0.1 s, after a killed worker within 10 s: a minute means that they are out of order
   slotAskAgainMs: 600_000, // what is lost meanwhile costs ten minutes; asking costs two Actions
   slotCheckMs: 60_000, // a dead holder costs the account at most a minute of one slot, a check two Actions
+  batchSweepMs: 600_000, // only a terminated run, or one cut off from its batch, ends in silence; a look costs a describe per item in work
 };
 
 /** Only the step times of a larger set: what goes into a run's history. */

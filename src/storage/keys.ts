@@ -45,5 +45,19 @@ export const cacheRecordKey = (scope: Scope, cacheKey: string): string => `${sco
 export const ledgerRoot = (scope: Scope): string => scoped('ledger', scope);
 /** Root of the learned render times. */
 export const statsRoot = (scope: Scope): string => scoped('stats', scope);
+/** A manifest that is kept for a schedule, under the SHA-256 (hex) of its bytes. */
+export const scheduledManifestKey = (sha256: string): string => `manifests/${sha256}.jsonl`;
+const batchRoot = (batchId: string): string => `batches/${safeName(batchId)}`;
+/** The items of a batch as it runs them; never replaced. */
+export const batchManifestKey = (batchId: string): string => `${batchRoot(batchId)}/manifest.jsonl`;
+/** The lines of its manifest that a batch leaves out, with their faults. */
+export const batchInvalidKey = (batchId: string): string => `${batchRoot(batchId)}/invalid.jsonl`;
+/** Prefix of the pages of a batch's results. */
+export const batchResultsRoot = (batchId: string): string => `${batchRoot(batchId)}/results/`;
+/** One page of results; pages sort by their number. */
+export const batchResultsKey = (batchId: string, page: number): string =>
+  `${batchResultsRoot(batchId)}${String(page).padStart(6, '0')}.jsonl`;
+/** Totals of a batch that has ended. */
+export const batchReportKey = (batchId: string): string => `${batchRoot(batchId)}/report.json`;
 /** The store's own id. */
 export const STORE_ID_KEY = 'store.json';

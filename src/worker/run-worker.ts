@@ -21,6 +21,7 @@ import { proveIfAbsent } from '../storage/prove-if-absent.js';
 import { checkSharedFileStore } from '../storage/shared-file-store.js';
 import { storeId } from '../storage/store-id.js';
 import { accountSlotsPort, announceLimit } from './account-slots.js';
+import { itemState } from './batch-item-state.js';
 import { BUNDLE_PATH } from './build-bundle.js';
 import { SPOOL_FOLDER, tidySpoolFolder } from './spool-folder.js';
 
@@ -65,6 +66,7 @@ export async function runWorker(options: WorkerOptions): Promise<void> {
         await client.workflow.getHandle(workflowId, runId).cancel();
       },
       isRunOpen: (workflowId) => isRunOpen(client, workflowId),
+      itemState: (workflowId, itemId) => itemState(client, workflowId, itemId),
       knowsAttributes: attributesPort(client),
       slots: accountSlotsPort(client, config),
     }),
@@ -170,7 +172,7 @@ function activityDeps(
   { config, apiKey }: WorkerOptions,
   { store, storeId: id }: ProvenStore,
   stats: LearnedRenderTimes,
-  temporal: Pick<ActivityDeps, 'cancelRun' | 'isRunOpen' | 'knowsAttributes' | 'slots'>,
+  temporal: Pick<ActivityDeps, 'cancelRun' | 'isRunOpen' | 'itemState' | 'knowsAttributes' | 'slots'>,
 ): ActivityDeps {
   const { times, provider } = config;
   const scope = { provider: provider.providerId, account: provider.account };

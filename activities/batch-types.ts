@@ -1,0 +1,56 @@
+import type { BatchItemEnd, BatchSummary } from '../src/contract/batch.js';
+import type { VideoRequest } from '../src/contract/request.js';
+import type { StepTimes } from '../src/contract/times.js';
+
+/** Where a batch takes its items from, and how. */
+export interface OpenBatchInput {
+  readonly batchId: string;
+  /** Key of the manifest; `{date}` is the date of `nominalTime` in `timezone`. */
+  readonly manifestKey: string;
+  readonly allowInvalid: boolean;
+  /** ISO 8601, UTC. */
+  readonly nominalTime: string;
+  readonly timezone: string;
+}
+
+/** A batch whose manifest was checked and is kept, or that has none yet. */
+export type BatchOpening =
+  | { readonly kind: 'missing'; readonly manifestKey: string; readonly times: StepTimes }
+  | {
+      readonly kind: 'open';
+      readonly items: number;
+      readonly duplicates: number;
+      readonly invalid: number;
+      /** Whether the namespace knows our search attributes. */
+      readonly attributes: boolean;
+      readonly times: StepTimes;
+    };
+
+/** One item of a page. */
+export interface PageItem {
+  readonly itemId: string;
+  readonly request: VideoRequest;
+  /** One line for the Web UI. */
+  readonly summary: string;
+  /** Whether an earlier line asks for the same video. */
+  readonly isDuplicate: boolean;
+  /** Offsets in the manifest, bytes. */
+  readonly at: number;
+  readonly next: number;
+}
+
+/** An item whose run a batch waits for. */
+export interface AwaitedItem {
+  readonly itemId: string;
+  /** Whether the batch knows that it waits for a person. */
+  readonly parked: boolean;
+}
+
+/** The steps of a batch. */
+export interface BatchActivities {
+  openBatch(input: OpenBatchInput): Promise<BatchOpening>;
+  readManifest(input: { batchId: string; at: number; items: number }): Promise<{ page: PageItem[] }>;
+  findEndedItems(input: { batchId: string; awaited: readonly AwaitedItem[] }): Promise<{ ends: BatchItemEnd[] }>;
+  writeResults(input: { batchId: string; page: number; ends: readonly BatchItemEnd[] }): Promise<void>;
+  writeReport(input: { summary: BatchSummary }): Promise<void>;
+}

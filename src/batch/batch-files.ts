@@ -1,0 +1,248 @@
+import { z } from 'zod';
+import type { BatchItemEnd, BatchItemOutcome, BatchSummary } from '../contract/batch.js';
+import { FailureType } from '../contract/failure-type.js';
+import { type Issue, VideoError } from '../contract/video-error.js';
+import type { AssetStore, StoreOptions } from '../storage/asset-store.js';
+import { readRecord, writeRecord } from '../storage/json-record.js';
+import {
+  batchInvalidKey,
+  batchManifestKey,
+  batchReportKey,
+  batchResultsKey,
+  batchResultsRoot,
+} from '../storage/keys.js';
+import { readLines } from './line-reader.js';
+import { readStoredLine, STORED_LINE_BYTES_MAX, type StoredItem } from './manifest.js';
+
+/** An item and where it stands in its batch's manifest, in bytes. */
+export interface PlacedItem {
+  readonly item: StoredItem;
+  readonly at: number;
+  readonly next: number;
+}
+
+/** What a batch's manifest holds. */
+export interface ManifestSize {
+  readonly items: number;
+  readonly duplicates: number;
+  readonly bytes: number;
+}
+
+/** Counts the lines of a batch's manifest; undefined when it has none. */
+export async function manifestSize(
+  store: AssetStore,
+  batchId: string,
+  options: StoreOptions = {},
+): Promise<ManifestSize | undefined> {
+  if ((await store.head(batchManifestKey(batchId), options)) === undefined) return undefined;
+  let [items, duplicates, bytes] = [0, 0, 0];
+  for await (const { item, next } of itemsOf(store, batchId, options)) {
+    items += 1;
+    if (item.same_as !== undefined) duplicates += 1;
+    bytes = next;
+  }
+  return { items, duplicates, bytes };
+}
+
+/** Every item of a batch, in the order of its manifest. */
+export async function* itemsOf(
+  store: AssetStore,
+  batchId: string,
+  options: StoreOptions = {},
+): AsyncGenerator<PlacedItem> {
+  const key = batchManifestKey(batchId);
+  for await (const { bytes, at, next, number } of readLines(await store.get(key, options), STORED_LINE_BYTES_MAX)) {
+    yield { item: parsed(key, number, bytes, readStoredLine), at, next };
+  }
+}
+
+/**
+ * Items from offset `at` on.
+ * @param limits.bytes - The lines together are at most so long, but for the first.
+ */
+export async function pageOfItems(
+  store: AssetStore,
+  batchId: string,
+  at: number,
+  limits: { readonly items: number; readonly bytes: number },
+  options: StoreOptions = {},
+): Promise<PlacedItem[]> {
+  const key = batchManifestKey(batchId);
+  const to = at + Math.max(limits.bytes, STORED_LINE_BYTES_MAX) - 1;
+  const page: PlacedItem[] = [];
+  const range = await store.get(key, { ...options, from: at, to });
+  for await (const line of readLines(range, STORED_LINE_BYTES_MAX)) {
+    const place = { at: at + line.at, next: at + line.next };
+    // The range may cut its last line; every line ends with a line feed, so what reaches the end of the range may not be whole.
+    const isCut = place.next === to + 1;
+    if (page.length > 0 && (isCut || place.next - at > limits.bytes)) break;
+    page.push({ item: parsed(key, line.number, line.bytes, readStoredLine), ...place });
+    if (page.length === limits.items) break;
+  }
+  return page;
+}
+
+/** Writes one page of results; writing the same again changes nothing. */
+export async function writeEnds(
+  store: AssetStore,
+  batchId: string,
+  page: number,
+  ends: readonly BatchItemEnd[],
+  options: StoreOptions = {},
+): Promise<void> {
+  const body = Buffer.from(ends.map((end) => `${JSON.stringify(end)}\n`).join(''));
+  await store.put(batchResultsKey(batchId, page), body, { ...options, contentType: 'application/x-ndjson' });
+}
+
+/** The latest end of every item that has one. */
+export async function endsOf(
+  store: AssetStore,
+  batchId: string,
+  options: StoreOptions = {},
+): Promise<Map<string, BatchItemEnd>> {
+  const ends = new Map<string, BatchItemEnd>();
+  for await (const { key } of store.list(batchResultsRoot(batchId), options)) {
+    for await (const { bytes, number } of readLines(await store.get(key, options), STORED_LINE_BYTES_MAX)) {
+      const end = parsed(key, number, bytes, readEnd);
+      ends.set(end.item_id, end);
+    }
+  }
+  return ends;
+}
+
+/** A line of the manifest that the batch leaves out. */
+export interface InvalidLine {
+  readonly line: number;
+  readonly item_id: string | null;
+  readonly issues: readonly Issue[];
+  /** As they were given; null when they could not be read. */
+  readonly fields: Readonly<Record<string, unknown>> | null;
+}
+
+/** The lines that a batch leaves out. */
+export async function invalidLinesOf(
+  store: AssetStore,
+  batchId: string,
+  options: StoreOptions = {},
+): Promise<InvalidLine[]> {
+  const key = batchInvalidKey(batchId);
+  if ((await store.head(key, options)) === undefined) return [];
+  const lines: InvalidLine[] = [];
+  for await (const { bytes, number } of readLines(await store.get(key, options), INVALID_LINE_BYTES_MAX)) {
+    lines.push(parsed(key, number, bytes, (line) => JSON.parse(Buffer.from(line).toString('utf8')) as InvalidLine));
+  }
+  return lines;
+}
+
+/** 64 kB of fields and their faults. */
+const INVALID_LINE_BYTES_MAX = 256 * 1024;
+
+/** Totals of a batch that has ended; undefined before. */
+export async function readReport(
+  store: AssetStore,
+  batchId: string,
+  options: StoreOptions = {},
+): Promise<BatchSummary | undefined> {
+  const key = batchReportKey(batchId);
+  const record = await readRecord(store, key, options);
+  if (record === undefined) return undefined;
+  if (record['v'] !== 1) throw damaged(key, 'is of another version');
+  const { v: _, ...summary } = record;
+  return summary as unknown as BatchSummary;
+}
+
+/** Writes the totals; replaces those of an earlier attempt. */
+export async function writeReport(store: AssetStore, summary: BatchSummary, options: StoreOptions = {}): Promise<void> {
+  await writeRecord(store, batchReportKey(summary.batch_id), { v: 1, ...summary }, options);
+}
+
+/** One line of a batch's report. */
+export interface BatchRow extends Omit<BatchItemEnd, 'outcome' | 'run' | 'started_at_ms' | 'ended_at_ms'> {
+  readonly line: number;
+  readonly outcome: BatchItemOutcome | 'invalid' | 'open';
+  /** Id of the earlier item whose video this line shares; nothing was bought for this one. */
+  readonly same_as: string | null;
+  readonly tenant: string | null;
+  readonly labels: Readonly<Record<string, string>>;
+  /** Workflow id of the run; null when there was none. */
+  readonly run: string | null;
+  /** Milliseconds since the epoch; null when there was no run. */
+  readonly started_at_ms: number | null;
+  readonly ended_at_ms: number | null;
+}
+
+const NOTHING = {
+  ...{ cause: null, code: null, message: null, run: null, task_id: null, video_url: null, sha256: null },
+  ...{ billed: false, billed_seconds: 0, resolution: null, audio: false, duration: null, timings: null },
+  ...{ started_at_ms: null, ended_at_ms: null },
+} as const;
+
+/**
+ * Every line of a batch's manifest with its outcome, in the order of the manifest as it was given; `open` for one that has not ended.
+ * Holds the ends in memory, some 600 bytes each.
+ */
+export async function* rowsOf(
+  store: AssetStore,
+  batchId: string,
+  options: StoreOptions = {},
+): AsyncGenerator<{ readonly row: BatchRow; readonly item: StoredItem | null; readonly invalid: InvalidLine | null }> {
+  const ends = await endsOf(store, batchId, options);
+  const invalid = await invalidLinesOf(store, batchId, options);
+  const invalidBefore = function* (line: number) {
+    for (let next = invalid[0]; next !== undefined && next.line < line; next = invalid[0]) {
+      invalid.shift();
+      yield { row: invalidRow(next), item: null, invalid: next };
+    }
+  };
+  for await (const { item } of itemsOf(store, batchId, options)) {
+    yield* invalidBefore(item.line);
+    yield { row: rowOf(item, ends.get(item.same_as ?? item.item_id)), item, invalid: null };
+  }
+  yield* invalidBefore(Number.POSITIVE_INFINITY);
+}
+
+function rowOf({ item_id, line, same_as, request }: StoredItem, end: BatchItemEnd | undefined): BatchRow {
+  const head = {
+    line,
+    item_id,
+    same_as: same_as ?? null,
+    tenant: request.tenant ?? null,
+    labels: request.labels ?? {},
+  };
+  if (end === undefined) return { ...NOTHING, ...head, outcome: 'open' };
+  const own = same_as === undefined ? {} : { billed: false, billed_seconds: 0 };
+  return { ...end, ...head, ...own };
+}
+
+function invalidRow({ line, item_id, issues, fields }: InvalidLine): BatchRow {
+  const message = issues.map((issue) => `${issue.path} ${issue.message}`.trim()).join('; ');
+  const tenant = fields?.['tenant'];
+  return {
+    ...NOTHING,
+    ...{ line, item_id: item_id ?? '', same_as: null, labels: {} },
+    ...{ outcome: 'invalid', cause: FailureType.InvalidRequest, message },
+    tenant: typeof tenant === 'string' ? tenant : null,
+  };
+}
+
+/** What a result must at least have; it may be of a later version, with more. */
+const endSchema = z.looseObject({ item_id: z.string(), outcome: z.string(), billed_seconds: z.number() });
+
+function readEnd(bytes: Uint8Array): BatchItemEnd {
+  return endSchema.parse(JSON.parse(Buffer.from(bytes).toString('utf8'))) as unknown as BatchItemEnd;
+}
+
+function parsed<T>(key: string, line: number, bytes: Uint8Array | null, read: (bytes: Uint8Array) => T): T {
+  try {
+    if (bytes !== null) return read(bytes);
+  } catch {
+    // Told below, without the parser's words: they quote the line.
+  }
+  throw damaged(key, `is damaged in line ${line}`);
+}
+
+function damaged(key: string, fault: string): VideoError {
+  return new VideoError(FailureType.RecordDamaged, `${key} ${fault}`, {
+    nextStep: `Restore ${key} from a backup; the videos and the ledger do not depend on it.`,
+  });
+}

@@ -1,0 +1,366 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { type Client, WorkflowNotFoundError } from '@temporalio/client';
+import { type BatchRow, manifestSize, readReport, rowsOf } from '../batch/batch-files.js';
+import { failedLines, type RetryChoice } from '../batch/failed-lines.js';
+import type { ManifestFault } from '../batch/manifest.js';
+import { invalidLines, type ManifestImages, prepareManifest } from '../batch/prepare-manifest.js';
+import { BATCH_WINDOW_MAX, type BatchProgress, type BatchSummary, type VideoBatchInput } from '../contract/batch.js';
+import { FailureType } from '../contract/failure-type.js';
+import {
+  BATCH_MEMO,
+  batchWorkflowId,
+  CANCEL_SIGNAL,
+  PAUSE_SIGNAL,
+  PROGRESS_QUERY,
+  RESUME_SIGNAL,
+  WINDOW_SIGNAL,
+  WorkflowType,
+} from '../contract/names.js';
+import { invalidRequest } from '../contract/validate.js';
+import { VideoError } from '../contract/video-error.js';
+import { checkImageFile, stageImage, stageImageFile } from '../media/stage-image.js';
+import type { AssetStore } from '../storage/asset-store.js';
+import { batchInvalidKey, batchManifestKey } from '../storage/keys.js';
+import { VideoRunError } from './run-error.js';
+
+/** What a batch client is made of. */
+export interface WanBatchClientOptions {
+  /** A connected Temporal client; the caller closes its connection. */
+  readonly client: Client;
+  /** The workers' asset store. */
+  readonly store: AssetStore;
+  /** The workers' queue for runs; default `video-generate`. */
+  readonly taskQueue?: string;
+}
+
+/** Where a manifest is: a file, whose folder relative image paths start from, or its lines. */
+export type ManifestSource =
+  | { readonly file: string }
+  | { readonly lines: Iterable<Readonly<Record<string, unknown>>>; readonly folder?: string };
+
+/** How a batch is started. */
+export interface StartBatchOptions {
+  /** Default: made of the time, with four random bytes. */
+  readonly id?: string | undefined;
+  readonly window?: number | undefined;
+  /** Leave out lines with faults instead of refusing the whole manifest. */
+  readonly allowInvalid?: boolean | undefined;
+  readonly retryOf?: string | undefined;
+  /** Items that one run of the workflow starts; for tests. */
+  readonly pageItems?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** A batch that was started, or that was there already. */
+export interface StartedBatch {
+  readonly batch_id: string;
+  /** Workflow id. */
+  readonly id: string;
+  /** Whether a batch of this id was there before; nothing was started then. */
+  readonly existed: boolean;
+  /** Lines that are run, of which `duplicates` share the video of an earlier one. */
+  readonly items: number;
+  readonly duplicates: number;
+  /** Lines that are left out. */
+  readonly invalid: readonly ManifestFault[];
+}
+
+/** How far a batch is: what its workflow says, or its report when Temporal has forgotten it. */
+export interface BatchStatus {
+  readonly batch_id: string;
+  readonly status: 'running' | 'completed' | 'cancelled' | 'failed' | 'terminated' | 'unknown';
+  /** Null while no worker answers, or when Temporal has forgotten the batch. */
+  readonly progress: BatchProgress | null;
+  /** Null until the batch has ended. */
+  readonly summary: BatchSummary | null;
+}
+
+/** A batch's id is a part of workflow ids and of keys. */
+const BATCH_ID = /^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$/;
+const QUERY_TIMEOUT_MS = 5_000;
+const STATUS: Readonly<Record<string, BatchStatus['status']>> = {
+  ...{ RUNNING: 'running', CONTINUED_AS_NEW: 'running', COMPLETED: 'completed', CANCELLED: 'cancelled' },
+  ...{ FAILED: 'failed', TIMED_OUT: 'failed', TERMINATED: 'terminated' },
+};
+
+/** Starts, follows, steers and reports batches. Methods reject as those of `WanVideoClient` do. */
+export class WanBatchClient {
+  readonly #client: Client;
+  readonly #store: AssetStore;
+  readonly #taskQueue: string;
+
+  constructor({ client, store, taskQueue = 'video-generate' }: WanBatchClientOptions) {
+    this.#client = client;
+    this.#store = store;
+    this.#taskQueue = taskQueue;
+  }
+
+  /**
+   * Checks a manifest whole, stages its images, and starts the batch; nothing is bought before all of it is good. A batch that exists
+   * is not started again.
+   * @throws VideoError `InvalidRequest` with every fault by line.
+   */
+  async start(source: ManifestSource, options: StartBatchOptions = {}): Promise<StartedBatch> {
+    const { window, allowInvalid = false, signal, retryOf, pageItems } = options;
+    const batchId = options.id ?? newBatchId(new Date());
+    checkBatchId(batchId);
+    if (window !== undefined && !(Number.isInteger(window) && window >= 1 && window <= BATCH_WINDOW_MAX)) {
+      throw invalidRequest([{ path: 'window', message: `must be a whole number from 1 to ${BATCH_WINDOW_MAX}` }]);
+    }
+    if ((await this.#find(batchId)) !== undefined) return this.#existing(batchId);
+    const prepared = await prepareManifest(() => openManifest(source), {
+      ...{ name: nameOf(source), allowInvalid, signal },
+      images: imagesBeside(folderOf(source), this.#store, signal),
+    });
+    try {
+      if (prepared.faults.length > 0) {
+        await this.#store.put(batchInvalidKey(batchId), invalidLines(prepared.faults), { ifAbsent: true, signal });
+      }
+      const { stored } = await prepared.put(this.#store, batchManifestKey(batchId));
+      // A manifest without a run was left behind by a start that was cut off; the same one may go on.
+      if (!stored && (await sha256Of(this.#store, batchManifestKey(batchId))) !== prepared.sha256) {
+        throw takenId(batchId);
+      }
+      const input: VideoBatchInput = {
+        manifest_key: batchManifestKey(batchId),
+        ...(window !== undefined && { window }),
+        ...(allowInvalid && { allow_invalid: true }),
+        ...(retryOf !== undefined && { retry_of: retryOf }),
+        ...(pageItems !== undefined && { page_items: pageItems }),
+      };
+      await this.#startWorkflow(batchId, input, prepared.items);
+      const { items, duplicates, faults: invalid } = prepared;
+      return { batch_id: batchId, id: batchWorkflowId(batchId), existed: false, items, duplicates, invalid };
+    } finally {
+      await prepared.dispose();
+    }
+  }
+
+  /**
+   * How far a batch is.
+   * @throws VideoRunError `RunNotFound` when neither Temporal nor the store knows it.
+   */
+  async status(batchId: string): Promise<BatchStatus> {
+    const found = await this.#find(batchId);
+    const summary = (await readReport(this.#store, batchId)) ?? null;
+    if (found === undefined) {
+      if (summary === null) throw notFound(batchId);
+      const status = summary.outcome === 'cancelled' ? 'cancelled' : 'completed';
+      return { batch_id: batchId, status, progress: null, summary };
+    }
+    const progress = await this.progress(batchId).catch(() => null);
+    return {
+      batch_id: batchId,
+      status: STATUS[found] ?? 'unknown',
+      progress,
+      summary: found === 'RUNNING' ? null : summary,
+    };
+  }
+
+  /** What the batch's workflow says; a worker answers it. */
+  async progress(batchId: string): Promise<BatchProgress> {
+    const query = () => this.#client.workflow.getHandle(batchWorkflowId(batchId)).query<BatchProgress>(PROGRESS_QUERY);
+    return this.#client.withDeadline(Date.now() + QUERY_TIMEOUT_MS, query).catch((error: unknown) => {
+      throw asNotFound(batchId, error);
+    });
+  }
+
+  /**
+   * Waits for the end of a batch, over all of its runs.
+   * @throws VideoRunError when it was cancelled, terminated or failed as a whole; an item's failure is no failure of the batch.
+   */
+  async result(batchId: string): Promise<BatchSummary> {
+    const { runErrorOf } = await import('./run-failure.js');
+    const { WorkflowFailedError } = await import('@temporalio/client');
+    try {
+      return (await this.#client.workflow.getHandle(batchWorkflowId(batchId)).result()) as BatchSummary;
+    } catch (error) {
+      throw error instanceof WorkflowFailedError
+        ? runErrorOf(batchWorkflowId(batchId), error)
+        : asNotFound(batchId, error);
+    }
+  }
+
+  /**
+   * Every line with its outcome, in the order of the manifest; a batch that runs shows what is written so far.
+   * @throws VideoRunError `RunNotFound` when there is no such batch.
+   */
+  async *report(batchId: string): AsyncGenerator<BatchRow> {
+    if ((await this.#store.head(batchManifestKey(batchId))) === undefined) throw notFound(batchId);
+    for await (const { row } of rowsOf(this.#store, batchId)) yield row;
+  }
+
+  /**
+   * The lines that failed, as a manifest to be edited and started again; each says in `comment` why it failed.
+   * @throws VideoRunError `RunNotFound` when there is no such batch.
+   */
+  async *failed(batchId: string, choice: RetryChoice = { causes: 'all' }): AsyncGenerator<Record<string, unknown>> {
+    if ((await this.#store.head(batchManifestKey(batchId))) === undefined) throw notFound(batchId);
+    yield* failedLines(this.#store, batchId, choice);
+  }
+
+  /**
+   * Starts what failed for a cause that can pass as a batch of its own, `<id>.retry-<n>` unless an id is given.
+   * @param options.causes - Further failure types, or `all`.
+   * @throws VideoRunError `NotRetried` while the batch runs, or when nothing of it is to be run again.
+   */
+  async retry(
+    batchId: string,
+    {
+      causes = [],
+      ...options
+    }: Omit<StartBatchOptions, 'retryOf'> & { readonly causes?: readonly string[] | 'all' } = {},
+  ): Promise<StartedBatch> {
+    if ((await this.status(batchId)).status === 'running') {
+      const message = `The batch ${batchId} has not ended`;
+      throw new VideoRunError(batchId, {
+        type: 'NotRetried',
+        message,
+        next_step: 'Wait for its end, or cancel it first.',
+      });
+    }
+    const lines: Record<string, unknown>[] = [];
+    for await (const line of this.failed(batchId, { causes, passable: true })) lines.push(line);
+    if (lines.length === 0) {
+      const message = `Nothing of the batch ${batchId} failed for a cause that can pass`;
+      const next_step = `See "wan-video batch report ${batchId}"; --cause runs what failed otherwise.`;
+      throw new VideoRunError(batchId, { type: 'NotRetried', message, next_step });
+    }
+    const id = options.id ?? (await this.#freeRetryId(batchId));
+    return this.start({ lines }, { ...options, id, retryOf: batchId });
+  }
+
+  /** Ends a batch: every item that is in work is cancelled, what had its video keeps it. Wait for it with {@link result}. */
+  async cancel(batchId: string, reason = 'cancelled by the caller'): Promise<void> {
+    await this.#signal(batchId, CANCEL_SIGNAL, { reason });
+  }
+
+  /** Starts no further item; what is in work goes on. */
+  async pause(batchId: string, reason = 'somebody asked for it'): Promise<void> {
+    await this.#signal(batchId, PAUSE_SIGNAL, { reason });
+  }
+
+  /** Goes on; items that failed for the account's sake are run again. */
+  async resume(batchId: string): Promise<void> {
+    await this.#signal(batchId, RESUME_SIGNAL);
+  }
+
+  /** Changes how many items are in work at a time. */
+  async setWindow(batchId: string, window: number): Promise<void> {
+    await this.#signal(batchId, WINDOW_SIGNAL, { window });
+  }
+
+  async #signal(batchId: string, signal: string, argument?: unknown): Promise<void> {
+    const handle = this.#client.workflow.getHandle(batchWorkflowId(batchId));
+    await (argument === undefined ? handle.signal(signal) : handle.signal(signal, argument)).catch((error: unknown) => {
+      throw asNotFound(batchId, error);
+    });
+  }
+
+  async #find(batchId: string): Promise<string | undefined> {
+    try {
+      return (await this.#client.workflow.getHandle(batchWorkflowId(batchId)).describe()).status.name;
+    } catch (error) {
+      if (!(error instanceof WorkflowNotFoundError)) throw error;
+      return (await readReport(this.#store, batchId)) === undefined ? undefined : 'FORGOTTEN';
+    }
+  }
+
+  async #existing(batchId: string): Promise<StartedBatch> {
+    const size = await manifestSize(this.#store, batchId);
+    const { items = 0, duplicates = 0 } = size ?? {};
+    return { batch_id: batchId, id: batchWorkflowId(batchId), existed: true, items, duplicates, invalid: [] };
+  }
+
+  async #startWorkflow(batchId: string, input: VideoBatchInput, items: number): Promise<void> {
+    await this.#client.workflow.start(WorkflowType.videoBatch, {
+      memo: { [BATCH_MEMO]: batchId },
+      ...{ taskQueue: this.#taskQueue, workflowId: batchWorkflowId(batchId), args: [input] },
+      // Two starts at one moment are one batch.
+      ...{ workflowIdConflictPolicy: 'USE_EXISTING', workflowIdReusePolicy: 'REJECT_DUPLICATE' },
+      staticSummary: `${items} items${input.retry_of === undefined ? '' : `, again what failed in ${input.retry_of}`}`,
+    });
+  }
+
+  async #freeRetryId(batchId: string): Promise<string> {
+    for (let n = 1; ; n += 1) {
+      const id = `${batchId.replace(/\.retry-\d+$/, '')}.retry-${n}`;
+      if ((await this.#find(id)) === undefined) return id;
+    }
+  }
+}
+
+/**
+ * @throws VideoError `InvalidRequest` for an id that could not be part of workflow ids and keys.
+ */
+export function checkBatchId(batchId: string): void {
+  if (BATCH_ID.test(batchId)) return;
+  const message = 'must be 1 to 80 letters, digits, dots, dashes or underscores, a letter or digit first';
+  throw invalidRequest([{ path: 'id', message }]);
+}
+
+/** `20260331-021500-1a2b3c4d`: sorts by time, and two at one moment differ. */
+function newBatchId(now: Date): string {
+  const time = now.toISOString().slice(0, 19).replace(/[-:]/g, '').replace('T', '-');
+  return `${time}-${randomBytes(4).toString('hex')}`;
+}
+
+const nameOf = (source: ManifestSource): string => ('file' in source ? source.file : 'of lines');
+const folderOf = (source: ManifestSource): string => ('file' in source ? dirname(source.file) : (source.folder ?? '.'));
+
+/**
+ * Streams a manifest.
+ * @throws VideoError `InvalidRequest` when the file is not there or is none.
+ */
+export async function openManifest(source: ManifestSource): Promise<AsyncIterable<Uint8Array>> {
+  if ('lines' in source) return bytesOf(source.lines);
+  const info = await stat(source.file).catch((error: NodeJS.ErrnoException) => error);
+  if (!(info instanceof Error) && info.isFile()) return createReadStream(source.file);
+  const fault =
+    info instanceof Error ? (info.code === 'ENOENT' ? 'does not exist' : 'cannot be read') : 'is not a file';
+  throw invalidRequest([{ path: 'manifest', message: `${source.file} ${fault}` }]);
+}
+
+async function* bytesOf(lines: Iterable<Readonly<Record<string, unknown>>>): AsyncGenerator<Uint8Array> {
+  for (const line of lines) yield Buffer.from(`${JSON.stringify(line)}\n`);
+}
+
+/** Images whose paths start from `folder`. */
+export function imagesBeside(folder: string, store: AssetStore, signal: AbortSignal | undefined): ManifestImages {
+  const pathOf = (image: string): string => (image.startsWith('file:') ? fileURLToPath(image) : resolve(folder, image));
+  return {
+    check: (image) => checkImageFile(pathOf(image), { signal }),
+    stage: async (image) => {
+      const staged = image.startsWith('data:')
+        ? await stageImage(Buffer.from(image.slice(image.indexOf(',') + 1), 'base64'), store, { signal })
+        : await stageImageFile(pathOf(image), store, { signal });
+      return `asset:${staged.asset.key}`;
+    },
+  };
+}
+
+async function sha256Of(store: AssetStore, key: string): Promise<string> {
+  const hash = createHash('sha256');
+  for await (const chunk of await store.get(key)) hash.update(chunk as Uint8Array);
+  return hash.digest('hex');
+}
+
+const takenId = (batchId: string): VideoError =>
+  new VideoError(FailureType.InvalidRequest, `The batch id ${batchId} is taken by another manifest`, {
+    issues: [{ path: 'id', message: `is taken by another manifest: ${batchId}; choose another one` }],
+    billed: false,
+  });
+
+const notFound = (batchId: string): VideoRunError =>
+  new VideoRunError(batchId, { type: FailureType.RunNotFound, message: `There is no batch ${batchId}` });
+
+function asNotFound(batchId: string, error: unknown): unknown {
+  if (!(error instanceof WorkflowNotFoundError)) return error;
+  const ended = /already completed/i.test(error.message);
+  const message = ended ? `The batch ${batchId} has ended already` : `Temporal knows no batch ${batchId}`;
+  return new VideoRunError(batchId, { type: FailureType.RunNotFound, message }, error);
+}
