@@ -11,7 +11,7 @@ export async function withSignal<T>(
 ): Promise<T> {
   const context = Context.current();
   const signal = context.cancellationSignal;
-  context.heartbeat(details());
+  // Not at once: most steps end within the first tick, and a heartbeat that is sent is an Action on Temporal Cloud.
   const ticker = setInterval(() => context.heartbeat(details()), TICK_MS);
   try {
     return await step(signal);

@@ -1,16 +1,12 @@
-import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { readAccountSlots } from '../../src/client/account-slots.js';
-import { WanVideoClient } from '../../src/client/video-client.js';
-import type { Config } from '../../src/config/config.js';
 import type { Times } from '../../src/config/times.js';
-import { BATCH_MEMO, slotsWorkflowId, WorkflowType } from '../../src/contract/names.js';
+import { WorkflowType } from '../../src/contract/names.js';
 import type { AccountSlotsView } from '../../src/contract/slots.js';
 import { stepTimesOf } from '../../src/contract/times.js';
-import { runWorker } from '../../src/worker/run-worker.js';
+import { type Account, account as accountOf } from '../support/account.js';
 import { command } from '../support/command.js';
 import { startWorkerProcess } from '../support/processes.js';
-import { BUNDLE, type Stack, startStack, TEST_KEY } from '../support/stack.js';
+import { type Stack, startStack } from '../support/stack.js';
 
 let stack: Stack;
 const closings: (() => Promise<void>)[] = [];
@@ -27,89 +23,11 @@ afterAll(async () => {
   await stack?.close();
 });
 
-interface Account {
-  readonly name: string;
-  readonly config: Config;
-  readonly slotsId: string;
-  readonly videos: WanVideoClient;
-  /** Starts a run; `batch` as a batch's runs will carry it. */
-  start(prompt: string, whose?: { batch?: string; tenant?: string }): Promise<string>;
-  startWorker(limit?: number): Promise<() => Promise<void>>;
-  slots(): Promise<AccountSlotsView>;
-  /** Prompts of its submits, the oldest first. */
-  submits(): string[];
-  /** How long each of its tasks waited at the provider. */
-  queuedMs(): number[];
-  /** Most tasks that were at the provider at the same time. */
-  mostAtOnce(): number;
-}
-
-/** A provider account with queues of its own, so that tests do not wait for each other's slots. */
+/** An account of a test's own, so that tests do not wait for each other's slots. */
 function account(maxRunning: number, times: Partial<Times> = {}): Account {
-  const name = `account-${randomUUID().slice(0, 8)}`;
-  const config: Config = {
-    ...stack.config,
-    provider: { ...stack.config.provider, account: name },
-    rates: { ...stack.config.rates, maxRunning },
-    taskQueues: { generate: `${name}-generate`, submit: `${name}-submit` },
-    times: { ...stack.config.times, retryInitialMs: 100, ...times },
-  };
-  const tasks = () => stack.emulator.state().tasks.filter(({ prompt }) => prompt.startsWith(`${name} `));
-  const slotsId = slotsWorkflowId(config.provider.providerId, name);
-  return {
-    ...{ name, config, slotsId },
-    videos: new WanVideoClient({ client: stack.client, taskQueue: config.taskQueues.generate }),
-    async start(prompt, { batch, tenant } = {}) {
-      const workflowId = `${name}/${prompt}`;
-      await stack.client.workflow.start(WorkflowType.videoGenerate, {
-        ...{ workflowId, taskQueue: config.taskQueues.generate },
-        args: [{ ...stack.request(`${name} ${prompt}`), ...(tenant !== undefined && { tenant }) }],
-        ...(batch !== undefined && { memo: { [BATCH_MEMO]: batch } }),
-      });
-      return workflowId;
-    },
-    async startWorker(limit = maxRunning) {
-      const stop = new AbortController();
-      let running: Promise<void> | undefined;
-      await new Promise<void>((ready, failed) => {
-        running = runWorker({
-          config: { ...config, rates: { ...config.rates, maxRunning: limit } },
-          ...{ temporal: stack.temporal, signal: stop.signal, bundlePath: BUNDLE, onReady: ready },
-          apiKey: () => TEST_KEY,
-        });
-        running.catch(failed);
-      });
-      const close = async () => {
-        stop.abort();
-        await running;
-      };
-      closings.push(close);
-      return close;
-    },
-    slots: async () =>
-      (await readAccountSlots(stack.client, config.provider.providerId, name)) ?? {
-        limit: 0,
-        holders: [],
-        waiting: [],
-      },
-    submits: () =>
-      tasks()
-        .sort((a, b) => a.submit_ms - b.submit_ms)
-        .map(({ prompt }) => prompt.slice(name.length + 1)),
-    queuedMs: () => tasks().map(({ submit_ms, start_ms }) => (start_ms ?? Number.POSITIVE_INFINITY) - submit_ms),
-    mostAtOnce() {
-      const edges = tasks().flatMap(({ submit_ms, end_ms }) => [
-        { at: submit_ms, by: 1 },
-        { at: end_ms ?? Number.POSITIVE_INFINITY, by: -1 },
-      ]);
-      let [now, most] = [0, 0];
-      for (const { by } of edges.sort((a, b) => a.at - b.at || a.by - b.by)) {
-        now += by;
-        most = Math.max(most, now);
-      }
-      return most;
-    },
-  };
+  const one = accountOf(stack, maxRunning, times);
+  closings.push(one.close);
+  return one;
 }
 
 const results = (one: Account, ids: readonly string[]) => Promise.all(ids.map((id) => one.videos.result(id)));
@@ -147,7 +65,7 @@ test('a generation with free slots keeps to 50 events, a run shows its place, an
   await one.startWorker();
   const { first, second } = await whileNothingRenders(async () => {
     const held = await one.start('first', { tenant: 'film' });
-    await until(() => runsOf([]).concat(one.submits()), ['first']);
+    await until(() => one.submits(), ['first']);
     const waits = await one.start('second', { batch: 'nightly' });
     await until(async () => (await one.videos.progress(waits)).slot?.position, 1);
     const { stage, slot, waiting_for } = await one.videos.progress(waits);
