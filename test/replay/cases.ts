@@ -4,16 +4,19 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { type StartOptions, VideoRunError } from '../../src/client/video-client.js';
+import type { Times } from '../../src/config/times.js';
 import type { WorkflowType } from '../../src/contract/names.js';
 import type { VideoRequest } from '../../src/contract/request.js';
 import type { VideoProgress } from '../../src/contract/result.js';
+import { stepTimesOf } from '../../src/contract/times.js';
 import type { EmulatorFault } from '../../src/emulator/index.js';
 import { stageImageFile } from '../../src/media/stage-image.js';
+import { type Account, account } from '../support/account.js';
 import { writeTestImage } from '../support/images.js';
 import type { Stack } from '../support/stack.js';
 
 /** The event that a history ends with; `open` is that of a run that goes on. */
-export type CaseEnd = 'completed' | 'failed' | 'cancelled' | 'open';
+export type CaseEnd = 'completed' | 'failed' | 'cancelled' | 'continued' | 'open';
 
 /** One way that a workflow can take, and how a run is led there. */
 export interface ReplayCase {
@@ -24,10 +27,12 @@ export interface ReplayCase {
   readonly steps: readonly string[];
   /** Changes what every run of the stack meets, so no other case may run meanwhile. */
   readonly alone?: true;
-  /** Leads a run there and resolves its workflow id once its history is as far as it should be. */
-  reach(stack: Stack): Promise<string>;
+  /** Leads a run there and resolves its workflow id (and run id, where it is not the latest) once its history is as far as it should be. */
+  reach(stack: Stack): Promise<string | readonly [workflowId: string, runId: string]>;
 }
 
+/** A run that finds something to follow or to take asks for no slot and submits nothing. */
+const FIND = ['prepareRequest', 'uploadReference'] as const;
 const BUY = ['prepareRequest', 'uploadReference', 'submitTask'] as const;
 const GENERATE = [...BUY, 'pollTask', 'archiveVideo'] as const;
 
@@ -39,16 +44,16 @@ export const CASES: readonly ReplayCase[] = [
     await stack.videos.generate(request);
     return completes(stack, await start(stack, request), 'cache');
   }),
-  generate('adopted-rendering', 'completed', GENERATE, async (stack) => {
+  generate('adopted-rendering', 'completed', [...FIND, 'pollTask', 'archiveVideo'], async (stack) => {
     const request = long(stack);
     await rendering(stack, request);
     return completes(stack, await start(stack, request, { id: `other/${randomUUID()}` }), 'adopted');
   }),
-  generate('adopted-following', 'completed', [...GENERATE, 'awaitPurchase'], async (stack) => {
+  generate('adopted-following', 'completed', [...FIND, 'awaitPurchase', 'pollTask', 'archiveVideo'], async (stack) => {
     const request = stack.request(prompt());
     return completes(stack, await follows(stack, request), 'adopted');
   }),
-  generate('found-in-the-ledger', 'completed', BUY, async (stack) => {
+  generate('found-in-the-ledger', 'completed', FIND, async (stack) => {
     const request = stack.request(prompt());
     const { task_id } = await stack.videos.generate(request);
     await forgetCached(stack, task_id);
@@ -75,7 +80,7 @@ export const CASES: readonly ReplayCase[] = [
     const delay = { fault: 'delay', when: 'after', delay_ms: SUBMIT_START_TO_CLOSE_MS + 2_000 } as const;
     return completes(stack, await start(stack, replyLost(stack, delay)));
   }),
-  generate('restored', 'completed', [...BUY, 'restoreVideo'], async (stack) => {
+  generate('restored', 'completed', [...FIND, 'restoreVideo'], async (stack) => {
     const request = stack.request(prompt());
     const { task_id } = await stack.videos.generate(request);
     await stack.store.delete(`videos/${task_id}.mp4`);
@@ -155,7 +160,7 @@ export const CASES: readonly ReplayCase[] = [
     await reaches(stack, id, 'submitting');
     return cancelled(stack, id, 'natively');
   }),
-  generate('cancelled-following', 'cancelled', [...BUY, 'awaitPurchase'], async (stack) => {
+  generate('cancelled-following', 'cancelled', [...FIND, 'awaitPurchase'], async (stack) => {
     return cancelled(stack, await follows(stack, stack.request(prompt())));
   }),
   generate('cancelled-reconciling', 'cancelled', [...BUY, 'reconcileSubmit'], async (stack) => {
@@ -182,7 +187,7 @@ export const CASES: readonly ReplayCase[] = [
     ),
     alone: true,
   },
-  generate('cancelled-adopted', 'cancelled', [...BUY, 'pollTask'], async (stack) => {
+  generate('cancelled-adopted', 'cancelled', [...FIND, 'pollTask'], async (stack) => {
     const request = long(stack);
     await rendering(stack, request);
     const id = await start(stack, request, { id: `other/${randomUUID()}` });
@@ -225,7 +230,44 @@ export const CASES: readonly ReplayCase[] = [
   }),
   generate('rendering-open', 'open', [...BUY, 'pollTask'], (stack) => rendering(stack)),
 
-  salvage('rendering', 'completed', ['awaitPurchase', 'pollTask', 'archiveVideo'], async (stack) => {
+  generate('waited-for-slot', 'completed', [...GENERATE, 'askForSlot'], (stack) =>
+    withAccount(stack, { slotAskAgainMs: 300 }, async (one) => {
+      const [, id] = await oneHoldsOneWaits(one);
+      return completes(stack, id);
+    }),
+  ),
+  generate('cancelled-waiting-for-slot', 'cancelled', ['uploadReference', 'requestCancellation'], (stack) =>
+    withAccount(stack, {}, async (one) => {
+      const [, id] = await oneHoldsOneWaits(one);
+      return cancelled(stack, id);
+    }),
+  ),
+  generate('slots-unreachable', 'completed', GENERATE, (stack) =>
+    withAccount(stack, { slotAckMs: 500 }, async (one) => {
+      await startSlots(stack, one, { taskQueue: 'nobody-polls-this' });
+      return completes(stack, await one.start('alone'));
+    }),
+  ),
+
+  slots('granted-and-returned', 'open', ['findOpenSlots'], {}, async (stack, one) => {
+    const ids = await oneHoldsOneWaits(one);
+    await Promise.all(ids.map((id) => stack.videos.result(id)));
+    await until(async () => (await one.slots()).holders.length === 0, 'every slot to be given back');
+    return one.slotsId;
+  }),
+  slots('looked-after', 'open', ['findOpenSlots', 'findDeadSlots'], { slotCheckMs: 300 }, async (stack, one) => {
+    const [held, waits] = await oneHoldsOneWaits(one);
+    await Promise.all([held, waits].map((id) => stack.videos.result(id)));
+    return one.slotsId;
+  }),
+  slots('continued', 'continued', ['findOpenSlots'], {}, async (stack, one) => {
+    const first = await startSlots(stack, one, { eventsMax: 20 });
+    const ids = await oneHoldsOneWaits(one);
+    await Promise.all(ids.map((id) => stack.videos.result(id)));
+    return [one.slotsId, first];
+  }),
+
+  salvage('rendering', 'completed', ['pollTask', 'archiveVideo'], async (stack) => {
     return salvaged(stack, await cancelled(stack, await rendering(stack)));
   }),
   salvage('reconciling', 'completed', ['awaitPurchase', 'reconcileSubmit', 'archiveVideo'], async (stack) => {
@@ -234,7 +276,7 @@ export const CASES: readonly ReplayCase[] = [
     return salvaged(stack, await cancelled(stack, id));
   }),
   {
-    ...salvage('nothing-bought', 'completed', ['awaitPurchase'], (stack) =>
+    ...salvage('nothing-bought', 'completed', ['pollTask'], (stack) =>
       withoutRendering(stack, async () => salvaged(stack, await cancelled(stack, await queued(stack)), 'nothing')),
     ),
     alone: true,
@@ -246,12 +288,11 @@ export const CASES: readonly ReplayCase[] = [
     await stack.videos.resolve(salvageId, { buy_again: true });
     return salvaged(stack, id, 'nothing');
   }),
-  salvage('failed', 'failed', ['awaitPurchase', 'pollTask'], async (stack) => {
+  salvage('failed', 'failed', ['pollTask'], async (stack) => {
     const request = long(stack);
+    stack.emulator.faults({ on: 'submit', fault: 'task-failed', code: 'DataInspectionFailed', match: request.prompt });
     const salvageId = await salvageOf(stack, await cancelled(stack, await rendering(stack, request)));
-    await reaches(stack, salvageId, 'rendering');
-    stack.emulator.changeTask(tasksOf(stack, request)[0]?.task_id ?? '', { forgotten: true });
-    return fails(stack, salvageId, 'ResultExpired');
+    return fails(stack, salvageId, 'ContentRejected');
   }),
 
   {
@@ -286,6 +327,48 @@ function generate(name: string, ends: CaseEnd, steps: readonly string[], reach: 
 
 function salvage(name: string, ends: CaseEnd, steps: readonly string[], reach: Reach): ReplayCase {
   return { workflow: 'salvageVideo', name, ends, steps, reach };
+}
+
+function slots(
+  name: string,
+  ends: CaseEnd,
+  steps: readonly string[],
+  times: Partial<Times>,
+  reach: (stack: Stack, one: Account) => ReturnType<Reach>,
+): ReplayCase {
+  return {
+    ...{ workflow: 'accountSlots', name, ends, steps },
+    reach: (stack) => withAccount(stack, times, (one) => reach(stack, one)),
+  };
+}
+
+/** An account with one slot and a worker of its own, until its run is where it should be. */
+async function withAccount<T>(stack: Stack, times: Partial<Times>, use: (one: Account) => Promise<T>): Promise<T> {
+  const one = account(stack, 1, times);
+  await one.startWorker();
+  try {
+    return await use(one);
+  } finally {
+    await one.close();
+  }
+}
+
+/** Two runs on one slot, the second of which has been told that it waits. */
+async function oneHoldsOneWaits(one: Account): Promise<readonly [string, string]> {
+  const held = await one.start('holds');
+  await until(async () => (await one.slots()).holders.length === 1, 'a slot to be held');
+  const waits = await one.start('waits', { batch: 'nightly' });
+  await until(async () => (await one.videos.progress(waits)).slot !== null, 'a place among those who wait');
+  return [held, waits];
+}
+
+async function startSlots(stack: Stack, one: Account, how: { taskQueue?: string; eventsMax?: number }) {
+  const { taskQueue = one.config.taskQueues.generate, ...input } = how;
+  const started = await stack.client.workflow.start('accountSlots', {
+    ...{ workflowId: one.slotsId, taskQueue },
+    args: [{ limit: 1, times: stepTimesOf(one.config.times), ...input }],
+  });
+  return started.firstExecutionRunId;
 }
 
 interface Report {

@@ -10,6 +10,7 @@ const FOLDER = fileURLToPath(new URL('histories/', import.meta.url));
 export interface HistoryJson {
   readonly events: readonly {
     readonly eventType: string;
+    readonly workflowExecutionStartedEventAttributes?: { readonly workflowId: string };
     readonly activityTaskScheduledEventAttributes?: { readonly activityType: { readonly name: string } };
   }[];
 }

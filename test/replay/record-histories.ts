@@ -21,8 +21,9 @@ beforeAll(async () => {
 afterAll(() => stack?.close());
 
 async function record({ reach, ends, steps, ...named }: ReplayCase): Promise<void> {
-  const id = await reach(stack);
-  const raw = await stack.client.workflow.getHandle(id).fetchHistory();
+  const reached = await reach(stack);
+  const [workflowId, runId] = typeof reached === 'string' ? [reached] : reached;
+  const raw = await stack.client.workflow.getHandle(workflowId, runId).fetchHistory();
   const history = withoutMachine(JSON.parse(historyToJSON(raw)) as HistoryJson, stack.outputDir);
   expect(endOf(history)).toBe(ends);
   expect(stepsOf(history)).toEqual(expect.arrayContaining([...steps]));

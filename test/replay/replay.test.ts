@@ -8,7 +8,7 @@ import { STEP_TIMES } from '../../src/contract/times.js';
 import { activityOptions } from '../../workflows/activity-options.js';
 import { BUNDLE, ROOT, TEST_KEY } from '../support/stack.js';
 import { CASES } from './cases.js';
-import { endOf, stepsOf } from './history-facts.js';
+import { endOf, stepsOf, workflowIdOf } from './history-facts.js';
 import { committedPaths, pathOf, readHistory, textOf } from './history-file.js';
 
 const code = readFileSync(BUNDLE, 'utf8');
@@ -16,10 +16,15 @@ const paths = committedPaths();
 
 /** Replays histories against workflow code, and resolves the errors by history. */
 async function replay(workflowCode: string, which: readonly string[]): Promise<Record<string, unknown>> {
-  const histories = which.map((workflowId) => ({ workflowId, history: readHistory(workflowId) as unknown }));
+  // Under their own ids: a run compares its id with that of a purchase's buyer.
+  const pathById = new Map(which.map((path) => [workflowIdOf(readHistory(path)), path]));
+  expect(pathById.size).toBe(which.length);
+  const histories = [...pathById].map(([workflowId, path]) => ({ workflowId, history: readHistory(path) as unknown }));
   const faults: Record<string, unknown> = {};
   const results = Worker.runReplayHistories({ workflowBundle: { code: workflowCode } }, histories);
-  for await (const { workflowId, error } of results) if (error !== undefined) faults[workflowId] = error;
+  for await (const { workflowId, error } of results) {
+    if (error !== undefined) faults[pathById.get(workflowId) ?? workflowId] = error;
+  }
   return faults;
 }
 
@@ -60,6 +65,18 @@ describe('a change that a run in flight would not survive is caught:', () => {
       by: 'videoGenerate/completed',
     },
     {
+      what: 'a run that does not wait for its slot',
+      from: 'await slot.granted(ready.slot, input.share, times);',
+      to: '',
+      by: 'videoGenerate/waited-for-slot',
+    },
+    {
+      what: 'slots that do not look in the ledger first',
+      from: 'const { open } = await findOpenSlots();',
+      to: 'const open = [];',
+      by: 'accountSlots/granted-and-returned',
+    },
+    {
       what: 'another step in the place of one',
       from: "pollTask: step('pollTask', about)",
       to: "pollTask: step('restoreVideo', about)",
@@ -67,7 +84,7 @@ describe('a change that a run in flight would not survive is caught:', () => {
     },
     {
       what: 'a salvage that is no longer started',
-      from: 'const salvaged = startSalvage(purchase, salvage);',
+      from: "const salvaged = salvage(run, purchase, 'sees a purchase to its end whose run was cancelled');",
       to: 'const salvaged = Promise.resolve();',
       by: 'videoGenerate/cancelled-rendering',
     },
@@ -75,11 +92,11 @@ describe('a change that a run in flight would not survive is caught:', () => {
       what: 'a salvage that archives without following first',
       from: "inHand.settle({ kind: 'follow', purchase }",
       to: "inHand.settle({ kind: 'unknown', purchase }",
-      by: 'salvageVideo/rendering',
+      by: 'salvageVideo/reconciling',
     },
     {
       what: 'a sweep that starts its salvages under other ids',
-      from: 'const workflowId = (0,_src_contract_names_js__WEBPACK_IMPORTED_MODULE_1__.salvageWorkflowId)(purchase.key, purchase.n);',
+      from: 'const workflowId = (0,_src_contract_names_js__WEBPACK_IMPORTED_MODULE_1__.salvageWorkflowId)(purchase.key, purchase.n, late);',
       to: 'const workflowId = purchase.key;',
       by: 'sweepPurchases/salvages',
     },
