@@ -1,7 +1,13 @@
 import { createReadStream } from 'node:fs';
 import type { Attention } from '../src/contract/result.js';
 import type { TaskSnapshot } from '../src/dashscope/wire.js';
-import { type CandidateVideo, type Evidence, type ReconcileOutcome, reconcileSubmit } from '../src/ledger/reconcile.js';
+import {
+  type CandidateVideo,
+  type Evidence,
+  type ReconcileOutcome,
+  reconcileSubmit,
+  type UndecidedReason,
+} from '../src/ledger/reconcile.js';
 import { measureMp4 } from '../src/media/mp4.js';
 import { candidateKey } from '../src/storage/keys.js';
 import type { ActivityDeps } from './deps.js';
@@ -37,6 +43,9 @@ export function createReconcileSubmit(deps: ActivityDeps): VideoActivities['reco
   };
 }
 
+/** Refusals that end when somebody mends key or account. */
+const MAY_PASS: ReadonlySet<UndecidedReason> = new Set(['list_refused', 'another_key']);
+
 /** What the reconciliation, or a person, decided. */
 export function reconciledStep(outcome: ReconcileOutcome): PurchaseStep {
   switch (outcome.kind) {
@@ -55,7 +64,12 @@ export function reconciledStep(outcome: ReconcileOutcome): PurchaseStep {
     case 'buy':
       return { kind: 'buy' };
     case 'undecided':
-      return { kind: 'undecided', purchase: outcome.purchase, attention: attentionOf(outcome.evidence) };
+      return {
+        kind: 'undecided',
+        purchase: outcome.purchase,
+        attention: attentionOf(outcome.evidence),
+        mayPass: MAY_PASS.has(outcome.evidence.reason),
+      };
   }
 }
 

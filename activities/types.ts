@@ -62,7 +62,13 @@ export type PurchaseStep =
   /** A paid task may exist: nothing is sent before the reconciliation has said so. */
   | { readonly kind: 'unknown'; readonly purchase: Purchase; readonly why: string }
   /** Only a person can tell. */
-  | { readonly kind: 'undecided'; readonly purchase: Purchase; readonly attention: Attention }
+  | {
+      readonly kind: 'undecided';
+      readonly purchase: Purchase;
+      readonly attention: Attention;
+      /** Whether another look may decide it without a person: the list was refused, or the key was another one. */
+      readonly mayPass: boolean;
+    }
   /** Nothing was bought: submit. */
   | { readonly kind: 'buy' };
 

@@ -1,7 +1,7 @@
 import * as wf from '@temporalio/workflow';
 import type { Purchase, PurchaseStep, WatchedTask } from '../activities/types.js';
 import type { VideoFailure } from '../src/contract/failure.js';
-import type { Attention, SubmitDecision, VideoResult } from '../src/contract/result.js';
+import type { SubmitDecision, VideoResult } from '../src/contract/result.js';
 import type { StepTimes } from '../src/contract/times.js';
 import { resolveSignal } from './messages.js';
 import type { Progress } from './progress.js';
@@ -10,6 +10,8 @@ import { steps } from './steps.js';
 
 /** Where a purchase leads when nothing of it is open to question any more. */
 export type Settled = Extract<PurchaseStep, { kind: 'task' | 'archived' | 'restore' | 'buy' }>;
+
+type Undecided = Extract<PurchaseStep, { kind: 'undecided' }>;
 
 /** How a bought task ended for the run that watched it. */
 export type SeenThrough =
@@ -52,7 +54,7 @@ export class PurchaseInHand {
           next = await reconcileSubmit({ purchase: next.purchase });
           break;
         case 'undecided':
-          next = await this.#decided(next.purchase, next.attention, times);
+          next = await this.#decided(next, times);
           break;
         default:
           return next;
@@ -98,7 +100,7 @@ export class PurchaseInHand {
   }
 
   /** Parks until a person decides, or until the ledger shows that any other run, salvage or person has. */
-  async #decided(purchase: Purchase, attention: Attention, times: StepTimes): Promise<PurchaseStep> {
+  async #decided({ purchase, attention, mayPass }: Undecided, times: StepTimes): Promise<PurchaseStep> {
     const { awaitPurchase, resolvePurchase } = steps(times);
     const elsewhere = new wf.CancellationScope({ cancellable: true });
     let decided: PurchaseStep | undefined;
@@ -117,7 +119,11 @@ export class PurchaseInHand {
       this.#asking = true;
       this.#progress.attention(attention);
       for (;;) {
-        await wf.condition(() => decided !== undefined || fault !== undefined || this.#decisions.length > 0);
+        const isOver = () => decided !== undefined || fault !== undefined || this.#decisions.length > 0;
+        if (!mayPass) await wf.condition(isOver);
+        else if (!(await wf.condition(isOver, times.parkedRetryMs, { summary: 'before another look' }))) {
+          return { kind: 'unknown', purchase, why: 'What stood in the way may be mended.' };
+        }
         if (decided !== undefined) return decided;
         if (fault !== undefined) throw fault;
         const decision = this.#decisions.shift();

@@ -8,6 +8,8 @@ export interface StepTimes {
   readonly archiveScheduleToCloseMs: number;
   /** Longest wait for a person's decision in one attempt of the step that follows a parked purchase. */
   readonly parkedStartToCloseMs: number;
+  /** How long a parked run waits before it looks again, where what stands in its way may be mended without a decision. */
+  readonly parkedRetryMs: number;
   /** First pause after a failed attempt; it doubles up to `retryMaximumMs`. */
   readonly retryInitialMs: number;
   readonly retryMaximumMs: number;
@@ -29,6 +31,7 @@ export const STEP_TIMES: StepTimes = {
   pollScheduleToCloseMs: 72_000_000, // 20 h: task and link vanish after 24 h, 4 h are left to archive
   archiveScheduleToCloseMs: 10_800_000, // 3 h: within the 4 h that polling leaves
   parkedStartToCloseMs: 2_592_000_000, // 30 days; the step is then tried again
+  parkedRetryMs: 3_600_000, // some fifteen events: a list refused over a weekend costs a thousand
   retryInitialMs: 1_000, // the hand-over gap of a poll when a worker shuts down
   retryMaximumMs: 60_000, // an outage of hours is noticed as over within a minute
   slotAckMs: 60_000, // the slots answer within 0.1 s, after a killed worker within 10 s: a minute means that they are out of order

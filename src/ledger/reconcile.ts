@@ -157,7 +157,8 @@ class Reconcile {
         faults = 0;
       } catch (error) {
         this.#rethrowUnlessProvider(error);
-        faults += 1;
+        // An outage is waited out; only a refusal, which stays, is something that a person must decide around.
+        if (!(error instanceof VideoError && error.retryable)) faults += 1;
       }
       await this.#look(view);
       const waitingFor = [...this.#watched.values()].filter(({ final }) => !final);

@@ -11,7 +11,10 @@ import { type Stack, startStack } from '../support/stack.js';
 let stack: Stack;
 let otherImage = '';
 beforeAll(async () => {
-  stack = await startStack({ settings: { speed: 40 }, times: { ...QUICK_LEDGER, unknownForMs: 1_000 } });
+  stack = await startStack({
+    settings: { speed: 40 },
+    times: { ...QUICK_LEDGER, unknownForMs: 1_000, parkedRetryMs: 2_000 },
+  });
   const file = join(stack.outputDir, 'other.bmp');
   await writeTestImage(file, { width: 1280, height: 720 });
   otherImage = `asset:${(await stageImageFile(file, stack.store)).asset.key}`;
@@ -103,6 +106,21 @@ describe('two lost replies that nothing tells apart', () => {
     await stack.videos.resolve(salvage, { buy_again: true });
     await reaches(salvage, 'done');
   });
+});
+
+test('a run that parked because the task list was refused goes on by itself once it is shown', async () => {
+  const prompt = `refused list ${randomUUID()}`;
+  stack.emulator.settings({ list_refused: true });
+  try {
+    stack.emulator.faults({ on: 'submit', fault: 'drop-reply', match: prompt });
+    const { id } = await stack.videos.start(stack.request(prompt));
+    await reaches(id, 'needs_attention');
+    stack.emulator.settings({ list_refused: false });
+    expect((await stack.videos.result(id)).task_id).toBe(tasksOf(prompt)[0]?.task_id);
+    expect(tasksOf(prompt)).toHaveLength(1);
+  } finally {
+    stack.emulator.settings({ list_refused: false });
+  }
 });
 
 test('a damaged ledger record is refused by name; nothing is bought and nothing is overwritten', async () => {
