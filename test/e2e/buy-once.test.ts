@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { EmulatorFault } from '../../src/emulator/index.js';
-import { QUICK_LEDGER } from '../support/quick-times.js';
 import { startWorkerProcess, type WorkerProcess } from '../support/processes.js';
+import { QUICK_LEDGER } from '../support/quick-times.js';
 import { type Stack, startStack } from '../support/stack.js';
 
 let stack: Stack;

@@ -23,7 +23,9 @@ interface Rule {
   readonly packages: RegExp;
 }
 
-const LOWER = ['dashscope', 'storage', 'ledger', 'media', 'net', 'polling', 'config', 'batch'].map((name) => `src/${name}`);
+const LOWER = ['dashscope', 'storage', 'ledger', 'media', 'net', 'polling', 'config', 'batch'].map(
+  (name) => `src/${name}`,
+);
 const LOWER_PACKAGES =
   /^(node:.+|undici|zod|image-size|mediabunny|ipaddr\.js|pino|@aws-sdk\/(client-s3|lib-storage|s3-request-presigner))$/;
 const ANYTHING = /./;
