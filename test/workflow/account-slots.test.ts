@@ -179,7 +179,7 @@ test('slots that were terminated are started anew, take the open purchases as he
   expect(one.mostAtOnce()).toBe(2);
 });
 
-test('slots that do not answer stop nobody, and the slot of a run that was terminated is found', async () => {
+test.concurrent('slots that do not answer stop nobody, and the slot of a run that was terminated is found', async () => {
   const deaf = account(1, { slotAckMs: 500 });
   await deaf.startWorker();
   await stack.client.workflow.start(WorkflowType.accountSlots, {
@@ -203,7 +203,7 @@ test('slots that do not answer stop nobody, and the slot of a run that was termi
   expect(deaf.submits()).toHaveLength(2);
 });
 
-test('forced to continue as new again and again, the slots forget neither holders nor who waits', async () => {
+test.concurrent('forced to continue as new again and again, the slots forget neither holders nor who waits', async () => {
   const one = account(2);
   await one.startWorker();
   const first = await stack.client.workflow.start(WorkflowType.accountSlots, {
