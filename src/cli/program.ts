@@ -1,4 +1,5 @@
 import { Command, CommanderError } from 'commander';
+import { addBatch } from './commands/batch.js';
 import { addCancel } from './commands/cancel.js';
 import { addCost } from './commands/cost.js';
 import { addDev } from './commands/dev.js';
@@ -9,6 +10,7 @@ import { addList } from './commands/list.js';
 import { addPresign } from './commands/presign.js';
 import { addResolve } from './commands/resolve.js';
 import { addRetry } from './commands/retry.js';
+import { addSchedule } from './commands/schedule.js';
 import { addSetup } from './commands/setup.js';
 import { addSlots } from './commands/slots.js';
 import { addStage } from './commands/stage.js';
@@ -28,6 +30,8 @@ const COMMANDS = [
   addRetry,
   addResolve,
   addList,
+  addBatch,
+  addSchedule,
   addPresign,
   addStage,
   addCost,

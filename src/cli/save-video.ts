@@ -27,7 +27,12 @@ export async function outputIssues(output: string, cwd: string): Promise<Issue[]
  * @throws VideoError `AssetNotFound` when this store is not the one that the worker archived to, `StoreUnavailable` when the
  * copy cannot be made or is not what was archived.
  */
-export async function saveVideo(result: VideoResult, store: AssetStore, output: string, cwd: string): Promise<string> {
+export async function saveVideo(
+  result: Pick<VideoResult, 'task_id' | 'sha256' | 'video_url'>,
+  store: AssetStore,
+  output: string,
+  cwd: string,
+): Promise<string> {
   const key = videoKey(result.task_id);
   const path = await targetOf(resolve(cwd, output), `${safeName(result.task_id)}.mp4`);
   const partial = join(dirname(path), `.${randomUUID()}.partial`);

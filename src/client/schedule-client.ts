@@ -1,0 +1,274 @@
+import {
+  type Client,
+  ScheduleAlreadyRunning,
+  type ScheduleDescription,
+  ScheduleNotFoundError,
+  ScheduleOverlapPolicy,
+} from '@temporalio/client';
+import { readReport } from '../batch/batch-files.js';
+import { invalidManifest, type ManifestFault, readManifest } from '../batch/manifest.js';
+import { DATE_PLACEHOLDER, dateIn, manifestKeyAt } from '../batch/manifest-key.js';
+import { prepareManifest } from '../batch/prepare-manifest.js';
+import type { BatchSummary, VideoBatchInput } from '../contract/batch.js';
+import { FailureType } from '../contract/failure-type.js';
+import { BATCH_MEMO, batchWorkflowId, WorkflowType } from '../contract/names.js';
+import { invalidRequest } from '../contract/validate.js';
+import type { VideoError } from '../contract/video-error.js';
+import type { AssetStore } from '../storage/asset-store.js';
+import { scheduledManifestKey } from '../storage/keys.js';
+import { checkBatchId, imagesBeside, openManifest, type WanBatchClientOptions } from './batch-client.js';
+import { VideoRunError } from './run-error.js';
+
+/** What happens when a run is due while the one before still runs. */
+export type ScheduleOverlap = 'skip' | 'buffer_one' | 'buffer_all' | 'allow_all';
+
+/** A batch that is started again and again. */
+export interface ScheduledBatch {
+  /** Part of the batches' ids: `<id>-<nominal time>`. */
+  readonly id: string;
+  /** Five fields: minute, hour, day of month, month, day of week. */
+  readonly cron: string;
+  /** IANA zone that the times and `{date}` are meant in. */
+  readonly timezone: string;
+  /** A file, which is checked, staged and kept; or a key of the store, read anew at each run, in which `{date}` is the nominal date. */
+  readonly manifest: { readonly file: string } | { readonly key: string };
+  readonly window?: number | undefined;
+  readonly allowInvalid?: boolean | undefined;
+  /** How long a run waits for its manifest, in seconds; default 0. */
+  readonly manifestWaitSeconds?: number | undefined;
+  /** Default `buffer_one`: a run that is due meanwhile starts at the end of the one before. */
+  readonly overlap?: ScheduleOverlap | undefined;
+  /** Runs that were missed, by an outage of Temporal or behind a long batch, are made up for this long; seconds, default one day. */
+  readonly catchupSeconds?: number | undefined;
+  /** Up to so many seconds later, at random; default 0. */
+  readonly jitterSeconds?: number | undefined;
+}
+
+/** A schedule as it is listed. */
+export interface ScheduleView {
+  readonly id: string;
+  readonly cron: string | null;
+  readonly timezone: string | null;
+  readonly paused: boolean;
+  readonly note: string | null;
+  /** Of the next runs, in the schedule's zone, such as `2026-03-31 02:30`. */
+  readonly next: readonly string[];
+}
+
+/** Everything of one schedule. */
+export interface ScheduleDetails extends ScheduleView {
+  readonly manifest_key: string | null;
+  readonly window: number | null;
+  readonly overlap: ScheduleOverlap | null;
+  readonly catchup_seconds: number;
+  readonly jitter_seconds: number;
+  /** Runs that were left out because the one before still ran. */
+  readonly skipped: number;
+  /** The latest runs, the newest last. */
+  readonly runs: readonly {
+    readonly batch_id: string;
+    readonly nominal_time: string;
+    /** Null while it runs, or when it never came to a report. */
+    readonly summary: BatchSummary | null;
+  }[];
+}
+
+const PREFIX = 'wan-video-batch/';
+/** A day: a nightly batch that runs long, or an outage of hours, loses no night. */
+const CATCHUP_SECONDS = 86_400;
+const OVERLAPS: Readonly<Record<ScheduleOverlap, ScheduleOverlapPolicy>> = {
+  skip: ScheduleOverlapPolicy.SKIP,
+  buffer_one: ScheduleOverlapPolicy.BUFFER_ONE,
+  buffer_all: ScheduleOverlapPolicy.BUFFER_ALL,
+  allow_all: ScheduleOverlapPolicy.ALLOW_ALL,
+};
+
+/** Creates, shows and steers schedules of batches. Methods reject as those of `WanVideoClient` do. */
+export class WanScheduleClient {
+  readonly #client: Client;
+  readonly #store: AssetStore;
+  readonly #taskQueue: string;
+
+  constructor({ client, store, taskQueue = 'video-generate' }: WanBatchClientOptions) {
+    this.#client = client;
+    this.#store = store;
+    this.#taskQueue = taskQueue;
+  }
+
+  /**
+   * Creates a schedule, or makes the one of this id what is said here; a paused one stays paused.
+   * @throws VideoError `InvalidRequest` for a cron expression, zone, manifest or number that cannot be used; nothing is changed then.
+   */
+  async create(schedule: ScheduledBatch): Promise<'created' | 'updated'> {
+    const { id, cron, timezone, window, allowInvalid, manifestWaitSeconds, overlap = 'buffer_one' } = schedule;
+    const { catchupSeconds = CATCHUP_SECONDS, jitterSeconds = 0 } = schedule;
+    checkBatchId(id);
+    dateIn(timezone, new Date());
+    if (cron.trim().split(/\s+/).length !== 5) {
+      throw invalidCron(cron, 'has five fields: minute, hour, day of month, month, day of week');
+    }
+    const input: VideoBatchInput = {
+      manifest_key: await this.#manifestKey(schedule),
+      timezone,
+      ...(window !== undefined && { window }),
+      ...(allowInvalid === true && { allow_invalid: true }),
+      ...(manifestWaitSeconds !== undefined && { manifest_wait_seconds: manifestWaitSeconds }),
+    };
+    const definition = {
+      // Temporal keeps the times and forgets the expression, but for the remark behind it.
+      spec: { cronExpressions: [`${cron.trim()} # ${cron.trim()}`], timezone, jitter: jitterSeconds * 1000 },
+      action: {
+        ...{ type: 'startWorkflow' as const, workflowType: WorkflowType.videoBatch, workflowId: batchWorkflowId(id) },
+        ...{ taskQueue: this.#taskQueue, args: [input], memo: { [BATCH_MEMO]: id } },
+        staticSummary: `scheduled by ${id}: ${cron} in ${timezone}`,
+      },
+      // An item's failure is no failure of the batch, so pausing on failure would mean a broken manifest only.
+      policies: { overlap: OVERLAPS[overlap], catchupWindow: catchupSeconds * 1000, pauseOnFailure: false },
+    };
+    try {
+      try {
+        await this.#client.schedule.create({ scheduleId: `${PREFIX}${id}`, ...definition });
+        return 'created';
+      } catch (error) {
+        if (!(error instanceof ScheduleAlreadyRunning)) throw error;
+        await this.#handle(id).update(({ state }) => ({ ...definition, state }));
+        return 'updated';
+      }
+    } catch (error) {
+      // What the SDK makes of the server's "Invalid schedule spec".
+      if (error instanceof TypeError) throw invalidCron(cron, `is refused: ${error.message}`);
+      throw error;
+    }
+  }
+
+  /** Every schedule of a batch. */
+  async *list(): AsyncGenerator<ScheduleView> {
+    for await (const { scheduleId } of this.#client.schedule.list()) {
+      if (!scheduleId.startsWith(PREFIX)) continue;
+      const id = scheduleId.slice(PREFIX.length);
+      const description = await this.#handle(id)
+        .describe()
+        .catch((error: unknown) => {
+          if (error instanceof ScheduleNotFoundError) return undefined; // deleted meanwhile
+          throw error;
+        });
+      if (description !== undefined) yield viewOf(id, description);
+    }
+  }
+
+  /** One schedule, with its next times and what its latest runs came to. */
+  async show(id: string): Promise<ScheduleDetails> {
+    const description = await this.#here(id, () => this.#handle(id).describe());
+    const { action, policies, spec, info } = description;
+    const [input] = (action.args ?? []) as [VideoBatchInput?];
+    const runs = info.recentActions.map(async ({ scheduledAt, action: { workflow } }) => {
+      const batch_id = workflow.workflowId.slice(batchWorkflowId('').length);
+      const summary = (await readReport(this.#store, batch_id)) ?? null;
+      return { batch_id, nominal_time: scheduledAt.toISOString(), summary };
+    });
+    const overlap = (Object.keys(OVERLAPS) as ScheduleOverlap[]).find((name) => OVERLAPS[name] === policies.overlap);
+    return {
+      ...viewOf(id, description),
+      ...{ manifest_key: input?.manifest_key ?? null, window: input?.window ?? null, overlap: overlap ?? null },
+      ...{ catchup_seconds: policies.catchupWindow / 1000, jitter_seconds: (spec.jitter ?? 0) / 1000 },
+      ...{ skipped: info.numActionsSkippedOverlap, runs: await Promise.all(runs) },
+    };
+  }
+
+  /** Starts no run until it is resumed. */
+  async pause(id: string, note = 'somebody asked for it'): Promise<void> {
+    await this.#here(id, () => this.#handle(id).pause(note));
+  }
+
+  async resume(id: string): Promise<void> {
+    await this.#here(id, () => this.#handle(id).unpause('resumed'));
+  }
+
+  /** Starts a run now, also of a paused schedule; two within one second are one. */
+  async trigger(id: string): Promise<void> {
+    await this.#here(id, () => this.#handle(id).trigger(ScheduleOverlapPolicy.BUFFER_ALL));
+  }
+
+  /** Makes up for the runs between two moments, one after the other, each with its own nominal time. */
+  async backfill(id: string, { from, to }: { readonly from: Date; readonly to: Date }): Promise<void> {
+    if (!(from.getTime() < to.getTime())) {
+      throw invalidRequest([{ path: 'from', message: 'must be before the end of the time that is made up for' }]);
+    }
+    const overlap = ScheduleOverlapPolicy.BUFFER_ALL;
+    await this.#here(id, () => this.#handle(id).backfill({ start: from, end: to, overlap }));
+  }
+
+  /** Removes a schedule; the batches that it has started stay. */
+  async delete(id: string): Promise<void> {
+    await this.#here(id, () => this.#handle(id).delete());
+  }
+
+  #handle(id: string) {
+    return this.#client.schedule.getHandle(`${PREFIX}${id}`);
+  }
+
+  async #here<T>(id: string, call: () => Promise<T>): Promise<T> {
+    try {
+      return await call();
+    } catch (error) {
+      if (!(error instanceof ScheduleNotFoundError)) throw error;
+      throw new VideoRunError(id, { type: FailureType.RunNotFound, message: `There is no schedule ${id}` }, error);
+    }
+  }
+
+  /** The key that each run reads; a file is kept under its content, so that another one never changes what a run reads. */
+  async #manifestKey({ manifest, timezone, allowInvalid = false }: ScheduledBatch): Promise<string> {
+    if ('key' in manifest) {
+      const key = manifestKeyAt(manifest.key, new Date().toISOString(), timezone);
+      // Whether tomorrow's manifest will be there cannot be known; what a plain key names can.
+      if (!manifest.key.includes(DATE_PLACEHOLDER)) await this.#check(key, allowInvalid);
+      return manifest.key;
+    }
+    const prepared = await prepareManifest(() => openManifest(manifest), {
+      ...{ name: manifest.file, allowInvalid },
+      images: imagesBeside(folderOf(manifest.file), this.#store, undefined),
+    });
+    try {
+      const key = scheduledManifestKey(prepared.sha256);
+      await prepared.put(this.#store, key);
+      return key;
+    } finally {
+      await prepared.dispose();
+    }
+  }
+
+  async #check(key: string, allowInvalid: boolean): Promise<void> {
+    if ((await this.#store.head(key)) === undefined) {
+      throw invalidRequest([
+        { path: 'manifest', message: `is neither a file nor a key of ${this.#store.name}: ${key}` },
+      ]);
+    }
+    const faults: ManifestFault[] = [];
+    let items = 0;
+    for await (const entry of readManifest(await this.#store.get(key), { localImages: false })) {
+      if (entry.kind === 'fault') faults.push(entry.fault);
+      else items += 1;
+    }
+    if (items === 0 || (faults.length > 0 && !allowInvalid)) throw invalidManifest(key, faults);
+  }
+}
+
+function viewOf(id: string, { spec, state, info }: ScheduleDescription): ScheduleView {
+  const timezone = spec.timezone ?? null;
+  const format = new Intl.DateTimeFormat('sv-SE', {
+    ...{ dateStyle: 'short', timeStyle: 'short', timeZone: timezone ?? 'UTC' },
+  });
+  return {
+    id,
+    cron: spec.calendars?.[0]?.comment ?? null,
+    timezone,
+    paused: state.paused,
+    note: state.note === undefined || state.note === '' ? null : state.note,
+    next: info.nextActionTimes.map((time) => format.format(time)),
+  };
+}
+
+const folderOf = (file: string): string => file.replace(/[^/\\]*$/, '') || '.';
+
+const invalidCron = (cron: string, message: string): VideoError =>
+  invalidRequest([{ path: 'cron', message: `${message}: ${cron}` }]);

@@ -1,0 +1,239 @@
+import { randomUUID } from 'node:crypto';
+import { copyFile, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { dateIn } from '../../src/batch/manifest-key.js';
+import { command } from '../support/command.js';
+import { ROOT, type Stack, startStack } from '../support/stack.js';
+
+let stack: Stack;
+let folder: string;
+beforeAll(async () => {
+  stack = await startStack({ settings: { speed: 100 }, times: { retryInitialMs: 100 } });
+  folder = join(stack.outputDir, 'manifests');
+  await mkdir(join(folder, 'images'), { recursive: true });
+  await copyFile(join(ROOT, 'assets', 'sample.jpg'), join(folder, 'images', 'boat.jpg'));
+  const prices = { silent: 0.15, sound: 0.3 };
+  await writeFile(
+    join(folder, 'prices.json'),
+    JSON.stringify({ currency: 'CNY', per_second: { '720P': prices, '1080P': prices } }),
+  );
+});
+afterAll(() => stack?.close());
+
+const run = (...args: string[]) =>
+  command(args, { env: { ...stack.env, WAN_VIDEO_PRICES: join(folder, 'prices.json') }, cwd: folder });
+const json = async (...args: string[]) => JSON.parse((await run(...args, '--json')).stdout);
+const manifest = async (name: string, lines: readonly object[]) => {
+  await writeFile(join(folder, name), lines.map((line) => `${JSON.stringify(line)}\n`).join(''));
+  return name;
+};
+const request = (prompt: string) => ({
+  prompt,
+  duration: 4,
+  fps: 24,
+  size: '1280*720',
+  reference_image: 'images/boat.jpg',
+});
+
+describe('batch', () => {
+  test('start, status, report, failed, retry and export lead from a file to named videos and their list', async () => {
+    const prompt = randomUUID();
+    const file = await manifest('spring.jsonl', [
+      { ...request(`${prompt} a`), item_id: 'a', labels: { team: 'film, "x"' } },
+      { ...request(`${prompt} b`), item_id: 'b' },
+      { ...request(`${prompt} a`), item_id: 'again' },
+    ]);
+    stack.emulator.faults({
+      on: 'submit',
+      fault: 'task-failed',
+      code: 'InternalError',
+      match: `${prompt} b`,
+      times: 3,
+    });
+    const started = await run('batch', 'start', file, '--id', 'spring', '--window', '3', '--wait');
+    expect(started).toMatchObject({ code: 1 }); // an item failed
+    expect(started.stdout).toMatch(
+      /lines {5}3: 1 generated, 1 failed, 1 duplicate\nfailed {4}1 TaskFailed\nbilled {4}4 s at 720P, silent\namount {4}0.6/,
+    );
+
+    const again = await run('batch', 'start', file, '--id', 'spring');
+    expect(again).toMatchObject({ code: 0, stdout: expect.stringMatching(/exists; nothing was started/) });
+    expect((await run('batch', 'status', 'spring')).stdout).toMatch(/outcome {3}completed/);
+    expect(await json('batch', 'status', 'spring')).toMatchObject({
+      status: 'completed',
+      summary: { counts: { generated: 1 } },
+    });
+
+    const table = (await run('batch', 'report', 'spring')).stdout;
+    expect(table).toMatch(/^LINE {2}ITEM {3}OUTCOME/);
+    expect(table).toMatch(/\n3 +again +generated \(as a\) +- +0 s/);
+    const csv = (await run('batch', 'report', 'spring', '--format', 'csv')).stdout.split('\r\n');
+    expect(csv).toHaveLength(5);
+    expect(csv[1]).toContain('"team=film, ""x"""');
+    const report = await json('batch', 'report', 'spring');
+    expect(report).toMatchObject({
+      money: { amount: 0.6, currency: 'CNY' },
+      items: [{ item_id: 'a' }, { item_id: 'b' }, {}],
+    });
+
+    const failed = (await run('batch', 'failed', 'spring')).stdout;
+    expect(JSON.parse(failed)).toMatchObject({
+      item_id: 'b',
+      comment: expect.stringMatching(/^TaskFailed/),
+      duration: 4,
+    });
+    const retried = await json('batch', 'retry', 'spring', '--wait');
+    expect(retried).toMatchObject({
+      batch_id: 'spring.retry-1',
+      retry_of: 'spring',
+      counts: { total: 1, generated: 1 },
+    });
+    expect((await json('batch', 'retry', 'spring.retry-1')).error).toMatchObject({ type: 'NotRetried' });
+
+    const exported = await run('batch', 'export', 'spring', '--to', 'out', '--name', '{line}-{item_id}.mp4');
+    expect(exported).toMatchObject({ code: 0, stdout: expect.stringMatching(/^2 videos/) });
+    expect((await readdir(join(folder, 'out'))).sort()).toEqual(['1-a.mp4', '3-again.mp4', 'index.csv']);
+    const [one, three] = await Promise.all(
+      ['1-a.mp4', '3-again.mp4'].map((name) => readFile(join(folder, 'out', name))),
+    );
+    expect(one?.equals(three as Buffer)).toBe(true);
+    expect((await readFile(join(folder, 'out', 'index.csv'), 'utf8')).split('\r\n')[1]).toMatch(
+      /^1-a\.mp4,1,a,generated/,
+    );
+    const cost = await json('cost', '--by', 'batch');
+    expect(cost.rows).toEqual(expect.arrayContaining([expect.objectContaining({ group: 'spring', seconds: 4 })]));
+  });
+
+  test('a manifest with faults is refused by line with exit code 2, and nothing is sent', async () => {
+    const { submits } = stack.emulator.state();
+    const file = await manifest('faulty.jsonl', [
+      request('x'),
+      { ...request('y'), reference_image: 'gone.jpg' },
+      { ...request('z'), fps: 0 },
+    ]);
+    const { code, stderr } = await run('batch', 'start', file);
+    expect(code).toBe(2);
+    expect(stderr).toMatch(/line 2, reference_image: .*gone\.jpg does not exist/);
+    expect(stderr).toMatch(/line 3, fps: must be frames per second/);
+    expect(await run('batch', 'start', 'nowhere.jsonl')).toMatchObject({
+      code: 2,
+      stderr: expect.stringMatching(/does not exist/),
+    });
+    expect(await run('batch', 'start', file, '--window', '0')).toMatchObject({ code: 2 });
+    expect(await run('batch', 'status', 'nowhere')).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(/There is no batch/),
+    });
+    expect(stack.emulator.state().submits).toBe(submits);
+  });
+
+  test('pause, resume and cancel steer it', async () => {
+    const prompt = randomUUID();
+    const lines = Array.from({ length: 3 }, (_, n) => ({ ...request(`${prompt} ${n}`), duration: 15 }));
+    await run('batch', 'start', await manifest('long.jsonl', lines), '--id', 'long', '--window', '1');
+    expect((await run('batch', 'pause', 'long', '--reason', 'lunch')).code).toBe(0);
+    await expect
+      .poll(async () => (await run('batch', 'status', 'long')).stdout, { timeout: 20_000 })
+      .toMatch(/status {4}paused[\s\S]*lunch/);
+    expect((await run('batch', 'resume', 'long', '--window', '2')).code).toBe(0);
+    const cancelled = await run('batch', 'cancel', 'long');
+    expect(cancelled).toMatchObject({ code: 0, stdout: expect.stringMatching(/outcome {3}cancelled/) });
+    expect((await run('batch', 'resume', 'long')).code).toBe(1);
+  });
+});
+
+describe('schedule', () => {
+  const at = ['--cron', '30 2 * * *', '--timezone', 'Europe/Berlin'];
+
+  test('created twice it is updated; triggered it runs the manifest that its key names for the day; then it is deleted', async () => {
+    const staged = await json('stage', 'images/boat.jpg');
+    const lineOf = (prompt: string) =>
+      Buffer.from(`${JSON.stringify({ ...request(prompt), reference_image: staged.reference_image })}\n`);
+    const create = ['schedule', 'create', 'nightly', ...at, '--manifest', 'lists/{date}.jsonl'];
+    expect(await json(...create)).toMatchObject({ done: 'created' });
+    expect((await run('schedule', 'pause', 'nightly', '--reason', 'holidays')).code).toBe(0);
+    expect(await json(...create, '--window', '7', '--jitter', '30s', '--overlap', 'skip')).toMatchObject({
+      done: 'updated',
+    });
+    const shown = await json('schedule', 'show', 'nightly');
+    expect(shown).toMatchObject({
+      ...{ cron: '30 2 * * *', timezone: 'Europe/Berlin', paused: true, note: 'holidays', window: 7, overlap: 'skip' },
+      ...{ manifest_key: 'lists/{date}.jsonl', jitter_seconds: 30, catchup_seconds: 86_400, runs: [] },
+    });
+    expect(shown.next[0]).toMatch(/^\d{4}-\d\d-\d\d 02:3[01]$/);
+    expect((await json('schedule', 'list')).schedules).toMatchObject([{ id: 'nightly', paused: true }]);
+
+    await stack.store.put(`lists/${dateIn('Europe/Berlin', new Date())}.jsonl`, lineOf(randomUUID()));
+    expect((await run('schedule', 'trigger', 'nightly')).code).toBe(0);
+    await expect
+      .poll(async () => (await json('schedule', 'show', 'nightly')).runs, { timeout: 30_000, interval: 200 })
+      .toMatchObject([
+        { batch_id: expect.stringMatching(/^nightly-20/), summary: { counts: { total: 1, generated: 1 } } },
+      ]);
+    const yesterday = new Date(Date.now() - 86_400_000).toISOString();
+    expect(
+      (await run('schedule', 'backfill', 'nightly', '--from', yesterday, '--to', new Date().toISOString())).code,
+    ).toBe(0);
+    await expect
+      .poll(async () => (await run('schedule', 'show', 'nightly')).stdout, { timeout: 30_000, interval: 200 })
+      .toMatch(/run .*: completed, 1 of 1 lines, 0 failed/);
+    expect((await run('schedule', 'resume', 'nightly')).code).toBe(0);
+    expect(await json('schedule', 'show', 'nightly')).toMatchObject({ paused: false });
+    expect((await run('schedule', 'delete', 'nightly')).code).toBe(0);
+    expect(await run('schedule', 'show', 'nightly')).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(/no schedule nightly/),
+    });
+  });
+
+  test('a run whose manifest is not there ends with an outcome of its own', async () => {
+    await run('schedule', 'create', 'missing', ...at, '--manifest', 'nothing/{date}.jsonl');
+    await run('schedule', 'trigger', 'missing');
+    await expect
+      .poll(async () => (await json('schedule', 'show', 'missing')).runs, { timeout: 20_000, interval: 200 })
+      .toMatchObject([{ summary: { outcome: 'manifest_missing', counts: { total: 0 } } }]);
+    await run('schedule', 'delete', 'missing');
+  });
+
+  test('a file is checked and staged when the schedule is made', async () => {
+    const file = await manifest('weekly.jsonl', [request(randomUUID())]);
+    expect((await run('schedule', 'create', 'weekly', ...at, '--manifest', file)).stdout).toMatch(
+      /manifest {2}manifests\/[0-9a-f]{64}\.jsonl/,
+    );
+    await run('schedule', 'delete', 'weekly');
+  });
+
+  test.each([
+    {
+      what: 'a cron expression',
+      flags: ['--cron', '99 2 * * *', '--timezone', 'UTC', '--manifest', 'a/{date}.jsonl'],
+      fault: /cron/,
+    },
+    {
+      what: 'a cron expression of six fields',
+      flags: ['--cron', '0 0 2 * * *', '--timezone', 'UTC', '--manifest', 'a/{date}.jsonl'],
+      fault: /cron: has five fields/,
+    },
+    {
+      what: 'a zone',
+      flags: ['--cron', '0 2 * * *', '--timezone', 'Mars/Base', '--manifest', 'a/{date}.jsonl'],
+      fault: /timezone/,
+    },
+    {
+      what: 'a key',
+      flags: ['--cron', '0 2 * * *', '--timezone', 'UTC', '--manifest', 'nothing.jsonl'],
+      fault: /neither a file nor a key/,
+    },
+    {
+      what: 'a placeholder',
+      flags: ['--cron', '0 2 * * *', '--timezone', 'UTC', '--manifest', 'a/{day}.jsonl'],
+      fault: /no other placeholder/,
+    },
+  ])('$what that cannot be is refused, and no schedule is made', async ({ flags, fault }) => {
+    const { code, stderr } = await run('schedule', 'create', 'refused', ...flags);
+    expect(stderr).toMatch(fault);
+    expect(code).toBe(2);
+    expect((await run('schedule', 'show', 'refused')).code).toBe(1);
+  });
+});
