@@ -1,8 +1,17 @@
+export {
+  type BatchStatus,
+  type ManifestSource,
+  type StartBatchOptions,
+  type StartedBatch,
+  WanBatchClient,
+  type WanBatchClientOptions,
+} from './batch-client.js';
 export { connectClient, type TemporalTarget, temporalFromEnv } from './connect.js';
 export { type FollowedProgress, followVideo } from './follow.js';
 export type { ImageSource } from './reference.js';
 export { type VideoErrorObject, VideoRunError } from './run-error.js';
 export type { ListOptions } from './run-list.js';
+export { type ScheduleDetails, type ScheduledBatch, type ScheduleView, WanScheduleClient } from './schedule-client.js';
 export { registerSearchAttributes } from './setup.js';
 export {
   type RunOptions,

@@ -1,3 +1,11 @@
+export type {
+  BatchCounts,
+  BatchItemEnd,
+  BatchProgress,
+  BatchSummary,
+  BilledSeconds,
+  VideoBatchInput,
+} from './batch.js';
 export { FailureType } from './failure-type.js';
 export { LIMITS, MODEL, QUICK_START, type Resolution, SIZES } from './model.js';
 export { CANCEL_SIGNAL, PROGRESS_QUERY, RESOLVE_SIGNAL, SEARCH_ATTRIBUTES, WorkflowType } from './names.js';

@@ -14,6 +14,7 @@ import { stageImageFile } from '../../src/media/stage-image.js';
 import { type Account, account } from '../support/account.js';
 import { writeTestImage } from '../support/images.js';
 import type { Stack } from '../support/stack.js';
+import { BATCH_CASES } from './batch-cases.js';
 
 /** The event that a history ends with; `open` is that of a run that goes on. */
 export type CaseEnd = 'completed' | 'failed' | 'cancelled' | 'continued' | 'open';
@@ -38,6 +39,7 @@ const GENERATE = [...BUY, 'pollTask', 'archiveVideo'] as const;
 
 /** Every case has a file `histories/<workflow>/<name>.json`, and every file a case. */
 export const CASES: readonly ReplayCase[] = [
+  ...BATCH_CASES,
   generate('completed', 'completed', GENERATE, async (stack) => completes(stack, await start(stack))),
   generate('cached', 'completed', ['prepareRequest'], async (stack) => {
     const request = stack.request(prompt());

@@ -95,6 +95,18 @@ describe('a change that a run in flight would not survive is caught:', () => {
       by: 'salvageVideo/reconciling',
     },
     {
+      what: 'a batch that starts its items under other ids',
+      from: 'const workflowId = (0,_src_contract_names_js__WEBPACK_IMPORTED_MODULE_3__.batchItemWorkflowId)(this.#batchId, itemId);',
+      to: 'const workflowId = itemId;',
+      by: 'videoBatch/continued-as-new',
+    },
+    {
+      what: 'an item that does not tell its batch',
+      from: 'await tell((0,_src_contract_batch_item_js__WEBPACK_IMPORTED_MODULE_1__.videoEnd)(head, result, Date.now()));',
+      to: '',
+      by: 'videoGenerate/item-of-a-batch',
+    },
+    {
       what: 'a sweep that starts its salvages under other ids',
       from: 'const workflowId = (0,_src_contract_names_js__WEBPACK_IMPORTED_MODULE_1__.salvageWorkflowId)(purchase.key, purchase.n, late);',
       to: 'const workflowId = purchase.key;',
