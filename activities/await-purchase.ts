@@ -1,3 +1,4 @@
+import { toFailure } from '../src/contract/failure.js';
 import { awaitPurchase, type FollowOutcome } from '../src/ledger/follow.js';
 import type { ActivityDeps } from './deps.js';
 import { fromCache } from './purchase-memo.js';
@@ -26,7 +27,7 @@ function stepOf(outcome: FollowOutcome): PurchaseStep {
         result: fromCache(outcome.result),
       };
     case 'failed':
-      throw outcome.error;
+      return { kind: 'failed', failure: toFailure(outcome.error) };
     case 'reconcile':
       return { kind: 'unknown', purchase: outcome.purchase, why: 'Its buyer is silent.' };
     case 'buy':

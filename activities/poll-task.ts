@@ -91,8 +91,7 @@ async function endOf(
     case 'FAILED': {
       const error = taskFailed(task, seen);
       await closeWithout(ledger, task, error, { signal });
-      if (mayPass(error)) return { kind: 'free', failure: toFailure(error) };
-      throw error;
+      return { kind: mayPass(error) ? 'free' : 'failed', failure: toFailure(error) };
     }
     default: {
       // The store may have it although the provider does not: archived by an attempt that could not say so, or kept as a candidate.

@@ -1,4 +1,5 @@
 import { createReadStream } from 'node:fs';
+import { toFailure } from '../src/contract/failure.js';
 import type { Attention } from '../src/contract/result.js';
 import type { TaskSnapshot } from '../src/dashscope/wire.js';
 import {
@@ -60,7 +61,7 @@ export function reconciledStep(outcome: ReconcileOutcome): PurchaseStep {
         result: fromCache(outcome.result),
       };
     case 'failed':
-      throw outcome.error;
+      return { kind: 'failed', failure: toFailure(outcome.error) };
     case 'buy':
       return { kind: 'buy' };
     case 'undecided':

@@ -69,6 +69,8 @@ export type PurchaseStep =
       /** Whether another look may decide it without a person: the list was refused, or the key was another one. */
       readonly mayPass: boolean;
     }
+  /** It failed for good, and the ledger says how: whoever followed it fails the same way. */
+  | { readonly kind: 'failed'; readonly failure: VideoFailure }
   /** Nothing was bought: submit. */
   | { readonly kind: 'buy' };
 
@@ -76,6 +78,8 @@ export type PurchaseStep =
 export type TaskSeen =
   | { readonly kind: 'started'; readonly render: RenderProgress }
   | { readonly kind: 'succeeded'; readonly task: FinishedTask }
+  /** It failed for good, for what was asked; the ledger says so. */
+  | { readonly kind: 'failed'; readonly failure: VideoFailure }
   /** It ended without a video and free of charge, for no fault of the request: it may be bought anew. */
   | { readonly kind: 'free'; readonly failure: VideoFailure }
   /** The provider has forgotten it, and nobody has kept its video. */

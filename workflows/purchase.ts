@@ -9,7 +9,7 @@ import { failure, failureOf } from './run-failure.js';
 import { steps } from './steps.js';
 
 /** Where a purchase leads when nothing of it is open to question any more. */
-export type Settled = Extract<PurchaseStep, { kind: 'task' | 'archived' | 'restore' | 'buy' }>;
+export type Settled = Extract<PurchaseStep, { kind: 'task' | 'archived' | 'restore' | 'failed' | 'buy' }>;
 
 type Undecided = Extract<PurchaseStep, { kind: 'undecided' }>;
 
@@ -19,7 +19,9 @@ export type SeenThrough =
   /** Without a video and free of charge, for no fault of the request. */
   | { readonly kind: 'free'; readonly failure: VideoFailure }
   /** Forgotten by the provider before anybody archived it. */
-  | { readonly kind: 'gone'; readonly failure: VideoFailure };
+  | { readonly kind: 'gone'; readonly failure: VideoFailure }
+  /** For what was asked: the same request fails again. */
+  | { readonly kind: 'failed'; readonly failure: VideoFailure };
 
 /** What a run knows of the purchase it is after; its end needs it when the run is cancelled. */
 export class PurchaseInHand {
@@ -94,7 +96,7 @@ export class PurchaseInHand {
   /** Notes what a step says of the purchase. */
   take(step: PurchaseStep): void {
     // What is archived needs nobody, also when the store has lost it.
-    const nobodys = step.kind === 'buy' || step.kind === 'archived' || step.kind === 'restore';
+    const nobodys = !['task', 'follow', 'unknown', 'undecided'].includes(step.kind);
     this.task = step.kind === 'task' ? step.task : undefined;
     this.purchase = nobodys ? undefined : (this.task?.purchase ?? ('purchase' in step ? step.purchase : undefined));
   }

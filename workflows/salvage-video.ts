@@ -30,7 +30,7 @@ export async function salvageVideo({ purchase, task, attributes }: Salvage): Pro
       task === null ? await inHand.settle({ kind: 'follow', purchase }, STEP_TIMES) : ({ kind: 'task', task } as const);
     if (settled.kind === 'archived') return progress.finished(settled.result);
     if (settled.kind === 'restore') return progress.finished(settled.result); // archived before; the next request restores it
-    if (settled.kind === 'buy') return progress.nothing();
+    if (settled.kind === 'buy' || settled.kind === 'failed') return progress.nothing();
     const end = await inHand.seeThrough(settled.task, STEP_TIMES);
     return end.kind === 'archived' ? progress.finished(end.result) : progress.nothing();
   } catch (error) {

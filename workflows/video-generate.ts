@@ -76,6 +76,7 @@ async function buyAndArchive(prepared: PreparedRequest, run: Run): Promise<Video
     }
     const settled = await inHand.settle(step, times);
     if (settled.kind === 'buy') continue;
+    if (settled.kind === 'failed') throw failure(settled.failure);
     if (settled.kind === 'archived') return settled.result;
     if (settled.kind === 'restore') {
       progress.enter('archiving');
@@ -88,7 +89,7 @@ async function buyAndArchive(prepared: PreparedRequest, run: Run): Promise<Video
     if (end.kind === 'archived') return end.result;
     // What another run lost is bought anew; what this one paid for and lost is told.
     if (end.kind === 'gone' && !isOwn(settled.task)) continue;
-    if (end.kind === 'gone' || resubmits === RESUBMITS_MAX) throw failure(end.failure);
+    if (end.kind !== 'free' || resubmits === RESUBMITS_MAX) throw failure(end.failure);
     resubmits += 1;
     progress.nextAttempt();
   }

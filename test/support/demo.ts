@@ -107,7 +107,9 @@ export async function demoFolder(): Promise<DemoFolder> {
       const client = await connectClient({ namespace: 'default', connection: { address: await address() } });
       try {
         const found: SeenRun[] = [];
-        for await (const { workflowId, runId, status, historyLength } of client.workflow.list())
+        for await (const { workflowId, runId, status, historyLength } of client.workflow.list({
+          query: 'WorkflowType = "videoGenerate"',
+        }))
           found.push({ workflowId, runId, status: status.name, historyLength });
         return found;
       } finally {

@@ -99,7 +99,7 @@ describe.skipIf(chromium === undefined)("in Temporal's Web UI", () => {
     const run = await ui.read(runs.cancelled, 'cancelled');
     expect(run.status).toMatch(/cancel/i);
     expect(run.currentDetails).toContain(
-      `Task ${await taskOf(runs.cancelled)} had started and is billed if it succeeds`,
+      `Task ${await taskOf(runs.cancelled)} had started; it is billed if it succeeds`,
     );
     expect(run.currentDetails).toMatch(/salvage\/\S+ archives its video/);
     expect(run.currentDetails).toContain('reason: wrong picture');
