@@ -10,11 +10,14 @@ import { type RunningWorker, type Stack, startStack } from '../support/stack.js'
 let stack: Stack;
 let batches: WanBatchClient;
 let worker: RunningWorker;
-const times = { retryInitialMs: 100, heartbeatTimeoutMs: 2_000, heartbeatThrottleMs: 500, batchSweepMs: 2_000 };
+const times = {
+  ...{ retryInitialMs: 100, heartbeatTimeoutMs: 2_000, heartbeatThrottleMs: 500, batchSweepMs: 2_000 },
+  ...{ submitHttpMs: 2_000, submitStartToCloseMs: 3_000 },
+};
 beforeAll(async () => {
-  // Renders of about 0.9 s on as many slots as asked for: a window of three is the only bound.
+  // Renders of about half a second on as many slots as asked for: a window of three is the only bound.
   stack = await startStack({
-    settings: { speed: 40, slots: 50, submit_rate: 0, query_rate: 0 },
+    settings: { speed: 60, slots: 50, submit_rate: 0, query_rate: 0 },
     times: { ...QUICK_LEDGER, ...times },
     env: { WAN_VIDEO_SUBMIT_RATE: '100', WAN_VIDEO_QUERY_RATE: '100', WAN_VIDEO_MAX_RUNNING: '50' },
     worker: false,
@@ -86,46 +89,47 @@ test('twelve items with a window of three over several runs, and a worker killed
   expect(await batches.status(batch_id)).toMatchObject({ status: 'completed', summary });
 });
 
-test('a key that is refused pauses the batch with the reason; told to go on, it runs those items again', async () => {
-  const lines = linesOf(5);
-  const hit = { on: 'submit', fault: 'status', status: 401, code: 'InvalidApiKey' } as const;
-  stack.emulator.faults(lines.slice(0, 2).map(({ prompt }) => ({ ...hit, match: prompt })));
-  const { batch_id } = await batches.start({ lines }, { window: 2, pageItems: 2 });
-  await expect
-    .poll(() => batches.progress(batch_id), { timeout: 20_000 })
-    .toMatchObject({ stage: 'paused', in_flight: 0, pause: { cause: 'CredentialsRejected' }, eta_ms: null });
-  const paused = await batches.progress(batch_id);
-  expect(paused.counts.failed).toBe(0);
-  expect(paused.waiting).toBeGreaterThanOrEqual(3);
-  await batches.resume(batch_id);
-  const { counts } = await batches.result(batch_id);
-  expect(counts).toMatchObject({ total: 5, generated: 5, failed: 0 });
-  expect(tasksOf(lines)).toHaveLength(5);
-});
+// Side by side: each waits for renders and looks, and none for another.
+describe.concurrent('a batch', () => {
+  test('a key that is refused pauses the batch with the reason; told to go on, it runs those items again', async () => {
+    const lines = linesOf(5);
+    const hit = { on: 'submit', fault: 'status', status: 401, code: 'InvalidApiKey' } as const;
+    stack.emulator.faults(lines.slice(0, 2).map(({ prompt }) => ({ ...hit, match: prompt })));
+    const { batch_id } = await batches.start({ lines }, { window: 2, pageItems: 2 });
+    await expect
+      .poll(() => batches.progress(batch_id), { timeout: 20_000 })
+      .toMatchObject({ stage: 'paused', in_flight: 0, pause: { cause: 'CredentialsRejected' }, eta_ms: null });
+    const paused = await batches.progress(batch_id);
+    expect(paused.counts.failed).toBe(0);
+    expect(paused.waiting).toBeGreaterThanOrEqual(3);
+    await batches.resume(batch_id);
+    const { counts } = await batches.result(batch_id);
+    expect(counts).toMatchObject({ total: 5, generated: 5, failed: 0 });
+    expect(tasksOf(lines)).toHaveLength(5);
+  });
 
-test('an item that waits for a person leaves the window and does not hold up the end; decided later it is counted again', async () => {
-  const prompt = `parked ${randomUUID()}`;
-  const other = `${randomUUID()} other`;
-  const lines = [
-    { ...stack.request(prompt), seed: 1, item_id: 'one' },
-    { ...stack.request(prompt), seed: 2, item_id: 'two' },
-    { ...stack.request(other), item_id: 'other' },
-  ];
-  stack.emulator.faults({ on: 'submit', fault: 'drop-reply', match: prompt, times: 2 });
-  const { batch_id } = await batches.start({ lines }, { window: 2 });
-  const { counts, maybe_billed } = await batches.result(batch_id);
-  expect(counts).toMatchObject({ total: 3, generated: 1, needs_attention: 2, failed: 0 });
-  expect(maybe_billed).toBe(2);
-  expect((await rowsOf(batch_id)).map(({ outcome }) => outcome)).toEqual([
-    'needs_attention',
-    'needs_attention',
-    'generated',
-  ]);
-  for (const id of ['one', 'two']) await stack.videos.cancel(batchItemWorkflowId(batch_id, id));
-});
+  test('an item that waits for a person leaves the window and does not hold up the end; decided later it is counted again', async () => {
+    const prompt = `parked ${randomUUID()}`;
+    const other = `${randomUUID()} other`;
+    const lines = [
+      { ...stack.request(prompt), seed: 1, item_id: 'one' },
+      { ...stack.request(prompt), seed: 2, item_id: 'two' },
+      { ...stack.request(other), item_id: 'other' },
+    ];
+    stack.emulator.faults({ on: 'submit', fault: 'drop-reply', match: prompt, times: 2 });
+    const { batch_id } = await batches.start({ lines }, { window: 2 });
+    const { counts, maybe_billed } = await batches.result(batch_id);
+    expect(counts).toMatchObject({ total: 3, generated: 1, needs_attention: 2, failed: 0 });
+    expect(maybe_billed).toBe(2);
+    expect((await rowsOf(batch_id)).map(({ outcome }) => outcome)).toEqual([
+      'needs_attention',
+      'needs_attention',
+      'generated',
+    ]);
+    for (const id of ['one', 'two']) await stack.videos.cancel(batchItemWorkflowId(batch_id, id));
+  });
 
-describe('cancelling', () => {
-  test('reaches the items of every earlier run and tells what became of each', async () => {
+  test('cancelling reaches the items of every earlier run and tells what became of each', async () => {
     const lines = linesOf(6).map((line) => ({ ...line, duration: 15 }));
     const { batch_id, id } = await batches.start({ lines }, { window: 4, pageItems: 2 });
     await expect.poll(async () => (await batches.progress(batch_id)).in_flight, { timeout: 20_000 }).toBe(4);
@@ -148,82 +152,82 @@ describe('cancelling', () => {
     expect(rows[0]?.message).toMatch(/had started; it is billed if it succeeds, and salvage/);
     expect(tasksOf(lines)).toHaveLength(4); // nothing was started any more
   });
-});
 
-test('an item whose run is terminated is found and counted, although it tells nobody', async () => {
-  const lines = linesOf(3).map((line) => ({ ...line, duration: 15 }));
-  const { batch_id } = await batches.start({ lines }, { window: 1, pageItems: 1 });
-  await expect.poll(() => tasksOf(lines).length, { timeout: 20_000 }).toBe(1);
-  await stack.client.workflow.getHandle(batchItemWorkflowId(batch_id, 'item-1')).terminate('a test');
-  const { counts, causes } = await batches.result(batch_id);
-  expect(counts).toMatchObject({ generated: 2, failed: 1 });
-  expect(causes).toEqual({ Terminated: 1 });
-});
-
-test('what failed for a cause that can pass is run again as a batch of its own; the rest only when it is named', async () => {
-  const lines = linesOf(3);
-  const hit = { on: 'submit', fault: 'task-failed' } as const;
-  stack.emulator.faults([
-    { ...hit, match: lines[0]?.prompt ?? '', code: 'InternalError', times: 3 },
-    { ...hit, match: lines[1]?.prompt ?? '', code: 'DataInspectionFailed' },
-  ]);
-  const { batch_id } = await batches.start({ lines });
-  const { causes } = await batches.result(batch_id);
-  expect(causes).toEqual({ TaskFailed: 1, ContentRejected: 1 });
-  const failed: Line[] = [];
-  for await (const line of batches.failed(batch_id)) failed.push(line);
-  expect(failed).toMatchObject([
-    { item_id: 'item-1', prompt: lines[0]?.prompt, comment: expect.stringMatching(/^TaskFailed/) },
-    { item_id: 'item-2', prompt: lines[1]?.prompt, comment: expect.stringMatching(/^ContentRejected/) },
-  ]);
-
-  const again = await batches.retry(batch_id);
-  expect(again).toMatchObject({ batch_id: `${batch_id}.retry-1`, items: 1 });
-  expect(await batches.result(again.batch_id)).toMatchObject({
-    retry_of: batch_id,
-    counts: { generated: 1, total: 1 },
+  test('an item whose run is terminated is found and counted, although it tells nobody', async () => {
+    const lines = linesOf(3).map((line) => ({ ...line, duration: 15 }));
+    const { batch_id } = await batches.start({ lines }, { window: 1, pageItems: 1 });
+    await expect.poll(() => tasksOf(lines).length, { timeout: 20_000 }).toBe(1);
+    await stack.client.workflow.getHandle(batchItemWorkflowId(batch_id, 'item-1')).terminate('a test');
+    const { counts, causes } = await batches.result(batch_id);
+    expect(counts).toMatchObject({ generated: 2, failed: 1 });
+    expect(causes).toEqual({ Terminated: 1 });
   });
-  const wider = await batches.retry(batch_id, { causes: ['ContentRejected'] });
-  expect(wider).toMatchObject({ batch_id: `${batch_id}.retry-2`, items: 2 });
-  expect((await batches.result(wider.batch_id)).counts).toMatchObject({ cache: 1, generated: 1 });
-});
 
-test('a batch id that exists is shown and not started again; a manifest with faults starts nothing', async () => {
-  const lines = linesOf(2);
-  const id = `batch-${randomUUID()}`;
-  await expect(
-    batches.start({ lines: [...lines, { ...lines[0], item_id: 'x', duration: 99 }] }, { id }),
-  ).rejects.toMatchObject({
-    type: 'InvalidRequest',
-    issues: [{ path: 'line 3, duration' }],
-  });
-  await expect(batches.status(id)).rejects.toMatchObject({ error: { type: 'RunNotFound' } });
-  const broken = [...lines, { ...lines[0], item_id: 'x', duration: 99 }];
-  expect(await batches.start({ lines: broken }, { id, allowInvalid: true })).toMatchObject({
-    existed: false,
-    items: 2,
-  });
-  expect(await batches.start({ lines: linesOf(1) }, { id })).toMatchObject({ existed: true, items: 2 });
-  expect((await batches.result(id)).counts).toMatchObject({ total: 3, generated: 2, invalid: 1 });
-  expect((await rowsOf(id)).map(({ outcome }) => outcome)).toEqual(['generated', 'generated', 'invalid']);
-  expect(tasksOf(lines)).toHaveLength(2);
-});
+  test('what failed for a cause that can pass is run again as a batch of its own; the rest only when it is named', async () => {
+    const lines = linesOf(3);
+    const hit = { on: 'submit', fault: 'task-failed' } as const;
+    stack.emulator.faults([
+      { ...hit, match: lines[0]?.prompt ?? '', code: 'InternalError', times: 3 },
+      { ...hit, match: lines[1]?.prompt ?? '', code: 'DataInspectionFailed' },
+    ]);
+    const { batch_id } = await batches.start({ lines });
+    const { causes } = await batches.result(batch_id);
+    expect(causes).toEqual({ TaskFailed: 1, ContentRejected: 1 });
+    const failed: Line[] = [];
+    for await (const line of batches.failed(batch_id)) failed.push(line);
+    expect(failed).toMatchObject([
+      { item_id: 'item-1', prompt: lines[0]?.prompt, comment: expect.stringMatching(/^TaskFailed/) },
+      { item_id: 'item-2', prompt: lines[1]?.prompt, comment: expect.stringMatching(/^ContentRejected/) },
+    ]);
 
-test('paused by hand, with another window, a batch goes on when told to; its items are found by its id', async () => {
-  const lines = linesOf(4).map((line) => ({ ...line, tenant: 'film' }));
-  const { batch_id } = await batches.start({ lines }, { window: 1 });
-  await batches.pause(batch_id, 'lunch');
-  await batches.setWindow(batch_id, 4);
-  await expect
-    .poll(() => batches.progress(batch_id), { timeout: 20_000 })
-    .toMatchObject({
-      ...{ stage: 'paused', pause: { reason: 'lunch', cause: null }, window: 4, in_flight: 0 },
+    const again = await batches.retry(batch_id);
+    expect(again).toMatchObject({ batch_id: `${batch_id}.retry-1`, items: 1 });
+    expect(await batches.result(again.batch_id)).toMatchObject({
+      retry_of: batch_id,
+      counts: { generated: 1, total: 1 },
     });
-  const { waiting } = await batches.progress(batch_id);
-  expect(waiting).toBeGreaterThanOrEqual(3);
-  await batches.resume(batch_id);
-  expect((await batches.result(batch_id)).counts.generated).toBe(4);
-  const found: string[] = [];
-  for await (const run of stack.videos.list({ batchId: batch_id, tenant: 'film' })) found.push(run.id);
-  expect(found.sort()).toEqual(lines.map(({ item_id }) => batchItemWorkflowId(batch_id, String(item_id))));
+    const wider = await batches.retry(batch_id, { causes: ['ContentRejected'] });
+    expect(wider).toMatchObject({ batch_id: `${batch_id}.retry-2`, items: 2 });
+    expect((await batches.result(wider.batch_id)).counts).toMatchObject({ cache: 1, generated: 1 });
+  });
+
+  test('a batch id that exists is shown and not started again; a manifest with faults starts nothing', async () => {
+    const lines = linesOf(2);
+    const id = `batch-${randomUUID()}`;
+    await expect(
+      batches.start({ lines: [...lines, { ...lines[0], item_id: 'x', duration: 99 }] }, { id }),
+    ).rejects.toMatchObject({
+      type: 'InvalidRequest',
+      issues: [{ path: 'line 3, duration' }],
+    });
+    await expect(batches.status(id)).rejects.toMatchObject({ error: { type: 'RunNotFound' } });
+    const broken = [...lines, { ...lines[0], item_id: 'x', duration: 99 }];
+    expect(await batches.start({ lines: broken }, { id, allowInvalid: true })).toMatchObject({
+      existed: false,
+      items: 2,
+    });
+    expect(await batches.start({ lines: linesOf(1) }, { id })).toMatchObject({ existed: true, items: 2 });
+    expect((await batches.result(id)).counts).toMatchObject({ total: 3, generated: 2, invalid: 1 });
+    expect((await rowsOf(id)).map(({ outcome }) => outcome)).toEqual(['generated', 'generated', 'invalid']);
+    expect(tasksOf(lines)).toHaveLength(2);
+  });
+
+  test('paused by hand, with another window, a batch goes on when told to; its items are found by its id', async () => {
+    const lines = linesOf(4).map((line) => ({ ...line, tenant: 'film' }));
+    const { batch_id } = await batches.start({ lines }, { window: 1 });
+    await batches.pause(batch_id, 'lunch');
+    await batches.setWindow(batch_id, 4);
+    await expect
+      .poll(() => batches.progress(batch_id), { timeout: 20_000 })
+      .toMatchObject({
+        ...{ stage: 'paused', pause: { reason: 'lunch', cause: null }, window: 4, in_flight: 0 },
+      });
+    const { waiting } = await batches.progress(batch_id);
+    expect(waiting).toBeGreaterThanOrEqual(3);
+    await batches.resume(batch_id);
+    expect((await batches.result(batch_id)).counts.generated).toBe(4);
+    const found: string[] = [];
+    for await (const run of stack.videos.list({ batchId: batch_id, tenant: 'film' })) found.push(run.id);
+    expect(found.sort()).toEqual(lines.map(({ item_id }) => batchItemWorkflowId(batch_id, String(item_id))));
+  });
 });
