@@ -55,6 +55,8 @@ class Batch {
   readonly #input: BatchRunInput;
   readonly #batchId: string;
   readonly #starting = new Set<Promise<void>>();
+  /** The latest start of each item: the result of an earlier one is not news. */
+  readonly #latest = new Map<string, object>();
   /** Items that were read and not taken yet. */
   #page: PageItem[] = [];
   #state: BatchState | undefined;
@@ -193,6 +195,7 @@ class Batch {
     state.started(item); // before the start: a fast item tells its end before the start is known
     const { attributes } = state;
     const head = { item_id: itemId, run: workflowId, started_at_ms: Date.now() };
+    this.#latest.set(itemId, head);
     // Not cancellable: a cancelled start would count as an end, whatever becomes of the item.
     const started: Promise<void> = wf.CancellationScope.nonCancellable(() =>
       wf.startChild(videoGenerate, {
@@ -206,10 +209,11 @@ class Batch {
     )
       .then(
         (child) => {
+          const isLatest = (): boolean => this.#latest.get(itemId) === head;
           // Beside the signal: one that is terminated does not tell.
           child.result().then(
-            (result) => this.#ended(videoEnd(head, result, Date.now())),
-            (error: unknown) => this.#ended(endOfFailed(head, error, request)),
+            (result) => isLatest() && this.#ended(videoEnd(head, result, Date.now())),
+            (error: unknown) => isLatest() && this.#ended(endOfFailed(head, error, request)),
           );
         },
         (error: unknown) => {

@@ -1,5 +1,6 @@
 import { mkdir, stat, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { BatchRow } from '../../batch/batch-files.js';
 import { lineIssues } from '../../batch/manifest.js';
 import { type BatchStatus, type StartedBatch, WanBatchClient } from '../../client/batch-client.js';
@@ -176,6 +177,9 @@ const fileName = (
 ): string =>
   pattern.replaceAll('{item_id}', item_id).replaceAll('{line}', String(line)).replaceAll('{task_id}', task_id);
 
+/** A batch waits up to 2 min for its items, and a dead worker is replaced within 40 s; without any worker nothing ends. */
+const CANCEL_WAIT_MS = 180_000;
+
 /** `batch cancel` */
 export async function cancelBatch(batchId: string, reason: string, context: CommandContext): Promise<number> {
   const prices = await context.prices();
@@ -183,9 +187,12 @@ export async function cancelBatch(batchId: string, reason: string, context: Comm
     const { status } = await batches.status(batchId);
     if (status === 'running') {
       await batches.cancel(batchId, reason);
-      await batches.result(batchId).catch((error: unknown) => {
+      const timer = new AbortController();
+      const late = sleep(CANCEL_WAIT_MS, undefined, { signal: timer.signal }).catch(() => undefined);
+      const ended = batches.result(batchId).catch((error: unknown) => {
         if (!(error instanceof VideoRunError)) throw error;
       });
+      await Promise.race([ended, late]).finally(() => timer.abort());
     }
     const end = await batches.status(batchId);
     context.result(end, statusLines(end, prices).join('\n'));
