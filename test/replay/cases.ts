@@ -162,6 +162,12 @@ export const CASES: readonly ReplayCase[] = [
     await reaches(stack, id, 'submitting');
     return cancelled(stack, id, 'natively');
   }),
+  generate('cancelled-unanswered', 'cancelled', [...BUY, 'findPurchase'], async (stack) => {
+    const delay = { fault: 'delay', when: 'after', delay_ms: SUBMIT_START_TO_CLOSE_MS + 2_000 } as const;
+    const id = await start(stack, replyLost(stack, delay));
+    await reaches(stack, id, 'submitting');
+    return cancelled(stack, id);
+  }),
   generate('cancelled-following', 'cancelled', [...FIND, 'awaitPurchase'], async (stack) => {
     return cancelled(stack, await follows(stack, stack.request(prompt())));
   }),

@@ -32,7 +32,7 @@ function account(maxRunning: number, times: Partial<Times> = {}): Account {
 
 const results = (one: Account, ids: readonly string[]) => Promise.all(ids.map((id) => one.videos.result(id)));
 const until = (is: () => unknown, expected: unknown) =>
-  expect.poll(is, { timeout: 20_000, interval: 50 }).toEqual(expected);
+  expect.poll(is, { timeout: 45_000, interval: 50 }).toEqual(expected);
 const runsOf = (slots: readonly { runs: readonly string[] }[]) => slots.flatMap(({ runs }) => runs);
 const counts = async (one: Account) => {
   const { holders, waiting } = await one.slots();

@@ -9,7 +9,10 @@ import { type Stack, startStack } from '../support/stack.js';
 
 let stack: Stack;
 beforeAll(async () => {
-  stack = await startStack({ settings: { speed: 20 }, times: { ...QUICK_LEDGER, unknownForMs: 1_000 } });
+  stack = await startStack({
+    settings: { speed: 20 },
+    times: { ...QUICK_LEDGER, unknownForMs: 1_000, submitStartToCloseMs: 2_000 },
+  });
 });
 afterAll(() => stack?.close());
 
@@ -61,6 +64,19 @@ describe('a run that is cancelled after its purchase', () => {
     await reaches(id, 'reconciling');
     await Promise.all([stack.videos.cancel(id, 'both ways'), stack.client.workflow.getHandle(id).cancel()]);
     await endsCancelled(id);
+    await stack.client.workflow.getHandle(await salvageOf(id)).result();
+    expect((await stack.videos.generate(request)).source).toBe('cache');
+    expect(tasksOf(request.prompt)).toHaveLength(1);
+  });
+
+  test('while the answer to its submit is lost looks in the ledger, and leaves what it finds to a salvage', async () => {
+    const request = stack.request(`unanswered ${randomUUID()}`);
+    stack.emulator.faults({ on: 'submit', fault: 'delay', when: 'after', delay_ms: 4_000, match: request.prompt });
+    const { id } = await stack.videos.start(request);
+    await expect.poll(() => tasksOf(request.prompt).length, { timeout: 20_000, interval: 50 }).toBe(1);
+    await stack.videos.cancel(id);
+    await endsCancelled(id);
+    expect((await stack.videos.progress(id)).cancel?.billed).toBeNull();
     await stack.client.workflow.getHandle(await salvageOf(id)).result();
     expect((await stack.videos.generate(request)).source).toBe('cache');
     expect(tasksOf(request.prompt)).toHaveLength(1);
