@@ -180,6 +180,7 @@ export class WanScheduleClient {
     await this.#here(id, () => this.#handle(id).pause(note));
   }
 
+  /** Starts runs again from now on; what was due meanwhile is not made up for (see {@link backfill}). */
   async resume(id: string): Promise<void> {
     await this.#here(id, () => this.#handle(id).unpause('resumed'));
   }
