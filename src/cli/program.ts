@@ -8,6 +8,7 @@ import { addEmulator } from './commands/emulator.js';
 import { addGenerate } from './commands/generate.js';
 import { addList } from './commands/list.js';
 import { addPresign } from './commands/presign.js';
+import { addPurge } from './commands/purge.js';
 import { addResolve } from './commands/resolve.js';
 import { addRetry } from './commands/retry.js';
 import { addSchedule } from './commands/schedule.js';
@@ -35,6 +36,7 @@ const COMMANDS = [
   addPresign,
   addStage,
   addCost,
+  addPurge,
   addSlots,
   addWorker,
   addDev,

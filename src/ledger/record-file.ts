@@ -25,13 +25,14 @@ export type PutAnswer<T> = { readonly won: true; readonly record: T } | { readon
 
 /**
  * Reads one record.
+ * @param scope - Left out where records of every scope are wanted.
  * @param place - The purchase that the record's own key names.
  * @returns `undefined` when nothing is there.
  * @throws VideoError `RecordDamaged` when it cannot be understood, is of another scope, or lies at the wrong place.
  */
 export async function readLedgerRecord<T extends Stamped>(
   store: AssetStore,
-  scope: Scope,
+  scope: Scope | undefined,
   key: string,
   schema: z.ZodType<T>,
   place: Place | undefined,
@@ -52,7 +53,7 @@ export async function readLedgerRecord<T extends Stamped>(
     throw recordDamaged(store, key, `is not as this program writes it: ${fields}`);
   }
   const record = parsed.data;
-  if (record.provider !== scope.provider || record.account !== scope.account) {
+  if (scope !== undefined && (record.provider !== scope.provider || record.account !== scope.account)) {
     throw recordDamaged(store, key, `is of another provider or account (${record.provider}, ${record.account})`);
   }
   if (place !== undefined && (record.purchase_key !== place.key || record.n !== place.n)) {
