@@ -13,8 +13,8 @@ export default defineConfig({
     hookTimeout: 120_000,
     // Temporal's native runtime is one per process.
     pool: 'forks',
-    // Twice the cores that the suite is measured on: most tests wait for servers, processes and time-outs.
-    maxWorkers: 4,
+    // Three times the cores that the suite is measured on: most tests wait for servers, processes and time-outs.
+    maxWorkers: 6,
     minWorkers: 1,
   },
 });

@@ -8,7 +8,9 @@ import { type Stack, startStack } from '../support/stack.js';
 let stack: Stack;
 let worker: WorkerProcess;
 beforeAll(async () => {
-  stack = await startStack({ settings: { speed: 40 }, worker: false });
+  // As many places at the provider as runs at once: whose turn it is has tests of its own.
+  const env = { WAN_VIDEO_MAX_RUNNING: '20' };
+  stack = await startStack({ settings: { speed: 40, slots: 20 }, worker: false, env });
   worker = await startWorkerProcess(stack, QUICK_LEDGER);
 });
 afterAll(async () => {
