@@ -4,6 +4,7 @@
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
+  chmodSync,
   copyFileSync,
   existsSync,
   mkdirSync,
@@ -148,6 +149,7 @@ async function build() {
     await step([tsc, '-p', at('tsconfig.build.json'), '--outDir', fresh]);
     if (existsSync(BUNDLE)) copyFileSync(BUNDLE, join(fresh, 'workflow-bundle.js'));
     if (existsSync(at('dist'))) renameSync(at('dist'), old);
+    chmodSync(join(fresh, 'src', 'cli', 'main.js'), 0o755); // npx runs it as it stands
     renameSync(fresh, at('dist'));
     await step([at('dist', 'src', 'worker', 'build-bundle.js')]);
     writeFileSync(STAMP, hash);

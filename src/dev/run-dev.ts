@@ -41,9 +41,13 @@ export async function runDev(options: DevOptions): Promise<void> {
     const stack = await startLocalStack({ directory, env, where, live, speed: 1, say });
     try {
       const { temporal, emulator } = stack;
-      say(`Temporal  ${temporal.address}   (export TEMPORAL_ADDRESS=${temporal.address})`);
+      say(`Temporal  ${temporal.address}`);
       say(`Web UI    ${temporal.uiUrl}`);
       say(emulator === undefined ? `Provider  ${stack.config.provider.baseUrl}` : `Emulator  ${emulator.baseUrl}`);
+      // A command that is told only of this Temporal would look into the ledger of the real provider.
+      const provider =
+        emulator === undefined ? '' : ` DASHSCOPE_HTTP_BASE_URL=${emulator.baseUrl} DASHSCOPE_API_KEY=any`;
+      say(`For other commands:  export TEMPORAL_ADDRESS=${temporal.address}${provider}`);
       say('Worker ready; Ctrl-C ends it.');
       await Promise.race([stack.worker, aborted(signal)]);
     } finally {
