@@ -1,0 +1,103 @@
+import { randomUUID } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import { Readable } from 'node:stream';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { MODEL } from '../../src/contract/model.js';
+import { DashScopeClient } from '../../src/dashscope/client.js';
+import { activitiesOf } from '../support/history.js';
+import { ROOT, type Stack, startStack, TEST_KEY } from '../support/stack.js';
+
+let stack: Stack;
+let images: Server;
+let base = '';
+let sample: Buffer;
+beforeAll(async () => {
+  sample = await readFile(join(ROOT, 'assets', 'sample.jpg'));
+  images = createServer((request, response) => {
+    const answers: Record<string, () => void> = {
+      '/boat.jpg': () => response.end(sample),
+      '/page.jpg': () => response.end('<!doctype html><title>not an image</title>'),
+      '/cut.jpg': () => response.end(sample.subarray(0, 2_000)),
+      '/gone.jpg': () => response.writeHead(404).end(),
+      '/away.jpg': () => response.writeHead(302, { location: 'http://169.254.169.254/latest/meta-data' }).end(),
+      '/endless.jpg': () => {
+        const more = () => {
+          while (!response.destroyed && response.write(Buffer.alloc(65_536, 0xff)));
+        };
+        response.on('drain', more);
+        more();
+      },
+    };
+    answers[request.url ?? '']?.();
+  });
+  await new Promise<void>((done) => images.listen(0, '127.0.0.1', done));
+  base = `http://127.0.0.1:${(images.address() as AddressInfo).port}`;
+  stack = await startStack({ settings: { speed: 100 }, env: { WAN_VIDEO_ALLOW_PRIVATE_URLS: '127.0.0.1' } });
+});
+afterAll(async () => {
+  await stack?.close();
+  images?.closeAllConnections();
+  images?.close();
+});
+
+let submits = 0;
+beforeEach(() => {
+  submits = stack.emulator.state().submits;
+});
+const start = (reference_image: string) =>
+  stack.videos.start({ ...stack.request(`a boat ${randomUUID()}`), reference_image });
+
+describe('an image is taken', () => {
+  test('from an http address, and is the same as when it is staged', async () => {
+    const request = stack.request(`a boat ${randomUUID()}`);
+    const staged = await stack.videos.generate(request);
+    const fetched = await stack.videos.generate({ ...request, reference_image: `${base}/boat.jpg` });
+    expect(fetched).toEqual({ ...staged, source: 'cache' });
+  });
+
+  test('from a data: URI', async () => {
+    const { id } = await start(`data:image/jpeg;base64,${sample.toString('base64')}`);
+    expect(await stack.videos.result(id)).toMatchObject({ source: 'generated', width: 1280 });
+  });
+
+  test('from an oss:// address, which is handed on unread, and the result says so', async () => {
+    const provider = new DashScopeClient({ baseUrl: stack.emulator.baseUrl, apiKey: () => TEST_KEY });
+    const policy = await provider.getUploadPolicy(MODEL);
+    const address = await provider.uploadFile(policy, 'boat.jpg', 'image/jpeg', sample.length, Readable.from([sample]));
+    await provider.close();
+    const { id } = await start(address);
+    const result = await stack.videos.result(id);
+    expect(result.warnings.map(({ code }) => code)).toContain('reference_not_inspected');
+    const task = stack.emulator.state().tasks.find(({ task_id }) => task_id === result.task_id);
+    expect(task?.input['img_url']).toBe(address);
+  });
+});
+
+test.each([
+  ['/page.jpg', 'ReferenceRejected', /HTML/i],
+  ['/cut.jpg', 'ReferenceRejected', /damaged|truncated|cut/i],
+  ['/endless.jpg', 'ReferenceRejected', /20/],
+  ['/gone.jpg', 'ReferenceUnreachable', /404/],
+  ['/away.jpg', 'ReferenceRejected', /169\.254\.169\.254/],
+])(
+  'an address that gives %s ends the run at once as %s; nothing is bought and nothing is left',
+  async (path, type, why) => {
+    const { id } = await start(`${base}${path}`);
+    const error = await stack.videos.result(id).catch((e: unknown) => e);
+    expect(error).toMatchObject({ error: { type, billed: false } });
+    const { message, issues } = (error as { error: { message: string; issues?: unknown } }).error;
+    expect(message + JSON.stringify(issues)).toMatch(why);
+    expect(await activitiesOf(stack.client, id)).toEqual(['prepareRequest']);
+    expect(stack.emulator.state().submits).toBe(submits);
+  },
+);
+
+test('an address of this machine that is not allowed is refused by name', async () => {
+  const { id } = await start(`${base.replace('127.0.0.1', '127.0.0.2')}/boat.jpg`);
+  const error = await stack.videos.result(id).catch((e: unknown) => e);
+  expect(error).toMatchObject({ error: { type: 'ReferenceRejected' } });
+  expect(stack.emulator.state().submits).toBe(submits);
+});
