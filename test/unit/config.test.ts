@@ -9,12 +9,12 @@ import { DEFAULT_TIMES } from '../../src/config/times.js';
 import { FailureType } from '../../src/contract/failure-type.js';
 import type { VideoError } from '../../src/contract/video-error.js';
 
-const where = { cwd: '/work/here', homeDir: '/home/me' };
+const where = { cwd: '/srv/here', homeDir: '/home/me' };
 
 test('an empty environment gives the documented defaults', () => {
   expect(loadConfig({ LOG_LEVEL: '' }, where)).toEqual({
     provider: { baseUrl: 'https://dashscope.aliyuncs.com/api/v1', providerId: 'cn-beijing', account: 'default' },
-    store: { kind: 'file', path: '/work/here/output/ai-video-wan-video' },
+    store: { kind: 'file', path: '/srv/here/output/ai-video-wan-video' },
     sharedFileStore: false,
     taskQueues: { generate: 'video-generate', submit: 'video-submit' },
     rates: { query: 10, submit: 4, maxRunning: 5 },
@@ -40,7 +40,7 @@ test.each([
 test.each([
   ['s3://bucket/a/b/', { kind: 's3', bucket: 'bucket', prefix: 'a/b' }],
   ['s3://bucket', { kind: 's3', bucket: 'bucket', prefix: '' }],
-  ['file:x', { kind: 'file', path: '/work/here/x' }],
+  ['file:x', { kind: 'file', path: '/srv/here/x' }],
   ['file:~/x', { kind: 'file', path: '/home/me/x' }],
   ['file:///abs/x', { kind: 'file', path: '/abs/x' }],
 ])('ASSET_STORE %s is understood', (value, store) => {
