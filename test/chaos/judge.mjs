@@ -54,12 +54,21 @@ function groupByPrompt(tasks) {
   return groups;
 }
 
+/** The task as the provider shows it; a 429 is waited out, because many tasks are more than the account may ask for in a second. */
+async function askedUntilTold(url, key) {
+  for (let tries = 1; ; tries += 1) {
+    const answer = await fetch(url, { headers: { authorization: `Bearer ${key}` } });
+    if (answer.ok) return (await answer.json()).output;
+    if (answer.status !== 429 || tries === 50) throw new Error(`the provider does not show a task (${answer.status})`);
+    await new Promise((told) => setTimeout(told, 200));
+  }
+}
+
 /** SHA-256 of each billed task's video, as the provider serves it and as it lies in the store. */
 export async function hashesOf(tasks, { baseUrl, key, store }) {
   const hashes = new Map();
   for (const { task_id } of tasks.filter(({ billed_seconds }) => billed_seconds > 0)) {
-    const asked = await fetch(`${baseUrl}/tasks/${task_id}`, { headers: { authorization: `Bearer ${key}` } });
-    const { output } = await asked.json();
+    const output = await askedUntilTold(`${baseUrl}/tasks/${task_id}`, key);
     const file = await fetch(output.video_url);
     if (!file.ok) throw new Error(`the provider does not serve the video of ${task_id} (${file.status})`);
     const name = `videos/${task_id}.mp4`;
