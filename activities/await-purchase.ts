@@ -1,7 +1,6 @@
-import { toFailure } from '../src/contract/failure.js';
 import { awaitPurchase, type FollowOutcome } from '../src/ledger/follow.js';
 import type { ActivityDeps } from './deps.js';
-import { fromCache } from './purchase-memo.js';
+import { followedStep } from './purchase-step.js';
 import type { PurchaseStep, VideoActivities } from './types.js';
 import { withSignal } from './with-signal.js';
 
@@ -14,23 +13,6 @@ export function createAwaitPurchase({ ledger, clock, times }: ActivityDeps): Vid
 }
 
 function stepOf(outcome: FollowOutcome): PurchaseStep {
-  switch (outcome.kind) {
-    case 'task':
-      return { kind: 'task', task: { ...outcome.task, claim: 'claimed' } };
-    case 'archived':
-      // It was being bought when this run asked for it, so this is no old video from the cache.
-      return { kind: 'archived', result: { ...outcome.result, source: 'adopted' } };
-    case 'restore':
-      return {
-        kind: 'restore',
-        task: { ...outcome.task, claim: 'claimed' },
-        result: fromCache(outcome.result),
-      };
-    case 'failed':
-      return { kind: 'failed', failure: toFailure(outcome.error) };
-    case 'reconcile':
-      return { kind: 'unknown', purchase: outcome.purchase, why: 'Its buyer is silent.' };
-    case 'buy':
-      return { kind: 'buy' };
-  }
+  if (outcome.kind !== 'reconcile') return followedStep(outcome);
+  return { kind: 'unknown', purchase: outcome.purchase, why: 'Its buyer is silent.' };
 }

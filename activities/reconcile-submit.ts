@@ -1,5 +1,4 @@
 import { createReadStream } from 'node:fs';
-import { toFailure } from '../src/contract/failure.js';
 import type { Attention } from '../src/contract/result.js';
 import type { TaskSnapshot } from '../src/dashscope/wire.js';
 import {
@@ -14,7 +13,7 @@ import { candidateKey } from '../src/storage/keys.js';
 import type { ActivityDeps } from './deps.js';
 import { withResult } from './download-result.js';
 import { giveBackSlot } from './hold-slots.js';
-import { fromCache } from './purchase-memo.js';
+import { followedStep } from './purchase-step.js';
 import type { PurchaseStep, VideoActivities } from './types.js';
 import { withSignal } from './with-signal.js';
 
@@ -49,29 +48,9 @@ const MAY_PASS: ReadonlySet<UndecidedReason> = new Set(['list_refused', 'another
 
 /** What the reconciliation, or a person, decided. */
 export function reconciledStep(outcome: ReconcileOutcome): PurchaseStep {
-  switch (outcome.kind) {
-    case 'task':
-      return { kind: 'task', task: { ...outcome.task, claim: 'claimed' } };
-    case 'archived':
-      return { kind: 'archived', result: { ...outcome.result, source: 'adopted' } };
-    case 'restore':
-      return {
-        kind: 'restore',
-        task: { ...outcome.task, claim: 'claimed' },
-        result: fromCache(outcome.result),
-      };
-    case 'failed':
-      return { kind: 'failed', failure: toFailure(outcome.error) };
-    case 'buy':
-      return { kind: 'buy' };
-    case 'undecided':
-      return {
-        kind: 'undecided',
-        purchase: outcome.purchase,
-        attention: attentionOf(outcome.evidence),
-        mayPass: MAY_PASS.has(outcome.evidence.reason),
-      };
-  }
+  if (outcome.kind !== 'undecided') return followedStep(outcome);
+  const { purchase, evidence } = outcome;
+  return { kind: 'undecided', purchase, attention: attentionOf(evidence), mayPass: MAY_PASS.has(evidence.reason) };
 }
 
 function attentionOf(evidence: Evidence): Attention {

@@ -5,6 +5,7 @@ import { purchaseKeyOf } from '../src/ledger/purchase-key.js';
 import { toActivityFailure } from './activity-failure.js';
 import type { ActivityDeps } from './deps.js';
 import { fromCache, memoOf } from './purchase-memo.js';
+import { restoreStep } from './purchase-step.js';
 import { requireSameStore } from './same-store.js';
 import type { PurchaseStep, SubmitInput, VideoActivities } from './types.js';
 
@@ -57,11 +58,7 @@ export function purchaseStep(outcome: BuyOutcome): PurchaseStep {
     case 'archived':
       return { kind: 'archived', result: fromCache(outcome.result) };
     case 'restore':
-      return {
-        kind: 'restore',
-        task: { ...outcome.task, claim: 'claimed' },
-        result: fromCache(outcome.result),
-      };
+      return restoreStep(outcome);
     case 'follow':
       return outcome;
     case 'unknown':
