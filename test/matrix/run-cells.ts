@@ -40,7 +40,8 @@ async function start(world: World, prompt: string, options: { id?: string; image
 }
 
 async function reached(hold: Hold, what: string): Promise<void> {
-  const late = delay(60_000, 'late');
+  // With the shipped times the list comes 60 s after the submit.
+  const late = delay(120_000, 'late', { ref: false });
   if ((await Promise.race([hold.reached, late])) === 'late') throw new Error(`no request came: ${what}`);
 }
 
