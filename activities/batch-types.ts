@@ -23,6 +23,8 @@ export type BatchOpening =
       readonly invalid: number;
       /** Whether the namespace knows our search attributes. */
       readonly attributes: boolean;
+      /** Labels may not become search attributes, because a payload codec keeps them from Temporal. */
+      readonly labelsHidden?: boolean;
       readonly times: StepTimes;
     };
 

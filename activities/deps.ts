@@ -28,6 +28,8 @@ export interface ActivityDeps {
   readonly cancelRun: (workflowId: string, runId: string) => Promise<void>;
   /** Whether the namespace knows our search attributes. */
   readonly knowsAttributes: () => Promise<boolean>;
+  /** Whether a payload codec keeps callers' texts from Temporal; search attributes, which no codec reaches, then must not have them. */
+  readonly payloadsEncoded?: boolean | undefined;
   /** Whether a run with this workflow id is open. */
   readonly isRunOpen: (workflowId: string) => Promise<boolean>;
   /** How the run of a batch's item stands; `unknown` when Temporal does not have it. */

@@ -35,6 +35,7 @@ export function createOpenBatch(deps: ActivityDeps): VideoActivities['openBatch'
         duplicates,
         invalid: invalid.length,
         attributes: await deps.knowsAttributes(),
+        ...(deps.payloadsEncoded === true && { labelsHidden: true }),
         times,
       };
     });

@@ -18,7 +18,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { constants } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
@@ -32,6 +32,8 @@ const SOURCES = ['src', 'workflows', 'activities', 'tsconfig.json', 'tsconfig.bu
 /** The hash of the sources that `dist` was built from; it is written last. */
 const STAMP = at('.wan-video', 'built-from');
 const BUNDLE = at('dist', 'workflow-bundle.js');
+/** The same for workers with a payload codec. */
+const SEALED_BUNDLE = at('dist', 'workflow-bundle-sealed.js');
 /** One process at a time installs or builds. */
 const LOCK = at('.wan-video', 'setup.lock');
 /** The holder of the lock touches it this often; one that was not touched for ten times as long was left behind. */
@@ -125,7 +127,9 @@ function sourceHash() {
 }
 
 function isBuilt() {
-  return existsSync(BUNDLE) && existsSync(STAMP) && readFileSync(STAMP, 'utf8') === sourceHash();
+  return (
+    existsSync(BUNDLE) && existsSync(SEALED_BUNDLE) && existsSync(STAMP) && readFileSync(STAMP, 'utf8') === sourceHash()
+  );
 }
 
 /**
@@ -147,7 +151,9 @@ async function build() {
     rmSync(STAMP, { force: true });
     const tsc = at('node_modules', 'typescript', 'bin', 'tsc');
     await step([tsc, '-p', at('tsconfig.build.json'), '--outDir', fresh]);
-    if (existsSync(BUNDLE)) copyFileSync(BUNDLE, join(fresh, 'workflow-bundle.js'));
+    for (const bundle of [BUNDLE, SEALED_BUNDLE]) {
+      if (existsSync(bundle)) copyFileSync(bundle, join(fresh, basename(bundle)));
+    }
     if (existsSync(at('dist'))) renameSync(at('dist'), old);
     chmodSync(join(fresh, 'src', 'cli', 'main.js'), 0o755); // npx runs it as it stands
     renameSync(fresh, at('dist'));

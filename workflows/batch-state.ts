@@ -23,6 +23,8 @@ export interface CarriedBatch {
   readonly startedAtMs: number;
   /** Whether the namespace knows our search attributes. */
   readonly attributes: boolean;
+  /** Labels are not to be searched by: they are the caller's texts, and a payload codec keeps those from Temporal. */
+  readonly labelsHidden?: boolean;
   readonly window: number;
   readonly pause: BatchPause | null;
   readonly totals: BatchTotals;
@@ -47,6 +49,7 @@ export class BatchState {
   readonly times: StepTimes;
   readonly startedAtMs: number;
   readonly attributes: boolean;
+  readonly labelsHidden: boolean;
   window: number;
   pause: BatchPause | null;
   totals: BatchTotals;
@@ -64,6 +67,7 @@ export class BatchState {
     this.times = carried.times;
     this.startedAtMs = carried.startedAtMs;
     this.attributes = carried.attributes;
+    this.labelsHidden = carried.labelsHidden ?? false;
     this.window = carried.window;
     this.pause = carried.pause;
     this.totals = carried.totals;
@@ -80,14 +84,12 @@ export class BatchState {
   static first(
     { items, duplicates, invalid }: { readonly items: number; readonly duplicates: number; readonly invalid: number },
     {
-      times,
       window,
-      startedAtMs,
-      attributes,
-    }: Pick<CarriedBatch, 'times' | 'startedAtMs' | 'attributes'> & { readonly window: unknown },
+      ...known
+    }: Pick<CarriedBatch, 'times' | 'startedAtMs' | 'attributes' | 'labelsHidden'> & { readonly window: unknown },
   ): BatchState {
     return new BatchState({
-      ...{ times, startedAtMs, attributes, pause: null, position: 0, taken: 0, inFlight: {}, parked: {}, again: [] },
+      ...{ ...known, pause: null, position: 0, taken: 0, inFlight: {}, parked: {}, again: [] },
       ...{ pages: 0, recentEndsMs: [] },
       window: isWindow(window) ? window : BATCH_WINDOW,
       totals: noTotals({ total: items + invalid, duplicate: duplicates, invalid }),
@@ -98,6 +100,7 @@ export class BatchState {
     const { times, startedAtMs, attributes, window, pause, totals, position, taken, again, pages, recentEndsMs } = this;
     return {
       ...{ times, startedAtMs, attributes, window, pause, totals, position, taken, again, pages, recentEndsMs },
+      ...(this.labelsHidden && { labelsHidden: true }),
       inFlight: Object.fromEntries(this.inFlight),
       parked: Object.fromEntries(this.parked),
     };

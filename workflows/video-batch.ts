@@ -87,7 +87,10 @@ class Batch {
       if (opening.kind === 'missing') return this.#report('manifest_missing', opening.times);
       const { times, attributes } = opening;
       if (attributes) wf.upsertSearchAttributes({ VideoBatchId: [this.#batchId] });
-      const state = BatchState.first(opening, { times, attributes, window: this.#window, startedAtMs: Date.now() });
+      const state = BatchState.first(opening, {
+        ...{ times, attributes, window: this.#window, startedAtMs: Date.now() },
+        ...(opening.labelsHidden === true && { labelsHidden: true }),
+      });
       if (this.#paused !== undefined) state.pause = { ...this.#paused, cause: null, since_ms: Date.now() };
       this.#watch(state);
     }
@@ -204,7 +207,7 @@ class Batch {
         workflowIdReusePolicy: 'ALLOW_DUPLICATE_FAILED_ONLY',
         cancellationType: wf.ChildWorkflowCancellationType.ABANDON,
         memo: { [BATCH_MEMO]: this.#batchId, [ITEM_MEMO]: itemId, search_attributes: attributes },
-        ...(attributes && { searchAttributes: attributesOf(this.#batchId, request) }),
+        ...(attributes && { searchAttributes: attributesOf(this.#batchId, request, state.labelsHidden) }),
       }),
     )
       .then(
@@ -348,8 +351,12 @@ const batchIdOf = (workflowId: string): string => {
 /** A schedule ends the id of each run with its nominal time. */
 const nominalTimeOf = (batchId: string): string | undefined => /-(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ)$/.exec(batchId)?.[1];
 
-function attributesOf(batchId: string, { tenant, labels }: PageItem['request']): Record<string, string[]> {
-  const texts = Object.entries(labels ?? {}).map(([name, value]) => `${name}=${value}`);
+function attributesOf(
+  batchId: string,
+  { tenant, labels }: PageItem['request'],
+  labelsHidden: boolean,
+): Record<string, string[]> {
+  const texts = Object.entries(labelsHidden ? {} : (labels ?? {})).map(([name, value]) => `${name}=${value}`);
   return {
     VideoBatchId: [batchId],
     ...(tenant !== undefined && { VideoTenant: [tenant] }),

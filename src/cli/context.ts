@@ -98,6 +98,22 @@ export class CommandContext {
   }
 
   /**
+   * Where Temporal is, and how its data are read; nothing is sent.
+   * @throws VideoError `ConfigurationInvalid` for an environment, a profile or a payload codec that cannot be used.
+   */
+  async target(): Promise<TemporalTarget> {
+    const [{ temporalFromEnv }, { payloadCodecOf }] = await Promise.all([
+      import('../client/connect.js'),
+      import('../config/config.js'),
+    ]);
+    const target = temporalFromEnv(this.io.env);
+    const codec = payloadCodecOf(this.io.env);
+    if (codec === undefined) return target;
+    const { loadPayloadCodec } = await import('../client/payload-codec.js');
+    return { ...target, payloadCodec: await loadPayloadCodec(codec, this.io.cwd) };
+  }
+
+  /**
    * Connects to the configured Temporal, runs `use`, and closes the connection.
    * @param guard - Put around the attempt to connect, which may take some seconds.
    * @throws VideoError `TemporalUnreachable` when it does not answer, also in the middle of `use`.
@@ -106,8 +122,8 @@ export class CommandContext {
     use: (temporal: ConnectedTemporal) => Promise<T>,
     guard: (connecting: Promise<Client>) => Promise<Client> = (connecting) => connecting,
   ): Promise<T> {
-    const { connectClient, isTemporalError, temporalError, temporalFromEnv } = await import('../client/connect.js');
-    const target = temporalFromEnv(this.io.env);
+    const { connectClient, isTemporalError, temporalError } = await import('../client/connect.js');
+    const target = await this.target();
     const client = await guard(connectClient(target));
     try {
       return await use({ client, target });

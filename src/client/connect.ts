@@ -1,12 +1,16 @@
 import { Client, Connection, isGrpcServiceError, NamespaceNotFoundError, ServiceError } from '@temporalio/client';
+import type { PayloadCodec } from '@temporalio/common';
 import { loadClientConnectConfig } from '@temporalio/envconfig';
 import { FailureType } from '../contract/failure-type.js';
 import { VideoError } from '../contract/video-error.js';
+import { dataConverterOf } from './payload-codec.js';
 
 /** How a Temporal is reached: Temporal's own connection options (for client and worker alike), and the namespace. */
 export interface TemporalTarget {
   readonly namespace: string;
   readonly connection: { readonly address?: string } & Record<string, unknown>;
+  /** Goes over every payload (`loadPayloadCodec`); without one they are plain JSON. */
+  readonly payloadCodec?: PayloadCodec | undefined;
 }
 
 /** Where Temporal is looked for when nothing says otherwise; the SDK's own default. */
@@ -55,7 +59,7 @@ export async function connectClient(
   const connection = Connection.lazy({ ...target.connection, connectTimeout: timeoutMs } as never);
   try {
     await connection.ensureConnected();
-    return new Client({ connection, namespace });
+    return new Client({ connection, namespace, dataConverter: dataConverterOf(target.payloadCodec) });
   } catch (cause) {
     await connection.close();
     throw temporalError(cause, target);

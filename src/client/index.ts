@@ -8,6 +8,7 @@ export {
 } from './batch-client.js';
 export { connectClient, type TemporalTarget, temporalFromEnv } from './connect.js';
 export { type FollowedProgress, followVideo } from './follow.js';
+export { loadPayloadCodec } from './payload-codec.js';
 export type { ImageSource } from './reference.js';
 export { type VideoErrorObject, VideoRunError } from './run-error.js';
 export type { ListOptions } from './run-list.js';

@@ -14,6 +14,7 @@ import type { SubmitDecision, VideoProgress, VideoResult } from '../contract/res
 import { invalidRequest, parseRequest, requestFingerprint, requestIssues } from '../contract/validate.js';
 import { VideoError } from '../contract/video-error.js';
 import type { AssetStore } from '../storage/asset-store.js';
+import { encodesPayloads } from './payload-codec.js';
 import { type ImageSource, isReference, LocalImage, UNSTAGED_REFERENCE } from './reference.js';
 import { VideoRunError } from './run-error.js';
 import { runErrorOf } from './run-failure.js';
@@ -229,6 +230,11 @@ export class WanVideoClient {
    * @throws VideoError `ConfigurationInvalid` when a condition needs a search attribute that the namespace does not have.
    */
   async *list(options: ListOptions = {}): AsyncGenerator<VideoRun> {
+    if (options.labels !== undefined && Object.keys(options.labels).length > 0 && encodesPayloads(this.#client)) {
+      throw new VideoError(FailureType.InvalidRequest, 'Runs cannot be listed by label: a payload codec is in use', {
+        issues: [{ path: 'labels', message: 'are encoded and no search attribute then; list by tenant or batch' }],
+      });
+    }
     try {
       for await (const info of this.#client.workflow.list({ query: listQuery(options) })) {
         const run = videoRunOf(info);
@@ -276,7 +282,7 @@ export class WanVideoClient {
         staticDetails: staticDetails(request),
         // The workflow reads `search_attributes` before it sets any.
         memo: { ...memo, search_attributes: attributes },
-        ...(attributes && { typedSearchAttributes: attributesOf(request) }),
+        ...(attributes && { typedSearchAttributes: attributesOf(request, encodesPayloads(this.#client)) }),
       };
       return this.#client.workflow.start(WorkflowType.videoGenerate, options);
     };
@@ -318,11 +324,12 @@ const textOf = (error: unknown): string =>
     ? `${error.message} ${error.cause instanceof Error ? error.cause.message : ''}`
     : String(error);
 
-function attributesOf({ tenant, labels }: VideoRequest): SearchAttributePair[] {
+function attributesOf({ tenant, labels }: VideoRequest, labelsHidden: boolean): SearchAttributePair[] {
   // Always one: the server's answer to it tells whether the namespace knows our attributes.
   const pairs: SearchAttributePair[] = [{ key: defineSearchAttributeKey('VideoOutcome', 'KEYWORD'), value: 'running' }];
   if (tenant !== undefined) pairs.push({ key: defineSearchAttributeKey('VideoTenant', 'KEYWORD'), value: tenant });
-  if (labels !== undefined) {
+  // No codec reaches a search attribute, and labels are the caller's texts.
+  if (labels !== undefined && !labelsHidden) {
     pairs.push({ key: defineSearchAttributeKey('VideoLabels', 'KEYWORD_LIST'), value: labelTexts(labels) });
   }
   return pairs;

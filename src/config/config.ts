@@ -29,6 +29,8 @@ export interface Config {
   /** Queries and submits per second; tasks at a time. */
   readonly rates: { readonly query: number; readonly submit: number; readonly maxRunning: number };
   readonly allowPrivateUrls: string[];
+  /** Module of the payload codec: a path, or a package's name. */
+  readonly payloadCodec?: string | undefined;
   /** Path of the price list (`readPrices`). */
   readonly pricesFile?: string | undefined;
   readonly log: { readonly level: LogLevel; readonly format?: 'pretty' | 'json' | undefined };
@@ -52,6 +54,10 @@ export function providerIdOf(baseUrl: string): string {
     /^([a-z0-9-]+)\.dashscope\.aliyuncs\.com$/.exec(hostname)?.[1];
   return SHARED_HOSTS.get(hostname) ?? region ?? host.replace(/[^a-z0-9.-]/g, '-');
 }
+
+/** Which payload codec Temporal's data go through: asked also by commands that need nothing else of the configuration. */
+export const payloadCodecOf = (env: Readonly<Record<string, string | undefined>>): string | undefined =>
+  env['WAN_VIDEO_PAYLOAD_CODEC']?.trim() || undefined;
 
 /**
  * Reads the whole configuration; pure. An empty variable counts as unset.
@@ -117,6 +123,7 @@ export function loadConfig(
   if (format !== undefined && format !== 'pretty' && format !== 'json') fail('LOG_FORMAT', 'must be pretty or json');
 
   const prices = read('WAN_VIDEO_PRICES');
+  const codec = payloadCodecOf(env);
   const prefix = name('WAN_VIDEO_TASK_QUEUE', 'video');
   const config: Config = {
     provider: {
@@ -135,6 +142,7 @@ export function loadConfig(
       maxRunning: rate('WAN_VIDEO_MAX_RUNNING', 5, 5, true),
     },
     allowPrivateUrls,
+    ...(codec !== undefined && { payloadCodec: codec }),
     ...(prices !== undefined && { pricesFile: path(prices) }),
     log: { level: level as LogLevel, ...(format !== undefined && { format: format as 'pretty' | 'json' }) },
     times: DEFAULT_TIMES,

@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
 import type { Client } from '@temporalio/client';
-import { connectClient } from '../client/connect.js';
+import { connectClient, type TemporalTarget } from '../client/connect.js';
+import { loadPayloadCodec } from '../client/payload-codec.js';
 import { ensureSweepSchedule } from '../client/sweep-schedule.js';
 import { type Config, loadConfig } from '../config/config.js';
 import { resolveApiKey } from '../config/credentials.js';
@@ -57,19 +58,20 @@ export async function startLocalStack(options: LocalStackOptions): Promise<Local
     ...read,
     times: { ...read.times, ...LOCAL_TIMES, ...(live ? {} : { poll: EMULATOR_POLL }) },
   };
+  const target = await withCodec(temporal.target, config, where.cwd);
   const stop = new AbortController();
   let worker: Promise<void> = Promise.resolve();
   await new Promise<void>((ready, failed) => {
     worker = runWorker({
       config,
-      temporal: temporal.target,
+      temporal: target,
       apiKey: emulator === undefined ? async () => (await resolveApiKey(env, where)).reveal() : () => 'sk-emulator',
       signal: stop.signal,
       onReady: ready,
     });
     worker.catch(failed);
   });
-  const client = await connectClient(temporal.target);
+  const client = await connectClient(target);
   await ensureSweepSchedule(client, config.taskQueues.generate);
   return {
     temporal,
@@ -84,6 +86,11 @@ export async function startLocalStack(options: LocalStackOptions): Promise<Local
       await emulator?.close();
     },
   };
+}
+
+/** The embedded server through the configured codec, so that commands with the same environment read what the worker writes. */
+async function withCodec(target: TemporalTarget, { payloadCodec }: Config, cwd: string): Promise<TemporalTarget> {
+  return payloadCodec === undefined ? target : { ...target, payloadCodec: await loadPayloadCodec(payloadCodec, cwd) };
 }
 
 /** Resolves once `signal` is aborted. */

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import { type Client, WorkflowNotFoundError } from '@temporalio/client';
+import type { DataConverter } from '@temporalio/common';
 import { NativeConnection, Runtime, Worker } from '@temporalio/worker';
 import { type Dispatcher, EnvHttpProxyAgent } from 'undici';
 import { type ActivityDeps, createActivities } from '../../activities/index.js';
@@ -22,7 +23,7 @@ import { checkSharedFileStore } from '../storage/shared-file-store.js';
 import { storeId } from '../storage/store-id.js';
 import { accountSlotsPort, announceLimit } from './account-slots.js';
 import { itemState } from './batch-item-state.js';
-import { BUNDLE_PATH } from './build-bundle.js';
+import { BUNDLE_PATH, sealedCodeOf } from './build-bundle.js';
 import { SPOOL_FOLDER, tidySpoolFolder } from './spool-folder.js';
 
 /** What a worker is made of. */
@@ -66,6 +67,7 @@ export async function runWorker(options: WorkerOptions): Promise<void> {
         await client.workflow.getHandle(workflowId, runId).cancel();
       },
       isRunOpen: (workflowId) => isRunOpen(client, workflowId),
+      payloadsEncoded: temporal.payloadCodec !== undefined,
       itemState: (workflowId, itemId) => itemState(client, workflowId, itemId),
       knowsAttributes: attributesPort(client),
       slots: accountSlotsPort(client, config),
@@ -74,12 +76,15 @@ export async function runWorker(options: WorkerOptions): Promise<void> {
   const common = {
     connection,
     namespace: temporal.namespace,
+    ...dataConverterOf(temporal, bundlePath),
     maxHeartbeatThrottleInterval: times.heartbeatThrottleMs,
   } as const;
   const main = await Worker.create({
     ...common,
     taskQueue: taskQueues.generate,
-    workflowBundle: { codePath: bundlePath },
+    workflowBundle: {
+      codePath: temporal.payloadCodec === undefined ? bundlePath : sealedCodeOf(bundlePath).bundlePath,
+    },
     activities,
     // Polls and archives hand over at once: nothing in them is lost by an abort.
     shutdownGraceTime: times.mainGraceMs,
@@ -114,6 +119,13 @@ export async function runWorker(options: WorkerOptions): Promise<void> {
     await connection.close().catch(() => undefined); // throws while a forced-out worker still holds it
     await client.connection.close();
   }
+}
+
+/** How the worker's payloads are written, when it is not plainly: by the codec, the texts of failures among them. */
+function dataConverterOf({ payloadCodec }: TemporalTarget, bundlePath: string): { dataConverter?: DataConverter } {
+  if (payloadCodec === undefined) return {};
+  const { failureConverterPath } = sealedCodeOf(bundlePath);
+  return { dataConverter: { payloadCodecs: [payloadCodec], failureConverterPath } };
 }
 
 /** Asks the server whether it can search by our attributes; a yes holds, a no is asked again by the next run. */
@@ -172,7 +184,10 @@ function activityDeps(
   { config, apiKey }: WorkerOptions,
   { store, storeId: id }: ProvenStore,
   stats: LearnedRenderTimes,
-  temporal: Pick<ActivityDeps, 'cancelRun' | 'isRunOpen' | 'itemState' | 'knowsAttributes' | 'slots'>,
+  temporal: Pick<
+    ActivityDeps,
+    'cancelRun' | 'isRunOpen' | 'itemState' | 'knowsAttributes' | 'payloadsEncoded' | 'slots'
+  >,
 ): ActivityDeps {
   const { times, provider } = config;
   const scope = { provider: provider.providerId, account: provider.account };

@@ -30,11 +30,13 @@ describe('the package', () => {
         'README.md',
         'LICENSE',
         'dist/workflow-bundle.js',
+        'dist/workflow-bundle-sealed.js',
+        'dist/src/worker/sealed-failures.cjs',
         'docs/request.schema.json',
       ]),
     );
     const expected =
-      /^(package\.json|README\.md|LICENSE|CHANGELOG\.md|docs\/request\.schema\.json|dist\/workflow-bundle\.js|dist\/(src|workflows|activities)\/[^.]+(\.schema)?\.(js|d\.ts|js\.map))$/;
+      /^(package\.json|README\.md|LICENSE|CHANGELOG\.md|docs\/request\.schema\.json|dist\/workflow-bundle(-sealed)?\.js|dist\/(src|workflows|activities)\/[^.]+(\.schema)?\.(c?js|d\.c?ts|c?js\.map))$/;
     expect(paths.filter((path) => !expected.test(path))).toEqual([]);
   });
 

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Client } from '@temporalio/client';
+import type { PayloadCodec } from '@temporalio/common';
 import { connectClient, type TemporalTarget } from '../../src/client/connect.js';
 import { registerSearchAttributes } from '../../src/client/setup.js';
 import { WanVideoClient } from '../../src/client/video-client.js';
@@ -37,6 +38,8 @@ export interface StackOptions {
   readonly attributes?: boolean;
   /** Whether a worker starts at once; default true. */
   readonly worker?: boolean;
+  /** What the client and the workers encode Temporal's data with. */
+  readonly payloadCodec?: PayloadCodec;
   /** Whether the server has its Web UI; default false. */
   readonly ui?: boolean;
 }
@@ -77,7 +80,8 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     searchAttributes: {},
   });
   const emulator = await startEmulator({ settings: { speed: 100, ...options.settings } });
-  const temporal = { namespace: 'default', connection: { address: server.address } };
+  const { payloadCodec } = options;
+  const temporal = { namespace: 'default', connection: { address: server.address }, payloadCodec };
   const client = await connectClient(temporal);
   if (options.attributes !== false) await registerSearchAttributes(client);
   const env = {

@@ -16,12 +16,12 @@ export function addWorker(program: Command, context: CommandContext): void {
       context.action(async () => {
         const config = await context.config();
         await context.apiKey(); // no key at all is said at once, not by the first run
-        const [{ temporalFromEnv, addressOf }, { runWorker }, { installLogger }] = await Promise.all([
+        const [{ addressOf }, { runWorker }, { installLogger }] = await Promise.all([
           import('../../client/connect.js'),
           import('../../worker/run-worker.js'),
           import('../../worker/logger.js'),
         ]);
-        const temporal = temporalFromEnv(context.io.env);
+        const temporal = await context.target();
         const { generate, submit } = config.taskQueues;
         installLogger(config.log);
         await runWorker({

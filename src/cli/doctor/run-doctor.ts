@@ -1,5 +1,5 @@
 import type { Client } from '@temporalio/client';
-import { connectClient, isTemporalError, temporalError, temporalFromEnv } from '../../client/connect.js';
+import { connectClient, isTemporalError, temporalError } from '../../client/connect.js';
 import { resolveApiKey } from '../../config/credentials.js';
 import type { CommandContext } from '../context.js';
 import { ExitCode } from '../exit-code.js';
@@ -14,7 +14,7 @@ export async function runDoctor(context: CommandContext): Promise<number> {
   const secrets = secretsOf(context.io.env);
   // What several checks rest on is made once; whoever needs it is skipped when it failed.
   const config = context.config();
-  const target = (async () => temporalFromEnv(context.io.env))();
+  const target = context.target();
   const client = target.then((where) => connectClient(where));
   const temporal = (async () => checkNamespace(await client, await target))();
   const key = resolveApiKey(context.io.env, context.io);
@@ -33,10 +33,10 @@ export async function runDoctor(context: CommandContext): Promise<number> {
 
   const looks: Record<string, () => Promise<string>> = {
     configuration: async () => {
-      const { provider, store, taskQueues } = await config;
+      const { provider, store, taskQueues, payloadCodec } = await config;
       await context.prices();
       const where = store.kind === 'file' ? store.path : `s3://${store.bucket}/${store.prefix}`;
-      return `provider ${provider.providerId}, account ${provider.account}, store ${where}, queues ${taskQueues.generate} and ${taskQueues.submit}`;
+      return `provider ${provider.providerId}, account ${provider.account}, store ${where}, queues ${taskQueues.generate} and ${taskQueues.submit}${payloadCodec === undefined ? '' : `, payload codec ${payloadCodec}`}`;
     },
     temporal: () => temporal,
     search_attributes: () => inTemporal(checkSearchAttributes),

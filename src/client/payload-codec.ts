@@ -1,0 +1,128 @@
+import { createRequire } from 'node:module';
+import { isAbsolute, join, resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import type { Client } from '@temporalio/client';
+import {
+  DefaultFailureConverter,
+  defaultPayloadConverter,
+  type LoadedDataConverter,
+  METADATA_ENCODING_KEY,
+  type Payload,
+  type PayloadCodec,
+} from '@temporalio/common';
+import { FailureType } from '../contract/failure-type.js';
+import { VideoError } from '../contract/video-error.js';
+
+const MEND = 'Correct WAN_VIDEO_PAYLOAD_CODEC; client, worker and command need the same codec with the same key.';
+
+/** What a payload looks like that no codec has touched: the encodings of Temporal's own converter. */
+const PLAIN = ['json/plain', 'binary/plain', 'binary/null', 'json/protobuf', 'binary/protobuf'];
+
+/**
+ * Loads the payload codec that `WAN_VIDEO_PAYLOAD_CODEC` names, and tries it once.
+ * @param specifier - A path, absolute or from `cwd` on when it begins with a dot, or the name of a package.
+ * @throws VideoError `ConfigurationInvalid` when the module is not found, throws, exports no codec, or does not give back what it was
+ * given.
+ */
+export async function loadPayloadCodec(specifier: string, cwd: string): Promise<PayloadCodec> {
+  const refuse = (fault: string, cause?: unknown) =>
+    new VideoError(FailureType.ConfigurationInvalid, `The payload codec ${specifier} ${fault}`, {
+      cause,
+      issues: [{ path: 'WAN_VIDEO_PAYLOAD_CODEC', message: `names ${specifier}, which ${fault}` }],
+      nextStep: MEND,
+    });
+  let exported: unknown;
+  try {
+    const loaded = (await import(locationOf(specifier, cwd))) as Record<string, unknown>;
+    // A CommonJS module comes as the default export, with what it exports inside.
+    const inner = loaded['default'] as Record<string, unknown> | undefined;
+    exported = [loaded['payloadCodec'], inner?.['payloadCodec'], inner].find((value) => value !== undefined);
+  } catch (cause) {
+    const { code, message } = cause as NodeJS.ErrnoException;
+    const missing = code === 'ERR_MODULE_NOT_FOUND' || code === 'MODULE_NOT_FOUND';
+    throw refuse(missing ? `cannot be found: ${message}` : `cannot be loaded: ${message}`, cause);
+  }
+  if (!isCodec(exported)) {
+    throw refuse('exports no codec: export "payloadCodec" (or a default) with the functions encode and decode');
+  }
+  const codec = told(exported, specifier);
+  const [probe] = await codec.encode([defaultPayloadConverter.toPayload('wan-video')]);
+  const [back] = probe === undefined ? [] : await codec.decode([probe]);
+  let text: unknown;
+  try {
+    text = back === undefined ? undefined : defaultPayloadConverter.fromPayload(back);
+  } catch {
+    // told below: what came back is no payload of ours
+  }
+  if (text !== 'wan-video') throw refuse('does not decode what it has encoded');
+  return codec;
+}
+
+/**
+ * How a client writes and reads payloads: with the codec, or plainly. Without one, what another's codec has encoded is refused with
+ * the setting that is missing here. With one, the texts of failures are encoded too.
+ */
+export function dataConverterOf(codec: PayloadCodec | undefined): LoadedDataConverter {
+  return {
+    payloadConverter: defaultPayloadConverter,
+    failureConverter: new DefaultFailureConverter({ encodeCommonAttributes: codec !== undefined }),
+    payloadCodecs: [codec ?? plainOnly],
+  };
+}
+
+/** Whether what `client` sends is encoded, so that nobody can read it without the codec. */
+export const encodesPayloads = (client: Client): boolean =>
+  client.options.loadedDataConverter.payloadCodecs.some((codec) => codec !== plainOnly);
+
+/** Passes everything through but what it cannot read, which the converter would only call an unknown encoding. */
+const plainOnly: PayloadCodec = {
+  encode: async (payloads) => payloads,
+  decode: async (payloads) => {
+    for (const payload of payloads) {
+      const encoding = encodingOf(payload);
+      if (PLAIN.includes(encoding)) continue;
+      throw new VideoError(
+        FailureType.ConfigurationInvalid,
+        `Temporal holds data here in the encoding "${encoding}", which needs the payload codec of whoever wrote it`,
+        { nextStep: 'Set WAN_VIDEO_PAYLOAD_CODEC to the codec of the workers, with its key.' },
+      );
+    }
+    return payloads;
+  },
+};
+
+function encodingOf({ metadata }: Payload): string {
+  const encoding = metadata?.[METADATA_ENCODING_KEY];
+  return encoding === undefined || encoding === null ? 'none' : Buffer.from(encoding).toString();
+}
+
+/** The codec itself, whose own faults name it and the setting. */
+function told(codec: PayloadCodec, name: string): PayloadCodec {
+  const tell = async (what: 'encode' | 'decode', payloads: Payload[]): Promise<Payload[]> => {
+    try {
+      return await codec[what](payloads);
+    } catch (cause) {
+      const why = cause instanceof Error ? cause.message : String(cause);
+      throw new VideoError(FailureType.ConfigurationInvalid, `The payload codec ${name} cannot ${what}: ${why}`, {
+        cause,
+        nextStep: MEND,
+      });
+    }
+  };
+  return { encode: (payloads) => tell('encode', payloads), decode: (payloads) => tell('decode', payloads) };
+}
+
+function locationOf(specifier: string, cwd: string): string {
+  if (specifier.startsWith('file:')) return specifier;
+  if (specifier.startsWith('.') || isAbsolute(specifier)) return pathToFileURL(resolve(cwd, specifier)).href;
+  try {
+    return pathToFileURL(createRequire(join(cwd, 'package.json')).resolve(specifier)).href;
+  } catch {
+    return specifier; // a package for `import` only, or one beside this one
+  }
+}
+
+const isCodec = (value: unknown): value is PayloadCodec =>
+  typeof value === 'object' &&
+  value !== null &&
+  ['encode', 'decode'].every((name) => typeof (value as Record<string, unknown>)[name] === 'function');
