@@ -299,8 +299,9 @@ describe('doctor', () => {
     ).toBe(true);
     expect(text).toMatch(/credentials +a key was found in DASHSCOPE_API_KEY$/m);
     const { names } = await examine();
-    const order = ['configuration', 'temporal', 'search_attributes', 'workers', 'sweep', 'store', 'store_sharing'];
-    expect(names).toEqual([...order, 'credentials', 'provider', 'clock', 'spool']);
+    const order = ['configuration', 'temporal', 'search_attributes', 'workers', 'sweep', 'runs', 'batches', 'slots'];
+    const rest = ['purchases', 'store', 'store_sharing', 'credentials', 'provider', 'clock', 'spool'];
+    expect(names).toEqual([...order, ...rest]);
   });
 
   test('names a sweep that is paused, and one of another queue together with the idle queues', async () => {
@@ -322,7 +323,8 @@ describe('doctor', () => {
     ]);
     const nowhere = await examine({ TEMPORAL_NAMESPACE: 'nowhere' });
     expect(nowhere.faults).toEqual({ temporal: expect.stringContaining('no namespace nowhere') });
-    expect(nowhere.skipped).toEqual(['search_attributes', 'workers', 'sweep']);
+    const inTemporal = ['search_attributes', 'workers', 'sweep', 'runs', 'batches', 'slots', 'purchases'];
+    expect(nowhere.skipped).toEqual(inTemporal);
   });
 
   test('names a Temporal that does not answer, and the local store beside one on another machine', async () => {
@@ -350,7 +352,7 @@ describe('doctor', () => {
     expect((await examine({ DASHSCOPE_API_KEY: '' })).skipped).toEqual(['provider']);
     const { faults, skipped } = await examine({ LOG_LEVEL: 'loud' });
     expect(Object.keys(faults)).toEqual(['configuration']);
-    expect(skipped).toEqual(['workers', 'sweep', 'store', 'store_sharing', 'provider', 'clock']);
+    expect(skipped).toEqual(['workers', 'sweep', 'slots', 'purchases', 'store', 'store_sharing', 'provider', 'clock']);
   });
 
   test('names a refused key and a clock that is off, and shows no key', async () => {

@@ -42,6 +42,8 @@ export interface StackOptions {
   readonly payloadCodec?: PayloadCodec;
   /** Whether the server has its Web UI; default false. */
   readonly ui?: boolean;
+  /** SQLite file of the server; default: in memory. */
+  readonly dbFilename?: string;
 }
 
 /** A worker in this process. */
@@ -60,6 +62,8 @@ export interface Stack {
   /** The environment that a process of this stack needs; without TEMPORAL_ADDRESS's key. */
   readonly env: Record<string, string>;
   readonly outputDir: string;
+  /** Process id of the Temporal server. */
+  readonly temporalPid: number;
   /** Address of the Web UI; undefined without `ui`. */
   readonly uiUrl: string | undefined;
   /** `asset:` reference of the sample image. */
@@ -77,6 +81,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     cliPath: await findTemporalCli(process.env),
     port: await freePort(),
     ...(options.ui === true && { uiPort: await freePort() }),
+    ...(options.dbFilename !== undefined && { dbFilename: options.dbFilename }),
     searchAttributes: {},
   });
   const emulator = await startEmulator({ settings: { speed: 100, ...options.settings } });
@@ -120,6 +125,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
   return {
     ...{ client, temporal, emulator, config, store, env, outputDir, image, startWorker },
     uiUrl: server.uiUrl,
+    temporalPid: server.pid,
     videos: new WanVideoClient({ client, taskQueue: config.taskQueues.generate }),
     request: (prompt) => ({ prompt, duration: 4, fps: 24, size: '1280*720', reference_image: image }),
     async close() {

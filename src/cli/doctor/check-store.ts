@@ -16,8 +16,14 @@ const STORE_MS = 20_000;
 /** The account's five running videos of at most some 200 MB each pass through it. */
 const SPOOL_BYTES_MIN = 1024 ** 3;
 
-/** Whether the store works, and keeps what buying once rests on. */
-export async function checkStore(store: AssetStore): Promise<string> {
+/** A full house of five videos of some 30 MB, and their records. A store that fills up is told before a paid video finds no room. */
+const STORE_BYTES_MIN = 256 * 1024 ** 2;
+
+/**
+ * Whether the store works, has room, and keeps what buying once rests on.
+ * @param directory - Of a local store; undefined for one whose room nobody can ask for.
+ */
+export async function checkStore(store: AssetStore, directory: string | undefined): Promise<string> {
   const signal = AbortSignal.timeout(STORE_MS);
   const proof = async (): Promise<string> => {
     await proveIfAbsent(store, { newId: randomUUID, signal });
@@ -27,7 +33,8 @@ export async function checkStore(store: AssetStore): Promise<string> {
   try {
     // A file system that hangs, such as a lost network mount, hears no signal.
     const silent = once(signal, 'abort').then(() => Promise.reject(signal.reason));
-    return await Promise.race([proof(), silent]);
+    const proven = await Promise.race([proof(), silent]);
+    return directory === undefined ? proven : `${proven}; ${await room(directory)}`;
   } catch (cause) {
     if (!signal.aborted) throw cause;
     throw new VideoError(
@@ -36,6 +43,15 @@ export async function checkStore(store: AssetStore): Promise<string> {
       { cause, nextStep: 'Check ASSET_STORE, and that its server is up and reachable from here.' },
     );
   }
+}
+
+async function room(directory: string): Promise<string> {
+  const { bavail, bsize } = await statfs(directory);
+  const free = `${((bavail * bsize) / 1024 ** 2).toFixed(0)} MiB free`;
+  if (bavail * bsize >= STORE_BYTES_MIN) return free;
+  throw new VideoError(FailureType.StoreUnavailable, `Only ${free} in ${directory}: paid videos may find no room`, {
+    nextStep: 'Enlarge the disk, or delete what is not needed with "wan-video purge".',
+  });
 }
 
 /** Whether every worker would see the same store. */

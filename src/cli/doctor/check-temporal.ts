@@ -7,6 +7,10 @@ import { VideoError } from '../../contract/video-error.js';
 import { pollersOf } from '../pollers.js';
 
 const SETUP = 'Run "wan-video setup".';
+/** Starts a sweep at once. */
+export const SWEEP_COMMAND = `temporal schedule trigger --schedule-id ${SWEEP_SCHEDULE_ID}`;
+/** It is started every hour; one that was missed is made up for within the next one. */
+const SWEEP_LATE_MS = 2 * 3_600_000;
 const notSetUp = (message: string, nextStep: string): VideoError =>
   new VideoError(FailureType.ConfigurationInvalid, message, { nextStep });
 
@@ -49,9 +53,9 @@ export async function checkWorkers(
 }
 
 /** Whether paid videos of lost runs are looked for. */
-export async function checkSweep(client: Client, taskQueue: string): Promise<string> {
+export async function checkSweep(client: Client, taskQueue: string, nowMs: number): Promise<string> {
   try {
-    const { state, action } = await client.schedule.getHandle(SWEEP_SCHEDULE_ID).describe();
+    const { state, action, info } = await client.schedule.getHandle(SWEEP_SCHEDULE_ID).describe();
     if (state.paused) {
       throw notSetUp(
         `The schedule ${SWEEP_SCHEDULE_ID} is paused: paid videos of lost runs are not looked for`,
@@ -59,8 +63,18 @@ export async function checkSweep(client: Client, taskQueue: string): Promise<str
       );
     }
     const queue = action.type === 'startWorkflow' ? action.taskQueue : undefined;
-    if (queue === taskQueue) return `the schedule ${SWEEP_SCHEDULE_ID} starts it every hour`;
-    throw notSetUp(`The schedule ${SWEEP_SCHEDULE_ID} starts it on the queue ${queue}, not on ${taskQueue}`, SETUP);
+    if (queue !== taskQueue) {
+      throw notSetUp(`The schedule ${SWEEP_SCHEDULE_ID} starts it on the queue ${queue}, not on ${taskQueue}`, SETUP);
+    }
+    // A start that is skipped because the one before still runs is no action: a sweep that hangs shows here as well.
+    const lastMs = Math.max(info.createdAt.getTime(), ...info.recentActions.map(({ takenAt }) => takenAt.getTime()));
+    if (nowMs - lastMs > SWEEP_LATE_MS) {
+      throw notSetUp(
+        `The schedule ${SWEEP_SCHEDULE_ID} has started no sweep for ${Math.round((nowMs - lastMs) / 3_600_000)} h`,
+        'See whether the run "sweep" hangs: "temporal workflow describe --workflow-id sweep"; a worker must be there.',
+      );
+    }
+    return `the schedule ${SWEEP_SCHEDULE_ID} starts it every hour`;
   } catch (error) {
     if (!(error instanceof ScheduleNotFoundError)) throw error;
     throw notSetUp(`There is no schedule ${SWEEP_SCHEDULE_ID}: paid videos of lost runs are not looked for`, SETUP);

@@ -5,6 +5,8 @@ import type { CommandContext } from '../context.js';
 import { ExitCode } from '../exit-code.js';
 import { secretsOf } from '../output.js';
 import { checkClock, checkCredentials, checkProvider } from './check-provider.js';
+import { checkPurchases } from './check-purchases.js';
+import { checkBatches, checkRuns, checkSlots } from './check-runs.js';
 import { checkSharing, checkSpool, checkStore } from './check-store.js';
 import { checkNamespace, checkSearchAttributes, checkSweep, checkWorkers } from './check-temporal.js';
 import { type Check, check, reportText, Skipped } from './report.js';
@@ -46,11 +48,22 @@ export async function runDoctor(context: CommandContext): Promise<number> {
     },
     sweep: async () => {
       const { taskQueues } = await configured();
-      return inTemporal((client) => checkSweep(client, taskQueues.generate));
+      return inTemporal((client) => checkSweep(client, taskQueues.generate, Date.now()));
+    },
+    runs: () => inTemporal((client) => checkRuns(client, Date.now())),
+    batches: () => inTemporal(checkBatches),
+    slots: async () => {
+      const known = await configured();
+      return inTemporal((client) => checkSlots(client, known, Date.now()));
+    },
+    purchases: async () => {
+      await configured();
+      const ledger = await context.ledger();
+      return inTemporal((client) => checkPurchases(client, ledger, Date.now()));
     },
     store: async () => {
-      await configured();
-      return checkStore(await context.store());
+      const { store } = await configured();
+      return checkStore(await context.store(), store.kind === 'file' ? store.path : undefined);
     },
     store_sharing: async () => checkSharing(await configured(), await needs(target, 'nobody knows where Temporal is')),
     credentials: async () => checkCredentials(await key),

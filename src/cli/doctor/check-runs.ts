@@ -1,0 +1,102 @@
+import type { Client } from '@temporalio/client';
+import { readAccountSlots } from '../../client/account-slots.js';
+import { troubleOf } from '../../client/video-run.js';
+import type { Config } from '../../config/config.js';
+import type { BatchProgress } from '../../contract/batch.js';
+import { FailureType } from '../../contract/failure-type.js';
+import { PROGRESS_QUERY, WorkflowType } from '../../contract/names.js';
+import type { AccountSlotsView } from '../../contract/slots.js';
+import { VideoError } from '../../contract/video-error.js';
+
+/** Runs that are looked at one by one, some 5 ms each: a fault that is not among them is the fault of few. */
+const RUNS_MAX = 100;
+/** A step's first retry comes after a second or two; what still fails after that is worth a line. */
+const YOUNG_MS = 5_000;
+/** A worker answers a query within milliseconds. */
+const QUERY_TIMEOUT_MS = 5_000;
+/** The provider gives up a render after 3 h; the quarter of an hour is for the task's wait before it. */
+const SLOT_HELD_MAX_MS = 3.25 * 3_600_000;
+/** A free slot is granted at once; a minute is what a look at the holders may take. */
+const SLOT_FREE_MAX_MS = 60_000;
+
+const inOneLine = (ids: readonly string[]): string =>
+  ids.length > 3 ? `${ids.slice(0, 3).join(', ')} and ${ids.length - 3} more` : ids.join(', ');
+
+const wrong = (message: string, nextStep: string): VideoError =>
+  new VideoError(FailureType.ConfigurationInvalid, message, { nextStep });
+
+/** Whether the running runs get on: none waits for a worker in vain, and no step of theirs fails and is tried again. */
+export async function checkRuns(client: Client, nowMs: number): Promise<string> {
+  const types = Object.values(WorkflowType).map((type) => `'${type}'`);
+  const before = new Date(nowMs - YOUNG_MS).toISOString();
+  const query = `ExecutionStatus = 'Running' AND WorkflowType IN (${types.join(', ')}) AND StartTime < '${before}'`;
+  const stuck: { readonly id: string; readonly trouble: string }[] = [];
+  let looked = 0;
+  for await (const { workflowId, runId } of client.workflow.list({ query })) {
+    if (looked === RUNS_MAX) break;
+    looked += 1;
+    const trouble = troubleOf(await client.workflow.getHandle(workflowId, runId).describe(), nowMs);
+    if (trouble !== null) stuck.push({ id: workflowId, trouble });
+  }
+  const [first] = stuck;
+  if (first === undefined) return looked === 0 ? 'none is running' : `${looked} looked at, all get on`;
+  throw wrong(
+    `${stuck.length} of ${looked} running runs do not get on: ${inOneLine(stuck.map(({ id }) => id))}; the first: ${first.trouble}`,
+    `See "wan-video status ${first.id}"; docs/operations.md has what to do.`,
+  );
+}
+
+/** Whether no batch waits for somebody to go on. */
+export async function checkBatches(client: Client): Promise<string> {
+  const query = `ExecutionStatus = 'Running' AND WorkflowType = '${WorkflowType.videoBatch}'`;
+  const paused: string[] = [];
+  let first: BatchProgress | undefined;
+  let looked = 0;
+  for await (const { workflowId } of client.workflow.list({ query })) {
+    if (looked === RUNS_MAX) break;
+    looked += 1;
+    const progress = await client
+      .withDeadline(Date.now() + QUERY_TIMEOUT_MS, () =>
+        client.workflow.getHandle(workflowId).query<BatchProgress>(PROGRESS_QUERY),
+      )
+      .catch(() => undefined); // without a worker, which is another check's fault
+    if (progress === undefined) break;
+    if (progress.stage !== 'paused') continue;
+    first ??= progress;
+    paused.push(progress.batch_id);
+  }
+  if (first === undefined) return looked === 0 ? 'none is running' : `${looked} running, none is paused`;
+  throw wrong(
+    `Paused: ${inOneLine(paused)}; the first: ${first.pause?.reason ?? 'no reason given'}`,
+    `Mend the reason, then "wan-video batch resume ${first.batch_id}".`,
+  );
+}
+
+/** Whether the account's slots move. */
+export async function checkSlots(client: Client, { provider }: Config, nowMs: number): Promise<string> {
+  let slots: AccountSlotsView | undefined;
+  try {
+    slots = await readAccountSlots(client, provider.providerId, provider.account);
+  } catch (cause) {
+    throw new VideoError(FailureType.ConfigurationInvalid, `The slots of ${provider.account} do not answer`, {
+      cause,
+      nextStep: 'Start a worker; when one is there, terminate the run of the slots, as docs/operations.md says.',
+    });
+  }
+  if (slots === undefined) return 'nobody has asked for one yet';
+  const { limit, holders, waiting } = slots;
+  const held = holders.filter(({ since_ms }) => nowMs - since_ms > SLOT_HELD_MAX_MS);
+  const again = 'See "wan-video slots"; docs/operations.md has what to do.';
+  if (held.length > 0) {
+    const hours = Math.round((nowMs - Math.min(...held.map(({ since_ms }) => since_ms))) / 3_600_000);
+    throw wrong(
+      `Held for up to ${hours} h, longer than any task renders: ${inOneLine(held.flatMap(({ runs }) => runs))}`,
+      again,
+    );
+  }
+  const next = waiting[0];
+  if (next !== undefined && holders.length < limit && nowMs - next.since_ms > SLOT_FREE_MAX_MS) {
+    throw wrong(`${holders.length} of ${limit} are held, and ${waiting.length} runs wait all the same`, again);
+  }
+  return `${holders.length} of ${limit} are held, ${waiting.length} wait`;
+}

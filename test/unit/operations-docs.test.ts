@@ -1,0 +1,66 @@
+import { execFile } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { expect, test } from 'vitest';
+import { findTemporalCli } from '../../src/dev/temporal-cli.js';
+import { command } from '../support/command.js';
+import { ROOT } from '../support/root.js';
+import { readRunbook, shellWords } from '../support/runbook.js';
+
+const lines = [...new Set(readRunbook().flatMap(({ blocks }) => blocks.flatMap((block) => block.lines)))].map(
+  (line) => line.command,
+);
+/** `wan-video batch status BATCH` → `batch status`; flags and whatever is to be filled in are no part of it. */
+const pathOf = (words: readonly string[]): string[] => {
+  const end = words.findIndex((word) => !/^[a-z][a-z-]*$/.test(word));
+  return words.slice(0, end < 0 ? words.length : end);
+};
+const flagsOf = (words: readonly string[]): string[] => words.filter((word) => word.startsWith('--'));
+
+/** What the help of a command says; the command's own name is the last word of its usage. */
+type Help = (path: readonly string[]) => Promise<string>;
+
+async function faultsOf(tool: string, help: Help): Promise<string[]> {
+  const helps = new Map<string, Promise<string>>();
+  const faults = lines
+    .filter((line) => line.startsWith(`${tool} `))
+    .map(async (line) => {
+      const words = shellWords(line).slice(1);
+      const path = pathOf(words);
+      const key = path.join(' ');
+      const text = await (helps.get(key) ?? helps.set(key, help(path)).get(key));
+      const known = (flag: string): boolean => new RegExp(`(?<![\\w-])${flag}(?![\\w-])`).test(text ?? '');
+      const usage = new RegExp(`\\b${tool} ${path.map((word) => `(?:[\\w|]*\\|)?${word}`).join(' ')}\\b`);
+      return [
+        ...(path.length > 0 && usage.test(text ?? '') ? [] : [`${line}: no such command`]),
+        ...flagsOf(words)
+          .filter((flag) => !known(flag))
+          .map((flag) => `${line}: ${flag} is no option`),
+      ];
+    });
+  return (await Promise.all(faults)).flat();
+}
+
+test('every wan-video line of docs/operations.md is a command with options that it has', async () => {
+  const help: Help = async ([name = '', ...rest]) => (await command([name, ...rest, '--help'])).stdout;
+  expect(await faultsOf('wan-video', help)).toEqual([]);
+});
+
+test('every temporal line of docs/operations.md is a command with options that it has', async () => {
+  const cli = await findTemporalCli(process.env);
+  const help: Help = async (path) => (await promisify(execFile)(cli, [...path, '--help'])).stdout;
+  expect(await faultsOf('temporal', help)).toEqual([]);
+});
+
+test('the first table of docs/operations.md leads to every section', () => {
+  const text = readFileSync(join(ROOT, 'docs', 'operations.md'), 'utf8');
+  const table = text.slice(0, text.indexOf('\n## '));
+  const anchors = [...table.matchAll(/\[([^\]]+)\]\(#([\w-]+)\)/g)];
+  expect(anchors.map(([, title]) => title).sort()).toEqual(
+    readRunbook()
+      .map(({ title }) => title)
+      .sort(),
+  );
+  for (const [, title, anchor] of anchors) expect(anchor).toBe(title?.toLowerCase().replaceAll(' ', '-'));
+});
