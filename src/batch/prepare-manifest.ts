@@ -6,7 +6,8 @@ import { FailureType } from '../contract/failure-type.js';
 import { type Issue, VideoError } from '../contract/video-error.js';
 import { SpoolFile } from '../net/spool.js';
 import type { AssetStore } from '../storage/asset-store.js';
-import { inParallel } from './in-parallel.js';
+import { inParallel } from '../storage/in-parallel.js';
+import { readLines } from './line-reader.js';
 import {
   EqualLines,
   invalidManifest,
@@ -14,6 +15,9 @@ import {
   type ManifestFault,
   type ManifestItem,
   readManifest,
+  readStoredLine,
+  STORED_LINE_BYTES_MAX,
+  type StoredItem,
   storedLine,
 } from './manifest.js';
 
@@ -44,6 +48,8 @@ export interface PreparedManifest {
   readonly bytes: number;
   /** SHA-256 (hex). */
   readonly sha256: string;
+  /** Its items, in their order. */
+  lines(): AsyncGenerator<StoredItem>;
   /** Writes it under `key` when that is free. */
   put(store: AssetStore, key: string): Promise<{ readonly stored: boolean }>;
   dispose(): Promise<void>;
@@ -115,6 +121,7 @@ export async function prepareManifest(
     const { bytes, sha256 } = spool.result();
     return {
       ...{ items, duplicates, bytes, sha256, dispose, faults: inOrder(faults) },
+      lines: () => linesOf(file),
       put: (store, key) =>
         store.put(key, createReadStream(file), {
           ...{ ifAbsent: true, bytes, sha256, contentType: 'application/x-ndjson', signal },
@@ -123,6 +130,12 @@ export async function prepareManifest(
   } catch (error) {
     await dispose();
     throw error;
+  }
+}
+
+async function* linesOf(file: string): AsyncGenerator<StoredItem> {
+  for await (const { bytes } of readLines(createReadStream(file), STORED_LINE_BYTES_MAX)) {
+    if (bytes !== null) yield readStoredLine(bytes); // none is longer: they were written here
   }
 }
 

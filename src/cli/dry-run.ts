@@ -1,14 +1,12 @@
-import { createHash } from 'node:crypto';
 import type { Client } from '@temporalio/client';
 import { WanVideoClient } from '../client/video-client.js';
 import type { Config } from '../config/config.js';
 import { amountOf } from '../config/prices.js';
-import { MODEL } from '../contract/model.js';
 import { videoWorkflowId } from '../contract/names.js';
-import type { CanonicalRequest, VideoRequest } from '../contract/request.js';
+import type { VideoRequest } from '../contract/request.js';
 import type { VideoResult } from '../contract/result.js';
-import { cacheKey, canonicalRequest, parseRequest, requestFingerprint } from '../contract/validate.js';
-import type { Ledger } from '../ledger/ledger.js';
+import { canonicalRequest, parseRequest, requestFingerprint } from '../contract/validate.js';
+import { foresee } from '../ledger/foresee.js';
 import { amountText } from './amount-text.js';
 import type { CommandContext } from './context.js';
 import type { Draft } from './draft.js';
@@ -51,12 +49,9 @@ export async function dryRun(
   const canonical = canonicalRequest(request);
   const id = flags.id ?? videoWorkflowId(requestFingerprint(request));
   const joins = canonical.cache === 'off' && flags.id === undefined ? false : await isRunning(id, deps);
-  const hash = hashOf(reference);
-  const known =
-    hash === undefined
-      ? ({ would: 'fetch', cached: null } as const)
-      : await inLedger(canonical, hash, await context.ledger());
-  const { would, cached } = joins ? ({ would: 'join', cached: null } as const) : known;
+  const { would, cached } = joins
+    ? ({ would: 'join', cached: null } as const)
+    : await foresee(await context.ledger(), request);
   const { duration, resolution, audio } = canonical;
   const buys = would === 'buy' || would === 'fetch';
   const prices = buys ? await context.prices() : undefined;
@@ -102,26 +97,4 @@ async function isRunning(id: string, { client, config }: DryRunDeps): Promise<bo
     if (errorObject(error).type === 'RunNotFound') return false;
     throw error;
   }
-}
-
-/** SHA-256 (hex) that stands for the image in the cache key; `undefined` for what only the worker can fetch. */
-function hashOf(reference: string): string | undefined {
-  const sha256 = (bytes: string | Uint8Array) => createHash('sha256').update(bytes).digest('hex');
-  if (reference.startsWith('oss:')) return sha256(reference);
-  if (reference.startsWith('data:')) return sha256(Buffer.from(reference.slice(reference.indexOf(',') + 1), 'base64'));
-  return /^asset:references\/([0-9a-f]{64})\./.exec(reference)?.[1];
-}
-
-/** What a run will find under its cache key. */
-async function inLedger(
-  request: CanonicalRequest,
-  hash: string,
-  ledger: Ledger,
-): Promise<Pick<Plan, 'would' | 'cached'>> {
-  if (request.cache === 'off') return { would: 'buy', cached: null };
-  const key = cacheKey(request, MODEL, hash);
-  const record = request.cache === 'use' ? await ledger.cached(key) : undefined;
-  if (record !== undefined && (await ledger.isIntact(record.result))) return { would: 'cache', cached: record.result };
-  const state = (await ledger.newest(key))?.state.kind;
-  return { would: state === 'claimed' || state === 'unclaimed' ? 'follow' : 'buy', cached: null };
 }

@@ -1,14 +1,10 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { createReadStream } from 'node:fs';
-import { stat } from 'node:fs/promises';
-import { dirname, resolve } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { type Client, WorkflowNotFoundError } from '@temporalio/client';
 import { type BatchRow, manifestSize, readReport, rowsOf } from '../batch/batch-files.js';
 import { failedLines, type RetryChoice } from '../batch/failed-lines.js';
 import type { ManifestFault } from '../batch/manifest.js';
-import { invalidLines, type ManifestImages, prepareManifest } from '../batch/prepare-manifest.js';
-import { BATCH_WINDOW_MAX, type BatchProgress, type BatchSummary, type VideoBatchInput } from '../contract/batch.js';
+import { invalidLines, prepareManifest } from '../batch/prepare-manifest.js';
+import type { BatchProgress, BatchSummary, VideoBatchInput } from '../contract/batch.js';
 import { FailureType } from '../contract/failure-type.js';
 import {
   BATCH_MEMO,
@@ -20,27 +16,24 @@ import {
   WINDOW_SIGNAL,
   WorkflowType,
 } from '../contract/names.js';
-import { invalidRequest } from '../contract/validate.js';
 import { VideoError } from '../contract/video-error.js';
-import { checkImageFile, stageImage, stageImageFile } from '../media/stage-image.js';
 import type { AssetStore } from '../storage/asset-store.js';
 import { batchInvalidKey, batchManifestKey } from '../storage/keys.js';
+import { type BatchEstimate, type EstimateAccount, estimateBatch } from './batch-estimate.js';
+import {
+  batchParts,
+  checkBatchId,
+  checkWindow,
+  folderOf,
+  imagesBeside,
+  type ManifestSource,
+  nameOf,
+  openManifest,
+  type WanBatchClientOptions,
+} from './batch-parts.js';
 import { VideoRunError } from './run-error.js';
 
-/** What a batch client is made of. */
-export interface WanBatchClientOptions {
-  /** A connected Temporal client; the caller closes its connection. */
-  readonly client: Client;
-  /** The workers' asset store. */
-  readonly store: AssetStore;
-  /** The workers' queue for runs; default `video-generate`. */
-  readonly taskQueue?: string;
-}
-
-/** Where a manifest is: a file, whose folder relative image paths start from, or its lines. */
-export type ManifestSource =
-  | { readonly file: string }
-  | { readonly lines: Iterable<Readonly<Record<string, unknown>>>; readonly folder?: string };
+export type { ManifestSource, WanBatchClientOptions };
 
 /** How a batch is started. */
 export interface StartBatchOptions {
@@ -53,6 +46,21 @@ export interface StartBatchOptions {
   /** Items that one run of the workflow starts; for tests. */
   readonly pageItems?: number | undefined;
   readonly signal?: AbortSignal | undefined;
+}
+
+/** How a batch is estimated: as it would be started. */
+export interface EstimateBatchOptions extends Pick<StartBatchOptions, 'id' | 'window' | 'allowInvalid' | 'signal'> {
+  readonly account: EstimateAccount;
+}
+
+/** What a start would do now. */
+export interface StartEstimate extends BatchEstimate {
+  /** The id that was given; null: one would be made. */
+  readonly batch_id: string | null;
+  /** Whether a batch of this id is there; nothing would be started then. */
+  readonly existed: boolean;
+  /** When the last video would be there, started now; ISO 8601, UTC. */
+  readonly expected: { readonly earliest_at: string; readonly latest_at: string };
 }
 
 /** A batch that was started, or that was there already. */
@@ -79,8 +87,6 @@ export interface BatchStatus {
   readonly summary: BatchSummary | null;
 }
 
-/** A batch's id is a part of workflow ids and of keys. */
-const BATCH_ID = /^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$/;
 const QUERY_TIMEOUT_MS = 5_000;
 const STATUS: Readonly<Record<string, BatchStatus['status']>> = {
   ...{ RUNNING: 'running', CONTINUED_AS_NEW: 'running', COMPLETED: 'completed', CANCELLED: 'cancelled' },
@@ -93,10 +99,9 @@ export class WanBatchClient {
   readonly #store: AssetStore;
   readonly #taskQueue: string;
 
-  constructor({ client, store, taskQueue = 'video-generate' }: WanBatchClientOptions) {
-    this.#client = client;
-    this.#store = store;
-    this.#taskQueue = taskQueue;
+  constructor(options: WanBatchClientOptions) {
+    const { client, store, taskQueue } = batchParts(options);
+    [this.#client, this.#store, this.#taskQueue] = [client, store, taskQueue];
   }
 
   /**
@@ -108,9 +113,7 @@ export class WanBatchClient {
     const { window, allowInvalid = false, signal, retryOf, pageItems } = options;
     const batchId = options.id ?? newBatchId(new Date());
     checkBatchId(batchId);
-    if (window !== undefined && !(Number.isInteger(window) && window >= 1 && window <= BATCH_WINDOW_MAX)) {
-      throw invalidRequest([{ path: 'window', message: `must be a whole number from 1 to ${BATCH_WINDOW_MAX}` }]);
-    }
+    checkWindow(window);
     if ((await this.#find(batchId)) !== undefined) return this.#existing(batchId);
     const prepared = await prepareManifest(() => openManifest(source), {
       ...{ name: nameOf(source), allowInvalid, signal },
@@ -138,6 +141,26 @@ export class WanBatchClient {
     } finally {
       await prepared.dispose();
     }
+  }
+
+  /**
+   * What {@link start} would do with a manifest, cost and take. Checks it whole, and stages, buys and starts nothing.
+   * @throws VideoError `InvalidRequest` with every fault by line, as a start does.
+   */
+  async estimate(source: ManifestSource, options: EstimateBatchOptions): Promise<StartEstimate> {
+    const { id, window, allowInvalid = false, signal, account } = options;
+    if (id !== undefined) checkBatchId(id);
+    checkWindow(window);
+    const existed = id !== undefined && (await this.#find(id)) !== undefined;
+    const parts = { client: this.#client, store: this.#store };
+    const estimate = await estimateBatch(parts, () => openManifest(source), {
+      ...{ name: nameOf(source), allowInvalid, signal, account, window, soon: true },
+      images: imagesBeside(folderOf(source), this.#store, signal),
+    });
+    const { earliest_seconds, latest_seconds } = estimate.duration;
+    const after = (seconds: number): string => new Date(Date.now() + seconds * 1000).toISOString();
+    const expected = { earliest_at: after(earliest_seconds), latest_at: after(latest_seconds) };
+    return { batch_id: id ?? null, existed, ...estimate, expected };
   }
 
   /**
@@ -294,53 +317,10 @@ export class WanBatchClient {
   }
 }
 
-/**
- * @throws VideoError `InvalidRequest` for an id that could not be part of workflow ids and keys.
- */
-export function checkBatchId(batchId: string): void {
-  if (BATCH_ID.test(batchId)) return;
-  const message = 'must be 1 to 80 letters, digits, dots, dashes or underscores, a letter or digit first';
-  throw invalidRequest([{ path: 'id', message }]);
-}
-
 /** `20260331-021500-1a2b3c4d`: sorts by time, and two at one moment differ. */
 function newBatchId(now: Date): string {
   const time = now.toISOString().slice(0, 19).replace(/[-:]/g, '').replace('T', '-');
   return `${time}-${randomBytes(4).toString('hex')}`;
-}
-
-const nameOf = (source: ManifestSource): string => ('file' in source ? source.file : 'of lines');
-const folderOf = (source: ManifestSource): string => ('file' in source ? dirname(source.file) : (source.folder ?? '.'));
-
-/**
- * Streams a manifest.
- * @throws VideoError `InvalidRequest` when the file is not there or is none.
- */
-export async function openManifest(source: ManifestSource): Promise<AsyncIterable<Uint8Array>> {
-  if ('lines' in source) return bytesOf(source.lines);
-  const info = await stat(source.file).catch((error: NodeJS.ErrnoException) => error);
-  if (!(info instanceof Error) && info.isFile()) return createReadStream(source.file);
-  const fault =
-    info instanceof Error ? (info.code === 'ENOENT' ? 'does not exist' : 'cannot be read') : 'is not a file';
-  throw invalidRequest([{ path: 'manifest', message: `${source.file} ${fault}` }]);
-}
-
-async function* bytesOf(lines: Iterable<Readonly<Record<string, unknown>>>): AsyncGenerator<Uint8Array> {
-  for (const line of lines) yield Buffer.from(`${JSON.stringify(line)}\n`);
-}
-
-/** Images whose paths start from `folder`. */
-export function imagesBeside(folder: string, store: AssetStore, signal: AbortSignal | undefined): ManifestImages {
-  const pathOf = (image: string): string => (image.startsWith('file:') ? fileURLToPath(image) : resolve(folder, image));
-  return {
-    check: (image) => checkImageFile(pathOf(image), { signal }),
-    stage: async (image) => {
-      const staged = image.startsWith('data:')
-        ? await stageImage(Buffer.from(image.slice(image.indexOf(',') + 1), 'base64'), store, { signal })
-        : await stageImageFile(pathOf(image), store, { signal });
-      return `asset:${staged.asset.key}`;
-    },
-  };
 }
 
 async function sha256Of(store: AssetStore, key: string): Promise<string> {

@@ -1,11 +1,14 @@
 export {
   type BatchStatus,
+  type EstimateBatchOptions,
   type ManifestSource,
   type StartBatchOptions,
+  type StartEstimate,
   type StartedBatch,
   WanBatchClient,
   type WanBatchClientOptions,
 } from './batch-client.js';
+export type { BatchEstimate, EstimateAccount } from './batch-estimate.js';
 export { connectClient, type TemporalTarget, temporalFromEnv } from './connect.js';
 export { type FollowedProgress, followVideo } from './follow.js';
 export { loadPayloadCodec } from './payload-codec.js';

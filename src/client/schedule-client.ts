@@ -16,7 +16,15 @@ import { invalidRequest } from '../contract/validate.js';
 import type { VideoError } from '../contract/video-error.js';
 import type { AssetStore } from '../storage/asset-store.js';
 import { scheduledManifestKey } from '../storage/keys.js';
-import { checkBatchId, imagesBeside, openManifest, type WanBatchClientOptions } from './batch-client.js';
+import {
+  batchParts,
+  checkBatchId,
+  checkWindow,
+  folderOf,
+  imagesBeside,
+  openManifest,
+  type WanBatchClientOptions,
+} from './batch-parts.js';
 import { VideoRunError } from './run-error.js';
 
 /** What happens when a run is due while the one before still runs. */
@@ -89,10 +97,9 @@ export class WanScheduleClient {
   readonly #store: AssetStore;
   readonly #taskQueue: string;
 
-  constructor({ client, store, taskQueue = 'video-generate' }: WanBatchClientOptions) {
-    this.#client = client;
-    this.#store = store;
-    this.#taskQueue = taskQueue;
+  constructor(options: WanBatchClientOptions) {
+    const { client, store, taskQueue } = batchParts(options);
+    [this.#client, this.#store, this.#taskQueue] = [client, store, taskQueue];
   }
 
   /**
@@ -103,6 +110,7 @@ export class WanScheduleClient {
     const { id, cron, timezone, window, allowInvalid, manifestWaitSeconds, overlap = 'buffer_one' } = schedule;
     const { catchupSeconds = CATCHUP_SECONDS, jitterSeconds = 0 } = schedule;
     checkBatchId(id);
+    checkWindow(window);
     dateIn(timezone, new Date());
     if (cron.trim().split(/\s+/).length !== 5) {
       throw invalidCron(cron, 'has five fields: minute, hour, day of month, month, day of week');
@@ -227,7 +235,7 @@ export class WanScheduleClient {
     }
     const prepared = await prepareManifest(() => openManifest(manifest), {
       ...{ name: manifest.file, allowInvalid },
-      images: imagesBeside(folderOf(manifest.file), this.#store, undefined),
+      images: imagesBeside(folderOf(manifest), this.#store, undefined),
     });
     try {
       const key = scheduledManifestKey(prepared.sha256);
@@ -268,8 +276,6 @@ function viewOf(id: string, { spec, state, info }: ScheduleDescription): Schedul
     next: info.nextActionTimes.map((time) => format.format(time)),
   };
 }
-
-const folderOf = (file: string): string => file.replace(/[^/\\]*$/, '') || '.';
 
 const invalidCron = (cron: string, message: string): VideoError =>
   invalidRequest([{ path: 'cron', message: `${message}: ${cron}` }]);

@@ -55,7 +55,7 @@ export async function stageImage(
   const { signal, spoolDir = tmpdir() } = options;
   if (typeof source === 'string') return stageImageFile(source, store, options);
   if (source instanceof Uint8Array) {
-    return put({ bytes: source.length, head: source.subarray(0, IMAGE_HEAD_BYTES), read: () => source }, store, signal);
+    return put(imageOf(source), store, signal);
   }
   const file = join(spoolDir, `reference-${randomUUID()}`);
   try {
@@ -80,6 +80,18 @@ export async function stageImageFile(
   options: { readonly signal?: AbortSignal | undefined } = {},
 ): Promise<StagedImage> {
   return put(await openImage(file), store, options.signal);
+}
+
+/**
+ * Checks an image as {@link stageImage} does, and stores nothing.
+ * @returns what it would be staged as.
+ * @throws {@link VideoError} as {@link stageImage}.
+ */
+export async function identifyImage(
+  source: string | Uint8Array,
+  options: { readonly signal?: AbortSignal | undefined } = {},
+): Promise<StagedImage> {
+  return stagedAs(typeof source === 'string' ? await openImage(source) : imageOf(source), options.signal);
 }
 
 /**
@@ -172,11 +184,21 @@ function endFinder({ bytes: mark, from }: EndMark): (chunk: Uint8Array) => boole
   };
 }
 
-async function put(image: ImageBytes, store: AssetStore, signal: AbortSignal | undefined): Promise<StagedImage> {
+const imageOf = (bytes: Uint8Array): ImageBytes => ({
+  ...{ bytes: bytes.length, head: bytes.subarray(0, IMAGE_HEAD_BYTES), read: () => bytes },
+});
+
+async function stagedAs(image: ImageBytes, signal: AbortSignal | undefined): Promise<StagedImage> {
   const { info, sha256 } = await examine(image, signal);
-  const key = referenceKey(sha256, info.ext);
-  const { bytes } = image;
+  const { mime, width, height } = info;
+  return { sha256, asset: { key: referenceKey(sha256, info.ext), mime, bytes: image.bytes, width, height } };
+}
+
+async function put(image: ImageBytes, store: AssetStore, signal: AbortSignal | undefined): Promise<StagedImage> {
+  const staged = await stagedAs(image, signal);
+  const { sha256, asset } = staged;
+  const { key, bytes, mime: contentType } = asset;
   // Length and checksum are given, so that a file which changes meanwhile is refused by the store.
-  await store.put(key, image.read(), { ifAbsent: true, contentType: info.mime, sha256, bytes, signal });
-  return { sha256, asset: { key, mime: info.mime, bytes, width: info.width, height: info.height } };
+  await store.put(key, image.read(), { ifAbsent: true, contentType, sha256, bytes, signal });
+  return staged;
 }

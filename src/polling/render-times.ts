@@ -81,7 +81,7 @@ export class LearnedRenderTimes implements RenderTimes {
   async sync(signal?: AbortSignal): Promise<void> {
     await this.#syncing;
     this.#syncedAtMs = this.#options.now();
-    this.#syncing = this.#readAll(signal)
+    this.#syncing = this.#readAll(signal, { tidy: true })
       .then(() => this.#write(signal))
       .catch((error: unknown) => {
         if (signal?.aborted !== true) this.#warn('Learned render times could not be read or written', error);
@@ -92,16 +92,24 @@ export class LearnedRenderTimes implements RenderTimes {
     await this.#syncing;
   }
 
+  /** Reads what the workers have learned, once, and changes nothing in the store; never rejects. */
+  async load(signal?: AbortSignal): Promise<void> {
+    this.#syncedAtMs = this.#options.now();
+    await this.#readAll(signal, { tidy: false }).catch((error: unknown) => {
+      if (signal?.aborted !== true) this.#warn('Learned render times could not be read', error);
+    });
+  }
+
   #syncWhenDue(): void {
     const { now, syncEveryMs = SYNC_EVERY_MS } = this.#options;
     if (this.#syncing === undefined && now() - this.#syncedAtMs >= syncEveryMs) void this.sync();
   }
 
-  async #readAll(signal: AbortSignal | undefined): Promise<void> {
+  async #readAll(signal: AbortSignal | undefined, { tidy }: { readonly tidy: boolean }): Promise<void> {
     const { store, scope, now } = this.#options;
     const found: { readonly key: string; readonly modifiedAtMs: number }[] = [];
     for await (const { key, modifiedAtMs } of store.list(`${statsRoot(scope)}/`, { signal })) {
-      if (key !== this.#key && now() - modifiedAtMs > ABANDONED_MS) await store.delete(key, { signal });
+      if (tidy && key !== this.#key && now() - modifiedAtMs > ABANDONED_MS) await store.delete(key, { signal });
       else found.push({ key, modifiedAtMs });
     }
     found.sort((a, b) => b.modifiedAtMs - a.modifiedAtMs);
@@ -172,6 +180,20 @@ export class LearnedRenderTimes implements RenderTimes {
   #warn(what: string, error: unknown): void {
     this.#options.onWarning(`${what}: ${error instanceof Error ? error.message : String(error)}`);
   }
+}
+
+/** What the workers of an account have learned, for who only asks; changes nothing in the store. */
+export async function readRenderTimes(
+  store: AssetStore,
+  scope: Scope,
+  signal?: AbortSignal,
+): Promise<Pick<RenderTimes, 'forecast'>> {
+  const times = new LearnedRenderTimes({
+    ...{ store, scope, worker: 'reader', now: Date.now, syncEveryMs: Number.POSITIVE_INFINITY },
+    onWarning: () => undefined, // the forecast says on how many renders it rests
+  });
+  await times.load(signal);
+  return times;
 }
 
 function nameOf({ resolution, seconds, audio }: RenderKind): string {

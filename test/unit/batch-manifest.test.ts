@@ -8,7 +8,7 @@ import { readLines } from '../../src/batch/line-reader.js';
 import { LINE_BYTES_MAX, lineIssues, type ManifestEntry, readManifest } from '../../src/batch/manifest.js';
 import { dateIn, manifestKeyAt } from '../../src/batch/manifest-key.js';
 import { prepareManifest } from '../../src/batch/prepare-manifest.js';
-import { imagesBeside, openManifest } from '../../src/client/batch-client.js';
+import { imagesBeside, openManifest } from '../../src/client/batch-parts.js';
 import { FileStore } from '../../src/storage/file-store.js';
 import { batchManifestKey } from '../../src/storage/keys.js';
 import { ROOT } from '../support/root.js';

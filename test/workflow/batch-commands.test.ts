@@ -101,6 +101,27 @@ describe('batch', () => {
     expect((await readFile(join(folder, 'out', 'index.csv'), 'utf8')).split('\r\n')[1]).toMatch(
       /^1-a\.mp4,1,a,generated/,
     );
+    const lines = [request(`${prompt} a`), request(`${prompt} c`), { ...request(`${prompt} c`), item_id: 'twin' }];
+    const { submits } = stack.emulator.state();
+    const plan = await manifest('plan.jsonl', [
+      ...lines,
+      { ...request('web'), reference_image: 'https://e.com/a.png' },
+    ]);
+    expect(await json('batch', 'start', plan, '--dry-run')).toMatchObject({
+      ...{ dry_run: true, batch_id: null, existed: false, price: { amount: 1.2, currency: 'CNY' } },
+      counts: { total: 4, cached: 1, buy: 1, duplicate: 1, fetch: 1, adopt: 0, invalid: 0 },
+      ...{ slots: { limit: 5, ahead: 0 } },
+    });
+    const told = (await run('batch', 'start', plan, '--dry-run', '--id', 'spring')).stdout;
+    expect(told).toMatch(
+      /^The batch spring exists; nothing would be started\.\nlines {5}4\n {10}1 answered from the cache\n/,
+    );
+    expect(told).toMatch(
+      /amount {4}at most 1\.20 CNY\nslots {5}5 at a time\ntakes .*\ndone {6}about .*Nothing was sent\.\n$/s,
+    );
+    expect(stack.emulator.state().submits).toBe(submits);
+    expect(await run('batch', 'status', 'plan')).toMatchObject({ code: 1 });
+
     const cost = await json('cost', '--by', 'batch');
     expect(cost.rows).toEqual(expect.arrayContaining([expect.objectContaining({ group: 'spring', seconds: 4 })]));
   });

@@ -4,13 +4,15 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { BatchRow } from '../../batch/batch-files.js';
 import { lineIssues } from '../../batch/manifest.js';
 import { type BatchStatus, type StartedBatch, WanBatchClient } from '../../client/batch-client.js';
+import { moneyOf } from '../../client/batch-estimate.js';
 import { VideoRunError } from '../../client/run-error.js';
-import { amountOf, type Prices } from '../../config/prices.js';
-import type { BatchCounts, BatchSummary, BilledSeconds } from '../../contract/batch.js';
+import type { Prices } from '../../config/prices.js';
+import type { BatchCounts, BatchSummary } from '../../contract/batch.js';
 import { invalidRequest } from '../../contract/validate.js';
 import { isKeySegment } from '../../storage/store-key.js';
 import { amountText } from '../amount-text.js';
 import type { CommandContext } from '../context.js';
+import { accountOf, startEstimateText } from '../estimate-text.js';
 import { ExitCode } from '../exit-code.js';
 import { saveVideo } from '../save-video.js';
 import { table } from '../table.js';
@@ -26,8 +28,15 @@ async function withBatches<T>(context: CommandContext, use: (batches: WanBatchCl
 
 /** `batch start` */
 export async function startBatch(file: string, flags: BatchStartFlags, context: CommandContext): Promise<number> {
-  const { id, window, allowInvalid, wait } = flags;
+  const { id, window, allowInvalid, wait, dryRun } = flags;
   return withBatches(context, async (batches) => {
+    if (dryRun === true) {
+      const account = await accountOf(context);
+      const source = { file: resolve(context.io.cwd, file) };
+      const estimate = await batches.estimate(source, { id, window, allowInvalid, account });
+      context.result({ dry_run: true, ...estimate }, startEstimateText(estimate));
+      return ExitCode.done;
+    }
     const started = await batches.start({ file: resolve(context.io.cwd, file) }, { id, window, allowInvalid });
     return tellStarted(started, wait === true, batches, context);
   });
@@ -71,8 +80,8 @@ async function tellStarted(
   context.say(text);
   const summary = await batches.result(batch_id);
   context.result(summary, summaryLines(summary, await context.prices()).join('\n'));
-  const { failed, cancelled, needs_attention } = summary.counts;
-  return failed + cancelled + needs_attention > 0 ? ExitCode.failed : ExitCode.done;
+  const { failed, cancelled, needs_attention, invalid: leftOut } = summary.counts;
+  return failed + cancelled + needs_attention + leftOut > 0 ? ExitCode.failed : ExitCode.done;
 }
 
 /** `batch status` */
@@ -258,17 +267,6 @@ function countLines(
     ...(money === null ? [] : [`amount    ${amountText(money.amount)} ${money.currency}`]),
     ...(maybe_billed === 0 ? [] : [`unsure    whether ${maybe_billed} items are billed is not known yet`]),
   ];
-}
-
-function moneyOf(
-  billed: readonly BilledSeconds[],
-  prices: Prices,
-): { readonly amount: number; readonly currency: string } {
-  const amount = billed.reduce(
-    (sum, { seconds, resolution, audio }) => sum + amountOf(prices, seconds, resolution, audio),
-    0,
-  );
-  return { amount: Math.round(amount * 1e6) / 1e6, currency: prices.currency };
 }
 
 const tableRow = ({

@@ -8,6 +8,7 @@ export interface BatchStartFlags {
   readonly window?: number;
   readonly allowInvalid?: boolean;
   readonly wait?: boolean;
+  readonly dryRun?: boolean;
 }
 
 const JSON_FLAG = ['--json', 'one JSON document on stdout, also for errors'] as const;
@@ -35,7 +36,8 @@ export function addBatch(program: Command, context: CommandContext): void {
     .option('--id <id>', 'name of the batch (default: made of the time)')
     .option('--window <n>', `items in work at a time, up to ${BATCH_WINDOW_MAX} (default: ${BATCH_WINDOW})`, windowSize)
     .option('--allow-invalid', 'leave out lines with faults instead of refusing the whole')
-    .option('--wait', 'wait for its end; exit code 1 when an item failed')
+    .addOption(new Option('--wait', 'wait for its end; exit code 1 when a line has no video').conflicts('dryRun'))
+    .option('--dry-run', 'say what it would do, cost and take; stage, buy and start nothing')
     .option(...JSON_FLAG)
     .action(
       context.action(async (file: string, flags: BatchStartFlags) => (await run()).startBatch(file, flags, context)),
@@ -71,7 +73,7 @@ export function addBatch(program: Command, context: CommandContext): void {
     )
     .option('--id <id>', 'name of the new batch (default: <batch>.retry-<n>)')
     .option('--window <n>', 'items in work at a time', windowSize)
-    .option('--wait', 'wait for its end; exit code 1 when an item failed')
+    .option('--wait', 'wait for its end; exit code 1 when a line has no video')
     .option(...JSON_FLAG)
     .action(
       context.action(async (id: string, flags: BatchStartFlags & { cause?: string[] }) =>
