@@ -52,7 +52,7 @@ export async function startLocalStack(options: LocalStackOptions): Promise<Local
   const temporal = await embeddedTemporal(directory, say);
   const emulator = live
     ? undefined
-    : await startEmulator({ stateFile: resolve(directory, 'emulator.json'), settings: { speed } });
+    : await startEmulator({ stateFile: resolve(directory, 'emulator.json'), settings: { speed, clip: 'picture' } });
   const read = loadConfig(emulator === undefined ? env : { ...env, DASHSCOPE_HTTP_BASE_URL: emulator.baseUrl }, where);
   const config: Config = {
     ...read,

@@ -1,3 +1,5 @@
+import { Bits } from './bits.js';
+
 /** A small H.264 writer (Constrained Baseline, CAVLC, no deblocking): flat vertical bars plus 16x16 luma tiles. */
 
 /** A colour as luma, blue and red difference, each in 16..235. */
@@ -37,66 +39,6 @@ export interface H264Stream {
   codec: string;
   /** AVCDecoderConfigurationRecord. */
   description: Uint8Array;
-}
-
-class Bits {
-  private readonly bytes: number[] = [];
-  private count = 0;
-  private current = 0;
-
-  u(value: number, bits: number): void {
-    for (let n = bits - 1; n >= 0; n--) {
-      this.current = (this.current << 1) | ((value >>> n) & 1);
-      if (++this.count === 8) {
-        this.bytes.push(this.current);
-        this.current = 0;
-        this.count = 0;
-      }
-    }
-  }
-
-  ue(value: number): void {
-    const x = value + 1;
-    const length = 32 - Math.clz32(x);
-    this.u(0, length - 1);
-    this.u(x, length);
-  }
-
-  /** (value, bits) pairs; bits 0 means Exp-Golomb. */
-  fields(...pairs: number[]): void {
-    for (let i = 0; i < pairs.length; i += 2) {
-      const bits = pairs[i + 1] ?? 0;
-      if (bits > 0) this.u(pairs[i] ?? 0, bits);
-      else this.ue(pairs[i] ?? 0);
-    }
-  }
-
-  /** The samples of an I_PCM macroblock, byte-aligned. */
-  pcm(y: Uint8Array, cb: Uint8Array, cr: Uint8Array): void {
-    this.align();
-    for (const plane of [y, cb, cr]) for (const sample of plane) this.bytes.push(sample);
-  }
-
-  /** Closes the payload and returns it as a NAL unit with emulation prevention. */
-  nal(header: number): Uint8Array {
-    this.u(1, 1);
-    this.align();
-    const out = [header];
-    let zeros = 0;
-    for (const byte of this.bytes) {
-      if (zeros >= 2 && byte <= 3) {
-        out.push(3);
-        zeros = 0;
-      }
-      out.push(byte);
-      zeros = byte === 0 ? zeros + 1 : 0;
-    }
-    return Uint8Array.from(out);
-  }
-
-  private align(): void {
-    while (this.count > 0) this.u(0, 1);
-  }
 }
 
 const I_PCM = 25;

@@ -4,11 +4,12 @@ import type { Clock } from './clock.js';
 import { COUNTER, type Counters } from './counters.js';
 import type { EmulatorFault, FaultQueue, Operation } from './faults.js';
 import { answer } from './faulty-reply.js';
+import type { PictureShelf } from './pictures.js';
 import { type RateLimit, throttled } from './rate-limit.js';
 import type { ResultStore } from './results.js';
 import type { EmulatorSettings } from './settings.js';
 import { readSubmit } from './submit-body.js';
-import { isOver, type TaskFailure } from './task.js';
+import { type EmulatorTask, isOver, type TaskFailure } from './task.js';
 import { describeTask, listTasks } from './task-view.js';
 import type { TaskBook } from './tasks.js';
 import type { UploadShelf } from './uploads.js';
@@ -18,6 +19,7 @@ import { type Answer, ApiError, header, isObject, type Json, originOf, parseObje
 export interface Provider {
   readonly book: TaskBook;
   readonly uploads: UploadShelf;
+  readonly pictures: PictureShelf;
   readonly results: ResultStore;
   readonly faults: FaultQueue;
   readonly limit: RateLimit;
@@ -149,11 +151,12 @@ async function exchange(
 }
 
 function submit(
-  { book, uploads, limit, settings }: Provider,
+  provider: Provider,
   request: FastifyRequest,
   request_id: string,
   fault: EmulatorFault | undefined,
 ): Answer {
+  const { book, uploads, limit, settings } = provider;
   const { key, account } = authorize(request, settings());
   if (header(request, 'x-dashscope-async') !== 'enable') {
     throw new ApiError(403, 'AccessDenied', 'current user api does not support synchronous calls.');
@@ -185,10 +188,30 @@ function submit(
     input,
     parameters,
     image,
+    picture: wrong === undefined ? pictureAtHand(provider, String(input['img_url'])) : null,
     failure: late ?? (fault?.fault === 'task-failed' ? failureOf(fault) : null),
     render_ms: late === undefined ? undefined : VALIDATION_MS,
   });
+  if (wrong === undefined) fetchPicture(provider, task, String(input['img_url']));
   return { status: 200, body: { output: { task_status: 'PENDING', task_id: task.task_id }, request_id } };
+}
+
+/** The picture of a data URI or of an upload, where results show it. */
+function pictureAtHand({ pictures, uploads, settings }: Provider, url: string): string | null {
+  if (settings().clip !== 'picture') return null;
+  if (url.startsWith('oss://')) return uploads.get(url.slice('oss://'.length))?.picture ?? null;
+  const encoded = /^data:[^,]*;base64,/i.exec(url)?.[0];
+  return encoded === undefined ? null : pictures.keep(Buffer.from(url.slice(encoded.length), 'base64'));
+}
+
+/** Begins to fetch the picture behind an address, as the service does after its answer; the result waits for it. */
+function fetchPicture({ pictures, results, settings, save, closing }: Provider, task: EmulatorTask, url: string): void {
+  if (settings().clip !== 'picture' || !/^https?:/i.test(url)) return;
+  const arriving = pictures.fetch(url, closing).then((picture) => {
+    task.picture = picture;
+    save();
+  });
+  results.expect(task, arriving);
 }
 
 function query(
@@ -207,6 +230,7 @@ function query(
     const output = { task_id: id, task_status: 'UNKNOWN' };
     return { status: 200, body: { request_id, output }, headers };
   }
+  if (task.status === 'RUNNING') results.prepare(task);
   if (fault?.fault === 'task-failed' && !isOver(task)) book.change(task, { status: 'FAILED', ...failureOf(fault) });
   const videoUrl = new URL(results.address(task), settings().result_origin ?? originOf(request)).href;
   const { output, usage } = describeTask(task, videoUrl, settings());

@@ -1,9 +1,10 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import fastify, { type FastifyInstance } from 'fastify';
-import type { Clock } from './clock.js';
+import { type Clock, DAY } from './clock.js';
 import { checkForeignTask, checkTaskChange, controlRoutes, type ForeignTask } from './control.js';
 import { type Counters, noCounters } from './counters.js';
 import { type EmulatorFault, FaultQueue } from './faults.js';
+import { PictureShelf } from './pictures.js';
 import { providerRoutes } from './provider-routes.js';
 import { RateLimit } from './rate-limit.js';
 import { ResultStore } from './results.js';
@@ -35,7 +36,7 @@ export interface EmulatorOptions {
   accounts?: Record<string, string>;
   /** Deviations from the default settings. */
   settings?: Partial<EmulatorSettings>;
-  /** File in which tasks and uploads survive the end of the process. */
+  /** File in which tasks and uploads survive the end of the process; pictures lie in a folder beside it. */
   stateFile?: string;
   /** Clock in epoch milliseconds; `time_offset_ms` is added to it. */
   now?: () => number;
@@ -90,8 +91,11 @@ export async function startEmulator(options: EmulatorOptions = {}): Promise<Emul
   };
   const signer = createSigner(() => secret);
   const book = new TaskBook(now, settings, save);
-  const uploads = new UploadShelf(now, signer, save);
-  const results = new ResultStore(now, signer);
+  const pictures = new PictureShelf(stateFile === undefined ? undefined : `${stateFile}.pictures`);
+  const uploads = new UploadShelf(now, signer, save, (bytes) =>
+    current.clip === 'picture' ? pictures.keep(bytes) : null,
+  );
+  const results = new ResultStore(now, signer, pictures);
   const faults = new FaultQueue();
   const limit = new RateLimit(now, settings);
   const saved = stateFile === undefined ? undefined : loadState(stateFile);
@@ -100,6 +104,12 @@ export async function startEmulator(options: EmulatorOptions = {}): Promise<Emul
     book.restore(saved.tasks);
     uploads.restore(saved.uploads);
     Object.assign(counters, saved.counters);
+    const t = now();
+    const needed = [
+      ...saved.tasks.filter(({ end_ms }) => end_ms === null || t - end_ms <= DAY),
+      ...saved.uploads.filter(({ expires_ms }) => expires_ms > t),
+    ].map(({ picture }) => picture);
+    pictures.retain(new Set(needed.filter((name) => name !== null)));
   }
 
   const app = createServer();
@@ -148,6 +158,7 @@ export async function startEmulator(options: EmulatorOptions = {}): Promise<Emul
       book.clear();
       uploads.clear();
       results.clear();
+      pictures.retain(new Set());
       faults.clear();
       limit.reset();
       Object.assign(counters, noCounters());
@@ -157,6 +168,7 @@ export async function startEmulator(options: EmulatorOptions = {}): Promise<Emul
     async close() {
       closing.abort();
       save();
+      await results.close();
       await app.close();
     },
   };
@@ -172,7 +184,19 @@ export async function startEmulator(options: EmulatorOptions = {}): Promise<Emul
       return `${origin}/api/v1`;
     },
   };
-  const room = { book, uploads, results, faults, limit, counters, settings, now, save, closing: closing.signal };
+  const room = {
+    book,
+    uploads,
+    pictures,
+    results,
+    faults,
+    limit,
+    counters,
+    settings,
+    now,
+    save,
+    closing: closing.signal,
+  };
   providerRoutes(app, room);
   controlRoutes(app, emulator);
   await app.listen({ port: options.port ?? 0, host });

@@ -62,6 +62,11 @@ export interface EmulatorSettings {
   geometry_multiple: number;
   /** Width divided by height assumed for http(s) images, which are not fetched. */
   aspect: number;
+  /**
+   * What the results of tasks submitted from now on show: coloured bars, made within milliseconds, or the caller's picture
+   * (JPEG or PNG) in motion, which takes about a second of one core.
+   */
+  clip: 'plain' | 'picture';
   /** Results of tasks submitted from now on are padded to this many bytes. */
   result_min_bytes: number;
   /** Scheme, host and port of result addresses; null: those by which the query came. */
@@ -102,6 +107,7 @@ const DEFAULTS: EmulatorSettings = {
   orig_prompt: 'sent',
   geometry_multiple: 2,
   aspect: 16 / 9,
+  clip: 'plain',
   result_min_bytes: 0,
   result_origin: null,
   time_offset_ms: 0,
@@ -139,6 +145,7 @@ const schema: z.ZodType<EmulatorSettings> = z.strictObject({
   orig_prompt: z.enum(['sent', 'cut', 'changed', 'absent']),
   geometry_multiple: z.int().positive().multipleOf(2),
   aspect: z.number().positive(),
+  clip: z.enum(['plain', 'picture']),
   result_min_bytes: count,
   result_origin: z.url({ protocol: /^https?$/ }).nullable(),
   time_offset_ms: z.number(),

@@ -5,7 +5,7 @@ import type { EmulatorTask } from './task.js';
 import type { Upload } from './uploads.js';
 
 /** Counts the forms of the file; one of another form is left unread, for nothing in it is worth a conversion. */
-export const STATE_VERSION = 2;
+export const STATE_VERSION = 3;
 
 /** What survives the end of the process. Settings and faults do not: a new process has those of its start. */
 export interface SavedState {

@@ -44,6 +44,8 @@ export interface EmulatorTask {
   width: number;
   height: number;
   seed: number;
+  /** SHA-256 of the caller's picture, with which the result begins; null: a plain clip. */
+  picture: string | null;
   /** Size to which the result is padded, in bytes. */
   min_bytes: number;
   /** Set when the task ends FAILED instead of SUCCEEDED. */
@@ -66,6 +68,8 @@ export interface TaskSpec {
   parameters: Json;
   /** Size of the first frame; without it the settings' `aspect` is assumed. */
   image?: { width: number; height: number } | undefined;
+  /** SHA-256 of the picture that the result shows. */
+  picture?: string | null;
   failure?: TaskFailure | null;
   /** Rendering time in milliseconds before speed, instead of the usual one. */
   render_ms?: number | undefined;
@@ -121,6 +125,7 @@ export function makeTask(spec: TaskSpec, settings: EmulatorSettings, nowMs: numb
     audio: parameters['audio'] !== false, // sound is the documented default
     ...outputSize(sr, aspect, settings.geometry_multiple),
     seed: typeof parameters['seed'] === 'number' ? parameters['seed'] : hash(task_id) >>> 1,
+    picture: spec.picture ?? null,
     min_bytes: settings.result_min_bytes,
     failure: spec.failure ?? null,
     render_ms: spec.render_ms ?? renderMs(duration, sr, settings, index),

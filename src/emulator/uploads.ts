@@ -13,6 +13,8 @@ export interface Upload {
   bytes: number;
   /** Size in pixels; null when the bytes are no readable image. */
   image: { width: number; height: number } | null;
+  /** SHA-256 under which the bytes are kept for the result; null: they are not. */
+  picture: string | null;
 }
 
 /** Largest upload that a policy allows, in MiB. */
@@ -29,17 +31,19 @@ interface Conditions {
   account: string;
 }
 
-/** Upload policies, the object store's form upload, and what was uploaded. The bytes themselves are not kept. */
+/** Upload policies, the object store's form upload, and what was uploaded. The bytes are kept only where `keep` does so. */
 export class UploadShelf {
   readonly #uploads = new Map<string, Upload>();
   readonly #now: Clock;
   readonly #signer: Signer;
   readonly #changed: () => void;
+  readonly #keep: (bytes: Buffer) => string | null;
 
-  constructor(now: Clock, signer: Signer, changed: () => void) {
+  constructor(now: Clock, signer: Signer, changed: () => void, keep: (bytes: Buffer) => string | null) {
     this.#now = now;
     this.#signer = signer;
     this.#changed = changed;
+    this.#keep = keep;
   }
 
   all(): Upload[] {
@@ -105,7 +109,8 @@ export class UploadShelf {
     }
     const expires_ms = this.#now() + UPLOAD_LIFE;
     const bytes = file.data.length;
-    this.#uploads.set(key, { key, model, account, expires_ms, bytes, image: imageDimensions(file.data) });
+    const [image, picture] = [imageDimensions(file.data), this.#keep(file.data)];
+    this.#uploads.set(key, { key, model, account, expires_ms, bytes, image, picture });
     this.#changed();
     const status = Number(fields.get('success_action_status') ?? 204);
     return { status: [200, 201, 204].includes(status) ? status : 204, body: '' };

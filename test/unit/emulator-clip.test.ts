@@ -1,28 +1,15 @@
-import { execFile, execFileSync } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { type ClipOptions, makeClip } from '../../src/emulator/index.js';
+import { hasFfmpeg } from '../support/ffmpeg.js';
 
 const run = promisify(execFile);
 
-function isOnPath(name: string): boolean {
-  try {
-    execFileSync(name, ['-version'], { stdio: 'ignore' });
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-const decoder = isOnPath('ffprobe') && isOnPath('ffmpeg');
-if (!decoder) {
-  const missing = 'no ffmpeg and ffprobe on PATH (Debian: apt-get install ffmpeg)';
-  if (process.env['REQUIRE_PARTS'] === '1') throw new Error(`The emulator's clips cannot be decoded: ${missing}`);
-  console.warn(`SKIPPED: decoding the emulator's clips: ${missing}`);
-}
+const decoder = hasFfmpeg('the emulator’s clips');
 
 const base: ClipOptions = { width: 1108, height: 830, durationSeconds: 2, audio: true, seed: 7, label: 'abc-123' };
 

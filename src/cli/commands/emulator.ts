@@ -37,7 +37,7 @@ Example:
         ]);
         const options = {
           port: flags.port,
-          settings: { speed: flags.speed },
+          settings: { speed: flags.speed, clip: 'picture' } as const,
           ...(flags.state !== undefined && { stateFile: flags.state }),
         };
         const emulator = await startEmulator(options).catch((cause: unknown) => {

@@ -1,0 +1,178 @@
+import jpeg from 'jpeg-js';
+import { PNG } from 'pngjs';
+import type { Planes } from './key-picture.js';
+import type { View } from './moving-picture.js';
+
+/** Larger pictures are not decoded: at 24 megapixels the decoder holds some 200 MB, and takes about two seconds. */
+const MAX_MEGAPIXELS = 24;
+const MAX_DECODER_MB = 512;
+
+/** One plane of samples. */
+interface Plane {
+  readonly width: number;
+  readonly height: number;
+  readonly samples: Uint8Array;
+}
+
+/** A still picture in the shape of a video, as luma and, at half the size, two colour differences (BT.709, limited range). */
+export interface Still {
+  readonly y: Plane;
+  readonly cb: Plane;
+  readonly cr: Plane;
+}
+
+/** Decoded pixels, four bytes each. */
+interface Pixels {
+  readonly width: number;
+  readonly height: number;
+  readonly data: Uint8Array;
+}
+
+/** Whether the bytes begin like a JPEG or a PNG file, the two kinds that {@link readStill} reads. */
+export function isReadable(bytes: Uint8Array): boolean {
+  return isJpeg(bytes) || isPng(bytes);
+}
+
+const isJpeg = ([a, b, c]: Uint8Array): boolean => a === 0xff && b === 0xd8 && c === 0xff;
+const isPng = (bytes: Uint8Array): boolean =>
+  Buffer.from(bytes.subarray(0, 8)).toString('latin1') === '\x89PNG\r\n\x1a\n';
+
+/**
+ * Decodes a JPEG or PNG picture and crops it, around its middle, to the shape of `width` by `height`. It keeps at most half
+ * as many pixels again in each direction, enough for a camera that comes closer.
+ * @throws Error for a picture that is damaged, of another kind, or larger than 24 megapixels.
+ */
+export function readStill(bytes: Uint8Array, width: number, height: number): Still {
+  const pixels = decoded(bytes);
+  const shape = width / height;
+  const [cropWidth, cropHeight] =
+    pixels.width / pixels.height > shape
+      ? [pixels.height * shape, pixels.height]
+      : [pixels.width, pixels.width / shape];
+  const crop = {
+    x: (pixels.width - cropWidth) / 2,
+    y: (pixels.height - cropHeight) / 2,
+    width: cropWidth,
+    height: cropHeight,
+  };
+  const scale = Math.min(1.5, Math.max(1, cropWidth / width));
+  const [toWidth, toHeight] = [Math.round(width * scale), Math.round(height * scale)];
+  const { y, cb, cr } = colourDifferences(pixels);
+  const fitted = (samples: Uint8Array, part: number): Plane =>
+    resampled({ ...pixels, samples }, crop, Math.ceil(toWidth / part), Math.ceil(toHeight / part));
+  return { y: fitted(y, 1), cb: fitted(cb, 2), cr: fitted(cr, 2) };
+}
+
+/** What a camera sees of the still picture, on whole macroblocks; beyond the video's edges the last samples go on. */
+export function drawStill(still: Still, { x, y, zoom }: View, width: number, height: number): Planes {
+  const [wide, high] = [Math.ceil(width / 16) * 16, Math.ceil(height / 16) * 16];
+  const seen = (plane: Plane, part: number): Uint8Array => {
+    const [perX, perY] = [plane.width / width, plane.height / height];
+    const crop = {
+      x: (x - width / 2 / zoom) * perX,
+      y: (y - height / 2 / zoom) * perY,
+      width: (wide / zoom) * perX,
+      height: (high / zoom) * perY,
+    };
+    return resampled(plane, crop, wide / part, high / part).samples;
+  };
+  return { width: wide, height: high, y: seen(still.y, 1), cb: seen(still.cb, 2), cr: seen(still.cr, 2) };
+}
+
+function decoded(bytes: Uint8Array): Pixels {
+  if (isPng(bytes)) {
+    const header = Buffer.from(bytes.subarray(0, 24)); // the size stands before anything is unpacked
+    if ((header.readUInt32BE(16) * header.readUInt32BE(20)) / 1e6 > MAX_MEGAPIXELS) throw new Error('too many pixels');
+    return PNG.sync.read(Buffer.from(bytes));
+  }
+  if (!isJpeg(bytes)) throw new Error('neither JPEG nor PNG');
+  return jpeg.decode(bytes, {
+    useTArray: true,
+    tolerantDecoding: false,
+    maxResolutionInMP: MAX_MEGAPIXELS,
+    maxMemoryUsageInMB: MAX_DECODER_MB,
+  });
+}
+
+/** Luma and colour differences of every pixel; what is transparent lies on white. */
+function colourDifferences({ width, height, data }: Pixels): Record<'y' | 'cb' | 'cr', Uint8Array> {
+  const [y, cb, cr] = Array.from({ length: 3 }, () => new Uint8Array(width * height)) as [
+    Uint8Array,
+    Uint8Array,
+    Uint8Array,
+  ];
+  for (let i = 0, at = 0; i < y.length; i++, at += 4) {
+    const alpha = (data[at + 3] ?? 255) / 255;
+    const white = 255 * (1 - alpha);
+    const r = (data[at] ?? 0) * alpha + white;
+    const g = (data[at + 1] ?? 0) * alpha + white;
+    const b = (data[at + 2] ?? 0) * alpha + white;
+    const luma = 0.2126 * r + 0.7152 * g + 0.0722 * b; // BT.709
+    y[i] = 16 + (luma * 219) / 255 + 0.5;
+    cb[i] = 128.5 + (((b - luma) / 1.8556) * 224) / 255;
+    cr[i] = 128.5 + (((r - luma) / 1.5748) * 224) / 255;
+  }
+  return { y, cb, cr };
+}
+
+interface Crop {
+  readonly x: number;
+  readonly y: number;
+  readonly width: number;
+  readonly height: number;
+}
+
+/** A part of a plane at another size, by a triangle filter as wide as a target pixel (at least one source pixel). */
+function resampled(plane: Plane, crop: Crop, width: number, height: number): Plane {
+  const across = taps(crop.x, crop.width / width, width, plane.width);
+  const down = taps(crop.y, crop.height / height, height, plane.height);
+  const firstRow = Math.min(...down.starts);
+  const lastRow = Math.max(...down.starts) + down.count - 1;
+  const narrow = new Float32Array((lastRow - firstRow + 1) * width);
+  for (let row = firstRow; row <= lastRow; row++) {
+    const from = row * plane.width;
+    for (let x = 0; x < width; x++) {
+      const start = across.starts[x] ?? 0;
+      let sum = 0;
+      for (let tap = 0; tap < across.count; tap++) {
+        sum += (plane.samples[from + start + tap] ?? 0) * (across.weights[x * across.count + tap] ?? 0);
+      }
+      narrow[(row - firstRow) * width + x] = sum;
+    }
+  }
+  const samples = new Uint8Array(width * height);
+  for (let y = 0; y < height; y++) {
+    const start = ((down.starts[y] ?? 0) - firstRow) * width;
+    for (let x = 0; x < width; x++) {
+      let sum = 0.5;
+      for (let tap = 0; tap < down.count; tap++) {
+        sum += (narrow[start + tap * width + x] ?? 0) * (down.weights[y * down.count + tap] ?? 0);
+      }
+      samples[y * width + x] = sum;
+    }
+  }
+  return { width, height, samples };
+}
+
+/** For every target sample the first source sample and the weights of so many from there on; they add up to one. */
+function taps(from: number, step: number, length: number, available: number) {
+  const radius = Math.max(1, step);
+  const count = Math.min(available, Math.ceil(radius * 2) + 1);
+  const starts = new Int32Array(length);
+  const weights = new Float32Array(length * count);
+  for (let i = 0; i < length; i++) {
+    const middle = from + (i + 0.5) * step - 0.5;
+    const start = Math.min(Math.max(0, Math.ceil(middle - radius)), available - count);
+    starts[i] = start;
+    let sum = 0;
+    for (let tap = 0; tap < count; tap++) {
+      const weight = Math.max(0, 1 - Math.abs(start + tap - middle) / radius);
+      weights[i * count + tap] = weight;
+      sum += weight;
+    }
+    // Outside of the picture its last sample goes on.
+    if (sum === 0) weights[i * count + (middle < 0 ? 0 : count - 1)] = 1;
+    for (let tap = 0; tap < count && sum > 0; tap++) weights[i * count + tap] = (weights[i * count + tap] ?? 0) / sum;
+  }
+  return { starts, weights, count };
+}
