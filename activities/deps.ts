@@ -4,6 +4,7 @@ import type { SlotAsk, SlotReturn } from '../src/contract/slots.js';
 import type { DashScopeClient } from '../src/dashscope/client.js';
 import type { Clock } from '../src/ledger/clock.js';
 import type { Ledger } from '../src/ledger/ledger.js';
+import type { Proxies } from '../src/net/proxies.js';
 import type { TaskWatcher } from '../src/polling/task-watcher.js';
 import type { AssetStore } from '../src/storage/asset-store.js';
 
@@ -19,6 +20,8 @@ export interface ActivityDeps {
   /** Asks the provider for every task that this process watches, from one budget. */
   readonly watcher: TaskWatcher;
   readonly allowPrivateUrls: readonly string[];
+  /** For images that callers name; default: none. */
+  readonly proxies?: Proxies | undefined;
   /** Directory for files on their way; local to this worker. */
   readonly spoolDir: string;
   readonly publicBaseUrl: string | undefined;

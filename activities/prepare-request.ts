@@ -87,10 +87,10 @@ async function resolveReference(text: string, deps: ActivityDeps, signal: AbortS
   return { reference: { kind: 'asset', ...staged.asset }, hash: staged.sha256 };
 }
 
-async function bodyOf(text: string, { allowPrivateUrls: allow, times }: ActivityDeps, signal: AbortSignal) {
+async function bodyOf(text: string, { allowPrivateUrls: allow, proxies, times }: ActivityDeps, signal: AbortSignal) {
   if (text.startsWith('data:')) return Buffer.from(text.slice(text.indexOf(',') + 1), 'base64');
   const { body } = await fetchGuarded(text, {
-    ...{ allow, maxBytes: IMAGE_BYTES_MAX, timeoutMs: times.referenceFetchMs, signal },
+    ...{ allow, proxies, maxBytes: IMAGE_BYTES_MAX, timeoutMs: times.referenceFetchMs, signal },
   });
   return body;
 }

@@ -51,7 +51,8 @@ export class CommandContext {
   /** The configured asset store. */
   async store(): Promise<AssetStore> {
     const { openStore } = await import('../storage/open-store.js');
-    return openStore((await this.config()).store);
+    const { store, proxies } = await this.config();
+    return openStore(store, proxies);
   }
 
   /**

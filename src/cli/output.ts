@@ -10,9 +10,14 @@ const SECRET_VARIABLES = ['DASHSCOPE_API_KEY', 'TEMPORAL_API_KEY', 'AWS_SECRET_A
 /** A shorter value is no secret, and blanking it would tear every text to pieces. */
 const SECRET_LENGTH_MIN = 8;
 
-/** The secrets of an environment. */
+/** The secrets of an environment, the passwords of proxies among them. */
 export const secretsOf = (env: Readonly<Record<string, string | undefined>>): string[] =>
-  SECRET_VARIABLES.map((name) => env[name]?.trim() ?? '').filter((value) => value.length >= SECRET_LENGTH_MIN);
+  [
+    ...SECRET_VARIABLES.map((name) => env[name]?.trim() ?? ''),
+    ...Object.entries(env).map(([name, value = '']) =>
+      /^https?_proxy$/i.test(name) && URL.canParse(value) ? decodeURIComponent(new URL(value).password) : '',
+    ),
+  ].filter((value) => value.length >= SECRET_LENGTH_MIN);
 
 /** The published error object of any failure; fields that do not apply are left out. */
 export function errorObject(error: unknown, secrets: readonly string[] = []): VideoErrorObject {

@@ -3,6 +3,7 @@ import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { FailureType } from '../contract/failure-type.js';
 import { type Issue, VideoError } from '../contract/video-error.js';
+import { type Network, readNetwork } from './network.js';
 import { DEFAULT_TIMES, type Times } from './times.js';
 
 export type StoreConfig =
@@ -12,7 +13,7 @@ export type StoreConfig =
 export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent';
 
 /** Everything the environment decides, but the key (see `resolveApiKey`). */
-export interface Config {
+export interface Config extends Network {
   readonly provider: {
     /** With `/api/v1`, without a trailing slash. */
     readonly baseUrl: string;
@@ -142,6 +143,7 @@ export function loadConfig(
       maxRunning: rate('WAN_VIDEO_MAX_RUNNING', 5, 5, true),
     },
     allowPrivateUrls,
+    ...readNetwork(env, where.cwd, fail),
     ...(codec !== undefined && { payloadCodec: codec }),
     ...(prices !== undefined && { pricesFile: path(prices) }),
     log: { level: level as LogLevel, ...(format !== undefined && { format: format as 'pretty' | 'json' }) },

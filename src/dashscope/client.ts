@@ -1,8 +1,9 @@
 import { createHash, randomUUID } from 'node:crypto';
-import { Agent, type Dispatcher, EnvHttpProxyAgent, request } from 'undici';
+import { Agent, type Dispatcher, request } from 'undici';
 import type { z } from 'zod';
 import { FailureType } from '../contract/failure-type.js';
 import { VideoError } from '../contract/video-error.js';
+import { untrustedHint } from '../net/trust.js';
 import { classifyProviderError, type ProviderOperation } from './errors.js';
 import { redactText } from './redact.js';
 import type { CreateTaskRequest } from './request-body.js';
@@ -46,7 +47,7 @@ export interface DashScopeClientOptions {
   /** Asked before every call, so that a renewed key is used at once. */
   readonly apiKey: () => Promise<string> | string;
   readonly workspace?: string | undefined;
-  /** Default: honours HTTP_PROXY, HTTPS_PROXY and NO_PROXY, and goes straight to loopback. Never a retrying one. */
+  /** Default: no proxy. Never a retrying one. */
   readonly dispatcher?: Dispatcher | undefined;
   /** For result links, which the provider names and whose addresses are to be judged; default: as for everything else. */
   readonly resultDispatcher?: Dispatcher | undefined;
@@ -93,7 +94,6 @@ export class DashScopeClient {
   readonly #options: DashScopeClientOptions;
   readonly #timeouts: ClientTimeouts;
   readonly #now: () => number;
-  #proxied: Dispatcher | undefined;
   #direct: Dispatcher | undefined;
 
   constructor(options: DashScopeClientOptions) {
@@ -294,7 +294,7 @@ export class DashScopeClient {
     let response: Dispatcher.ResponseData;
     try {
       response = await request(url, {
-        dispatcher: this.#options.resultDispatcher ?? this.#dispatcher(url),
+        dispatcher: this.#options.resultDispatcher ?? this.#dispatcher(),
         headersTimeout: idleMs,
         bodyTimeout: idleMs,
         ...(signal !== undefined && { signal }),
@@ -313,8 +313,7 @@ export class DashScopeClient {
 
   /** Closes the connections this client opened itself; a dispatcher that was handed in stays open. */
   async close(): Promise<void> {
-    await Promise.all([this.#proxied?.close(), this.#direct?.close()]);
-    this.#proxied = undefined;
+    await this.#direct?.close();
     this.#direct = undefined;
   }
 
@@ -340,14 +339,10 @@ export class DashScopeClient {
     };
   }
 
-  #dispatcher(url: string): Dispatcher {
+  #dispatcher(): Dispatcher {
     if (this.#options.dispatcher !== undefined) return this.#options.dispatcher;
-    if (isLoopback(url)) {
-      this.#direct ??= new Agent();
-      return this.#direct;
-    }
-    this.#proxied ??= new EnvHttpProxyAgent();
-    return this.#proxied;
+    this.#direct ??= new Agent();
+    return this.#direct;
   }
 
   async #read<T>(operation: ProviderOperation, path: string, schema: z.ZodType<T>, { signal }: CallOptions) {
@@ -394,7 +389,7 @@ export class DashScopeClient {
     const signal = options.signal === undefined ? bound : AbortSignal.any([options.signal, bound]);
     const response = await request(url, {
       method,
-      dispatcher: this.#dispatcher(url),
+      dispatcher: this.#dispatcher(),
       signal,
       headers: options.headers,
       ...(options.body !== undefined && { body: options.body as unknown as Dispatcher.DispatchOptions['body'] & {} }),
@@ -465,7 +460,8 @@ function refusal(answer: Answer, operation: ProviderOperation, secrets: readonly
 function unreachable(operation: ProviderOperation, cause: Error): VideoError {
   return new VideoError(FailureType.ProviderUnavailable, `The ${operation} got no whole answer: ${cause.message}`, {
     retryable: true,
-    nextStep: 'Wait; the step is tried again. Check network and DASHSCOPE_HTTP_BASE_URL if it stays.',
+    nextStep:
+      untrustedHint(cause) ?? 'Wait; the step is tried again. Check network and DASHSCOPE_HTTP_BASE_URL if it stays.',
     cause,
   });
 }
@@ -485,9 +481,4 @@ function asCredentialError(cause: unknown): VideoError {
   return new VideoError(FailureType.CredentialsMissing, 'The API key could not be read', {
     cause: safeCause(cause, []),
   });
-}
-
-function isLoopback(url: string): boolean {
-  const host = URL.canParse(url) ? new URL(url).hostname : '';
-  return host === 'localhost' || host.endsWith('.localhost') || host === '[::1]' || /^127\.\d+\.\d+\.\d+$/.test(host);
 }

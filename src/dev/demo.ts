@@ -130,7 +130,7 @@ async function demo(directory: string, values: Values): Promise<number> {
 /** Starts or joins the generation, shows its progress, and prints what came of it. */
 async function generate(stack: LocalStack, image: string, prompt: string, signal: AbortSignal): Promise<VideoResult> {
   const { client, config, temporal } = stack;
-  const staged = await stageImageFile(image, openStore(config.store));
+  const staged = await stageImageFile(image, openStore(config.store, config.proxies));
   const videos = new WanVideoClient({ client, taskQueue: config.taskQueues.generate });
   const started = await videos.start({ ...QUICK_START, prompt, reference_image: `asset:${staged.asset.key}` });
   const webUi = `${temporal.uiUrl}/namespaces/default/workflows/${encodeURIComponent(started.id)}`;

@@ -106,7 +106,9 @@ export function header(request: FastifyRequest, name: string): string | undefine
 
 /** The origin under which the client reached us: addresses in answers must work for it. */
 export function originOf(request: FastifyRequest): string {
-  return `http://${request.headers.host ?? ''}`;
+  // Behind something that speaks TLS for us.
+  const scheme = request.headers['x-forwarded-proto'] === 'https' ? 'https' : 'http';
+  return `${scheme}://${request.headers.host ?? ''}`;
 }
 
 /** Parses a JSON object out of a body. @throws ApiError 400 when it is none. */

@@ -1,9 +1,10 @@
-import { Agent, type Dispatcher, EnvHttpProxyAgent, request } from 'undici';
+import { request } from 'undici';
 import { FailureType } from '../contract/failure-type.js';
 import { type ErrorContext, VideoError } from '../contract/video-error.js';
-import { createAddressPolicy, isLoopbackHost } from './address-policy.js';
+import { createAddressPolicy } from './address-policy.js';
 import { chunksOf } from './chunks.js';
 import { AddressRefusedError, guardedConnector, type Lookup } from './guarded-connector.js';
+import { createDispatcher, NO_PROXIES, type Proxies } from './proxies.js';
 
 /** Most redirects that are followed; image hosts use one or two. */
 export const REDIRECTS_MAX = 5;
@@ -18,6 +19,8 @@ export interface GuardedFetchOptions {
   readonly timeoutMs: number;
   /** Ends the fetch with its reason. */
   readonly signal?: AbortSignal | undefined;
+  /** Default: none. */
+  readonly proxies?: Proxies | undefined;
   /** Replaces the system's resolver. */
   readonly lookup?: Lookup | undefined;
 }
@@ -33,8 +36,8 @@ export interface GuardedAnswer {
  * URL, every redirect judged anew, every resolved address judged and the connection pinned to it, no credential or
  * cookie sent, size and time bounded while streaming.
  *
- * HTTP_PROXY, HTTPS_PROXY and NO_PROXY are honoured, but for loopback. Behind a proxy the name is resolved there, so only
- * the name or the literal address in the URL can be judged here; the proxy's own rules must keep it from private addresses.
+ * Behind a proxy the name is resolved there, so only the name or the literal address in the URL can be judged here; the proxy's own
+ * rules must keep it from private addresses.
  * @throws {@link VideoError} `ReferenceRejected` when the address is refused or the body too large; never worth a retry.
  * @throws {@link VideoError} `ReferenceUnreachable` when the host does not deliver; retryable for 408, 429, 5xx, time-outs and
  * network faults. No message holds a query string.
@@ -43,12 +46,12 @@ export async function fetchGuarded(url: string, options: GuardedFetchOptions): P
   const { maxBytes, timeoutMs, signal } = options;
   const policy = createAddressPolicy(options.allow);
   const connect = guardedConnector(policy, options.lookup);
-  const dispatchers: Dispatcher[] = [];
+  const dispatcher = createDispatcher(options.proxies ?? NO_PROXIES, { connect });
   const bound = new AbortController();
   const end = () => {
     clearTimeout(timer);
     signal?.removeEventListener('abort', abort);
-    for (const dispatcher of dispatchers) void dispatcher.destroy().catch(() => {});
+    void dispatcher.destroy().catch(() => {});
   };
   const abort = () => {
     bound.abort(signal?.reason);
@@ -78,8 +81,6 @@ export async function fetchGuarded(url: string, options: GuardedFetchOptions): P
       at = nameOf(target);
       const fault = policy.faultOfUrl(target);
       if (fault !== undefined) throw refused(at, fault);
-      const dispatcher = isLoopbackHost(target.hostname) ? new Agent({ connect }) : new EnvHttpProxyAgent({ connect });
-      dispatchers.push(dispatcher);
       const response = await request(target, {
         dispatcher,
         signal: bound.signal,

@@ -1,3 +1,4 @@
+import type { Proxies } from '../net/proxies.js';
 import type { AssetStore } from './asset-store.js';
 import { FileStore } from './file-store.js';
 import { S3Store } from './s3-store.js';
@@ -7,7 +8,10 @@ export type StoreLocation =
   | { readonly kind: 'file'; readonly path: string }
   | { readonly kind: 's3'; readonly bucket: string; readonly prefix: string };
 
-/** Opens the configured store; does no I/O. */
-export function openStore(location: StoreLocation): AssetStore {
-  return location.kind === 'file' ? new FileStore(location.path) : new S3Store(location);
+/**
+ * Opens the configured store; does no I/O.
+ * @param proxies - Which connections to an S3 server go through a proxy; default: none.
+ */
+export function openStore(location: StoreLocation, proxies?: Proxies): AssetStore {
+  return location.kind === 'file' ? new FileStore(location.path) : new S3Store({ ...location, proxies });
 }

@@ -1,5 +1,6 @@
 import { FailureType } from '../contract/failure-type.js';
 import { VideoError } from '../contract/video-error.js';
+import { untrustedHint } from '../net/trust.js';
 
 /** What an error of the AWS SDK says about the store's answer. */
 interface S3Fault {
@@ -92,7 +93,8 @@ export function s3Error(
   return new VideoError(FailureType.StoreUnavailable, `${what} (${reason})`, {
     retryable: true,
     code: name,
-    nextStep: 'Check that the S3 server is up and reachable from here; the step is tried again.',
+    nextStep:
+      untrustedHint(error) ?? 'Check that the S3 server is up and reachable from here; the step is tried again.',
     cause,
   });
 }

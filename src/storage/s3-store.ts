@@ -4,6 +4,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { PutObjectCommandInput, S3Client, S3ClientConfig } from '@aws-sdk/client-s3';
 import { FailureType } from '../contract/failure-type.js';
 import { VideoError } from '../contract/video-error.js';
+import { NO_PROXIES, type Proxies } from '../net/proxies.js';
+import { proxyAgents } from '../net/proxy-agents.js';
 import type {
   AssetInfo,
   AssetStore,
@@ -44,6 +46,8 @@ export interface S3StoreOptions {
   readonly bucket: string;
   /** Path of the store within the bucket, without slashes at its ends; default: the whole bucket. */
   readonly prefix?: string | undefined;
+  /** Which connections go through a proxy; default: none. */
+  readonly proxies?: Proxies | undefined;
   /** Overrides what the AWS SDK reads from its environment. */
   readonly client?: S3ClientConfig | undefined;
 }
@@ -190,7 +194,7 @@ export class S3Store implements AssetStore {
 
   #open(signal: AbortSignal | undefined): Promise<Sdk> {
     signal?.throwIfAborted();
-    this.#sdk ??= openSdk(this.#options.client, () => this.#createOnly);
+    this.#sdk ??= openSdk(this.#options, () => this.#createOnly);
     return this.#sdk;
   }
 
@@ -294,10 +298,13 @@ export class S3Store implements AssetStore {
 type Sdk = Awaited<ReturnType<typeof openSdk>>;
 
 /** Loads the AWS SDK with the first call: it takes a tenth of a second, which nobody with a `file:` store need spend. */
-async function openSdk(config: S3ClientConfig = {}, createOnly: () => CreateOnly | undefined) {
+async function openSdk(
+  { client: config = {}, proxies = NO_PROXIES }: S3StoreOptions,
+  createOnly: () => CreateOnly | undefined,
+) {
   const [s3, { Upload }] = await Promise.all([import('@aws-sdk/client-s3'), import('@aws-sdk/lib-storage')]);
   const client = new s3.S3Client({
-    requestHandler: { connectionTimeout: CONNECT_MS, socketTimeout: IDLE_MS },
+    requestHandler: { connectionTimeout: CONNECT_MS, socketTimeout: IDLE_MS, ...proxyAgents(proxies) },
     ...config,
   });
   // Servers other than AWS have no host name per bucket; Alibaba OSS has nothing else. Only here is the endpoint known,

@@ -3,9 +3,9 @@ import { hostname } from 'node:os';
 import { type Client, WorkflowNotFoundError } from '@temporalio/client';
 import type { DataConverter } from '@temporalio/common';
 import { NativeConnection, Runtime, Worker } from '@temporalio/worker';
-import { type Dispatcher, EnvHttpProxyAgent } from 'undici';
+import type { Dispatcher } from 'undici';
 import { type ActivityDeps, createActivities } from '../../activities/index.js';
-import { connectClient, type TemporalTarget } from '../client/connect.js';
+import { connectClient, type TemporalTarget, unreachable, workerOptionsOf } from '../client/connect.js';
 import type { Config } from '../config/config.js';
 import { SEARCH_ATTRIBUTES } from '../contract/names.js';
 import { DashScopeClient } from '../dashscope/client.js';
@@ -14,6 +14,7 @@ import { systemClock } from '../ledger/clock.js';
 import { Ledger } from '../ledger/ledger.js';
 import { createAddressPolicy } from '../net/address-policy.js';
 import { guardedConnector } from '../net/guarded-connector.js';
+import { createDispatcher } from '../net/proxies.js';
 import { LearnedRenderTimes } from '../polling/render-times.js';
 import { createTaskWatcher } from '../polling/task-watcher.js';
 import type { AssetStore } from '../storage/asset-store.js';
@@ -57,7 +58,7 @@ export async function runWorker(options: WorkerOptions): Promise<void> {
   const store = await provenStore(config, temporal);
   await tidySpoolFolder(Date.now());
   const client = await connectClient(temporal);
-  const connection = await NativeConnection.connect(temporal.connection as never);
+  const connection = await connectWorker(temporal);
   const stats = renderTimes(config, store);
   // Not waited for: what other workers learned is worth having, not worth a start that fails.
   void stats.sync();
@@ -121,6 +122,15 @@ export async function runWorker(options: WorkerOptions): Promise<void> {
   }
 }
 
+/** The worker's own connection, which is another library's than the client's: one may be refused where the other is not. */
+async function connectWorker(temporal: TemporalTarget): Promise<NativeConnection> {
+  try {
+    return await NativeConnection.connect(workerOptionsOf(temporal) as never);
+  } catch (cause) {
+    throw unreachable(temporal, cause, { fault: cause instanceof Error ? cause.message : String(cause) });
+  }
+}
+
 /** How the worker's payloads are written, when it is not plainly: by the codec, the texts of failures among them. */
 function dataConverterOf({ payloadCodec }: TemporalTarget, bundlePath: string): { dataConverter?: DataConverter } {
   if (payloadCodec === undefined) return {};
@@ -159,10 +169,10 @@ interface ProvenStore {
 
 /** The asset store, once it has shown on this start that of many writers one wins: buying once rests on that. */
 async function provenStore(config: Config, temporal: TemporalTarget): Promise<ProvenStore> {
-  const { store: configured, sharedFileStore } = config;
+  const { store: configured, sharedFileStore, proxies } = config;
   const temporalAddress = temporal.connection.address ?? 'localhost:7233';
   checkSharedFileStore({ store: configured.kind, temporalAddress, sharedFileStore });
-  const store = openStore(configured);
+  const store = openStore(configured, proxies);
   await proveIfAbsent(store, { newId: randomUUID });
   return { store, storeId: await storeId(store, { newId: randomUUID }) };
 }
@@ -195,6 +205,7 @@ function activityDeps(
     baseUrl: provider.baseUrl,
     apiKey,
     workspace: provider.workspace,
+    dispatcher: createDispatcher(config.proxies),
     resultDispatcher: resultDispatcher(config),
     timeouts: {
       submitMs: times.submitHttpMs,
@@ -221,6 +232,7 @@ function activityDeps(
     storeId: id,
     ledger: new Ledger({ store, scope, now: Date.now }),
     allowPrivateUrls: config.allowPrivateUrls,
+    proxies: config.proxies,
     spoolDir: SPOOL_FOLDER,
     publicBaseUrl: config.publicBaseUrl,
     times,
@@ -230,7 +242,7 @@ function activityDeps(
 }
 
 /** The links of a real provider lead to public hosts; whatever they resolve to is judged again at the connection. */
-function resultDispatcher({ provider, allowPrivateUrls }: Config): Dispatcher | undefined {
+function resultDispatcher({ provider, allowPrivateUrls, proxies }: Config): Dispatcher | undefined {
   if (provider.providerId === 'emulator') return undefined;
-  return new EnvHttpProxyAgent({ connect: guardedConnector(createAddressPolicy(allowPrivateUrls)) });
+  return createDispatcher(proxies, { connect: guardedConnector(createAddressPolicy(allowPrivateUrls)) });
 }

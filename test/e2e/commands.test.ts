@@ -299,7 +299,17 @@ describe('doctor', () => {
     ).toBe(true);
     expect(text).toMatch(/credentials +a key was found in DASHSCOPE_API_KEY$/m);
     const { names } = await examine();
-    const order = ['configuration', 'temporal', 'search_attributes', 'workers', 'sweep', 'runs', 'batches', 'slots'];
+    const order = [
+      'configuration',
+      'network',
+      'temporal',
+      'search_attributes',
+      'workers',
+      'sweep',
+      'runs',
+      'batches',
+      'slots',
+    ];
     const rest = ['purchases', 'store', 'store_sharing', 'credentials', 'provider', 'clock', 'spool'];
     expect(names).toEqual([...order, ...rest]);
   });
@@ -352,7 +362,17 @@ describe('doctor', () => {
     expect((await examine({ DASHSCOPE_API_KEY: '' })).skipped).toEqual(['provider']);
     const { faults, skipped } = await examine({ LOG_LEVEL: 'loud' });
     expect(Object.keys(faults)).toEqual(['configuration']);
-    expect(skipped).toEqual(['workers', 'sweep', 'slots', 'purchases', 'store', 'store_sharing', 'provider', 'clock']);
+    expect(skipped).toEqual([
+      'network',
+      'workers',
+      'sweep',
+      'slots',
+      'purchases',
+      'store',
+      'store_sharing',
+      'provider',
+      'clock',
+    ]);
   });
 
   test('names a refused key and a clock that is off, and shows no key', async () => {

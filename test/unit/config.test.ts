@@ -19,6 +19,7 @@ test('an empty environment gives the documented defaults', () => {
     taskQueues: { generate: 'video-generate', submit: 'video-submit' },
     rates: { query: 10, submit: 4, maxRunning: 5 },
     allowPrivateUrls: [],
+    proxies: { except: [] },
     log: { level: 'info' },
     times: DEFAULT_TIMES,
   });

@@ -379,14 +379,15 @@ test('behind a proxy names are resolved there, and what is named private is stil
     for (const end of [upstream, socket]) end.on('error', () => {});
   });
   await listen(proxy, '127.0.0.1', 0);
-  process.env['http_proxy'] = `http://127.0.0.1:${(proxy.address() as AddressInfo).port}`;
-  onTestFinished(() => void delete process.env['http_proxy']);
+  const proxies = { http: new URL(`http://127.0.0.1:${(proxy.address() as AddressInfo).port}`), except: [] };
 
-  expect(await read('http://images.example.com/a.png', { lookup: noLookup })).toBe('through the proxy');
+  expect(await read('http://images.example.com/a.png', { lookup: noLookup, proxies })).toBe('through the proxy');
   for (const url of ['http://10.0.0.1/', 'http://[::ffff:a00:1]/', 'http://db.internal/', 'http://127.0.0.1/'])
-    expect(await faultOf(read(url, { lookup: noLookup }))).toMatchObject({ type: FailureType.ReferenceRejected });
+    expect(await faultOf(read(url, { lookup: noLookup, proxies }))).toMatchObject({
+      type: FailureType.ReferenceRejected,
+    });
   // Loopback never goes through a proxy, also where it is allowed.
-  expect(await read(target.url, { allow: LOOPBACK })).toBe('through the proxy');
+  expect(await read(target.url, { allow: LOOPBACK, proxies })).toBe('through the proxy');
   expect(asked).toEqual(['images.example.com:80']);
 });
 

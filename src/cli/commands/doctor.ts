@@ -7,7 +7,7 @@ export function addDoctor(program: Command, context: CommandContext): void {
     .command('doctor')
     .summary('check configuration, Temporal, store, key and provider; say how to mend what is wrong')
     .description(
-      'Checks the configuration, Temporal (namespace, search attributes, workers, sweep), its runs, batches and slots, open purchases, the asset store, the key and the provider, ' +
+      'Checks the configuration, the network (proxy, authorities), Temporal (namespace, search attributes, workers, sweep), its runs, batches and slots, open purchases, the asset store, the key and the provider, ' +
         'the clock and the disk, and says how to mend what is wrong. Prints no secret and buys nothing. Exit code 0 when all is well, else 3.',
     )
     .option('--json', 'one JSON document on stdout, also for errors')

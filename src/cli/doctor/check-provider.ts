@@ -1,10 +1,12 @@
 import { randomUUID } from 'node:crypto';
-import { Agent, EnvHttpProxyAgent, request } from 'undici';
+import { request } from 'undici';
 import type { Config } from '../../config/config.js';
 import type { Secret } from '../../config/credentials.js';
 import { FailureType } from '../../contract/failure-type.js';
 import { VideoError } from '../../contract/video-error.js';
 import { DashScopeClient } from '../../dashscope/client.js';
+import { createDispatcher } from '../../net/proxies.js';
+import { untrustedHint } from '../../net/trust.js';
 
 const NETWORK = 'Check DASHSCOPE_HTTP_BASE_URL, the network, and HTTPS_PROXY.';
 /** A person waits for it; the provider answers in some 50 ms. */
@@ -16,10 +18,11 @@ export async function checkCredentials(key: Secret): Promise<string> {
 }
 
 /** Whether the address is the provider's and takes the key: it is asked for a task that nobody has. */
-export async function checkProvider({ provider, times }: Config, apiKey: string): Promise<string> {
+export async function checkProvider({ provider, proxies, times }: Config, apiKey: string): Promise<string> {
   const { baseUrl, workspace } = provider;
   const timeouts = { readMs: times.readHttpMs };
-  const client = new DashScopeClient({ baseUrl, workspace, apiKey: () => apiKey, timeouts });
+  const dispatcher = createDispatcher(proxies);
+  const client = new DashScopeClient({ baseUrl, workspace, apiKey: () => apiKey, dispatcher, timeouts });
   try {
     const { status } = await client.queryTask(randomUUID());
     if (status === 'UNKNOWN') return `${baseUrl} takes the key`;
@@ -28,9 +31,10 @@ export async function checkProvider({ provider, times }: Config, apiKey: string)
     });
   } catch (cause) {
     if (!(cause instanceof VideoError) || cause.type !== FailureType.ProviderUnavailable) throw cause;
-    throw new VideoError(FailureType.ProviderUnavailable, `${baseUrl}: ${cause.message}`, { cause, nextStep: NETWORK });
+    const nextStep = untrustedHint(cause.cause) ?? NETWORK;
+    throw new VideoError(FailureType.ProviderUnavailable, `${baseUrl}: ${cause.message}`, { cause, nextStep });
   } finally {
-    await client.close();
+    await dispatcher.close();
   }
 }
 
@@ -38,9 +42,9 @@ export async function checkProvider({ provider, times }: Config, apiKey: string)
  * Whether this clock agrees with the provider's, whose answers carry a date: what became of a lost submit is told by times.
  * @param now - Milliseconds since the epoch.
  */
-export async function checkClock({ provider, times }: Config, now: () => number): Promise<string> {
-  const { baseUrl, providerId } = provider;
-  const dispatcher = providerId === 'emulator' ? new Agent() : new EnvHttpProxyAgent();
+export async function checkClock({ provider, proxies, times }: Config, now: () => number): Promise<string> {
+  const { baseUrl } = provider;
+  const dispatcher = createDispatcher(proxies);
   let skewMs: number;
   try {
     const askedMs = now();
@@ -57,7 +61,7 @@ export async function checkClock({ provider, times }: Config, now: () => number)
     const why = cause instanceof Error ? cause.message || (cause as NodeJS.ErrnoException).code : String(cause);
     throw new VideoError(FailureType.ProviderUnavailable, `${baseUrl} does not tell its time: ${why}`, {
       cause,
-      nextStep: NETWORK,
+      nextStep: untrustedHint(cause) ?? NETWORK,
     });
   } finally {
     await dispatcher.close();

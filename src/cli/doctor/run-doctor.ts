@@ -4,6 +4,7 @@ import { resolveApiKey } from '../../config/credentials.js';
 import type { CommandContext } from '../context.js';
 import { ExitCode } from '../exit-code.js';
 import { secretsOf } from '../output.js';
+import { checkNetwork } from './check-network.js';
 import { checkClock, checkCredentials, checkProvider } from './check-provider.js';
 import { checkPurchases } from './check-purchases.js';
 import { checkBatches, checkRuns, checkSlots } from './check-runs.js';
@@ -40,6 +41,7 @@ export async function runDoctor(context: CommandContext): Promise<number> {
       const where = store.kind === 'file' ? store.path : `s3://${store.bucket}/${store.prefix}`;
       return `provider ${provider.providerId}, account ${provider.account}, store ${where}, queues ${taskQueues.generate} and ${taskQueues.submit}${payloadCodec === undefined ? '' : `, payload codec ${payloadCodec}`}`;
     },
+    network: async () => checkNetwork(await configured()),
     temporal: () => temporal,
     search_attributes: () => inTemporal(checkSearchAttributes),
     workers: async () => {

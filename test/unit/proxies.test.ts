@@ -1,0 +1,149 @@
+import { createServer, type RequestListener } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { request } from 'undici';
+import { expect, onTestFinished, test } from 'vitest';
+import { secretsOf } from '../../src/cli/output.js';
+import { connectClient, temporalFromEnv } from '../../src/client/connect.js';
+import { loadConfig } from '../../src/config/config.js';
+import { createDispatcher, proxyName, proxyOf } from '../../src/net/proxies.js';
+import { readAuthorities } from '../../src/net/trust.js';
+import { S3Store } from '../../src/storage/s3-store.js';
+import { startConnectProxy } from '../support/connect-proxy.js';
+import { ROOT } from '../support/root.js';
+
+const http = new URL('http://plain.example:3128');
+const https = new URL('http://secure.example:3128');
+const serve = async (listener: RequestListener): Promise<number> => {
+  const server = createServer(listener).listen(0, '127.0.0.1');
+  await new Promise((resolve) => server.once('listening', resolve));
+  onTestFinished(() => void server.close().closeAllConnections());
+  return (server.address() as AddressInfo).port;
+};
+const proxyTo = async (hosts: Record<string, number>, user?: string) => {
+  const proxy = await startConnectProxy(hosts, user);
+  onTestFinished(() => proxy.close());
+  return proxy;
+};
+
+test.each([
+  ['https://provider.example/api', [], https],
+  ['http://provider.example/api', [], http],
+  ['https://localhost:1/', [], undefined],
+  ['http://127.9.9.9/', [], undefined],
+  ['http://[::1]:8080/', [], undefined],
+  ['https://temporal.localhost:7233', [], undefined],
+  ['https://s3.example/', ['s3.example'], undefined],
+  ['https://a.s3.example/', ['s3.example'], undefined],
+  ['https://a.s3.example/', ['.s3.example'], undefined],
+  ['https://a.s3.example/', ['*.S3.Example'], undefined],
+  ['https://nots3.example/', ['s3.example'], https],
+  ['https://s3.example.:443/', ['s3.example'], undefined],
+  ['https://s3.example/', ['s3.example:443'], undefined],
+  ['https://s3.example:8443/', ['s3.example:443'], https],
+  ['https://10.1.2.3/', ['10.0.0.0/8'], undefined],
+  ['https://11.1.2.3/', ['10.0.0.0/8'], https],
+  ['https://ten.example/', ['10.0.0.0/8'], https],
+  ['https://[fd00::5]/', ['fd00::/8'], undefined],
+  ['https://[fd00::5]:1/', ['fd00::5'], undefined],
+  ['https://1.10.1.2/', ['10.1.2'], https],
+  ['https://any.example/', ['*'], undefined],
+  ['https://any.example/', ['nonsense/x', 'a/200'], https],
+])('%s except %j goes through %s', (url, except, proxy) => {
+  expect(proxyOf(new URL(url), { http, https, except })).toBe(proxy);
+});
+
+test('the environment gives the proxies, the lower-case form first, and http to https when that has none', () => {
+  const where = { cwd: ROOT, homeDir: ROOT };
+  const env = {
+    http_proxy: 'http://a.example:1',
+    HTTP_PROXY: 'http://b.example:2',
+    NO_PROXY: ' x.example, ,y.example ',
+  };
+  expect(loadConfig(env, where).proxies).toEqual({
+    http: new URL('http://a.example:1'),
+    https: new URL('http://a.example:1'),
+    except: ['x.example', 'y.example'],
+  });
+});
+
+test('a proxy that cannot be used is refused by its variable, and its password is nowhere in the message', () => {
+  const env = { HTTPS_PROXY: 'socks5://me:hunter2-hunter2@proxy.example:1', HTTP_PROXY: 'proxy.example:3128' };
+  for (const read of [() => loadConfig(env, { cwd: ROOT, homeDir: ROOT }), () => temporalFromEnv(env)]) {
+    let message = '';
+    try {
+      read();
+    } catch (error) {
+      expect(error).toMatchObject({
+        type: 'ConfigurationInvalid',
+        issues: [{ path: 'HTTP_PROXY' }, { path: 'HTTPS_PROXY' }],
+      });
+      message = String(error);
+    }
+    expect(message).toContain('such as http://proxy.example:3128');
+    expect(message).not.toContain('hunter2');
+  }
+  expect(secretsOf({ HTTPS_PROXY: 'http://me:hunter2-hunter2@proxy.example:1' })).toContain('hunter2-hunter2');
+  expect(proxyName(new URL('http://me:hunter2@proxy.example:3128'))).toBe('http://proxy.example:3128');
+});
+
+test.each([
+  ['nowhere.pem', 'does not exist'],
+  ['package.json', 'holds no certificate in PEM'],
+  ['test', 'cannot be read'],
+])('a file of authorities %s is refused because it %s', (file, fault) => {
+  for (const read of [
+    () => readAuthorities(`${ROOT}${file}`),
+    () => temporalFromEnv({ NODE_EXTRA_CA_CERTS: `${ROOT}${file}` }),
+  ])
+    expect(read).toThrow(
+      expect.objectContaining({
+        type: 'ConfigurationInvalid',
+        message: `NODE_EXTRA_CA_CERTS names ${ROOT}${file}, which ${fault}`,
+      }),
+    );
+});
+
+test('requests go through the tunnel by name with the user of the proxy, and straight to loopback and what is excepted', async () => {
+  const port = await serve((_, response) => void response.end('here'));
+  const proxy = await proxyTo({ 'provider.test:80': port }, 'me:se cret');
+  const [userProxy] = [new URL(proxy.url)];
+  const dispatcher = createDispatcher({ http: userProxy, except: ['excepted.test'] });
+  onTestFinished(() => dispatcher.close());
+  const get = async (url: string) => (await request(url, { dispatcher })).body.text();
+  expect(await get('http://provider.test/')).toBe('here');
+  expect(await get(`http://127.0.0.1:${port}/`)).toBe('here');
+  await expect(get('http://other.test/')).rejects.toThrow('Proxy response (403)');
+  await expect(get('http://excepted.test/')).rejects.toThrow('ENOTFOUND');
+  expect(proxy.asked).toEqual(['provider.test:80', 'other.test:80']);
+});
+
+test('an S3 store goes through the tunnel, and says that the proxy refuses', async () => {
+  const port = await serve((_, response) => void response.writeHead(404).end());
+  const proxy = await proxyTo({ 's3.test:80': port });
+  const proxies = { http: new URL(proxy.url), https: new URL(proxy.url), except: [] };
+  const storeAt = (endpoint: string) =>
+    new S3Store({
+      bucket: 'bucket',
+      proxies,
+      client: {
+        endpoint,
+        region: 'us-east-1',
+        credentials: { accessKeyId: 'a', secretAccessKey: 'b' },
+        maxAttempts: 1,
+      },
+    });
+  expect(await storeAt('http://s3.test').head('videos/a.mp4')).toBeUndefined();
+  expect(await storeAt(`http://127.0.0.1:${port}`).head('videos/a.mp4')).toBeUndefined();
+  await expect(storeAt('https://other.test').head('videos/a.mp4')).rejects.toMatchObject({ type: 'StoreUnavailable' });
+  expect(proxy.asked).toEqual(['s3.test:80', 'other.test:443']);
+});
+
+test('a Temporal that the proxy refuses is told with the proxy and its answer, without its password', async () => {
+  const proxy = await proxyTo({}, 'me:se-cret');
+  const env = { TEMPORAL_ADDRESS: 'temporal.test', HTTPS_PROXY: proxy.url.replace('se-cret', 'wrong') };
+  await expect(connectClient(temporalFromEnv(env), { timeoutMs: 300 })).rejects.toMatchObject({
+    type: 'TemporalUnreachable',
+    message: `Temporal cannot be reached at temporal.test:7233 through the proxy ${proxy.url.replace('me:se-cret@', '')}: the proxy answers with 407`,
+    nextStep: expect.stringContaining('HTTPS_PROXY'),
+  });
+});
