@@ -131,12 +131,16 @@ async function startRendering(world: World, prompt: string): Promise<string> {
 /** Runs that stand in the given steps, one in each, all at once. */
 export async function arrangeAll(world: World, steps: readonly Step[]): Promise<Standing[]> {
   const standing: Standing[] = [];
-  // The first one needs the longest to come into its step, the second must be alone in its own; the others are quick.
-  for (const step of ['reconcile', 'upload'] as const) {
+  const one = async (step: Step) => {
     if (steps.includes(step)) standing.push(await arrange(world, step));
-  }
-  const others = steps.filter((step) => step !== 'reconcile' && step !== 'upload');
+  };
+  // The first one needs the longest to come into its step, the second must be alone in its own; the others are quick. A cancel
+  // cannot be held for longer than its run waits for it, two seconds: it comes last.
+  await one('reconcile');
+  await one('upload');
+  const others = steps.filter((step) => !['reconcile', 'upload', 'cancel'].includes(step));
   standing.push(...(await Promise.all(others.map((step) => arrange(world, step)))));
+  await one('cancel');
   return standing;
 }
 
