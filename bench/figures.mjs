@@ -1,7 +1,7 @@
 /** What one client did in one cell, from the recorder's log; times in milliseconds. */
 export function figuresOf(log) {
   const tasks = new Map();
-  const asked = log.filter(({ kind }) => kind !== 'submit');
+  const asked = log.filter(({ kind }) => kind === 'query' || kind === 'list');
   for (const { kind, taskId, state, startedAtMs, endedAtMs, toldAtMs } of log) {
     if (kind !== 'query' || state !== 'SUCCEEDED' || tasks.has(taskId)) continue;
     tasks.set(taskId, { delayMs: toldAtMs - endedAtMs, renderMs: endedAtMs - startedAtMs, endedAtMs });
@@ -21,7 +21,7 @@ export function figuresOf(log) {
 }
 
 /** Most requests within any window of one second. */
-function busiestSecond(times) {
+export function busiestSecond(times) {
   const sorted = times.toSorted((a, b) => a - b);
   let most = 0;
   let first = 0;

@@ -1,7 +1,46 @@
-import { proxyActivities } from '@temporalio/workflow';
+import {
+  condition,
+  defineSignal,
+  getExternalWorkflowHandle,
+  proxyActivities,
+  setHandler,
+  workflowInfo,
+} from '@temporalio/workflow';
 
-const { nothing } = proxyActivities({ startToCloseTimeout: '10s' });
+const { nothing, ask, giveBack } = proxyActivities({ startToCloseTimeout: '10s' });
+const submitting = proxyActivities({
+  startToCloseTimeout: '10s',
+  taskQueue: 'bench-noop-submit',
+  allowEagerDispatch: false,
+});
 
+/** One activity: what a cache hit is compared with. */
 export async function noop() {
   await nothing();
+}
+
+/** As many activities and signals as a generation has, in the same order, and none of them does anything. */
+export async function noopGenerate() {
+  let granted = false;
+  setHandler(defineSignal('slot'), () => {
+    granted = true;
+  });
+  await nothing(); // prepareRequest
+  await ask({ asker: workflowInfo().workflowId }); // uploadReference
+  await condition(() => granted, '60s');
+  await submitting.nothing(); // submitTask
+  await nothing(); // pollTask, until it starts
+  await giveBack(); // pollTask, to the end
+  await nothing(); // archiveVideo
+}
+
+/** Grants at once whatever is asked for. */
+export async function noopSlots() {
+  const asked = [];
+  setHandler(defineSignal('ask'), ({ asker }) => void asked.push(asker));
+  setHandler(defineSignal('giveBack'), () => undefined);
+  for (;;) {
+    await condition(() => asked.length > 0);
+    await getExternalWorkflowHandle(asked.shift()).signal('slot');
+  }
 }

@@ -7,11 +7,11 @@ process.once('message', async ({ cells, accounts }) => {
   const agent = new Agent({ keepAlive: true });
   const log = [];
   const servers = [];
-  for (const { name, seconds, jitter } of cells) {
+  for (const { name, seconds, jitter, settings } of cells) {
     const emulator = await startEmulator({
       accounts,
-      // Slots raised: what is measured is asking, not waiting.
-      settings: { render_seconds: seconds, jitter, slots: 10_000, submit_rate: 0 },
+      // Slots raised unless a cell says otherwise: what is measured is asking, not waiting.
+      settings: { render_seconds: seconds, jitter, slots: 10_000, submit_rate: 0, ...settings },
     });
     servers.push({ name, server: await record(emulator, agent, (entry) => log.push({ cell: name, ...entry })) });
   }
@@ -30,7 +30,12 @@ async function record({ origin }, agent, write) {
       const chunks = [];
       for await (const chunk of answer) chunks.push(chunk);
       const body = Buffer.concat(chunks);
-      write({ atMs, key: headers.authorization?.slice(7), status: answer.statusCode, ...said(method, url, body) });
+      const endMs = Date.now();
+      const kind = kindOf(method, url);
+      const told = kind === 'submit' || kind === 'query' ? toldOf(body, endMs) : {};
+      if (kind !== 'control') {
+        write({ atMs, endMs, kind, key: headers.authorization?.slice(7), status: answer.statusCode, ...told });
+      }
       outgoing.writeHead(answer.statusCode, answer.headers).end(body);
     });
     onward.on('error', () => outgoing.destroy());
@@ -40,10 +45,16 @@ async function record({ origin }, agent, write) {
   return server;
 }
 
-function said(method, url, body) {
+/** What a request is about; `transfer` is the image on its way to the provider and the video on its way back. */
+function kindOf(method, url) {
   const path = new URL(url, 'http://localhost').pathname;
-  const kind = method === 'POST' ? 'submit' : /^\/api\/v1\/tasks\/?$/.test(path) ? 'list' : 'query';
-  if (kind === 'list') return { kind };
+  if (path.startsWith('/_emulator/')) return 'control';
+  if (/^\/(oss-upload|results\/|api\/v1\/uploads)/.test(path)) return 'transfer';
+  if (method === 'POST') return path.endsWith('/cancel') ? 'cancel' : 'submit';
+  return /^\/api\/v1\/tasks\/?$/.test(path) ? 'list' : 'query';
+}
+
+function toldOf(body, toldAtMs) {
   let output;
   try {
     output = JSON.parse(body.toString()).output;
@@ -52,11 +63,10 @@ function said(method, url, body) {
   }
   const time = (text) => (text === undefined ? undefined : Date.parse(`${text.replace(' ', 'T')}+08:00`));
   return {
-    kind,
     taskId: output?.task_id,
     state: output?.task_status,
     startedAtMs: time(output?.scheduled_time),
     endedAtMs: time(output?.end_time),
-    toldAtMs: Date.now(),
+    toldAtMs,
   };
 }

@@ -1,0 +1,53 @@
+// A worker that does nothing but watch tasks, with the product's own step: node --expose-gc poll-worker.mjs ADDRESS BASE_URL KEY.
+// Asked with any message, it tells its memory after a collection, in bytes.
+import { setTimeout as sleep } from 'node:timers/promises';
+import { DefaultLogger, NativeConnection, Runtime, Worker } from '@temporalio/worker';
+import { createPollTask } from '../dist/activities/poll-task.js';
+import { DEFAULT_TIMES } from '../dist/src/config/times.js';
+import { DashScopeClient } from '../dist/src/dashscope/client.js';
+import { systemClock } from '../dist/src/ledger/clock.js';
+import { guessForecast } from '../dist/src/polling/forecast.js';
+import { createTaskWatcher } from '../dist/src/polling/task-watcher.js';
+
+const [address, baseUrl, key] = process.argv.slice(2);
+Runtime.install({ logger: new DefaultLogger('ERROR') });
+const client = new DashScopeClient({ baseUrl, apiKey: () => key });
+const watcher = createTaskWatcher({
+  query: (taskId, options) => client.queryTask(taskId, options),
+  list: (query) => client.listTasks(query),
+  ...{ perSecond: 10, clock: systemClock, random: Math.random, times: DEFAULT_TIMES.poll },
+  stats: { forecast: (kind) => guessForecast(kind, []), learn: () => {} },
+});
+// No task ends meanwhile, and each is claimed: the step needs nothing else.
+const pollTask = createPollTask({ watcher, clock: systemClock, times: DEFAULT_TIMES, dashscope: client });
+const watching = new Set();
+const worker = await Worker.create({
+  ...{ connection: await NativeConnection.connect({ address }), taskQueue: 'bench-poll' },
+  activities: {
+    pollTask: (input) => {
+      watching.add(input.task.taskId);
+      return pollTask(input);
+    },
+  },
+  ...{ maxConcurrentActivityTaskExecutions: 500, maxHeartbeatThrottleInterval: DEFAULT_TIMES.heartbeatThrottleMs },
+  shutdownGraceTime: 0,
+});
+process.on('message', async (wanted) => {
+  while (watching.size < wanted) await sleep(50);
+  // Until the first looks at all of them are done and what they needed is free again.
+  await sleep(SETTLE_MS);
+  for (let times = 0; times < 4; times += 1) {
+    globalThis.gc();
+    await sleep(250);
+  }
+  const { rss, heapUsed, external } = process.memoryUsage();
+  process.send({ rss, heap: heapUsed + external });
+});
+process.on('disconnect', () => process.exit(0));
+
+/** At ten requests a second, lists answer all of them within a few seconds. */
+const SETTLE_MS = 20_000;
+
+const running = worker.run();
+process.send('ready');
+await running;

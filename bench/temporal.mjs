@@ -1,0 +1,258 @@
+// What a generation costs through Temporal: real server, real worker processes, emulators behind recorders, one run:
+//   node bench/temporal.mjs [--only overhead,memory,actions,workers,batch] [--full] [--runs 30] [--polls 10,100,500] [--seconds 180]
+//                           [--in-flight 100] [--fleet 150] [--items 60] [--batch-seconds 30] [--json FILE]
+// Needs the build (dist/). `actions`, `workers` and `batch` are real time and mostly wait, so they run side by side; `overhead` and `memory`
+// come before them, alone. Exit code 1: a bound is not kept.
+import { randomUUID } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { parseArgs } from 'node:util';
+import { DefaultLogger, NativeConnection, Runtime, Worker } from '@temporalio/worker';
+import { WanBatchClient } from '../dist/src/client/batch-client.js';
+import { slotsWorkflowId } from '../dist/src/contract/names.js';
+import { DashScopeClient } from '../dist/src/dashscope/client.js';
+import { actionsOf } from './actions.mjs';
+import { busiestSecond, figuresOf } from './figures.mjs';
+import { IMAGE, PROMPT } from './plan.mjs';
+import { slotsBusy } from './slots-busy.mjs';
+import { ask, at, startStack } from './stack.mjs';
+
+const QUIET = ['overhead', 'memory'];
+const SIDE_BY_SIDE = ['actions', 'workers', 'batch'];
+const { values } = parseArgs({
+  options: {
+    only: { type: 'string', default: [...QUIET, ...SIDE_BY_SIDE].join(',') },
+    full: { type: 'boolean', default: false },
+    runs: { type: 'string', default: '30' },
+    polls: { type: 'string', default: '10,100,500' },
+    seconds: { type: 'string', default: '180' },
+    'in-flight': { type: 'string', default: '100' },
+    fleet: { type: 'string' },
+    items: { type: 'string', default: '60' },
+    'batch-seconds': { type: 'string', default: '30' },
+    json: { type: 'string' },
+  },
+});
+const [runs, seconds, inFlight, items, batchSeconds] = [
+  ...[values.runs, values.seconds, values['in-flight'], values.items, values['batch-seconds']].map(Number),
+];
+const fleetRuns = Number(values.fleet ?? (values.full ? 300 : 150));
+const only = values.only.split(',');
+const unknown = only.filter((name) => ![...QUIET, ...SIDE_BY_SIDE].includes(name));
+if (unknown.length > 0) throw new Error(`--only: there is no ${unknown.join(', ')}`);
+
+const KIB = 1024;
+const ACCOUNT_SLOTS = 5;
+/** The shipped `WAN_VIDEO_QUERY_RATE` of each worker. */
+const BUDGET = 10;
+const median = (numbers) => numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)];
+const rows = [];
+
+/** Prints a figure; one with `most` or `least` is judged. */
+function show(cell, what, value, { unit = '', digits = 0, most, least, beside = '' } = {}) {
+  const held = (most === undefined || value <= most) && (least === undefined || value >= least);
+  rows.push({ cell, what, value, unit, most, least, held, beside });
+  const bound = most !== undefined ? `at most ${most}` : least !== undefined ? `at least ${least}` : '';
+  const judged = bound === '' ? '' : held ? `${bound}: held` : `${bound}: NOT HELD`;
+  const text = `${cell.padEnd(9)} ${what.padEnd(58)} ${value.toFixed(digits).padStart(8)} ${unit.padEnd(5)} ${judged}`;
+  process.stdout.write(`${text}${beside === '' ? '' : `   (${beside})`}\n`);
+}
+
+/** Alternately a generation and a workflow of as many no-op activities and the same signals. */
+async function overhead(stack) {
+  const product = await stack.product('overhead');
+  await product.startWorker('sk-overhead');
+  const noop = await stack.start('noop-worker.mjs', [stack.address]);
+  const generation = async () => {
+    const startedMs = performance.now();
+    await product.videos.generate(product.request(randomUUID()));
+    const wallMs = performance.now() - startedMs;
+    const log = await stack.log('overhead');
+    const accepted = log.find(({ kind, status }) => kind === 'submit' && status === 200);
+    const told = log.find(({ kind, state }) => kind === 'query' && state === 'SUCCEEDED');
+    const transfers = log.filter(({ kind }) => kind === 'transfer');
+    const transferMs = transfers.reduce((sum, { atMs, endMs }) => sum + endMs - atMs, 0);
+    return wallMs - (told.toldAtMs - accepted.endMs) - transferMs;
+  };
+  const nothing = async () => {
+    const startedMs = performance.now();
+    const workflowId = `noop/${randomUUID()}`;
+    await stack.client.workflow.execute('noopGenerate', { workflowId, taskQueue: 'bench-noop', args: [] });
+    return performance.now() - startedMs;
+  };
+  for (let i = 0; i < 5; i += 1) await Promise.all([generation(), nothing()]); // compiled, connected, learned
+  const [ours, noops] = [[], []];
+  for (let i = 0; i < runs; i += 1) {
+    ours.push(await generation());
+    noops.push(await nothing());
+  }
+  show('overhead', 'no-op activities and the same signals, median', median(noops), { unit: 'ms' });
+  show('overhead', 'generation without render, transfer and detection, median', median(ours), { unit: 'ms' });
+  show('overhead', 'the second by the first', median(ours) / median(noops), { digits: 2, unit: 'x', most: 1.5 });
+  noop.kill('SIGKILL');
+}
+
+/** The memory of a process that only watches, with so many tasks. */
+async function memory(stack) {
+  const counts = values.polls.split(',').map(Number);
+  Runtime.install({ logger: new DefaultLogger('ERROR') });
+  const connection = await NativeConnection.connect({ address: stack.address });
+  const workflows = await Worker.create({
+    ...{ connection, taskQueue: 'bench-poll', workflowsPath: at('poll-workflow.mjs') },
+  });
+  const running = workflows.run();
+  const baseUrl = `${stack.origin('memory')}/api/v1`;
+  const arguments_ = [stack.address, baseUrl, 'sk-memory'];
+  const watcher = await stack.start('poll-worker.mjs', arguments_, { execArgv: ['--expose-gc'] });
+  const provider = new DashScopeClient({ baseUrl, apiKey: () => 'sk-memory' });
+  const watch = async () => {
+    const { taskId } = await provider.createTask({
+      model: 'wan2.6-i2v-flash',
+      input: { prompt: PROMPT, img_url: IMAGE },
+      parameters: { resolution: '720P', duration: 5, audio: false },
+    });
+    const task = {
+      ...{ taskId, intentAtMs: Date.now(), claim: 'claimed', render: { resolution: '720P', seconds: 5, audio: false } },
+      ...{ purchase: { key: taskId, n: 1 }, requestId: null, keyFingerprint: '', seed: 1 },
+    };
+    await stack.client.workflow.start('pollOnly', {
+      workflowId: `poll/${taskId}`,
+      taskQueue: 'bench-poll',
+      args: [task],
+    });
+  };
+  const measured = [];
+  let watched = 0;
+  for (const count of counts) {
+    for (; watched < count; watched += 1) await watch();
+    measured.push({ count, ...(await ask(watcher, count)) });
+  }
+  for (const { count, rss, heap } of measured) {
+    show('memory', `${count} in flight`, rss / KIB / KIB, {
+      unit: 'MiB',
+      beside: `${(heap / KIB / KIB).toFixed(1)} MiB of heap`,
+    });
+  }
+  const [from, to] = measured.slice(-2);
+  const slope = (part) => (to[part] - from[part]) / (to.count - from.count) / KIB;
+  const beside = `${slope('heap').toFixed(1)} KiB of heap`;
+  show('memory', `each more, from ${from.count} to ${to.count}`, slope('rss'), {
+    unit: 'KiB',
+    digits: 1,
+    most: 64,
+    beside,
+  });
+  watcher.kill('SIGKILL');
+  workflows.shutdown();
+  await running;
+  await connection.close();
+}
+
+/** One generation in real time: its history, its part of the slots' history, and the heartbeats that were sent. */
+async function actions(stack) {
+  const product = await stack.product('actions');
+  const worker = await product.startMetered('sk-actions');
+  const slotsId = slotsWorkflowId(product.config.provider.providerId, 'actions');
+  await stack.control('actions', 'settings', { speed: 200 });
+  await product.videos.generate(product.request('starts the slots', { duration: 2 }));
+  await stack.control('actions', 'settings', { speed: 1 });
+  const heartbeats = async () => {
+    const lines = (await worker.metrics()).split('\n');
+    const sent = lines.filter(
+      (line) => line.startsWith('temporal_request{') && line.includes('"RecordActivityTaskHeartbeat"'),
+    );
+    return sent.reduce((sum, line) => sum + Number(line.split(' ').at(-1)), 0);
+  };
+  const before = { heartbeats: await heartbeats(), slots: actionsOf(await stack.events(slotsId)) };
+  const { id } = await product.videos.start(product.request('in real time'));
+  await product.videos.result(id);
+  const events = await stack.events(id);
+  const run = actionsOf(events, { heartbeats: (await heartbeats()) - before.heartbeats });
+  const slots = actionsOf(await stack.events(slotsId)).total - before.slots.total;
+  const counted = Object.entries(run).filter(([kind, count]) => count > 0 && kind !== 'total');
+  const beside = `${counted.map(([kind, count]) => `${kind} ${count}`).join(', ')}, at the slots ${slots}`;
+  show('actions', `events of one ${seconds} s generation`, events.length, { most: 50 });
+  show('actions', `Cloud Actions of one ${seconds} s generation`, run.total + slots, { most: 28, beside });
+}
+
+/** Two workers as they are shipped, on one account whose slots are raised. */
+async function workers(stack) {
+  const product = await stack.product('workers', { WAN_VIDEO_MAX_RUNNING: '1000' });
+  const keys = ['sk-workers-1', 'sk-workers-2'];
+  await Promise.all(keys.map((key) => product.startWorker(key)));
+  const gapMs = (seconds * 1000) / inFlight;
+  const startedMs = Date.now();
+  await Promise.all(
+    Array.from({ length: fleetRuns }, async (_, n) => {
+      await sleep(n * gapMs);
+      await product.videos.generate(product.request(`${n} of many`));
+    }),
+  );
+  const log = await stack.log('workers');
+  const asked = log.filter(({ kind }) => kind === 'query' || kind === 'list');
+  const settled = asked.filter(({ atMs }) => atMs > startedMs + 60_000);
+  const { requests, p95Ms, noticed } = figuresOf(log);
+  const busiest = (of) => busiestSecond(of.map(({ atMs }) => atMs));
+  const refused = settled.filter(({ status }) => status === 429).length / Math.max(1, settled.length);
+  const what = `${inFlight} in flight, two workers:`;
+  show('workers', `${what} answered 429 after the first minute`, 100 * refused, { unit: '%', digits: 2, most: 2 });
+  show('workers', `${what} most requests of both in a second`, busiest(asked), { most: 2 * BUDGET });
+  for (const key of keys) {
+    const own = asked.filter((entry) => entry.key === key);
+    show('workers', `${what} most requests of ${key.slice(3)} in a second`, busiest(own), { most: BUDGET });
+  }
+  show('workers', `${what} requests per generation, archive's included`, requests, { digits: 1 });
+  show('workers', `${what} 95 % of the ends noticed within`, p95Ms / 1000, { unit: 's', digits: 2 });
+  show('workers', `${what} generations`, noticed, { least: fleetRuns });
+}
+
+/** A batch on the account's five slots, two workers, nothing disturbed. */
+async function batch(stack) {
+  const product = await stack.product('batch');
+  const { store, taskQueue } = product;
+  await Promise.all(['sk-batch-1', 'sk-batch-2'].map((key) => product.startWorker(key)));
+  const batches = new WanBatchClient({ client: stack.client, store, taskQueue });
+  const lines = Array.from({ length: items }, (_, n) => product.request(`item ${n}`));
+  const { batch_id } = await batches.start({ lines });
+  const { counts } = await batches.result(batch_id);
+  const { tasks } = await stack.control('batch', 'state');
+  const { share, most, spanMs } = slotsBusy(tasks, ACCOUNT_SLOTS);
+  const beside = `${(spanMs / 1000).toFixed(0)} s until the last one started`;
+  show('batch', `${items} items of ${batchSeconds} s: slots busy until the tail`, 100 * share, {
+    unit: '%',
+    digits: 1,
+    least: 95,
+    beside,
+  });
+  show('batch', 'most tasks at once', most, { most: ACCOUNT_SLOTS });
+  show('batch', 'videos', counts.generated, { least: items });
+  show('batch', 'tasks bought', tasks.length, { most: items });
+}
+
+const jitter = 0.05;
+const cells = [
+  { name: 'overhead', seconds: 25, jitter, settings: { speed: 100 } },
+  { name: 'memory', seconds: 36_000, jitter, settings: {} },
+  { name: 'actions', seconds, jitter, settings: {} },
+  {
+    name: 'workers',
+    seconds,
+    jitter,
+    settings: {},
+    accounts: { 'sk-workers-1': 'workers', 'sk-workers-2': 'workers' },
+  },
+  {
+    ...{ name: 'batch', seconds: batchSeconds, jitter, settings: { slots: ACCOUNT_SLOTS, submit_rate: 5 } },
+    accounts: { 'sk-batch-1': 'batch', 'sk-batch-2': 'batch' },
+  },
+].map((cell) => ({ accounts: { [`sk-${cell.name}`]: cell.name }, ...cell }));
+const parts = { overhead, memory, actions, workers, batch };
+const stack = await startStack(cells.filter(({ name }) => only.includes(name)));
+try {
+  for (const name of QUIET.filter((one) => only.includes(one))) await parts[name](stack);
+  await Promise.all(SIDE_BY_SIDE.filter((one) => only.includes(one)).map((name) => parts[name](stack)));
+} finally {
+  await stack.close();
+}
+if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(rows, null, 2)}\n`);
+process.exit(rows.every(({ held }) => held) ? 0 : 1);
