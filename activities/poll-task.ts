@@ -60,9 +60,13 @@ export function createPollTask(deps: ActivityDeps): VideoActivities['pollTask'] 
       if (seen.status === 'RUNNING') {
         return { kind: 'started', render: progress(seen.scheduledTimeMs ?? clock.now()) };
       }
-      // The provider has room again from now on, whatever the store does.
-      if (seen.status !== 'UNKNOWN') await giveBackSlot(deps, task.purchase);
-      return endOf(deps, { ...task, claim }, seen, signal);
+      // The provider has room again from now on, whatever the store does; neither waits for the other.
+      const returned = seen.status === 'UNKNOWN' ? undefined : giveBackSlot(deps, task.purchase);
+      try {
+        return await endOf(deps, { ...task, claim }, seen, signal);
+      } finally {
+        await returned;
+      }
     };
     return withSignal(watch, () => cursor);
   };

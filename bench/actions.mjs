@@ -21,7 +21,7 @@ export function actionsOf(events, { heartbeats = 0, queries = 0 } = {}) {
   const byTask = new Set(
     of('markerRecordedEventAttributes').map((event) => String(event.workflowTaskCompletedEventId)),
   );
-  const bySignal = events[1]?.workflowExecutionSignaledEventAttributes !== undefined;
+  const bySignal = events[1]?.workflowExecutionSignaledEventAttributes != null;
   const kinds = {
     // What a signal has started is paid with the signal.
     starts: started.length - (bySignal ? 1 : 0),
@@ -45,4 +45,4 @@ export function actionsOf(events, { heartbeats = 0, queries = 0 } = {}) {
 /** `WORKFLOW_TASK_FAILED_CAUSE_RESET_WORKFLOW` of Temporal's API. */
 const RESET = 20;
 
-const isScheduled = ({ searchAttributes }) => searchAttributes?.indexedFields?.TemporalScheduledById !== undefined;
+const isScheduled = ({ searchAttributes }) => searchAttributes?.indexedFields?.TemporalScheduledById != null;

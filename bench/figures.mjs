@@ -31,3 +31,34 @@ export function busiestSecond(times) {
   }
   return most;
 }
+
+/**
+ * What is promised of this product at 180 s ± 5 %: `rows` as the bench prints them, `ratios` to the other clients. A cell that was not run is
+ * not judged.
+ */
+export function bounds(rows, ratios) {
+  const cell = '180 s ± 5 %';
+  const judged = [];
+  const judge = (what, value, most) => judged.push({ what: `${cell}, ${what}`, value, most, held: value <= most });
+  for (const row of rows.filter(({ client, cell: { name } }) => client.learns && name === cell)) {
+    const { state, requests, meanMs, p95Ms, refused, busiestSecond: busiest, noticed, plan } = row;
+    if (state === 'learned') {
+      judge('learned: requests', requests, 12);
+      judge('learned: mean delay in seconds', meanMs / 1000, 1);
+    }
+    if (state.includes('in flight')) {
+      judge(`${state}: requests`, requests, 3);
+      judge(`${state}: 95 % of the delays in seconds`, p95Ms / 1000, 2);
+      // The shipped WAN_VIDEO_QUERY_RATE.
+      judge(`${state}: requests in any second`, busiest, 10);
+      judge(`${state}: answered 429`, refused, 0);
+    }
+    judge(`${state}: ends not noticed`, plan.length - noticed, 0);
+  }
+  for (const { cell: name, state, against, requests, delay } of ratios) {
+    if (name !== cell || state !== 'cold' || against !== 'official Python SDK') continue;
+    judge('cold: requests in proportion to the official SDK', requests, 1.1);
+    judge('cold: delay in proportion to the official SDK', delay, 1.5);
+  }
+  return judged;
+}

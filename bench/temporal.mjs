@@ -65,14 +65,16 @@ async function overhead(stack) {
   const noop = await stack.start('noop-worker.mjs', [stack.address]);
   const generation = async () => {
     const startedMs = performance.now();
-    await product.videos.generate(product.request(randomUUID()));
+    const { id } = await product.videos.start(product.request(randomUUID()));
+    await product.videos.result(id);
     const wallMs = performance.now() - startedMs;
     const log = await stack.log('overhead');
     const accepted = log.find(({ kind, status }) => kind === 'submit' && status === 200);
     const told = log.find(({ kind, state }) => kind === 'query' && state === 'SUCCEEDED');
     const transfers = log.filter(({ kind }) => kind === 'transfer');
     const transferMs = transfers.reduce((sum, { atMs, endMs }) => sum + endMs - atMs, 0);
-    return wallMs - (told.toldAtMs - accepted.endMs) - transferMs;
+    const ownMs = wallMs - (told.toldAtMs - accepted.endMs) - transferMs;
+    return { ownMs, steps: stepsOf(await stack.events(id), told.toldAtMs, transfers) };
   };
   const nothing = async () => {
     const startedMs = performance.now();
@@ -81,15 +83,43 @@ async function overhead(stack) {
     return performance.now() - startedMs;
   };
   for (let i = 0; i < 5; i += 1) await Promise.all([generation(), nothing()]); // compiled, connected, learned
-  const [ours, noops] = [[], []];
+  const [generations, noops] = [[], []];
   for (let i = 0; i < runs; i += 1) {
-    ours.push(await generation());
+    generations.push(await generation());
     noops.push(await nothing());
   }
+  const ours = generations.map(({ ownMs }) => ownMs);
   show('overhead', 'no-op activities and the same signals, median', median(noops), { unit: 'ms' });
   show('overhead', 'generation without render, transfer and detection, median', median(ours), { unit: 'ms' });
   show('overhead', 'the second by the first', median(ours) / median(noops), { digits: 2, unit: 'x', most: 1.5 });
+  for (const step of generations[0].steps.keys()) {
+    show('overhead', `of that, ${step}`, median(generations.map(({ steps }) => steps.get(step))), { unit: 'ms' });
+  }
   noop.kill('SIGKILL');
+}
+
+/** Where a generation's own time went, in milliseconds: each step from its start to its end, and the workflow tasks between them. */
+function stepsOf(events, toldAtMs, transfers) {
+  const byId = new Map(events.map((event) => [String(event.eventId), event]));
+  const msOf = ({ eventTime }) => Number(eventTime.seconds) * 1000 + eventTime.nanos / 1e6;
+  const spent = new Map([['workflow tasks', 0]]);
+  for (const event of events) {
+    const task = event.workflowTaskCompletedEventAttributes;
+    if (task != null) {
+      const tookMs = msOf(event) - msOf(byId.get(String(task.scheduledEventId)));
+      spent.set('workflow tasks', spent.get('workflow tasks') + tookMs);
+    }
+    const done = event.activityTaskCompletedEventAttributes;
+    if (done == null) continue;
+    const { activityType } = byId.get(String(done.scheduledEventId)).activityTaskScheduledEventAttributes;
+    const [fromMs, toMs] = [msOf(byId.get(String(done.startedEventId))), msOf(event)];
+    const within = transfers.filter(({ atMs }) => atMs >= fromMs - 1 && atMs <= toMs);
+    const transferMs = within.reduce((sum, { atMs, endMs }) => sum + endMs - atMs, 0);
+    if (activityType.name !== 'pollTask') spent.set(activityType.name, toMs - fromMs - transferMs);
+    // The first one, until the task starts, lies within the render.
+    else if (toMs > toldAtMs) spent.set('pollTask, from the end seen', toMs - toldAtMs);
+  }
+  return spent;
 }
 
 /** The memory of a process that only watches, with so many tasks. */

@@ -20,6 +20,8 @@ export function installLogger({ level, format }: Config['log']): void {
   Runtime.install({
     logger: new DefaultLogger('TRACE', (entry: LogEntry) => {
       const at = entry.level.toLowerCase() as 'trace' | 'debug' | 'info' | 'warn' | 'error';
+      // Most lines are below the level, and redacting them would be the larger part of what a run costs this process.
+      if (!log.isLevelEnabled(at)) return;
       log[at](redacted(entry.meta ?? {}), redactText(entry.message));
     }),
     telemetryOptions: { logging: { filter: { core: 'ERROR', other: 'ERROR' } } },
