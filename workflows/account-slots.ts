@@ -22,6 +22,7 @@ import {
   takenOver,
 } from './slot-queue.js';
 import { steps } from './steps.js';
+import { triedToUpgrade, UPGRADES, upgradeDue } from './upgrade.js';
 
 /** What a run of `accountSlots` begins with. */
 export interface AccountSlotsInput {
@@ -32,6 +33,8 @@ export interface AccountSlotsInput {
   readonly eventsMax?: number;
   /** What the run before handed on; none: the first one, which looks in the ledger. */
   readonly carried?: Carried;
+  /** The build that the run before tried to leave. */
+  readonly upgrade_from?: string;
 }
 
 interface Carried {
@@ -161,7 +164,10 @@ export async function accountSlots(input: AccountSlotsInput): Promise<void> {
     for (const { key, n } of early) state = returned(state, key, n);
     ready = true;
   }
-  const full = (): boolean => wf.workflowInfo().continueAsNewSuggested || wf.workflowInfo().historyLength >= eventsMax;
+  const full = (): boolean =>
+    wf.workflowInfo().continueAsNewSuggested ||
+    wf.workflowInfo().historyLength >= eventsMax ||
+    upgradeDue(input.upgrade_from);
   const mayLook = (): boolean => lookDue && !looking && !full();
   const mayContinue = (): boolean => full() && letters.areDelivered && !looking;
   for (;;) {
@@ -177,8 +183,9 @@ export async function accountSlots(input: AccountSlotsInput): Promise<void> {
     }
     if (mayContinue() && !changed) {
       const { limit } = state;
-      return wf.continueAsNew<typeof accountSlots>({
-        ...{ ...input, limit },
+      const { upgrade_from: triedFrom, ...given } = input;
+      return wf.makeContinueAsNewFunc<typeof accountSlots>(UPGRADES)({
+        ...{ ...given, limit, ...triedToUpgrade(triedFrom) },
         carried: { state, told: Object.fromEntries(told), lookedAtMs },
       });
     }

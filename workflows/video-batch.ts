@@ -12,12 +12,15 @@ import { cancellable } from './cancellation.js';
 import { itemSignal, pauseSignal, resumeSignal, windowSignal } from './messages.js';
 import { failureOf, isAlreadyStarted } from './run-failure.js';
 import { steps } from './steps.js';
+import { triedToUpgrade, UPGRADES, upgradeDue } from './upgrade.js';
 import { videoGenerate } from './video-generate.js';
 
 /** What a run of `videoBatch` begins with. */
 interface BatchRunInput extends VideoBatchInput {
   /** What the run before handed on; none: the first one. */
   readonly carried?: CarriedBatch;
+  /** The build that the run before tried to leave. */
+  readonly upgrade_from?: string;
 }
 
 /** One page, one run: some 1900 events of Temporal's 51 200. */
@@ -100,7 +103,8 @@ class Batch {
       await this.#until(() => state.mayStart || state.isOver || state.unwritten.length >= RESULTS_MAX);
       if (state.unwritten.length >= RESULTS_MAX) await this.#write();
       else if (state.isOver) return this.#finish('completed');
-      else if (started >= pageItems || wf.workflowInfo().continueAsNewSuggested) return this.#continue();
+      else if (started >= pageItems || wf.workflowInfo().continueAsNewSuggested || upgradeDue(this.#input.upgrade_from))
+        return this.#continue();
       else if (await this.#startNext()) started += 1;
     }
   }
@@ -281,8 +285,9 @@ class Batch {
     await Promise.all(this.#starting); // a start that is not confirmed would be lost
     await this.#write();
     await wf.condition(wf.allHandlersFinished);
-    const { carried: _, ...input } = this.#input;
-    return wf.continueAsNew<typeof videoBatch>({ ...input, carried: state.carried() });
+    const { carried: _, upgrade_from: __, ...input } = this.#input;
+    const next = { ...input, carried: state.carried(), ...triedToUpgrade(this.#input.upgrade_from) };
+    return wf.makeContinueAsNewFunc<typeof videoBatch>(UPGRADES)(next);
   }
 
   async #finish(outcome: 'completed' | 'cancelled'): Promise<BatchSummary> {

@@ -30,6 +30,8 @@ export interface Config extends Network {
   /** Queries and submits per second; tasks at a time. */
   readonly rates: { readonly query: number; readonly submit: number; readonly maxRunning: number };
   readonly allowPrivateUrls: string[];
+  /** Worker Versioning: which deployment the worker is of, and which version of it; none: plain workers. */
+  readonly deployment?: { readonly name: string; readonly buildId: string } | undefined;
   /** Module of the payload codec: a path, or a package's name. */
   readonly payloadCodec?: string | undefined;
   /** Path of the price list (`readPrices`). */
@@ -125,6 +127,7 @@ export function loadConfig(
 
   const prices = read('WAN_VIDEO_PRICES');
   const codec = payloadCodecOf(env);
+  const deployment = readDeployment(read, fail);
   const prefix = name('WAN_VIDEO_TASK_QUEUE', 'video');
   const config: Config = {
     provider: {
@@ -144,6 +147,7 @@ export function loadConfig(
     },
     allowPrivateUrls,
     ...readNetwork(env, where.cwd, fail),
+    ...(deployment !== undefined && { deployment }),
     ...(codec !== undefined && { payloadCodec: codec }),
     ...(prices !== undefined && { pricesFile: path(prices) }),
     log: { level: level as LogLevel, ...(format !== undefined && { format: format as 'pretty' | 'json' }) },
@@ -160,6 +164,23 @@ export function loadConfig(
 }
 
 type Fail = (path: string, message: string) => void;
+
+/** The names are those that Temporal's worker controller sets. */
+function readDeployment(read: (name: string) => string | undefined, fail: Fail): Config['deployment'] {
+  const name = read('TEMPORAL_DEPLOYMENT_NAME');
+  const buildId = read('TEMPORAL_WORKER_BUILD_ID');
+  if (name === undefined && buildId === undefined) return undefined;
+  // Temporal joins the two with a dot or a colon, and splits them there again.
+  if (name === undefined) fail('TEMPORAL_DEPLOYMENT_NAME', 'must be set together with TEMPORAL_WORKER_BUILD_ID');
+  else if (!/^[\w-]{1,100}$/.test(name)) {
+    fail('TEMPORAL_DEPLOYMENT_NAME', 'must be 1 to 100 letters, digits, dashes or underscores');
+  }
+  if (buildId === undefined) fail('TEMPORAL_WORKER_BUILD_ID', 'must be set together with TEMPORAL_DEPLOYMENT_NAME');
+  else if (!/^[\w.-]{1,100}$/.test(buildId)) {
+    fail('TEMPORAL_WORKER_BUILD_ID', 'must be 1 to 100 letters, digits, dots, dashes or underscores');
+  }
+  return { name: name ?? '', buildId: buildId ?? '' };
+}
 
 function readStore(
   store: string | undefined,

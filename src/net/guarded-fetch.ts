@@ -5,6 +5,7 @@ import { createAddressPolicy } from './address-policy.js';
 import { chunksOf } from './chunks.js';
 import { AddressRefusedError, guardedConnector, type Lookup } from './guarded-connector.js';
 import { createDispatcher, NO_PROXIES, type Proxies } from './proxies.js';
+import { untrustedHint } from './trust.js';
 
 /** Most redirects that are followed; image hosts use one or two. */
 export const REDIRECTS_MAX = 5;
@@ -69,7 +70,7 @@ export async function fetchGuarded(url: string, options: GuardedFetchOptions): P
     if (error instanceof VideoError) return error;
     if (bound.signal.aborted) return unreachable(`${at} did not deliver within ${timeoutMs} ms`, true);
     if (error instanceof AddressRefusedError) return refused(at, error.message);
-    return unreachable(`${at} cannot be fetched: ${networkFault(error)}`, true);
+    return unreachable(`${at} cannot be fetched: ${networkFault(error)}`, true, untrustedHint(error));
   };
 
   try {
@@ -170,9 +171,13 @@ function badStatus(at: string, status: number): VideoError {
   return unreachable(`${at} answers with HTTP ${status}`, status === 408 || status === 429 || status >= 500);
 }
 
-function unreachable(message: string, retryable: boolean): VideoError {
+function unreachable(
+  message: string,
+  retryable: boolean,
+  nextStep = 'Check that the URL opens without a login, or stage the file.',
+): VideoError {
   return failed(FailureType.ReferenceUnreachable, message, {
     retryable,
-    nextStep: 'Check that the URL opens without a login, or stage the file.',
+    nextStep,
   });
 }

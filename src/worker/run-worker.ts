@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import { type Client, WorkflowNotFoundError } from '@temporalio/client';
 import type { DataConverter } from '@temporalio/common';
-import { NativeConnection, Runtime, Worker } from '@temporalio/worker';
+import { NativeConnection, Runtime, Worker, type WorkerDeploymentOptions } from '@temporalio/worker';
 import type { Dispatcher } from 'undici';
 import { type ActivityDeps, createActivities } from '../../activities/index.js';
 import { connectClient, type TemporalTarget, unreachable, workerOptionsOf } from '../client/connect.js';
@@ -78,6 +78,7 @@ export async function runWorker(options: WorkerOptions): Promise<void> {
     connection,
     namespace: temporal.namespace,
     ...dataConverterOf(temporal, bundlePath),
+    ...versionOf(config),
     maxHeartbeatThrottleInterval: times.heartbeatThrottleMs,
   } as const;
   const main = await Worker.create({
@@ -129,6 +130,15 @@ async function connectWorker(temporal: TemporalTarget): Promise<NativeConnection
   } catch (cause) {
     throw unreachable(temporal, cause, { fault: cause instanceof Error ? cause.message : String(cause) });
   }
+}
+
+/** With Worker Versioning a run stays on the version that it began on, its submits too: both queues belong to the version. */
+function versionOf({ deployment }: Config): { workerDeploymentOptions?: WorkerDeploymentOptions } {
+  if (deployment === undefined) return {};
+  const version = { deploymentName: deployment.name, buildId: deployment.buildId };
+  return {
+    workerDeploymentOptions: { version, useWorkerVersioning: true, defaultVersioningBehavior: 'PINNED' },
+  };
 }
 
 /** How the worker's payloads are written, when it is not plainly: by the codec, the texts of failures among them. */

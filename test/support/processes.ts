@@ -14,10 +14,14 @@ export interface WorkerProcess {
 }
 
 /** Starts a worker process of the stack and waits until it polls both queues. */
-export async function startWorkerProcess(stack: Stack, times: Partial<Times> = {}): Promise<WorkerProcess> {
+export async function startWorkerProcess(
+  stack: Stack,
+  times: Partial<Times> = {},
+  env: Readonly<Record<string, string>> = {},
+): Promise<WorkerProcess> {
   const script = join(ROOT, 'test', 'support', 'worker-process.mjs');
   const child = spawn(process.execPath, [script, JSON.stringify({ times: { ...QUICK_POLL, ...times } })], {
-    env: { PATH: process.env['PATH'], HOME: stack.outputDir, ...stack.env, DASHSCOPE_API_KEY: TEST_KEY },
+    env: { PATH: process.env['PATH'], HOME: stack.outputDir, ...stack.env, DASHSCOPE_API_KEY: TEST_KEY, ...env },
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   const ended = once(child, 'exit').then(([code]) => code as number | null);

@@ -110,3 +110,18 @@ test('the key is found in the documented order and never prints', async () => {
   expect([`${secret}`, JSON.stringify({ secret }), inspect({ secret })].join()).not.toContain('sk-env');
   expect(secret.source).toBe('DASHSCOPE_API_KEY');
 });
+
+test('a deployment version is both its name and its build, without the characters that Temporal joins them by', () => {
+  const read = (env: Record<string, string>) => loadConfig(env, where).deployment;
+  expect(read({ TEMPORAL_DEPLOYMENT_NAME: 'wan-video', TEMPORAL_WORKER_BUILD_ID: '1.2.3-a' })).toEqual({
+    name: 'wan-video',
+    buildId: '1.2.3-a',
+  });
+  for (const [env, path] of [
+    [{ TEMPORAL_DEPLOYMENT_NAME: 'wan-video' }, 'TEMPORAL_WORKER_BUILD_ID'],
+    [{ TEMPORAL_WORKER_BUILD_ID: 'v1' }, 'TEMPORAL_DEPLOYMENT_NAME'],
+    [{ TEMPORAL_DEPLOYMENT_NAME: 'wan.video', TEMPORAL_WORKER_BUILD_ID: 'v1' }, 'TEMPORAL_DEPLOYMENT_NAME'],
+    [{ TEMPORAL_DEPLOYMENT_NAME: 'wan-video', TEMPORAL_WORKER_BUILD_ID: 'v:1' }, 'TEMPORAL_WORKER_BUILD_ID'],
+  ] as const)
+    expect(() => read(env)).toThrow(expect.objectContaining({ issues: [expect.objectContaining({ path })] }));
+});
