@@ -1,4 +1,5 @@
-import { mkdir } from 'node:fs/promises';
+import { randomBytes } from 'node:crypto';
+import { access, mkdir } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline/promises';
@@ -19,18 +20,25 @@ import { installLogger } from '../worker/logger.js';
 import { lockDirectory } from './directory-lock.js';
 import { stopEmbeddedTemporal } from './embedded-temporal.js';
 import { aborted, type LocalStack, startLocalStack } from './local-stack.js';
+import { booksText, loseReplies } from './lost-reply.js';
 
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
+const SAMPLE = join(ROOT, 'assets', 'sample.jpg');
 const PROMPT = 'the boat drifts slowly over the calm lake, ripples in the water';
 /** A 4 s video renders some 25 s at the provider; at this speed about three, long enough to watch. */
 const SPEED = 8;
 /** Price of one silent second at 720P, per region; image-to-video price pages, November 2026. */
-const PRICE_PER_SECOND: Readonly<Record<string, string>> = { 'cn-beijing': 'CNY 0.15', 'ap-southeast-1': 'USD 0.025' };
+const CNY_PER_SECOND = 0.15;
+const PRICE_PER_SECOND: Readonly<Record<string, string>> = {
+  'cn-beijing': `CNY ${CNY_PER_SECOND}`,
+  'ap-southeast-1': 'USD 0.025',
+};
 
 const HELP = `npm run demo [-- OPTIONS]: one durable generation on this machine
 
   --image FILE   your own picture (default: assets/sample.jpg)
   --prompt TEXT  what shall move
+  --lost-reply   loses the reply to a submit: what this project buys, beside a client that simply tries again
   --keep-open    keep worker and emulator running until Ctrl-C
   --live         buy the video from the configured provider instead of the emulator; names the price and asks
   --yes          with --live: do not ask
@@ -45,6 +53,7 @@ const OPTIONS = {
   image: { type: 'string' },
   'keep-open': { type: 'boolean' },
   live: { type: 'boolean' },
+  'lost-reply': { type: 'boolean' },
   prompt: { type: 'string' },
   /** Another place for the state; for tests. */
   state: { type: 'string' },
@@ -70,6 +79,20 @@ async function main(): Promise<number> {
     process.stdout.write(HELP);
     return ExitCode.done;
   }
+  if (values.live && values['lost-reply']) {
+    say('--lost-reply loses the reply at the emulator; leave out --live.');
+    return ExitCode.invalid;
+  }
+  const image = values.image === undefined ? SAMPLE : fromCaller(values.image);
+  if (
+    await access(image).then(
+      () => false,
+      () => true,
+    )
+  ) {
+    say(`There is no picture at ${image}; give --image the path of a JPEG, PNG, BMP or WEBP file.`);
+    return ExitCode.invalid;
+  }
   // Apart from the emulated demo: a live worker must never meet a run that was started for the emulator.
   const name = values.live ? 'demo-live' : 'demo';
   const directory = join(values.state === undefined ? join(ROOT, '.wan-video') : fromCaller(values.state), name);
@@ -79,7 +102,7 @@ async function main(): Promise<number> {
     say(`Another demo (process ${pid}) is at work; waiting until it ends …`),
   );
   try {
-    return values.stop ? await stop(directory) : await demo(directory, values);
+    return values.stop ? await stop(directory) : await demo(directory, image, values);
   } finally {
     await unlock();
   }
@@ -90,8 +113,8 @@ async function stop(directory: string): Promise<number> {
   return ExitCode.done;
 }
 
-/** One durable generation: own Temporal, a provider, a worker, a video. */
-async function demo(directory: string, values: Values): Promise<number> {
+/** One durable generation, or the scene of the lost reply: own Temporal, a provider, a worker, a video. */
+async function demo(directory: string, image: string, values: Values): Promise<number> {
   installLogger({ level: 'error', format: 'pretty' });
   const interrupt = new AbortController();
   const stack = await startLocalStack({
@@ -105,14 +128,13 @@ async function demo(directory: string, values: Values): Promise<number> {
   const onSignal = (): void => interrupt.abort();
   process.once('SIGINT', onSignal).once('SIGTERM', onSignal);
   try {
-    const image = values.image === undefined ? join(ROOT, 'assets', 'sample.jpg') : fromCaller(values.image);
-    const result = await Promise.race([
-      generate(stack, image, values.prompt ?? PROMPT, interrupt.signal),
-      workerEnd(stack, interrupt.signal),
-    ]).catch((error: unknown) => {
-      if (!interrupt.signal.aborted) throw error;
+    const prompt = values.prompt ?? PROMPT;
+    const { signal } = interrupt;
+    const scene = values['lost-reply'] ? lostReply(stack, image, prompt, signal) : alone(stack, image, prompt, signal);
+    const code = await Promise.race([scene, workerEnd(stack, signal)]).catch((error: unknown) => {
+      if (!signal.aborted) throw error;
     });
-    if (result === undefined) {
+    if (code === undefined) {
       say('Interrupted. The generation is kept: run the demo again, and it goes on.');
       return ExitCode.cancelled;
     }
@@ -121,14 +143,47 @@ async function demo(directory: string, values: Values): Promise<number> {
       say('Worker and emulator stay until Ctrl-C.');
       await Promise.race([stack.worker, aborted(interrupt.signal)]);
     }
-    return ExitCode.done;
+    return code;
   } finally {
     await stack.close();
   }
 }
 
-/** Starts or joins the generation, shows its progress, and prints what came of it. */
-async function generate(stack: LocalStack, image: string, prompt: string, signal: AbortSignal): Promise<VideoResult> {
+/** The demo itself: one generation, and what came of it on stdout. */
+async function alone(stack: LocalStack, image: string, prompt: string, signal: AbortSignal): Promise<number> {
+  const { result, webUi } = await generate(stack, image, prompt, signal);
+  const file = result.video_url.startsWith('file:') ? fileURLToPath(result.video_url) : result.video_url;
+  process.stdout.write(`${resultText(result)}\nfile      ${file}\nWeb UI    ${webUi}\n`);
+  return ExitCode.done;
+}
+
+/** The scene of the lost reply: done only if this project has bought exactly once. */
+async function lostReply(stack: LocalStack, image: string, prompt: string, signal: AbortSignal): Promise<number> {
+  if (stack.emulator === undefined) throw new Error('only the emulator can lose a reply');
+  const { ours, retrying } = await loseReplies({
+    emulator: stack.emulator,
+    // Words of this one time: an equal earlier scene would be answered from the cache, and its reply could not be lost.
+    prompt: `${prompt}, take ${randomBytes(3).toString('hex')}`,
+    image,
+    durationSeconds: QUICK_START.duration,
+    generate: async (words) => (await generate(stack, image, words, signal)).result,
+    say,
+    signal,
+  });
+  const price = (seconds: number): string => `CNY ${(seconds * CNY_PER_SECOND).toFixed(2)}`;
+  say('\nThe provider’s books, read from the emulator’s state:');
+  process.stdout.write(`${booksText(ours, retrying, price)}\n`);
+  if (!ours.lost || !retrying.lost) say('A reply that was to be lost was not: this shows nothing.');
+  return ours.purchases === 1 && ours.lost && retrying.lost ? ExitCode.done : ExitCode.failed;
+}
+
+/** Starts or joins the generation, and shows its progress. */
+async function generate(
+  stack: LocalStack,
+  image: string,
+  prompt: string,
+  signal: AbortSignal,
+): Promise<{ result: VideoResult; webUi: string }> {
   const { client, config, temporal } = stack;
   const staged = await stageImageFile(image, openStore(config.store, config.proxies));
   const videos = new WanVideoClient({ client, taskQueue: config.taskQueues.generate });
@@ -137,15 +192,13 @@ async function generate(stack: LocalStack, image: string, prompt: string, signal
   say(
     started.joined
       ? 'An interrupted generation was found; it goes on in a few seconds.'
-      : 'The generation has started.',
+      : 'A run has started; what was bought before is answered from the cache.',
   );
   say(`Web UI    ${webUi}`);
   const line = progressLine(process.stderr, process.env);
   const show = (progress: FollowedProgress): void => line.show(progress, Date.now());
   const result = await followVideo(videos, started.id, show, { signal }).finally(() => line.end());
-  const file = result.video_url.startsWith('file:') ? fileURLToPath(result.video_url) : result.video_url;
-  process.stdout.write(`${resultText(result)}\nfile      ${file}\nWeb UI    ${webUi}\n`);
-  return result;
+  return { result, webUi };
 }
 
 /** A worker that ends by itself is a failure; without one, following would wait for ever. */

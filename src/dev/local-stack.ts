@@ -6,12 +6,22 @@ import { ensureSweepSchedule } from '../client/sweep-schedule.js';
 import { type Config, loadConfig } from '../config/config.js';
 import { resolveApiKey } from '../config/credentials.js';
 import { type Emulator, startEmulator } from '../emulator/index.js';
+import { DEFAULT_LEDGER_TIMES } from '../ledger/times.js';
 import { POLL_TIMES } from '../polling/poll-schedule.js';
 import { runWorker } from '../worker/run-worker.js';
 import { type EmbeddedTemporal, embeddedTemporal } from './embedded-temporal.js';
 
 /** Times for one machine, where heartbeats cost nothing: a killed worker is noticed in 5 s instead of 30. */
 const LOCAL_TIMES = { heartbeatTimeoutMs: 5_000, heartbeatThrottleMs: 2_000 } as const;
+/** A submit crosses no network here, so a quarter of the shipped 20 s is a bad day, and whether one came back is clear sooner. */
+const EMULATOR_SUBMIT_MS = 5_000;
+const EMULATOR_LEDGER = {
+  ...DEFAULT_LEDGER_TIMES,
+  postWithinMs: 2_000,
+  postMs: EMULATOR_SUBMIT_MS,
+  submitBoundMs: 15_000, // 2 s + 5 s, and as much again, as in the shipped times
+  listEveryMs: 2_000, // it may be listed as often as we like
+} as const;
 /** The emulator renders some eight times faster than the provider, so it is asked as much more often while nothing is learned. */
 const EMULATOR_POLL = { ...POLL_TIMES, coldMinMs: 400, coldMaxMs: 700, tightMinMs: 300 } as const;
 
@@ -56,7 +66,11 @@ export async function startLocalStack(options: LocalStackOptions): Promise<Local
   const read = loadConfig(emulator === undefined ? env : { ...env, DASHSCOPE_HTTP_BASE_URL: emulator.baseUrl }, where);
   const config: Config = {
     ...read,
-    times: { ...read.times, ...LOCAL_TIMES, ...(live ? {} : { poll: EMULATOR_POLL }) },
+    times: {
+      ...read.times,
+      ...LOCAL_TIMES,
+      ...(live ? {} : { poll: EMULATOR_POLL, ledger: EMULATOR_LEDGER, submitHttpMs: EMULATOR_SUBMIT_MS }),
+    },
   };
   const target = await withCodec(temporal.target, config, where.cwd);
   const stop = new AbortController();

@@ -31,6 +31,30 @@ test('a demo that is interrupted while rendering ends with 130, and the next one
   expect((await demos.emulator()).submits).toBe(1);
 });
 
+test('--lost-reply shows one purchase beside two, and the emulator’s books agree', async () => {
+  const scene = demos.start(['--lost-reply']);
+  expect(await scene.exit(), scene.output.said).toBe(0);
+  expect(scene.output.printed).toMatch(/^this project +1 +4 s +CNY 0\.60$/m);
+  expect(scene.output.printed).toMatch(/^simply trying again +2 +8 s +CNY 1\.20$/m);
+  expect(scene.output.said).toContain('attempt 2  answered with status 200');
+  const { submits, tasks } = await demos.emulator();
+  expect(submits).toBe(3);
+  const bought = (who: RegExp) =>
+    tasks.filter(({ prompt, status }) => who.test(prompt) && status === 'SUCCEEDED').length;
+  expect([bought(/with this project/), bought(/simply tried again/)]).toEqual([1, 2]);
+});
+
+test('--lost-reply that is interrupted ends with 130, and leaves no second purchase behind', async () => {
+  const scene = demos.start(['--lost-reply']);
+  await scene.says(/^reconciling/m);
+  scene.process.kill('SIGINT');
+  expect(await scene.exit(), scene.output.said).toBe(130);
+  const next = demos.start(); // its worker goes on with the interrupted run, too
+  expect(await next.exit(), next.output.said).toBe(0);
+  const { tasks } = await demos.emulator();
+  expect(tasks.filter(({ prompt }) => prompt.includes('with this project'))).toHaveLength(1);
+});
+
 test('--live --yes buys one video at the configured provider, in a Temporal apart from the emulated demo', async () => {
   const provider = await startEmulator({ apiKeys: ['sk-mine'], settings: { speed: 50 } });
   try {

@@ -74,6 +74,20 @@ test.each([
     says: /DASHSCOPE_API_KEY/,
     why: 'no key is configured',
   },
+  {
+    args: ['--live', '--lost-reply'],
+    over: {},
+    code: 2,
+    says: /leave out --live/,
+    why: 'no reply of the provider is lost',
+  },
+  {
+    args: ['--image', 'none.jpg'],
+    over: {},
+    code: 2,
+    says: /^There is no picture at \S+none\.jpg; give --image [^\n]*\n$/,
+    why: 'there is no picture, which is said once',
+  },
   { args: ['--image'], over: {}, code: 2, says: /--keep-open/, why: 'an option lacks its value' },
 ])('a demo with $args ends with exit code $code because $why', async ({ args, over, code, says }) => {
   const refused = demos.start(args, over);
