@@ -7,7 +7,7 @@ import { closeArchived, closeWithout } from '../src/ledger/finish.js';
 import { type MeasuredMp4, measureMp4 } from '../src/media/mp4.js';
 import type { Spooled } from '../src/net/spool.js';
 import { rejectedKey, videoKey } from '../src/storage/keys.js';
-import type { ActivityDeps } from './deps.js';
+import type { ActivityDeps, ResultDeps } from './deps.js';
 import { deviations, round } from './deviations.js';
 import { resultExpired, withResult, withStored } from './download-result.js';
 import { isShared, type PurchaseMemo, readMemo } from './purchase-memo.js';
@@ -26,21 +26,26 @@ const REJECTIONS_MAX = 3;
  * cache points at it, and last the purchase is closed: whoever finds it closed finds everything.
  */
 export function createArchiveVideo(deps: ActivityDeps): VideoActivities['archiveVideo'] {
+  return ({ task }) => withSignal((signal) => archiveFinished(deps, task, Context.current().info.attempt, signal));
+}
+
+/** The same outside of Temporal. @param attempt - From 1; a result that is no video is given up at the third. */
+export async function archiveFinished(
+  deps: ResultDeps,
+  task: FinishedTask,
+  attempt: number,
+  signal: AbortSignal | undefined,
+): Promise<VideoResult> {
   const { ledger } = deps;
-  return ({ task }) =>
-    withSignal(async (signal) => {
-      const view = await ledger.require(task.purchase, { signal });
-      const video = await archive(deps, task.taskId, signal).catch(async (error: unknown) => {
-        throw error instanceof VideoError ? await givenUp(deps, task, error.about(task), signal) : error;
-      });
-      const memo = readMemo(view.intent.memo);
-      const result = describe(deps, task, memo, video);
-      const ending = await closeArchived(ledger, task, result, isShared(memo) ? view.intent.cache_key : null, {
-        signal,
-      });
-      // Closed by another run before: its description of the same bytes is what was returned to others.
-      return ending.how === 'archived' ? ending.result : result;
-    });
+  const view = await ledger.require(task.purchase, { signal });
+  const video = await archive(deps, task.taskId, signal).catch(async (error: unknown) => {
+    throw error instanceof VideoError ? await givenUp(deps, task, error.about(task), attempt, signal) : error;
+  });
+  const memo = readMemo(view.intent.memo);
+  const result = describe(deps, task, memo, video);
+  const ending = await closeArchived(ledger, task, result, isShared(memo) ? view.intent.cache_key : null, { signal });
+  // Closed by another run before: its description of the same bytes is what was returned to others.
+  return ending.how === 'archived' ? ending.result : result;
 }
 
 /** Fetches an archived video again that the store has lost; only the same bytes go under its address. */
@@ -63,7 +68,7 @@ export function createRestoreVideo(deps: ActivityDeps): VideoActivities['restore
     });
 }
 
-async function archive(deps: ActivityDeps, taskId: string, signal: AbortSignal): Promise<VerifiedVideo> {
+async function archive(deps: ResultDeps, taskId: string, signal: AbortSignal | undefined): Promise<VerifiedVideo> {
   const { store } = deps;
   const key = videoKey(taskId);
   // An earlier attempt brought it here. What stands is what callers may have seen, so that is what is described.
@@ -85,19 +90,20 @@ async function archive(deps: ActivityDeps, taskId: string, signal: AbortSignal):
 
 /** Closes the purchase of a result that is no video, so that nobody waits for it and the next run may buy anew. */
 async function givenUp(
-  deps: ActivityDeps,
+  deps: ResultDeps,
   task: FinishedTask,
   error: VideoError,
-  signal: AbortSignal,
+  attempt: number,
+  signal: AbortSignal | undefined,
 ): Promise<VideoError> {
   if (error.type !== FailureType.ResultRejected) return error;
-  if (Context.current().info.attempt < REJECTIONS_MAX) return error.with({ retryable: true });
+  if (attempt < REJECTIONS_MAX) return error.with({ retryable: true });
   await closeWithout(deps.ledger, task, error, { signal });
   return error;
 }
 
 function describe(
-  { store, publicBaseUrl, clock }: ActivityDeps,
+  { store, publicBaseUrl, clock }: ResultDeps,
   task: FinishedTask,
   { request, warnings }: PurchaseMemo,
   { bytes, sha256, measured }: VerifiedVideo,

@@ -41,6 +41,20 @@ export interface ActivityDeps {
   readonly slots: AccountSlotsPort;
 }
 
+/** What fetching and archiving a result needs; also outside of Temporal. */
+export type ResultDeps = Pick<
+  ActivityDeps,
+  | 'dashscope'
+  | 'providerBaseUrl'
+  | 'store'
+  | 'ledger'
+  | 'allowPrivateUrls'
+  | 'spoolDir'
+  | 'publicBaseUrl'
+  | 'times'
+  | 'clock'
+>;
+
 /** The account's slots, which are a workflow; the composition root gives the client. */
 export interface AccountSlotsPort {
   readonly workflowId: string;

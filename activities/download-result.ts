@@ -8,7 +8,7 @@ import { assertResultUrl } from '../src/net/result-url.js';
 import { type Spooled, spoolToFile } from '../src/net/spool.js';
 import type { AssetStore } from '../src/storage/asset-store.js';
 import { candidateKey, videoKey } from '../src/storage/keys.js';
-import type { ActivityDeps } from './deps.js';
+import type { ResultDeps } from './deps.js';
 
 /** 15 s at 1080P are some 30 MB; a result above this is not one. */
 const RESULT_BYTES_MAX = 1024 * 1024 * 1024;
@@ -29,7 +29,7 @@ export async function keptCopy(store: AssetStore, taskId: string, signal?: Abort
  * store. Constant memory. A link that ran out is asked for anew, once; then the step is tried again later.
  */
 export async function withResult<T>(
-  deps: ActivityDeps,
+  deps: ResultDeps,
   taskId: string,
   signal: AbortSignal | undefined,
   use: (file: string, spooled: Spooled) => Promise<T>,
@@ -56,7 +56,7 @@ export async function withResult<T>(
 
 /** Brings an object of the store to a file that lives as long as `use`. */
 export async function withStored<T>(
-  deps: ActivityDeps,
+  deps: ResultDeps,
   key: string,
   signal: AbortSignal | undefined,
   use: (file: string, spooled: Spooled) => Promise<T>,
@@ -74,7 +74,7 @@ function waitedFor(error: VideoError): VideoError {
 
 /** Downloads a result link to a file that lives as long as `use`, going on where a cut connection left off. */
 async function withDownload<T>(
-  deps: ActivityDeps,
+  deps: ResultDeps,
   videoUrl: string,
   signal: AbortSignal | undefined,
   use: (file: string, spooled: Spooled) => Promise<T>,
@@ -92,7 +92,7 @@ async function withDownload<T>(
 }
 
 /** Room on this worker's disk for one file on its way. */
-async function withSpoolFile<T>({ spoolDir }: ActivityDeps, use: (file: string) => Promise<T>): Promise<T> {
+async function withSpoolFile<T>({ spoolDir }: ResultDeps, use: (file: string) => Promise<T>): Promise<T> {
   await mkdir(spoolDir, { recursive: true });
   const file = join(spoolDir, `${randomUUID()}.mp4`);
   try {

@@ -133,7 +133,8 @@ async function requireGone(deps: ActivityDeps, task: WatchedTask, signal: AbortS
 const mayPass = ({ type, code }: VideoError): boolean =>
   type === FailureType.TaskFailed && code !== 'InternalError.Timeout';
 
-function finishedTask(task: WatchedTask, seen: TaskSnapshot, nowMs: number): FinishedTask {
+/** A task that was seen to have SUCCEEDED. */
+export function finishedTask(task: WatchedTask, seen: TaskSnapshot, nowMs: number): FinishedTask {
   const seconds = (from: number | undefined, to: number | undefined) =>
     from === undefined || to === undefined ? null : Math.max(0, to - from) / 1000;
   const sr = seen.usage?.sr;
@@ -150,7 +151,7 @@ function finishedTask(task: WatchedTask, seen: TaskSnapshot, nowMs: number): Fin
 }
 
 /** A FAILED task is free; content and input faults keep their own type so that a caller can act on them. */
-function taskFailed(task: WatchedTask, { code, message }: TaskSnapshot): VideoError {
+export function taskFailed(task: WatchedTask, { code, message }: TaskSnapshot): VideoError {
   const context = { taskId: task.taskId, requestId: task.requestId ?? undefined, billed: false };
   const known = classifyProviderError({ status: 200, code, message }, 'task');
   return new VideoError(known.type, `Task ${task.taskId} FAILED: ${code ?? 'no code'}: ${message ?? 'no message'}`, {

@@ -10,7 +10,7 @@ import {
 } from '../src/ledger/reconcile.js';
 import { measureMp4 } from '../src/media/mp4.js';
 import { candidateKey } from '../src/storage/keys.js';
-import type { ActivityDeps } from './deps.js';
+import type { ActivityDeps, ResultDeps } from './deps.js';
 import { withResult } from './download-result.js';
 import { giveBackSlot } from './hold-slots.js';
 import { followedStep } from './purchase-step.js';
@@ -71,7 +71,7 @@ function attentionOf(evidence: Evidence): Attention {
 }
 
 /** Keeps the video of a task that may be ours, so that a decision after the provider's 24 hours still finds it. */
-function candidateArchive(deps: ActivityDeps) {
+export function candidateArchive(deps: ResultDeps) {
   return async ({ taskId }: TaskSnapshot, signal?: AbortSignal): Promise<CandidateVideo> => {
     // Asks for the link itself: one that is refused is asked for anew, and a candidate without its picture parks the run.
     return withResult(deps, taskId, signal, async (file, { bytes, sha256 }) => {

@@ -12,6 +12,7 @@ import { type FollowedProgress, followVideo } from '../client/follow.js';
 import { WanVideoClient } from '../client/video-client.js';
 import { loadConfig } from '../config/config.js';
 import { resolveApiKey } from '../config/credentials.js';
+import { CNY_PER_SECOND, LIST_PRICES } from '../config/prices.js';
 import { QUICK_START } from '../contract/model.js';
 import type { VideoResult } from '../contract/result.js';
 import { stageImageFile } from '../media/stage-image.js';
@@ -27,12 +28,6 @@ const SAMPLE = join(ROOT, 'assets', 'sample.jpg');
 const PROMPT = 'the boat drifts slowly over the calm lake, ripples in the water';
 /** A 4 s video renders some 25 s at the provider; at this speed about three, long enough to watch. */
 const SPEED = 8;
-/** Price of one silent second at 720P, per region; image-to-video price pages, November 2026. */
-const CNY_PER_SECOND = 0.15;
-const PRICE_PER_SECOND: Readonly<Record<string, string>> = {
-  'cn-beijing': `CNY ${CNY_PER_SECOND}`,
-  'ap-southeast-1': 'USD 0.025',
-};
 
 const HELP = `npm run demo [-- OPTIONS]: one durable generation on this machine
 
@@ -220,11 +215,11 @@ async function agreed(yes: boolean): Promise<boolean> {
   const where = { cwd: ROOT, homeDir: homedir() };
   const { provider } = loadConfig(process.env, where);
   const key = await resolveApiKey(process.env, where);
-  const perSecond = PRICE_PER_SECOND[provider.providerId];
+  const list = LIST_PRICES[provider.providerId];
   const price =
-    perSecond === undefined
+    list === undefined
       ? 'at a price that is not known here (see the provider’s price page)'
-      : `for about ${QUICK_START.duration} × ${perSecond} (list price; the provider’s price page binds)`;
+      : `for about ${QUICK_START.duration} × ${list.currency} ${list.perSecond} (list price; the provider’s price page binds)`;
   say(`This buys ${QUICK_START.duration} seconds of silent video at 720P, ${price}.`);
   say(
     `Provider  ${provider.baseUrl}, key from ${key.source}. The same request again is answered from the cache, free.`,

@@ -252,7 +252,7 @@ function activityDeps(
 }
 
 /** The links of a real provider lead to public hosts; whatever they resolve to is judged again at the connection. */
-function resultDispatcher({ provider, allowPrivateUrls, proxies }: Config): Dispatcher | undefined {
+export function resultDispatcher({ provider, allowPrivateUrls, proxies }: Config): Dispatcher | undefined {
   if (provider.providerId === 'emulator') return undefined;
   return createDispatcher(proxies, { connect: guardedConnector(createAddressPolicy(allowPrivateUrls)) });
 }

@@ -64,3 +64,8 @@ test('the first table of docs/operations.md leads to every section', () => {
   );
   for (const [, title, anchor] of anchors) expect(anchor).toBe(title?.toLowerCase().replaceAll(' ', '-'));
 });
+
+test('every section of docs/operations.md is followed by a test', () => {
+  const followed = readFileSync(join(ROOT, 'test', 'e2e', 'operations.full.test.ts'), 'utf8');
+  for (const { title } of readRunbook()) expect(followed).toContain(`'${title}'`);
+});
