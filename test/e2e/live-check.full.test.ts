@@ -50,7 +50,7 @@ test('a provider that behaves otherwise is recorded so, question by question', {
     rate_headers: 'retry-after',
     list_order: 'oldest first',
     list_zone: 'UTC',
-    orig_prompt: 'unsure',
+    orig_prompt: 'cut',
     multiple: '16',
   });
   expect(Number(record.answers.find(({ id }) => id === 'list_delay')?.answer)).toBeGreaterThanOrEqual(500);
@@ -141,7 +141,7 @@ test('a check that was killed while its video renders is gone on with by the nex
     DASHSCOPE_API_KEY: TEST_KEY,
   };
   const killed = startCommand(['doctor', '--live', '--yes'], env, world.folder);
-  await killed.said(/taken\? {2}yes/);
+  await killed.said(/with size and fps taken\? {2}yes/);
   killed.process.kill('SIGKILL');
   await killed.ended;
   expect(await world.records()).toEqual([]);

@@ -172,7 +172,8 @@ async function askResult({ answers, resultDispatcher, buying, signal }: WatchDep
   const prompt = seen.origPrompt;
   const likeness = comparePrompts(LIVE_PROMPT, prompt);
   const told = prompt === undefined ? 'absent' : likeness === 'equal' ? 'but for space and composition' : likeness;
-  answers.give('orig_prompt', prompt === LIVE_PROMPT ? 'yes' : told, prompt ?? null);
+  const cut = prompt !== undefined && LIVE_PROMPT.startsWith(prompt) && prompt.trim() !== LIVE_PROMPT.trim();
+  answers.give('orig_prompt', prompt === LIVE_PROMPT ? 'yes' : cut ? 'cut' : told, prompt ?? null);
   const usage = 'json' in last ? member(last.json, 'usage') : undefined;
   answers.give('usage', usageText(usage), usage ?? null);
   const { videoUrl, endTimeMs } = seen;
