@@ -69,7 +69,7 @@ test('a new version takes over in the middle of a batch: runs end where they beg
       .toBe('rendering');
   }
 
-  const v2 = await startVersion('v2');
+  await startVersion('v2');
   await expect.poll(() => type(makeCurrent).catch(() => ''), { timeout: 20_000 }).not.toBe('');
   expect(await type(drainOf)).toMatch(/drain/i);
   expect(await type(openOn)).toContain('batch/versions/i1');
@@ -92,5 +92,38 @@ test('a new version takes over in the middle of a batch: runs end where they beg
   expect(await v1.end('SIGTERM')).toBe(0);
   expect((await stack.videos.generate(stack.request('after the change'))).source).toBe('generated');
   for (const line of lines) await type(line);
-  expect(await v2.end('SIGTERM')).toBe(0);
+});
+
+test('a batch that is held on its version by hand stays there, without continuing as new for ever', async () => {
+  const current = (build: string) =>
+    type(`temporal worker deployment set-current-version --deployment-name wan-video --build-id ${build} --yes`);
+  stack.emulator.settings({ speed: 1 });
+  await startVersion('v3');
+  await expect.poll(() => current('v3').catch(() => ''), { timeout: 20_000 }).not.toBe('');
+  const lines = [1, 2, 3, 4, 5].map((n) => `${JSON.stringify({ ...stack.request(`held ${n}`), item_id: `h${n}` })}\n`);
+  await stack.store.put('manifests/held.jsonl', Buffer.from(lines.join('')));
+  await stack.client.workflow.start('videoBatch', {
+    ...{ workflowId: 'batch/held', taskQueue: stack.config.taskQueues.generate },
+    args: [{ manifest_key: 'manifests/held.jsonl', window: 1 }],
+  });
+  await expect
+    .poll(
+      () =>
+        stack.videos.progress('batch/held/h1').then(
+          ({ stage }) => stage,
+          () => '',
+        ),
+      { timeout: 30_000 },
+    )
+    .toBe('rendering');
+  const options = 'temporal workflow update-options --workflow-id batch/held --versioning-override-behavior';
+  await type(`${options} pinned --versioning-override-deployment-name wan-video --versioning-override-build-id v3`);
+  await startVersion('v4');
+  await expect.poll(() => current('v4').catch(() => ''), { timeout: 20_000 }).not.toBe('');
+  stack.emulator.settings({ speed: 100 });
+  await stack.client.workflow.getHandle('batch/held').result();
+  const runs: string[] = [];
+  for await (const { runId } of stack.client.workflow.list({ query: "WorkflowId = 'batch/held'" })) runs.push(runId);
+  expect(runs.length).toBeLessThanOrEqual(2); // one try to leave
+  expect(await versionOf('batch/held/h5')).toBe('v3');
 });

@@ -147,3 +147,15 @@ test('a Temporal that the proxy refuses is told with the proxy and its answer, w
     nextStep: expect.stringContaining('HTTPS_PROXY'),
   });
 });
+
+test('a Temporal on loopback is reached directly, whatever its library reads in the environment', async () => {
+  const proxy = await proxyTo({});
+  const port = await serve(() => undefined);
+  for (const name of ['https_proxy', 'http_proxy', 'grpc_proxy']) {
+    process.env[name] = proxy.url;
+    onTestFinished(() => void delete process.env[name]);
+  }
+  const target = temporalFromEnv({ TEMPORAL_ADDRESS: `127.0.0.1:${port}`, HTTPS_PROXY: proxy.url });
+  await expect(connectClient(target, { timeoutMs: 300 })).rejects.toMatchObject({ type: 'TemporalUnreachable' });
+  expect(proxy.asked).toEqual([]);
+});
