@@ -228,16 +228,14 @@ export class WanBatchClient {
 
   /**
    * Starts what failed for a cause that can pass as a batch of its own, `<id>.retry-<n>` unless an id is given.
-   * @param options.causes - Further failure types, or `all`.
+   * @param options - `causes`: further failure types, or `all`; the rest as for a start.
    * @throws VideoRunError `NotRetried` while the batch runs, or when nothing of it is to be run again.
    */
   async retry(
     batchId: string,
-    {
-      causes = [],
-      ...options
-    }: Omit<StartBatchOptions, 'retryOf'> & { readonly causes?: readonly string[] | 'all' } = {},
+    options: Omit<StartBatchOptions, 'retryOf'> & { readonly causes?: readonly string[] | 'all' } = {},
   ): Promise<StartedBatch> {
+    const { causes = [], ...start } = options;
     if ((await this.status(batchId)).status === 'running') {
       const message = `The batch ${batchId} has not ended`;
       throw new VideoRunError(batchId, {
@@ -253,8 +251,8 @@ export class WanBatchClient {
       const next_step = `See "wan-video batch report ${batchId}"; --cause runs what failed otherwise.`;
       throw new VideoRunError(batchId, { type: 'NotRetried', message, next_step });
     }
-    const id = options.id ?? (await this.#freeRetryId(batchId));
-    return this.start({ lines }, { ...options, id, retryOf: batchId });
+    const id = start.id ?? (await this.#freeRetryId(batchId));
+    return this.start({ lines }, { ...start, id, retryOf: batchId });
   }
 
   /** Ends a batch: every item that is in work is cancelled, what had its video keeps it. Wait for it with {@link result}. */

@@ -130,13 +130,14 @@ function userOf({ username, password }: URL): { readonly username: string; reado
 
 /**
  * Connects to Temporal.
- * @param options.timeoutMs - Bound on the whole attempt in milliseconds; default 6 000.
+ * @param options - `timeoutMs` bounds the whole attempt in milliseconds; default 6 000.
  * @throws VideoError `TemporalUnreachable`, naming the address, when it does not answer in time or refuses the caller.
  */
 export async function connectClient(
   target: TemporalTarget,
-  { timeoutMs = CONNECT_TIMEOUT_MS }: { readonly timeoutMs?: number } = {},
+  options: { readonly timeoutMs?: number } = {},
 ): Promise<Client> {
+  const { timeoutMs = CONNECT_TIMEOUT_MS } = options;
   const { namespace } = target;
   const connection = Connection.lazy({ ...clientOptionsOf(target), connectTimeout: timeoutMs } as never);
   try {

@@ -21,9 +21,9 @@ const flagsOf = (words: readonly string[]): string[] => words.filter((word) => w
 /** What the help of a command says; the command's own name is the last word of its usage. */
 type Help = (path: readonly string[]) => Promise<string>;
 
-async function faultsOf(tool: string, help: Help): Promise<string[]> {
+async function faultsOf(tool: string, help: Help, among: readonly string[] = lines): Promise<string[]> {
   const helps = new Map<string, Promise<string>>();
-  const faults = lines
+  const faults = among
     .filter((line) => line.startsWith(`${tool} `))
     .map(async (line) => {
       const words = shellWords(line).slice(1);
@@ -45,6 +45,19 @@ async function faultsOf(tool: string, help: Help): Promise<string[]> {
 test('every wan-video line of docs/operations.md is a command with options that it has', async () => {
   const help: Help = async ([name = '', ...rest]) => (await command([name, ...rest, '--help'])).stdout;
   expect(await faultsOf('wan-video', help)).toEqual([]);
+});
+
+test('every wan-video line of the README is a command with options that it has', async () => {
+  const readme = readFileSync(join(ROOT, 'README.md'), 'utf8');
+  const shell = [...readme.matchAll(/^```sh\n([\s\S]*?)^```$/gm)].flatMap(([, block = '']) => block.split('\n'));
+  // The example's batch has a name that reads like a command.
+  const commands = shell.flatMap((line) => {
+    const [, words] = /^(?:npm run (?:-s )?wan-video --|npx wan-video|wan-video) ([^#>]+)/.exec(line) ?? [];
+    return words === undefined ? [] : [`wan-video ${words.trim().replace(/\bspring\b/, 'BATCH')}`];
+  });
+  expect(commands.length).toBeGreaterThan(5);
+  const help: Help = async ([name = '', ...rest]) => (await command([name, ...rest, '--help'])).stdout;
+  expect(await faultsOf('wan-video', help, commands)).toEqual([]);
 });
 
 test('every temporal line of docs/operations.md is a command with options that it has', async () => {
