@@ -1,6 +1,7 @@
 import type { BatchItemEnd, BatchSummary } from '../src/contract/batch.js';
 import type { VideoRequest } from '../src/contract/request.js';
 import type { StepTimes } from '../src/contract/times.js';
+import type { Tells } from './types.js';
 
 /** Where a batch takes its items from, and how. */
 export interface OpenBatchInput {
@@ -15,7 +16,13 @@ export interface OpenBatchInput {
 
 /** A batch whose manifest was checked and is kept, or that has none yet. */
 export type BatchOpening =
-  | { readonly kind: 'missing'; readonly manifestKey: string; readonly times: StepTimes }
+  | {
+      readonly kind: 'missing';
+      readonly manifestKey: string;
+      readonly times: StepTimes;
+      /** What is told to the webhook; absent: there is none. */
+      readonly tells?: Tells;
+    }
   | {
       readonly kind: 'open';
       readonly items: number;
@@ -26,7 +33,13 @@ export type BatchOpening =
       /** Labels may not become search attributes, because a payload codec keeps them from Temporal. */
       readonly labelsHidden?: boolean;
       readonly times: StepTimes;
+      readonly tells?: Tells;
     };
+
+/** Second detail of a failure to open a batch: the batch learns otherwise only from what was opened whom to tell. */
+export interface OpeningFault {
+  readonly tells: Tells;
+}
 
 /** One item of a page. */
 export interface PageItem {

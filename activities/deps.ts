@@ -1,3 +1,4 @@
+import type { Prices } from '../src/config/prices.js';
 import type { Times } from '../src/config/times.js';
 import type { BatchItemEnd } from '../src/contract/batch.js';
 import type { SlotAsk, SlotReturn } from '../src/contract/slots.js';
@@ -7,6 +8,7 @@ import type { Ledger } from '../src/ledger/ledger.js';
 import type { Proxies } from '../src/net/proxies.js';
 import type { TaskWatcher } from '../src/polling/task-watcher.js';
 import type { AssetStore } from '../src/storage/asset-store.js';
+import type { WebhookSender } from '../src/webhook/webhook-sender.js';
 
 /** What the steps need; built once by the worker. */
 export interface ActivityDeps {
@@ -27,6 +29,10 @@ export interface ActivityDeps {
   readonly publicBaseUrl: string | undefined;
   readonly times: Times;
   readonly clock: Clock;
+  /** What a billed second costs; undefined: not known. */
+  readonly prices: Prices | undefined;
+  /** Who is told of batches and of runs that wait for a person; undefined: nobody. */
+  readonly webhook: Pick<WebhookSender, 'events' | 'send'> | undefined;
   /** Asks Temporal to cancel one run; the composition root gives the client. */
   readonly cancelRun: (workflowId: string, runId: string) => Promise<void>;
   /** Whether the namespace knows our search attributes. */

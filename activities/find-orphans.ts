@@ -2,6 +2,7 @@ import { salvageWorkflowId } from '../src/contract/names.js';
 import type { PurchaseView } from '../src/ledger/ledger.js';
 import { boughtTask } from '../src/ledger/standing.js';
 import type { ActivityDeps } from './deps.js';
+import { tellsOf } from './tells.js';
 import type { OrphanedPurchase, VideoActivities } from './types.js';
 import { withSignal } from './with-signal.js';
 
@@ -22,7 +23,12 @@ export function createFindOrphans(deps: ActivityDeps): VideoActivities['findOrph
           if (!(await isRunOpen(salvageWorkflowId(key, n, orphan.late?.taskId)))) orphans.push(orphan);
         }
       }
-      return { orphans, damaged: damaged.map(({ message }) => message), attributes: await knowsAttributes() };
+      return {
+        orphans,
+        damaged: damaged.map(({ message }) => message),
+        attributes: await knowsAttributes(),
+        ...tellsOf(deps),
+      };
     });
 }
 

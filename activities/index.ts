@@ -6,6 +6,7 @@ import { createFindEndedItems } from './find-ended-items.js';
 import { createFindOrphans } from './find-orphans.js';
 import { createFindPurchase } from './find-purchase.js';
 import { createAskForSlot, createFindDeadSlots, createFindOpenSlots } from './hold-slots.js';
+import { createNotifyWebhook } from './notify-webhook.js';
 import { createOpenBatch } from './open-batch.js';
 import { createPollTask } from './poll-task.js';
 import { createPrepareRequest } from './prepare-request.js';
@@ -45,5 +46,6 @@ export function createActivities(deps: ActivityDeps): VideoActivities {
     findEndedItems: createFindEndedItems(deps),
     writeResults: createWriteResults(deps),
     writeReport: createWriteReport(deps),
+    notifyWebhook: createNotifyWebhook(deps),
   };
 }

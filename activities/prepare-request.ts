@@ -13,6 +13,7 @@ import { fetchGuarded } from '../src/net/guarded-fetch.js';
 import type { AssetStore } from '../src/storage/asset-store.js';
 import type { ActivityDeps } from './deps.js';
 import { fromCache } from './purchase-memo.js';
+import { tellsOf } from './tells.js';
 import type { PreparedReference, VideoActivities } from './types.js';
 import { withSignal } from './with-signal.js';
 
@@ -38,6 +39,7 @@ export function createPrepareRequest(deps: ActivityDeps): VideoActivities['prepa
         cached: request.cache === 'use' ? await cachedResult(deps.ledger, key, signal) : null,
         attributes: await deps.knowsAttributes(),
         times: stepTimesOf(deps.times),
+        ...tellsOf(deps),
       };
     });
 }

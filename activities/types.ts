@@ -3,6 +3,7 @@ import type { CanonicalRequest, VideoRequest } from '../src/contract/request.js'
 import type { Attention, SubmitDecision, VideoResult, VideoWarning } from '../src/contract/result.js';
 import type { SlotAsk, SlotName, SlotShare } from '../src/contract/slots.js';
 import type { StepTimes } from '../src/contract/times.js';
+import type { WebhookEvent, WebhookEventType } from '../src/contract/webhook.js';
 import type { ClaimState } from '../src/ledger/buy.js';
 import type { Buyer, Purchase } from '../src/ledger/purchase-key.js';
 import type { BoughtTask } from '../src/ledger/standing.js';
@@ -27,7 +28,12 @@ export interface PreparedRequest {
   readonly attributes: boolean;
   /** The worker's times for the steps that follow. */
   readonly times: StepTimes;
+  /** What is told to the webhook; absent: there is none. */
+  readonly tells?: Tells;
 }
+
+/** What a run tells to the worker's webhook. */
+export type Tells = readonly WebhookEventType[];
 
 export type RequestFields = Omit<CanonicalRequest, 'reference_image'>;
 
@@ -181,7 +187,8 @@ export interface VideoActivities extends BatchActivities {
   restoreVideo(input: { task: WatchedTask; result: VideoResult }): Promise<{ result: VideoResult | null }>;
   cancelTask(input: { taskId: string }): Promise<{ cancelled: boolean }>;
   requestCancellation(input: { workflowId: string; runId: string }): Promise<void>;
-  findOrphans(): Promise<{ orphans: OrphanedPurchase[]; damaged: string[]; attributes: boolean }>;
+  findOrphans(): Promise<{ orphans: OrphanedPurchase[]; damaged: string[]; attributes: boolean; tells?: Tells }>;
   findOpenSlots(): Promise<{ open: OpenSlot[] }>;
+  notifyWebhook(input: { event: WebhookEvent }): Promise<{ status: number }>;
   findDeadSlots(input: { holders: readonly HeldSlot[] }): Promise<{ dead: HeldSlot[] }>;
 }

@@ -134,6 +134,12 @@ export function activityOptions(times: StepTimes) {
       retry: patient,
       cancellationType: WAIT_CANCELLATION_COMPLETED,
     },
+    notifyWebhook: {
+      startToCloseTimeout: '30s', // twice the bound of one POST: a worker that died on it is replaced soon
+      scheduleToCloseTimeout: '24h', // a receiver that is down over night is told in the morning; then the run fails, for all to see
+      retry: { ...patient, maximumInterval: '10m' }, // a minute's outage costs seven attempts, a day's 150
+      cancellationType: TRY_CANCEL,
+    },
     cancelTask: {
       startToCloseTimeout: times.cancelStartToCloseMs,
       scheduleToCloseTimeout: 1.5 * times.cancelStartToCloseMs, // with every worker busy the run must still end within 2 s

@@ -1,4 +1,5 @@
 import type { PageItem } from '../activities/batch-types.js';
+import type { Tells } from '../activities/types.js';
 import {
   ACCOUNT_CAUSES,
   BATCH_WINDOW,
@@ -25,6 +26,8 @@ export interface CarriedBatch {
   readonly attributes: boolean;
   /** Labels are not to be searched by: they are the caller's texts, and a payload codec keeps those from Temporal. */
   readonly labelsHidden?: boolean;
+  /** What is told to the webhook; absent: there is none. */
+  readonly tells?: Tells;
   readonly window: number;
   readonly pause: BatchPause | null;
   readonly totals: BatchTotals;
@@ -50,6 +53,7 @@ export class BatchState {
   readonly startedAtMs: number;
   readonly attributes: boolean;
   readonly labelsHidden: boolean;
+  readonly tells: Tells | undefined;
   window: number;
   pause: BatchPause | null;
   totals: BatchTotals;
@@ -68,6 +72,7 @@ export class BatchState {
     this.startedAtMs = carried.startedAtMs;
     this.attributes = carried.attributes;
     this.labelsHidden = carried.labelsHidden ?? false;
+    this.tells = carried.tells;
     this.window = carried.window;
     this.pause = carried.pause;
     this.totals = carried.totals;
@@ -86,7 +91,9 @@ export class BatchState {
     {
       window,
       ...known
-    }: Pick<CarriedBatch, 'times' | 'startedAtMs' | 'attributes' | 'labelsHidden'> & { readonly window: unknown },
+    }: Pick<CarriedBatch, 'times' | 'startedAtMs' | 'attributes' | 'labelsHidden' | 'tells'> & {
+      readonly window: unknown;
+    },
   ): BatchState {
     return new BatchState({
       ...{ ...known, pause: null, position: 0, taken: 0, inFlight: {}, parked: {}, again: [] },
@@ -103,6 +110,7 @@ export class BatchState {
       ...(this.labelsHidden && { labelsHidden: true }),
       inFlight: Object.fromEntries(this.inFlight),
       parked: Object.fromEntries(this.parked),
+      ...(this.tells !== undefined && { tells: this.tells }),
     };
   }
 

@@ -1,12 +1,13 @@
 import * as wf from '@temporalio/workflow';
-import type { Purchase, PurchaseStep, WatchedTask } from '../activities/types.js';
+import type { Purchase, PurchaseStep, Tells, WatchedTask } from '../activities/types.js';
 import type { VideoFailure } from '../src/contract/failure.js';
-import type { SubmitDecision, VideoResult } from '../src/contract/result.js';
+import type { Attention, SubmitDecision, VideoResult } from '../src/contract/result.js';
 import type { StepTimes } from '../src/contract/times.js';
 import { resolveSignal } from './messages.js';
 import type { Progress } from './progress.js';
 import { failure, failureOf } from './run-failure.js';
 import { steps } from './steps.js';
+import { tellAttention } from './tell-webhook.js';
 
 /** Where a purchase leads when nothing of it is open to question any more. */
 export type Settled = Extract<PurchaseStep, { kind: 'task' | 'archived' | 'restore' | 'failed' | 'buy' }>;
@@ -31,6 +32,10 @@ export class PurchaseInHand {
   readonly #progress: Progress;
   readonly #decisions: SubmitDecision[] = [];
   #asking = false;
+  /** What is told to the webhook, once that is known. */
+  tells: Tells | undefined;
+  /** The question that was told of last, and how many were. */
+  #told: { readonly question: string; readonly count: number } = { question: '', count: 0 };
 
   constructor(progress: Progress) {
     this.#progress = progress;
@@ -107,6 +112,7 @@ export class PurchaseInHand {
     const elsewhere = new wf.CancellationScope({ cancellable: true });
     let decided: PurchaseStep | undefined;
     let fault: unknown;
+    let told: Promise<void> | undefined;
     const following = elsewhere
       .run(() => awaitPurchase({ purchase, parked: true }))
       .then(
@@ -120,6 +126,7 @@ export class PurchaseInHand {
     try {
       this.#asking = true;
       this.#progress.attention(attention);
+      told = this.#tell(attention);
       for (;;) {
         const isOver = () => decided !== undefined || fault !== undefined || this.#decisions.length > 0;
         if (!mayPass) await wf.condition(isOver);
@@ -142,7 +149,16 @@ export class PurchaseInHand {
       this.#decisions.length = 0;
       elsewhere.cancel();
       await following;
+      await told; // that it is on its way: with the run it would end otherwise
     }
+  }
+
+  /** Tells the webhook what a person is asked; the same question, asked again after another look, is not told again. */
+  async #tell(attention: Attention): Promise<void> {
+    const question = JSON.stringify([attention.purchase, attention.reason, attention.candidates]);
+    if (question === this.#told.question) return;
+    this.#told = { question, count: this.#told.count + 1 };
+    await tellAttention(this.tells, attention, this.#told.count);
   }
 }
 

@@ -1,5 +1,5 @@
 import * as wf from '@temporalio/workflow';
-import type { Purchase, WatchedTask } from '../activities/types.js';
+import type { Purchase, Tells, WatchedTask } from '../activities/types.js';
 import { salvageWorkflowId } from '../src/contract/names.js';
 import type { VideoResult } from '../src/contract/result.js';
 import { STEP_TIMES } from '../src/contract/times.js';
@@ -14,6 +14,8 @@ export interface Salvage {
   readonly task: WatchedTask | null;
   /** Whether the namespace knows our search attributes. */
   readonly attributes: boolean;
+  /** What is told to the webhook; absent: there is none. */
+  readonly tells?: Tells | undefined;
 }
 
 /**
@@ -21,10 +23,11 @@ export interface Salvage {
  * Buys nothing and cancels nothing.
  * @returns the video, or null when nothing was bought or what was bought was free.
  */
-export async function salvageVideo({ purchase, task, attributes }: Salvage): Promise<VideoResult | null> {
+export async function salvageVideo({ purchase, task, attributes, tells }: Salvage): Promise<VideoResult | null> {
   const progress = new Progress();
   progress.attributes(attributes);
   const inHand = new PurchaseInHand(progress);
+  inHand.tells = tells;
   try {
     const settled =
       task === null ? await inHand.settle({ kind: 'follow', purchase }, STEP_TIMES) : ({ kind: 'task', task } as const);

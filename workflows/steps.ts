@@ -39,6 +39,7 @@ export function steps(times: StepTimes = STEP_TIMES, taskId?: string): VideoActi
     findEndedItems: step('findEndedItems', { summary: 'look for ends that were missed' }),
     writeResults: step('writeResults', { summary: 'keep the ends of items' }),
     writeReport: step('writeReport', { summary: 'write the report' }),
+    notifyWebhook: step('notifyWebhook', { summary: 'deliver the event' }),
     cancelTask: step('cancelTask', about),
     requestCancellation: step('requestCancellation'),
   };

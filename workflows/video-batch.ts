@@ -6,6 +6,7 @@ import { noTotals } from '../src/contract/batch-totals.js';
 import { BATCH_MEMO, batchItemWorkflowId, batchWorkflowId, ITEM_MEMO } from '../src/contract/names.js';
 import type { CancelOutcome } from '../src/contract/result.js';
 import { STEP_TIMES, type StepTimes } from '../src/contract/times.js';
+import { BatchNews } from './batch-news.js';
 import { BatchProgressView } from './batch-progress.js';
 import { BatchState, type CarriedBatch, isWindow } from './batch-state.js';
 import { cancellable } from './cancellation.js';
@@ -47,8 +48,7 @@ export async function videoBatch(input: BatchRunInput): Promise<BatchSummary> {
       () => batch.cancelItems(),
     );
   } catch (error) {
-    if (!wf.isCancellation(error) && !(error instanceof wf.ContinueAsNew))
-      batch.progress.enter('failed', failureOf(error)?.message);
+    if (!wf.isCancellation(error) && !(error instanceof wf.ContinueAsNew)) await batch.failed(error);
     throw error;
   }
 }
@@ -57,6 +57,7 @@ class Batch {
   readonly progress: BatchProgressView;
   readonly #input: BatchRunInput;
   readonly #batchId: string;
+  readonly #news: BatchNews;
   readonly #starting = new Set<Promise<void>>();
   /** The latest start of each item: the result of an earlier one is not news. */
   readonly #latest = new Map<string, object>();
@@ -73,7 +74,12 @@ class Batch {
     this.#window = input.window;
     this.#batchId = batchIdOf(wf.workflowInfo().workflowId);
     this.progress = new BatchProgressView(this.#batchId, input.retry_of ?? null);
-    if (input.carried !== undefined) this.#watch(new BatchState(input.carried));
+    this.#news = new BatchNews(this.#batchId, input.retry_of ?? null);
+    if (input.carried !== undefined) {
+      const state = new BatchState(input.carried);
+      this.#news.carriedOn(state);
+      this.#watch(state);
+    }
     // From the first moment: signals to the run before may be waiting. What is none of ours must not stop the run.
     wf.setHandler(itemSignal, (end) => {
       if (typeof end?.item_id === 'string' && typeof end.outcome === 'string') this.#ended(end);
@@ -87,15 +93,18 @@ class Batch {
   async work(): Promise<BatchSummary> {
     if (this.#state === undefined) {
       const opening = await this.#open();
+      this.#news.wants(opening.tells);
       if (opening.kind === 'missing') return this.#report('manifest_missing', opening.times);
       const { times, attributes } = opening;
       if (attributes) wf.upsertSearchAttributes({ VideoBatchId: [this.#batchId] });
       const state = BatchState.first(opening, {
         ...{ times, attributes, window: this.#window, startedAtMs: Date.now() },
         ...(opening.labelsHidden === true && { labelsHidden: true }),
+        ...(opening.tells !== undefined && { tells: opening.tells }),
       });
       if (this.#paused !== undefined) state.pause = { ...this.#paused, cause: null, since_ms: Date.now() };
       this.#watch(state);
+      this.#news.paused(state);
     }
     const state = this.#stateNow();
     const pageItems = this.#input.page_items ?? PAGE_ITEMS;
@@ -139,6 +148,12 @@ class Batch {
       outcome: `${videos} of ${counts.total} lines have their video, ${counts.cancelled} were cancelled in work.`,
       billed: maybe_billed > 0 ? null : counts.generated > 0,
     };
+  }
+
+  /** Shows and tells that the batch as a whole has failed. */
+  async failed(error: unknown): Promise<void> {
+    this.progress.enter('failed', failureOf(error)?.message);
+    await this.#news.failed(error, this.#state);
   }
 
   async #open(): Promise<BatchOpening> {
@@ -237,6 +252,7 @@ class Batch {
 
   #ended(end: BatchItemEnd): void {
     this.#state?.ended(end, Date.now());
+    if (this.#state !== undefined) this.#news.paused(this.#state);
     this.progress.show();
   }
 
@@ -285,6 +301,7 @@ class Batch {
     await Promise.all(this.#starting); // a start that is not confirmed would be lost
     await this.#write();
     await wf.condition(wf.allHandlersFinished);
+    await this.#news.onTheirWay();
     const { carried: _, upgrade_from: __, ...input } = this.#input;
     const next = { ...input, carried: state.carried(), ...triedToUpgrade(this.#input.upgrade_from) };
     return wf.makeContinueAsNewFunc<typeof videoBatch>(UPGRADES)(next);
@@ -305,6 +322,7 @@ class Batch {
       ended_at_ms: Date.now(),
     };
     await wf.CancellationScope.nonCancellable(() => steps(times).writeReport({ summary }));
+    await this.#news.ended(summary);
     this.progress.enter(outcome === 'cancelled' ? 'cancelled' : 'done');
     return summary;
   }
@@ -317,7 +335,10 @@ class Batch {
   #pause(reason: string): void {
     const state = this.#state;
     if (state === undefined) this.#paused = { reason };
-    else state.pause ??= { reason, cause: null, since_ms: Date.now() };
+    else {
+      state.pause ??= { reason, cause: null, since_ms: Date.now() };
+      this.#news.paused(state);
+    }
     this.progress.show();
   }
 

@@ -27,6 +27,7 @@ async function generate(request: VideoRequest, run: Run): Promise<VideoResult> {
     const prepared = await steps().prepareRequest({ request, batchId: batchOf() });
     run.progress.attributes(prepared.attributes);
     run.prepared = prepared;
+    run.inHand.tells = prepared.tells;
     if (prepared.cached !== null) return prepared.cached;
     return buyAndArchive(prepared, run);
   };
@@ -209,5 +210,6 @@ async function leaveBehind(run: Run, error: unknown): Promise<unknown> {
 
 async function salvage({ prepared, inHand }: Run, purchase: Purchase, summary: string): Promise<string> {
   const attributes = prepared?.attributes ?? false;
-  return (await startSalvage({ purchase, task: inHand.task ?? null, attributes }, summary)).id;
+  const { task = null, tells } = inHand;
+  return (await startSalvage({ purchase, task, attributes, tells }, summary)).id;
 }

@@ -4,6 +4,7 @@ import type { Config } from '../config/config.js';
 import type { Prices } from '../config/prices.js';
 import type { Ledger } from '../ledger/ledger.js';
 import type { AssetStore } from '../storage/asset-store.js';
+import type { WebhookSettings } from '../webhook/webhook-file.js';
 import { ExitCode } from './exit-code.js';
 import type { CommandIo } from './io.js';
 
@@ -87,6 +88,17 @@ export class CommandContext {
     if (pricesFile === undefined) return undefined;
     const { readPrices } = await import('../config/prices.js');
     return readPrices(pricesFile);
+  }
+
+  /**
+   * The configured webhook; undefined when there is none.
+   * @throws VideoError `ConfigurationInvalid` with every fault of its file.
+   */
+  async webhook(): Promise<WebhookSettings | undefined> {
+    const { webhookFile } = await this.config();
+    if (webhookFile === undefined) return undefined;
+    const { readWebhook } = await import('../webhook/webhook-file.js');
+    return readWebhook(webhookFile);
   }
 
   /**

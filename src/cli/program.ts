@@ -17,6 +17,7 @@ import { addSlots } from './commands/slots.js';
 import { addStage } from './commands/stage.js';
 import { addStatus } from './commands/status.js';
 import { addWatch } from './commands/watch.js';
+import { addWebhook } from './commands/webhook.js';
 import { addWorker } from './commands/worker.js';
 import { CommandContext } from './context.js';
 import { ExitCode } from './exit-code.js';
@@ -42,6 +43,7 @@ const COMMANDS = [
   addDev,
   addEmulator,
   addSetup,
+  addWebhook,
   addDoctor,
 ];
 

@@ -5,8 +5,8 @@ import {
   estimateManifest,
   type ManifestEstimate,
 } from '../batch/estimate.js';
-import { amountOf, type Prices } from '../config/prices.js';
-import { BATCH_WINDOW, type BilledSeconds } from '../contract/batch.js';
+import { type Prices, totalAmount } from '../config/prices.js';
+import { BATCH_WINDOW } from '../contract/batch.js';
 import { Ledger } from '../ledger/ledger.js';
 import { readRenderTimes } from '../polling/render-times.js';
 import type { AssetStore } from '../storage/asset-store.js';
@@ -61,21 +61,9 @@ export async function estimateBatch(
   });
   return {
     ...estimate,
-    price: prices === undefined ? null : moneyOf(estimate.billed, prices),
+    price: prices === undefined ? null : totalAmount(prices, estimate.billed),
     ...{ slots, window },
   };
-}
-
-/** What billed seconds come to; exact to a millionth of the currency. */
-export function moneyOf(
-  billed: readonly BilledSeconds[],
-  prices: Prices,
-): { readonly amount: number; readonly currency: string } {
-  const amount = billed.reduce(
-    (sum, { seconds, resolution, audio }) => sum + amountOf(prices, seconds, resolution, audio),
-    0,
-  );
-  return { amount: Math.round(amount * 1e6) / 1e6, currency: prices.currency };
 }
 
 async function slotsNow(

@@ -36,6 +36,8 @@ export interface Config extends Network {
   readonly payloadCodec?: string | undefined;
   /** Path of the price list (`readPrices`). */
   readonly pricesFile?: string | undefined;
+  /** Path of the file that says whom to tell (`readWebhook`). */
+  readonly webhookFile?: string | undefined;
   readonly log: { readonly level: LogLevel; readonly format?: 'pretty' | 'json' | undefined };
   readonly times: Times;
 }
@@ -128,6 +130,7 @@ export function loadConfig(
   const prices = read('WAN_VIDEO_PRICES');
   const codec = payloadCodecOf(env);
   const deployment = readDeployment(read, fail);
+  const webhook = read('WAN_VIDEO_WEBHOOK');
   const prefix = name('WAN_VIDEO_TASK_QUEUE', 'video');
   const config: Config = {
     provider: {
@@ -150,6 +153,7 @@ export function loadConfig(
     ...(deployment !== undefined && { deployment }),
     ...(codec !== undefined && { payloadCodec: codec }),
     ...(prices !== undefined && { pricesFile: path(prices) }),
+    ...(webhook !== undefined && { webhookFile: path(webhook) }),
     log: { level: level as LogLevel, ...(format !== undefined && { format: format as 'pretty' | 'json' }) },
     times: DEFAULT_TIMES,
   };

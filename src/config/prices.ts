@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
+import type { BilledSeconds } from '../contract/batch.js';
 import { FailureType } from '../contract/failure-type.js';
 import type { Resolution } from '../contract/model.js';
 import { type Issue, VideoError } from '../contract/video-error.js';
@@ -24,6 +25,12 @@ export const LIST_PRICES: Readonly<Record<string, { readonly currency: string; r
   'cn-beijing': { currency: 'CNY', perSecond: CNY_PER_SECOND },
   'ap-southeast-1': { currency: 'USD', perSecond: 0.025 },
 };
+/** An amount of money. */
+export interface Money {
+  readonly amount: number;
+  /** ISO 4217, such as `CNY`. */
+  readonly currency: string;
+}
 
 const WHAT = 'must be the price per second, a number from 0';
 const price = z.number({ error: WHAT }).min(0, { error: WHAT });
@@ -84,6 +91,13 @@ export function parsePrices(text: string, file: string): Prices {
 export function amountOf(prices: Prices, seconds: number, resolution: Resolution, audio: boolean): number {
   const perSecond = prices.per_second[resolution][audio ? 'sound' : 'silent'];
   return (Math.round(perSecond * MICRO) * seconds) / MICRO;
+}
+
+/** What all of it costs together. */
+export function totalAmount(prices: Prices, billed: readonly BilledSeconds[]): Money {
+  const amounts = billed.map(({ seconds, resolution, audio }) => amountOf(prices, seconds, resolution, audio));
+  const sum = amounts.reduce((total, amount) => total + amount, 0);
+  return { amount: Math.round(sum * MICRO) / MICRO, currency: prices.currency };
 }
 
 /** Finer than any price, and integers of it add up exactly. */

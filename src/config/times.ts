@@ -17,6 +17,8 @@ export interface Times extends StepTimes {
   readonly downloadIdleMs: number;
   /** Whole fetch of a caller's image. */
   readonly referenceFetchMs: number;
+  /** One POST to the webhook's receiver. */
+  readonly webhookHttpMs: number;
   readonly heartbeatThrottleMs: number;
   readonly connectTemporalMs: number;
   /** How long in a row the provider must deny to know a task before it counts as lost. */
@@ -41,6 +43,7 @@ export const DEFAULT_TIMES: Times = {
   uploadHttpMs: 120_000, // 20 MB at 1.5 Mbit/s take 107 s
   downloadIdleMs: 30_000, // a stalled download is resumed by Range, so half a minute of silence is enough
   referenceFetchMs: 240_000, // 20 MB at 1 Mbit/s take 160 s; below the prepare step's start-to-close of 5 min
+  webhookHttpMs: 15_000, // the specification recommends 15 to 30 s; below the step's start-to-close of 30 s
   heartbeatThrottleMs: 15_000, // a sent heartbeat costs an Action: 12 per 180 s generation
   connectTemporalMs: 8_000, // the command promises an answer within 10 s
   unknownForMs: 600_000, // a lag of the provider passes within seconds; a task that was paid is not given up lightly

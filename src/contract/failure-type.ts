@@ -38,6 +38,12 @@ export const FailureType = {
   AssetNotFound: 'AssetNotFound',
   /** A record in the store is damaged or foreign. */
   RecordDamaged: 'RecordDamaged',
+  /** The webhook's receiver could not be reached, or answered that it cannot take the event now. */
+  WebhookUnavailable: 'WebhookUnavailable',
+  /** The webhook's receiver refused the event for good. */
+  WebhookRefused: 'WebhookRefused',
+  /** A message to a receiver does not carry a valid signature, or is too old. */
+  WebhookNotVerified: 'WebhookNotVerified',
   /** Environment or files do not give a usable configuration. */
   ConfigurationInvalid: 'ConfigurationInvalid',
   /** Temporal does not answer, or refused the connection. */

@@ -5,6 +5,7 @@ export const WorkflowType = {
   sweepPurchases: 'sweepPurchases',
   accountSlots: 'accountSlots',
   videoBatch: 'videoBatch',
+  tellWebhook: 'tellWebhook',
 } as const;
 /** Query of every run: stage, task, expected end, what is waited for. */
 export const PROGRESS_QUERY = 'progress';
@@ -68,3 +69,6 @@ export const batchWorkflowId = (batchId: string): string => `batch/${batchId}`;
 
 /** Workflow id of one item of a batch. */
 export const batchItemWorkflowId = (batchId: string, itemId: string): string => `batch/${batchId}/${itemId}`;
+
+/** Workflow id of the delivery of one event to the webhook: an event is delivered by one run. */
+export const webhookWorkflowId = (eventId: string): string => `webhook/${eventId}`;

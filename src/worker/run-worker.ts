@@ -22,9 +22,11 @@ import { openStore } from '../storage/open-store.js';
 import { proveIfAbsent } from '../storage/prove-if-absent.js';
 import { checkSharedFileStore } from '../storage/shared-file-store.js';
 import { storeId } from '../storage/store-id.js';
+import { WebhookSender } from '../webhook/webhook-sender.js';
 import { accountSlotsPort, announceLimit } from './account-slots.js';
 import { itemState } from './batch-item-state.js';
 import { BUNDLE_PATH, sealedCodeOf } from './build-bundle.js';
+import { readNamedFiles } from './named-files.js';
 import { SPOOL_FOLDER, tidySpoolFolder } from './spool-folder.js';
 
 /** What a worker is made of. */
@@ -50,11 +52,15 @@ const SUBMITS_MAX = 10;
 
 /**
  * Runs a worker for both queues until SIGTERM or SIGINT, or until one of them fails.
- * @throws VideoError `ConfigurationInvalid` when Temporal cannot be reached, or when the store does not keep what buying once rests on.
+ * @throws VideoError `ConfigurationInvalid` when Temporal cannot be reached, when the store does not keep what buying once rests on, or
+ * when a file that the configuration names has a fault.
  */
 export async function runWorker(options: WorkerOptions): Promise<void> {
   const { config, temporal, bundlePath = BUNDLE_PATH, signal, onReady } = options;
   const { times, taskQueues } = config;
+  const { prices, webhook: settings } = await readNamedFiles(config);
+  const webhook =
+    settings && new WebhookSender({ settings, proxies: config.proxies, timeoutMs: times.webhookHttpMs, now: Date.now });
   const store = await provenStore(config, temporal);
   await tidySpoolFolder(Date.now());
   const client = await connectClient(temporal);
@@ -64,6 +70,7 @@ export async function runWorker(options: WorkerOptions): Promise<void> {
   void stats.sync();
   const activities = createActivities(
     activityDeps(options, store, stats, {
+      ...{ prices, webhook },
       cancelRun: async (workflowId, runId) => {
         await client.workflow.getHandle(workflowId, runId).cancel();
       },
@@ -118,6 +125,7 @@ export async function runWorker(options: WorkerOptions): Promise<void> {
   } finally {
     signal?.removeEventListener('abort', stop);
     await stats.sync(AbortSignal.timeout(STATS_SYNC_MS)).catch(() => undefined);
+    await webhook?.close();
     await connection.close().catch(() => undefined); // throws while a forced-out worker still holds it
     await client.connection.close();
   }
@@ -204,9 +212,9 @@ function activityDeps(
   { config, apiKey }: WorkerOptions,
   { store, storeId: id }: ProvenStore,
   stats: LearnedRenderTimes,
-  temporal: Pick<
+  given: Pick<
     ActivityDeps,
-    'cancelRun' | 'isRunOpen' | 'itemState' | 'knowsAttributes' | 'payloadsEncoded' | 'slots'
+    'prices' | 'webhook' | 'cancelRun' | 'isRunOpen' | 'itemState' | 'knowsAttributes' | 'payloadsEncoded' | 'slots'
   >,
 ): ActivityDeps {
   const { times, provider } = config;
@@ -247,7 +255,7 @@ function activityDeps(
     publicBaseUrl: config.publicBaseUrl,
     times,
     clock: systemClock,
-    ...temporal,
+    ...given,
   };
 }
 

@@ -310,7 +310,7 @@ describe('doctor', () => {
       'batches',
       'slots',
     ];
-    const rest = ['purchases', 'store', 'store_sharing', 'credentials', 'provider', 'clock', 'spool'];
+    const rest = ['purchases', 'store', 'store_sharing', 'credentials', 'provider', 'webhook', 'clock', 'spool'];
     expect(names).toEqual([...order, ...rest]);
   });
 
@@ -350,6 +350,7 @@ describe('doctor', () => {
   test.each([
     [{ LOG_LEVEL: 'loud' }, 'configuration', /LOG_LEVEL must be/],
     [{ WAN_VIDEO_PRICES: 'nowhere.json' }, 'configuration', /nowhere\.json, which does not exist/],
+    [{ WAN_VIDEO_WEBHOOK: 'nowhere.json' }, 'webhook', /nowhere\.json, which does not exist/],
     [{ ASSET_STORE: 'file:other.bmp/no-folder' }, 'store', /no-folder/],
     [{ DASHSCOPE_API_KEY: '' }, 'credentials', /DASHSCOPE_API_KEY is not set/],
     [{ DASHSCOPE_HTTP_BASE_URL: 'http://127.0.0.1:1/api/v1' }, 'provider', /127\.0\.0\.1:1/],
@@ -371,6 +372,7 @@ describe('doctor', () => {
       'store',
       'store_sharing',
       'provider',
+      'webhook',
       'clock',
     ]);
   });

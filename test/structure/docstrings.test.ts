@@ -3,7 +3,9 @@ import ts from 'typescript';
 import { expect, test } from 'vitest';
 import { ROOT } from '../support/root.js';
 
-const ENTRIES = ['client', 'contract', 'worker', 'emulator'].map((name) => join(ROOT, 'src', name, 'index.ts'));
+const ENTRIES = ['client', 'contract', 'worker', 'emulator', 'webhook'].map((name) =>
+  join(ROOT, 'src', name, 'index.ts'),
+);
 
 /** Exported names of an entry, and the public methods of its classes, that carry no documentation. */
 function undocumented(entry: string, program: ts.Program): string[] {

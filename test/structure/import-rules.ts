@@ -23,7 +23,7 @@ interface Rule {
   readonly packages: RegExp;
 }
 
-const LOWER = ['dashscope', 'storage', 'ledger', 'media', 'net', 'polling', 'config', 'batch'].map(
+const LOWER = ['dashscope', 'storage', 'ledger', 'media', 'net', 'polling', 'config', 'batch', 'webhook'].map(
   (name) => `src/${name}`,
 );
 const LOWER_PACKAGES =

@@ -4,9 +4,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { BatchRow } from '../../batch/batch-files.js';
 import { lineIssues } from '../../batch/manifest.js';
 import { type BatchStatus, type StartedBatch, WanBatchClient } from '../../client/batch-client.js';
-import { moneyOf } from '../../client/batch-estimate.js';
 import { VideoRunError } from '../../client/run-error.js';
-import type { Prices } from '../../config/prices.js';
+import { type Prices, totalAmount } from '../../config/prices.js';
 import type { BatchCounts, BatchSummary } from '../../contract/batch.js';
 import { invalidRequest } from '../../contract/validate.js';
 import { isKeySegment } from '../../storage/store-key.js';
@@ -105,7 +104,7 @@ export async function batchReport(batchId: string, format: string, context: Comm
     if (context.json || format === 'json') {
       const items: BatchRow[] = [];
       for await (const row of rows) items.push(row);
-      const money = totals === null || prices === undefined ? null : moneyOf(totals.billed, prices);
+      const money = totals === null || prices === undefined ? null : totalAmount(prices, totals.billed);
       stdout.write(`${JSON.stringify({ batch_id: batchId, summary, totals, money, items })}\n`);
       return ExitCode.done;
     }
@@ -257,7 +256,7 @@ function countLines(
   const { total, ...others } = counts;
   const named = (Object.keys(others) as (keyof BatchCounts)[]).filter((name) => counts[name] > 0);
   const list = named.map((name) => `${counts[name]} ${name.replace('_', ' ')}`).join(', ');
-  const money = prices === undefined ? null : moneyOf(billed, prices);
+  const money = prices === undefined ? null : totalAmount(prices, billed);
   return [
     `lines     ${total}${list === '' ? '' : `: ${list}`}`,
     ...Object.entries(causes).map(([cause, count]) => `failed    ${count} ${cause}`),

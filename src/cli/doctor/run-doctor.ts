@@ -10,6 +10,7 @@ import { checkPurchases } from './check-purchases.js';
 import { checkBatches, checkRuns, checkSlots } from './check-runs.js';
 import { checkSharing, checkSpool, checkStore } from './check-store.js';
 import { checkNamespace, checkSearchAttributes, checkSweep, checkWorkers } from './check-temporal.js';
+import { checkWebhook } from './check-webhook.js';
 import { type Check, check, reportText, Skipped } from './report.js';
 
 /** Makes every check, whatever became of the others, and reports them in one order. */
@@ -70,6 +71,10 @@ export async function runDoctor(context: CommandContext): Promise<number> {
     store_sharing: async () => checkSharing(await configured(), await needs(target, 'nobody knows where Temporal is')),
     credentials: async () => checkCredentials(await key),
     provider: async () => checkProvider(await configured(), (await needs(key, 'there is no key')).reveal()),
+    webhook: async () => {
+      await configured();
+      return checkWebhook(await context.webhook());
+    },
     clock: async () => checkClock(await configured(), Date.now),
     spool: checkSpool,
   };

@@ -1,0 +1,11 @@
+export { VideoError } from '../contract/video-error.js';
+export {
+  WEBHOOK_EVENT_TYPES,
+  type WebhookAmount,
+  type WebhookBatch,
+  type WebhookEvent,
+  type WebhookEventType,
+  type WebhookRun,
+  type WebhookTestEvent,
+} from '../contract/webhook.js';
+export { type VerifyOptions, verifyWebhook, type WebhookRequestHeaders } from './signature.js';

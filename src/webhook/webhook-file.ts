@@ -1,0 +1,123 @@
+import { readFile } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
+import { z } from 'zod';
+import { Secret } from '../config/credentials.js';
+import { FailureType } from '../contract/failure-type.js';
+import { type Issue, VideoError } from '../contract/video-error.js';
+import { WEBHOOK_EVENT_TYPES, type WebhookEventType } from '../contract/webhook.js';
+import { SECRET_MEND, webhookKey } from './signature.js';
+
+/** What the file named by `WAN_VIDEO_WEBHOOK` says. */
+export interface WebhookSettings {
+  /** Its path and its query may hold a token. */
+  readonly url: Secret;
+  /** Host and port, as messages name the receiver. */
+  readonly host: string;
+  /** Every message is signed with each. */
+  readonly secrets: readonly Secret[];
+  /** What is told. */
+  readonly events: readonly WebhookEventType[];
+}
+
+const VARIABLE = 'WAN_VIDEO_WEBHOOK';
+const URL_FAULT = 'must be an http or https address without user, password or fragment';
+const EVENTS_FAULT = `must be a list of some of ${WEBHOOK_EVENT_TYPES.join(', ')}`;
+const webhookFile = z.strictObject(
+  {
+    url: z.string({ error: URL_FAULT }).refine(isUsable, { error: URL_FAULT }),
+    secret: z.string({ error: 'must be a text' }).optional(),
+    secret_file: z.string({ error: 'must be the path of a file' }).min(1, 'must be the path of a file').optional(),
+    events: z
+      .array(z.enum(WEBHOOK_EVENT_TYPES, { error: EVENTS_FAULT }), { error: EVENTS_FAULT })
+      .min(1, { error: EVENTS_FAULT })
+      .optional(),
+  },
+  {
+    error: (issue) => (issue.code === 'invalid_type' ? 'must be one JSON object with url and secret_file' : undefined),
+  },
+);
+
+function isUsable(text: string): boolean {
+  if (!URL.canParse(text)) return false;
+  const { protocol, username, password, hash } = new URL(text);
+  return /^https?:$/.test(protocol) && username === '' && password === '' && hash === '';
+}
+
+/**
+ * Reads the file that `WAN_VIDEO_WEBHOOK` names, and the file with the secret.
+ * @throws {@link VideoError} `ConfigurationInvalid` with every fault at once, each with its field; no message holds a secret or the address.
+ */
+export async function readWebhook(file: string): Promise<WebhookSettings> {
+  const { text, why } = await textOf(file);
+  if (text === undefined) throw unusable(file, [{ path: VARIABLE, message: `names ${file}, which ${why}` }]);
+  let value: unknown;
+  try {
+    value = JSON.parse(text.replace(/^\uFEFF/, ''));
+  } catch {
+    throw unusable(file, [{ path: VARIABLE, message: `names ${file}, which is not JSON` }]);
+  }
+  const parsed = webhookFile.safeParse(value);
+  const secrets: Secret[] = [];
+  const issues = [
+    ...(parsed.error?.issues.flatMap(issueOf) ?? []),
+    // An address that has a fault does not hide that of the secret.
+    ...(typeof value === 'object' && value !== null && !Array.isArray(value)
+      ? await readSecrets(value as SecretFields, file, secrets)
+      : []),
+  ];
+  if (!parsed.success || issues.length > 0) throw unusable(file, issues);
+  const { url, events = WEBHOOK_EVENT_TYPES } = parsed.data;
+  return { url: new Secret(url, file), host: new URL(url).host, secrets, events: [...new Set(events)] };
+}
+
+interface SecretFields {
+  readonly secret?: unknown;
+  readonly secret_file?: unknown;
+}
+
+const SECRET_FAULT = 'must be whsec_ and the base64 of 24 to 64 random bytes';
+
+/** Adds what is found to `secrets`. */
+async function readSecrets({ secret, secret_file }: SecretFields, file: string, secrets: Secret[]): Promise<Issue[]> {
+  if ((secret === undefined) === (secret_file === undefined)) {
+    const message =
+      secret === undefined ? 'is missing: name the file that holds it' : 'is given beside secret; leave one out';
+    return [{ path: 'secret_file', message }];
+  }
+  if (typeof secret === 'string') {
+    if (webhookKey(secret.trim()) === undefined) return [{ path: 'secret', message: SECRET_FAULT }];
+    secrets.push(new Secret(secret.trim(), file));
+  }
+  if (typeof secret_file !== 'string' || secret_file === '') return [];
+  const path = resolve(dirname(file), secret_file);
+  const { text, why } = await textOf(path);
+  if (text === undefined) return [{ path: 'secret_file', message: `names ${path}, which ${why}` }];
+  const lines = text.split(/\r?\n/).flatMap((line) => (line.trim() === '' ? [] : [line.trim()]));
+  secrets.push(...lines.map((line) => new Secret(line, path)));
+  const isGood = lines.length > 0 && lines.every((line) => webhookKey(line) !== undefined);
+  return isGood ? [] : [{ path: 'secret_file', message: `names ${path}, whose every line ${SECRET_FAULT}` }];
+}
+
+function issueOf(issue: z.core.$ZodIssue): Issue[] {
+  if (issue.code === 'unrecognized_keys') {
+    return issue.keys.map((key) => ({ path: [...issue.path, key].join('.'), message: 'is not a field of a webhook' }));
+  }
+  return [{ path: issue.path.join('.') || VARIABLE, message: issue.message }];
+}
+
+async function textOf(path: string): Promise<{ readonly text?: string; readonly why?: string }> {
+  try {
+    return { text: await readFile(path, 'utf8') };
+  } catch (error) {
+    return { why: (error as NodeJS.ErrnoException).code === 'ENOENT' ? 'does not exist' : 'cannot be read' };
+  }
+}
+
+function unusable(file: string, issues: readonly Issue[]): VideoError {
+  const text = issues.map(({ path, message }) => `${path} ${message}`).join('; ');
+  return new VideoError(FailureType.ConfigurationInvalid, `The webhook file ${file} is not usable: ${text}`, {
+    issues,
+    billed: false,
+    nextStep: `Write it as {"url":"https://hooks.example.com/wan-video","secret_file":"webhook.secret"}, or unset ${VARIABLE}. ${SECRET_MEND}`,
+  });
+}

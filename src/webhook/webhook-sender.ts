@@ -1,0 +1,122 @@
+import { type Dispatcher, request } from 'undici';
+import { FailureType } from '../contract/failure-type.js';
+import { VideoError } from '../contract/video-error.js';
+import type { WebhookEvent, WebhookEventType, WebhookTestEvent } from '../contract/webhook.js';
+import { parseRetryAfter } from '../dashscope/retry-after.js';
+import { createDispatcher, type Proxies } from '../net/proxies.js';
+import { signatureOf, WEBHOOK_HEADERS } from './signature.js';
+import type { WebhookSettings } from './webhook-file.js';
+
+/** What a sender is made of. */
+export interface WebhookSenderOptions {
+  readonly settings: WebhookSettings;
+  readonly proxies: Proxies;
+  /** Bound on one POST until the answer's status is there, in milliseconds. */
+  readonly timeoutMs: number;
+  /** Milliseconds since the epoch. */
+  readonly now: () => number;
+}
+
+/** Refusals that may pass by themselves; every other 4xx would come again. */
+const MAY_PASS: readonly number[] = [408, 425, 429];
+/** A receiver may ask for a pause, but not for the rest of the day. */
+const RETRY_AFTER_MAX_MS = 3_600_000;
+
+/**
+ * Sends signed messages to the one receiver that is configured: a private address is the operator's wish, so it is not guarded. No redirect
+ * is followed.
+ */
+export class WebhookSender {
+  readonly #options: WebhookSenderOptions;
+  readonly #dispatcher: Dispatcher;
+
+  constructor(options: WebhookSenderOptions) {
+    this.#options = options;
+    this.#dispatcher = createDispatcher(options.proxies);
+  }
+
+  /** What is told; the other events are not even begun. */
+  get events(): readonly WebhookEventType[] {
+    return this.#options.settings.events;
+  }
+
+  /** Host and port, as messages name the receiver. */
+  get host(): string {
+    return this.#options.settings.host;
+  }
+
+  /**
+   * Delivers one event once.
+   * @returns the status of the receiver's answer, from 200 to 299.
+   * @throws {@link VideoError} `WebhookUnavailable`, retryable: no answer, or one that may change. The receiver may have taken the event.
+   * @throws {@link VideoError} `WebhookRefused`: a redirect, or a refusal that would come again.
+   * @throws `signal.reason`, unchanged, when the signal aborts.
+   */
+  async send(
+    event: WebhookEvent | WebhookTestEvent,
+    { signal }: { readonly signal?: AbortSignal } = {},
+  ): Promise<number> {
+    const { settings, timeoutMs, now } = this.#options;
+    const body = JSON.stringify(event);
+    const timestampSeconds = Math.floor(now() / 1000);
+    const secrets = settings.secrets.map((secret) => secret.reveal());
+    const bound = AbortSignal.timeout(timeoutMs);
+    let answer: Dispatcher.ResponseData;
+    try {
+      answer = await request(settings.url.reveal(), {
+        method: 'POST',
+        dispatcher: this.#dispatcher,
+        signal: signal === undefined ? bound : AbortSignal.any([signal, bound]),
+        headers: {
+          'content-type': 'application/json',
+          'user-agent': 'wan-video-temporal',
+          [WEBHOOK_HEADERS.id]: event.id,
+          [WEBHOOK_HEADERS.timestamp]: String(timestampSeconds),
+          [WEBHOOK_HEADERS.signature]: signatureOf({ id: event.id, timestampSeconds, body }, secrets),
+        },
+        body,
+      });
+    } catch (cause) {
+      if (signal?.aborted) throw signal.reason;
+      // Only the code: a library's text may hold the address.
+      const why = bound.aborted ? `nothing within ${timeoutMs / 1000} s` : codeOf(cause);
+      throw this.#unavailable(`did not answer: ${why}`);
+    }
+    const { statusCode, headers } = answer;
+    answer.body.on('error', () => {}).destroy(); // the status is the whole answer
+    if (statusCode >= 200 && statusCode < 300) return statusCode;
+    if (statusCode >= 500 || MAY_PASS.includes(statusCode)) {
+      const retryAfterMs = parseRetryAfter([headers['retry-after']].flat()[0], now());
+      throw this.#unavailable(`answered ${statusCode}`, retryAfterMs);
+    }
+    const moved = statusCode < 400;
+    throw new VideoError(
+      FailureType.WebhookRefused,
+      `The webhook's receiver at ${this.host} answered ${statusCode}${moved ? ', and no redirect is followed' : ''}`,
+      {
+        code: String(statusCode),
+        nextStep: moved
+          ? 'Write the address to which it leads into the file of WAN_VIDEO_WEBHOOK.'
+          : 'Look there why it refuses; an address or a secret that has changed belongs into the file of WAN_VIDEO_WEBHOOK.',
+      },
+    );
+  }
+
+  /** Closes the connections; what is on its way is given up. */
+  async close(): Promise<void> {
+    await this.#dispatcher.destroy();
+  }
+
+  #unavailable(what: string, retryAfterMs?: number): VideoError {
+    return new VideoError(FailureType.WebhookUnavailable, `The webhook's receiver at ${this.host} ${what}`, {
+      retryable: true,
+      ...(retryAfterMs !== undefined && { retryAfterMs: Math.min(retryAfterMs, RETRY_AFTER_MAX_MS) }),
+      nextStep: 'It is tried again for a day. Check that the receiver is up and can be reached from the worker.',
+    });
+  }
+}
+
+const codeOf = (error: unknown): string => {
+  const { code, name } = error as { readonly code?: unknown; readonly name?: unknown };
+  return typeof code === 'string' ? code : String(name);
+};
