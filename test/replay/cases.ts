@@ -15,6 +15,7 @@ import { type Account, account } from '../support/account.js';
 import { writeTestImage } from '../support/images.js';
 import type { Stack } from '../support/stack.js';
 import { BATCH_CASES } from './batch-cases.js';
+import { WEBHOOK_CASES } from './webhook-cases.js';
 
 /** The event that a history ends with; `open` is that of a run that goes on. */
 export type CaseEnd = 'completed' | 'failed' | 'cancelled' | 'continued' | 'open';
@@ -28,6 +29,8 @@ export interface ReplayCase {
   readonly steps: readonly string[];
   /** Changes what every run of the stack meets, so no other case may run meanwhile. */
   readonly alone?: true;
+  /** Is led there on a stack whose worker has a webhook; the others would tell, too. */
+  readonly webhook?: true;
   /** Leads a run there and resolves its workflow id (and run id, where it is not the latest) once its history is as far as it should be. */
   reach(stack: Stack): Promise<string | readonly [workflowId: string, runId: string]>;
 }
@@ -40,6 +43,7 @@ const GENERATE = [...BUY, 'pollTask', 'archiveVideo'] as const;
 /** Every case has a file `histories/<workflow>/<name>.json`, and every file a case. */
 export const CASES: readonly ReplayCase[] = [
   ...BATCH_CASES,
+  ...WEBHOOK_CASES,
   generate('completed', 'completed', GENERATE, async (stack) => completes(stack, await start(stack))),
   generate('cached', 'completed', ['prepareRequest'], async (stack) => {
     const request = stack.request(prompt());
