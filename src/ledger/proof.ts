@@ -19,16 +19,19 @@ const ROUNDING = 16;
 
 /** Space, line ends and composed characters may change on the way without changing the text. */
 const plain = (text: string): string => text.normalize('NFC').replace(/\s+/g, ' ').trim();
-/** What stays when case, width, punctuation and space are taken away. */
+/**
+ * What stays when case, width, accents, punctuation and space are taken away. Accents, because a text that was cut behind a letter
+ * may have lost the accent that belongs to it.
+ */
 const bare = (text: string): string =>
   text
-    .normalize('NFKC')
+    .normalize('NFKD')
     .toLowerCase()
     .replace(/[^\p{L}\p{N}]+/gu, '');
 
 /**
  * Compares the prompt that was sent with the one that the provider shows.
- * @returns `unsure` for one that is absent, cut, extended, or differs only in case, width, punctuation or space.
+ * @returns `unsure` for one that is absent, cut, extended, or differs only in case, width, accents, punctuation or space.
  */
 export function comparePrompts(sent: string, shown: string | undefined): Likeness {
   if (shown === undefined || shown.trim() === '') return 'unsure';
