@@ -5,8 +5,8 @@ import { runChaos } from '../test/chaos/run-chaos.mjs';
 
 const USAGE = `usage: npm run chaos -- [--generations 200] [--minutes 15] [--seed N] [--workers 3] [--store file|s3] [--broken NAME]
 
-Generates videos at the emulator while worker processes are killed, stopped, frozen and started, replies are lost in every way, and
-runs are cancelled and terminated. Exit code 0: nothing was bought twice, lost, left open or parked. Exit code 1: something was.
+Generates videos at the emulator, alone and as items of two batches, while worker processes are killed, stopped, frozen and started, replies are lost in every way,
+runs are cancelled and terminated, and the provider itself is killed and started again. Exit code 0: nothing was bought twice, lost, left open or parked. Exit code 1: something was.
 --broken runs a build that is broken on purpose; then exit code 0 says that the judge caught it, 1 that it did not.
 ${Object.entries(BROKEN)
   .map(([name, { says }]) => `  ${name}: ${says}`)
@@ -65,6 +65,7 @@ async function main() {
   const lines = [
     ['generations', `${result.started} of ${generations}, in ${seconds()} s (seed ${seed})`],
     ['workers', `${done.started} started, ${done.killed} killed, ${done.stopped} stopped, ${done.frozen} frozen`],
+    ['provider', `killed and started again ${done.restarts} times`],
     ['purchases', `${result.purchases} billed tasks, ${result.free} free ones`],
     ['duplicates', result.duplicates],
     ['losses', result.losses],

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 
 /** How the provider's own books, the store and the runs fit together; pure. `violations` is empty when nothing was broken. */
-export function verdict({ tasks, hashes, generations, runs, open, openPurchases }) {
+export function verdict({ tasks, hashes, generations, runs, open, openPurchases, reports }) {
   const byPrompt = groupByPrompt(tasks);
   const billed = tasks.filter(({ billed_seconds }) => billed_seconds > 0);
   const billedOf = (prompt) => (byPrompt.get(prompt) ?? []).filter(({ billed_seconds }) => billed_seconds > 0);
@@ -18,6 +18,10 @@ export function verdict({ tasks, hashes, generations, runs, open, openPurchases 
     const at = hashes.get(task_id)?.storedAtMs;
     return at === undefined ? [] : [at - end_ms];
   });
+  // What a batch's report says of a line is what the provider billed for it, to the second.
+  const misreported = reports.filter(({ prompt, billed_seconds }) => {
+    return billed_seconds !== billedOf(prompt).reduce((sum, task) => sum + task.billed_seconds, 0);
+  });
   const bought = duplicates.map(({ prompt }) => `bought ${billedOf(prompt).length} times: ${prompt}`);
   const violations = [
     ...bought,
@@ -26,6 +30,9 @@ export function verdict({ tasks, hashes, generations, runs, open, openPurchases 
     ...failed.map(({ id, end }) => `run ended as ${end}: ${id}`),
     ...parked.map(({ id, stage }) => `parked for a person: ${id} (${stage})`),
     ...hanging.map(({ id, stage }) => `did not end: ${id} (${stage})`),
+    ...misreported.map(
+      ({ prompt, billed_seconds }) => `reported with ${billed_seconds} s, which is not what was billed: ${prompt}`,
+    ),
     ...openPurchases.map((name) => `open in the ledger: ${name}`),
   ];
   const salvaged = billed.filter(({ prompt }) => left.has(prompt));

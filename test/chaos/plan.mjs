@@ -49,9 +49,12 @@ const ON_ANYBODY = [
   { on: 'upload', fault: 'status', status: 503 },
 ];
 
+/** Some of the generations are items of these. */
+export const BATCHES = ['first', 'second'];
+
 /**
  * What becomes of each generation, decided by the seed alone: faults at its requests, a twin under another id,
- * a cancel, a termination.
+ * a cancel, a termination, or a place in a batch.
  */
 export function planOf(seed, generations) {
   const random = randomOf(seed);
@@ -70,6 +73,11 @@ export function planOf(seed, generations) {
     const end = random.next();
     const leave = end < 0.15 ? 'cancel' : end < 0.19 ? 'terminate' : undefined;
     at('cancel', leave === 'cancel' ? 0.4 : 0, ON_READ);
+    const inBatch = random.chance(0.35) ? random.pick(BATCHES) : undefined;
+    if (leave === undefined && inBatch !== undefined) {
+      // An item of a batch is neither left nor asked for twice: the batch answers for each of its lines.
+      return { ...{ index, prompt, faults, batch: inBatch }, duration: random.between(2, 5) };
+    }
     return {
       ...{ index, prompt, faults, leave, leaveAfterMs: random.between(100, 10_000) },
       natively: random.chance(0.5),

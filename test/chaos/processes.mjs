@@ -43,22 +43,46 @@ export async function startWorker(dist, times, env) {
   return child;
 }
 
-/** Starts the emulator in a process of its own; its state is the judge's evidence. */
+/** Starts the emulator in a process of its own; its state is the judge's evidence, and outlives a restart. */
 export async function startEmulator(dist, port, stateFile, settings) {
   const origin = `http://127.0.0.1:${port}`;
+  const launch = async (made) => {
+    const options = JSON.stringify({ port, stateFile, settings: made });
+    const started = start(process.execPath, [here('../support/emulator-process.mjs'), dist, options], {}, [
+      ...['ignore', 'pipe', 'inherit'],
+    ]);
+    await ready(started, 'the emulator');
+    return started;
+  };
   const control = async (path, body) => {
     const init = body === undefined ? {} : { method: 'POST', body: JSON.stringify(body) };
-    const response = await fetch(`${origin}/_emulator/${path}`, init);
+    const response = await answered(`${origin}/_emulator/${path}`, init);
     const answer = await response.json();
     if (!response.ok) throw new Error(`the emulator refuses ${path}: ${JSON.stringify(answer)}`);
     return answer;
   };
-  const options = JSON.stringify({ port, stateFile, settings });
-  const child = start(process.execPath, [here('../support/emulator-process.mjs'), dist, options], {}, [
-    ...['ignore', 'pipe', 'inherit'],
-  ]);
-  await ready(child, 'the emulator');
-  return { origin, baseUrl: `${origin}/api/v1`, control };
+  let child = await launch(settings);
+  return {
+    ...{ origin, baseUrl: `${origin}/api/v1`, control },
+    /** Kills it and starts it again with its tasks, its settings and the faults that were still to come. */
+    async restart() {
+      const [{ queued }, made] = [await control('faults'), await control('settings')];
+      await end(child, 'SIGKILL');
+      child = await launch(made);
+      if (queued.length > 0) await control('faults', queued);
+    },
+  };
+}
+
+/** Asks again while nobody listens: it is being started again. */
+async function answered(url, init) {
+  for (const untilMs = Date.now() + READY_MS; ; await delay(100)) {
+    try {
+      return await fetch(url, init);
+    } catch (error) {
+      if (Date.now() > untilMs) throw error;
+    }
+  }
 }
 
 /** Starts versitygw with a fresh bucket; its address and keys as the AWS SDK reads them. */

@@ -6,7 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { copyBuild } from './build.mjs';
 import { hashesOf, verdict } from './judge.mjs';
-import { faultForAnybody, planOf } from './plan.mjs';
+import { BATCHES, faultForAnybody, planOf } from './plan.mjs';
 import { end, endAll, startEmulator, startS3, startWorker } from './processes.mjs';
 import { randomOf } from './random.mjs';
 
@@ -14,10 +14,14 @@ const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const KEY = 'sk-chaos';
 /** Generations at once: more than the provider's slots, so that some wait and some render. */
 const IN_FLIGHT = 16;
+/** Items of a batch at once. */
+const BATCH_WINDOW = 6;
+/** How an item ends that has its video. */
+const VIDEO_OUTCOMES = new Set(['generated', 'cache', 'adopted']);
 /** Tasks that render at once; the account's five would make it wait most of the time. */
 const SLOTS = 12;
 /** What must end; the account's slots are kept by a run that never does. */
-const RUNNING = 'ExecutionStatus = "Running" AND WorkflowType IN ("videoGenerate", "salvageVideo")';
+const RUNNING = 'ExecutionStatus = "Running" AND WorkflowType IN ("videoGenerate", "salvageVideo", "videoBatch")';
 /** Longest freeze of a worker. What a longer one can do is said in docs/guarantees.md. */
 const FREEZE_MS = 4_000;
 /** What is left of the time for the runs to end once nothing disturbs them any more, at most. */
@@ -71,6 +75,7 @@ export async function runChaos({ seed, generations, minutes, workers: workersMax
       { connectClient },
       { registerSearchAttributes },
       { WanVideoClient },
+      { WanBatchClient },
       { loadConfig },
       { openStore },
       { stageImageFile },
@@ -80,7 +85,8 @@ export async function runChaos({ seed, generations, minutes, workers: workersMax
       { DEFAULT_LEDGER_TIMES },
     ] = await Promise.all(
       [
-        ...['client/connect', 'client/setup', 'client/video-client', 'config/config', 'storage/open-store'],
+        ...['client/connect', 'client/setup', 'client/video-client', 'client/batch-client'],
+        ...['config/config', 'storage/open-store'],
         ...['media/stage-image', 'dev/temporal-cli', 'dev/temporal-server', 'ledger/ledger', 'ledger/times'],
       ].map((file) => load(`src/${file}.js`)),
     );
@@ -111,12 +117,13 @@ export async function runChaos({ seed, generations, minutes, workers: workersMax
     await registerSearchAttributes(client);
     const taskQueue = config.taskQueues.generate;
     const videos = new WanVideoClient({ client, taskQueue });
+    const batches = new WanBatchClient({ client, store, taskQueue });
     const staged = await stageImageFile(join(ROOT, 'assets', 'sample.jpg'), store);
     const times = timesOf(DEFAULT_LEDGER_TIMES);
 
     const plan = planOf(seed, generations);
     const random = randomOf(seed + 1);
-    const done = { killed: 0, stopped: 0, frozen: 0, started: 0 };
+    const done = { killed: 0, stopped: 0, frozen: 0, started: 0, restarts: 0 };
     const runs = [];
     const state = { over: false, broken: false };
 
@@ -124,29 +131,36 @@ export async function runChaos({ seed, generations, minutes, workers: workersMax
     await crew.fill();
     const disturbing = Promise.all([
       crew.disturb(() => state.over || Date.now() > disturbUntilMs),
-      disturbEverybody(emulator, randomOf(seed + 2), () => state.over || Date.now() > disturbUntilMs),
+      disturbEverybody(emulator, randomOf(seed + 2), done, () => state.over || Date.now() > disturbUntilMs),
       watch(emulator, state, { broken, deadlineMs, plan, say, runs, videos, client }),
     ]);
 
+    const image = `asset:${staged.asset.key}`;
+    const lone = plan.filter(({ batch }) => batch === undefined);
+    const running = BATCHES.map((name) => {
+      const generations = plan.filter(({ batch }) => batch === name);
+      return runBatch(`chaos-${seed}-${name}`, generations, {
+        batches,
+        emulator,
+        crew,
+        runs,
+        image,
+        deadlineMs,
+        state,
+      });
+    });
     let next = 0;
     const lane = async () => {
-      while (next < plan.length && !state.broken && Date.now() < disturbUntilMs) {
-        const generation = plan[next++];
-        await generate(generation, {
-          videos,
-          client,
-          emulator,
-          runs,
-          image: `asset:${staged.asset.key}`,
-          deadlineMs,
-          state,
-        });
+      while (next < lone.length && !state.broken && Date.now() < disturbUntilMs) {
+        const generation = lone[next++];
+        await generate(generation, { videos, client, emulator, runs, image, deadlineMs, state });
       }
     };
     await Promise.all(Array.from({ length: IN_FLIGHT }, lane));
+    const reports = (await Promise.all(running)).flat();
     state.over = true;
     await disturbing;
-    const started = plan.slice(0, next);
+    const started = [...lone.slice(0, next), ...plan.filter(({ batch }) => batch !== undefined)];
     if (broken !== undefined && state.broken) {
       const { tasks } = await emulator.control('state');
       // The runs were left in the middle, so only what was bought twice says anything.
@@ -167,7 +181,7 @@ export async function runChaos({ seed, generations, minutes, workers: workersMax
     return {
       done,
       started: started.length,
-      ...verdict({ tasks, hashes, generations: started, runs, open, openPurchases }),
+      ...verdict({ tasks, hashes, generations: started, runs, open, openPurchases, reports }),
     };
   } finally {
     // The client stays open: what still waits in it would throw from its timers, and this process ends anyway.
@@ -178,7 +192,7 @@ export async function runChaos({ seed, generations, minutes, workers: workersMax
   }
 }
 
-const EMPTY = { hashes: new Map(), open: [], openPurchases: [] };
+const EMPTY = { hashes: new Map(), open: [], openPurchases: [], reports: [] };
 
 /** The worker processes: never more than the crew, never fewer than one that works. */
 class Crew {
@@ -194,6 +208,15 @@ class Crew {
     const worker = await this.start();
     this.done.started += 1;
     this.members.push(worker);
+  }
+
+  /** Kills all of them at once, so that whoever ran a certain workflow is among them. */
+  async killEverybody() {
+    const all = this.members;
+    this.members = [];
+    this.done.killed += all.length;
+    await Promise.all(all.map((worker) => end(worker, 'SIGKILL')));
+    await this.fill();
   }
 
   /** Kills, stops and freezes members at random and starts others, until `over`. */
@@ -227,9 +250,15 @@ class Crew {
 }
 
 /** Faults at requests that carry no prompt, and a task list that lags and pages. */
-async function disturbEverybody(emulator, random, over) {
+async function disturbEverybody(emulator, random, done, over) {
+  let restartAtMs = Date.now() + random.between(10_000, 30_000);
   while (!over()) {
     await delay(random.between(500, 2_000));
+    if (Date.now() >= restartAtMs) {
+      await emulator.restart();
+      done.restarts += 1;
+      restartAtMs = Date.now() + random.between(60_000, 120_000);
+    }
     const fault = faultForAnybody(random);
     const { queued } = await emulator.control('faults');
     // One at a time of a kind: six listings that fail in a row count as a refused list, and park a run by design.
@@ -297,6 +326,44 @@ async function generate(generation, { videos, client, emulator, runs, image, dea
   await Promise.all(following);
 }
 
+/** A batch of generations; every worker is killed at once when a third of it has ended. Resolves what its report says of each. */
+async function runBatch(id, generations, { batches, emulator, crew, runs, image, deadlineMs, state }) {
+  if (generations.length === 0) return [];
+  const faults = generations.flatMap((generation) => generation.faults);
+  if (faults.length > 0) await emulator.control('faults', faults);
+  const lines = generations.map(({ index, prompt, duration }) => {
+    return { item_id: `item-${index}`, prompt, duration, fps: 30, size: '1280*720', reference_image: image };
+  });
+  await batches.start({ lines }, { id, window: BATCH_WINDOW });
+  const run = { id: `batch/${id}`, leave: undefined, end: 'running' };
+  runs.push(run);
+  const isOver = () => Date.now() > deadlineMs || state.broken;
+  const ended = batches.result(id).then(
+    ({ outcome }) => outcome,
+    (error) => endOf(error),
+  );
+  const isAThirdDone = async () => {
+    const { counts } = await batches.progress(id).catch(() => ({ counts: { generated: 0, total: 1 } }));
+    return counts.generated * 3 >= counts.total;
+  };
+  const killing = (async () => {
+    while (run.end === 'running' && !isOver() && !(await isAThirdDone())) await delay(500);
+    if (run.end === 'running' && !isOver()) await crew.killEverybody();
+  })();
+  const late = until(isOver);
+  run.end = await Promise.race([ended, late.reached.then(() => 'running')]);
+  late.stop();
+  await killing;
+  const rows = [];
+  for await (const row of batches.report(id)) rows.push(row);
+  for (const { item_id, outcome, cause } of rows) {
+    const end = VIDEO_OUTCOMES.has(outcome) ? 'completed' : `${outcome} ${cause ?? ''}`;
+    runs.push({ id: `${id}/${item_id}`, leave: undefined, end });
+  }
+  const promptOf = new Map(lines.map(({ item_id, prompt }) => [item_id, prompt]));
+  return rows.map(({ item_id, billed_seconds }) => ({ prompt: promptOf.get(item_id), billed_seconds }));
+}
+
 /** Polls a condition; `stop` ends it unreached. */
 function until(condition) {
   let timer;
@@ -332,7 +399,9 @@ async function openRuns(client, videos, deadlineMs) {
 
 const stageOf = (videos, id) =>
   videos.progress(id).then(
-    ({ stage, attention }) => (attention == null ? stage : `${stage}: ${attention.reason} ${evidenceOf(attention)}`),
+    // A batch only names the items that wait for somebody.
+    ({ stage, attention }) =>
+      attention?.candidates === undefined ? stage : `${stage}: ${attention.reason} ${evidenceOf(attention)}`,
     () => 'no answer',
   );
 
