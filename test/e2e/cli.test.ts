@@ -117,7 +117,7 @@ test('generate shows plain progress, prints the measured video, and copies it', 
 test('Temporal that cannot be reached is told within 10 s, with address and variable: exit 3', async () => {
   const { end, ms } = await unreachable;
   expect(end).toMatchObject({ code: 3, stdout: '' });
-  expect(end.stderr).toMatch(/cannot be reached at 127\.0\.0\.1:1\n.*TEMPORAL_ADDRESS/);
+  expect(end.stderr).toMatch(/cannot be reached at 127\.0\.0\.1:1\b.*\n.*TEMPORAL_ADDRESS/);
   expect(ms).toBeLessThan(10_000);
 });
 
@@ -164,6 +164,8 @@ test.each(['SIGINT', 'SIGTERM'] as const)(
 );
 
 test('Ctrl-C leaves a run alone that the command only joined', async () => {
+  stack.emulator.settings({ speed: 2 }); // it must render until the second command has come up
+  onTestFinished(() => void stack.emulator.settings({ speed: SPEED }));
   const first = startCommand(generate('shared', '--duration', '15', '--json'), env);
   await first.said(/^rendering/m);
   const second = startCommand(generate('shared', '--duration', '15'), env);
@@ -176,7 +178,6 @@ test('Ctrl-C leaves a run alone that the command only joined', async () => {
     stderr: expect.stringMatching(/Left the run video\/[0-9a-f]+ alone/),
   });
   stack.emulator.settings({ speed: 200 }); // what is to be seen was seen
-  onTestFinished(() => void stack.emulator.settings({ speed: SPEED }));
   expect(onlyJson(await first.ended)).toMatchObject({ source: 'generated', duration: 15 });
   expect(tasksOf('shared')).toHaveLength(1);
 });

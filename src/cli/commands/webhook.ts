@@ -3,7 +3,10 @@ import type { CommandContext } from '../context.js';
 
 /** `wan-video webhook`: tries who is told without asking. */
 export function addWebhook(program: Command, context: CommandContext): void {
-  const webhook = program.command('webhook').summary('try the webhook that is told of batches and of waiting runs');
+  const webhook = program
+    .command('webhook')
+    .summary('try the webhook that is told of batches and of waiting runs')
+    .addHelpText('after', '\nExample:\n  WAN_VIDEO_WEBHOOK=webhook.json wan-video webhook test');
   webhook
     .command('test')
     .summary('send a signed test event')
