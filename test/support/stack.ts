@@ -10,7 +10,7 @@ import { WanVideoClient } from '../../src/client/video-client.js';
 import { type Config, loadConfig } from '../../src/config/config.js';
 import type { Times } from '../../src/config/times.js';
 import { findTemporalCli } from '../../src/dev/temporal-cli.js';
-import { freePort, startDevServer } from '../../src/dev/temporal-server.js';
+import { type DevServer, freePort, startDevServer } from '../../src/dev/temporal-server.js';
 import { type Emulator, type EmulatorSettings, startEmulator } from '../../src/emulator/index.js';
 import { stageImageFile } from '../../src/media/stage-image.js';
 import type { AssetStore } from '../../src/storage/asset-store.js';
@@ -42,6 +42,8 @@ export interface StackOptions {
   readonly payloadCodec?: PayloadCodec;
   /** Whether the server has its Web UI; default false. */
   readonly ui?: boolean;
+  /** A server that runs already, which the stack leaves as it is; default: one of its own. */
+  readonly server?: { readonly address: string; readonly pid: number };
   /** SQLite file of the server; default: in memory. */
   readonly dbFilename?: string;
 }
@@ -77,13 +79,16 @@ export interface Stack {
 /** Starts the stack. */
 export async function startStack(options: StackOptions = {}): Promise<Stack> {
   const outputDir = await mkdtemp(join(tmpdir(), 'wan-video-test-'));
-  const server = await startDevServer({
-    cliPath: await findTemporalCli(process.env),
-    port: await freePort(),
-    ...(options.ui === true && { uiPort: await freePort() }),
-    ...(options.dbFilename !== undefined && { dbFilename: options.dbFilename }),
-    searchAttributes: {},
-  });
+  const server: Pick<DevServer, 'address' | 'pid' | 'uiUrl' | 'stop'> =
+    options.server === undefined
+      ? await startDevServer({
+          cliPath: await findTemporalCli(process.env),
+          port: await freePort(),
+          ...(options.ui === true && { uiPort: await freePort() }),
+          ...(options.dbFilename !== undefined && { dbFilename: options.dbFilename }),
+          searchAttributes: {},
+        })
+      : { ...options.server, stop: async () => undefined };
   const emulator = await startEmulator({ settings: { speed: 100, ...options.settings } });
   const { payloadCodec } = options;
   const temporal = { namespace: 'default', connection: { address: server.address }, payloadCodec };
