@@ -27,7 +27,7 @@ describe.skipIf(missing !== undefined)(
     let workers: WorkerProcess[] = [];
     beforeAll(async () => {
       s3 = await startS3Server(); // one after the other: whatever was started is ended, also when the next one fails
-    temporal = await startTemporalOnPostgres();
+      temporal = await startTemporalOnPostgres();
       Object.assign(process.env, s3.env); // the store reads the AWS SDK's own environment, as a deployed worker does
       const env = { ASSET_STORE: `s3://${await s3.newBucket()}/videos`, ...s3.env };
       stack = await startStack({ settings: { speed: 8 }, times: QUICK_LEDGER, env, worker: false, server: temporal });
