@@ -5,6 +5,7 @@ import type { SlotAsk, SlotReturn } from '../src/contract/slots.js';
 import type { DashScopeClient } from '../src/dashscope/client.js';
 import type { Clock } from '../src/ledger/clock.js';
 import type { Ledger } from '../src/ledger/ledger.js';
+import type { StepMetrics } from '../src/metrics/step-metrics.js';
 import type { Proxies } from '../src/net/proxies.js';
 import type { TaskWatcher } from '../src/polling/task-watcher.js';
 import type { AssetStore } from '../src/storage/asset-store.js';
@@ -45,6 +46,7 @@ export interface ActivityDeps {
   readonly itemState: (workflowId: string, itemId: string) => Promise<BatchItemEnd | 'running' | 'unknown'>;
   /** Who may submit next on this worker's account. */
   readonly slots: AccountSlotsPort;
+  readonly metrics: StepMetrics;
 }
 
 /** What fetching and archiving a result needs; also outside of Temporal. */

@@ -86,7 +86,9 @@ async function endOf(
       const { billedSeconds, audio } = finished;
       const resolution = finished.resolution ?? task.render.resolution;
       const endTimeMs = seen.endTimeMs ?? clock.now();
-      await recordPaid(ledger, task, { endTimeMs, billedSeconds, resolution, audio }, { signal });
+      const isFirst = await recordPaid(ledger, task, { endTimeMs, billedSeconds, resolution, audio }, { signal });
+      // Once per task: an attempt that is repeated would count the time that it was away.
+      if (isFirst && finished.detectedSeconds !== null) deps.metrics.detected(finished.detectedSeconds);
       return { kind: 'succeeded', task: { ...finished, resolution } };
     }
     case 'CANCELED':

@@ -34,6 +34,7 @@ export function createReconcileSubmit(deps: ActivityDeps): VideoActivities['reco
             },
           },
         );
+        if (outcome.kind === 'undecided') deps.metrics.undecided();
         // Nothing of it is at the provider any more, or not that anybody knows: others go on.
         if (outcome.kind !== 'task') await giveBackSlot(deps, purchase);
         return reconciledStep(outcome);

@@ -18,7 +18,9 @@ export function createSubmitTask(deps: ActivityDeps): VideoActivities['submitTas
       // turn a purchase into an unknown. It ends by its own time-out, and the workflow waits for the answer.
       requireSameStore(deps, input.prepared.storeId);
       const order = orderOf(input, Context.current().info.attempt);
-      return purchaseStep(await buyOnce({ ledger, provider, clock, times: times.ledger }, order));
+      const outcome = await buyOnce({ ledger, provider, clock, times: times.ledger }, order);
+      if (outcome.kind === 'unknown') deps.metrics.outcomeUnknown();
+      return purchaseStep(outcome);
     } catch (error) {
       throw toActivityFailure(error);
     }

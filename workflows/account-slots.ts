@@ -23,6 +23,7 @@ import {
 } from './slot-queue.js';
 import { steps } from './steps.js';
 import { triedToUpgrade, UPGRADES, upgradeDue } from './upgrade.js';
+import { toWorker } from './worker-sinks.js';
 
 /** What a run of `accountSlots` begins with. */
 export interface AccountSlotsInput {
@@ -118,6 +119,7 @@ export async function accountSlots(input: AccountSlotsInput): Promise<void> {
     const waits = new Set(order.map(({ key }) => key));
     for (const key of told.keys()) if (!waits.has(key)) told.delete(key);
     unanswered.clear();
+    toWorker.slots(state.limit, state.holders.length, order.length, Date.now());
     wf.setCurrentDetails(detailsOf(state));
   };
 

@@ -5,6 +5,7 @@ import type { Attention, CancelOutcome, Eta, VideoProgress, VideoResult } from '
 import type { SlotPlace } from '../src/contract/slots.js';
 import type { EndedBy } from './cancellation.js';
 import { progressQuery } from './messages.js';
+import { logTransition, toWorker } from './worker-sinks.js';
 
 type Stage = VideoProgress['stage'];
 
@@ -51,6 +52,9 @@ export class Progress {
   /** Whether the namespace knows our attributes: setting unknown ones stops a run for good. The client that set one at the start knows. */
   #attributesKnown = wf.workflowInfo().memo?.['search_attributes'] === true;
 
+  /** Stage and attempt that were logged last: one that is entered again has not changed. */
+  #logged = '';
+
   constructor() {
     wf.setHandler(progressQuery, () => this.#state);
     this.enter('preparing');
@@ -60,8 +64,12 @@ export class Progress {
     return this.#state;
   }
 
-  enter(stage: Stage): void {
+  /** @param more - Goes into the log line; neither texts of callers nor of the provider. */
+  enter(stage: Stage, more: Readonly<Record<string, unknown>> = {}): void {
     this.#show({ stage, waiting_for: WAITING_FOR[stage], since_ms: Date.now(), slot: null, attention: null });
+    const transition = `${stage} ${this.#state.attempt}`;
+    if (transition !== this.#logged) logTransition(this.#state, more);
+    this.#logged = transition;
   }
 
   /** Says whether the namespace knows our search attributes; until then only a start by our client tells. */
@@ -106,27 +114,32 @@ export class Progress {
     const cost = source === 'generated' ? `, ${usage.billed_seconds} s billed` : '';
     this.#end = [`\`${video_url}\``, `${duration} s, ${width}x${height}, ${source}${cost}`];
     this.#show({ task_id: result.task_id });
-    this.enter('done');
+    this.enter('done', { source, billedSeconds: source === 'generated' ? usage.billed_seconds : 0 });
+    toWorker.runEnded(source, null);
     this.#attribute({ VideoTaskId: [result.task_id], VideoOutcome: [result.source] });
     return result;
   }
 
   /** A salvage that found nothing to keep. */
   nothing(): null {
-    this.enter('done');
+    this.enter('done', { source: null, billedSeconds: 0 });
+    toWorker.runEnded('nothing_bought', null);
     this.#attribute({ VideoOutcome: ['nothing_bought'] });
     return null;
   }
 
   failed(failure: VideoFailure | undefined): void {
     if (failure !== undefined) this.#end = failureLines(failure);
-    this.enter('failed');
+    const type = failure?.type ?? 'unknown';
+    this.enter('failed', { errorType: type, code: failure?.code ?? null, billed: failure?.billed ?? null });
+    toWorker.runEnded('failed', type);
     this.#attribute({ VideoOutcome: ['failed'], VideoErrorCode: [failure?.code ?? failure?.type ?? 'unknown'] });
   }
 
   cancelled(by: EndedBy, what: Omit<CancelOutcome, 'reason'>): void {
     this.#show({ cancel: { ...what, reason: by.how === 'deadline' ? 'deadline_seconds passed' : by.reason } });
-    this.enter('cancelled');
+    this.enter('cancelled', { by: by.how, billed: what.billed });
+    if (by.how === 'cancel') toWorker.runEnded('cancelled', null); // a deadline ends as a failure
     this.#attribute({ VideoOutcome: ['cancelled'] });
   }
 

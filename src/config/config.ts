@@ -12,6 +12,12 @@ export type StoreConfig =
 
 export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent';
 
+/** Where a server of this process listens. */
+export interface ListenAddress {
+  readonly host: string;
+  readonly port: number;
+}
+
 /** Everything the environment decides, but the key (see `resolveApiKey`). */
 export interface Config extends Network {
   readonly provider: {
@@ -38,6 +44,8 @@ export interface Config extends Network {
   readonly pricesFile?: string | undefined;
   /** Path of the file that says whom to tell (`readWebhook`). */
   readonly webhookFile?: string | undefined;
+  /** Where metrics and health are served; none: nowhere. */
+  readonly metrics?: ListenAddress | undefined;
   readonly log: { readonly level: LogLevel; readonly format?: 'pretty' | 'json' | undefined };
   readonly times: Times;
 }
@@ -127,6 +135,11 @@ export function loadConfig(
   const format = read('LOG_FORMAT');
   if (format !== undefined && format !== 'pretty' && format !== 'json') fail('LOG_FORMAT', 'must be pretty or json');
 
+  const metricsText = read('WAN_VIDEO_METRICS');
+  const metrics = metricsText === undefined ? undefined : listenAddress(metricsText);
+  if (metricsText !== undefined && metrics === undefined) {
+    fail('WAN_VIDEO_METRICS', 'must be host:port with a port from 1 to 65535, such as 127.0.0.1:9464');
+  }
   const prices = read('WAN_VIDEO_PRICES');
   const codec = payloadCodecOf(env);
   const deployment = readDeployment(read, fail);
@@ -154,6 +167,7 @@ export function loadConfig(
     ...(codec !== undefined && { payloadCodec: codec }),
     ...(prices !== undefined && { pricesFile: path(prices) }),
     ...(webhook !== undefined && { webhookFile: path(webhook) }),
+    ...(metrics !== undefined && { metrics }),
     log: { level: level as LogLevel, ...(format !== undefined && { format: format as 'pretty' | 'json' }) },
     times: DEFAULT_TIMES,
   };
@@ -219,6 +233,13 @@ function faultOfBase(baseUrl: string): string | undefined {
     return 'must not carry a user, a query or a fragment';
   if (url.pathname === '/') return 'lacks the path; append /api/v1';
   return undefined;
+}
+
+function listenAddress(text: string): ListenAddress | undefined {
+  const [, host = '', digits = ''] = /^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+):(\d{1,5})$/.exec(text) ?? [];
+  const port = Number(digits);
+  if (host === '' || port < 1 || port > 65_535) return undefined;
+  return { host: host.replace(/^\[|\]$/g, ''), port };
 }
 
 function urlOf(value: string): URL | undefined {

@@ -52,9 +52,16 @@ export interface DashScopeClientOptions {
   /** For result links, which the provider names and whose addresses are to be judged; default: as for everything else. */
   readonly resultDispatcher?: Dispatcher | undefined;
   readonly timeouts?: Partial<ClientTimeouts> | undefined;
+  /** Told about the end of every submit; must not throw. */
+  readonly onSubmit?: ((outcome: SubmitOutcome) => void) | undefined;
+  /** Told about the end of every request, submits included; must not throw. */
+  readonly onRequest?: ((operation: ProviderOperation, outcome: RequestOutcome) => void) | undefined;
   /** Milliseconds since the epoch; injected so that a test owns the clock. */
   readonly now?: (() => number) | undefined;
 }
+
+/** How a request ended: answered, HTTP 429, another 4xx, no whole answer or 5xx, or ended by the caller's signal. */
+export type RequestOutcome = 'ok' | 'throttled' | 'refused' | 'failed' | 'aborted';
 
 export interface CallOptions {
   readonly signal?: AbortSignal | undefined;
@@ -110,6 +117,12 @@ export class DashScopeClient {
    * the submit as `not_sent`.
    */
   async createTask(body: CreateTaskRequest, options: CreateTaskOptions = {}): Promise<SubmitOutcome> {
+    const outcome = await this.#submit(body, options);
+    this.#options.onSubmit?.(outcome);
+    return outcome;
+  }
+
+  async #submit(body: CreateTaskRequest, options: CreateTaskOptions): Promise<SubmitOutcome> {
     let key = '';
     try {
       key = await this.#key();
@@ -137,8 +150,10 @@ export class DashScopeClient {
           yield bytes;
         })(),
       });
+      this.#tell('submit', answer.status);
       return decideSubmitOutcome({ bodyPulled, answer });
     } catch (cause) {
+      this.#tell('submit', undefined, options.signal);
       const fault = safeCause(cause, [key]);
       return decideSubmitOutcome({ bodyPulled, fault: fault.message, cause: fault });
     }
@@ -301,9 +316,11 @@ export class DashScopeClient {
         headers: from > 0 ? { range: `bytes=${from}-` } : {},
       });
     } catch (cause) {
+      this.#tell('download', undefined, signal);
       if (signal?.aborted) throw signal.reason;
       throw unreachable('download', safeCause(cause, []));
     }
+    this.#tell('download', response.statusCode);
     // 416 is for the caller: what it has already may be the whole file, or of another one.
     if ([200, 206, 416].includes(response.statusCode)) return response;
     response.body.on('error', () => {}).destroy();
@@ -376,11 +393,23 @@ export class DashScopeClient {
     options: SendOptions,
   ): Promise<Answer> {
     try {
-      return await this.#send(method, url, options);
+      const answer = await this.#send(method, url, options);
+      this.#tell(operation, answer.status);
+      return answer;
     } catch (cause) {
+      this.#tell(operation, undefined, options.signal);
       if (options.signal?.aborted) throw options.signal.reason;
       throw unreachable(operation, safeCause(cause, options.secrets));
     }
+  }
+
+  /** @param status - undefined: no whole answer. */
+  #tell(operation: ProviderOperation, status: number | undefined, signal?: AbortSignal): void {
+    const { onRequest } = this.#options;
+    if (status === undefined) onRequest?.(operation, signal?.aborted === true ? 'aborted' : 'failed');
+    else if (status < 400) onRequest?.(operation, 'ok');
+    else if (status === 429) onRequest?.(operation, 'throttled');
+    else onRequest?.(operation, status < 500 ? 'refused' : 'failed');
   }
 
   async #send(method: 'GET' | 'POST', url: string, options: SendOptions): Promise<Answer> {

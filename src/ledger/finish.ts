@@ -8,15 +8,16 @@ import type { BoughtTask } from './standing.js';
 
 /**
  * Records what was paid. For `pollTask`, when SUCCEEDED is first seen; idempotent.
+ * @returns whether it was this call that recorded it.
  */
 export async function recordPaid(
   ledger: Ledger,
   task: BoughtTask,
   paid: Omit<DayInput, 'purchase' | 'taskId'>,
   options: StoreOptions = {},
-): Promise<void> {
+): Promise<boolean> {
   const view = await claimedView(ledger, task, options);
-  await ledger.recordDay(view, { ...paid, purchase: task.purchase, taskId: task.taskId }, options);
+  return ledger.recordDay(view, { ...paid, purchase: task.purchase, taskId: task.taskId }, options);
 }
 
 /**

@@ -24,6 +24,7 @@ import {
   type LateRecord,
   lateRecord,
   type NotCreated,
+  type RecentRecord,
   recentRecord,
   type TaskRecord,
   taskRecord,
@@ -41,7 +42,12 @@ export interface LedgerOptions {
   readonly now: () => number;
   /** Text that no other execution makes; default a random UUID. */
   readonly newToken?: (() => string) | undefined;
+  /** Told about every record that stands and was put by this ledger: once per record, whoever repeats what. Must not throw. */
+  readonly onWon?: ((record: WonRecord) => void) | undefined;
 }
+
+/** A record of which this ledger's put is the one that stands. */
+export type WonRecord = IntentRecord | ClaimRecord | ClosedRecord | TaskRecord | LateRecord | DayRecord | RecentRecord;
 
 /** Where a purchase stands. Open are `unclaimed` and `claimed`. */
 export type PurchaseState =
@@ -96,6 +102,14 @@ export interface OpenPurchases {
   readonly damaged: readonly VideoError[];
 }
 
+export interface OpenOptions extends StoreOptions {
+  /**
+   * For a reader that looks again and again: purchases that were found settled are added, and those in it are not read again. It so
+   * misses a task that comes to light beside a settled purchase; the sweep, which must not, goes without.
+   */
+  readonly settled?: Set<string> | undefined;
+}
+
 /** What was paid. */
 export interface DayInput {
   readonly purchase: Purchase;
@@ -121,13 +135,15 @@ export class Ledger {
   readonly #root: string;
   readonly #now: () => number;
   readonly #newToken: () => string;
+  readonly #onWon: (record: WonRecord) => void;
 
-  constructor({ store, scope, now, newToken = randomUUID }: LedgerOptions) {
+  constructor({ store, scope, now, newToken = randomUUID, onWon = () => undefined }: LedgerOptions) {
     this.store = store;
     this.scope = scope;
     this.#root = ledgerRoot(scope);
     this.#now = now;
     this.#newToken = newToken;
+    this.#onWon = onWon;
   }
 
   /** The newest purchase under a key, or `undefined` when nothing was ever bought under it. */
@@ -167,7 +183,7 @@ export class Ledger {
     const { purchase } = input;
     const stamp = this.#stamp(purchase);
     // First, so that no intent is ever invisible to the sweep. One that stands already serves as well.
-    const recent = `${this.#root}/recent/${hourOf(stamp.written_at_ms)}/${purchase.key}-${purchase.n}.json`;
+    const recent = `${this.#root}/recent/${hourOf(stamp.written_at_ms)}/${recentName(purchase)}`;
     await this.#put(recent, recentRecord, { kind: 'recent' as const, ...stamp }, purchase, options);
     const record: IntentRecord = {
       kind: 'intent',
@@ -273,8 +289,11 @@ export class Ledger {
     return record;
   }
 
-  /** Records what was paid, once per task; call it when SUCCEEDED is first seen. */
-  async recordDay(view: Pick<PurchaseView, 'intent'>, day: DayInput, options: StoreOptions = {}): Promise<void> {
+  /**
+   * Records what was paid, once per task; call it when SUCCEEDED is first seen.
+   * @returns whether it was this call that recorded it.
+   */
+  async recordDay(view: Pick<PurchaseView, 'intent'>, day: DayInput, options: StoreOptions = {}): Promise<boolean> {
     const { workflow_id, tenant, memo } = view.intent;
     const record: DayRecord = {
       kind: 'day',
@@ -290,7 +309,7 @@ export class Ledger {
     };
     const date = new Date(day.endTimeMs).toISOString().slice(0, 10);
     const key = `${this.#root}/days/${date}/${safeName(day.taskId)}.json`;
-    await this.#put(key, dayRecord, record, undefined, options);
+    return (await this.#put(key, dayRecord, record, undefined, options)).won;
   }
 
   /** What was paid on one UTC day (`YYYY-MM-DD`). */
@@ -324,21 +343,23 @@ export class Ledger {
    * The open purchases that were announced within the last hours, and closed ones with an open second task.
    * One damaged record does not hide the others; it is told beside them. For the sweep.
    * @param hours - Default 25: longer than the provider keeps a task.
+   * @param options.settled - Purchases that an earlier look found settled; see {@link OpenOptions}.
    */
-  async listOpen(hours = 25, options: StoreOptions = {}): Promise<OpenPurchases> {
+  async listOpen(hours = 25, options: OpenOptions = {}): Promise<OpenPurchases> {
     const now = this.#now();
     // One hour ahead as well: another writer's clock may be a little early.
     return this.openBetween(now - hours * HOUR_MS, now + HOUR_MS, options);
   }
 
   /** The same for the purchases announced between two moments (milliseconds since the epoch), in whole hours. */
-  async openBetween(fromMs: number, toMs: number, options: StoreOptions = {}): Promise<OpenPurchases> {
+  async openBetween(fromMs: number, toMs: number, options: OpenOptions = {}): Promise<OpenPurchases> {
     const open: PurchaseView[] = [];
     const damaged: VideoError[] = [];
-    for await (const view of this.#recent(fromMs, toMs, damaged, options)) {
+    for await (const view of this.#recent(fromMs, toMs, damaged, options, options.settled)) {
       const { kind } = view.state;
       const lateOpen = view.late.some(({ ending }) => ending === undefined);
       if (kind === 'unclaimed' || kind === 'claimed' || lateOpen) open.push(view);
+      else options.settled?.add(recentName(view.purchase));
     }
     return { open, damaged };
   }
@@ -366,6 +387,7 @@ export class Ledger {
     toMs: number,
     damaged: VideoError[],
     options: StoreOptions,
+    settled?: ReadonlySet<string>,
   ): AsyncGenerator<PurchaseView> {
     const seen = new Set<string>();
     for (let hour = Math.floor(fromMs / HOUR_MS); hour * HOUR_MS <= toMs; hour += 1) {
@@ -373,7 +395,7 @@ export class Ledger {
       for await (const { key } of this.store.list(prefix, options)) {
         const match = /^([0-9a-f]+)-(\d{1,9})\.json$/.exec(key.slice(prefix.length));
         const name = match?.[0];
-        if (match?.[1] === undefined || name === undefined || seen.has(name)) continue;
+        if (match?.[1] === undefined || name === undefined || seen.has(name) || settled?.has(name)) continue;
         seen.add(name);
         try {
           const view = await this.view({ key: match[1], n: Number(match[2]) }, options);
@@ -443,14 +465,16 @@ export class Ledger {
     throw recordDamaged(this.store, `${folder}claim.json`, 'decides nothing');
   }
 
-  #put<T extends IntentRecord | ClaimRecord | ClosedRecord | TaskRecord | LateRecord | DayRecord | { kind: 'recent' }>(
+  async #put<T extends WonRecord>(
     key: string,
-    schema: Parameters<typeof putLedgerRecord<T & Stamp>>[3],
-    record: T & Stamp,
+    schema: Parameters<typeof putLedgerRecord<T>>[3],
+    record: T,
     place: Purchase | undefined,
     options: StoreOptions,
-  ): Promise<PutAnswer<T & Stamp>> {
-    return putLedgerRecord(this.store, this.scope, key, schema, record, place, options);
+  ): Promise<PutAnswer<T>> {
+    const answer = await putLedgerRecord(this.store, this.scope, key, schema, record, place, options);
+    if (answer.won) this.#onWon(answer.record);
+    return answer;
   }
 
   #stamp({ key, n }: Purchase): Stamp {
@@ -499,6 +523,8 @@ function checkedKey(key: string): string {
     billed: false,
   });
 }
+
+const recentName = ({ key, n }: Purchase): string => `${key}-${n}.json`;
 
 /** `YYYY-MM-DDThh` in UTC. */
 function hourOf(atMs: number): string {

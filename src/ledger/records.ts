@@ -65,6 +65,7 @@ export type IntentRecord = z.infer<typeof intentRecord>;
 
 /** Put before the intent: how open purchases are found by time. */
 export const recentRecord = z.object({ kind: z.literal('recent'), ...head, ...purchase });
+export type RecentRecord = z.infer<typeof recentRecord>;
 
 export const notCreated = z.object({
   reason: z.enum(['not_sent', 'rejected', 'too_late', 'none_found', 'person']),

@@ -50,6 +50,11 @@ export class QueryBudget {
     this.#rateBeforeCut = this.#budget;
   }
 
+  /** Requests per second while nothing was refused. */
+  get share(): number {
+    return this.#budget;
+  }
+
   /** Requests per second at this moment. */
   rate(): number {
     const growth = this.#budget / RECOVER_MS ** 3;

@@ -70,6 +70,15 @@ export interface Eta {
   readonly samples: number;
 }
 
+/** How many tasks are watched, and how fast they may be asked for. */
+export interface WatchLoad {
+  /** Tasks that were not looked at yet, that the provider has not begun, and that it renders. */
+  readonly tasks: { readonly unseen: number; readonly queued: number; readonly rendering: number };
+  /** Requests per second: what is evenly spread at most, and what of it the provider allows just now. */
+  readonly share: number;
+  readonly allowed: number;
+}
+
 /** Watches tasks to their ends. */
 export interface TaskWatcher {
   /**
@@ -79,6 +88,8 @@ export interface TaskWatcher {
   watch(task: WatchedTask, options: WatchOptions): Promise<TaskSnapshot>;
   /** When the video is expected; sharper while the task is being watched. */
   eta(task: WatchedTask): Eta;
+  /** What is watched, and how fast, at this moment. */
+  load(): WatchLoad;
 }
 
 /** From this many watched tasks on the first looks are put together, so that a list can answer them. */
@@ -207,6 +218,12 @@ class Watcher implements TaskWatcher {
       one?.startedAtMs ?? (one?.phase === 'queued' ? nowMs : Math.min(nowMs, task.submittedAtMs ?? nowMs));
     const latestAtMs = Math.max(nowMs, startedAtMs + latestMs);
     return { earliestAtMs: Math.min(latestAtMs, Math.max(nowMs, startedAtMs + earliestMs)), latestAtMs, samples };
+  }
+
+  load(): WatchLoad {
+    const count = (phase: Watched['phase']) => [...this.#watched].filter((one) => one.phase === phase).length;
+    const tasks = { unseen: count('unseen'), queued: count('queued'), rendering: count('running') };
+    return { tasks, share: this.#budget.share, allowed: this.#budget.rate() };
   }
 
   /** A caller may watch a task until it runs, and later on to its end: the second watch begins with what the first one saw. */

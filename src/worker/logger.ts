@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto';
 import { DefaultLogger, type LogEntry, Runtime } from '@temporalio/worker';
 import { destination, pino } from 'pino';
 import pretty from 'pino-pretty';
@@ -7,25 +8,51 @@ import { redactText } from '../dashscope/redact.js';
 /** Writes one line to stderr, which is where logs belong: stdout carries results. */
 const STDERR = 2;
 
+/** Dynamic ports (RFC 6335): from these one is taken for numbers that only this process reads. */
+const PORTS = { from: 49_152, to: 65_535 } as const;
+const PORT_TRIES = 20;
+
+/** Where Temporal's runtime of this process serves its numbers; the runtime is one per process, and so is this. */
+let temporalMetrics: string | undefined;
+
+/** The loopback address at which Temporal's runtime serves its numbers; none: it was not told to. */
+export const temporalMetricsAddress = (): string | undefined => temporalMetrics;
+
 /**
  * Gives Temporal's runtime of this process its logger: pino at `LOG_LEVEL`, as `LOG_FORMAT` says (default: for people on a
  * terminal, else JSON). Call it once, before the first worker. Every text is redacted: no key, no signed URL.
+ * @param metrics - Whether the runtime is to count as well; a worker with `WAN_VIDEO_METRICS` serves its numbers beside its own.
  */
-export function installLogger({ level, format }: Config['log']): void {
+export function installLogger({ level, format }: Config['log'], { metrics = false } = {}): void {
   const forPeople = (format ?? (process.stderr.isTTY ? 'pretty' : 'json')) === 'pretty';
   const options = { level, base: null };
   const log = forPeople
     ? pino(options, pretty({ destination: STDERR, sync: true, ignore: 'sdkComponent,taskToken' }))
     : pino(options, destination({ dest: STDERR, sync: true }));
-  Runtime.install({
-    logger: new DefaultLogger('TRACE', (entry: LogEntry) => {
-      const at = entry.level.toLowerCase() as 'trace' | 'debug' | 'info' | 'warn' | 'error';
-      // Most lines are below the level, and redacting them would be the larger part of what a run costs this process.
-      if (!log.isLevelEnabled(at)) return;
-      log[at](redacted(entry.meta ?? {}), redactText(entry.message));
-    }),
-    telemetryOptions: { logging: { filter: { core: 'ERROR', other: 'ERROR' } } },
+  const logger = new DefaultLogger('TRACE', (entry: LogEntry) => {
+    const at = entry.level.toLowerCase() as 'trace' | 'debug' | 'info' | 'warn' | 'error';
+    // Most lines are below the level, and redacting them would be the larger part of what a run costs this process.
+    if (!log.isLevelEnabled(at)) return;
+    log[at](redacted(entry.meta ?? {}), redactText(entry.message));
   });
+  const logging = { filter: { core: 'ERROR', other: 'ERROR' } } as const;
+  if (!metrics) {
+    Runtime.install({ logger, telemetryOptions: { logging } });
+    return;
+  }
+  for (let tries = 1; ; tries += 1) {
+    const bindAddress = `127.0.0.1:${randomInt(PORTS.from, PORTS.to + 1)}`;
+    // As Prometheus names things: base units, counters with _total.
+    const prometheus = { bindAddress, countersTotalSuffix: true, unitSuffix: true, useSecondsForDurations: true };
+    try {
+      Runtime.install({ logger, telemetryOptions: { logging, metrics: { prometheus } } });
+      temporalMetrics = bindAddress;
+      return;
+    } catch (error) {
+      // Asked for free ports first, another process could take one in between; so they are tried.
+      if (tries === PORT_TRIES || !String(error).includes('in use')) throw error;
+    }
+  }
 }
 
 /** What goes with a log line, without secrets. Text by text: redacting the JSON itself would eat the escape of a quote behind a link. */

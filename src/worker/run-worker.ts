@@ -12,6 +12,7 @@ import { DashScopeClient } from '../dashscope/client.js';
 import { redactText } from '../dashscope/redact.js';
 import { systemClock } from '../ledger/clock.js';
 import { Ledger } from '../ledger/ledger.js';
+import type { WorkerMetrics } from '../metrics/worker-metrics.js';
 import { createAddressPolicy } from '../net/address-policy.js';
 import { guardedConnector } from '../net/guarded-connector.js';
 import { createDispatcher } from '../net/proxies.js';
@@ -28,6 +29,7 @@ import { itemState } from './batch-item-state.js';
 import { BUNDLE_PATH, sealedCodeOf } from './build-bundle.js';
 import { readNamedFiles } from './named-files.js';
 import { SPOOL_FOLDER, tidySpoolFolder } from './spool-folder.js';
+import { startTelemetry, type Telemetry } from './telemetry.js';
 
 /** What a worker is made of. */
 export interface WorkerOptions {
@@ -56,31 +58,40 @@ const SUBMITS_MAX = 10;
  * when a file that the configuration names has a fault.
  */
 export async function runWorker(options: WorkerOptions): Promise<void> {
+  const telemetry = await startTelemetry(options.config);
+  try {
+    await runQueues(options, telemetry);
+  } finally {
+    await telemetry.close();
+  }
+}
+
+async function runQueues(options: WorkerOptions, telemetry: Telemetry): Promise<void> {
   const { config, temporal, bundlePath = BUNDLE_PATH, signal, onReady } = options;
   const { times, taskQueues } = config;
   const { prices, webhook: settings } = await readNamedFiles(config);
   const webhook =
     settings && new WebhookSender({ settings, proxies: config.proxies, timeoutMs: times.webhookHttpMs, now: Date.now });
   const store = await provenStore(config, temporal);
+  telemetry.health.storeProven();
   await tidySpoolFolder(Date.now());
   const client = await connectClient(temporal);
   const connection = await connectWorker(temporal);
   const stats = renderTimes(config, store);
   // Not waited for: what other workers learned is worth having, not worth a start that fails.
   void stats.sync();
-  const activities = createActivities(
-    activityDeps(options, store, stats, {
-      ...{ prices, webhook },
-      cancelRun: async (workflowId, runId) => {
-        await client.workflow.getHandle(workflowId, runId).cancel();
-      },
-      isRunOpen: (workflowId) => isRunOpen(client, workflowId),
-      payloadsEncoded: temporal.payloadCodec !== undefined,
-      itemState: (workflowId, itemId) => itemState(client, workflowId, itemId),
-      knowsAttributes: attributesPort(client),
-      slots: accountSlotsPort(client, config),
-    }),
-  );
+  const deps = activityDeps(options, telemetry.metrics, store, stats, {
+    ...{ prices, webhook },
+    cancelRun: async (workflowId, runId) => {
+      await client.workflow.getHandle(workflowId, runId).cancel();
+    },
+    isRunOpen: (workflowId) => isRunOpen(client, workflowId),
+    payloadsEncoded: temporal.payloadCodec !== undefined,
+    itemState: (workflowId, itemId) => itemState(client, workflowId, itemId),
+    knowsAttributes: attributesPort(client),
+    slots: accountSlotsPort(client, config),
+  });
+  const activities = telemetry.counted(createActivities(deps));
   const common = {
     connection,
     namespace: temporal.namespace,
@@ -95,6 +106,7 @@ export async function runWorker(options: WorkerOptions): Promise<void> {
       codePath: temporal.payloadCodec === undefined ? bundlePath : sealedCodeOf(bundlePath).bundlePath,
     },
     activities,
+    sinks: telemetry.sinks,
     // Polls and archives hand over at once: nothing in them is lost by an abort.
     shutdownGraceTime: times.mainGraceMs,
     shutdownForceTime: times.mainForceMs,
@@ -113,7 +125,10 @@ export async function runWorker(options: WorkerOptions): Promise<void> {
     shutdownForceTime: times.submitForceMs,
   });
   await announceLimit(client, config);
+  telemetry.health.polling([main, submit], client, taskQueues.generate);
+  telemetry.look(deps.ledger, client);
   const stop = (): void => {
+    telemetry.health.stopping();
     for (const worker of [main, submit]) if (worker.getState() === 'RUNNING') worker.shutdown();
   };
   try {
@@ -210,6 +225,7 @@ function renderTimes({ provider, taskQueues }: Config, { store }: ProvenStore): 
 
 function activityDeps(
   { config, apiKey }: WorkerOptions,
+  metrics: WorkerMetrics,
   { store, storeId: id }: ProvenStore,
   stats: LearnedRenderTimes,
   given: Pick<
@@ -225,6 +241,8 @@ function activityDeps(
     workspace: provider.workspace,
     dispatcher: createDispatcher(config.proxies),
     resultDispatcher: resultDispatcher(config),
+    onSubmit: (outcome) => metrics.submitted(outcome),
+    onRequest: (operation, outcome) => metrics.requested(operation, outcome),
     timeouts: {
       submitMs: times.submitHttpMs,
       readMs: times.readHttpMs,
@@ -242,19 +260,21 @@ function activityDeps(
     stats,
     times: times.poll,
   });
+  metrics.watching(() => watcher.load());
   return {
     dashscope,
     watcher,
     providerBaseUrl: provider.baseUrl,
     store,
     storeId: id,
-    ledger: new Ledger({ store, scope, now: Date.now }),
+    ledger: new Ledger({ store, scope, now: Date.now, onWon: (record) => metrics.won(record) }),
     allowPrivateUrls: config.allowPrivateUrls,
     proxies: config.proxies,
     spoolDir: SPOOL_FOLDER,
     publicBaseUrl: config.publicBaseUrl,
     times,
     clock: systemClock,
+    metrics,
     ...given,
   };
 }

@@ -46,7 +46,7 @@ describe.skipIf(missing !== undefined)('a Temporal as it is in production', () =
       TEMPORAL_TLS_CLIENT_CERT_PATH: certificates.client.certFile,
       TEMPORAL_TLS_CLIENT_KEY_PATH: certificates.client.keyFile,
     };
-    const worker = await startWorkerProcess(stack, {}, { ...trust, ...signIn, TEMPORAL_ADDRESS: address });
+    const worker = await startWorkerProcess(stack, {}, { env: { ...trust, ...signIn, TEMPORAL_ADDRESS: address } });
     try {
       const file = join(stack.outputDir, 'temporal.toml');
       await writeFile(
@@ -74,7 +74,7 @@ describe.skipIf(missing !== undefined)('a Temporal as it is in production', () =
   test('worker and command sign in with an API key, a wrong one is refused by that reason, and nobody prints it', async () => {
     const front = await startGrpcFront(stack.temporal.connection.address!, certificates, { apiKey: API_KEY });
     const cloud = { ...trust, TEMPORAL_ADDRESS: `127.0.0.1:${front.port}`, TEMPORAL_API_KEY: API_KEY };
-    const worker = await startWorkerProcess(stack, {}, cloud);
+    const worker = await startWorkerProcess(stack, {}, { env: cloud });
     try {
       const end = await generate('by key', cloud);
       expect([end.code, end.stderr]).toEqual([0, expect.any(String)]);
@@ -100,7 +100,7 @@ describe.skipIf(missing !== undefined)('a Temporal as it is in production', () =
     const denied = /OperatorService\/AddSearchAttributes$/;
     const front = await startGrpcFront(stack.temporal.connection.address!, certificates, { denied });
     const env = { ...trust, TEMPORAL_ADDRESS: `127.0.0.1:${front.port}` };
-    const worker = await startWorkerProcess(stack, {}, env);
+    const worker = await startWorkerProcess(stack, {}, { env });
     try {
       const own = /temporal operator search-attribute create --namespace default --name VideoTaskId --type Keyword/;
       const cloud = /tcld namespace search-attributes add --namespace default --search-attribute "VideoTaskId=Keyword"/;

@@ -23,7 +23,7 @@ afterAll(async () => {
 
 const startVersion = async (buildId: string): Promise<WorkerProcess> => {
   const version = { TEMPORAL_DEPLOYMENT_NAME: 'wan-video', TEMPORAL_WORKER_BUILD_ID: buildId };
-  const worker = await startWorkerProcess(stack, {}, version);
+  const worker = await startWorkerProcess(stack, {}, { env: version });
   workers.push(worker);
   return worker;
 };

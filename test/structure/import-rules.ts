@@ -23,11 +23,20 @@ interface Rule {
   readonly packages: RegExp;
 }
 
-const LOWER = ['dashscope', 'storage', 'ledger', 'media', 'net', 'polling', 'config', 'batch', 'webhook'].map(
-  (name) => `src/${name}`,
-);
+const LOWER = [
+  'dashscope',
+  'storage',
+  'ledger',
+  'media',
+  'net',
+  'polling',
+  'config',
+  'batch',
+  'webhook',
+  'metrics',
+].map((name) => `src/${name}`);
 const LOWER_PACKAGES =
-  /^(node:.+|undici|zod|hpagent|image-size|mediabunny|ipaddr\.js|pino|@aws-sdk\/(client-s3|lib-storage|s3-request-presigner))$/;
+  /^(node:.+|undici|zod|hpagent|image-size|mediabunny|ipaddr\.js|pino|prom-client|@aws-sdk\/(client-s3|lib-storage|s3-request-presigner))$/;
 const ANYTHING = /./;
 const COMPOSE: Rule = { ours: ['*'], packages: ANYTHING };
 

@@ -6,7 +6,8 @@ import { installLogger, runWorker } from '../../dist/src/worker/index.js';
 
 const { times } = JSON.parse(process.argv[2] ?? '{}');
 const config = loadConfig(process.env, { cwd: process.cwd(), homeDir: homedir() });
-installLogger({ level: 'fatal', format: 'json' });
+const log = process.env.LOG_LEVEL ? config.log : { level: 'fatal', format: 'json' };
+installLogger(log, { metrics: config.metrics !== undefined });
 await runWorker({
   config: { ...config, times: { ...config.times, ...times } },
   temporal: temporalFromEnv(),

@@ -21,7 +21,8 @@ export function addDev(program: Command, context: CommandContext): void {
           import('../../worker/logger.js'),
           import('../interrupts.js'),
         ]);
-        installLogger((await context.config()).log);
+        const { log, metrics } = await context.config();
+        installLogger(log, { metrics: metrics !== undefined });
         await withInterrupts(context.io, ({ first }) =>
           runDev({ live, say: (line) => context.say(line), signal: first, env: { ...context.io.env } }),
         );

@@ -23,7 +23,7 @@ export function addWorker(program: Command, context: CommandContext): void {
         ]);
         const temporal = await context.target();
         const { generate, submit } = config.taskQueues;
-        installLogger(config.log);
+        installLogger(config.log, { metrics: config.metrics !== undefined });
         await runWorker({
           config,
           temporal,

@@ -1,0 +1,63 @@
+import type { Client } from '@temporalio/client';
+import type { Ledger } from '../ledger/ledger.js';
+import type { WorkerMetrics } from '../metrics/worker-metrics.js';
+
+/** A week of a busy account; then the settled purchases of the last day are read once more. */
+const SETTLED_MAX = 20_000;
+/** A look that takes longer than this is given up, in milliseconds: the first one reads every purchase of a day. */
+const LOOK_BOUND_MS = 60_000;
+/** Temporal counts within milliseconds. */
+const COUNT_BOUND_MS = 5_000;
+
+/** What is looked at. */
+export interface LookDeps {
+  readonly metrics: WorkerMetrics;
+  readonly ledger: Ledger;
+  readonly client: Client;
+  /** Whose runs are counted. */
+  readonly taskQueue: string;
+  /** Pause between the end of a look and the next one, milliseconds. */
+  readonly everyMs: number;
+}
+
+/**
+ * Looks at what no step tells: the open purchases of the account and the runs that wait for a person. One look at a time, bounded; a
+ * failed one leaves the numbers absent. Neither costs an Action on Temporal Cloud.
+ * @returns stops it.
+ */
+export function lookPeriodically({ metrics, ledger, client, taskQueue, everyMs }: LookDeps): () => void {
+  const stop = new AbortController();
+  const settled = new Set<string>();
+  const look = async (): Promise<void> => {
+    await Promise.all([
+      openPurchases(ledger, settled, stop.signal).then(
+        (report) => metrics.openPurchases(report),
+        () => metrics.openPurchases(undefined),
+      ),
+      needingAttention(client, taskQueue).then(
+        (runs) => metrics.needingAttention(runs),
+        () => metrics.needingAttention(undefined),
+      ),
+    ]);
+    if (settled.size > SETTLED_MAX) settled.clear();
+    if (!stop.signal.aborted) timer = setTimeout(look, everyMs).unref();
+  };
+  let timer = setTimeout(look, 0).unref();
+  return () => {
+    stop.abort();
+    clearTimeout(timer);
+  };
+}
+
+async function openPurchases(ledger: Ledger, settled: Set<string>, stop: AbortSignal) {
+  const signal = AbortSignal.any([stop, AbortSignal.timeout(LOOK_BOUND_MS)]);
+  const { open, damaged } = await ledger.listOpen(undefined, { signal, settled });
+  const nowMs = Date.now();
+  return { agesMs: open.map(({ intent }) => Math.max(0, nowMs - intent.written_at_ms)), damaged: damaged.length };
+}
+
+async function needingAttention(client: Client, taskQueue: string): Promise<number> {
+  const query = `VideoOutcome = 'needs_attention' AND ExecutionStatus = 'Running' AND TaskQueue = '${taskQueue}'`;
+  const { count } = await client.withDeadline(Date.now() + COUNT_BOUND_MS, () => client.workflow.count(query));
+  return count;
+}
