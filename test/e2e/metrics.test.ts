@@ -1,0 +1,160 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { parser } from '@prometheus-io/lezer-promql';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { parse } from 'yaml';
+import { freePort } from '../../src/dev/temporal-server.js';
+import { metricsTable, type Scrape, scrape } from '../support/metrics.js';
+import { startWorkerProcess, type WorkerProcess } from '../support/processes.js';
+import { QUICK_LEDGER } from '../support/quick-times.js';
+import { ROOT } from '../support/root.js';
+import { type Stack, startStack, TEST_KEY } from '../support/stack.js';
+
+let stack: Stack;
+let worker: WorkerProcess;
+let address: string;
+let log = '';
+let seen: Scrape;
+/** Runs by what becomes of them. */
+const ids: Record<string, string> = {};
+
+beforeAll(async () => {
+  stack = await startStack({ settings: { speed: 60 }, worker: false });
+  address = `127.0.0.1:${await freePort()}`;
+  worker = await startWorkerProcess(
+    stack,
+    { ...QUICK_LEDGER, metricsEveryMs: 300 },
+    {
+      env: { WAN_VIDEO_METRICS: address, LOG_LEVEL: 'trace', LOG_FORMAT: 'json' },
+      onLog: (text) => {
+        log += text;
+      },
+    },
+  );
+  stack.emulator.faults([
+    { on: 'submit', fault: 'drop-reply', match: 'lost' },
+    { on: 'submit', fault: 'status', status: 400, code: 'DataInspectionFailed', match: 'refused' },
+    { on: 'submit', fault: 'task-failed', code: 'InvalidParameter', match: 'fails late' },
+  ]);
+  const run = async (what: string, prompt = what, id = `metrics/${what}`) => {
+    ids[what] = (await stack.videos.start(stack.request(prompt), { id })).id;
+    await stack.videos.result(id).catch(() => undefined);
+  };
+  const cancelled = async () => {
+    ids['cancelled'] = (await stack.videos.start(stack.request('cancelled'), { id: 'metrics/cancelled' })).id;
+    await until(() => stack.emulator.state().tasks.some(({ prompt }) => prompt === 'cancelled'));
+    await stack.videos.cancel('metrics/cancelled');
+    await stack.videos.result('metrics/cancelled').catch(() => undefined);
+  };
+  await Promise.all([
+    run('completed').then(() => run('again', 'completed')),
+    ...[
+      run('lost'),
+      run('refused'),
+      run('fails late'),
+      run('twin', 'shared'),
+      run('other twin', 'shared'),
+      cancelled(),
+    ],
+  ]);
+  // The salvage of the cancelled one ends later, and the look at the ledger comes by itself.
+  await until(async () => {
+    seen = await scrape(address);
+    const closed = seen.value('wan_video_purchases_closed_total');
+    return closed === 5 && seen.value('wan_video_oldest_open_purchase_age_seconds') === 0;
+  });
+});
+afterAll(async () => {
+  if (worker?.process.exitCode === null) await worker.end('SIGKILL');
+  await stack?.close();
+});
+
+async function until(isSo: () => boolean | Promise<boolean>): Promise<void> {
+  for (const lateMs = Date.now() + 60_000; !(await isSo()); await delay(100)) {
+    if (Date.now() > lateMs) throw new Error('it did not become so within a minute');
+  }
+}
+
+test('billed seconds, purchases and ends are what the provider has counted, through a lost reply, a failure, a twin and a cache hit', () => {
+  const tasks = stack.emulator.state().tasks;
+  const billed = tasks.reduce((sum, task) => sum + task.billed_seconds, 0);
+  expect(billed).toBe(16); // completed, lost, shared, and the cancelled one's salvage
+  expect(seen.value('wan_video_billed_seconds_total')).toBe(billed);
+  expect(seen.value('wan_video_purchases_total')).toBe(tasks.length);
+  expect(seen.value('wan_video_purchases_total', { found_by: 'reconcile' })).toBe(1);
+  expect(seen.value('wan_video_second_purchases_total') ?? 0).toBe(0);
+  expect(seen.value('wan_video_purchases_closed_total', { how: 'archived' })).toBe(4);
+  expect(seen.value('wan_video_purchases_closed_total', { how: 'failed' })).toBe(1);
+  expect(seen.value('wan_video_submits_total', { outcome: 'unknown' })).toBe(1);
+  expect(seen.value('wan_video_submit_refusals_total', { code: 'DataInspectionFailed' })).toBe(1);
+  expect(seen.value('wan_video_runs_ended_total', { workflow: 'videoGenerate', outcome: 'cache' })).toBe(1);
+  expect(seen.value('wan_video_runs_ended_total', { workflow: 'videoGenerate', outcome: 'adopted' })).toBe(1);
+  expect(seen.value('wan_video_runs_ended_total', { outcome: 'cancelled' })).toBe(1);
+  expect(seen.value('wan_video_detection_delay_seconds_count')).toBe(4);
+  expect(seen.value('wan_video_archived_bytes_total')).toBeGreaterThan(1000);
+  expect(seen.value('wan_video_slots_limit')).toBe(5);
+});
+
+test('a worker exposes what docs/metrics.md names, with those types, and every alert rule asks for something that is exposed', async () => {
+  const table = metricsTable(await readFile(join(ROOT, 'docs', 'metrics.md'), 'utf8'));
+  const ours = [...seen.types].filter(([name]) => name.startsWith('wan_video_'));
+  for (const [name, type] of ours) expect(table).toContainEqual(expect.objectContaining({ name, type }));
+  expect(ours.length).toBe(table.length);
+
+  const rules = parse(await readFile(join(ROOT, 'docs', 'alerts.yml'), 'utf8')).groups.flatMap(
+    ({ rules }: { rules: readonly { alert: string; expr: string; annotations: { runbook: string } }[] }) => rules,
+  );
+  expect(rules.length).toBeGreaterThan(10);
+  const exposed = new Set(
+    [...seen.types].flatMap(([name, type]) => (type === 'histogram' ? [`${name}_bucket`] : [name])),
+  );
+  for (const { alert, expr, annotations } of rules) {
+    const names: string[] = [];
+    parser.parse(expr).iterate({
+      enter({ type, from, to }) {
+        expect(type.isError, `${alert}: ${expr.slice(from, to)}`).toBe(false);
+        if (type.name === 'Identifier') names.push(expr.slice(from, to));
+      },
+    });
+    expect(names.length, alert).toBeGreaterThan(0);
+    for (const name of names) expect(exposed, alert).toContain(name);
+    const [file = '', anchor] = annotations.runbook.split('#');
+    const headings = (await readFile(join(ROOT, file), 'utf8')).matchAll(/^#+ (.*)$/gm);
+    const anchors = [...headings].map(([, title = '']) =>
+      title
+        .toLowerCase()
+        .replace(/[^\w -]/g, '')
+        .replaceAll(' ', '-'),
+    );
+    if (anchor !== undefined) expect(anchors, alert).toContain(anchor);
+  }
+});
+
+test('the log has one line for each transition of a run, with its ids, and no secret', () => {
+  const lines = log
+    .split('\n')
+    .filter((line) => line.includes('"stage '))
+    .map((line) => JSON.parse(line) as Record<string, unknown>);
+  const stagesOf = (what: string) =>
+    lines.filter(({ workflowId }) => workflowId === ids[what]).map(({ stage }) => String(stage));
+  for (const what of Object.keys(ids)) expect(new Set(stagesOf(what)).size, what).toBe(stagesOf(what).length);
+  expect(stagesOf('completed')).toEqual(
+    expect.arrayContaining(['preparing', 'uploading', 'submitting', 'queued', 'archiving', 'done']),
+  );
+  expect(stagesOf('lost')).toContain('reconciling');
+  expect(stagesOf('refused').at(-1)).toBe('failed');
+  expect(stagesOf('cancelled').at(-1)).toBe('cancelled');
+  const done = lines.find(({ workflowId, stage }) => workflowId === ids['completed'] && stage === 'done');
+  const task = stack.emulator.state().tasks.find(({ prompt }) => prompt === 'completed');
+  expect(done).toMatchObject({ taskId: task?.task_id, attempt: 1 });
+  for (const secret of [TEST_KEY, 'Signature=', 'base64,']) expect(log).not.toContain(secret);
+});
+
+test('a worker is ready while it polls, and not from SIGTERM on', async () => {
+  const ready = await fetch(`http://${address}/readyz`);
+  expect([ready.status, await ready.json()]).toEqual([200, expect.objectContaining({ ready: true })]);
+  expect((await fetch(`http://${address}/healthz`)).status).toBe(200);
+  await worker.end('SIGTERM');
+  await expect(fetch(`http://${address}/readyz`)).rejects.toThrow();
+});
