@@ -43,7 +43,8 @@ export async function archiveFinished(
   });
   const memo = readMemo(view.intent.memo);
   const result = describe(deps, task, memo, video);
-  const ending = await closeArchived(ledger, task, result, isShared(memo) ? view.intent.cache_key : null, { signal });
+  const cacheKey = isShared(memo) ? view.intent.cache_key : null;
+  const ending = await closeArchived(ledger, task, result, cacheKey, { signal, seen: view });
   // Closed by another run before: its description of the same bytes is what was returned to others.
   return ending.how === 'archived' ? ending.result : result;
 }

@@ -24,6 +24,7 @@ export async function recordPaid(
  * Ends a purchase whose video is in the store under `videos/`: points the cache at it (with a cache key), then closes.
  * For `archiveVideo` and salvage, after the video and {@link recordPaid}; idempotent.
  * @param cacheKey - null with `cache: off`.
+ * @param options.seen - The purchase as this step has seen it before: what is claimed stays claimed, so another look is spared.
  * @returns the ending that stands: an earlier one when another run was first.
  */
 export async function closeArchived(
@@ -31,11 +32,11 @@ export async function closeArchived(
   task: BoughtTask,
   result: VideoResult,
   cacheKey: string | null,
-  options: StoreOptions = {},
+  { seen, ...options }: StoreOptions & { readonly seen?: PurchaseView | undefined } = {},
 ): Promise<Ending> {
-  await claimedView(ledger, task, options);
+  const view = await claimedView(ledger, task, options, seen);
   if (cacheKey !== null) await ledger.setCached(cacheKey, task.purchase, result, options);
-  return ledger.close(task.purchase, task.taskId, { how: 'archived', result }, options);
+  return ledger.close(task.purchase, task.taskId, { how: 'archived', result }, { ...options, seen: view });
 }
 
 /**
@@ -50,18 +51,24 @@ export async function closeWithout(
   how: VideoError | 'cancelled' | 'expired',
   options: StoreOptions = {},
 ): Promise<Ending> {
-  await claimedView(ledger, task, options);
+  const seen = await claimedView(ledger, task, options);
   const ending: Ending = how instanceof VideoError ? { how: 'failed', failure: toFailureRecord(how) } : { how };
-  return ledger.close(task.purchase, task.taskId, ending, options);
+  return ledger.close(task.purchase, task.taskId, ending, { ...options, seen });
 }
 
 /** The purchase, with the task's claim written if it was missing. */
-async function claimedView(ledger: Ledger, task: BoughtTask, options: StoreOptions): Promise<PurchaseView> {
-  const view = await ledger.require(task.purchase, options);
+async function claimedView(
+  ledger: Ledger,
+  task: BoughtTask,
+  options: StoreOptions,
+  seen?: PurchaseView,
+): Promise<PurchaseView> {
+  const view = seen ?? (await ledger.require(task.purchase, options));
   const { state, late } = view;
   const known =
     ((state.kind === 'claimed' || state.kind === 'closed') && state.task.task_id === task.taskId) ||
     late.some((other) => other.task.task_id === task.taskId);
-  if (!known) await ensureClaim(ledger, task, options);
-  return view;
+  if (known) return view;
+  await ensureClaim(ledger, task, options);
+  return ledger.require(task.purchase, options);
 }

@@ -262,8 +262,13 @@ export class Ledger {
    * @throws VideoError `InvalidRequest` when no claim and no late record of the purchase names the task: claim it
    * first.
    */
-  async close(purchase: Purchase, taskId: string, ending: Ending, options: StoreOptions = {}): Promise<Ending> {
-    const view = await this.view(purchase, options);
+  async close(
+    purchase: Purchase,
+    taskId: string,
+    ending: Ending,
+    { seen, ...options }: StoreOptions & { readonly seen?: PurchaseView | undefined } = {},
+  ): Promise<Ending> {
+    const view = seen ?? (await this.view(purchase, options));
     const decided = view?.state.kind === 'claimed' || view?.state.kind === 'closed' ? view.state.task.task_id : '';
     const late = view?.late.some(({ task }) => task.task_id === taskId) === true;
     if (decided !== taskId && !late) {
