@@ -59,7 +59,7 @@ export async function runCommand(args: readonly string[], io: CommandIo, version
     await program.parseAsync(args, { from: 'user' });
     return context.exitCode;
   } catch (error) {
-    return error instanceof CommanderError ? usageError(error, context, program) : failure(error, context);
+    return error instanceof CommanderError ? usageError(error, context, program, args) : failure(error, context);
   }
 }
 
@@ -85,7 +85,12 @@ function jsonWanted(args: readonly string[]): boolean {
   return (end < 0 ? args : args.slice(0, end)).includes('--json');
 }
 
-function usageError({ code, exitCode, message }: CommanderError, context: CommandContext, program: Command): number {
+function usageError(
+  { code, exitCode, message }: CommanderError,
+  context: CommandContext,
+  program: Command,
+  args: readonly string[],
+): number {
   if (exitCode === 0) return ExitCode.done; // help or version, which was asked for
   const fault =
     code === 'commander.help' ? 'a command is missing' : message.replace(/^error: /, '').replace(/\n/g, ' ');
@@ -93,10 +98,10 @@ function usageError({ code, exitCode, message }: CommanderError, context: Comman
     const error = { type: 'InvalidRequest', message: fault, issues: [{ path: '', message: fault }], billed: false };
     context.result({ error }, '');
   } else {
+    // `wan-video batch` alone is asked for its own commands.
+    const group = program.commands.find((one) => one.name() === args[0]) ?? program;
     context.say(`wan-video: ${fault}`);
-    context.say(
-      code === 'commander.help' ? `\n${program.helpInformation()}` : 'See "wan-video help" for the commands.',
-    );
+    context.say(code === 'commander.help' ? `\n${group.helpInformation()}` : 'See "wan-video help" for the commands.');
   }
   return ExitCode.invalid;
 }

@@ -7,6 +7,16 @@ import { lockDirectory } from './directory-lock.js';
 import { stopEmbeddedTemporal } from './embedded-temporal.js';
 import { aborted, startLocalStack } from './local-stack.js';
 
+/** Where the parts of `wan-video dev` are, in the words of `--json`. */
+export interface DevAddresses {
+  readonly ready: true;
+  /** `host:port`. */
+  readonly temporal_address: string;
+  readonly web_ui: string | undefined;
+  /** The provider's base, with `/api/v1`: the emulator's, or the configured one. */
+  readonly provider_base_url: string;
+}
+
 /** How `wan-video dev` runs. */
 export interface DevOptions {
   /** Uses the configured provider, which costs money, instead of the emulator. */
@@ -15,6 +25,8 @@ export interface DevOptions {
   readonly say: (line: string) => void;
   /** Ends it. */
   readonly signal: AbortSignal;
+  /** Called once, when everything runs. */
+  readonly onReady?: (addresses: DevAddresses) => void;
   /** Configures store and, when live, the provider; `TEMPORAL_*` is not read. Default: `process.env`. */
   readonly env?: NodeJS.ProcessEnv;
   /** Where its Temporal and emulator keep their state; default `.wan-video/dev`, live `.wan-video/dev-live`. */
@@ -49,6 +61,10 @@ export async function runDev(options: DevOptions): Promise<void> {
         emulator === undefined ? '' : ` DASHSCOPE_HTTP_BASE_URL=${emulator.baseUrl} DASHSCOPE_API_KEY=any`;
       say(`For other commands:  export TEMPORAL_ADDRESS=${temporal.address}${provider}`);
       say('Worker ready; Ctrl-C ends it.');
+      options.onReady?.({
+        ...{ ready: true, temporal_address: temporal.address, web_ui: temporal.uiUrl },
+        provider_base_url: stack.config.provider.baseUrl,
+      });
       await Promise.race([stack.worker, aborted(signal)]);
     } finally {
       await stack.close();

@@ -206,14 +206,24 @@ test.each(['--help', 'generate --help', 'help worker'])('wan-video %s explains i
   expect(stdout).toMatch(/^Usage: wan-video/);
 });
 
-test('every command has an example in its help', async () => {
+test('a group of commands alone tells its own, and exits with 2', async () => {
+  for (const group of ['batch', 'schedule', 'webhook']) {
+    const end = await command([group]);
+    expect(end).toMatchObject({ code: 2, stderr: expect.stringContaining(`Usage: wan-video ${group}`) });
+  }
+});
+
+test('every command has an example and --json in its help', async () => {
   const { stdout } = await command(['--help']);
   const names = [...stdout.matchAll(/^ {2}([a-z]+) .*$/gm)]
     .map(([, name]) => name as string)
     .filter((name) => name !== 'help');
   expect(names).toEqual(expect.arrayContaining(['generate', 'worker', 'dev', 'emulator', 'stage', 'setup', 'status']));
   for (const name of names) {
-    expect((await command(['help', name])).stdout).toMatch(new RegExp(`Examples?:[^]*wan-video ${name}`));
+    const { stdout: help } = await command(['help', name]);
+    expect(help).toMatch(new RegExp(`Examples?:[^]*wan-video ${name}`));
+    // A group of commands has it on each of them.
+    if (!/^Commands:/m.test(help)) expect(help, name).toContain('--json');
   }
 });
 

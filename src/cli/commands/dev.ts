@@ -12,6 +12,7 @@ export function addDev(program: Command, context: CommandContext): void {
         'tasks are kept in .wan-video/ for the next time. A configured Temporal or provider is not touched.',
     )
     .option('--live', 'use the configured provider, which costs money, instead of the emulator')
+    .option('--json', 'one JSON document on stdout when it is ready, also for errors')
     .addHelpText('after', '\nExample:\n  wan-video dev')
     .action(
       context.action(async ({ live = false }: { live?: boolean }) => {
@@ -24,7 +25,13 @@ export function addDev(program: Command, context: CommandContext): void {
         const { log, metrics } = await context.config();
         installLogger(log, { metrics: metrics !== undefined });
         await withInterrupts(context.io, ({ first }) =>
-          runDev({ live, say: (line) => context.say(line), signal: first, env: { ...context.io.env } }),
+          runDev({
+            ...{ live, signal: first, env: { ...context.io.env } },
+            say: (line) => context.say(line),
+            onReady: (addresses) => {
+              if (context.json) context.result(addresses, '');
+            },
+          }),
         );
         return ExitCode.done;
       }),

@@ -11,6 +11,7 @@ export function addWorker(program: Command, context: CommandContext): void {
       'Runs a worker until SIGTERM or Ctrl-C. It finishes a submit that is on the wire; everything else is taken over by ' +
         'another worker, or by the next one. Prints one line when it is ready; logs go to stderr.',
     )
+    .option('--json', 'one JSON document on stdout when it is ready, also for errors')
     .addHelpText('after', '\nExample:\n  DASHSCOPE_API_KEY=… wan-video worker')
     .action(
       context.action(async () => {
@@ -29,8 +30,12 @@ export function addWorker(program: Command, context: CommandContext): void {
           temporal,
           apiKey: () => context.apiKey(),
           onReady: () => {
-            const where = `${addressOf(temporal)}, namespace ${temporal.namespace}`;
-            context.result({ ready: true }, `Worker ready: queues ${generate} and ${submit} at ${where}.`);
+            const { namespace } = temporal;
+            const address = addressOf(temporal);
+            context.result(
+              { ready: true, temporal_address: address, namespace, task_queues: [generate, submit] },
+              `Worker ready: queues ${generate} and ${submit} at ${address}, namespace ${namespace}.`,
+            );
           },
         });
         return ExitCode.done;
