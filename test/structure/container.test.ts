@@ -1,5 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { HeadBucketCommand, S3Client } from '@aws-sdk/client-s3';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
@@ -33,6 +35,22 @@ describe('the health command of the container', () => {
     const { code, output } = await runProgram('worker-health.mjs', { ...stack.env, WAN_VIDEO_TASK_QUEUE: 'idle' });
     expect(code).toBe(1);
     expect(output).toMatch(/^No poller of .+ on idle-generate\.\n$/);
+  });
+
+  test('with WAN_VIDEO_METRICS succeeds when /readyz says so, and else passes on what it says', async () => {
+    let status = 200;
+    const server = createServer(({ url }, response) => response.writeHead(status).end(`${url} says ${status}\n`));
+    onTestFinished(() => void server.close());
+    await once(server.listen(0, '127.0.0.1'), 'listening');
+    const { port } = server.address() as AddressInfo;
+    const health = (address: string) => runProgram('worker-health.mjs', { ...stack.env, WAN_VIDEO_METRICS: address });
+    expect(await health(`0.0.0.0:${port}`)).toEqual({ code: 0, output: '' });
+    status = 503;
+    expect(await health(`127.0.0.1:${port}`)).toEqual({ code: 1, output: 'Not ready: /readyz says 503\n' });
+    server.close();
+    server.closeAllConnections();
+    const { code, output } = await health(`127.0.0.1:${port}`);
+    expect([code, output]).toEqual([1, expect.stringMatching(/^Nothing answers at 127\.0\.0\.1:/)]);
   });
 });
 
