@@ -1,6 +1,7 @@
 import type { Prices } from '../src/config/prices.js';
 import type { Times } from '../src/config/times.js';
 import type { BatchItemEnd } from '../src/contract/batch.js';
+import type { BudgetAnswer, BudgetQuestion, BudgetTerms } from '../src/contract/budget.js';
 import type { SlotAsk, SlotReturn } from '../src/contract/slots.js';
 import type { DashScopeClient } from '../src/dashscope/client.js';
 import type { Clock } from '../src/ledger/clock.js';
@@ -66,8 +67,15 @@ export type ResultDeps = Pick<
 /** The account's slots, which are a workflow; the composition root gives the client. */
 export interface AccountSlotsPort {
   readonly workflowId: string;
+  /** This worker's budgets; undefined: none. */
+  readonly budget: BudgetTerms | undefined;
   /** Asks for a slot, and starts the workflow when it does not run. */
-  ask(ask: Omit<SlotAsk, 'limit'>): Promise<void>;
+  ask(ask: Omit<SlotAsk, 'limit' | 'budget'>): Promise<void>;
   /** Gives a purchase's slot back; nothing when the workflow does not run, which then has nobody's. */
   giveBack(purchase: SlotReturn): Promise<void>;
+  /**
+   * Whether a key holds a slot and whether a budget has room; undefined when the workflow does not run, which then grants nothing.
+   * Rejects with Temporal's error when nobody answers.
+   */
+  look(question: BudgetQuestion): Promise<BudgetAnswer | undefined>;
 }

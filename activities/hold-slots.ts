@@ -1,9 +1,11 @@
+import type { Billable } from '../src/contract/budget.js';
 import { FailureType } from '../src/contract/failure-type.js';
+import type { SlotReturn } from '../src/contract/slots.js';
 import { VideoError } from '../src/contract/video-error.js';
 import type { PurchaseView } from '../src/ledger/ledger.js';
 import type { Purchase } from '../src/ledger/purchase-key.js';
 import type { ActivityDeps } from './deps.js';
-import type { HeldSlot, VideoActivities } from './types.js';
+import type { DeadSlot, HeldSlot, OpenSlot, VideoActivities } from './types.js';
 import { withSignal } from './with-signal.js';
 
 /**
@@ -11,6 +13,8 @@ import { withSignal } from './with-signal.js';
  * also wait for a person, for days, and must not take a slot from the others meanwhile.
  */
 const UNCLAIMED_MS = 900_000;
+/** A submit that was under way when its run went away has announced its purchase by then: twice its longest time. */
+const UNBOUGHT_MS = 60_000;
 
 /** Asks the account's slots again for a run that waits; they are started anew when they are gone. */
 export function createAskForSlot({ slots }: ActivityDeps): VideoActivities['askForSlot'] {
@@ -20,9 +24,33 @@ export function createAskForSlot({ slots }: ActivityDeps): VideoActivities['askF
 /**
  * Gives the slot of a purchase back that is over, was not created, or waits for a person. Never rejects: what gets lost here is found
  * when somebody needs the slot.
+ * @param settled - What it came to; undefined while that is not known.
  */
-export async function giveBackSlot({ slots }: ActivityDeps, { key, n }: Purchase): Promise<void> {
-  await slots.giveBack({ key, n }).catch(() => undefined);
+export async function giveBackSlot(
+  { slots }: ActivityDeps,
+  { key, n }: Purchase,
+  settled?: SlotReturn['settled'],
+): Promise<void> {
+  await slots.giveBack({ key, n, ...(settled !== undefined && { settled }) }).catch(() => undefined);
+}
+
+/** Nothing was billed for it, and nothing will be. */
+export const NOTHING_BILLED: SlotReturn['settled'] = { billed: null };
+
+/** What a request can be billed at most. */
+export const costOf = ({
+  duration,
+  resolution,
+  audio,
+}: Omit<Billable, 'seconds'> & { duration: number }): Billable => ({
+  ...{ seconds: duration, resolution, audio },
+});
+
+/** An open purchase as the slots know it. */
+export function openSlot({ purchase: { key, n }, intent }: PurchaseView): OpenSlot {
+  const { workflow_id: workflowId, tenant, memo, expects } = intent;
+  const batch = memo['batch_id'];
+  return { key, n, workflowId, tenant, batch: typeof batch === 'string' ? batch : null, cost: costOf(expects) };
 }
 
 /** The purchases of the account that may have a task at the provider: what new slots take as held. */
@@ -30,41 +58,50 @@ export function createFindOpenSlots({ ledger, clock, times }: ActivityDeps): Vid
   return () =>
     withSignal(async (signal) => {
       const { open } = await ledger.listOpen(undefined, { signal });
-      return {
-        open: open
-          .filter((view) => mayRender(view, clock.now(), times.resultLifeMs))
-          .map(({ purchase: { key, n }, intent }) => ({
-            ...{ key, n, workflowId: intent.workflow_id, tenant: intent.tenant },
-          })),
-      };
+      return { open: open.filter((view) => mayRender(view, clock.now(), times.resultLifeMs)).map(openSlot) };
     });
 }
 
-/** Of the slots that are held, those whose purchase has ended, or was never made by a run that is gone. */
+/**
+ * Of the slots that are held, those whose purchase has ended, waits for a person, or was never made by a run that is gone; of the money
+ * that is reserved without a slot, what is settled or was never spent.
+ */
 export function createFindDeadSlots(deps: ActivityDeps): VideoActivities['findDeadSlots'] {
   return ({ holders }) =>
     withSignal(async (signal) => {
-      const dead: HeldSlot[] = [];
-      for (const holder of holders) if (await isDead(holder, deps, signal)) dead.push(holder);
+      const dead: DeadSlot[] = [];
+      for (const holder of holders) {
+        const state = await endOf(holder, deps, signal);
+        if (state !== 'alive' && (state !== 'unsettled' || holder.parked !== true))
+          dead.push({ ...holder, over: state !== 'unsettled', paid: state === 'paid' });
+      }
       return { dead };
     });
 }
 
-async function isDead(
-  { key, after, askers }: HeldSlot,
-  { ledger, clock, times, isRunOpen }: ActivityDeps,
-  signal: AbortSignal,
-): Promise<boolean> {
+/**
+ * `unsettled`: the slot is free, and a bill may still come; `paid`: there may be one, and the ledger has it if so; `nothing`: there is
+ * none, and there will be none.
+ */
+type SlotEnd = 'alive' | 'unsettled' | 'paid' | 'nothing';
+
+async function endOf(holder: HeldSlot, deps: ActivityDeps, signal: AbortSignal): Promise<SlotEnd> {
+  const { key, after, askers, sinceMs, parked = false } = holder;
+  const { ledger, clock, times, isRunOpen } = deps;
   const newest = await ledger.newest(key, { signal }).catch((error: unknown) => {
     if (error instanceof VideoError && error.type === FailureType.RecordDamaged) return undefined;
     throw error;
   });
   if (newest !== undefined && newest.purchase.n > after) {
-    if (mayRender(newest, clock.now(), times.resultLifeMs)) return false;
-    if (newest.state.kind !== 'not_created') return true;
+    const { state, late } = newest;
+    if (!parked && mayRender(newest, clock.now(), times.resultLifeMs)) return 'alive';
+    if (state.kind === 'closed') return ['archived', 'expired'].includes(state.ending.how) ? 'paid' : 'nothing';
+    if (state.kind !== 'not_created' || late.some(({ ending }) => ending === undefined)) return 'unsettled';
   }
   // Nothing is bought: held for a run that is about to.
-  return !(await Promise.all(askers.map(isRunOpen))).includes(true);
+  if ((await Promise.all(askers.map(isRunOpen))).includes(true)) return 'alive';
+  // Its submit may be on its way all the same.
+  return parked && clock.now() - sinceMs >= UNBOUGHT_MS ? 'nothing' : 'unsettled';
 }
 
 function mayRender({ state, intent, late }: PurchaseView, nowMs: number, resultLifeMs: number): boolean {

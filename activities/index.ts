@@ -5,6 +5,7 @@ import type { ActivityDeps } from './deps.js';
 import { createFindEndedItems } from './find-ended-items.js';
 import { createFindOrphans } from './find-orphans.js';
 import { createFindPurchase } from './find-purchase.js';
+import { createFindSpending } from './find-spending.js';
 import { createAskForSlot, createFindDeadSlots, createFindOpenSlots } from './hold-slots.js';
 import { createNotifyWebhook } from './notify-webhook.js';
 import { createOpenBatch } from './open-batch.js';
@@ -41,6 +42,7 @@ export function createActivities(deps: ActivityDeps): VideoActivities {
     findOrphans: createFindOrphans(deps),
     findOpenSlots: createFindOpenSlots(deps),
     findDeadSlots: createFindDeadSlots(deps),
+    findSpending: createFindSpending(deps),
     openBatch: createOpenBatch(deps),
     readManifest: createReadManifest(deps),
     findEndedItems: createFindEndedItems(deps),

@@ -1,5 +1,7 @@
+import { dayOf } from '../src/contract/budget.js';
 import { toFailure } from '../src/contract/failure.js';
 import { FailureType } from '../src/contract/failure-type.js';
+import type { SlotReturn } from '../src/contract/slots.js';
 import { VideoError } from '../src/contract/video-error.js';
 import { classifyProviderError } from '../src/dashscope/errors.js';
 import type { TaskSnapshot } from '../src/dashscope/wire.js';
@@ -9,7 +11,7 @@ import { listAllTasks } from '../src/ledger/task-list.js';
 import { provesUnknown } from '../src/ledger/unknown-proof.js';
 import type { ActivityDeps } from './deps.js';
 import { keptCopy } from './download-result.js';
-import { giveBackSlot } from './hold-slots.js';
+import { giveBackSlot, NOTHING_BILLED } from './hold-slots.js';
 import type { FinishedTask, RenderProgress, TaskSeen, VideoActivities, WatchedTask } from './types.js';
 import { withSignal } from './with-signal.js';
 
@@ -60,54 +62,81 @@ export function createPollTask(deps: ActivityDeps): VideoActivities['pollTask'] 
       if (seen.status === 'RUNNING') {
         return { kind: 'started', render: progress(seen.scheduledTimeMs ?? clock.now()) };
       }
-      // The provider has room again from now on, whatever the store does; neither waits for the other.
-      const returned = seen.status === 'UNKNOWN' ? undefined : giveBackSlot(deps, task.purchase);
-      try {
-        return await endOf(deps, { ...task, claim }, seen, signal);
-      } finally {
-        await returned;
-      }
+      return endOf(deps, { ...task, claim }, seen, signal);
     };
     return withSignal(watch, () => cursor);
   };
 }
 
-/** What the end of a watch means; the ledger knows before anybody else does. */
+/** What the end of a watch means; the ledger knows before anybody else does, the slots among them. */
 async function endOf(
   deps: ActivityDeps,
   task: WatchedTask,
   seen: TaskSnapshot,
   signal: AbortSignal,
 ): Promise<TaskSeen> {
+  // The provider has room again from now on, whatever the store does; neither waits for the other. With budgets the return also says what
+  // was billed, and the slots must not count that before the ledger has it.
+  const early = deps.slots.budget === undefined && seen.status !== 'UNKNOWN';
+  const returned = early ? giveBackSlot(deps, task.purchase) : undefined;
+  try {
+    const { end, settled } = await recorded(deps, task, seen, signal);
+    // The purchase of a task that was bought beside another one is settled by the other.
+    if (!early) await giveBackSlot(deps, task.purchase, task.claim === 'second' ? undefined : settled);
+    return end;
+  } catch (error) {
+    if (!early && seen.status !== 'UNKNOWN') await giveBackSlot(deps, task.purchase);
+    throw error;
+  } finally {
+    await returned;
+  }
+}
+
+interface Recorded {
+  readonly end: TaskSeen;
+  /** What it came to; undefined where the ledger cannot tell. */
+  readonly settled: SlotReturn['settled'];
+}
+
+async function recorded(
+  deps: ActivityDeps,
+  task: WatchedTask,
+  seen: TaskSnapshot,
+  signal: AbortSignal,
+): Promise<Recorded> {
   const { ledger, store, clock } = deps;
+  const settled = NOTHING_BILLED;
   switch (seen.status) {
     case 'SUCCEEDED': {
       const finished = finishedTask(task, seen, clock.now());
       const { billedSeconds, audio } = finished;
       const resolution = finished.resolution ?? task.render.resolution;
       const endTimeMs = seen.endTimeMs ?? clock.now();
-      const isFirst = await recordPaid(ledger, task, { endTimeMs, billedSeconds, resolution, audio }, { signal });
+      const bill = { endTimeMs, billedSeconds, resolution, audio };
+      const { isFirst, intent } = await recordPaid(ledger, task, bill, { signal });
       // Once per task: an attempt that is repeated would count the time that it was away.
       if (isFirst && finished.detectedSeconds !== null) deps.metrics.detected(finished.detectedSeconds);
-      return { kind: 'succeeded', task: { ...finished, resolution } };
+      const batch = intent.memo['batch_id'];
+      const payer = { tenant: intent.tenant, batch: typeof batch === 'string' ? batch : null };
+      const billed = { day: dayOf(endTimeMs), seconds: billedSeconds, resolution, audio, ...payer };
+      return { end: { kind: 'succeeded', task: { ...finished, resolution } }, settled: { billed } };
     }
     case 'CANCELED':
       await closeWithout(ledger, task, 'cancelled', { signal });
-      return { kind: 'free', failure: toFailure(taskCancelled(task)) };
+      return { end: { kind: 'free', failure: toFailure(taskCancelled(task)) }, settled };
     case 'FAILED': {
       const error = taskFailed(task, seen);
       await closeWithout(ledger, task, error, { signal });
-      return { kind: mayPass(error) ? 'free' : 'failed', failure: toFailure(error) };
+      return { end: { kind: mayPass(error) ? 'free' : 'failed', failure: toFailure(error) }, settled };
     }
     default: {
       // The store may have it although the provider does not: archived by an attempt that could not say so, or kept as a candidate.
       if ((await keptCopy(store, task.taskId, signal)) !== undefined) {
-        return { kind: 'succeeded', task: finishedTask(task, seen, clock.now()) };
+        return { end: { kind: 'succeeded', task: finishedTask(task, seen, clock.now()) }, settled: undefined };
       }
       await requireGone(deps, task, signal);
       await closeWithout(ledger, task, 'expired', { signal });
-      await giveBackSlot(deps, task.purchase);
-      return { kind: 'gone', failure: toFailure(forgotten(task)) };
+      return { end: { kind: 'gone', failure: toFailure(forgotten(task)) }, settled };
     }
   }
 }

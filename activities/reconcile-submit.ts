@@ -1,5 +1,6 @@
 import { createReadStream } from 'node:fs';
 import type { Attention } from '../src/contract/result.js';
+import type { SlotReturn } from '../src/contract/slots.js';
 import type { TaskSnapshot } from '../src/dashscope/wire.js';
 import {
   type CandidateVideo,
@@ -12,7 +13,7 @@ import { measureMp4 } from '../src/media/mp4.js';
 import { candidateKey } from '../src/storage/keys.js';
 import type { ActivityDeps, ResultDeps } from './deps.js';
 import { withResult } from './download-result.js';
-import { giveBackSlot } from './hold-slots.js';
+import { giveBackSlot, NOTHING_BILLED } from './hold-slots.js';
 import { followedStep } from './purchase-step.js';
 import type { PurchaseStep, VideoActivities } from './types.js';
 import { withSignal } from './with-signal.js';
@@ -36,13 +37,17 @@ export function createReconcileSubmit(deps: ActivityDeps): VideoActivities['reco
         );
         if (outcome.kind === 'undecided') deps.metrics.undecided();
         // Nothing of it is at the provider any more, or not that anybody knows: others go on.
-        if (outcome.kind !== 'task') await giveBackSlot(deps, purchase);
+        if (outcome.kind !== 'task') await giveBackSlot(deps, purchase, settledBy(outcome));
         return reconciledStep(outcome);
       },
       () => waiting,
     );
   };
 }
+
+/** What a decision settles: nothing was bought, or what was is free. A bill is settled by whoever saw the task's end. */
+export const settledBy = ({ kind }: ReconcileOutcome): SlotReturn['settled'] =>
+  kind === 'buy' || kind === 'failed' ? NOTHING_BILLED : undefined;
 
 /** Refusals that end when somebody mends key or account. */
 const MAY_PASS: ReadonlySet<UndecidedReason> = new Set(['list_refused', 'another_key']);

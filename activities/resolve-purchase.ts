@@ -1,6 +1,7 @@
 import { resolvePurchase } from '../src/ledger/resolve.js';
 import type { ActivityDeps } from './deps.js';
-import { reconciledStep } from './reconcile-submit.js';
+import { giveBackSlot } from './hold-slots.js';
+import { reconciledStep, settledBy } from './reconcile-submit.js';
 import type { VideoActivities } from './types.js';
 import { withSignal } from './with-signal.js';
 
@@ -8,9 +9,11 @@ import { withSignal } from './with-signal.js';
 export function createResolvePurchase(deps: ActivityDeps): VideoActivities['resolvePurchase'] {
   const { ledger, dashscope: provider, clock, times } = deps;
   return ({ purchase, decision }) =>
-    withSignal(async (signal) =>
-      reconciledStep(
-        await resolvePurchase({ ledger, provider, clock, times: times.ledger }, purchase, decision, { signal }),
-      ),
-    );
+    withSignal(async (signal) => {
+      const parts = { ledger, provider, clock, times: times.ledger };
+      const outcome = await resolvePurchase(parts, purchase, decision, { signal });
+      const settled = settledBy(outcome);
+      if (settled !== undefined) await giveBackSlot(deps, purchase, settled);
+      return reconciledStep(outcome);
+    });
 }

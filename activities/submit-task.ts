@@ -1,9 +1,12 @@
 import { Context } from '@temporalio/activity';
+import { FailureType } from '../src/contract/failure-type.js';
+import { VideoError } from '../src/contract/video-error.js';
 import { buildCreateTask } from '../src/dashscope/request-body.js';
-import { type BuyOutcome, buyOnce, type Interest, type Order } from '../src/ledger/buy.js';
+import { type BuyOutcome, buyOnce, type Interest, lookInLedger, type Order } from '../src/ledger/buy.js';
 import { purchaseKeyOf } from '../src/ledger/purchase-key.js';
 import { toActivityFailure } from './activity-failure.js';
 import type { ActivityDeps } from './deps.js';
+import { costOf, giveBackSlot, NOTHING_BILLED } from './hold-slots.js';
 import { fromCache, memoOf } from './purchase-memo.js';
 import { restoreStep } from './purchase-step.js';
 import { requireSameStore } from './same-store.js';
@@ -18,13 +21,44 @@ export function createSubmitTask(deps: ActivityDeps): VideoActivities['submitTas
       // turn a purchase into an unknown. It ends by its own time-out, and the workflow waits for the answer.
       requireSameStore(deps, input.prepared.storeId);
       const order = orderOf(input, Context.current().info.attempt);
+      if (deps.slots.budget !== undefined) {
+        const { found } = await lookInLedger({ ledger, clock, times: times.ledger }, order);
+        if (found !== undefined) return purchaseStep(found);
+        if (!(await isReserved(deps, input))) return { kind: 'buy' };
+      }
       const outcome = await buyOnce({ ledger, provider, clock, times: times.ledger }, order);
       if (outcome.kind === 'unknown') deps.metrics.outcomeUnknown();
       return purchaseStep(outcome);
     } catch (error) {
+      if (error instanceof VideoError && !error.retryable) await giveBackRefused(deps, interestOf(input));
       throw toActivityFailure(error);
     }
   };
+}
+
+/**
+ * Whether the run's slot still stands, and with it what is reserved: slots that were started anew meanwhile may not know of it. Where it
+ * does not, the run asks again.
+ * @throws VideoError `TemporalUnreachable`, retryable, when nobody answers: with budgets nothing is bought without the slots.
+ */
+async function isReserved({ slots }: ActivityDeps, { prepared, buyer }: SubmitInput): Promise<boolean> {
+  const key = purchaseKeyOf(prepared.cacheKey, prepared.request.cache, buyer);
+  const payer = { tenant: prepared.request.tenant, batch: prepared.batchId ?? null };
+  try {
+    return (await slots.look({ ...payer, key, cost: costOf(prepared.request) }))?.held ?? false;
+  } catch (cause) {
+    throw new VideoError(FailureType.TemporalUnreachable, "The account's slots do not answer, which keep the budgets", {
+      ...{ retryable: true, billed: false, cause },
+      nextStep: 'Nothing was bought; it goes on by itself once a worker answers for the slots (wan-video slots).',
+    });
+  }
+}
+
+/** A submit that is refused for good has used up its slot; those who follow it end with it and need none. */
+async function giveBackRefused(deps: ActivityDeps, { purchaseKey }: Interest): Promise<void> {
+  // What gets lost here is found by the next look at the holders.
+  const newest = await deps.ledger.newest(purchaseKey).catch(() => undefined);
+  if (newest?.state.kind === 'not_created') await giveBackSlot(deps, newest.purchase, NOTHING_BILLED);
 }
 
 /** What the ledger is asked about for a run. */

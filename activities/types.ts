@@ -1,3 +1,4 @@
+import type { Billable, BudgetReached, Paid, Payer, SecondsByKind } from '../src/contract/budget.js';
 import type { VideoFailure } from '../src/contract/failure.js';
 import type { CanonicalRequest, VideoRequest } from '../src/contract/request.js';
 import type { Attention, SubmitDecision, VideoResult, VideoWarning } from '../src/contract/result.js';
@@ -140,6 +141,8 @@ export interface ReadyInput extends Omit<SubmitInput, 'imgUrl'> {
 export type Readiness =
   /** The ledger shows something to follow or to take; nothing was uploaded and no slot asked for. */
   | { readonly kind: 'found'; readonly step: PurchaseStep }
+  /** A budget has no room; nothing was uploaded and no slot asked for. */
+  | { readonly kind: 'budget_reached'; readonly reached: BudgetReached }
   /** The image is at the provider, and the account's slots have been asked. */
   | { readonly kind: 'asked'; readonly imgUrl: string; readonly slot: AskedSlot };
 
@@ -147,21 +150,55 @@ export type Readiness =
 export interface AskedSlot extends SlotName {
   /** Workflow id of the account's slots. */
   readonly slots: string;
+  /** What is to be reserved; present when the asking worker has budgets: nothing is bought without the slots then. */
+  readonly cost?: Billable;
 }
 
-/** A slot that is held, as far as its holder's end shows in the ledger and in Temporal. */
+/** A slot that is held, or money that is reserved, as far as its holder's end shows in the ledger and in Temporal. */
 export interface HeldSlot extends SlotName {
   readonly askers: readonly string[];
   /** Milliseconds since the epoch; tells it from a later one of the same name. */
   readonly sinceMs: number;
+  /** Its slot is free, and what it may cost is reserved. */
+  readonly parked?: boolean;
+}
+
+/** A slot that nobody needs any more. */
+export interface DeadSlot extends HeldSlot {
+  /** Nothing more can be billed for it than what the ledger shows. */
+  readonly over: boolean;
+  /** It may have been billed. */
+  readonly paid: boolean;
 }
 
 /** A purchase that stands open in the ledger and may have a task at the provider. */
-export interface OpenSlot {
+export interface OpenSlot extends Payer {
   readonly key: string;
   readonly n: number;
   readonly workflowId: string;
-  readonly tenant: string | null;
+  readonly cost: Billable;
+}
+
+/** Which spending is asked about. */
+export interface SpendingQuestion {
+  /** UTC day, `YYYY-MM-DD`. */
+  readonly day: string;
+  /** Whether the day is asked about, or batches only. */
+  readonly whole: boolean;
+  readonly batches: readonly string[];
+  /** Purchases that money is reserved for: whether their bill is in what is read. */
+  readonly standing: readonly SlotName[];
+}
+
+/** What the ledger shows of what was spent and of what may still be. */
+export interface SpendingFound {
+  /** By tenant (`""`: none); null when only batches were asked about. */
+  readonly day: { readonly date: string; readonly tenants: Readonly<Record<string, SecondsByKind>> } | null;
+  readonly batches: Readonly<Record<string, SecondsByKind>>;
+  /** Of those asked about, and of the latest minutes: purchases whose bill is in what was read. */
+  readonly paid: readonly (Purchase & { readonly billed: Paid })[];
+  /** Open in the ledger, and not billed. */
+  readonly open: readonly OpenSlot[];
 }
 
 /** An open purchase, or an open task beside one, that no run sees to. */
@@ -176,7 +213,7 @@ export interface OrphanedPurchase {
 export interface VideoActivities extends BatchActivities {
   prepareRequest(input: { request: VideoRequest; batchId?: string | null }): Promise<PreparedRequest>;
   uploadReference(input: ReadyInput): Promise<Readiness>;
-  askForSlot(input: Omit<SlotAsk, 'limit'>): Promise<void>;
+  askForSlot(input: Omit<SlotAsk, 'limit' | 'budget'>): Promise<void>;
   submitTask(input: SubmitInput): Promise<PurchaseStep>;
   findPurchase(input: ReadyInput): Promise<{ found: PurchaseStep | null }>;
   awaitPurchase(input: { purchase: Purchase; parked: boolean }): Promise<PurchaseStep>;
@@ -190,5 +227,6 @@ export interface VideoActivities extends BatchActivities {
   findOrphans(): Promise<{ orphans: OrphanedPurchase[]; damaged: string[]; attributes: boolean; tells?: Tells }>;
   findOpenSlots(): Promise<{ open: OpenSlot[] }>;
   notifyWebhook(input: { event: WebhookEvent }): Promise<{ status: number }>;
-  findDeadSlots(input: { holders: readonly HeldSlot[] }): Promise<{ dead: HeldSlot[] }>;
+  findDeadSlots(input: { holders: readonly HeldSlot[] }): Promise<{ dead: DeadSlot[] }>;
+  findSpending(input: SpendingQuestion): Promise<SpendingFound>;
 }

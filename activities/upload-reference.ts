@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { MODEL } from '../src/contract/model.js';
 import { lookInLedger } from '../src/ledger/buy.js';
 import type { ActivityDeps } from './deps.js';
+import { costOf } from './hold-slots.js';
 import { requireSameStore } from './same-store.js';
 import { interestOf, purchaseStep } from './submit-task.js';
 import type { PreparedReference, VideoActivities } from './types.js';
@@ -21,10 +22,17 @@ export function createUploadReference(deps: ActivityDeps): VideoActivities['uplo
       const interest = interestOf(input);
       const { found, newest } = await lookInLedger({ ledger, clock, times: times.ledger }, interest, { signal });
       if (found !== undefined) return { kind: 'found', step: purchaseStep(found) };
-      const imgUrl = await upload(reference, deps, signal);
       const name = { key: interest.purchaseKey, after: newest };
-      await slots.ask({ ...name, ...input.share, asker: input.buyer.workflowId });
-      return { kind: 'asked', imgUrl, slot: { ...name, slots: slots.workflowId } };
+      const cost = costOf(input.prepared.request);
+      if (slots.budget !== undefined) {
+        // Before the upload, so that what follows in a batch whose money is spent costs next to nothing. No answer is none: the ask decides.
+        const answer = await slots.look({ ...input.share, key: name.key, cost }).catch(() => undefined);
+        if (answer?.reached != null) return { kind: 'budget_reached', reached: answer.reached };
+      }
+      const imgUrl = await upload(reference, deps, signal);
+      await slots.ask({ ...name, ...input.share, cost, asker: input.buyer.workflowId });
+      const reserves = slots.budget !== undefined && { cost };
+      return { kind: 'asked', imgUrl, slot: { ...name, slots: slots.workflowId, ...reserves } };
     });
 }
 

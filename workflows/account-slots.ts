@@ -1,25 +1,33 @@
 import * as wf from '@temporalio/workflow';
+import { type BudgetTerms, type BudgetView, dayOf, limitOf, type Payer } from '../src/contract/budget.js';
 import type { AccountSlotsView, SlotAnswer, SlotAsk, SlotPlace, SlotReturn } from '../src/contract/slots.js';
 import type { StepTimes } from '../src/contract/times.js';
 import {
   askForSlotSignal,
+  budgetQuery,
   leaveSlotsSignal,
   returnSlotSignal,
   slotLimitSignal,
   slotSignal,
   slotsQuery,
 } from './messages.js';
+import { unknownBatches } from './slot-budget.js';
 import {
   asked,
+  budgetsOf,
   granted,
   inOrder,
   left,
   noSlots,
+  payersOf,
   returned,
+  roomBeside,
   type SlotEntry,
   type SlotState,
   slotView,
   takenOver,
+  withoutDead,
+  withSpending,
 } from './slot-queue.js';
 import { steps } from './steps.js';
 import { triedToUpgrade, UPGRADES, upgradeDue } from './upgrade.js';
@@ -29,6 +37,8 @@ import { toWorker } from './worker-sinks.js';
 export interface AccountSlotsInput {
   /** Slots until a worker or a request says otherwise. */
   readonly limit: number;
+  /** Budgets until a worker or a request says otherwise; absent: none. */
+  readonly budget?: BudgetTerms;
   readonly times: StepTimes;
   /** Events after which it continues as new; by default when Temporal suggests it. */
   readonly eventsMax?: number;
@@ -42,12 +52,16 @@ interface Carried {
   readonly state: SlotState;
   readonly told: Readonly<Record<string, number>>;
   readonly lookedAtMs: number;
+  /** When what was spent was read in whole; absent: never. */
+  readonly readAtMs?: number;
 }
 
 /** Below Temporal's 2000 signals under way per workflow: a thousand runs may wait for their first answer. */
 const LETTERS_UNDER_WAY_MAX = 500;
 /** Holders are looked after so much more rarely while nobody waits for them. */
 const IDLE_FACTOR = 10;
+/** The day records are read again so often: a settlement that got lost is counted by then, at some thousand reads of small objects. */
+const READ_EVERY_MS = 3_600_000;
 
 /**
  * Says who may submit next on one provider account: one run per account, for all workers and batches. A scheduler, not a lock: nothing
@@ -55,17 +69,27 @@ const IDLE_FACTOR = 10;
  */
 export async function accountSlots(input: AccountSlotsInput): Promise<void> {
   const { times, eventsMax = Number.POSITIVE_INFINITY, carried } = input;
-  let state = carried?.state ?? noSlots(input.limit);
+  let state = carried?.state ?? {
+    ...noSlots(input.limit),
+    ...(input.budget !== undefined && { budget: input.budget }),
+  };
   let lookedAtMs = carried?.lookedAtMs ?? 0;
+  let readAtMs = carried?.readAtMs ?? 0;
   /** The position that who waits for a key was told last. */
   const told = new Map(Object.entries(carried?.told ?? {}));
   /** Runs whose request was not answered yet. */
   const unanswered = new Set<string>();
   const early: SlotReturn[] = [];
+  /** Requests for a slot that is held, by runs whose own budget has no room beside it. */
+  const beside: SlotAsk[] = [];
+  /** Returns since the ledger is being read: it may have seen them or not. */
+  let settledMeanwhile: SlotReturn[] = [];
   let ready = carried !== undefined;
   let changed = true;
   let lookDue = false;
   let looking = false;
+  let readDue = false;
+  let reading = false;
   const change = (next: SlotState): void => {
     state = next;
     changed = true;
@@ -74,29 +98,66 @@ export async function accountSlots(input: AccountSlotsInput): Promise<void> {
   const letters = new Letters((asker, key) => {
     // The run is gone. What it waited for is free; what it holds may be a purchase that goes on without it: the ledger knows.
     if (state.holders.some((held) => held.key === key)) lookDue = true;
-    else change(left(state, key, asker));
+    else change(left(state, key, asker, true, Date.now()));
   });
   const limited = (limit: unknown): void => {
     if (typeof limit === 'number' && Number.isInteger(limit) && limit > 0) change({ ...state, limit });
+  };
+  /** Undefined says nothing. A budget that is new is spent from before it was: the ledger tells how much. */
+  const budgeted = (budget: BudgetTerms | null | undefined): void => {
+    if (budget === undefined || (budget !== null && !isTerms(budget))) return;
+    if (JSON.stringify(budget) === JSON.stringify(state.budget ?? null)) return;
+    const spending = budget === null || state.budget == null ? null : (state.spending ?? null);
+    change({ ...state, budget, spending, parked: budget === null ? [] : (state.parked ?? []) });
   };
   // A signal that is none of ours must not stop the run: an error here would.
   wf.setHandler(askForSlotSignal, (ask) => {
     if (!isAsk(ask)) return wf.log.warn('a request for a slot was not understood');
     limited(ask.limit);
-    change(asked(state, ask, Date.now()));
-    unanswered.add(ask.asker);
+    budgeted(ask.budget);
+    if (roomBeside(state, ask, Date.now()) === 'fits') {
+      change(asked(state, ask, Date.now()));
+      unanswered.add(ask.asker);
+    } else {
+      beside.push(ask);
+      changed = true;
+    }
   });
   wf.setHandler(returnSlotSignal, (given) => {
     if (!ready) early.push(given);
-    change(returned(state, given.key, given.n));
+    if (reading) settledMeanwhile.push(given);
+    change(returned(state, given, Date.now()));
   });
-  wf.setHandler(leaveSlotsSignal, ({ key, asker }) => change(left(state, key, asker)));
-  wf.setHandler(slotLimitSignal, ({ limit }) => limited(limit));
-  wf.setHandler(slotsQuery, () => viewOf(state));
+  wf.setHandler(leaveSlotsSignal, ({ key, asker, nothing = false }) => {
+    const before = state.parked?.length;
+    change(left(state, key, asker, nothing, Date.now()));
+    if (state.parked?.length !== before) lookDue = true;
+  });
+  wf.setHandler(slotLimitSignal, ({ limit, budget }) => {
+    limited(limit);
+    budgeted(budget);
+  });
+  wf.setHandler(slotsQuery, () => viewOf(state, Date.now()));
+  wf.setHandler(budgetQuery, ({ key, tenant, batch, cost }) => {
+    const held = state.holders.some((holder) => holder.key === key);
+    const room =
+      state.budget == null ? 'fits' : budgetsOf(state, state.budget, Date.now()).room({ tenant, batch }, cost);
+    return { held, reached: typeof room === 'string' ? null : room };
+  });
 
   const settle = (): void => {
     const step = granted(state, Date.now());
     state = step.state;
+    for (const { key, after, asker, reached } of step.refusals) {
+      letters.send(asker, { key, after, waiting: placeOf(state, [], 1), reached });
+    }
+    for (const ask of beside.splice(0)) {
+      const room = roomBeside(state, ask, Date.now());
+      // Who waits for its budget beside a purchase of others asks again, and finds the video.
+      const reached = typeof room === 'string' ? undefined : room;
+      const { key, after, asker } = ask;
+      letters.send(asker, { key, after, waiting: placeOf(state, [], 1), ...(reached !== undefined && { reached }) });
+    }
     const grant = ({ key, after }: SlotEntry, askers: readonly string[]): void => {
       told.delete(key);
       for (const asker of askers) letters.send(asker, { key, after, waiting: null });
@@ -120,7 +181,7 @@ export async function accountSlots(input: AccountSlotsInput): Promise<void> {
     for (const key of told.keys()) if (!waits.has(key)) told.delete(key);
     unanswered.clear();
     toWorker.slots(state.limit, state.holders.length, order.length, Date.now());
-    wf.setCurrentDetails(detailsOf(state));
+    wf.setCurrentDetails(detailsOf(state, Date.now()));
   };
 
   const timers = new Set<string>();
@@ -129,7 +190,7 @@ export async function accountSlots(input: AccountSlotsInput): Promise<void> {
     timers.add(name);
     const due = (): void => {
       timers.delete(name);
-      lookDue ||= state.holders.length > 0 && (name === 'idle' || state.waiters.length > 0);
+      lookDue ||= heldOf(state).length > 0 && (name === 'idle' || state.waiters.length > 0);
       changed = true; // sets the next reminder
     };
     wf.sleep(ms, { summary: `look after the holders (${name})` }).then(due, () => undefined);
@@ -139,20 +200,64 @@ export async function accountSlots(input: AccountSlotsInput): Promise<void> {
       if (Date.now() - lookedAtMs >= times.slotCheckMs) lookDue = true;
       remind('waited for', times.slotCheckMs);
     }
-    if (state.holders.length > 0) remind('idle', IDLE_FACTOR * times.slotCheckMs);
+    if (heldOf(state).length > 0) remind('idle', IDLE_FACTOR * times.slotCheckMs);
+    if (state.budget == null) return;
+    const isOld = Date.now() - readAtMs >= READ_EVERY_MS && heldOf(state).length + state.waiters.length > 0;
+    if (isOld || state.spending == null || unknownBatches(state.budget, state.spending, payersIn(state)).length > 0) {
+      readDue = true;
+    }
   };
 
-  const { findOpenSlots, findDeadSlots } = steps(times);
+  const { findOpenSlots, findDeadSlots, findSpending } = steps(times);
+  /** Reads what was spent, in whole or of batches that are new; until then nothing is granted that would need to know. */
+  const read = async (whole: boolean): Promise<void> => {
+    const { budget } = state;
+    if (budget == null) return;
+    const payers = payersIn(state).filter(
+      ({ batch }) => batch !== null && limitOf(budget.limits.batches, batch) !== null,
+    );
+    const limited = [...new Set(payers.flatMap(({ batch }) => (batch === null ? [] : [batch])))];
+    const batches = whole ? limited : unknownBatches(budget, state.spending ?? null, payers);
+    const standing = heldOf(state).map(({ key, after }) => ({ key, after }));
+    const startedAtMs = Date.now();
+    settledMeanwhile = [];
+    reading = true;
+    try {
+      const found = await findSpending({ day: dayOf(startedAtMs), whole, batches, standing });
+      change(withSpending(state, found, settledMeanwhile, Date.now()));
+      if (whole) readAtMs = startedAtMs;
+    } finally {
+      reading = false;
+    }
+  };
+  const readAgain = async (): Promise<void> => {
+    readDue = false;
+    try {
+      await read(state.spending == null || Date.now() - readAtMs >= READ_EVERY_MS);
+    } catch (error) {
+      wf.log.warn('what was spent could not be read; nothing is granted that needs it', { error: String(error) });
+      // Not at once: a damaged record stays damaged until somebody mends it.
+      reading = true;
+      await wf.sleep(times.slotCheckMs, { summary: 'before the day records are read again' });
+      reading = false;
+      changed = true;
+    }
+  };
   const look = async (): Promise<void> => {
     looking = true;
     lookDue = false;
     lookedAtMs = Date.now();
-    const holders = state.holders.map(({ key, after, askers, sinceMs }) => ({ key, after, askers, sinceMs }));
+    const of = ({ key, after, askers, sinceMs }: SlotEntry) => ({ key, after, askers, sinceMs });
+    const holders = state.holders.map(of);
+    const parked = (state.parked ?? []).map((entry) => ({ ...of(entry), parked: true }));
     try {
-      const { dead } = await findDeadSlots({ holders });
-      const isDead = (held: SlotEntry) =>
-        dead.some(({ key, after, sinceMs }) => key === held.key && after === held.after && sinceMs === held.sinceMs);
-      if (dead.length > 0) change({ ...state, holders: state.holders.filter((held) => !isDead(held)) });
+      const { dead } = await findDeadSlots({ holders: [...holders, ...parked] });
+      // Their settlement got lost: it is counted before what was reserved is free.
+      if (state.budget != null && dead.some(({ paid }) => paid === true)) {
+        await wf.condition(() => !reading);
+        await read(true);
+      }
+      if (dead.length > 0) change(withoutDead(state, dead, Date.now()));
     } catch (error) {
       wf.log.warn('the holders could not be looked after', { error: String(error) });
     } finally {
@@ -163,7 +268,7 @@ export async function accountSlots(input: AccountSlotsInput): Promise<void> {
   if (!ready) {
     const { open } = await findOpenSlots();
     state = takenOver(state, open, Date.now());
-    for (const { key, n } of early) state = returned(state, key, n);
+    for (const given of early) state = returned(state, given, Date.now());
     ready = true;
   }
   const full = (): boolean =>
@@ -171,24 +276,26 @@ export async function accountSlots(input: AccountSlotsInput): Promise<void> {
     wf.workflowInfo().historyLength >= eventsMax ||
     upgradeDue(input.upgrade_from);
   const mayLook = (): boolean => lookDue && !looking && !full();
-  const mayContinue = (): boolean => full() && letters.areDelivered && !looking;
+  const mayRead = (): boolean => readDue && !reading && !looking && !full();
+  const mayContinue = (): boolean => full() && letters.areDelivered && !looking && !reading;
   for (;;) {
-    await wf.condition(() => changed || mayLook() || mayContinue());
+    await wf.condition(() => changed || mayLook() || mayRead() || mayContinue());
     if (changed) {
       changed = false;
       settle();
       setReminders();
     }
     if (mayLook()) {
-      if (state.holders.length > 0) void look();
+      if (heldOf(state).length > 0) void look();
       else lookDue = false;
     }
+    if (mayRead()) void readAgain();
     if (mayContinue() && !changed) {
       const { limit } = state;
       const { upgrade_from: triedFrom, ...given } = input;
       return wf.makeContinueAsNewFunc<typeof accountSlots>(UPGRADES)({
         ...{ ...given, limit, ...triedToUpgrade(triedFrom) },
-        carried: { state, told: Object.fromEntries(told), lookedAtMs },
+        carried: { state, told: Object.fromEntries(told), lookedAtMs, readAtMs },
       });
     }
   }
@@ -235,8 +342,31 @@ function isAsk(ask: unknown): ask is SlotAsk {
   return typeof key === 'string' && typeof after === 'number' && typeof asker === 'string';
 }
 
-function viewOf(state: SlotState): AccountSlotsView {
-  return { limit: state.limit, holders: state.holders.map(slotView), waiting: inOrder(state).map(slotView) };
+function isTerms(budget: unknown): budget is BudgetTerms {
+  const { currency, prices, limits } = (budget ?? {}) as Partial<BudgetTerms>;
+  const isObject = (value: unknown): boolean => typeof value === 'object' && value !== null;
+  return typeof currency === 'string' && isObject(prices) && isObject(limits?.tenants) && isObject(limits?.batches);
+}
+
+/** Whatever has a slot or money reserved. */
+const heldOf = ({ holders, parked = [] }: SlotState): readonly SlotEntry[] => [...holders, ...parked];
+
+const payersIn = (state: SlotState): readonly Payer[] => [...heldOf(state), ...state.waiters].flatMap(payersOf);
+
+function viewOf(state: SlotState, nowMs: number): AccountSlotsView {
+  const { limit, holders, budget } = state;
+  const view = { limit, holders: holders.map(slotView), waiting: inOrder(state).map(slotView) };
+  return budget == null ? view : { ...view, currency: budget.currency, budgets: budgetViews(state, budget, nowMs) };
+}
+
+/** The budgets that somebody spends from: the day's, and those of whoever spent, reserves or waits. */
+function budgetViews(state: SlotState, budget: BudgetTerms, nowMs: number): BudgetView[] {
+  const { days = {}, batches = {} } = state.spending ?? {};
+  const tenants = Object.keys(days[dayOf(nowMs)] ?? {}).map((tenant) => ({ tenant: tenant || null, batch: null }));
+  const known = Object.keys(batches).map((batch) => ({ tenant: null, batch }));
+  const limited = Object.keys(budget.limits.tenants).filter((tenant) => !tenant.endsWith('*'));
+  const named = limited.map((tenant) => ({ tenant: tenant || null, batch: null }));
+  return budgetsOf(state, budget, nowMs).views([...payersIn(state), ...named, ...tenants, ...known]);
 }
 
 function placeOf({ holders, limit }: SlotState, order: readonly SlotEntry[], position: number): SlotPlace {
@@ -256,7 +386,7 @@ function placeOf({ holders, limit }: SlotState, order: readonly SlotEntry[], pos
 const ROWS_MAX = 20;
 
 /** The Web UI's markdown: who holds a slot and who waits, since when. */
-function detailsOf(state: SlotState): string {
+function detailsOf(state: SlotState, nowMs: number): string {
   const { holders, limit } = state;
   const waiting = inOrder(state);
   const rows = [
@@ -268,7 +398,20 @@ function detailsOf(state: SlotState): string {
     `**${holders.length} of ${limit} slots are held, ${waiting.length} wait**`,
     '',
     ...(rows.length === 0 ? [] : [...head, ...rows]),
+    ...(state.budget == null ? [] : ['', ...budgetLines(state, state.budget, nowMs)]),
   ].join('\n');
+}
+
+function budgetLines(state: SlotState, budget: BudgetTerms, nowMs: number): string[] {
+  const rows = budgetViews(state, budget, nowMs).slice(0, ROWS_MAX);
+  return [
+    `| budget (${budget.currency}) | of | limit | spent | reserved |`,
+    '| --- | --- | --- | --- | --- |',
+    ...rows.map(
+      ({ scope, name, limit, spent, reserved }) =>
+        `| ${scope} | ${name ?? ''} | ${limit} | ${spent ?? '?'} | ${reserved} |`,
+    ),
+  ];
 }
 
 function row(what: string, { askers, tenant, batch, sinceMs }: SlotEntry): string {

@@ -104,6 +104,13 @@ export function activityOptions(times: StepTimes) {
       retry: patient,
       cancellationType: TRY_CANCEL,
     },
+    findSpending: {
+      startToCloseTimeout: '10m', // a day of 10 000 bills at some 20 reads/s and more, and the open purchases
+      scheduleToCloseTimeout: '20m', // then the slots may continue as new, and ask again
+      heartbeatTimeout: times.heartbeatTimeoutMs,
+      retry: patient,
+      cancellationType: TRY_CANCEL,
+    },
     openBatch: {
       startToCloseTimeout: '1h', // 10 000 lines take seconds; as many data: URIs to be stored take longer
       heartbeatTimeout: times.heartbeatTimeoutMs,

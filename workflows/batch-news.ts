@@ -3,6 +3,7 @@ import type { OpeningFault } from '../activities/batch-types.js';
 import type { Tells } from '../activities/types.js';
 import type { BatchItemEnd, BatchSummary } from '../src/contract/batch.js';
 import { noTotals } from '../src/contract/batch-totals.js';
+import { shellWord } from '../src/contract/command-lines.js';
 import {
   budgetReachedBatch,
   endedBatch,
@@ -49,13 +50,11 @@ export class BatchNews {
   }
 
   /** A budget has stopped an item: told of the first one only. */
-  budgetReached(
-    state: BatchState,
-    { cause, message }: Pick<BatchItemEnd, 'cause' | 'message'>,
-    nextStep: string,
-  ): void {
+  budgetReached(state: BatchState, { cause, message }: Pick<BatchItemEnd, 'cause' | 'message'>): void {
     if (this.#budgetTold) return;
     this.#budgetTold = true;
+    const retry = `"wan-video batch retry ${shellWord(this.#batch.batchId)}"`;
+    const nextStep = `Lines whose video is bought already still get it. Raise the limit, or wait for the next day (UTC), and run ${retry} once the batch has ended.`;
     const failure = { type: cause ?? '', message: message ?? '', next_step: nextStep };
     // The id holds over the batch's runs: whichever of them comes to this first has told it for all.
     this.#tell('batch.budget_reached', 'budget_reached', () => budgetReachedBatch(this.#told(state), failure));

@@ -1,7 +1,9 @@
 import { defineQuery, defineSignal } from '@temporalio/workflow';
 import type { BatchItemEnd, BatchProgress } from '../src/contract/batch.js';
+import type { BudgetAnswer, BudgetQuestion } from '../src/contract/budget.js';
 import {
   ASK_FOR_SLOT_SIGNAL,
+  BUDGET_QUERY,
   CANCEL_SIGNAL,
   ITEM_SIGNAL,
   LEAVE_SLOTS_SIGNAL,
@@ -16,7 +18,7 @@ import {
   WINDOW_SIGNAL,
 } from '../src/contract/names.js';
 import type { SubmitDecision, VideoProgress } from '../src/contract/result.js';
-import type { AccountSlotsView, SlotAnswer, SlotAsk, SlotLeave, SlotReturn } from '../src/contract/slots.js';
+import type { AccountSlotsView, SlotAnswer, SlotAsk, SlotLeave, SlotReturn, SlotTerms } from '../src/contract/slots.js';
 
 /** Ends the run as Cancelled; the reason is shown in its details. */
 export const cancelSignal = defineSignal<[{ reason?: string }?]>(CANCEL_SIGNAL);
@@ -33,10 +35,12 @@ export const askForSlotSignal = defineSignal<[SlotAsk]>(ASK_FOR_SLOT_SIGNAL);
 export const returnSlotSignal = defineSignal<[SlotReturn]>(RETURN_SLOT_SIGNAL);
 /** A run that asked does not want to buy any more. */
 export const leaveSlotsSignal = defineSignal<[SlotLeave]>(LEAVE_SLOTS_SIGNAL);
-/** How many tasks the account may have at the provider, from a worker that starts. */
-export const slotLimitSignal = defineSignal<[{ limit: number }]>(SLOT_LIMIT_SIGNAL);
+/** How many tasks the account may have at the provider, and its budgets, from a worker that starts. */
+export const slotLimitSignal = defineSignal<[SlotTerms]>(SLOT_LIMIT_SIGNAL);
 /** Who holds slots and who waits. */
 export const slotsQuery = defineQuery<AccountSlotsView>(SLOTS_QUERY);
+/** Whether a key holds a slot, and whether a budget has room for a purchase. */
+export const budgetQuery = defineQuery<BudgetAnswer, [BudgetQuestion]>(BUDGET_QUERY);
 
 /** A batch starts nothing further until it is told to go on. */
 export const pauseSignal = defineSignal<[{ reason?: string }?]>(PAUSE_SIGNAL);

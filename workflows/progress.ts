@@ -25,7 +25,12 @@ const WAITING_FOR: Record<Stage, string> = {
   done: 'nothing',
   cancelled: 'nothing',
   failed: 'nothing',
+  budget_reached: 'nothing',
 };
+
+/** Instead of a place, while nobody answers and a budget forbids to go on without. */
+const NO_SLOTS =
+  "the account's slots to answer: with budgets configured nothing is bought without them (is a worker up, and wan-video slots?)";
 
 const NOT_RENDERING = { queued_seconds: null, rendering_since_ms: null, eta: null } as const;
 
@@ -79,7 +84,12 @@ export class Progress {
 
   /** Everything is ready; told again whenever the account's slots say how far ahead the run is. */
   waitingForSlot(slot: SlotPlace): void {
-    this.#show({ slot });
+    this.#show({ slot, waiting_for: WAITING_FOR.waiting_for_slot });
+  }
+
+  /** The account's slots do not answer, and nothing may be bought without them. */
+  waitingForSlots(): void {
+    this.#show({ waiting_for: NO_SLOTS, slot: null });
   }
 
   /** Another task is bought, because the last one failed free of charge. */
@@ -131,6 +141,12 @@ export class Progress {
   failed(failure: VideoFailure | undefined): void {
     if (failure !== undefined) this.#end = failureLines(failure);
     const type = failure?.type ?? 'unknown';
+    if (failure?.type === 'BudgetReached') {
+      this.enter('budget_reached');
+      toWorker.runEnded('budget_reached', null);
+      this.#attribute({ VideoOutcome: ['budget_reached'], VideoErrorCode: [type] });
+      return;
+    }
     this.enter('failed', { errorType: type, code: failure?.code ?? null, billed: failure?.billed ?? null });
     toWorker.runEnded('failed', type);
     this.#attribute({ VideoOutcome: ['failed'], VideoErrorCode: [failure?.code ?? failure?.type ?? 'unknown'] });

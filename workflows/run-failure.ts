@@ -3,7 +3,10 @@ import type { VideoFailure } from '../src/contract/failure.js';
 
 /** The failure that a run ends with, in its published form. */
 export function failure(of: VideoFailure): wf.ApplicationFailure {
-  return wf.ApplicationFailure.create({ type: of.type, message: of.message, nonRetryable: true, details: [of] });
+  const { type, message } = of;
+  // A reached budget is what was asked for: nobody is to be called for it.
+  const benign = type === 'BudgetReached' && { category: 'BENIGN' as const };
+  return wf.ApplicationFailure.create({ type, message, nonRetryable: true, details: [of], ...benign });
 }
 
 /** The published failure behind an error, when an activity or this run gave one. */

@@ -1,4 +1,6 @@
-import type { SlotAsk, SlotPriority, SlotShare, SlotView } from '../src/contract/slots.js';
+import type { Billable, BudgetReached, BudgetTerms, Paid, Payer } from '../src/contract/budget.js';
+import type { SlotAsk, SlotPriority, SlotReturn, SlotShare, SlotView } from '../src/contract/slots.js';
+import { Budgets, type Reservation, type Room, type Spending, spent } from './slot-budget.js';
 
 /** One slot, held or wanted, and the runs that asked for it. */
 export interface SlotEntry extends SlotShare {
@@ -8,6 +10,10 @@ export interface SlotEntry extends SlotShare {
   readonly askers: readonly string[];
   /** Milliseconds since the epoch: held, or waiting, since then. */
   readonly sinceMs: number;
+  /** What it can cost at most; absent when whoever asked did not say, null once it is counted as spent. */
+  readonly cost?: Billable | null;
+  /** Whose money it is for runs that are not of the entry's own tenant and batch, by workflow id. */
+  readonly payers?: Readonly<Record<string, Payer>>;
 }
 
 /** Who waits, in the order of asking. */
@@ -29,6 +35,12 @@ export interface SlotState {
   /** By priority for tenants, by priority and tenant for batches; only of groups that wait. */
   readonly rounds: Readonly<Record<string, Round>>;
   readonly nextSeq: number;
+  /** Absent or null: no budgets. */
+  readonly budget?: BudgetTerms | null;
+  /** What was spent; absent or null while the ledger has to be read. */
+  readonly spending?: Spending | null;
+  /** Purchases whose slot is free and whose money is reserved: nobody knows yet what they come to. */
+  readonly parked?: readonly SlotEntry[];
 }
 
 /** A purchase that stands open in the ledger. */
@@ -37,14 +49,28 @@ export interface OpenSlot {
   readonly n: number;
   readonly workflowId: string;
   readonly tenant: string | null;
+  readonly batch?: string | null;
+  readonly cost?: Billable;
+}
+
+/** A run whose request a budget has no room for. */
+export interface Refusal {
+  readonly key: string;
+  readonly after: number;
+  readonly asker: string;
+  readonly reached: BudgetReached;
 }
 
 export const noSlots = (limit: number): SlotState => ({ limit, holders: [], waiters: [], rounds: {}, nextSeq: 1 });
 
-/** Takes a request; one that is known already keeps its place, or its slot. */
+/**
+ * Takes a request; one that is known already keeps its place, or its slot. One that would share a slot that is held, on a budget that has
+ * no room, changes nothing: see {@link roomBeside}.
+ */
 export function asked(state: SlotState, ask: SlotAsk, nowMs: number): SlotState {
-  const { key, after, asker, tenant, batch, priority } = ask;
+  const { key, after, asker, tenant, batch, priority, cost } = ask;
   if (state.holders.some((held) => held.key === key)) {
+    if (roomBeside(state, ask, nowMs) !== 'fits') return state;
     return { ...state, holders: state.holders.map((held) => (held.key === key ? joined(held, ask) : held)) };
   }
   const waiting = state.waiters.find((waiter) => waiter.key === key);
@@ -52,8 +78,34 @@ export function asked(state: SlotState, ask: SlotAsk, nowMs: number): SlotState 
     const now = joined(waiting, ask);
     return enrolled({ ...state, waiters: state.waiters.map((waiter) => (waiter === waiting ? now : waiter)) }, now);
   }
-  const waiter = { key, after, askers: [asker], tenant, batch, priority, sinceMs: nowMs, seq: state.nextSeq };
+  const share = { tenant, batch, priority, ...(cost !== undefined && { cost }) };
+  const waiter = { key, after, askers: [asker], ...share, sinceMs: nowMs, seq: state.nextSeq };
   return enrolled({ ...state, waiters: [...state.waiters, waiter], nextSeq: state.nextSeq + 1 }, waiter);
+}
+
+/** Whether a run may share the slot that its key holds: any of those who share one may be the one that buys. */
+export function roomBeside(state: SlotState, { key, tenant, batch, cost }: SlotAsk, nowMs: number): Room {
+  const held = state.holders.find((holder) => holder.key === key);
+  if (state.budget == null || held?.cost == null || cost === undefined) return 'fits';
+  if (payersOf(held).some((payer) => payer.tenant === tenant && payer.batch === batch)) return 'fits';
+  // What is reserved already counts for the day, and for a tenant or batch that it shares.
+  const others = { ...state, holders: state.holders.filter((holder) => holder !== held) };
+  return budgetsOf(others, state.budget, nowMs).room({ tenant, batch }, cost);
+}
+
+/** Everybody whose money the purchase of an entry may be. */
+export function payersOf({ tenant, batch, payers = {} }: SlotEntry): readonly Payer[] {
+  return [{ tenant, batch }, ...Object.values(payers)];
+}
+
+/** The budgets of a state at one moment. */
+export function budgetsOf(state: SlotState, terms: BudgetTerms, nowMs: number): Budgets {
+  return new Budgets(terms, state.spending ?? null, reservationsOf(state), nowMs);
+}
+
+function* reservationsOf({ holders, parked = [] }: SlotState): Generator<Reservation> {
+  for (const entry of [...holders, ...parked])
+    if (entry.cost != null) yield { cost: entry.cost, payers: payersOf(entry) };
 }
 
 /** Gives the groups of a waiter their turns, unless they have them. */
@@ -66,62 +118,253 @@ function enrolled(state: SlotState, waiter: Waiter): SlotState {
   return { ...state, rounds };
 }
 
-function joined<Entry extends SlotEntry>(entry: Entry, { after, asker, tenant, batch, priority }: SlotAsk): Entry {
+function joined<Entry extends SlotEntry>(entry: Entry, ask: SlotAsk): Entry {
+  const { after, asker, tenant, batch, priority, cost } = ask;
+  const isNew = !entry.askers.includes(asker);
+  // Somebody waits now for what only a batch had wanted.
+  const takesOver = priority === 'interactive' && entry.priority === 'batch';
+  const isSame = entry.tenant === tenant && entry.batch === batch;
+  const { tenant: tenantBefore, batch: batchBefore } = entry;
+  const before = entry.askers.map((one) => [one, { tenant: tenantBefore, batch: batchBefore }]);
+  const payers = {
+    ...(takesOver && !isSame && Object.fromEntries(before)),
+    ...entry.payers,
+    ...(isNew && !takesOver && !isSame && { [asker]: { tenant, batch } }),
+  };
   return {
     ...entry,
     after: Math.max(entry.after, after),
-    askers: entry.askers.includes(asker) ? entry.askers : [...entry.askers, asker],
-    // Somebody waits now for what only a batch had wanted.
-    ...(priority === 'interactive' && entry.priority === 'batch' && { tenant, batch, priority }),
+    askers: isNew ? [...entry.askers, asker] : entry.askers,
+    ...(takesOver && { tenant, batch, priority }),
+    ...(entry.cost === undefined && cost !== undefined && { cost }),
+    ...(Object.keys(payers).length > 0 && { payers }),
   };
 }
 
-/** Frees the slot of a purchase that is over; a return of one that was over when the slot was asked for changes nothing. */
-export function returned(state: SlotState, key: string, n: number): SlotState {
-  return { ...state, holders: state.holders.filter((held) => held.key !== key || n <= held.after) };
+/**
+ * Frees the slot of a purchase that is over; a return of one that was over when the slot was asked for changes nothing. What was reserved
+ * is settled when the return says what it came to, and stays reserved otherwise.
+ */
+export function returned(state: SlotState, { key, n, settled }: SlotReturn, nowMs: number): SlotState {
+  const isMeant = (entry: SlotEntry): boolean => entry.key === key && n > entry.after;
+  const parked = state.parked ?? [];
+  const ended = [...state.holders, ...parked].filter(isMeant);
+  if (ended.length === 0) return state;
+  const holders = state.holders.filter((held) => !isMeant(held));
+  if (state.budget == null) return { ...state, holders };
+  if (settled === undefined) return { ...state, holders, parked: [...parked, ...parkedOf(ended, parked, nowMs)] };
+  // Null: the ledger was read meanwhile, and counts it.
+  const isCounted = ended.some(({ cost }) => cost === null);
+  const { spending } = state;
+  return {
+    ...state,
+    ...{ holders, parked: parked.filter((entry) => !isMeant(entry)) },
+    ...(settled.billed !== null && spending != null && !isCounted && { spending: spent(spending, settled.billed) }),
+  };
 }
 
-/** Takes a run out; what nobody else asked for is free. */
-export function left(state: SlotState, key: string, asker: string): SlotState {
+/** What becomes parked of entries, some of which may be already. */
+const parkedOf = (entries: readonly SlotEntry[], parked: readonly SlotEntry[], nowMs: number): SlotEntry[] =>
+  entries.filter((entry) => entry.cost != null && !parked.includes(entry)).map((entry) => entryOf(entry, nowMs));
+
+/**
+ * Takes a run out; what nobody else asked for is free.
+ * @param nothing - It is certain that nothing was bought; otherwise the ledger has to show it before what is reserved is free, too.
+ */
+export function left(state: SlotState, key: string, asker: string, nothing: boolean, nowMs: number): SlotState {
   const without = <Entry extends SlotEntry>(entries: readonly Entry[]): Entry[] =>
-    entries
-      .map((entry) => (entry.key === key ? { ...entry, askers: entry.askers.filter((one) => one !== asker) } : entry))
-      .filter(({ askers }) => askers.length > 0);
-  return { ...state, holders: without(state.holders), waiters: without(state.waiters) };
+    entries.map((entry) => (entry.key === key ? withoutAsker(entry, asker) : entry));
+  const isEmpty = ({ askers }: SlotEntry): boolean => askers.length === 0;
+  const holders = without(state.holders);
+  const abandoned = nothing ? [] : state.holders.filter((_, at) => holders[at]?.askers.length === 0);
+  const parked = state.parked ?? [];
+  return {
+    ...state,
+    holders: holders.filter((held) => !isEmpty(held)),
+    waiters: without(state.waiters).filter((waiter) => !isEmpty(waiter)),
+    ...(state.budget != null && { parked: [...parked, ...parkedOf(abandoned, parked, nowMs)] }),
+  };
+}
+
+function withoutAsker<Entry extends SlotEntry>(entry: Entry, asker: string): Entry {
+  const { payers, ...others } = entry;
+  const left = Object.fromEntries(Object.entries(payers ?? {}).filter(([one]) => one !== asker));
+  return {
+    ...(others as Entry),
+    askers: entry.askers.filter((one) => one !== asker),
+    ...(Object.keys(left).length > 0 && { payers: left }),
+  };
 }
 
 /** Counts purchases that stand open in the ledger as held, whatever the limit is: they are at the provider. */
 export function takenOver(state: SlotState, open: readonly OpenSlot[], nowMs: number): SlotState {
   const holders = [...state.holders];
-  for (const { key, n, workflowId: asker, tenant } of open) {
+  for (const one of open) {
+    const { key, n } = one;
     if (holders.some((held) => held.key === key)) continue;
     const waiting = state.waiters.find((waiter) => waiter.key === key);
-    const share = { tenant, batch: null, priority: 'interactive' } as const;
-    holders.push(entryOf({ ...(waiting ?? { key, askers: [asker], ...share }), after: n - 1 }, nowMs));
+    holders.push(entryOf({ ...(waiting ?? openEntry(one)), after: n - 1 }, nowMs));
   }
   return { ...state, holders, waiters: state.waiters.filter(({ key }) => !holders.some((held) => held.key === key)) };
 }
 
+const openEntry = ({ key, n, workflowId, tenant, batch = null, cost }: OpenSlot): Omit<SlotEntry, 'sinceMs'> => ({
+  ...{ key, after: n - 1, askers: [workflowId], tenant, batch },
+  priority: batch === null ? 'interactive' : 'batch',
+  ...(cost !== undefined && { cost }),
+});
+
+/** How far the end of a holder shows: its slot is free, and nothing can be billed for it any more that the ledger does not have. */
+export interface DeadSlot {
+  readonly key: string;
+  readonly after: number;
+  readonly sinceMs: number;
+  readonly over: boolean;
+}
+
+/** Frees what is dead; what may still be billed stays reserved. */
+export function withoutDead(state: SlotState, dead: readonly DeadSlot[], nowMs: number): SlotState {
+  const verdict = (entry: SlotEntry): DeadSlot | undefined =>
+    dead.find(({ key, after, sinceMs }) => key === entry.key && after === entry.after && sinceMs === entry.sinceMs);
+  const parked = (state.parked ?? []).filter((entry) => verdict(entry)?.over !== true);
+  const free = state.holders.filter((held) => verdict(held) !== undefined);
+  const open = free.filter((held) => verdict(held)?.over === false);
+  return {
+    ...state,
+    holders: state.holders.filter((held) => !free.includes(held)),
+    ...(state.budget != null && { parked: [...parked, ...parkedOf(open, parked, nowMs)] }),
+  };
+}
+
+/** What a look in the ledger found. */
+export interface SpendingRead {
+  /** Spending of one day; null when only batches were asked about. */
+  readonly day: { readonly date: string; readonly tenants: Spending['days'][string] } | null;
+  readonly batches: Spending['batches'];
+  /** Purchases among those asked about, and of the latest minutes, whose bill is in what was read. */
+  readonly paid: readonly { readonly key: string; readonly n: number; readonly billed: Paid }[];
+  /** Purchases that stand open and are not billed yet. */
+  readonly open: readonly OpenSlot[];
+}
+
+/**
+ * Takes what the ledger shows of what is spent and of what may still be.
+ * @param settledMeanwhile - Returns that came while it was read: it may have seen them or not.
+ */
+export function withSpending(
+  state: SlotState,
+  { day, batches, paid, open }: SpendingRead,
+  settledMeanwhile: readonly SlotReturn[],
+  nowMs: number,
+): SlotState {
+  const isPaid = ({ key, after }: SlotEntry): boolean => paid.some((one) => one.key === key && one.n > after);
+  const holders = state.holders.map((held) => (isPaid(held) ? { ...held, cost: null } : held));
+  const parked = (state.parked ?? []).filter((entry) => !isPaid(entry));
+  for (const one of open) {
+    const { key, n, cost } = one;
+    if (settledMeanwhile.some((given) => given.key === key && given.n === n)) continue;
+    const at = holders.findIndex((held) => held.key === key && n > held.after);
+    const held = holders[at];
+    if (held !== undefined) {
+      if (held.cost === undefined && cost !== undefined) holders[at] = { ...held, cost };
+    } else if (cost !== undefined && !parked.some((entry) => entry.key === key && n > entry.after)) {
+      parked.push({ ...openEntry(one), sinceMs: nowMs });
+    }
+  }
+  const before = state.spending ?? null;
+  let spending: Spending = before ?? { days: {}, batches: {} };
+  if (day === null) {
+    // Where only batches were read, what is not reserved any more is counted here: the day was not.
+    const standing = [...state.holders, ...(state.parked ?? [])].filter(({ cost }) => cost != null);
+    const isStanding = (bill: { readonly key: string; readonly n: number }): boolean =>
+      standing.some(({ key, after }) => key === bill.key && bill.n > after);
+    for (const bill of paid) if (isStanding(bill)) spending = spent(spending, bill.billed);
+  }
+  const later = Object.entries(spending.days).filter(([date]) => day !== null && date > day.date);
+  spending = {
+    days: day === null ? spending.days : { ...Object.fromEntries(later), [day.date]: day.tenants },
+    batches: day === null ? { ...spending.batches, ...batches } : batches,
+  };
+  for (const { key, n, settled } of settledMeanwhile) {
+    const billed = settled?.billed;
+    if (billed == null || paid.some((one) => one.key === key && one.n === n)) continue;
+    // Where only batches were read, the day has counted it already.
+    if (day !== null) spending = spent(spending, billed);
+    else if (billed.batch !== null && Object.hasOwn(batches, billed.batch)) {
+      spending = { ...spending, batches: spent(spending, billed).batches };
+    }
+  }
+  // Only batches were read and the days are not known: the next read brings all of it.
+  return { ...state, holders, parked, spending: before === null && day === null ? null : spending };
+}
+
 /**
  * Grants what is free: interactive requests first, then tenants in turn, a tenant's batches in turn, and within one in the order
- * of asking.
+ * of asking. Who has no room in a budget for now is passed over and keeps its place; who cannot have any is refused.
  */
-export function granted(state: SlotState, nowMs: number): { readonly state: SlotState; readonly grants: SlotEntry[] } {
-  const turns = new Turns(state);
+export function granted(
+  state: SlotState,
+  nowMs: number,
+): { readonly state: SlotState; readonly grants: SlotEntry[]; readonly refusals: readonly Refusal[] } {
+  const budgets = state.budget == null ? undefined : budgetsOf(state, state.budget, nowMs);
+  const { waiters: judged, refusals } = budgets === undefined ? { ...state, refusals: [] } : refused(state, budgets);
+  const turns = new Turns({ ...state, waiters: judged });
+  const fits = (waiter: Waiter): boolean =>
+    budgets === undefined ||
+    waiter.cost == null ||
+    payersOf(waiter).every((payer) => budgets.room(payer, waiter.cost as Billable) === 'fits');
   const grants: SlotEntry[] = [];
   const gone = new Set<Waiter>();
   while (state.holders.length + grants.length < state.limit) {
-    const waiter = turns.next();
+    const waiter = turns.next(fits);
     if (waiter === undefined) break;
     gone.add(waiter);
     grants.push(entryOf(waiter, nowMs));
+    if (waiter.cost != null) budgets?.reserve({ cost: waiter.cost, payers: payersOf(waiter) });
   }
-  if (grants.length === 0) return { state, grants };
-  const waiters = state.waiters.filter((waiter) => !gone.has(waiter));
+  if (grants.length === 0 && refusals.length === 0) return { state, grants, refusals };
+  const waiters = judged.filter((waiter) => !gone.has(waiter));
+  // Asked for again under the same name: what was reserved under it is reserved anew.
+  const isAgain = (entry: SlotEntry): boolean =>
+    grants.some(({ key, after }) => key === entry.key && after === entry.after);
   return {
-    state: { ...state, holders: [...state.holders, ...grants], waiters, rounds: turns.rounds() },
-    grants,
+    state: {
+      ...{ ...state, holders: [...state.holders, ...grants], waiters, rounds: turns.rounds() },
+      ...(state.parked !== undefined && { parked: state.parked.filter((entry) => !isAgain(entry)) }),
+    },
+    ...{ grants, refusals },
   };
+}
+
+/** Takes out the runs whose own budget has no room, whatever becomes of what is reserved. */
+function refused(
+  { waiters }: SlotState,
+  budgets: Budgets,
+): { readonly waiters: readonly Waiter[]; readonly refusals: readonly Refusal[] } {
+  const refusals: Refusal[] = [];
+  const left = waiters.flatMap((waiter) => {
+    const { key, after, tenant, batch, cost, payers = {} } = waiter;
+    if (cost == null) return [waiter];
+    let rest: Waiter = waiter;
+    for (const asker of waiter.askers) {
+      const room = budgets.room(payers[asker] ?? { tenant, batch }, cost);
+      if (typeof room === 'string') continue;
+      refusals.push({ key, after, asker, reached: room });
+      rest = withoutAsker(rest, asker);
+    }
+    return rest.askers.length === 0 ? [] : [ownPayer(rest)];
+  });
+  return { waiters: left, refusals };
+}
+
+/** A waiter whose own payer has gone is counted as one of those that are left. */
+function ownPayer(waiter: Waiter): Waiter {
+  const { payers, ...others } = waiter;
+  const [first] = waiter.askers;
+  if (payers === undefined || first === undefined || !waiter.askers.every((asker) => payers[asker] !== undefined))
+    return waiter;
+  const { [first]: own, ...rest } = payers;
+  return { ...others, ...own, ...(Object.keys(rest).length > 0 && { payers: rest }) };
 }
 
 /** Who waits, in the order in which the slots will be granted if nobody else asks. */
@@ -138,10 +381,12 @@ export const slotView = ({ key, askers, sinceMs, tenant, batch, priority }: Slot
 });
 
 const entryOf = (
-  { key, after, askers, tenant, batch, priority }: Omit<SlotEntry, 'sinceMs'>,
+  { key, after, askers, tenant, batch, priority, cost, payers }: Omit<SlotEntry, 'sinceMs'>,
   nowMs: number,
 ): SlotEntry => ({
   ...{ key, after, askers, tenant, batch, priority, sinceMs: nowMs },
+  ...(cost !== undefined && { cost }),
+  ...(payers !== undefined && { payers }),
 });
 
 const PRIORITIES: readonly SlotPriority[] = ['interactive', 'batch'];
@@ -175,19 +420,29 @@ class Turns {
     this.#turns = new Map(Object.entries(rounds).map(([round, turns]) => [round, new Map(Object.entries(turns))]));
   }
 
-  next(): Waiter | undefined {
-    const priority = PRIORITIES.find((one) => this.#waiting.has(one));
-    const tenants = priority === undefined ? undefined : this.#waiting.get(priority);
-    if (priority === undefined || tenants === undefined) return undefined;
-    const tenant = this.#take(priority, tenants, (batches) => Math.min(...[...batches.values()].map(firstSeq)));
-    const batches = tenants.get(tenant) ?? new Map<string, Waiter[]>();
-    const batch = this.#take(`${priority} ${tenant}`, batches, firstSeq);
-    const queue = batches.get(batch) ?? [];
-    const waiter = queue.shift();
-    if (queue.length === 0) batches.delete(batch);
-    if (batches.size === 0) tenants.delete(tenant);
-    if (tenants.size === 0) this.#waiting.delete(priority);
-    return waiter;
+  /** The next one that is accepted; groups without any lose no turn, and nobody is held up by one that is not. */
+  next(accepts: (waiter: Waiter) => boolean = () => true): Waiter | undefined {
+    for (const priority of PRIORITIES) {
+      const tenants = this.#waiting.get(priority);
+      if (tenants === undefined) continue;
+      const seqOf = (batches: Batches) => Math.min(...[...batches.values()].map(firstSeq));
+      for (const tenant of this.#inTurn(priority, tenants, seqOf)) {
+        const batches = tenants.get(tenant) ?? new Map<string, Waiter[]>();
+        for (const batch of this.#inTurn(`${priority} ${tenant}`, batches, firstSeq)) {
+          const queue = batches.get(batch) ?? [];
+          const at = queue.findIndex(accepts);
+          const [waiter] = at < 0 ? [] : queue.splice(at, 1);
+          if (waiter === undefined) continue;
+          if (queue.length === 0) batches.delete(batch);
+          if (batches.size === 0) tenants.delete(tenant);
+          if (tenants.size === 0) this.#waiting.delete(priority);
+          this.#had(priority, tenant);
+          this.#had(`${priority} ${tenant}`, batch);
+          return waiter;
+        }
+      }
+    }
+    return undefined;
   }
 
   /** The turns of the groups that still wait. */
@@ -205,15 +460,18 @@ class Turns {
     return rounds;
   }
 
-  /** The group that has had the fewest turns, and of those the one that has waited longest; it has one more now. */
-  #take<Group>(round: string, groups: ReadonlyMap<string, Group>, seqOf: (group: Group) => number): string {
+  /** The groups of a round, those that have had the fewest turns first, and of those the one that has waited longest. */
+  #inTurn<Group>(round: string, groups: ReadonlyMap<string, Group>, seqOf: (group: Group) => number): string[] {
+    const turns = this.#turns.get(round);
+    return [...groups]
+      .map(([group, inside]) => ({ group, turn: turns?.get(group) ?? 0, seq: seqOf(inside) }))
+      .sort((a, b) => a.turn - b.turn || a.seq - b.seq)
+      .map(({ group }) => group);
+  }
+
+  #had(round: string, group: string): void {
     const turns = at(this.#turns, round, () => new Map<string, number>());
-    const [first] = [...groups]
-      .map(([group, inside]) => ({ group, turn: turns.get(group) ?? 0, seq: seqOf(inside) }))
-      .sort((a, b) => a.turn - b.turn || a.seq - b.seq);
-    if (first === undefined) return '';
-    turns.set(first.group, first.turn + 1);
-    return first.group;
+    turns.set(group, (turns.get(group) ?? 0) + 1);
   }
 }
 

@@ -1,10 +1,12 @@
 import * as wf from '@temporalio/workflow';
 import type { AskedSlot } from '../activities/types.js';
+import { budgetReachedFailure } from '../src/contract/budget.js';
 import { BATCH_MEMO } from '../src/contract/names.js';
 import type { SlotAnswer, SlotShare } from '../src/contract/slots.js';
 import type { StepTimes } from '../src/contract/times.js';
 import { leaveSlotsSignal, slotSignal } from './messages.js';
 import type { Progress } from './progress.js';
+import { failure } from './run-failure.js';
 import { steps } from './steps.js';
 
 /** The batch that a run belongs to; null for one of its own. */
@@ -35,22 +37,34 @@ export class SlotInHand {
     });
   }
 
-  /** Waits until the slot is granted, or until it is clear that nobody grants any: the slots order submits, they do not stop them. */
+  /**
+   * Waits until the slot is granted, or, without budgets, until it is clear that nobody grants any: the slots order submits, they do not
+   * stop them. With budgets nothing is bought without them.
+   * @throws ApplicationFailure `BudgetReached` when a budget has no room.
+   */
   async granted(slot: AskedSlot, share: SlotShare, times: StepTimes): Promise<void> {
     this.#asked = slot;
-    const granted = () => this.#mine()?.waiting === null;
-    if (granted()) return;
-    this.#progress.enter('waiting_for_slot');
-    this.#waiting = true;
-    try {
-      await this.#answered(granted, slot, share, times);
-    } finally {
-      this.#waiting = false;
+    const decided = () => this.#mine()?.waiting === null || this.#mine()?.reached !== undefined;
+    if (!decided()) {
+      this.#progress.enter('waiting_for_slot');
+      this.#waiting = true;
+      try {
+        await this.#answered(decided, slot, share, times);
+      } finally {
+        this.#waiting = false;
+      }
     }
+    const reached = this.#mine()?.reached;
+    if (reached === undefined) return;
+    this.#asked = undefined; // the slots have forgotten the request
+    throw failure(budgetReachedFailure(reached));
   }
 
-  /** Says that this run does not buy any more; a purchase that another run has made keeps the slot. */
-  async leave(): Promise<void> {
+  /**
+   * Says that this run does not buy any more; a purchase that another run has made keeps the slot.
+   * @param nothing - Whether it is certain that this run has bought nothing: what is reserved for it is free at once.
+   */
+  async leave(nothing: boolean): Promise<void> {
     if (this.#asked === undefined) return;
     const { slots, key } = this.#asked;
     this.#asked = undefined;
@@ -58,19 +72,22 @@ export class SlotInHand {
     // Slots that are gone have nobody waiting.
     await wf
       .getExternalWorkflowHandle(slots)
-      .signal(leaveSlotsSignal, { key, asker })
+      .signal(leaveSlotsSignal, { key, asker, nothing })
       .catch(() => undefined);
   }
 
-  async #answered(granted: () => boolean, slot: AskedSlot, share: SlotShare, times: StepTimes): Promise<void> {
+  async #answered(decided: () => boolean, slot: AskedSlot, share: SlotShare, times: StepTimes): Promise<void> {
     this.#tell();
     for (;;) {
       const answered = this.#mine() !== undefined || (await within(times.slotAckMs, () => this.#mine() !== undefined));
-      if (!answered) return wf.log.warn('the slots do not answer; going on without', { slots: slot.slots });
-      if (granted() || (await within(times.slotAskAgainMs, granted))) return;
+      if (!answered && slot.cost === undefined)
+        return wf.log.warn('the slots do not answer; going on without', { slots: slot.slots });
+      if (!answered) this.#progress.waitingForSlots();
+      else if (decided() || (await within(times.slotAskAgainMs, decided))) return;
       this.#answer = undefined;
-      const { key, after } = slot;
-      await steps(times).askForSlot({ key, after, ...share, asker: wf.workflowInfo().workflowId });
+      const { key, after, cost } = slot;
+      const asker = wf.workflowInfo().workflowId;
+      await steps(times).askForSlot({ key, after, ...share, ...(cost !== undefined && { cost }), asker });
     }
   }
 

@@ -34,6 +34,7 @@ export function steps(times: StepTimes = STEP_TIMES, taskId?: string): VideoActi
     findOrphans: step('findOrphans', { summary: 'look for purchases that no run sees to' }),
     findOpenSlots: step('findOpenSlots', { summary: 'take the open purchases as held' }),
     findDeadSlots: step('findDeadSlots', { summary: 'look for holders that are gone' }),
+    findSpending: step('findSpending', { summary: 'read what was spent' }),
     openBatch: step('openBatch', { summary: 'check the manifest and keep it' }),
     readManifest: step('readManifest', { summary: 'read the next items' }),
     findEndedItems: step('findEndedItems', { summary: 'look for ends that were missed' }),

@@ -252,7 +252,10 @@ class Batch {
 
   #ended(end: BatchItemEnd): void {
     this.#state?.ended(end, Date.now());
-    if (this.#state !== undefined) this.#news.paused(this.#state);
+    if (this.#state !== undefined) {
+      this.#news.paused(this.#state);
+      if (end.outcome === 'budget_reached') this.#news.budgetReached(this.#state, end);
+    }
     this.progress.show();
   }
 

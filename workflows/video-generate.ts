@@ -1,5 +1,6 @@
 import * as wf from '@temporalio/workflow';
 import type { PreparedRequest, Purchase, PurchaseStep, ReadyInput } from '../activities/types.js';
+import { budgetReachedFailure } from '../src/contract/budget.js';
 import type { VideoRequest } from '../src/contract/request.js';
 import type { CancelOutcome, VideoResult } from '../src/contract/result.js';
 import { toldToBatch } from './batch-item.js';
@@ -10,6 +11,7 @@ import { failure, failureOf } from './run-failure.js';
 import { startSalvage } from './salvage-video.js';
 import { batchOf, SlotInHand, shareOf } from './slot.js';
 import { steps } from './steps.js';
+import { tellBudgetReached } from './tell-webhook.js';
 
 /** A task that fails for a fault of the provider is free, so it is bought anew; three times the same is no accident. */
 const RESUBMITS_MAX = 2;
@@ -42,7 +44,9 @@ async function generate(request: VideoRequest, run: Run): Promise<VideoResult> {
   } catch (error) {
     if (wf.isCancellation(error)) throw error;
     const told = await leaveBehind(run, error);
-    run.progress.failed(failureOf(told));
+    const known = failureOf(told);
+    run.progress.failed(known);
+    if (known?.type === 'BudgetReached') await tellBudgetReached(run.inHand.tells, known);
     throw told;
   }
 }
@@ -66,6 +70,7 @@ async function buyAndArchive(prepared: PreparedRequest, run: Run): Promise<Video
     const input = readyInput(prepared, unrestorable);
     const ready = await steps(times).uploadReference(input);
     let step: PurchaseStep;
+    if (ready.kind === 'budget_reached') throw failure(budgetReachedFailure(ready.reached));
     if (ready.kind === 'found') step = ready.step;
     else {
       const uploadedAtMs = Date.now();
@@ -73,7 +78,7 @@ async function buyAndArchive(prepared: PreparedRequest, run: Run): Promise<Video
       if (Date.now() - uploadedAtMs > IMAGE_FRESH_MS) continue;
       step = await buy(input, ready.imgUrl, run);
       // Bought, found out about and archived by others while this run waited: there is nothing to hold the slot for.
-      if (step.kind === 'archived' || step.kind === 'restore') await slot.leave();
+      if (step.kind === 'archived' || step.kind === 'restore') await slot.leave(false);
     }
     const settled = await inHand.settle(step, times);
     if (settled.kind === 'buy') continue;
@@ -142,7 +147,7 @@ async function release(run: Run): Promise<Omit<CancelOutcome, 'reason'>> {
   await findUnanswered(run);
   const { purchase, task } = inHand;
   if (purchase === undefined) {
-    await slot.leave();
+    await slot.leave(run.unanswered === undefined);
     return run.unanswered === undefined
       ? { outcome: 'Nothing was bought.', billed: false }
       : {
@@ -192,7 +197,7 @@ async function findUnanswered({ inHand, unanswered }: Run): Promise<void> {
 async function leaveBehind(run: Run, error: unknown): Promise<unknown> {
   const { purchase, task } = run.inHand;
   if (purchase === undefined) {
-    await run.slot.leave();
+    await run.slot.leave(run.unanswered === undefined);
     return error;
   }
   run.slot.entrust();

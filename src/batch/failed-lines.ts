@@ -8,6 +8,7 @@ export const PASSABLE_CAUSES: readonly string[] = [
   FailureType.CredentialsMissing,
   FailureType.CredentialsRejected,
   FailureType.AccountBlocked,
+  FailureType.BudgetReached,
   FailureType.ProviderThrottled,
   FailureType.ProviderUnavailable,
   FailureType.TaskFailed,
@@ -19,6 +20,9 @@ export const PASSABLE_CAUSES: readonly string[] = [
   'Terminated',
   'TimedOut',
 ];
+
+/** Outcomes of lines that have no video and wait for nobody. */
+const WITHOUT_VIDEO: readonly string[] = ['failed', 'cancelled', 'invalid', 'budget_reached'];
 
 /** Which failed lines are meant. */
 export interface RetryChoice {
@@ -40,7 +44,7 @@ export async function* failedLines(
   for await (const { row, item, invalid } of rowsOf(store, batchId)) {
     const { outcome, cause, code, message, item_id } = row;
     const isOpen = outcome === 'open';
-    if (!isOpen && outcome !== 'failed' && outcome !== 'cancelled' && outcome !== 'invalid') continue;
+    if (!isOpen && !WITHOUT_VIDEO.includes(outcome)) continue;
     // A line that was not run at all was cut off by a cancel.
     const type = isOpen ? 'Cancelled' : (cause ?? 'unknown');
     const isMeant =

@@ -2,6 +2,7 @@ import type { Client } from '@temporalio/client';
 import type { TemporalTarget } from '../client/connect.js';
 import type { Config } from '../config/config.js';
 import type { Prices } from '../config/prices.js';
+import type { BudgetTerms } from '../contract/budget.js';
 import type { Ledger } from '../ledger/ledger.js';
 import type { AssetStore } from '../storage/asset-store.js';
 import type { WebhookSettings } from '../webhook/webhook-file.js';
@@ -88,6 +89,19 @@ export class CommandContext {
     if (pricesFile === undefined) return undefined;
     const { readPrices } = await import('../config/prices.js');
     return readPrices(pricesFile);
+  }
+
+  /**
+   * The configured budgets; undefined when there are none.
+   * @throws VideoError `ConfigurationInvalid` with every fault of the file, and when there are no prices.
+   */
+  async budgets(): Promise<BudgetTerms | undefined> {
+    const { budgetsFile } = await this.config();
+    if (budgetsFile === undefined) return undefined;
+    const { readBudgets, termsOf, withoutPrices } = await import('../config/budgets.js');
+    const [prices, limits] = await Promise.all([this.prices(), readBudgets(budgetsFile)]);
+    if (prices === undefined) throw withoutPrices();
+    return termsOf(prices, limits);
   }
 
   /**

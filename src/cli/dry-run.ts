@@ -1,9 +1,11 @@
 import type { Client } from '@temporalio/client';
+import { lookAtBudget } from '../client/account-slots.js';
 import { WanVideoClient } from '../client/video-client.js';
 import type { Config } from '../config/config.js';
 import { amountOf } from '../config/prices.js';
-import { videoWorkflowId } from '../contract/names.js';
-import type { VideoRequest } from '../contract/request.js';
+import { type BudgetReached, budgetReachedFailure } from '../contract/budget.js';
+import { slotsWorkflowId, videoWorkflowId } from '../contract/names.js';
+import type { CanonicalRequest, VideoRequest } from '../contract/request.js';
 import type { VideoResult } from '../contract/result.js';
 import { canonicalRequest, parseRequest, requestFingerprint } from '../contract/validate.js';
 import { foresee } from '../ledger/foresee.js';
@@ -35,6 +37,8 @@ interface Plan {
   /** Of `billed`; null when nothing is billed or no prices are configured. */
   readonly price: { readonly amount: number; readonly currency: string } | null;
   readonly cached: VideoResult | null;
+  /** The budget that has no room for it; null when there is room, no budget, or no worker that could say. */
+  readonly budget: BudgetReached | null;
 }
 
 /** Tells what the same command without `--dry-run` would do. Stages nothing, starts nothing. */
@@ -66,12 +70,13 @@ export async function dryRun(
         ? null
         : { amount: amountOf(prices, duration, resolution, audio), currency: prices.currency },
     cached,
+    budget: buys && deps.pollers.live ? await budgetReached(canonical, deps) : null,
   };
   context.result(plan, planText(plan, deps.config));
   return ExitCode.done;
 }
 
-function planText({ would, id, worker, billed, price, cached }: Plan, config: Config): string {
+function planText({ would, id, worker, billed, price, cached, budget }: Plan, config: Config): string {
   const cost = price === null ? '; its price is not configured' : ` for ${amountText(price.amount)} ${price.currency}`;
   const purchase = `${billed?.seconds} s at ${billed?.resolution}, ${billed?.audio ? 'with sound' : 'silent'}${cost}`;
   const what = {
@@ -84,9 +89,20 @@ function planText({ would, id, worker, billed, price, cached }: Plan, config: Co
   return [
     `would     ${what[would]}`,
     `run       ${id}`,
+    ...(budget === null ? [] : [`budget    ${budgetReachedFailure(budget).message}; it would end as budget_reached`]),
     `worker    ${worker ? 'there' : `none polls ${config.taskQueues.generate}`}`,
     'Nothing was sent.',
   ].join('\n');
+}
+
+/** What the account's slots would say to the purchase now. Their silence is no reason to tell nothing of the rest. */
+async function budgetReached(
+  { tenant, duration: seconds, resolution, audio }: CanonicalRequest,
+  { client, config }: DryRunDeps,
+): Promise<BudgetReached | null> {
+  const slots = slotsWorkflowId(config.provider.providerId, config.provider.account);
+  const question = { key: null, tenant, batch: null, cost: { seconds, resolution, audio } };
+  return (await lookAtBudget(client, slots, question).catch(() => undefined))?.reached ?? null;
 }
 
 async function isRunning(id: string, { client, config }: DryRunDeps): Promise<boolean> {

@@ -50,6 +50,7 @@ const NOT_SET_UP: readonly string[] = [
 export function exitCodeOf(error: unknown): number {
   if (error instanceof VideoRunError) {
     if (error.cancelled || error.error.type === 'Interrupted') return ExitCode.cancelled;
+    if (error.error.type === FailureType.BudgetReached) return ExitCode.budget;
     return NOT_SET_UP.includes(error.error.type) ? ExitCode.unreachable : ExitCode.failed;
   }
   if (!(error instanceof VideoError)) return ExitCode.failed;

@@ -54,7 +54,9 @@ export async function runResolve(id: string, { task, buy }: ResolveFlags, contex
       throw notTaken(`The run ${id} had been decided otherwise before: it goes on with task ${after.task_id}`, look);
     }
     const { stage, task_id } = after;
-    const goesOn = ['done', 'failed', 'cancelled'].includes(stage) ? `has ended: ${stage}` : `goes on: ${stage}`;
+    const goesOn = ['done', 'failed', 'cancelled', 'budget_reached'].includes(stage)
+      ? `has ended: ${stage}`
+      : `goes on: ${stage}`;
     const what = task === undefined ? 'another task is bought where one is wanted' : `task ${task} is its own`;
     context.result(
       { id, run_id: runId, decision, stage, task_id },

@@ -46,6 +46,8 @@ export interface Config extends Network {
   readonly webhookFile?: string | undefined;
   /** Where metrics and health are served; none: nowhere. */
   readonly metrics?: ListenAddress | undefined;
+  /** Path of the budgets (`readBudgets`). */
+  readonly budgetsFile?: string | undefined;
   readonly log: { readonly level: LogLevel; readonly format?: 'pretty' | 'json' | undefined };
   readonly times: Times;
 }
@@ -144,6 +146,7 @@ export function loadConfig(
   const codec = payloadCodecOf(env);
   const deployment = readDeployment(read, fail);
   const webhook = read('WAN_VIDEO_WEBHOOK');
+  const budgets = read('WAN_VIDEO_BUDGETS');
   const prefix = name('WAN_VIDEO_TASK_QUEUE', 'video');
   const config: Config = {
     provider: {
@@ -168,6 +171,7 @@ export function loadConfig(
     ...(prices !== undefined && { pricesFile: path(prices) }),
     ...(webhook !== undefined && { webhookFile: path(webhook) }),
     ...(metrics !== undefined && { metrics }),
+    ...(budgets !== undefined && { budgetsFile: path(budgets) }),
     log: { level: level as LogLevel, ...(format !== undefined && { format: format as 'pretty' | 'json' }) },
     times: DEFAULT_TIMES,
   };

@@ -41,7 +41,9 @@ export function failedEnd(
   return {
     ...head,
     ...NO_VIDEO,
-    ...{ outcome: 'failed', cause: type, code, message: cut(message), task_id, billed: billed ?? null },
+    // A reached budget is an outcome of its own, no failure: the line is bought when there is money again.
+    outcome: type === 'BudgetReached' ? 'budget_reached' : 'failed',
+    ...{ cause: type, code, message: cut(message), task_id, billed: billed ?? null },
     ...(billed === true && request !== null && billedAs(request)),
     ended_at_ms: endedAtMs,
   };

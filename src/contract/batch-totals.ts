@@ -9,7 +9,7 @@ export function noTotals({
   duplicate,
   invalid,
 }: Pick<BatchCounts, 'total' | 'duplicate' | 'invalid'>): BatchTotals {
-  const ended = { generated: 0, cache: 0, adopted: 0, failed: 0, cancelled: 0, needs_attention: 0 };
+  const ended = { generated: 0, cache: 0, adopted: 0, failed: 0, cancelled: 0, needs_attention: 0, budget_reached: 0 };
   return { counts: { total, ...ended, duplicate, invalid }, causes: {}, billed: [], maybe_billed: 0 };
 }
 
@@ -19,7 +19,9 @@ export function noTotals({
  */
 export function countEnd(totals: BatchTotals, end: BatchItemEnd, times: 1 | -1 = 1): BatchTotals {
   const { outcome, cause, billed, billed_seconds, resolution, audio } = end;
-  const counts = { ...totals.counts, [outcome]: totals.counts[outcome] + times };
+  // A batch that was begun by an earlier version carries no count of it.
+  const before: Partial<BatchCounts> = totals.counts;
+  const counts = { ...totals.counts, [outcome]: (before[outcome] ?? 0) + times };
   return {
     counts,
     causes: outcome === 'failed' ? withCause(totals.causes, cause ?? 'unknown', times) : totals.causes,

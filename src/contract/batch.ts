@@ -28,7 +28,7 @@ export const BATCH_WINDOW_MAX = 500;
 export const BATCH_WINDOW = 10;
 
 /** How an item ended, or that it waits for a person. */
-export type BatchItemOutcome = VideoResult['source'] | 'failed' | 'cancelled' | 'needs_attention';
+export type BatchItemOutcome = VideoResult['source'] | 'failed' | 'cancelled' | 'needs_attention' | 'budget_reached';
 
 /** What an item tells its batch: one line of `results/<page>.jsonl`. */
 export interface BatchItemEnd {
@@ -70,6 +70,8 @@ export interface BatchCounts {
   readonly failed: number;
   readonly cancelled: number;
   readonly needs_attention: number;
+  /** Not bought, because a budget had no room; `batch retry` runs them. */
+  readonly budget_reached: number;
   /** Lines that ask for the same video as an earlier one; they have its outcome. */
   readonly duplicate: number;
   /** Lines that were left out because they have faults. */

@@ -12,6 +12,8 @@ export const FailureType = {
   CredentialsRejected: 'CredentialsRejected',
   /** The account cannot buy: overdue, not activated, quota used up. */
   AccountBlocked: 'AccountBlocked',
+  /** A budget has no room for the video; nothing was bought. An outcome of its own, no failure of the product. */
+  BudgetReached: 'BudgetReached',
   /** Content inspection or a rights check refused prompt, image or result. */
   ContentRejected: 'ContentRejected',
   /** The provider asked us to slow down. */

@@ -17,6 +17,8 @@ export const RESOLVE_SIGNAL = 'resolveSubmit';
 export const SLOT_SIGNAL = 'slot';
 /** Query of `accountSlots`: who holds slots, who waits, since when. */
 export const SLOTS_QUERY = 'slots';
+/** Query of `accountSlots`: whether a key holds a slot, and whether a budget has room. */
+export const BUDGET_QUERY = 'budget';
 /** Signal to `accountSlots`: a run's request for a slot, which may be repeated. */
 export const ASK_FOR_SLOT_SIGNAL = 'askForSlot';
 /** Signal to `accountSlots`: a purchase is over, was not created, or waits for a person. */

@@ -70,7 +70,9 @@ export interface VideoProgress {
     | 'cancelling'
     | 'done'
     | 'cancelled'
-    | 'failed';
+    | 'failed'
+    /** A budget has no room for the video; nothing was bought. */
+    | 'budget_reached';
   /** What is waited for, in plain words. */
   readonly waiting_for: string;
   readonly task_id: string | null;

@@ -1,3 +1,5 @@
+import type { Billable, BudgetReached, BudgetTerms, BudgetView, Paid } from './budget.js';
+
 /** Whether somebody waits for the video, or a batch works through it. Interactive requests are submitted first. */
 export type SlotPriority = 'interactive' | 'batch';
 
@@ -22,24 +24,44 @@ export interface SlotAsk extends SlotName, SlotShare {
   readonly asker: string;
   /** How many tasks the asking worker was told to have at the provider at a time. */
   readonly limit: number;
+  /** What the purchase is billed by, at most; absent from callers that know no budgets: nothing is reserved for them. */
+  readonly cost?: Billable;
+  /** The asking worker's budgets; absent: it has none, which changes nothing here. */
+  readonly budget?: BudgetTerms;
+}
+
+/** Signal `slotLimit`, from a worker that starts. */
+export interface SlotTerms {
+  readonly limit: number;
+  /** Null: this worker was told no budgets; absent from workers that know none. */
+  readonly budget?: BudgetTerms | null;
 }
 
 /** Signal `returnSlot`: the `n`-th purchase of the key has ended, was not created, or waits for a person. */
 export interface SlotReturn {
   readonly key: string;
   readonly n: number;
+  /** What it came to; absent where that is not known yet: what is reserved for it stays reserved. */
+  readonly settled?: {
+    /** Null when nothing was billed. */
+    readonly billed: Paid | null;
+  };
 }
 
 /** Signal `leaveSlots`: a run that asked does not want to buy any more. */
 export interface SlotLeave {
   readonly key: string;
   readonly asker: string;
+  /** The run is certain that it has bought nothing. */
+  readonly nothing?: boolean;
 }
 
 /** Signal `slot` to the asking run: its request is known; granted, or how far ahead the grant is. */
 export interface SlotAnswer extends SlotName {
   /** Null when granted. */
   readonly waiting: SlotPlace | null;
+  /** A budget has no room: the request is forgotten. */
+  readonly reached?: BudgetReached;
 }
 
 /** A place among those who wait, at one moment. */
@@ -62,6 +84,10 @@ export interface AccountSlotsView {
   readonly holders: readonly SlotView[];
   /** In the order in which they will be granted. */
   readonly waiting: readonly SlotView[];
+  /** Present when budgets are configured. */
+  readonly currency?: string;
+  /** Those that are spent from or reserved in, and the day's. */
+  readonly budgets?: readonly BudgetView[];
 }
 
 /** One slot, or one place among those who wait. */

@@ -109,7 +109,7 @@ export function endedBatch(batch: ToldBatch, outcome: BatchSummary['outcome']): 
   const name = `Batch ${plainText(batch.batchId)}`;
   const waits = counts.needs_attention;
   const steps = [
-    ...(counts.failed + counts.cancelled > 0
+    ...(counts.failed + counts.cancelled + counts.budget_reached > 0
       ? [`see why with "wan-video batch report ${id}"`, `run again what can pass with "wan-video batch retry ${id}"`]
       : []),
     ...(waits > 0 ? [`decide what waits for a person, as told of each: "wan-video batch status ${id}"`] : []),

@@ -3,21 +3,22 @@ import { VideoError } from '../contract/video-error.js';
 import type { StoreOptions } from '../storage/asset-store.js';
 import { ensureClaim } from './buy.js';
 import type { DayInput, Ledger, PurchaseView } from './ledger.js';
-import { type Ending, toFailureRecord } from './records.js';
+import { type Ending, type IntentRecord, toFailureRecord } from './records.js';
 import type { BoughtTask } from './standing.js';
 
 /**
  * Records what was paid. For `pollTask`, when SUCCEEDED is first seen; idempotent.
- * @returns whether it was this call that recorded it.
+ * @returns whether it was this call that recorded it, and the intent: whose money it was.
  */
 export async function recordPaid(
   ledger: Ledger,
   task: BoughtTask,
   paid: Omit<DayInput, 'purchase' | 'taskId'>,
   options: StoreOptions = {},
-): Promise<boolean> {
+): Promise<{ readonly isFirst: boolean; readonly intent: IntentRecord }> {
   const view = await claimedView(ledger, task, options);
-  return ledger.recordDay(view, { ...paid, purchase: task.purchase, taskId: task.taskId }, options);
+  const isFirst = await ledger.recordDay(view, { ...paid, purchase: task.purchase, taskId: task.taskId }, options);
+  return { isFirst, intent: view.intent };
 }
 
 /**

@@ -317,12 +317,28 @@ export class Ledger {
     return (await this.#put(key, dayRecord, record, undefined, options)).won;
   }
 
-  /** What was paid on one UTC day (`YYYY-MM-DD`). */
-  async *days(date: string, options: StoreOptions = {}): AsyncGenerator<DayRecord> {
-    for await (const { key } of this.store.list(`${this.#root}/days/${date}/`, options)) {
+  /**
+   * What was paid on one UTC day (`YYYY-MM-DD`).
+   * @param options - `writtenSinceMs`: only what was recorded since then, by the store's clock; default all.
+   */
+  async *days(
+    date: string,
+    { writtenSinceMs = 0, ...options }: StoreOptions & { readonly writtenSinceMs?: number | undefined } = {},
+  ): AsyncGenerator<DayRecord> {
+    for await (const { key, modifiedAtMs } of this.store.list(`${this.#root}/days/${date}/`, options)) {
+      if (modifiedAtMs < writtenSinceMs) continue;
       const record = await readLedgerRecord(this.store, this.scope, key, dayRecord, undefined, options);
       if (record !== undefined) yield record;
     }
+  }
+
+  /** Whether a task's bill stands on one of some UTC days (`YYYY-MM-DD`). */
+  async isPaid(taskId: string, dates: readonly string[], options: StoreOptions = {}): Promise<boolean> {
+    for (const date of dates) {
+      const key = `${this.#root}/days/${date}/${safeName(taskId)}.json`;
+      if ((await this.store.head(key, options)) !== undefined) return true;
+    }
+    return false;
   }
 
   /** The cached result of a cache key, with the purchase that made it. */

@@ -1,7 +1,9 @@
 import { type Client, WorkflowNotFoundError } from '@temporalio/client';
 import type { AccountSlotsPort } from '../../activities/index.js';
 import type { AccountSlotsInput } from '../../workflows/account-slots.js';
+import { lookAtBudget } from '../client/account-slots.js';
 import type { Config } from '../config/config.js';
+import type { BudgetTerms } from '../contract/budget.js';
 import {
   ASK_FOR_SLOT_SIGNAL,
   RETURN_SLOT_SIGNAL,
@@ -9,33 +11,51 @@ import {
   slotsWorkflowId,
   WorkflowType,
 } from '../contract/names.js';
+import type { SlotTerms } from '../contract/slots.js';
 import { stepTimesOf } from '../contract/times.js';
 
 /** Temporal answers within milliseconds; what gets lost here is found out by the next look. */
 const SIGNAL_TIMEOUT_MS = 5_000;
 
-/** The slots of the configured account, as the steps reach them. */
-export function accountSlotsPort(client: Client, { provider, rates, taskQueues, times }: Config): AccountSlotsPort {
+/**
+ * The slots of the configured account, as the steps reach them.
+ * @param budget - This worker's budgets; undefined: none.
+ */
+export function accountSlotsPort(
+  client: Client,
+  { provider, rates, taskQueues, times }: Config,
+  budget: BudgetTerms | undefined,
+): AccountSlotsPort {
   const workflowId = slotsWorkflowId(provider.providerId, provider.account);
   const limit = rates.maxRunning;
-  const input: AccountSlotsInput = { limit, times: stepTimesOf(times) };
+  const told = { limit, ...(budget !== undefined && { budget }) };
+  const input: AccountSlotsInput = { ...told, times: stepTimesOf(times) };
   return {
-    workflowId,
+    ...{ workflowId, budget },
     async ask(ask) {
       await client.workflow.signalWithStart(WorkflowType.accountSlots, {
         ...{ workflowId, taskQueue: taskQueues.generate, args: [input] },
-        ...{ signal: ASK_FOR_SLOT_SIGNAL, signalArgs: [{ ...ask, limit }] },
+        ...{ signal: ASK_FOR_SLOT_SIGNAL, signalArgs: [{ ...ask, ...told }] },
         staticSummary: `who may submit next on account ${provider.account} of ${provider.providerId}`,
       });
     },
     giveBack: (purchase) => signalIfThere(client, workflowId, RETURN_SLOT_SIGNAL, purchase),
+    look: (question) => lookAtBudget(client, workflowId, question),
   };
 }
 
-/** Tells the account's slots, if they run, how many this worker was told to have: those who wait profit at once. */
-export function announceLimit(client: Client, { provider, rates }: Config): Promise<void> {
+/**
+ * Tells the account's slots, if they run, how many this worker was told to have, and the budgets: those who wait profit at once. A
+ * worker without budgets takes away those that are there.
+ */
+export function announceLimit(
+  client: Client,
+  { provider, rates }: Config,
+  budget: BudgetTerms | undefined,
+): Promise<void> {
   const workflowId = slotsWorkflowId(provider.providerId, provider.account);
-  return signalIfThere(client, workflowId, SLOT_LIMIT_SIGNAL, { limit: rates.maxRunning });
+  const terms: SlotTerms = { limit: rates.maxRunning, budget: budget ?? null };
+  return signalIfThere(client, workflowId, SLOT_LIMIT_SIGNAL, terms);
 }
 
 async function signalIfThere(client: Client, workflowId: string, signal: string, argument: unknown): Promise<void> {

@@ -69,7 +69,7 @@ export async function runWorker(options: WorkerOptions): Promise<void> {
 async function runQueues(options: WorkerOptions, telemetry: Telemetry): Promise<void> {
   const { config, temporal, bundlePath = BUNDLE_PATH, signal, onReady } = options;
   const { times, taskQueues } = config;
-  const { prices, webhook: settings } = await readNamedFiles(config);
+  const { prices, budgets, webhook: settings } = await readNamedFiles(config);
   const webhook =
     settings && new WebhookSender({ settings, proxies: config.proxies, timeoutMs: times.webhookHttpMs, now: Date.now });
   const store = await provenStore(config, temporal);
@@ -89,7 +89,7 @@ async function runQueues(options: WorkerOptions, telemetry: Telemetry): Promise<
     payloadsEncoded: temporal.payloadCodec !== undefined,
     itemState: (workflowId, itemId) => itemState(client, workflowId, itemId),
     knowsAttributes: attributesPort(client),
-    slots: accountSlotsPort(client, config),
+    slots: accountSlotsPort(client, config, budgets),
   });
   const activities = telemetry.counted(createActivities(deps));
   const common = {
@@ -124,7 +124,7 @@ async function runQueues(options: WorkerOptions, telemetry: Telemetry): Promise<
     shutdownGraceTime: times.submitGraceMs,
     shutdownForceTime: times.submitForceMs,
   });
-  await announceLimit(client, config);
+  await announceLimit(client, config, budgets);
   telemetry.health.polling([main, submit], client, taskQueues.generate);
   telemetry.look(deps.ledger, client);
   const stop = (): void => {

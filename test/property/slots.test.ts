@@ -26,9 +26,9 @@ function after(state: SlotState, one: Event): SlotState {
     case 'ask':
       return asked(state, one.ask, 0);
     case 'return':
-      return returned(state, one.key, 1);
+      return returned(state, { key: one.key, n: 1 }, 0);
     case 'leave':
-      return left(state, one.key, one.asker);
+      return left(state, one.key, one.asker, true, 0);
     case 'limit':
       return { ...state, limit: one.limit };
   }
@@ -105,7 +105,7 @@ test('groups that all have somebody waiting never differ by more than one grant,
               .map(([, count]) => count);
             if (waiting.length > 0) expect(Math.max(...waiting) - Math.min(...waiting)).toBeLessThanOrEqual(1);
           }
-          state = step.grants.reduce((one, { key }) => returned(one, key, 1), step.state);
+          state = step.grants.reduce((one, { key }) => returned(one, { key: key, n: 1 }, 0), step.state);
         }
       },
     ),

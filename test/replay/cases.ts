@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
+import { WanBatchClient } from '../../src/client/batch-client.js';
 import { type StartOptions, VideoRunError } from '../../src/client/video-client.js';
 import type { Times } from '../../src/config/times.js';
 import type { WorkflowType } from '../../src/contract/names.js';
@@ -13,6 +14,7 @@ import type { EmulatorFault } from '../../src/emulator/index.js';
 import { stageImageFile } from '../../src/media/stage-image.js';
 import { type Account, account } from '../support/account.js';
 import { writeTestImage } from '../support/images.js';
+import { moneyOf } from '../support/money.js';
 import type { Stack } from '../support/stack.js';
 import { BATCH_CASES } from './batch-cases.js';
 import { WEBHOOK_CASES } from './webhook-cases.js';
@@ -260,6 +262,87 @@ export const CASES: readonly ReplayCase[] = [
       return completes(stack, await one.start('alone'));
     }),
   ),
+  generate('slots-unreachable-with-budgets', 'completed', [...GENERATE, 'askForSlot'], (stack) =>
+    withAccount(
+      stack,
+      { slotAckMs: 500 },
+      async (one) => {
+        await startSlots(stack, one, { taskQueue: 'nobody-polls-this' });
+        const id = await one.start('alone');
+        const isSaid = async () => (await one.videos.progress(id)).waiting_for.includes('slots to answer');
+        await until(isSaid, 'the run to say that it waits for the slots');
+        await stack.client.workflow.getHandle(one.slotsId).terminate('a test');
+        return completes(stack, id);
+      },
+      { day: '0.50' },
+    ),
+  ),
+  generate('budget-reached', 'failed', FIND, (stack) =>
+    withAccount(
+      stack,
+      {},
+      async (one) => {
+        await stack.videos.result(await one.start('bought'));
+        return fails(stack, await one.start('refused'), 'BudgetReached');
+      },
+      { day: '0.50' },
+    ),
+  ),
+  generate('budget-reached-while-waiting', 'failed', FIND, (stack) =>
+    withAccount(
+      stack,
+      {},
+      async (one) => {
+        const [, id] = await oneHoldsOneWaits(one);
+        return fails(stack, id, 'BudgetReached');
+      },
+      { day: '0.50' },
+    ),
+  ),
+  {
+    ...{ workflow: 'videoBatch', name: 'budget-reached', ends: 'completed', steps: ['openBatch', 'writeReport'] },
+    reach: (stack) =>
+      withAccount(
+        stack,
+        {},
+        async (one) => {
+          const { client, store, request } = stack;
+          const batches = new WanBatchClient({ client, store, taskQueue: one.config.taskQueues.generate });
+          const lines = ['one', 'two', 'three'].map((item_id) => ({ item_id, ...request(prompt()) }));
+          const { batch_id: batchId, id } = await batches.start({ lines }, { id: randomUUID() });
+          const { counts } = await batches.result(batchId);
+          must(counts.generated === 1 && counts.budget_reached === 2, `other counts: ${JSON.stringify(counts)}`);
+          return id;
+        },
+        { batches: { '*': '0.50' } },
+      ),
+  },
+  slots(
+    'budget-reached',
+    'open',
+    ['findOpenSlots', 'findSpending'],
+    {},
+    async (stack, one) => {
+      const [held, waits] = await oneHoldsOneWaits(one);
+      await stack.videos.result(held);
+      await fails(stack, waits, 'BudgetReached');
+      return one.slotsId;
+    },
+    { day: '0.50' },
+  ),
+  slots(
+    'budget-carried',
+    'continued',
+    ['findOpenSlots', 'findSpending'],
+    {},
+    async (stack, one) => {
+      const first = await startSlots(stack, one, { eventsMax: 20 });
+      const ids = await oneHoldsOneWaits(one);
+      await Promise.all(ids.map((id) => stack.videos.result(id)));
+      return [one.slotsId, first];
+    },
+    { tenants: { '': { day: '20.00' } } },
+  ),
 
   slots('granted-and-returned', 'open', ['findOpenSlots'], {}, async (stack, one) => {
     const ids = await oneHoldsOneWaits(one);
@@ -347,17 +430,23 @@ function slots(
   steps: readonly string[],
   times: Partial<Times>,
   reach: (stack: Stack, one: Account) => ReturnType<Reach>,
+  budgets?: unknown,
 ): ReplayCase {
   return {
     ...{ workflow: 'accountSlots', name, ends, steps },
-    reach: (stack) => withAccount(stack, times, (one) => reach(stack, one)),
+    reach: (stack) => withAccount(stack, times, (one) => reach(stack, one), budgets),
   };
 }
 
 /** An account with one slot and a worker of its own, until its run is where it should be. */
-async function withAccount<T>(stack: Stack, times: Partial<Times>, use: (one: Account) => Promise<T>): Promise<T> {
+async function withAccount<T>(
+  stack: Stack,
+  times: Partial<Times>,
+  use: (one: Account) => Promise<T>,
+  budgets?: unknown,
+): Promise<T> {
   const one = account(stack, 1, times);
-  await one.startWorker();
+  await one.startWorker(1, budgets === undefined ? undefined : await moneyOf(stack, one.name, budgets));
   try {
     return await use(one);
   } finally {

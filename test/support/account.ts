@@ -16,7 +16,11 @@ export interface Account {
   readonly videos: WanVideoClient;
   /** Starts a run; `batch` as a batch's runs will carry it. */
   start(prompt: string, whose?: { batch?: string; tenant?: string }): Promise<string>;
-  startWorker(limit?: number): Promise<() => Promise<void>>;
+  /** @param money - Paths of a price list and a budget file. */
+  startWorker(
+    limit?: number,
+    money?: { readonly budgetsFile: string; readonly pricesFile: string },
+  ): Promise<() => Promise<void>>;
   slots(): Promise<AccountSlotsView>;
   /** Ends every worker that still runs. */
   close(): Promise<void>;
@@ -53,12 +57,15 @@ export function account(stack: Stack, maxRunning: number, times: Partial<Times> 
       });
       return workflowId;
     },
-    async startWorker(limit = maxRunning) {
+    async startWorker(limit = maxRunning, money) {
       const stop = new AbortController();
       let running: Promise<void> | undefined;
       await new Promise<void>((ready, failed) => {
         running = runWorker({
-          config: { ...config, rates: { ...config.rates, maxRunning: limit } },
+          config: {
+            ...{ ...config, rates: { ...config.rates, maxRunning: limit } },
+            ...money,
+          },
           ...{ temporal: stack.temporal, signal: stop.signal, bundlePath: BUNDLE, onReady: ready },
           apiKey: () => TEST_KEY,
         });

@@ -64,7 +64,7 @@ test('a batch that has only one item waiting at a time does not get ahead of ano
   for (let round = 1; round <= 6; round += 1) {
     const step = granted(state, round);
     grants.push(keys(step.grants));
-    state = returned(step.state, keys(step.grants), 1);
+    state = returned(step.state, { key: keys(step.grants), n: 1 }, 0);
     if (keys(step.grants).startsWith('a')) state = asked(state, asking(`a${round + 1}`), round);
   }
   expect(grants.map((name) => name[0]).join('')).toBe('bababa');
@@ -88,9 +88,9 @@ test('a repeated request keeps its place, and its slot', () => {
 test('runs of one purchase key share one slot, which is free when the last of them has left', () => {
   let { state } = granted(asked(waiting(1, 'a'), ask('a', { asker: 'other' }), 1), 1);
   expect(state.holders).toMatchObject([{ key: 'a', askers: ['run a', 'other'] }]);
-  state = left(state, 'a', 'run a');
+  state = left(state, 'a', 'run a', true, 0);
   expect(keys(state.holders)).toBe('a');
-  state = left(state, 'a', 'other');
+  state = left(state, 'a', 'other', true, 0);
   expect(state.holders).toEqual([]);
 });
 
@@ -106,19 +106,19 @@ test.each([
   { n: 2, held: 'a', why: 'it was over before the slot was asked for' },
 ])('the return of purchase $n leaves "$held" held after the second: $why', ({ n, held }) => {
   const { state } = granted(asked(noSlots(1), ask('a', { after: 2 }), 0), 0);
-  expect(keys(returned(state, 'a', n).holders)).toBe(held);
-  expect(returned(state, 'b', 9)).toEqual(state);
+  expect(keys(returned(state, { key: 'a', n }, 0).holders)).toBe(held);
+  expect(returned(state, { key: 'b', n: 9 }, 0)).toEqual(state);
 });
 
 test('a request for the next purchase of a key goes on with the slot of the one before', () => {
   const { state } = granted(waiting(1, 'a'), 0);
   const next = asked(state, ask('a', { after: 1 }), 5);
   expect(next.holders).toMatchObject([{ key: 'a', after: 1 }]);
-  expect(keys(returned(next, 'a', 1).holders)).toBe('a');
+  expect(keys(returned(next, { key: 'a', n: 1 }, 0).holders)).toBe('a');
 });
 
 test('who leaves while waiting frees its place', () => {
-  expect(keys(inOrder(left(waiting(0, 'a b c'), 'b', 'run b')))).toBe('a c');
+  expect(keys(inOrder(left(waiting(0, 'a b c'), 'b', 'run b', true, 0)))).toBe('a c');
 });
 
 test('open purchases of the ledger are held from the start, above the limit as well, by whoever asked for them', () => {

@@ -66,7 +66,16 @@ test('twelve items with a window of three over several runs, and a worker killed
   const summary = await batches.result(batch_id).finally(() => clearInterval(watch));
 
   expect(summary.counts).toEqual({
-    ...{ total: 12, generated: 10, cache: 0, adopted: 0, failed: 0, cancelled: 0, needs_attention: 0 },
+    ...{
+      total: 12,
+      generated: 10,
+      cache: 0,
+      adopted: 0,
+      failed: 0,
+      cancelled: 0,
+      needs_attention: 0,
+      budget_reached: 0,
+    },
     ...{ duplicate: 2, invalid: 0 },
   });
   expect(summary).toMatchObject({ outcome: 'completed', billed: [{ resolution: '720P', audio: false, seconds: 40 }] });

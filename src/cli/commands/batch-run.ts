@@ -79,8 +79,9 @@ async function tellStarted(
   context.say(text);
   const summary = await batches.result(batch_id);
   context.result(summary, summaryLines(summary, await context.prices()).join('\n'));
-  const { failed, cancelled, needs_attention, invalid: leftOut } = summary.counts;
-  return failed + cancelled + needs_attention + leftOut > 0 ? ExitCode.failed : ExitCode.done;
+  const { failed, cancelled, needs_attention, budget_reached, invalid: leftOut } = summary.counts;
+  if (failed + cancelled + needs_attention + leftOut > 0) return ExitCode.failed;
+  return budget_reached > 0 ? ExitCode.budget : ExitCode.done;
 }
 
 /** `batch status` */

@@ -20,7 +20,7 @@ export function addList(program: Command, context: CommandContext): void {
     .description('Lists runs, the newest first; conditions hold together. A run shows up a moment after its start.')
     .option('--batch <id>', 'of one batch')
     .option('--tenant <name>', 'of one tenant')
-    .option('--outcome <outcome>', 'generated, cache, adopted, failed or cancelled')
+    .option('--outcome <outcome>', 'generated, cache, adopted, failed, cancelled or budget_reached')
     .option('--label <name=value>', 'with this label; may be repeated', (label: string, labels: string[] = []) => [
       ...labels,
       label,

@@ -1,5 +1,7 @@
 import type { Command } from 'commander';
+import type { BudgetView } from '../../contract/budget.js';
 import type { AccountSlotsView, SlotView } from '../../contract/slots.js';
+import { amountText } from '../amount-text.js';
 import type { CommandContext } from '../context.js';
 import { ExitCode } from '../exit-code.js';
 import { table } from '../table.js';
@@ -22,7 +24,7 @@ export function addSlots(program: Command, context: CommandContext): void {
         const slots = await context.temporal(({ client }) =>
           readAccountSlots(client, provider.providerId, provider.account),
         );
-        const shown = slots ?? { limit: rates.maxRunning, holders: [], waiting: [] };
+        const shown: AccountSlotsView = slots ?? { limit: rates.maxRunning, holders: [], waiting: [] };
         context.result(shown, slotsText(shown, Date.now()));
         return ExitCode.done;
       }),
@@ -31,13 +33,23 @@ export function addSlots(program: Command, context: CommandContext): void {
 
 const HEAD = ['SLOT', 'RUN', 'TENANT', 'BATCH', 'FOR'];
 
-function slotsText({ limit, holders, waiting }: AccountSlotsView, nowMs: number): string {
+function slotsText({ limit, holders, waiting, currency = '', budgets = [] }: AccountSlotsView, nowMs: number): string {
   const rows = [
     ...holders.map((held) => row('holds', held, nowMs)),
     ...waiting.map((waiter, at) => row(`waits, ${at + 1}`, waiter, nowMs)),
   ];
-  const count = `${holders.length} of ${limit} slots are held, ${waiting.length} wait.`;
-  return rows.length === 0 ? count : `${count}\n\n${table(HEAD, rows)}`;
+  return [
+    `${holders.length} of ${limit} slots are held, ${waiting.length} wait.`,
+    ...(rows.length === 0 ? [] : ['', table(HEAD, rows)]),
+    ...(budgets.length === 0
+      ? []
+      : ['', table([`BUDGET (${currency})`, 'LIMIT', 'SPENT', 'RESERVED'], budgets.map(budgetRow))]),
+  ].join('\n');
+}
+
+function budgetRow({ scope, name, limit, spent, reserved }: BudgetView): string[] {
+  const whose = { day: 'day', tenant: `day, ${name ?? 'no tenant'}`, batch: `batch ${name}` };
+  return [whose[scope], amountText(limit), spent === null ? 'being read' : amountText(spent), amountText(reserved)];
 }
 
 function row(what: string, { runs, tenant, batch, since_ms }: SlotView, nowMs: number): string[] {

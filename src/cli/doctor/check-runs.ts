@@ -84,7 +84,7 @@ export async function checkSlots(client: Client, { provider }: Config, nowMs: nu
     });
   }
   if (slots === undefined) return 'nobody has asked for one yet';
-  const { limit, holders, waiting } = slots;
+  const { limit, holders, waiting, budgets = [] } = slots;
   const held = holders.filter(({ since_ms }) => nowMs - since_ms > SLOT_HELD_MAX_MS);
   const again = 'See "wan-video slots"; docs/operations.md has what to do.';
   if (held.length > 0) {
@@ -95,7 +95,9 @@ export async function checkSlots(client: Client, { provider }: Config, nowMs: nu
     );
   }
   const next = waiting[0];
-  if (next !== undefined && holders.length < limit && nowMs - next.since_ms > SLOT_FREE_MAX_MS) {
+  // Beside a free slot somebody may wait for money that is reserved, or for the ledger to be read.
+  const waitsForMoney = budgets.some(({ reserved, spent }) => reserved > 0 || spent === null);
+  if (!waitsForMoney && next !== undefined && holders.length < limit && nowMs - next.since_ms > SLOT_FREE_MAX_MS) {
     throw wrong(`${holders.length} of ${limit} are held, and ${waiting.length} runs wait all the same`, again);
   }
   return `${holders.length} of ${limit} are held, ${waiting.length} wait`;

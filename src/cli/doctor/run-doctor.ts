@@ -39,6 +39,7 @@ export async function runDoctor(context: CommandContext): Promise<number> {
     configuration: async () => {
       const { provider, store, taskQueues, payloadCodec } = await config;
       await context.prices();
+      await context.budgets();
       const where = store.kind === 'file' ? store.path : `s3://${store.bucket}/${store.prefix}`;
       return `provider ${provider.providerId}, account ${provider.account}, store ${where}, queues ${taskQueues.generate} and ${taskQueues.submit}${payloadCodec === undefined ? '' : `, payload codec ${payloadCodec}`}`;
     },

@@ -1,0 +1,330 @@
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { type Billable, type BudgetTerms, dayOf, microsOf, type Paid } from '../../src/contract/budget.js';
+import type { SlotAsk, SlotReturn } from '../../src/contract/slots.js';
+import {
+  asked,
+  budgetsOf,
+  granted,
+  left,
+  noSlots,
+  type OpenSlot,
+  payersOf,
+  returned,
+  roomBeside,
+  type SlotState,
+  takenOver,
+  withoutDead,
+  withSpending,
+} from '../../workflows/slot-queue.js';
+
+/** A purchase of the simulated account: granted, then perhaps sent, then perhaps billed. */
+interface Purchase extends OpenSlot {
+  readonly cost: Billable;
+  bill: Paid | null;
+  closed: boolean;
+}
+
+const HOUR_MS = 3_600_000;
+const MILLION = 1_000_000;
+const PRICES = {
+  '720P': { silent: 0.1 * MILLION, sound: 0.3 * MILLION },
+  '1080P': { silent: MILLION, sound: MILLION },
+};
+
+/** What an account does that keeps to what the slots say, with a ledger that never lies and messages that get lost. */
+class World {
+  state: SlotState;
+  nowMs = Date.UTC(2026, 2, 31, 20);
+  readonly purchases: Purchase[] = [];
+  /** Granted runs that have not sent yet, by key. */
+  readonly granted = new Map<string, SlotAsk>();
+  readonly asks: SlotAsk[] = [];
+  /** What the slots were told. */
+  readonly returns: SlotReturn[] = [];
+  /** Refusals for which the ledger shows that there was room. */
+  readonly wronglyRefused: string[] = [];
+  readonly terms: BudgetTerms;
+
+  constructor(terms: BudgetTerms, limit: number) {
+    this.terms = terms;
+    this.state = { ...noSlots(limit), budget: terms, spending: null, parked: [] };
+  }
+
+  ask(ask: SlotAsk): void {
+    // A run looks in the ledger first: an open purchase is followed, one that is archived taken.
+    const newest = this.purchases.filter(({ key }) => key === ask.key).at(-1);
+    if (newest !== undefined && (!newest.closed || newest.bill !== null)) return;
+    const one = { ...ask, after: newest?.n ?? 0 };
+    if (roomBeside(this.state, one, this.nowMs) !== 'fits') return;
+    this.state = asked(this.state, one, this.nowMs);
+    this.asks.push(one);
+  }
+
+  settle(): void {
+    const step = granted(this.state, this.nowMs);
+    this.state = step.state;
+    for (const { key, askers } of step.grants) {
+      const winner = this.asks.findLast((ask) => ask.key === key && askers.includes(ask.asker));
+      if (winner !== undefined) this.granted.set(key, winner);
+    }
+    for (const { key, asker, reached } of step.refusals) {
+      const ask = this.asks.findLast((one) => one.key === key && one.asker === asker);
+      if (ask === undefined) throw new Error('refused somebody who did not ask');
+      const { scope, limit } = reached;
+      const needed = this.spentIn(scope, ask) + microsOf(this.terms, ask.cost as Billable);
+      if (needed <= Math.round(limit * MILLION)) this.wronglyRefused.push(`${asker}: ${needed} of ${limit} (${scope})`);
+    }
+  }
+
+  /** A run sends what was granted: only while its slot stands. `by` is any of those who share it. */
+  send(at: number): void {
+    const [key, ask] = [...this.granted][at % Math.max(1, this.granted.size)] ?? [];
+    if (key === undefined || ask === undefined) return;
+    this.granted.delete(key);
+    const held = this.state.holders.find((holder) => holder.key === key);
+    if (held === undefined || this.purchases.some((one) => one.key === key && !one.closed)) return;
+    // Any of those who share the slot may be the one that buys.
+    const sharing = this.asks.filter((one) => one.key === key && held.askers.includes(one.asker));
+    const buyer = sharing[at % Math.max(1, sharing.length)] ?? ask;
+    const n = this.purchases.filter((one) => one.key === key).length + 1;
+    const { tenant, batch, cost } = buyer;
+    if (cost === undefined) throw new Error('no cost');
+    this.purchases.push({ key, n, workflowId: buyer.asker, tenant, batch, cost, bill: null, closed: false });
+  }
+
+  /** A task ends: its bill is in the ledger before the slots are told, if they are. */
+  end(at: number, how: 'billed' | 'free' | 'less', isTold: boolean, ledgerOnly: boolean): void {
+    const open = this.purchases.filter(({ bill, closed }) => !closed && bill === null);
+    const one = open[at % Math.max(1, open.length)];
+    if (one === undefined) return;
+    const { key, n, tenant, cost } = one;
+    const seconds = how === 'less' ? cost.seconds - 1 : cost.seconds;
+    const batch = one.batch ?? null;
+    const billed = how === 'free' ? null : { ...cost, seconds, tenant, batch, day: dayOf(this.nowMs) };
+    one.bill = billed;
+    one.closed = true;
+    if (ledgerOnly) return;
+    const given = { key, n, ...(isTold && { settled: { billed } }) };
+    this.returns.push(given);
+    this.state = returned(this.state, given, this.nowMs);
+  }
+
+  /** What the ledger shows; `meanwhile` happens while it is read, before the bills are when `isLate`. */
+  read(whole: boolean, isLate: boolean, meanwhile: readonly (() => void)[]): void {
+    const batches = ['a', 'b'];
+    const open = this.purchases.filter(({ closed }) => !closed).map((one) => ({ ...one }));
+    const day = dayOf(this.nowMs);
+    const before = this.returns.length;
+    let seen = this.purchases.filter(({ bill }) => bill !== null);
+    for (const happens of meanwhile) happens();
+    if (isLate) seen = this.purchases.filter(({ bill }) => bill !== null);
+    const settled = this.returns.slice(before);
+    const unpaid = open.filter(({ key, n }) => !seen.some((one) => one.key === key && one.n === n));
+    const sum = (of: (paid: Paid) => string | null, on?: string) => {
+      const sums: Record<string, Record<string, number>> = {};
+      for (const { bill } of seen) {
+        if (bill === null || (on !== undefined && bill.day !== on)) continue;
+        const name = of(bill);
+        if (name === null) continue;
+        const kind = `${bill.resolution} ${bill.audio ? 'sound' : 'silent'}`;
+        sums[name] = { ...sums[name], [kind]: (sums[name]?.[kind] ?? 0) + bill.seconds };
+      }
+      return sums;
+    };
+    const byBatch = sum(({ batch }) => batch);
+    this.state = withSpending(
+      this.state,
+      {
+        day: whole ? { date: day, tenants: sum(({ tenant }) => tenant ?? '', day) } : null,
+        batches: Object.fromEntries(batches.map((batch) => [batch, byBatch[batch] ?? {}])),
+        paid: seen.flatMap(({ key, n, bill }) => (bill === null ? [] : [{ key, n, billed: bill }])),
+        open: unpaid,
+      },
+      settled,
+      this.nowMs,
+    );
+  }
+
+  /** A look at the holders: what is over in the ledger is read again, then freed. */
+  look(forPersons: boolean): void {
+    const newest = (key: string) => this.purchases.filter((one) => one.key === key).at(-1);
+    const entries = [...this.state.holders, ...(this.state.parked ?? [])];
+    const dead = entries.flatMap(({ key, after, sinceMs }) => {
+      const one = newest(key);
+      if (one === undefined || one.n <= after) return [];
+      if (one.closed) return [{ key, after, sinceMs, over: true }];
+      // It waits for a person: its slot is free.
+      return forPersons && one.n % 2 === 1 ? [{ key, after, sinceMs, over: false }] : [];
+    });
+    this.read(true, false, []);
+    this.state = withoutDead(this.state, dead, this.nowMs);
+  }
+
+  /** The slots are gone, and started anew: they take what is open as held, and know nothing of what was granted. */
+  restart(forPersons: boolean): void {
+    // What waits for a person holds no slot.
+    const open = this.purchases.filter(({ closed }) => !closed && !forPersons);
+    this.state = takenOver(
+      { ...noSlots(this.state.limit), budget: this.terms, spending: null, parked: [] },
+      open,
+      this.nowMs,
+    );
+  }
+
+  spentIn(
+    scope: 'day' | 'tenant' | 'batch',
+    { tenant, batch }: Pick<SlotAsk, 'tenant' | 'batch'>,
+    day = dayOf(this.nowMs),
+  ) {
+    return this.purchases
+      .flatMap(({ bill }) => (bill === null ? [] : [bill]))
+      .filter((bill) => (scope === 'batch' ? bill.batch === batch : bill.day === day))
+      .filter((bill) => scope !== 'tenant' || bill.tenant === tenant)
+      .reduce((sum, bill) => sum + microsOf(this.terms, bill), 0);
+  }
+
+  /** Who waits although a slot is free and its own budgets have room, or although they cannot have any. */
+  heldUp(): string[] {
+    const { holders, limit, waiters } = this.state;
+    const budgets = budgetsOf(this.state, this.terms, this.nowMs);
+    return waiters.flatMap((waiter) => {
+      const rooms = payersOf(waiter).map((payer) => budgets.room(payer, waiter.cost as Billable));
+      const isFree = holders.length < limit && rooms.every((room) => room === 'fits');
+      return isFree || rooms.some((room) => typeof room !== 'string') ? [waiter.key] : [];
+    });
+  }
+
+  /** Every budget, on every day, against what was really billed. */
+  overspent(): string[] {
+    const { day, tenants, batches } = this.terms.limits;
+    const faults: string[] = [];
+    const days = new Set(this.purchases.flatMap(({ bill }) => (bill === null ? [] : [bill.day])));
+    const check = (what: string, spent: number, limit: number | null | undefined) => {
+      if (limit != null && spent > limit) faults.push(`${what}: ${spent} of ${limit}`);
+    };
+    for (const one of days) {
+      check(one, this.spentIn('day', { tenant: null, batch: null }, one), day);
+      for (const tenant of ['t', 'u'])
+        check(`${one} ${tenant}`, this.spentIn('tenant', { tenant, batch: null }, one), tenants[tenant]);
+    }
+    for (const batch of ['a', 'b']) check(batch, this.spentIn('batch', { tenant: null, batch }), batches[batch]);
+    return faults;
+  }
+}
+
+const micros = fc.option(
+  fc.integer({ min: 2, max: 30 }).map((tenths) => tenths * 100_000),
+  { nil: null },
+);
+const terms = fc.record({ day: micros, t: micros, u: micros, a: micros, b: micros }).map(
+  ({ day, t, u, a, b }): BudgetTerms => ({
+    ...{ currency: 'CNY', prices: PRICES },
+    limits: { day, tenants: { t, u }, batches: { a, b } },
+  }),
+);
+const request = fc
+  .record({
+    id: fc.nat(24),
+    whose: fc.nat(2),
+    tenant: fc.constantFrom(null, 't', 'u'),
+    batch: fc.constantFrom(null, 'a', 'b'),
+  })
+  .map(
+    ({ id, whose, tenant, batch }): SlotAsk => ({
+      ...{ key: `k${id}`, after: 0, asker: `r${id}-${whose}-${tenant}-${batch}`, tenant, batch, limit: 3 },
+      priority: batch === null ? 'interactive' : 'batch',
+      // Of the key: equal requests cost the same.
+      cost: { seconds: 2 + (id % 4), resolution: '720P', audio: id % 2 === 0 },
+    }),
+  );
+const ending = fc.record({
+  kind: fc.constant('end' as const),
+  at: fc.nat(20),
+  how: fc.constantFrom('billed' as const, 'billed' as const, 'free' as const, 'less' as const),
+  isTold: fc.boolean(),
+  isLost: fc.boolean(),
+});
+const event = fc.oneof(
+  { weight: 10, arbitrary: request.map((ask) => ({ kind: 'ask' as const, ask })) },
+  { weight: 10, arbitrary: fc.nat(20).map((at) => ({ kind: 'send' as const, at })) },
+  { weight: 6, arbitrary: ending },
+  { weight: 1, arbitrary: fc.nat(20).map((at) => ({ kind: 'leave' as const, at })) },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      kind: fc.constant('read' as const),
+      whole: fc.boolean(),
+      isLate: fc.boolean(),
+      during: fc.array(ending, { maxLength: 2 }),
+    }),
+  },
+  { weight: 1, arbitrary: fc.boolean().map((forPersons) => ({ kind: 'look' as const, forPersons })) },
+  { weight: 1, arbitrary: fc.boolean().map((forPersons) => ({ kind: 'restart' as const, forPersons })) },
+  { weight: 1, arbitrary: fc.integer({ min: 1, max: 9 }).map((hours) => ({ kind: 'time' as const, hours })) },
+);
+type Event = typeof event extends fc.Arbitrary<infer One> ? One : never;
+
+/** Long enough that budgets are spent: a short one buys nothing. */
+const history = fc.array(event, { maxLength: 150, size: 'max' });
+
+function happens(world: World, one: Event): void {
+  switch (one.kind) {
+    case 'ask':
+      world.ask(one.ask);
+      break;
+    case 'send':
+      world.send(one.at);
+      break;
+    case 'end':
+      world.end(one.at, one.how, one.isTold, one.isLost);
+      break;
+    case 'leave': {
+      const { key, askers } = world.state.holders[one.at % Math.max(1, world.state.holders.length)] ?? {
+        key: '',
+        askers: [],
+      };
+      const [asker = ''] = askers;
+      // A run that has bought something, or may have, does not say that it has not.
+      const isCertain = !world.purchases.some(
+        (bought) => bought.key === key && (!bought.closed || bought.bill !== null),
+      );
+      world.state = left(world.state, key, asker, isCertain, world.nowMs);
+      break;
+    }
+    case 'read':
+      world.read(
+        one.whole || world.state.spending == null,
+        one.isLate,
+        one.during.map((end) => () => happens(world, end)),
+      );
+      break;
+    case 'look':
+      world.look(one.forPersons);
+      break;
+    case 'restart':
+      world.restart(one.forPersons);
+      break;
+    case 'time':
+      world.nowMs += one.hours * HOUR_MS;
+      break;
+  }
+}
+
+test('whatever happens, in whatever order, no budget is overspent by a millionth, nobody is refused or held up who has room', () => {
+  fc.assert(
+    fc.property(terms, history, (budget, events) => {
+      const world = new World(budget, 3);
+      for (const one of events) {
+        happens(world, one);
+        world.settle();
+        expect(world.overspent()).toEqual([]);
+        expect(world.wronglyRefused).toEqual([]);
+        expect(world.heldUp()).toEqual([]);
+        // What goes through continue-as-new is JSON.
+        expect(JSON.parse(JSON.stringify(world.state))).toEqual(world.state);
+      }
+    }),
+    { numRuns: 300 },
+  );
+});
