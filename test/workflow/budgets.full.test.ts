@@ -1,0 +1,95 @@
+import { randomUUID } from 'node:crypto';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { WanBatchClient } from '../../src/client/batch-client.js';
+import { VideoRunError } from '../../src/client/run-error.js';
+import { type Account, account as accountOf } from '../support/account.js';
+import { moneyOf } from '../support/money.js';
+import { startWorkerProcess } from '../support/processes.js';
+import { type Stack, startStack } from '../support/stack.js';
+
+let stack: Stack;
+const closings: (() => Promise<void>)[] = [];
+beforeAll(async () => {
+  stack = await startStack({
+    settings: { speed: 100, submit_rate: 0, query_rate: 0 },
+    env: { WAN_VIDEO_SUBMIT_RATE: '1000', WAN_VIDEO_QUERY_RATE: '1000' },
+    worker: false,
+  });
+});
+afterAll(async () => {
+  await Promise.all(closings.map((close) => close()));
+  await stack?.close();
+});
+
+function account(maxRunning: number): Account {
+  const one = accountOf(stack, maxRunning, {
+    ...{ slotAskAgainMs: 2_000, slotAckMs: 10_000, slotCheckMs: 2_000 },
+    ...{ heartbeatTimeoutMs: 2_000, heartbeatThrottleMs: 500 },
+  });
+  closings.push(one.close);
+  return one;
+}
+
+const outcomes = (one: Account, ids: readonly string[]) =>
+  Promise.all(
+    ids.map((id) =>
+      one.videos.result(id).then(
+        ({ source }) => source as string,
+        (error: unknown) => (error instanceof VideoRunError ? error.error.type : String(error)),
+      ),
+    ),
+  );
+const count = (all: readonly string[], outcome: string) => all.filter((one) => one === outcome).length;
+
+test('fifty runs at once on a budget for seven videos buy exactly seven, whatever slots are free', async () => {
+  const one = account(50);
+  await one.startWorker(50, await moneyOf(stack, one.name, { day: '3.00' }));
+  const ids = await Promise.all(Array.from({ length: 50 }, (_, at) => one.start(`item ${at}`)));
+  const ended = await outcomes(one, ids);
+  expect([count(ended, 'generated'), count(ended, 'BudgetReached')]).toEqual([7, 43]);
+  expect(one.submits()).toHaveLength(7);
+  expect((await one.slots()).budgets).toEqual([{ scope: 'day', name: null, limit: 3, spent: 2.8, reserved: 0 }]);
+}, 180_000);
+
+test('fifty runs at once buy no more than the budget while the slots are terminated and their worker is killed', async () => {
+  const one = account(10);
+  const files = await moneyOf(stack, one.name, { day: '4.00' });
+  const env = {
+    ...{ ...stack.env, WAN_VIDEO_ACCOUNT: one.name, WAN_VIDEO_TASK_QUEUE: one.name, WAN_VIDEO_MAX_RUNNING: '10' },
+    ...{ WAN_VIDEO_PRICES: files.pricesFile, WAN_VIDEO_BUDGETS: files.budgetsFile },
+  };
+  const killed = await startWorkerProcess({ ...stack, env }, one.config.times);
+  const ids = await Promise.all(Array.from({ length: 50 }, (_, at) => one.start(`item ${at}`)));
+  await expect.poll(() => one.submits().length, { timeout: 60_000, interval: 20 }).toBeGreaterThanOrEqual(2);
+  await stack.client.workflow.getHandle(one.slotsId).terminate('a test');
+  await expect.poll(() => one.submits().length, { timeout: 60_000, interval: 20 }).toBeGreaterThanOrEqual(4);
+  await killed.end('SIGKILL');
+  const survivor = await startWorkerProcess({ ...stack, env }, one.config.times);
+  try {
+    const ended = await outcomes(one, ids);
+    expect([count(ended, 'generated'), count(ended, 'BudgetReached')]).toEqual([10, 40]);
+    expect(one.submits()).toHaveLength(10);
+  } finally {
+    await survivor.end('SIGTERM');
+  }
+}, 300_000);
+
+test('a batch whose money is spent counts the rest as budget_reached, and its retry buys them once there is more', async () => {
+  const one = account(5);
+  const stop = await one.startWorker(5, await moneyOf(stack, one.name, { day: '1.20' }));
+  const { client, store } = stack;
+  const batches = new WanBatchClient({ client, store, taskQueue: one.config.taskQueues.generate });
+  const lines = Array.from({ length: 8 }, (_, at) => ({
+    ...stack.request(`${one.name} line ${at}`),
+    item_id: `item-${at}`,
+  }));
+  const { batch_id } = await batches.start({ lines }, { id: randomUUID() });
+  const { outcome, counts } = await batches.result(batch_id);
+  expect({ outcome, ...counts }).toMatchObject({ outcome: 'completed', generated: 3, budget_reached: 5, failed: 0 });
+  expect(one.submits()).toHaveLength(3);
+  await stop();
+  await one.startWorker(5, await moneyOf(stack, one.name, { day: '20.00' }));
+  const again = await batches.retry(batch_id);
+  expect((await batches.result(again.batch_id)).counts).toMatchObject({ total: 5, generated: 5, budget_reached: 0 });
+  expect(one.submits()).toHaveLength(8);
+}, 180_000);
