@@ -2,6 +2,9 @@ import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { WanBatchClient } from '../../src/client/batch-client.js';
 import { VideoRunError } from '../../src/client/run-error.js';
+import type { Times } from '../../src/config/times.js';
+import { WorkflowType } from '../../src/contract/names.js';
+import { stepTimesOf } from '../../src/contract/times.js';
 import { type Account, account as accountOf } from '../support/account.js';
 import { moneyOf } from '../support/money.js';
 import { startWorkerProcess } from '../support/processes.js';
@@ -21,10 +24,11 @@ afterAll(async () => {
   await stack?.close();
 });
 
-function account(maxRunning: number): Account {
+function account(maxRunning: number, times: Partial<Times> = {}): Account {
   const one = accountOf(stack, maxRunning, {
     ...{ slotAskAgainMs: 2_000, slotAckMs: 10_000, slotCheckMs: 2_000 },
     ...{ heartbeatTimeoutMs: 2_000, heartbeatThrottleMs: 500 },
+    ...times,
   });
   closings.push(one.close);
   return one;
@@ -39,11 +43,15 @@ const outcomes = (one: Account, ids: readonly string[]) =>
       ),
     ),
   );
+/** The files of an account whose budgets are these. */
+const money = (one: Account, budgets: unknown) => moneyOf(stack, one.name, budgets);
+const until = (is: () => unknown, expected: unknown) =>
+  expect.poll(is, { timeout: 45_000, interval: 50 }).toEqual(expected);
 const count = (all: readonly string[], outcome: string) => all.filter((one) => one === outcome).length;
 
 test('fifty runs at once on a budget for seven videos buy exactly seven, whatever slots are free', async () => {
   const one = account(50);
-  await one.startWorker(50, await moneyOf(stack, one.name, { day: '3.00' }));
+  await one.startWorker(50, await money(one, { day: '3.00' }));
   const ids = await Promise.all(Array.from({ length: 50 }, (_, at) => one.start(`item ${at}`)));
   const ended = await outcomes(one, ids);
   expect([count(ended, 'generated'), count(ended, 'BudgetReached')]).toEqual([7, 43]);
@@ -53,7 +61,7 @@ test('fifty runs at once on a budget for seven videos buy exactly seven, whateve
 
 test('fifty runs at once buy no more than the budget while the slots are terminated and their worker is killed', async () => {
   const one = account(10);
-  const files = await moneyOf(stack, one.name, { day: '4.00' });
+  const files = await money(one, { day: '4.00' });
   const env = {
     ...{ ...stack.env, WAN_VIDEO_ACCOUNT: one.name, WAN_VIDEO_TASK_QUEUE: one.name, WAN_VIDEO_MAX_RUNNING: '10' },
     ...{ WAN_VIDEO_PRICES: files.pricesFile, WAN_VIDEO_BUDGETS: files.budgetsFile },
@@ -76,7 +84,7 @@ test('fifty runs at once buy no more than the budget while the slots are termina
 
 test('a batch whose money is spent counts the rest as budget_reached, and its retry buys them once there is more', async () => {
   const one = account(5);
-  const stop = await one.startWorker(5, await moneyOf(stack, one.name, { day: '1.20' }));
+  const stop = await one.startWorker(5, await money(one, { day: '1.20' }));
   const { client, store } = stack;
   const batches = new WanBatchClient({ client, store, taskQueue: one.config.taskQueues.generate });
   const lines = Array.from({ length: 8 }, (_, at) => ({
@@ -88,8 +96,58 @@ test('a batch whose money is spent counts the rest as budget_reached, and its re
   expect({ outcome, ...counts }).toMatchObject({ outcome: 'completed', generated: 3, budget_reached: 5, failed: 0 });
   expect(one.submits()).toHaveLength(3);
   await stop();
-  await one.startWorker(5, await moneyOf(stack, one.name, { day: '20.00' }));
+  await one.startWorker(5, await money(one, { day: '20.00' }));
   const again = await batches.retry(batch_id);
   expect((await batches.result(again.batch_id)).counts).toMatchObject({ total: 5, generated: 5, budget_reached: 0 });
   expect(one.submits()).toHaveLength(8);
+}, 180_000);
+
+test('slots that were terminated know from the ledger what was spent and what is under way', async () => {
+  const one = account(2, { slotAskAgainMs: 1_000, slotAckMs: 20_000 });
+  await one.startWorker(2, await money(one, { day: '1.20' }));
+  expect(await outcomes(one, [await one.start('spent')])).toEqual(['generated']);
+  stack.emulator.settings({ slots: 0 });
+  const held = await one.start('under way');
+  await until(() => one.submits().length, 2);
+  await stack.client.workflow.getHandle(one.slotsId).terminate('a test');
+  const more = await Promise.all(['more 1', 'more 2', 'more 3'].map((prompt) => one.start(prompt)));
+  await until(
+    async () => (await one.slots()).budgets,
+    [{ scope: 'day', name: null, limit: 1.2, spent: 0.4, reserved: 0.8 }],
+  );
+  stack.emulator.settings({ slots: 5 });
+  const ended = await outcomes(one, [held, ...more]);
+  expect([count(ended, 'generated'), count(ended, 'BudgetReached')]).toEqual([2, 2]);
+  expect(one.submits()).toHaveLength(3);
+}, 180_000);
+
+test('with budgets nothing is bought while the slots do not answer, which the run says, and it goes on when they are back', async () => {
+  const one = account(1, { slotAckMs: 300 });
+  const files = await money(one, { day: 1 });
+  await one.startWorker(1, files);
+  await stack.client.workflow.start(WorkflowType.accountSlots, {
+    ...{ workflowId: one.slotsId, taskQueue: 'nobody-polls-this' },
+    args: [{ limit: 1, times: stepTimesOf(one.config.times) }],
+  });
+  const id = await one.start('waits');
+  await until(async () => (await one.videos.progress(id)).waiting_for.includes('slots to answer'), true);
+  expect(one.submits()).toEqual([]);
+  await stack.client.workflow.getHandle(one.slotsId).terminate('a test');
+  expect(await outcomes(one, [id])).toEqual(['generated']);
+}, 180_000);
+
+test('a budget that is raised while runs wait for it is spent by them', async () => {
+  const one = account(3);
+  const stop = await one.startWorker(3, await money(one, { day: '0.50' }));
+  stack.emulator.settings({ slots: 0 });
+  const ids = await Promise.all([1, 2, 3].map((at) => one.start(`item ${at}`)));
+  await until(async () => {
+    const { holders, waiting } = await one.slots();
+    return [holders.length, waiting.length];
+  }, [1, 2]);
+  await stop();
+  await one.startWorker(3, await money(one, { day: '1.2' }));
+  await until(() => one.submits().length, 3);
+  stack.emulator.settings({ slots: 5 });
+  expect(await outcomes(one, ids)).toEqual(['generated', 'generated', 'generated']);
 }, 180_000);

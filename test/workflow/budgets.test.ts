@@ -1,8 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { VideoRunError } from '../../src/client/run-error.js';
-import type { Times } from '../../src/config/times.js';
 import { WorkflowType } from '../../src/contract/names.js';
-import { stepTimesOf } from '../../src/contract/times.js';
 import { type Account, account as accountOf } from '../support/account.js';
 import { command } from '../support/command.js';
 import { moneyOf } from '../support/money.js';
@@ -23,8 +21,8 @@ afterAll(async () => {
 });
 
 /** An account of a test's own. */
-function account(maxRunning: number, times: Partial<Times> = {}): Account {
-  const one = accountOf(stack, maxRunning, times);
+function account(maxRunning: number): Account {
+  const one = accountOf(stack, maxRunning);
   closings.push(one.close);
   return one;
 }
@@ -43,8 +41,6 @@ const outcomes = (one: Account, ids: readonly string[]) =>
     ),
   );
 const times = (all: readonly string[], outcome: string) => all.filter((one) => one === outcome).length;
-const until = (is: () => unknown, expected: unknown) =>
-  expect.poll(is, { timeout: 45_000, interval: 50 }).toEqual(expected);
 
 test('of twelve runs at once a budget for three videos buys exactly three, and the others end as budget_reached', async () => {
   const one = account(5);
@@ -102,54 +98,4 @@ test('a tenant and a batch whose money is spent hold up nobody else, and what is
   });
   expect(await outcomes(one, [`${one.name}/again`])).toEqual(['cache']);
   await stop();
-});
-
-test('slots that were terminated know from the ledger what was spent and what is under way', async () => {
-  const one = account(2, { slotAskAgainMs: 1_000, slotAckMs: 20_000 });
-  await one.startWorker(2, await money(one, { day: '1.20' }));
-  expect(await outcomes(one, [await one.start('spent')])).toEqual(['generated']);
-  stack.emulator.settings({ slots: 0 });
-  const held = await one.start('under way');
-  await until(() => one.submits().length, 2);
-  await stack.client.workflow.getHandle(one.slotsId).terminate('a test');
-  const more = await Promise.all(['more 1', 'more 2', 'more 3'].map((prompt) => one.start(prompt)));
-  await until(
-    async () => (await one.slots()).budgets,
-    [{ scope: 'day', name: null, limit: 1.2, spent: 0.4, reserved: 0.8 }],
-  );
-  stack.emulator.settings({ slots: 5 });
-  const ended = await outcomes(one, [held, ...more]);
-  expect([times(ended, 'generated'), times(ended, 'BudgetReached')]).toEqual([2, 2]);
-  expect(one.submits()).toHaveLength(3);
-});
-
-test('with budgets nothing is bought while the slots do not answer, which the run says, and it goes on when they are back', async () => {
-  const one = account(1, { slotAckMs: 300 });
-  const files = await money(one, { day: 1 });
-  await one.startWorker(1, files);
-  await stack.client.workflow.start(WorkflowType.accountSlots, {
-    ...{ workflowId: one.slotsId, taskQueue: 'nobody-polls-this' },
-    args: [{ limit: 1, times: stepTimesOf(one.config.times) }],
-  });
-  const id = await one.start('waits');
-  await until(async () => (await one.videos.progress(id)).waiting_for.includes('slots to answer'), true);
-  expect(one.submits()).toEqual([]);
-  await stack.client.workflow.getHandle(one.slotsId).terminate('a test');
-  expect(await outcomes(one, [id])).toEqual(['generated']);
-});
-
-test('a budget that is raised while runs wait for it is spent by them', async () => {
-  const one = account(3);
-  const stop = await one.startWorker(3, await money(one, { day: '0.50' }));
-  stack.emulator.settings({ slots: 0 });
-  const ids = await Promise.all([1, 2, 3].map((at) => one.start(`item ${at}`)));
-  await until(async () => {
-    const { holders, waiting } = await one.slots();
-    return [holders.length, waiting.length];
-  }, [1, 2]);
-  await stop();
-  await one.startWorker(3, await money(one, { day: '1.2' }));
-  await until(() => one.submits().length, 3);
-  stack.emulator.settings({ slots: 5 });
-  expect(await outcomes(one, ids)).toEqual(['generated', 'generated', 'generated']);
 });
