@@ -32,6 +32,7 @@ import {
   type WanBatchClientOptions,
 } from './batch-parts.js';
 import { VideoRunError } from './run-error.js';
+import { batchDetails } from './run-texts.js';
 
 export type { ManifestSource, WanBatchClientOptions };
 
@@ -304,6 +305,7 @@ export class WanBatchClient {
       // Two starts at one moment are one batch.
       ...{ workflowIdConflictPolicy: 'USE_EXISTING', workflowIdReusePolicy: 'REJECT_DUPLICATE' },
       staticSummary: `${items} items${input.retry_of === undefined ? '' : `, again what failed in ${input.retry_of}`}`,
+      staticDetails: batchDetails(input),
     });
   }
 

@@ -1,3 +1,4 @@
+import type { VideoBatchInput } from '../contract/batch.js';
 import type { VideoRequest } from '../contract/request.js';
 import { redactText } from '../dashscope/redact.js';
 
@@ -22,11 +23,16 @@ export function staticDetails(request: VideoRequest): string {
     ...rest,
     ...Object.fromEntries(Object.entries(labels ?? {}).map(([name, value]) => [`label ${name}`, value])),
   };
-  const lines = Object.entries(fields)
+  return [redactText(prompt), '', ...list(fields)].join('\n');
+}
+
+/** How a batch was started, as the Web UI's markdown. */
+export const batchDetails = (input: VideoBatchInput): string => list({ ...input }).join('\n');
+
+const list = (fields: Readonly<Record<string, unknown>>): string[] =>
+  Object.entries(fields)
     .filter(([, value]) => value !== undefined)
     .map(([name, value]) => `- ${name}: \`${redactText(String(value)).replaceAll('`', "'")}\``);
-  return [redactText(prompt), '', ...lines].join('\n');
-}
 
 /** Cuts between characters, never inside one. */
 function cut(text: string, maxBytes: number): string {

@@ -26,6 +26,7 @@ import {
   type WanBatchClientOptions,
 } from './batch-parts.js';
 import { VideoRunError } from './run-error.js';
+import { batchDetails } from './run-texts.js';
 
 /** What happens when a run is due while the one before still runs. */
 export type ScheduleOverlap = 'skip' | 'buffer_one' | 'buffer_all' | 'allow_all';
@@ -129,6 +130,7 @@ export class WanScheduleClient {
         ...{ type: 'startWorkflow' as const, workflowType: WorkflowType.videoBatch, workflowId: batchWorkflowId(id) },
         ...{ taskQueue: this.#taskQueue, args: [input], memo: { [BATCH_MEMO]: id } },
         staticSummary: `scheduled by ${id}: ${cron} in ${timezone}`,
+        staticDetails: batchDetails(input),
       },
       // An item's failure is no failure of the batch, so pausing on failure would mean a broken manifest only.
       policies: { overlap: OVERLAPS[overlap], catchupWindow: catchupSeconds * 1000, pauseOnFailure: false },

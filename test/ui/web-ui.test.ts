@@ -1,5 +1,7 @@
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { WanBatchClient } from '../../src/client/batch-client.js';
+import { batchItemWorkflowId } from '../../src/contract/names.js';
 import { stageImageFile } from '../../src/media/stage-image.js';
 import { findPart, partIsMissing } from '../structure/parts.js';
 import { writeTestImage } from '../support/images.js';
@@ -13,8 +15,12 @@ if (chromium === undefined) partIsMissing('Chromium', 'scripts/parts/chromium.sh
 describe.skipIf(chromium === undefined)("in Temporal's Web UI", () => {
   let stack: Stack;
   let ui: WebUi;
-  const NONE: Run = { id: '', runId: '' };
+  const NONE = { id: '', runId: '' };
   const runs = { completed: NONE, failed: NONE, parked: NONE, cancelled: NONE, running: NONE };
+  const batch = { ...NONE, id: 'batch/harbour-spring' };
+  const BATCH_ID = 'harbour-spring';
+  const itemRun = (n: number) => batchItemWorkflowId(BATCH_ID, `shot-${n}`);
+  const runIdOf = async (id: string) => (await stack.client.workflow.getHandle(id).describe()).runId;
   const taskOf = async ({ id }: Run) => (await stack.videos.progress(id)).task_id ?? '';
 
   beforeAll(async () => {
@@ -51,13 +57,40 @@ describe.skipIf(chromium === undefined)("in Temporal's Web UI", () => {
     ]);
     // What starts from here on renders for as long as the test lasts.
     stack.emulator.settings({ render_seconds: 100_000 });
+    const batchIsThere = startBatch();
     runs.cancelled = await start(stack.request('A fishing boat leaves the harbour'));
     runs.running = await start({ ...stack.request('Gulls circle above the pier'), duration: 15 });
     await Promise.all([runs.cancelled, runs.running].map((run) => reaches(run, 'rendering')));
     await stack.videos.cancel(runs.cancelled.id, 'wrong picture');
     await stack.videos.result(runs.cancelled.id).catch(() => undefined);
+    await batchIsThere;
     ui = await WebUi.open(chromium ?? '', stack.uiUrl ?? '');
   });
+  /** Five lines, two at a time: one has its video, one has failed, two are in work and one waits. */
+  async function startBatch(): Promise<void> {
+    const { client, store, config, emulator } = stack;
+    const batches = new WanBatchClient({ client, store, taskQueue: config.taskQueues.generate });
+    const lines = [1, 2, 3, 4, 5].map((n) => ({
+      ...{ ...stack.request(`Boats rock in the spring breeze, shot ${n}`), item_id: `shot-${n}` },
+      ...{ tenant: 'studio-c', labels: { film: 'spring' } },
+    }));
+    await batches.start({ lines }, { id: BATCH_ID, window: 2 });
+    const task = async (n: number) => {
+      const ofLine = () => emulator.state().tasks.find(({ prompt }) => prompt.endsWith(`shot ${n}`));
+      return vi.waitUntil(() => ofLine()?.task_id, { timeout: 60_000, interval: 50 });
+    };
+    emulator.changeTask(await task(1), { status: 'SUCCEEDED' });
+    emulator.changeTask(await task(2), { status: 'FAILED', code: 'IPInfringementSuspect' });
+    await Promise.all([task(3), task(4)]);
+    await vi.waitUntil(
+      async () => {
+        const { counts, in_flight, waiting } = await batches.progress(BATCH_ID);
+        return counts.generated === 1 && counts.failed === 1 && in_flight === 2 && waiting === 1;
+      },
+      { timeout: 60_000, interval: 100 },
+    );
+    batch.runId = await runIdOf(batch.id);
+  }
   afterAll(async () => {
     await ui?.close();
     await stack?.close();
@@ -65,11 +98,10 @@ describe.skipIf(chromium === undefined)("in Temporal's Web UI", () => {
 
   test('a completed run says where its video is and what it was made from', async () => {
     const taskId = await taskOf(runs.completed);
-    const run = await ui.read(runs.completed, 'completed');
+    const run = await ui.read(runs.completed, /^done\n/, 'completed');
     expect(run.status).toMatch(/completed/i);
     expect(run.summary).toBe('4 s 1280*720: Waves roll towards a lighthouse at dawn, the camera rises slowly');
     expect(run.details).toMatch(/tenant: studio-a[\s\S]*label film: harbour/);
-    expect(run.currentDetails).toMatch(/^done\n/);
     expect(run.currentDetails).toContain(`https://videos.example.com/videos/${taskId}.mp4`);
     expect(run.currentDetails).toContain('4 s, 1280x720, generated, 4 s billed');
     for (const value of ['generated', taskId, 'studio-a', 'film=harbour']) {
@@ -86,9 +118,8 @@ describe.skipIf(chromium === undefined)("in Temporal's Web UI", () => {
   });
 
   test('a failed run says why, whether it is billed and what to do', async () => {
-    const run = await ui.read(runs.failed, 'failed');
+    const run = await ui.read(runs.failed, /^failed\n/, 'failed');
     expect(run.status).toMatch(/failed/i);
-    expect(run.currentDetails).toMatch(/^failed\n/);
     expect(run.currentDetails).toMatch(/ContentRejected: .*DataInspectionFailed/);
     expect(run.currentDetails).toContain('Nothing is billed.');
     expect(run.currentDetails).toMatch(/next: .*prompt/);
@@ -96,7 +127,7 @@ describe.skipIf(chromium === undefined)("in Temporal's Web UI", () => {
   });
 
   test('a cancelled run says what became of its task, what is billed and why', async () => {
-    const run = await ui.read(runs.cancelled, 'cancelled');
+    const run = await ui.read(runs.cancelled, /had started; it is billed/, 'cancelled');
     expect(run.status).toMatch(/cancel/i);
     expect(run.currentDetails).toContain(
       `Task ${await taskOf(runs.cancelled)} had started; it is billed if it succeeds`,
@@ -107,9 +138,8 @@ describe.skipIf(chromium === undefined)("in Temporal's Web UI", () => {
   });
 
   test('a parked run shows the evidence and the command that decides', async () => {
-    const run = await ui.read(runs.parked, 'needs-attention');
+    const run = await ui.read(runs.parked, /^needs_attention\n/, 'needs-attention');
     expect(run.status).toMatch(/running/i);
-    expect(run.currentDetails).toMatch(/^needs_attention\n/);
     expect(run.currentDetails.match(/candidate /g)).toHaveLength(2);
     expect(run.currentDetails).toContain(`wan-video resolve ${runs.parked.id} --task T`);
     expect(run.searchAttributes).toContain('"needs_attention"');
@@ -117,12 +147,44 @@ describe.skipIf(chromium === undefined)("in Temporal's Web UI", () => {
 
   test('a running run says its stage, its task and what it waits for', async () => {
     const taskId = await taskOf(runs.running);
-    const run = await ui.read(runs.running, 'running');
+    const run = await ui.read(runs.running, /^rendering\n\s*waiting for the provider to finish the task/, 'running');
     expect(run.status).toMatch(/running/i);
     expect(run.summary).toBe('15 s 1280*720: Gulls circle above the pier');
-    expect(run.currentDetails).toMatch(/^rendering\n\s*waiting for the provider to finish the task/);
     expect(run.currentDetails).toContain(taskId);
     expect(run.searchAttributes).toContain(`"${taskId}"`);
+  });
+
+  test('a batch says how far it is and what it has cost, and leads to its items and back', async () => {
+    const run = await ui.read(batch, /^running\n/, 'batch');
+    expect(run.status).toMatch(/running/i);
+    expect(run.summary).toBe('5 items');
+    expect(run.details).toMatch(/manifest_key: batches\/harbour-spring\/manifest.jsonl\s+window: 2/);
+    expect(run.currentDetails).toContain('5 lines: 1 generated, 1 failed, 2 in work, 1 waiting; window 2');
+    expect(run.currentDetails).toContain('4 s billed at 720P, silent');
+    expect(run.currentDetails).toMatch(/items per minute; done about \d{4}-/);
+    expect(run.searchAttributes).toContain('"harbour-spring"');
+    const family = await ui.family(batch, itemRun(4));
+    for (const n of [1, 2, 3, 4]) expect(family).toContain(itemRun(n));
+    expect(family).not.toContain(itemRun(5));
+    const runId = await runIdOf(itemRun(2));
+    expect(await ui.family({ id: itemRun(2), runId }, 'videoBatch')).toContain(batch.id);
+  });
+
+  test('the list shows the items of a batch with their ends, and only its failures when asked for those', async () => {
+    const ofBatch = `VideoBatchId="${BATCH_ID}"`;
+    const rows = await ui.find(ofBatch, 5, 'batch-items');
+    for (const [id, ...texts] of [
+      [itemRun(1), 'Completed', 'generated', 'studio-c'],
+      [itemRun(2), 'Failed', 'failed', 'IPInfringementSuspect', 'studio-c'],
+      [itemRun(3), 'Running', 'studio-c'],
+      [itemRun(4), 'Running', 'studio-c'],
+      [batch.id, 'Running'],
+    ]) {
+      const row = rows.find((text) => text.includes(`${id}\t`));
+      for (const text of texts) expect(row?.toLowerCase(), `${id}: ${row}`).toContain(text.toLowerCase());
+    }
+    const [failure] = await ui.find(`${ofBatch} AND VideoOutcome="failed"`, 1);
+    expect(failure).toContain(itemRun(2));
   });
 
   test.each([
@@ -142,8 +204,8 @@ describe.skipIf(chromium === undefined)("in Temporal's Web UI", () => {
   });
 
   test('the list tells the runs apart by outcome, error code and tenant', async () => {
-    // Two parked runs, and the salvage of the cancelled one besides the four.
-    const rows = (await ui.find('WorkflowType="videoGenerate"', 6, 'list')).join('\n');
+    // Two of them are parked.
+    const rows = (await ui.find('WorkflowType="videoGenerate" AND VideoBatchId IS NULL', 6, 'list')).join('\n');
     for (const text of ['generated', 'failed', 'cancelled', 'needs_attention', 'DataInspectionFailed', 'studio-b']) {
       expect(rows).toContain(text);
     }

@@ -27,6 +27,10 @@ const COLUMNS = ['Status', 'Workflow ID', 'VideoOutcome', 'VideoErrorCode', 'Vid
 const WIDTH = 1440;
 /** Written only when asked for: a picture differs on every machine. */
 const SCREENSHOTS = process.env['WRITE_SCREENSHOTS'] === '1' ? join(ROOT, 'docs', 'webui') : undefined;
+const ROW = 'workflows-summary-configurable-table-row';
+const QUERY_FIELD = 'workflow-manual-search-input';
+/** A query that finds nothing. */
+const NOTHING = 'WorkflowId="nothing"';
 /** A busy machine needs some seconds for a page that takes one. */
 const PATIENT = { timeout: 30_000, interval: 100 };
 
@@ -35,6 +39,8 @@ export class WebUi {
   readonly #browser: Browser;
   readonly #context: BrowserContext;
   readonly #workflows: string;
+  #list: Promise<Page> | undefined;
+  #run: Promise<Page> | undefined;
 
   private constructor(browser: Browser, context: BrowserContext, url: string) {
     this.#browser = browser;
@@ -62,24 +68,34 @@ export class WebUi {
     return this.#browser.close();
   }
 
-  /** Texts of the rows that the list shows for a query, once there are as many as expected. */
+  /** Types a query into the list's own field, and returns the texts of the rows once there are as many as expected. */
   async find(query: string, expected: number, screenshot?: string): Promise<string[]> {
-    return this.#onPage(`?query=${encodeURIComponent(query)}`, async (page) => {
-      const rows = page.getByTestId('workflows-summary-configurable-table-row');
-      await expect.poll(() => rows.count(), PATIENT).toBe(expected);
-      await picture(page, screenshot, 600);
-      return rows.allInnerTexts();
+    this.#list ??= this.#openList().then(async (page) => {
+      await page.getByTestId('toggle-manual-query').click();
+      return page;
     });
+    const page = await this.#list;
+    const rows = page.getByTestId(ROW);
+    const ask = async (text: string, count: number) => {
+      const field = page.getByTestId(QUERY_FIELD);
+      await field.fill(text);
+      await field.press('Enter');
+      await expect.poll(() => rows.count(), { ...PATIENT, message: `rows of ${text}` }).toBe(count);
+    };
+    await ask(NOTHING, 0); // else the rows of the query before could pass for those of this one
+    await ask(query, expected);
+    await picture(page, screenshot, 660);
+    return rows.allInnerTexts();
   }
 
-  /** Reads the two tabs of a run that people look at. */
-  async read(run: Run, screenshot?: string): Promise<RunPages> {
-    return this.#onPage(`${pathOf(run)}/user-metadata`, async (page) => {
+  /** Reads the two tabs of a run that people look at, once its current details show what is expected. */
+  async read(run: Run, currently: RegExp, screenshot?: string): Promise<RunPages> {
+    return this.#onPage(run, 'user-metadata', async (page) => {
       // Each text is markdown in a frame of its own; current details come from a worker, so theirs fills last.
       const frames = page.locator('iframe[src*="render?content="]');
       const textOf = async (n: number) => (await frames.nth(n).contentFrame().locator('body').innerText()).trim();
       await expect.poll(() => frames.count(), PATIENT).toBe(3);
-      await expect.poll(() => textOf(2), PATIENT).not.toBe('');
+      await expect.poll(() => textOf(2), PATIENT).toMatch(currently);
       const [summary = '', details = '', currentDetails = ''] = await Promise.all([0, 1, 2].map(textOf));
       const status = await page.getByTestId('execution-status').first().innerText();
       await picture(page, screenshot, 1020);
@@ -91,8 +107,17 @@ export class WebUi {
   }
 
   /** The text of a run's timeline, once it speaks of `last`. */
-  async timeline(run: Run, last: string, screenshot?: string): Promise<string> {
-    return this.#onPage(`${pathOf(run)}/timeline`, async (page) => {
+  timeline(run: Run, last: string, screenshot?: string): Promise<string> {
+    return this.#text(run, 'timeline', last, screenshot);
+  }
+
+  /** Texts of a run's parent and children, once the tree shows `last`. */
+  family(run: Run, last: string): Promise<string> {
+    return this.#text(run, 'relationships', last);
+  }
+
+  #text(run: Run, tab: 'timeline' | 'relationships', last: string, screenshot?: string): Promise<string> {
+    return this.#onPage(run, tab, async (page) => {
       const body = page.locator('body');
       await expect.poll(() => body.innerText(), PATIENT).toContain(last);
       await picture(page, screenshot, 1060);
@@ -100,23 +125,40 @@ export class WebUi {
     });
   }
 
-  async #onPage<T>(path: string, look: (page: Page) => Promise<T>): Promise<T> {
+  async #openList(): Promise<Page> {
     const page = await this.#context.newPage();
-    try {
-      await page.goto(`${this.#workflows}${path}`);
-      return await look(page);
-    } finally {
-      await page.close();
-    }
+    await page.goto(`${this.#workflows}?query=${encodeURIComponent(NOTHING)}`);
+    await page.getByTestId('toggle-manual-query').waitFor();
+    return page;
+  }
+
+  /** On a run's page, once it is there; within the application, since loading it anew takes seconds. */
+  async #onPage<T>(run: Run, tab: string, look: (page: Page) => Promise<T>): Promise<T> {
+    this.#run ??= this.#openList();
+    const page = await this.#run;
+    // By way of a list of nothing: what is seen then is not left over from the run before.
+    await visit(page, `${this.#workflows}?query=${encodeURIComponent(NOTHING)}`);
+    await expect.poll(() => page.getByTestId('workflow-id-heading').count(), PATIENT).toBe(0);
+    await visit(page, `${this.#workflows}/${encodeURIComponent(run.id)}/${run.runId}/${tab}`);
+    await expect.poll(() => page.getByTestId('workflow-id-heading').innerText(), PATIENT).toContain(run.id);
+    return look(page);
   }
 }
 
-const pathOf = ({ id, runId }: Run): string => `/${encodeURIComponent(id)}/${runId}`;
+/** The application follows its links without loading itself anew, also this one. */
+const visit = (page: Page, href: string): Promise<void> =>
+  page.evaluate(`(() => {
+    const link = Object.assign(document.createElement('a'), { href: ${JSON.stringify(href)} });
+    document.body.append(link);
+    link.click();
+    link.remove();
+  })()`);
 
 /** @param height - Pixels that show what matters. */
 async function picture(page: Page, name: string | undefined, height: number): Promise<void> {
   if (SCREENSHOTS === undefined || name === undefined) return;
   mkdirSync(SCREENSHOTS, { recursive: true });
+  await page.mouse.move(0, 0); // else what the mouse was used for last explains itself
   await page.setViewportSize({ width: WIDTH, height });
   await page.waitForTimeout(500); // the frames grow with it; nothing tells when they have
   await page.screenshot({ path: join(SCREENSHOTS, `${name}.png`) });
