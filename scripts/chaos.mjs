@@ -5,8 +5,9 @@ import { runChaos } from '../test/chaos/run-chaos.mjs';
 
 const USAGE = `usage: npm run chaos -- [--generations 200] [--minutes 15] [--seed N] [--workers 3] [--store file|s3] [--broken NAME]
 
-Generates videos at the emulator, alone and as items of two batches, while worker processes are killed, stopped, frozen and started, replies are lost in every way,
-runs are cancelled and terminated, and the provider itself is killed and started again. Exit code 0: nothing was bought twice, lost, left open or parked. Exit code 1: something was.
+Generates videos at the emulator, alone and as items of two batches, on budgets that do not suffice for all of them, while worker processes are killed, stopped, frozen and
+started, replies are lost in every way, runs are cancelled and terminated, the account's slots are terminated, and the provider itself is killed and started again.
+Exit code 0: nothing was bought twice, overspent, refused although there was room, lost, left open or parked. Exit code 1: something was.
 --broken runs a build that is broken on purpose; then exit code 0 says that the judge caught it, 1 that it did not.
 ${Object.entries(BROKEN)
   .map(([name, { says }]) => `  ${name}: ${says}`)
@@ -62,13 +63,15 @@ async function main() {
   );
   const result = await runChaos({ ...options, say });
   const { done, left } = result;
+  const scopes = Object.entries(result.refused).map(([scope, count]) => `${scope} ${count}`);
   const lines = [
     ['generations', `${result.started} of ${generations}, in ${seconds()} s (seed ${seed})`],
     ['workers', `${done.started} started, ${done.killed} killed, ${done.stopped} stopped, ${done.frozen} frozen`],
-    ['provider', `killed and started again ${done.restarts} times`],
+    ['provider', `killed and started again ${done.restarts} times; slots terminated ${done.slots} times`],
     ['purchases', `${result.purchases} billed tasks, ${result.free} free ones`],
     ['duplicates', result.duplicates],
     ['losses', result.losses],
+    ['overspent', `${result.overspent} budgets; refused by ${scopes.join(', ') || 'none'}`],
     ['parked runs', result.parked],
     [
       'left by us',
@@ -82,11 +85,14 @@ async function main() {
     const short = result.started < generations ? ['the time was too short for all generations'] : [];
     for (const why of short) process.stdout.write(`VIOLATION    ${why}\n`);
     const failed = result.violations.length + short.length > 0;
-    process.stdout.write(failed ? 'FAILED\n' : 'passed: everything was bought once, nothing is lost\n');
+    process.stdout.write(
+      failed ? 'FAILED\n' : 'passed: everything was bought once and within the budgets, nothing is lost\n',
+    );
     return failed ? 1 : 0;
   }
-  const caught = result.duplicates > 0;
-  process.stdout.write(caught ? `caught: the broken build ${broken} buys twice\n` : `NOT CAUGHT: ${broken}\n`);
+  const { says, shows } = BROKEN[broken];
+  const caught = result[shows] > 0;
+  process.stdout.write(caught ? `caught: ${broken} (${says})\n` : `NOT CAUGHT: ${broken}\n`);
   return caught ? 0 : 1;
 }
 

@@ -11,11 +11,13 @@ const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 export const BROKEN = {
   'retry-on-502': {
     says: 'a submit that a gateway answered with 502 is sent again',
+    shows: 'duplicates',
     file: 'src/dashscope/submit-outcome.js',
     replacements: [['    if (!bodyPulled) {', '    if (!bodyPulled || answer?.status === 502) {']],
   },
   'skip-intent': {
     says: 'the POST goes out before the ledger has its announcement',
+    shows: 'duplicates',
     file: 'src/ledger/buy.js',
     replacements: [
       ['    const outcome = await provider.createTask(body, { ossResolve: order.ossResolve, mayStillSend });\n', ''],
@@ -23,6 +25,25 @@ export const BROKEN = {
         '    const { won, record: intent } = await ledger.openIntent(',
         '    const outcome = await provider.createTask(body, { ossResolve: order.ossResolve });\n    const { won, record: intent } = await ledger.openIntent(',
       ],
+    ],
+  },
+  'no-reservations': {
+    says: 'a grant looks at what is spent only, not at what is reserved',
+    shows: 'overspent',
+    file: 'workflow-bundle.js',
+    replacements: [
+      [
+        "else if (room === 'fits' && already + price + this.#reservedIn(scope, name) > limit)",
+        "else if (room === 'fits' && already + price > limit)",
+      ],
+    ],
+  },
+  'refuse-early': {
+    says: 'a budget counts as reached when what is reserved fills it, although it may come to less',
+    shows: 'wronglyRefused',
+    file: 'workflow-bundle.js',
+    replacements: [
+      ['else if (already + price > limit)', 'else if (already + price + this.#reservedIn(scope, name) > limit)'],
     ],
   },
 };

@@ -16,9 +16,10 @@ async function chaos(...args: string[]): Promise<{ code: number; out: string }> 
   }
 }
 
-test('under chaos twenty generations are bought once each, and nothing is lost, parked or left open', async () => {
-  const { code, out } = await chaos('--generations', '20');
+test('under chaos thirty generations are bought once each, within budgets that bind, and nothing is lost, parked or left open', async () => {
+  const { code, out } = await chaos('--generations', '30');
   expect(out).toMatch(/^duplicates +0$/m);
+  expect(out).toMatch(/^overspent +0 budgets; refused by (day|tenant|batch) [1-9]/m);
   expect(out).toMatch(/^losses +0$/m);
   expect(out).toMatch(/^parked runs +0$/m);
   expect({ code, out }).toMatchObject({ code: 0 });
@@ -34,8 +35,21 @@ test.each(['retry-on-502', 'skip-intent'])(
   420_000,
 );
 
+test.each([
+  ['no-reservations', /^VIOLATION +the budget of the \w+ is overspent/m],
+  ['refuse-early', /^VIOLATION +refused although the \w+ had/m],
+])(
+  'the judge catches budgets that are broken on purpose: %s',
+  async (broken, violation) => {
+    const { code, out } = await chaos('--generations', '60', '--broken', broken);
+    expect(out).toMatch(violation);
+    expect({ code, out }).toMatchObject({ code: 0 });
+  },
+  420_000,
+);
+
 test('a breakage that nobody knows is refused', async () => {
   const { code, out } = await chaos('--broken', 'unknown');
   expect(code).toBe(2);
-  expect(out).toMatch(/--broken must be one of retry-on-502,skip-intent/);
+  expect(out).toMatch(/--broken must be one of retry-on-502,skip-intent,no-reservations,refuse-early/);
 });

@@ -1,7 +1,15 @@
 import { createHash } from 'node:crypto';
+import { overspent, wronglyRefused } from './money.mjs';
 
-/** How the provider's own books, the store and the runs fit together; pure. `violations` is empty when nothing was broken. */
-export function verdict({ tasks, hashes, generations, runs, open, openPurchases, reports }) {
+/**
+ * How the provider's own books, the store and the runs fit together; pure. `violations` is empty when nothing was broken.
+ * @param evidence.paidSeconds - What the ledger's day records add up to.
+ * @param evidence.summaries - Of each batch: its id, and the seconds and counts of its result beside those of its report's lines.
+ * @param evidence.beliefs - What the account's slots still believe that is not so.
+ */
+export function verdict(evidence) {
+  const { tasks, hashes, generations, limits, runs, open, openPurchases, reports } = evidence;
+  const { paidSeconds, summaries, beliefs } = evidence;
   const byPrompt = groupByPrompt(tasks);
   const billed = tasks.filter(({ billed_seconds }) => billed_seconds > 0);
   const billedOf = (prompt) => (byPrompt.get(prompt) ?? []).filter(({ billed_seconds }) => billed_seconds > 0);
@@ -9,8 +17,17 @@ export function verdict({ tasks, hashes, generations, runs, open, openPurchases,
 
   const duplicates = generations.filter(({ prompt }) => billedOf(prompt).length > 1);
   const losses = billed.filter(({ task_id }) => hashes.get(task_id)?.stored !== hashes.get(task_id)?.provider);
-  const unbought = generations.filter(({ prompt }) => !left.has(prompt) && billedOf(prompt).length === 0);
-  const failed = runs.filter(({ end, leave }) => end !== 'completed' && (leave === undefined || end !== LEFT[leave]));
+  const refused = runs.filter(({ end }) => end === REFUSED);
+  const isRefused = new Set(refused.map(({ prompt }) => prompt));
+  const unbought = generations.filter(
+    ({ prompt }) => !left.has(prompt) && !isRefused.has(prompt) && billedOf(prompt).length === 0,
+  );
+  const failed = runs.filter(
+    ({ end, leave }) => end !== 'completed' && end !== REFUSED && (leave === undefined || end !== LEFT[leave]),
+  );
+  const above = overspent({ tasks, generations, limits });
+  const wrongly = refused.flatMap((run) => wronglyRefused(run, { tasks, generations, limits }));
+  const billedSeconds = secondsOf(billed);
   const isParked = ({ stage }) => stage.startsWith('needs_attention');
   const parked = open.filter(isParked);
   const hanging = open.filter((run) => !isParked(run));
@@ -20,11 +37,14 @@ export function verdict({ tasks, hashes, generations, runs, open, openPurchases,
   });
   // What a batch's report says of a line is what the provider billed for it, to the second.
   const misreported = reports.filter(({ prompt, billed_seconds }) => {
-    return billed_seconds !== billedOf(prompt).reduce((sum, task) => sum + task.billed_seconds, 0);
+    return billed_seconds !== secondsOf(billedOf(prompt));
   });
+  const unequal = summaries.filter(({ summary, lines }) => JSON.stringify(summary) !== JSON.stringify(lines));
   const bought = duplicates.map(({ prompt }) => `bought ${billedOf(prompt).length} times: ${prompt}`);
   const violations = [
     ...bought,
+    ...above,
+    ...wrongly,
     ...losses.map(({ task_id, prompt }) => `billed and not in the store: task ${task_id}, ${prompt}`),
     ...unbought.map(({ prompt }) => `never bought: ${prompt}`),
     ...failed.map(({ id, end }) => `run ended as ${end}: ${id}`),
@@ -33,6 +53,11 @@ export function verdict({ tasks, hashes, generations, runs, open, openPurchases,
     ...misreported.map(
       ({ prompt, billed_seconds }) => `reported with ${billed_seconds} s, which is not what was billed: ${prompt}`,
     ),
+    ...unequal.map(
+      ({ id, summary, lines }) => `batch ${id} says ${JSON.stringify(summary)}, its lines ${JSON.stringify(lines)}`,
+    ),
+    ...(paidSeconds === billedSeconds ? [] : [`the ledger's days have ${paidSeconds} s; billed are ${billedSeconds}`]),
+    ...beliefs,
     ...openPurchases.map((name) => `open in the ledger: ${name}`),
   ];
   const salvaged = billed.filter(({ prompt }) => left.has(prompt));
@@ -41,6 +66,9 @@ export function verdict({ tasks, hashes, generations, runs, open, openPurchases,
     free: tasks.length - billed.length,
     losses: losses.length,
     duplicates: duplicates.length,
+    overspent: above.length,
+    wronglyRefused: wrongly.length,
+    refused: countsOf(refused.map(({ scope }) => scope)),
     parked: parked.length,
     left: {
       runs: left.size,
@@ -49,9 +77,19 @@ export function verdict({ tasks, hashes, generations, runs, open, openPurchases,
     },
     worstGapMs: Math.max(0, ...gaps),
     bought,
+    above,
     violations,
   };
 }
+
+/** How a run ends that a budget has no room for. */
+export const REFUSED = 'budget_reached';
+
+const secondsOf = (tasks) => tasks.reduce((sum, { billed_seconds }) => sum + billed_seconds, 0);
+
+/** How often each name occurs. */
+const countsOf = (names) =>
+  Object.fromEntries([...new Set(names)].map((name) => [name, names.filter((one) => one === name).length]));
 
 const LEFT = { cancel: 'cancelled', terminate: 'terminated' };
 

@@ -1,3 +1,4 @@
+import { SHORT_TENANT } from './money.mjs';
 import { randomOf } from './random.mjs';
 
 /** A lost reply and everything else that a submit can meet; `when: "after"` leaves a task behind that nobody was told of. */
@@ -54,7 +55,7 @@ export const BATCHES = ['first', 'second'];
 
 /**
  * What becomes of each generation, decided by the seed alone: faults at its requests, a twin under another id,
- * a cancel, a termination, or a place in a batch.
+ * a cancel, a termination, a place in a batch, or a tenant.
  */
 export function planOf(seed, generations) {
   const random = randomOf(seed);
@@ -83,6 +84,7 @@ export function planOf(seed, generations) {
       natively: random.chance(0.5),
       duration: random.between(2, 5),
       twinAfterMs: random.chance(0.15) ? random.between(0, 3_000) : undefined,
+      tenant: random.chance(0.2) ? SHORT_TENANT : undefined,
     };
   });
 }

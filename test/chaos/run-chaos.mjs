@@ -1,11 +1,12 @@
 import { randomUUID } from 'node:crypto';
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { copyBuild } from './build.mjs';
-import { hashesOf, verdict } from './judge.mjs';
+import { hashesOf, REFUSED, verdict } from './judge.mjs';
+import { batchIdOf, budgetFileOf, limitsOf, overspent, PRICES, slotsBelieve } from './money.mjs';
 import { BATCHES, faultForAnybody, planOf } from './plan.mjs';
 import { end, endAll, startEmulator, startS3, startWorker } from './processes.mjs';
 import { randomOf } from './random.mjs';
@@ -44,6 +45,9 @@ const timesOf = (ledger) => ({
   heartbeatThrottleMs: 1_000,
   retryInitialMs: 200,
   retryMaximumMs: 2_000,
+  slotAckMs: 10_000,
+  slotAskAgainMs: 5_000,
+  slotCheckMs: 2_000,
   ledger: {
     ...ledger,
     postWithinMs: 1_500,
@@ -83,11 +87,14 @@ export async function runChaos({ seed, generations, minutes, workers: workersMax
       { freePort, startDevServer },
       { Ledger },
       { DEFAULT_LEDGER_TIMES },
+      { readAccountSlots },
+      { slotsWorkflowId },
     ] = await Promise.all(
       [
         ...['client/connect', 'client/setup', 'client/video-client', 'client/batch-client'],
         ...['config/config', 'storage/open-store'],
         ...['media/stage-image', 'dev/temporal-cli', 'dev/temporal-server', 'ledger/ledger', 'ledger/times'],
+        ...['client/account-slots', 'contract/names'],
       ].map((file) => load(`src/${file}.js`)),
     );
     const cliPath = await findTemporalCli(process.env);
@@ -101,6 +108,11 @@ export async function runChaos({ seed, generations, minutes, workers: workersMax
     Object.assign(process.env, storeEnv);
     const outputDir = join(home, 'output');
     await mkdir(outputDir);
+    const plan = planOf(seed, generations);
+    const limits = limitsOf(plan);
+    const [pricesFile, budgetsFile] = [join(home, 'prices.json'), join(home, 'budgets.json')];
+    await writeFile(pricesFile, JSON.stringify(PRICES));
+    await writeFile(budgetsFile, JSON.stringify(budgetFileOf(limits)));
     const env = {
       ...{ DASHSCOPE_HTTP_BASE_URL: emulator.baseUrl, DASHSCOPE_API_KEY: KEY },
       ...{
@@ -108,6 +120,8 @@ export async function runChaos({ seed, generations, minutes, workers: workersMax
         TEMPORAL_ADDRESS: server.address,
         HOME: home,
         WAN_VIDEO_MAX_RUNNING: String(SLOTS),
+        WAN_VIDEO_PRICES: pricesFile,
+        WAN_VIDEO_BUDGETS: budgetsFile,
         ...storeEnv,
       },
     };
@@ -121,25 +135,34 @@ export async function runChaos({ seed, generations, minutes, workers: workersMax
     const staged = await stageImageFile(join(ROOT, 'assets', 'sample.jpg'), store);
     const times = timesOf(DEFAULT_LEDGER_TIMES);
 
-    const plan = planOf(seed, generations);
+    const { providerId, account } = config.provider;
+    const terminateSlots = () =>
+      client.workflow
+        .getHandle(slotsWorkflowId(providerId, account))
+        .terminate('chaos')
+        .then(
+          () => true,
+          () => false, // there are none yet
+        );
     const random = randomOf(seed + 1);
-    const done = { killed: 0, stopped: 0, frozen: 0, started: 0, restarts: 0 };
+    const done = { killed: 0, stopped: 0, frozen: 0, started: 0, restarts: 0, slots: 0 };
     const runs = [];
     const state = { over: false, broken: false };
 
-    const crew = new Crew({ ...{ random, done, workersMax }, start: () => startWorker(build.dist, times, env) });
+    const start = () => startWorker(build.dist, times, env);
+    const crew = new Crew({ random, done, workersMax, start, terminateSlots });
     await crew.fill();
     const disturbing = Promise.all([
       crew.disturb(() => state.over || Date.now() > disturbUntilMs),
       disturbEverybody(emulator, randomOf(seed + 2), done, () => state.over || Date.now() > disturbUntilMs),
-      watch(emulator, state, { broken, deadlineMs, plan, say, runs, videos, client }),
+      watch(emulator, state, { broken, deadlineMs, plan, limits, say, runs, videos, client }),
     ]);
 
     const image = `asset:${staged.asset.key}`;
     const lone = plan.filter(({ batch }) => batch === undefined);
     const running = BATCHES.map((name) => {
       const generations = plan.filter(({ batch }) => batch === name);
-      return runBatch(`chaos-${seed}-${name}`, generations, {
+      return runBatch(batchIdOf(name, seed), generations, {
         batches,
         emulator,
         crew,
@@ -157,15 +180,18 @@ export async function runChaos({ seed, generations, minutes, workers: workersMax
       }
     };
     await Promise.all(Array.from({ length: IN_FLIGHT }, lane));
-    const reports = (await Promise.all(running)).flat();
+    const ended = await Promise.all(running);
+    const reports = ended.flatMap((batch) => batch.reports);
+    const summaries = ended.flatMap(({ summary }) => summary ?? []);
     state.over = true;
     await disturbing;
     const started = [...lone.slice(0, next), ...plan.filter(({ batch }) => batch !== undefined)];
     if (broken !== undefined && state.broken) {
       const { tasks } = await emulator.control('state');
       // The runs were left in the middle, so only what was bought twice says anything.
-      const early = verdict({ ...EMPTY, tasks, generations: started, runs: [] });
-      return { done, started: started.length, ...early, losses: 0, violations: early.bought };
+      const early = verdict({ ...EMPTY, tasks, generations: started, limits, runs: [] });
+      const { bought, above } = early;
+      return { done, started: started.length, ...early, losses: 0, violations: [...bought, ...above] };
     }
 
     say('every run has ended; sweeping what terminated ones left behind');
@@ -173,15 +199,24 @@ export async function runChaos({ seed, generations, minutes, workers: workersMax
     const sweepId = `sweep/${randomUUID()}`;
     await client.workflow.execute('sweepPurchases', { workflowId: sweepId, taskQueue, args: [] });
     const open = await openRuns(client, videos, deadlineMs);
+    const beliefs = async () => {
+      const { tasks } = await emulator.control('state');
+      const view = await readAccountSlots(client, providerId, account).catch(() => undefined);
+      const books = { tasks, generations: started, limits, nowMs: Date.now() };
+      return view === undefined ? [] : slotsBelieve(view, books);
+    };
     const { tasks } = await emulator.control('state');
-    const scope = { provider: config.provider.providerId, account: config.provider.account };
-    const ledger = new Ledger({ store, scope, now: Date.now });
+    const ledger = new Ledger({ store, scope: { provider: providerId, account }, now: Date.now });
     const openPurchases = (await ledger.listOpen()).open.map(({ purchase }) => `${purchase.key}/${purchase.n}`);
     const hashes = await hashesOf(tasks, { baseUrl: emulator.baseUrl, key: KEY, store });
     return {
       done,
       started: started.length,
-      ...verdict({ tasks, hashes, generations: started, runs, open, openPurchases, reports }),
+      ...verdict({
+        ...{ tasks, hashes, generations: started, limits, runs, open, openPurchases, reports, summaries },
+        paidSeconds: await paidSecondsOf(ledger, tasks),
+        beliefs: await settled(beliefs),
+      }),
     };
   } finally {
     // The client stays open: what still waits in it would throw from its timers, and this process ends anyway.
@@ -192,12 +227,35 @@ export async function runChaos({ seed, generations, minutes, workers: workersMax
   }
 }
 
-const EMPTY = { hashes: new Map(), open: [], openPurchases: [], reports: [] };
+const EMPTY = {
+  ...{ hashes: new Map(), open: [], openPurchases: [], reports: [], summaries: [], beliefs: [] },
+  paidSeconds: 0,
+};
+
+/** A lost settlement is found by the look at the holders, every 20 s while nobody waits; two of them, and a killed worker's time. */
+const BELIEFS_MS = 60_000;
+
+/** Asks until there is nothing to tell any more, or for so long. */
+async function settled(beliefs) {
+  for (const untilMs = Date.now() + BELIEFS_MS; ; await delay(500)) {
+    const told = await beliefs();
+    if (told.length === 0 || Date.now() > untilMs) return told;
+  }
+}
+
+/** What the ledger's day records of the given tasks add up to. */
+async function paidSecondsOf(ledger, tasks) {
+  const ends = tasks.flatMap(({ end_ms }) => (end_ms === null ? [] : [end_ms]));
+  const days = new Set(ends.map((ms) => new Date(ms).toISOString().slice(0, 10)));
+  let seconds = 0;
+  for (const day of days) for await (const { billed_seconds } of ledger.days(day)) seconds += billed_seconds;
+  return seconds;
+}
 
 /** The worker processes: never more than the crew, never fewer than one that works. */
 class Crew {
-  constructor({ random, done, workersMax, start }) {
-    Object.assign(this, { random, done, workersMax, start, members: [], frozen: new Set() });
+  constructor({ random, done, workersMax, start, terminateSlots }) {
+    Object.assign(this, { random, done, workersMax, start, terminateSlots, members: [], frozen: new Set() });
   }
 
   async fill() {
@@ -219,7 +277,10 @@ class Crew {
     await this.fill();
   }
 
-  /** Kills, stops and freezes members at random and starts others, until `over`. */
+  /**
+   * Kills, stops and freezes members at random and starts others, until `over`; and terminates the account's slots. Not while a member is
+   * frozen: slots that are terminated while somebody stands between its last question and the socket are a race that stays (docs/slots.md).
+   */
   async disturb(over) {
     while (!over()) {
       await delay(this.random.between(1_000, 3_500));
@@ -228,7 +289,11 @@ class Crew {
         continue;
       }
       const worker = this.random.pick(this.members);
-      const what = this.random.pick(['kill', 'kill', 'stop', 'freeze', 'freeze']);
+      const what = this.random.pick(['kill', 'kill', 'stop', 'freeze', 'freeze', 'slots']);
+      if (what === 'slots') {
+        if (await this.terminateSlots()) this.done.slots += 1;
+        continue;
+      }
       if (what === 'freeze') {
         this.done.frozen += 1;
         worker.kill('SIGSTOP');
@@ -273,8 +338,8 @@ async function disturbEverybody(emulator, random, done, over) {
   await emulator.control('settings', { list_lag_ms: 0, list_page_max: 100 });
 }
 
-/** Tells the progress, and ends a broken build's run as soon as the provider billed a prompt twice. */
-async function watch(emulator, state, { broken, deadlineMs, plan, say, runs, videos, client }) {
+/** Tells the progress, and ends a broken build's run as soon as the provider billed a prompt twice, or more than a budget. */
+async function watch(emulator, state, { broken, deadlineMs, plan, limits, say, runs, videos, client }) {
   for (let looks = 1; !state.over && Date.now() < deadlineMs; looks += 1) {
     await delay(1_000);
     const { tasks, submits } = await emulator.control('state');
@@ -289,25 +354,28 @@ async function watch(emulator, state, { broken, deadlineMs, plan, say, runs, vid
     }
     if (broken === undefined) continue;
     if (new Set(billed.map(({ prompt }) => prompt)).size < billed.length) state.broken = true;
+    if (overspent({ tasks, generations: plan, limits }).length > 0) state.broken = true;
     if (state.broken) return;
   }
 }
 
 /** One generation as its plan says: started, perhaps twinned, perhaps left, and followed to its end. */
 async function generate(generation, { videos, client, emulator, runs, image, deadlineMs, state }) {
-  const { prompt, duration, faults, leave, leaveAfterMs, natively, twinAfterMs } = generation;
+  const { prompt, duration, faults, leave, leaveAfterMs, natively, tenant, twinAfterMs } = generation;
   if (faults.length > 0) await emulator.control('faults', faults);
-  const request = { prompt, duration, fps: 30, size: '1280*720', reference_image: image };
+  const whose = tenant !== undefined && { tenant };
+  const request = { prompt, duration, fps: 30, size: '1280*720', reference_image: image, ...whose };
   const follow = async (id, left) => {
-    const run = { id, leave: left, end: 'running' };
+    const run = { id, prompt, leave: left, end: 'running' };
     runs.push(run);
     const ended = videos.result(id).then(
-      () => 'completed',
+      () => ({ end: 'completed' }),
       (error) => endOf(error),
     );
     const late = until(() => Date.now() > deadlineMs || state.broken);
-    run.end = await Promise.race([ended, late.reached.then(() => 'running')]);
+    Object.assign(run, await Promise.race([ended, late.reached.then(() => ({ end: 'running' }))]));
     late.stop();
+    if (run.end === REFUSED) run.endedAtMs = (await client.workflow.getHandle(id).describe()).closeTime.getTime();
   };
   const { id } = await videos.start(request);
   const following = [follow(id, leave)];
@@ -326,9 +394,9 @@ async function generate(generation, { videos, client, emulator, runs, image, dea
   await Promise.all(following);
 }
 
-/** A batch of generations; every worker is killed at once when a third of it has ended. Resolves what its report says of each. */
+/** A batch of generations; every worker is killed at once when a third of it has ended. Resolves what it says of itself and of each. */
 async function runBatch(id, generations, { batches, emulator, crew, runs, image, deadlineMs, state }) {
-  if (generations.length === 0) return [];
+  if (generations.length === 0) return { reports: [] };
   const faults = generations.flatMap((generation) => generation.faults);
   if (faults.length > 0) await emulator.control('faults', faults);
   const lines = generations.map(({ index, prompt, duration }) => {
@@ -338,8 +406,12 @@ async function runBatch(id, generations, { batches, emulator, crew, runs, image,
   const run = { id: `batch/${id}`, leave: undefined, end: 'running' };
   runs.push(run);
   const isOver = () => Date.now() > deadlineMs || state.broken;
+  let summary;
   const ended = batches.result(id).then(
-    ({ outcome }) => outcome,
+    (result) => {
+      summary = result;
+      return { end: result.outcome };
+    },
     (error) => endOf(error),
   );
   const isAThirdDone = async () => {
@@ -351,17 +423,40 @@ async function runBatch(id, generations, { batches, emulator, crew, runs, image,
     if (run.end === 'running' && !isOver()) await crew.killEverybody();
   })();
   const late = until(isOver);
-  run.end = await Promise.race([ended, late.reached.then(() => 'running')]);
+  Object.assign(run, await Promise.race([ended, late.reached.then(() => ({ end: 'running' }))]));
   late.stop();
   await killing;
   const rows = [];
   for await (const row of batches.report(id)) rows.push(row);
-  for (const { item_id, outcome, cause } of rows) {
-    const end = VIDEO_OUTCOMES.has(outcome) ? 'completed' : `${outcome} ${cause ?? ''}`;
-    runs.push({ id: `${id}/${item_id}`, leave: undefined, end });
-  }
   const promptOf = new Map(lines.map(({ item_id, prompt }) => [item_id, prompt]));
-  return rows.map(({ item_id, billed_seconds }) => ({ prompt: promptOf.get(item_id), billed_seconds }));
+  for (const { item_id, outcome, cause, message, ended_at_ms: endedAtMs } of rows) {
+    const end = VIDEO_OUTCOMES.has(outcome) ? 'completed' : outcome === REFUSED ? REFUSED : `${outcome} ${cause ?? ''}`;
+    const refused = end === REFUSED && { scope: scopeOf(message), endedAtMs };
+    runs.push({ ...{ id: `${id}/${item_id}`, prompt: promptOf.get(item_id), leave: undefined, end }, ...refused });
+  }
+  return {
+    reports: rows.map(({ item_id, billed_seconds }) => ({ prompt: promptOf.get(item_id), billed_seconds })),
+    ...(summary !== undefined && { summary: totalsOf(id, summary, rows) }),
+  };
+}
+
+/** What a batch's result says, and what its lines add up to. */
+function totalsOf(id, { billed, counts }, rows) {
+  const outcomes = Object.keys(counts).filter((name) => rows.some(({ outcome }) => outcome === name));
+  const count = (name) => rows.filter(({ outcome }) => outcome === name).length;
+  return {
+    id,
+    summary: {
+      seconds: billed.reduce((sum, { seconds }) => sum + seconds, 0),
+      total: counts.total,
+      ...Object.fromEntries(outcomes.map((name) => [name, counts[name]])),
+    },
+    lines: {
+      seconds: rows.reduce((sum, { billed_seconds }) => sum + billed_seconds, 0),
+      total: rows.length,
+      ...Object.fromEntries(outcomes.map((name) => [name, count(name)])),
+    },
+  };
 }
 
 /** Polls a condition; `stop` ends it unreached. */
@@ -374,11 +469,15 @@ function until(condition) {
 }
 
 function endOf(error) {
-  if (error.cancelled === true) return 'cancelled';
+  if (error.cancelled === true) return { end: 'cancelled' };
   const type = error.error?.type;
   if (type === undefined) throw error;
-  return /terminated/i.test(error.message) ? 'terminated' : `failed ${type}`;
+  if (type === 'BudgetReached') return { end: REFUSED, scope: scopeOf(error.message) };
+  return { end: /terminated/i.test(error.message) ? 'terminated' : `failed ${type}` };
 }
+
+/** Which budget is reached, as the message for people has it. */
+const scopeOf = (message) => /^The budget of (?:the )?(day|tenant|batch)\b/.exec(message)?.[1] ?? message;
 
 /** Waits until nothing runs any more, salvages included; what still does at the deadline is told with its stage. */
 async function openRuns(client, videos, deadlineMs) {

@@ -1,6 +1,9 @@
 import { expect, test } from 'vitest';
+import { parseBudgets } from '../../src/config/budgets.js';
 // @ts-expect-error the chaos run is plain JavaScript
 import { verdict } from '../chaos/judge.mjs';
+// @ts-expect-error the same
+import { budgetFileOf, limitsOf, slotsBelieve } from '../chaos/money.mjs';
 
 const task = { task_id: 't', prompt: 'p', billed_seconds: 3, end_ms: 1_000 };
 const good = {
@@ -11,7 +14,22 @@ const good = {
   open: [],
   openPurchases: [],
   reports: [{ prompt: 'p', billed_seconds: 3 }],
+  limits: { day: 900_000, tenant: 450_000, batch: 450_000 }, // at 0.15 a second: six, three and three seconds
+  summaries: [{ id: 'b', summary: { seconds: 3 }, lines: { seconds: 3 } }],
+  paidSeconds: 3,
+  beliefs: [],
 };
+const dear = { ...task, task_id: 'u', prompt: 'q', billed_seconds: 4 };
+const two = (second: object) => ({
+  tasks: [task, dear],
+  hashes: new Map(['t', 'u'].map((id) => [id, { provider: 'x', stored: 'x', storedAtMs: 1_500 }])),
+  generations: [{ prompt: 'p' }, { prompt: 'q', duration: 4, ...second }],
+  paidSeconds: 7,
+});
+const refused = (run: object) => ({
+  generations: [{ prompt: 'p' }, { prompt: 'q', duration: 4 }],
+  runs: [{ id: 'r', end: 'budget_reached', prompt: 'q', scope: 'day', endedAtMs: 2_000, ...run }],
+});
 
 test.each([
   { what: 'nothing when the books fit together', change: {}, says: /^$/ },
@@ -36,7 +54,68 @@ test.each([
     change: { reports: [{ prompt: 'p', billed_seconds: 2 }] },
     says: /reported with 2 s/,
   },
+  { what: 'a day on which more is billed than its budget', change: two({}), says: /budget of the day is overspent/ },
+  { what: 'a tenant that had more than its own', change: two({ tenant: 'short' }), says: /of the tenant is overspent/ },
+  { what: 'a batch that had more than its own', change: two({ batch: 'second' }), says: /of the batch is overspent/ },
+  { what: 'nothing of a run that was refused for want of money', change: refused({}), says: /^$/ },
+  {
+    what: 'a run that was refused before the money was spent',
+    change: refused({ endedAtMs: 999 }),
+    says: /refused although the day had 900000 left: r/,
+  },
+  {
+    what: 'a run that was refused by a budget of others',
+    change: refused({ scope: 'tenant' }),
+    says: /refused by a budget that does not hold for it \(tenant\): r/,
+  },
+  {
+    what: 'a run that was refused and bought all the same',
+    change: refused({ prompt: 'p' }),
+    says: /refused and bought all the same: r/,
+  },
+  {
+    what: 'a batch whose result is not what its lines add up to',
+    change: { summaries: [{ id: 'b', summary: { seconds: 3 }, lines: { seconds: 2 } }] },
+    says: /batch b says/,
+  },
+  { what: 'day records that are short of a second', change: { paidSeconds: 2 }, says: /the ledger's days have 2 s/ },
   { what: 'an open purchase', change: { openPurchases: ['k/1'] }, says: /open in the ledger: k\/1/ },
 ])('the judge of the chaos run names $what', ({ change, says }) => {
   expect((verdict({ ...good, ...change }) as { violations: string[] }).violations.join('\n')).toMatch(says);
+});
+
+test('the budgets of a chaos run suffice for most of what it asks for, and for neither the tenant, the batch nor the day', () => {
+  const plan = [
+    ...Array.from({ length: 10 }, () => ({ duration: 4 })),
+    ...Array.from({ length: 5 }, () => ({ duration: 4, tenant: 'short' })),
+    ...Array.from({ length: 5 }, () => ({ duration: 4, batch: 'second' })),
+  ];
+  const [all, part] = [10 * 4 * 150_000, 5 * 4 * 150_000];
+  const limits = limitsOf(plan);
+  expect(limits).toEqual({ day: 0.9 * (all + 2 * 0.6 * part), tenant: 0.6 * part, batch: 0.6 * part });
+  const file = parseBudgets(JSON.stringify(budgetFileOf(limits)), 'budgets.json');
+  expect(file).toEqual({
+    day: limits.day,
+    tenants: { short: limits.tenant },
+    batches: { 'second*': limits.batch },
+  });
+});
+
+test.each([
+  { what: 'nothing when they count what was billed', budgets: [{ spent: 0.45, reserved: 0 }], says: /^$/ },
+  {
+    what: 'money that stays reserved',
+    budgets: [{ spent: 0.45, reserved: 0.6 }],
+    says: /still reserve 0.6 for the day/,
+  },
+  {
+    what: 'a bill that they do not count',
+    budgets: [{ spent: 0, reserved: 0 }],
+    says: /count 0 .*; billed are 450000/,
+  },
+])('of what the slots believe at the end the judge names $what', ({ budgets, says }) => {
+  const view = { holders: [], budgets: budgets.map((one) => ({ scope: 'day', name: null, ...one })) };
+  const { tasks, generations, limits } = good;
+  const told = slotsBelieve(view, { tasks, generations, limits, nowMs: 2_000 }) as string[];
+  expect(told.join('\n')).toMatch(says);
 });
