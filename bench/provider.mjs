@@ -33,9 +33,10 @@ async function record({ origin }, agent, write) {
       const endMs = Date.now();
       const kind = kindOf(method, url);
       const told = kind === 'submit' || kind === 'query' ? toldOf(body, endMs) : {};
-      if (kind !== 'control') {
-        write({ atMs, endMs, kind, key: headers.authorization?.slice(7), status: answer.statusCode, ...told });
-      }
+      const entry = { atMs, endMs, kind, key: headers.authorization?.slice(7), status: answer.statusCode, ...told };
+      // A transfer is over when its bytes have left; an answer is known before it can be read.
+      if (kind === 'transfer') outgoing.once('finish', () => write({ ...entry, endMs: Date.now() }));
+      else if (kind !== 'control') write(entry);
       outgoing.writeHead(answer.statusCode, answer.headers).end(body);
     });
     onward.on('error', () => outgoing.destroy());

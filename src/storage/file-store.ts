@@ -1,9 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import type { Dirent } from 'node:fs';
-import { link, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
+import { type FileHandle, link, mkdir, open, readdir, rename, rm, stat, unlink } from 'node:fs/promises';
 import { dirname, extname, join, relative, resolve, sep } from 'node:path';
 import { Readable } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
 import { pathToFileURL } from 'node:url';
 import { FailureType } from '../contract/failure-type.js';
 import { VideoError } from '../contract/video-error.js';
@@ -108,17 +107,12 @@ export class FileStore implements AssetStore {
     const partial = join(this.#root, PARTIAL_DIR, randomUUID());
     try {
       await this.#requireId();
-      await this.#makeFolder(dirname(partial)); // every time: somebody may have deleted the directory since
       this.#cleaned ??= this.#removeStalePartials();
       await this.#cleaned;
-      const file = await open(partial, 'wx');
-      // flush: fsync before close; without it a power cut could leave the name without its bytes.
-      await pipeline(checked, file.createWriteStream({ flush: true }));
-      await this.#makeFolder(dirname(target));
+      await writeWhole(await this.#within(partial, () => open(partial, 'wx')), checked);
       signal?.throwIfAborted();
-      const stored = ifAbsent
-        ? await this.#linkIfAbsent(partial, target)
-        : await rename(partial, target).then(() => true);
+      const move = () => (ifAbsent ? this.#linkIfAbsent(partial, target) : rename(partial, target).then(() => true));
+      const stored = await this.#within(target, move);
       await syncFolder(dirname(target));
       return { stored };
     } catch (cause) {
@@ -128,7 +122,7 @@ export class FileStore implements AssetStore {
     } finally {
       if (body instanceof Readable) body.destroy(); // also one that was never begun
       // What cannot be removed now is removed by age; it must not hide how the put ended.
-      await rm(partial, { force: true }).catch(() => undefined);
+      await unlink(partial).catch(() => undefined);
     }
   }
 
@@ -225,6 +219,17 @@ export class FileStore implements AssetStore {
     }
   }
 
+  /** Runs a step on a path, once more when its folder had to be made: most often it is there, and somebody may delete it at any time. */
+  async #within<T>(path: string, step: () => Promise<T>): Promise<T> {
+    try {
+      return await step();
+    } catch (error) {
+      if (!isErrno(error, 'ENOENT')) throw error;
+      await this.#makeFolder(dirname(path));
+      return step();
+    }
+  }
+
   /** Makes a folder so that it outlives a power cut: each new one is entered in its parent, and the parent synced. */
   async #makeFolder(folder: string): Promise<void> {
     const first = await mkdir(folder, { recursive: true });
@@ -260,6 +265,16 @@ export class FileStore implements AssetStore {
       cause,
       nextStep: NEXT_STEPS[code ?? ''] ?? 'Check the disk and the directory of the store; the step is tried again.',
     });
+  }
+}
+
+/** Writes a new file to its end, and to the disk: without the sync a power cut could leave the name without its bytes. Closes it. */
+async function writeWhole(file: FileHandle, body: AsyncIterable<Uint8Array>): Promise<void> {
+  try {
+    for await (const chunk of body) await file.writeFile(chunk);
+    await file.sync();
+  } finally {
+    await file.close();
   }
 }
 
