@@ -445,16 +445,18 @@ export class Ledger {
   async #view(purchase: Purchase, files: ReadonlyMap<string, AssetInfo>, options: StoreOptions): Promise<PurchaseView> {
     const folder = this.#folder(purchase);
     const { store, scope } = this;
-    const intent = await readLedgerRecord(store, scope, `${folder}intent.json`, intentRecord, purchase, options);
-    if (intent === undefined) throw recordDamaged(store, `${folder}intent.json`, 'is missing beside later records');
-    // A listing is no snapshot: it may show the closing and have missed the claim that came before it.
-    const claim =
+    // Together, as each is a round trip; none of them ever changes once it stands.
+    const [intent, claim, closed] = await Promise.all([
+      readLedgerRecord(store, scope, `${folder}intent.json`, intentRecord, purchase, options),
+      // A listing is no snapshot: it may show the closing and have missed the claim that came before it.
       files.has('claim') || files.has('closed')
-        ? await readLedgerRecord(store, scope, `${folder}claim.json`, claimRecord, purchase, options)
-        : undefined;
-    const closed = files.has('closed')
-      ? await readLedgerRecord(store, scope, `${folder}closed.json`, closedRecord, purchase, options)
-      : undefined;
+        ? readLedgerRecord(store, scope, `${folder}claim.json`, claimRecord, purchase, options)
+        : undefined,
+      files.has('closed')
+        ? readLedgerRecord(store, scope, `${folder}closed.json`, closedRecord, purchase, options)
+        : undefined,
+    ]);
+    if (intent === undefined) throw recordDamaged(store, `${folder}intent.json`, 'is missing beside later records');
     const late: LateTask[] = [];
     for (const name of files.keys()) {
       if (!name.startsWith('late/') || name.endsWith('~closed')) continue;
