@@ -151,3 +151,25 @@ test('when store and Temporal cannot be read, their gauges are absent and the ti
   isAway = false;
   await expect.poll(async () => (await seen()).value('wan_video_open_purchases')).toBe(1);
 });
+
+test('as long as no look has succeeded there is no time of a last one, which is what the alerts ask for', async () => {
+  const metrics = new WorkerMetrics(SCOPE);
+  metrics.readyWhen(async () => true);
+  let looks = 0;
+  const listOpen = async () => {
+    looks += 1;
+    throw new Error('away');
+  };
+  const { client } = temporal(
+    () => [],
+    async () => {
+      throw new Error("no search attribute 'VideoOutcome'");
+    },
+  );
+  const ledger = { listOpen } as unknown as Ledger;
+  onTestFinished(lookPeriodically({ metrics, ledger, client, taskQueue: 'video-generate', everyMs: 5 }));
+  await expect.poll(() => looks).toBeGreaterThan(2);
+  const { value } = parseScrape(await metrics.text());
+  expect(value('wan_video_last_look_timestamp_seconds')).toBeUndefined();
+  expect(value('wan_video_worker_ready')).toBe(1);
+});
