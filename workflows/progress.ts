@@ -2,7 +2,7 @@ import * as wf from '@temporalio/workflow';
 import type { RenderProgress } from '../activities/types.js';
 import type { VideoFailure } from '../src/contract/failure.js';
 import type { Attention, CancelOutcome, Eta, VideoProgress, VideoResult } from '../src/contract/result.js';
-import type { SlotPlace } from '../src/contract/slots.js';
+import { placeText, type SlotPlace } from '../src/contract/slots.js';
 import type { EndedBy } from './cancellation.js';
 import { progressQuery } from './messages.js';
 import { logTransition, toWorker } from './worker-sinks.js';
@@ -171,18 +171,12 @@ export class Progress {
     if (attempt > 1) lines.push(`attempt ${attempt}`);
     if (task_id !== null) lines.push(`task \`${task_id}\``);
     if (stage === 'rendering' && eta !== null) lines.push(`expected ${timeRange(eta)}`);
-    if (slot !== null) lines.push(placeLine(slot));
+    if (slot !== null) lines.push(placeText(slot));
     if (attention !== null) lines.push(...attentionLines(attention));
     if (cancel !== null) lines.push(cancel.outcome, ...(cancel.reason === null ? [] : [`reason: ${cancel.reason}`]));
     lines.push(...this.#end);
     wf.setCurrentDetails(lines.join('  \n'));
   }
-}
-
-/** `position 3 at 17:03:10 UTC: 1 interactive and 1 of batches ahead, 5 of 5 slots taken` */
-function placeLine({ position, ahead_interactive, ahead_batch, running, limit, as_of_ms }: SlotPlace): string {
-  const ahead = `${ahead_interactive} interactive and ${ahead_batch} of batches ahead`;
-  return `position ${position} at ${timeOf(as_of_ms)} UTC: ${ahead}, ${running} of ${limit} slots taken`;
 }
 
 /** `17:03:10 to 17:03:20 UTC` */

@@ -3,6 +3,7 @@ import type { Resolution } from '../contract/model.js';
 import type { Ledger } from '../ledger/ledger.js';
 import type { DayRecord } from '../ledger/records.js';
 import { amountText } from './amount-text.js';
+import { csvLine } from './csv.js';
 import { table } from './table.js';
 
 /** Videos of one tier, with or without sound. */
@@ -137,17 +138,16 @@ export function costTable(cost: Cost): string {
 export function costCsv({ by, currency, rows, total }: Cost): string {
   const listed = by === null ? [{ group: null, ...total }] : rows;
   const lines = listed.flatMap(({ group, items }) =>
-    items.map(({ resolution, audio, videos, seconds, amount }) =>
-      [group ?? '', resolution, audio ? 'sound' : 'silent', videos, seconds, amount ?? '', currency ?? ''].map(csvCell),
-    ),
+    items.map(({ resolution, audio, videos, seconds, amount }) => [
+      group ?? '',
+      resolution,
+      audio ? 'sound' : 'silent',
+      videos,
+      seconds,
+      amount ?? '',
+      currency ?? '',
+    ]),
   );
   const head = [by ?? 'group', 'resolution', 'audio', 'videos', 'seconds', 'amount', 'currency'];
-  return [head, ...lines].map((cells) => cells.join(',')).join('\r\n');
-}
-
-function csvCell(value: string | number): string {
-  const text = String(value);
-  // A spreadsheet would run what begins like a formula; tenants and labels come from outside.
-  const safe = typeof value === 'string' && /^[=+@\t\r-]/.test(text) ? `'${text}` : text;
-  return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
+  return [head, ...lines].map(csvLine).join('\r\n');
 }

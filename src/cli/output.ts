@@ -94,6 +94,9 @@ const ORIGIN = {
   adopted: 'adopted, nothing was bought again',
 } as const;
 
+/** What a salvage says that has found nothing to keep. */
+export const NO_VIDEO = 'result    no video: nothing was bought, or what was is not billed';
+
 /** A result for people. */
 export function resultText(result: VideoResult): string {
   const { width, height, has_audio, usage } = result;

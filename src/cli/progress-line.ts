@@ -1,5 +1,6 @@
 import type { Writable } from 'node:stream';
 import type { VideoProgress } from '../contract/result.js';
+import { placeText } from '../contract/slots.js';
 
 /** Where progress goes; `columns` of a terminal. */
 export type ProgressStream = Writable & { readonly isTTY?: boolean; readonly columns?: number };
@@ -23,10 +24,11 @@ export function progressLine(stream: ProgressStream, env: Readonly<Record<string
     /** @param nowMs - Milliseconds since the epoch. */
     show(progress: ShownProgress, nowMs: number): void {
       startedMs ??= nowMs;
-      const { stage, waiting_for, trouble, attempt } = progress;
+      const { stage, trouble, attempt } = progress;
       const again = attempt > 1 ? `, attempt ${attempt}` : '';
       const task = progress.task_id === null ? '' : `, task ${progress.task_id}`;
-      const rest = plain(`${again}${task}: ${trouble ?? progress.attention?.reason ?? `waiting for ${waiting_for}`}`);
+      const why = trouble ?? progress.attention?.reason ?? waitingText(progress);
+      const rest = plain(`${again}${task}${why === null ? '' : `: ${why}`}`);
       if (live) {
         const stageFor = `${seconds(nowMs - startedMs)}  ${stage} for ${seconds(nowMs - progress.since_ms)}`;
         const text = `${stageFor}${etaBar(progress, nowMs)}${rest}`;
@@ -42,6 +44,12 @@ export function progressLine(stream: ProgressStream, env: Readonly<Record<string
       last = '';
     },
   };
+}
+
+/** What is waited for, and how far ahead a grant is; null for a run that has ended, which waits for nothing. */
+function waitingText({ waiting_for, slot }: ShownProgress): string | null {
+  if (waiting_for === 'nothing') return null;
+  return `waiting for ${waiting_for}${slot === null ? '' : `, ${placeText(slot)}`}`;
 }
 
 /** The learned expectation of a render as a bar, full at its latest end; nothing where none was learned. */

@@ -1,14 +1,16 @@
 import { type Client, WorkflowNotFoundError } from '@temporalio/client';
 import type { BudgetAnswer, BudgetQuestion } from '../contract/budget.js';
+import { FailureType } from '../contract/failure-type.js';
 import { BUDGET_QUERY, SLOTS_QUERY, slotsWorkflowId } from '../contract/names.js';
 import type { AccountSlotsView } from '../contract/slots.js';
+import { VideoError } from '../contract/video-error.js';
 
 /** A worker answers within milliseconds; without one the query would wait for its default of ten seconds and more. */
 const QUERY_TIMEOUT_MS = 5_000;
 
 /**
  * Who holds the slots of a provider account and who waits; undefined when no run has asked for one yet. A worker answers it.
- * @throws an error of Temporal's client when no worker answers within 5 s.
+ * @throws VideoError `NoWorker` when none answers within 5 s; an error of Temporal's client when Temporal itself does not.
  */
 export async function readAccountSlots(
   client: Client,
@@ -16,13 +18,25 @@ export async function readAccountSlots(
   account: string,
 ): Promise<AccountSlotsView | undefined> {
   const handle = client.workflow.getHandle(slotsWorkflowId(provider, account));
-  try {
-    // A run that was terminated would still answer, with what was then.
-    if ((await handle.describe()).status.name !== 'RUNNING') return undefined;
-    return await client.withDeadline(Date.now() + QUERY_TIMEOUT_MS, () => handle.query<AccountSlotsView>(SLOTS_QUERY));
-  } catch (error) {
+  const run = await handle.describe().catch((error: unknown) => {
     if (error instanceof WorkflowNotFoundError) return undefined;
     throw error;
+  });
+  // A run that was terminated would still answer, with what was then.
+  if (run?.status.name !== 'RUNNING') return undefined;
+  try {
+    return await client.withDeadline(Date.now() + QUERY_TIMEOUT_MS, () => handle.query<AccountSlotsView>(SLOTS_QUERY));
+  } catch (cause) {
+    if (cause instanceof WorkflowNotFoundError) return undefined;
+    // Temporal has just answered: it is the worker that does not.
+    throw new VideoError(
+      FailureType.NoWorker,
+      `The slots of the account ${account} do not answer: no worker did so within ${QUERY_TIMEOUT_MS / 1000} s for ${handle.workflowId} on the queue ${run.taskQueue}`,
+      {
+        cause,
+        nextStep: `Start a worker of that queue with "wan-video worker". Where one runs already, or the queue is gone for good: docs/operations.md, "Slots do not move".`,
+      },
+    );
   }
 }
 

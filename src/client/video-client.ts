@@ -19,6 +19,7 @@ import { type ImageSource, isReference, LocalImage, UNSTAGED_REFERENCE } from '.
 import { VideoRunError } from './run-error.js';
 import { runErrorOf } from './run-failure.js';
 import { inputOf } from './run-input.js';
+import { hasVideo, notCancellable } from './run-kind.js';
 import { fits, type ListOptions, labelTexts, listQuery } from './run-list.js';
 import { staticDetails, staticSummary } from './run-texts.js';
 import { troubleOf, type VideoRun, type VideoStatus, videoRunOf } from './video-run.js';
@@ -177,14 +178,19 @@ export class WanVideoClient {
   /**
    * Asks a run to end as Cancelled; it does so within seconds, which {@link result} tells. Repeating it changes nothing.
    * @param reason - For people; no secrets.
-   * @throws VideoRunError `RunNotFound` when there is no such run or it has ended already.
+   * @throws VideoRunError `RunNotFound` when there is no such run or it has ended already; `NotCancelled` for what is no generation,
+   * such as a salvage or a batch.
    */
   async cancel(id: string, reason = 'cancelled by the caller', { runId }: RunOptions = {}): Promise<void> {
-    await this.#handle(id, runId)
-      .signal(CANCEL_SIGNAL, { reason })
-      .catch((error: unknown) => {
-        throw runNotFound(id, error);
-      });
+    const handle = this.#handle(id, runId);
+    const { type } = await handle.describe().catch((error: unknown) => {
+      throw runNotFound(id, error);
+    });
+    const refusal = notCancellable(id, type);
+    if (refusal !== undefined) throw refusal;
+    await handle.signal(CANCEL_SIGNAL, { reason }).catch((error: unknown) => {
+      throw runNotFound(id, error);
+    });
   }
 
   /**
@@ -214,13 +220,14 @@ export class WanVideoClient {
       });
     const run = videoRunOf(description);
     const trouble = run.status === 'running' ? troubleOf(description, Date.now()) : null;
-    const status = { ...run, task_queue: description.taskQueue, events: description.historyLength, trouble };
+    const { type, taskQueue, historyLength } = description;
+    const status = { ...run, workflow_type: type, task_queue: taskQueue, events: historyLength, trouble };
     if (options.progress === false) return { ...status, progress: null, ...NO_END };
     const [progress, end] = await Promise.all([
-      this.progress(id, { runId: run.run_id }).catch(() => null),
+      hasVideo(type) ? this.progress(id, { runId: run.run_id }).catch(() => null) : null,
       run.status === 'running' ? NO_END : this.#endOf(id, run.run_id),
     ]);
-    const { result } = end;
+    const result = hasVideo(type) ? end.result : null;
     const taskId = run.task_id ?? result?.task_id ?? progress?.task_id ?? null;
     return { ...status, task_id: taskId, progress, result, error: end.error };
   }

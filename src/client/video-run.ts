@@ -14,7 +14,7 @@ export interface VideoRun {
   readonly started_at: string;
   readonly closed_at: string | null;
   readonly task_id: string | null;
-  /** `generated`, `cache`, `adopted`, `failed` or `cancelled`; null while it runs. */
+  /** How it ended; while it runs `running` or `needs_attention`. See `wan-video list --outcome`. */
   readonly outcome: string | null;
   readonly error_code: string | null;
   readonly tenant: string | null;
@@ -28,13 +28,15 @@ export type VideoRunStatus = 'running' | 'completed' | 'failed' | 'cancelled' | 
 
 /** Everything that is known of one run. */
 export interface VideoStatus extends VideoRun {
+  /** `videoGenerate` for a generation, `salvageVideo` for what sees a purchase to its end; others have no video. */
+  readonly workflow_type: string;
   /** Queue whose workers run it. */
   readonly task_queue: string;
   /** Events in its history so far. */
   readonly events: number;
   /** What a person should know of a run that does not get on: no worker takes it up, or a step fails and is tried again. */
   readonly trouble: string | null;
-  /** Null while no worker answers. */
+  /** Null while no worker answers, and for a run that has no video. */
   readonly progress: VideoProgress | null;
   readonly result: VideoResult | null;
   readonly error: VideoErrorObject | null;

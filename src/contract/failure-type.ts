@@ -50,6 +50,8 @@ export const FailureType = {
   ConfigurationInvalid: 'ConfigurationInvalid',
   /** Temporal does not answer, or refused the connection. */
   TemporalUnreachable: 'TemporalUnreachable',
+  /** Temporal answers, and no worker does; only a worker knows what was asked for. */
+  NoWorker: 'NoWorker',
   /** Temporal knows no run under the id that was asked for. */
   RunNotFound: 'RunNotFound',
 } as const;

@@ -78,6 +78,13 @@ export interface SlotPlace {
   readonly as_of_ms: number;
 }
 
+/** A place for people: `position 3 at 17:03:10 UTC: 1 interactive and 1 of batches ahead, 5 of 5 slots taken`. */
+export function placeText({ position, ahead_interactive, ahead_batch, running, limit, as_of_ms }: SlotPlace): string {
+  const ahead = `${ahead_interactive} interactive and ${ahead_batch} of batches ahead`;
+  const asOf = new Date(as_of_ms).toISOString().slice(11, 19);
+  return `position ${position} at ${asOf} UTC: ${ahead}, ${running} of ${limit} slots taken`;
+}
+
 /** Answer of the query `slots`: complete by itself, for callers in any language. */
 export interface AccountSlotsView {
   readonly limit: number;

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
+import { slotsWorkflowId } from '../../src/contract/names.js';
 import { command, everyOutput, onlyJson, processOf, type RunningCommand, startCommand } from '../support/command.js';
 import { ROOT, type Stack, startStack, TEST_KEY } from '../support/stack.js';
 
@@ -213,6 +214,10 @@ test('a run that fails at the provider exits with 1 and the published error', as
   expect(onlyJson(end).error).toMatchObject({ type: 'ContentRejected', code: 'DataInspectionFailed' });
   const words = await here('watch', (await stack.videos.list().next()).value?.id ?? '');
   expect(words.stderr).toContain('DataInspectionFailed');
+  const listed = async () => (await here('list', '--outcome', 'failed')).stdout;
+  await expect
+    .poll(listed, { timeout: 10_000 })
+    .toMatch(/^RUN +STATUS +OUTCOME +ERROR [\s\S]* failed +failed +DataInspectionFailed /);
 });
 
 test('a refused key exits with 3, and no output shows it', async () => {
@@ -284,6 +289,15 @@ test('an unknown id exits with 1 and says so', async () => {
       message: expect.stringContaining('video/nowhere'),
     });
   }
+});
+
+test('what is no generation is neither watched nor cancelled, and status says what it is', async () => {
+  const id = slotsWorkflowId('emulator', 'default');
+  expect(onlyJson(await here('watch', id, '--json')).error).toMatchObject({ type: 'NotWatched' });
+  expect(onlyJson(await here('cancel', id, '--json')).error).toMatchObject({ type: 'NotCancelled' });
+  expect((await here('status', id)).stdout).toMatch(
+    /^kind +the slots of an account$[\s\S]*^next +See "wan-video slots"/m,
+  );
 });
 
 test('setup may be repeated, and a namespace that does not exist is named', async () => {

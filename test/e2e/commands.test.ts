@@ -73,6 +73,10 @@ describe('a run whose submit only a person can decide', () => {
     const cancelled = await json('cancel', other);
     const salvage = /salvage\/[0-9a-f]+\/\d+/.exec(String(cancelled['message']))?.[0] ?? '';
     await reaches(salvage, 'needs_attention');
+    // At once, and not after waiting for an end that does not come.
+    expect(await json('cancel', salvage)).toMatchObject({ code: 1, error: { type: 'NotCancelled' } });
+    expect((await run('cancel', salvage)).stderr).toMatch(/is a salvage, .*\nLeave it: /);
+    await expect(stack.videos.cancel(salvage)).rejects.toMatchObject({ error: { type: 'NotCancelled' } });
     expect(await json('resolve', salvage, '--task', tasks[0])).toMatchObject({ code: 0, task_id: tasks[0] });
     await reaches(salvage, 'done');
     expect(await json('status', salvage)).toMatchObject({ status: 'completed', result: { task_id: tasks[0] } });

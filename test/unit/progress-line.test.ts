@@ -109,3 +109,25 @@ test('a plain line says once when the video is expected, how long the task was q
       "after 12 s in the provider's queue, expected 00:00:40 to 00:00:50 UTC\n",
   );
 });
+
+test('a run that waits for a slot shows its place', () => {
+  const slot = { position: 2, ahead_interactive: 1, ahead_batch: 0, running: 5, limit: 5, as_of_ms: 3_600_000 };
+  const screen = new Screen(false);
+  const waiting: ShownProgress = {
+    ...rendering,
+    stage: 'waiting_for_slot',
+    task_id: null,
+    waiting_for: 'a place',
+    slot,
+  };
+  progressLine(screen, {}).show(waiting, 3_700_000);
+  expect(screen.text).toBe(
+    'waiting_for_slot: waiting for a place, position 2 at 01:00:00 UTC: 1 interactive and 0 of batches ahead, 5 of 5 slots taken\n',
+  );
+});
+
+test('a run that has ended waits for nothing, and does not say that it does', () => {
+  const screen = new Screen(false);
+  progressLine(screen, {}).show({ ...rendering, stage: 'cancelled', waiting_for: 'nothing' }, 12_000);
+  expect(screen.text).toBe('cancelled, task task-1\n');
+});

@@ -186,6 +186,7 @@ test.concurrent('slots that do not answer stop nobody, and the slot of a run tha
     ...{ workflowId: deaf.slotsId, taskQueue: 'nobody-polls-this' },
     args: [{ limit: 1, times: stepTimesOf(deaf.config.times) }],
   });
+  const asked = command(['slots'], { env: { ...stack.env, WAN_VIDEO_ACCOUNT: deaf.name } });
   const one = account(1, { slotCheckMs: 500 });
   await one.startWorker();
   // Throttled for as long as it lives: it has a slot and nothing at the provider.
@@ -201,6 +202,9 @@ test.concurrent('slots that do not answer stop nobody, and the slot of a run tha
     })(),
   ]);
   expect(deaf.submits()).toHaveLength(2);
+  // Temporal is there; it is the worker that is not.
+  const told = new RegExp(`account ${deaf.name} do not answer: no worker .* queue nobody-polls-this\\nStart a worker`);
+  expect(await asked).toMatchObject({ code: 3, stdout: '', stderr: expect.stringMatching(told) });
 });
 
 test.concurrent('forced to continue as new again and again, the slots forget neither holders nor who waits', async () => {

@@ -11,12 +11,12 @@ import { invalidRequest } from '../../contract/validate.js';
 import { isKeySegment } from '../../storage/store-key.js';
 import { amountText } from '../amount-text.js';
 import type { CommandContext } from '../context.js';
+import { csvLine } from '../csv.js';
 import { accountOf, startEstimateText } from '../estimate-text.js';
 import { ExitCode } from '../exit-code.js';
 import { saveVideo } from '../save-video.js';
 import { table } from '../table.js';
 import type { BatchStartFlags } from './batch.js';
-import { csvLine } from './batch-csv.js';
 
 /** Connects, and makes the batch client of the configured store and queue. */
 async function withBatches<T>(context: CommandContext, use: (batches: WanBatchClient) => Promise<T>): Promise<T> {

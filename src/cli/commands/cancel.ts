@@ -21,17 +21,22 @@ export function addCancel(program: Command, context: CommandContext): void {
     .addHelpText('after', "\nExample:\n  wan-video cancel video/0a1b2c3d --reason 'wrong picture'")
     .action(
       context.action(async (id: string, { reason }: { reason: string }) => {
-        const [{ WanVideoClient }, { VideoRunError }] = await Promise.all([
+        const [{ WanVideoClient }, { VideoRunError }, { notCancellable }, { FailureType }] = await Promise.all([
           import('../../client/video-client.js'),
           import('../../client/run-error.js'),
+          import('../../client/run-kind.js'),
+          import('../../contract/failure-type.js'),
         ]);
         return context.temporal(async ({ client }) => {
           const videos = new WanVideoClient({ client });
-          const { run_id: runId, status } = await videos.describe(id, { progress: false });
+          const { run_id: runId, status, workflow_type } = await videos.describe(id, { progress: false });
+          const refusal = notCancellable(id, workflow_type);
+          if (refusal !== undefined) throw refusal;
           if (status === 'running') {
             // It may end by itself between the two calls; what it ended as is told below.
             await videos.cancel(id, reason, { runId }).catch((error: unknown) => {
-              if (!(error instanceof VideoRunError)) throw error;
+              const ended = error instanceof VideoRunError && error.error.type === FailureType.RunNotFound;
+              if (!ended) throw error;
             });
           }
           const timer = new AbortController();

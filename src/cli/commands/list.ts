@@ -51,12 +51,13 @@ export function addList(program: Command, context: CommandContext): void {
     );
 }
 
-const HEAD = ['RUN', 'STATUS', 'OUTCOME', 'STARTED', 'TASK', 'TENANT', 'LABELS'];
+const HEAD = ['RUN', 'STATUS', 'OUTCOME', 'ERROR', 'STARTED', 'TASK', 'TENANT', 'LABELS'];
 
 const row = ({ id, status, outcome, error_code, started_at, task_id, tenant, labels }: VideoRun): string[] => [
   id,
   status,
-  error_code ?? outcome ?? '-',
+  outcome ?? '-',
+  error_code ?? '-',
   started_at,
   task_id ?? '-',
   tenant ?? '-',

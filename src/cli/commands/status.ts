@@ -1,5 +1,4 @@
 import type { Command } from 'commander';
-import type { VideoStatus } from '../../client/video-run.js';
 import type { CommandContext } from '../context.js';
 import { ExitCode } from '../exit-code.js';
 import type { StoredRun } from '../find-stored.js';
@@ -18,14 +17,13 @@ export function addStatus(program: Command, context: CommandContext): void {
     .addHelpText('after', '\nExample:\n  wan-video status video/0a1b2c3d')
     .action(
       context.action(async (id: string) => {
-        const [{ runStatus }, texts, { attentionText }] = await Promise.all([
+        const [{ runStatus }, texts, { statusText }] = await Promise.all([
           import('../run-status.js'),
           import('../output.js'),
-          import('../attention.js'),
+          import('../status-text.js'),
         ]);
         const found = await runStatus(id, context);
-        const text = 'purchase' in found ? storedText(found, texts) : statusText(found, { ...texts, attentionText });
-        context.result(found, text);
+        context.result(found, 'purchase' in found ? storedText(found, texts) : statusText(found, Date.now()));
         return ExitCode.done;
       }),
     );
@@ -44,23 +42,4 @@ function storedText(
     ...(result !== null ? [resultText(result)] : task_id === null ? [] : [`task      ${task_id}`]),
     ...(error === null ? [] : [failureText(error)]),
   ].join('\n');
-}
-
-function statusText(
-  { id, status, started_at, closed_at, progress, trouble, result, error, task_id }: VideoStatus,
-  texts: typeof import('../output.js') & typeof import('../attention.js'),
-): string {
-  const lines = [
-    `run       ${id}`,
-    `status    ${status}`,
-    `started   ${started_at}`,
-    ...(closed_at === null ? [] : [`ended     ${closed_at}`]),
-  ];
-  if (result !== null) return [...lines, texts.resultText(result)].join('\n');
-  if (error !== null) return [...lines, texts.failureText(error)].join('\n');
-  if (task_id !== null) lines.push(`task      ${task_id}`);
-  if (progress !== null) lines.push(`stage     ${progress.stage}`, `waits     for ${progress.waiting_for}`);
-  if (trouble !== null) lines.push(`trouble   ${trouble}`);
-  if (progress?.attention != null) lines.push(texts.attentionText(id, progress.attention));
-  return lines.join('\n');
 }

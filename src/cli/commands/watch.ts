@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import type { VideoResult } from '../../contract/result.js';
 import type { CommandContext } from '../context.js';
 import { ExitCode } from '../exit-code.js';
 
@@ -16,19 +17,24 @@ export function addWatch(program: Command, context: CommandContext): void {
     .addHelpText('after', '\nExample:\n  wan-video watch video/0a1b2c3d')
     .action(
       context.action(async (id: string, { quiet = false }: { quiet?: boolean }) => {
-        const [{ WanVideoClient }, { awaitVideo }, { withInterrupts }, { resultText }] = await Promise.all([
-          import('../../client/video-client.js'),
-          import('../await-video.js'),
-          import('../interrupts.js'),
-          import('../output.js'),
-        ]);
+        const [{ WanVideoClient }, { notWatchable }, { awaitVideo }, { withInterrupts }, { resultText, NO_VIDEO }] =
+          await Promise.all([
+            import('../../client/video-client.js'),
+            import('../../client/run-kind.js'),
+            import('../await-video.js'),
+            import('../interrupts.js'),
+            import('../output.js'),
+          ]);
         return context.temporal(({ client }) =>
           withInterrupts(context.io, async (interrupts) => {
             const videos = new WanVideoClient({ client });
-            const { run_id: runId } = await videos.describe(id, { progress: false });
+            const { run_id: runId, workflow_type } = await videos.describe(id, { progress: false });
+            const refusal = notWatchable(id, workflow_type);
+            if (refusal !== undefined) throw refusal;
             const options = { owned: false, quiet };
-            const result = await awaitVideo(videos, { id, runId }, context, interrupts, options);
-            context.result(result, resultText(result));
+            // A salvage may find that there is nothing to keep.
+            const result: VideoResult | null = await awaitVideo(videos, { id, runId }, context, interrupts, options);
+            context.result(result, result === null ? NO_VIDEO : resultText(result));
             return ExitCode.done;
           }),
         );

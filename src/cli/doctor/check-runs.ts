@@ -5,7 +5,6 @@ import type { Config } from '../../config/config.js';
 import type { BatchProgress } from '../../contract/batch.js';
 import { FailureType } from '../../contract/failure-type.js';
 import { PROGRESS_QUERY, WorkflowType } from '../../contract/names.js';
-import type { AccountSlotsView } from '../../contract/slots.js';
 import { VideoError } from '../../contract/video-error.js';
 
 /** Runs that are looked at one by one, some 5 ms each: a fault that is not among them is the fault of few. */
@@ -74,15 +73,7 @@ export async function checkBatches(client: Client): Promise<string> {
 
 /** Whether the account's slots move. */
 export async function checkSlots(client: Client, { provider }: Config, nowMs: number): Promise<string> {
-  let slots: AccountSlotsView | undefined;
-  try {
-    slots = await readAccountSlots(client, provider.providerId, provider.account);
-  } catch (cause) {
-    throw new VideoError(FailureType.ConfigurationInvalid, `The slots of ${provider.account} do not answer`, {
-      cause,
-      nextStep: 'Start a worker; when one is there, terminate the run of the slots, as docs/operations.md says.',
-    });
-  }
+  const slots = await readAccountSlots(client, provider.providerId, provider.account);
   if (slots === undefined) return 'nobody has asked for one yet';
   const { limit, holders, waiting, budgets = [] } = slots;
   const held = holders.filter(({ since_ms }) => nowMs - since_ms > SLOT_HELD_MAX_MS);
