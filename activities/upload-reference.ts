@@ -46,5 +46,9 @@ async function upload(
   const policy = await dashscope.getUploadPolicy(MODEL, { signal });
   const name = `${randomUUID()}.${reference.key.split('.').at(-1)}`;
   const body = await store.get(reference.key, { signal });
-  return dashscope.uploadFile(policy, name, reference.mime, reference.bytes, body, { signal });
+  try {
+    return await dashscope.uploadFile(policy, name, reference.mime, reference.bytes, body, { signal });
+  } finally {
+    body.destroy(); // also one that was never begun: it is an open file
+  }
 }

@@ -103,6 +103,8 @@ export function passBody(source: Readable, toError: (cause: unknown) => Error, s
       done(error);
     },
   });
+  // Whoever reads is told in any case. Until somebody does, as while an upload connects, an error without a listener would end the process.
+  out.on('error', () => undefined);
   source.on('error', (cause) => out.destroy(toError(cause)));
   source.on('close', () => {
     if (!source.readableEnded) out.destroy(toError(new Error('the stream was closed in the middle of the object')));

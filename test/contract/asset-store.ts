@@ -212,6 +212,20 @@ export function describeAssetStore(name: string, open: () => Promise<StoreUnderT
       await expect(reading).rejects.toBe(reason);
     });
 
+    test('a read that is aborted before anybody reads ends with the reason once somebody does', async () => {
+      await store.put('videos/one.mp4', randomBytes(1_000));
+      const controller = new AbortController();
+      const reason = new Error('cancelled');
+      const stream = await store.get('videos/one.mp4', { signal: controller.signal });
+      controller.abort(reason);
+      // An event without a listener would end the process, which a test run reports as an uncaught error.
+      await new Promise((passed) => setImmediate(passed));
+      const reading = (async () => {
+        for await (const _ of stream);
+      })();
+      await expect(reading).rejects.toBe(reason);
+    });
+
     test('a reader may stop early', async () => {
       await store.put('videos/one.mp4', randomBytes(9 * MIB));
       const stream = await store.get('videos/one.mp4');
