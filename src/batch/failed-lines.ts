@@ -1,6 +1,6 @@
 import { FailureType } from '../contract/failure-type.js';
 import type { AssetStore } from '../storage/asset-store.js';
-import { rowsOf } from './batch-files.js';
+import { type InvalidLine, rowsOf } from './batch-files.js';
 
 /** Causes that may be gone by the next time, whatever the request is. */
 export const PASSABLE_CAUSES: readonly string[] = [
@@ -34,7 +34,7 @@ export interface RetryChoice {
 
 /**
  * The lines of a batch that have no video, as lines of a manifest: with their ids, and the reason in `comment`. Duplicates of a failed
- * line come along, so that each line is answered for.
+ * line come along, so that each line is answered for, and lines that were left out for their faults, as far as they could be read.
  */
 export async function* failedLines(
   store: AssetStore,
@@ -54,6 +54,9 @@ export async function* failedLines(
     if (!isMeant) continue;
     const comment = isOpen ? 'not run' : `${type}${code === null ? '' : ` (${code})`}: ${message ?? ''}`;
     if (item !== null) yield { item_id, comment, ...item.request };
-    else if (invalid?.fields != null) yield { ...invalid.fields, comment };
+    else if (invalid?.fields != null) yield { ...idOf(invalid), ...invalid.fields, ...idOf(invalid), comment };
   }
 }
+
+/** An id that is at fault itself stands in the fields as it was given. */
+const idOf = ({ item_id }: InvalidLine): { readonly item_id?: string } => (item_id === null ? {} : { item_id });

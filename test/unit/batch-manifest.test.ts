@@ -4,13 +4,14 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { itemsOf, manifestSize, pageOfItems } from '../../src/batch/batch-files.js';
+import { failedLines } from '../../src/batch/failed-lines.js';
 import { readLines } from '../../src/batch/line-reader.js';
 import { LINE_BYTES_MAX, lineIssues, type ManifestEntry, readManifest } from '../../src/batch/manifest.js';
 import { dateIn, manifestKeyAt } from '../../src/batch/manifest-key.js';
-import { prepareManifest } from '../../src/batch/prepare-manifest.js';
+import { invalidLines, prepareManifest } from '../../src/batch/prepare-manifest.js';
 import { imagesBeside, openManifest } from '../../src/client/batch-parts.js';
 import { FileStore } from '../../src/storage/file-store.js';
-import { batchManifestKey } from '../../src/storage/keys.js';
+import { batchInvalidKey, batchManifestKey } from '../../src/storage/keys.js';
 import { ROOT } from '../support/root.js';
 
 let folder: string;
@@ -198,6 +199,32 @@ describe('preparing a manifest', () => {
 
   test('refuses a manifest without a valid line also when invalid ones may be left out', async () => {
     await expect(prepare([{ ...GOOD, duration: 99 }], true)).rejects.toMatchObject({ type: 'InvalidRequest' });
+  });
+
+  test('the lines that were left out come back for an edit under the ids that the report names them by', async () => {
+    const lines = [
+      { ...local, item_id: 'good' },
+      { ...local, item_id: 'no-image', reference_image: 'missing.jpg' }, // found at fault once its fields were
+      { ...local, item_id: 'no-fps', fps: 0 },
+      { ...local, fps: 0 },
+      { ...local, item_id: null, duration: 99 },
+      { ...local, item_id: 'Ärger' },
+    ];
+    const prepared = await prepare(lines, true);
+    onTestFinished(() => prepared.dispose());
+    await prepared.put(store, batchManifestKey('faulty'));
+    await store.put(batchInvalidKey('faulty'), invalidLines(prepared.faults));
+    const failed: unknown[] = [];
+    for await (const { item_id, comment } of failedLines(store, 'faulty', { causes: 'all' }))
+      failed.push([item_id, String(comment).split(' ').slice(0, 2).join(' ')]);
+    expect(failed).toEqual([
+      ['good', 'not run'],
+      ['no-image', 'InvalidRequest: reference_image'],
+      ['no-fps', 'InvalidRequest: fps'],
+      ['line-00004', 'InvalidRequest: fps'],
+      ['line-00005', 'InvalidRequest: duration'],
+      ['Ärger', 'InvalidRequest: item_id'], // an id that is at fault itself is the editor's to mend
+    ]);
   });
 
   test('10 000 lines are checked and written within flat memory', async () => {
