@@ -61,6 +61,19 @@ export interface AwaitedItem {
   readonly parked: boolean;
 }
 
+/** How a schedule of batches stands. */
+export interface FoundSchedule {
+  /** Another one after each pause, resumption and change; runs do not change it. Null: it starts nothing, being paused or gone. */
+  readonly version: string | null;
+}
+
+/** A schedule that is to be paused, unless somebody has changed it since. */
+export interface SchedulePauseInput {
+  readonly scheduleId: string;
+  readonly version: string;
+  readonly note: string;
+}
+
 /** The steps of a batch. */
 export interface BatchActivities {
   openBatch(input: OpenBatchInput): Promise<BatchOpening>;
@@ -68,4 +81,6 @@ export interface BatchActivities {
   findEndedItems(input: { batchId: string; awaited: readonly AwaitedItem[] }): Promise<{ ends: BatchItemEnd[] }>;
   writeResults(input: { batchId: string; page: number; ends: readonly BatchItemEnd[] }): Promise<void>;
   writeReport(input: { summary: BatchSummary }): Promise<void>;
+  findSchedule(input: { scheduleId: string }): Promise<FoundSchedule>;
+  pauseSchedule(input: SchedulePauseInput): Promise<{ done: 'paused' | 'gone' | 'changed' }>;
 }

@@ -11,6 +11,7 @@ import type { Proxies } from '../src/net/proxies.js';
 import type { TaskWatcher } from '../src/polling/task-watcher.js';
 import type { AssetStore } from '../src/storage/asset-store.js';
 import type { WebhookSender } from '../src/webhook/webhook-sender.js';
+import type { FoundSchedule, SchedulePauseInput } from './batch-types.js';
 
 /** What the steps need; built once by the worker. */
 export interface ActivityDeps {
@@ -45,9 +46,16 @@ export interface ActivityDeps {
   readonly isRunOpen: (workflowId: string) => Promise<boolean>;
   /** How the run of a batch's item stands; `unknown` when Temporal does not have it. */
   readonly itemState: (workflowId: string, itemId: string) => Promise<BatchItemEnd | 'running' | 'unknown'>;
+  readonly schedules: SchedulesPort;
   /** Who may submit next on this worker's account. */
   readonly slots: AccountSlotsPort;
   readonly metrics: StepMetrics;
+}
+
+/** The schedules of batches, which Temporal keeps; the composition root gives the client. */
+export interface SchedulesPort {
+  find(scheduleId: string): Promise<FoundSchedule>;
+  pause(input: SchedulePauseInput): Promise<'paused' | 'gone' | 'changed'>;
 }
 
 /** What fetching and archiving a result needs; also outside of Temporal. */

@@ -9,6 +9,7 @@ import { createFindSpending } from './find-spending.js';
 import { createAskForSlot, createFindDeadSlots, createFindOpenSlots } from './hold-slots.js';
 import { createNotifyWebhook } from './notify-webhook.js';
 import { createOpenBatch } from './open-batch.js';
+import { createFindSchedule, createPauseSchedule } from './pause-schedule.js';
 import { createPollTask } from './poll-task.js';
 import { createPrepareRequest } from './prepare-request.js';
 import { createReadManifest } from './read-manifest.js';
@@ -49,5 +50,7 @@ export function createActivities(deps: ActivityDeps): VideoActivities {
     writeResults: createWriteResults(deps),
     writeReport: createWriteReport(deps),
     notifyWebhook: createNotifyWebhook(deps),
+    findSchedule: createFindSchedule(deps),
+    pauseSchedule: createPauseSchedule(deps),
   };
 }

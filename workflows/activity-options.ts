@@ -147,6 +147,16 @@ export function activityOptions(times: StepTimes) {
       retry: { ...patient, maximumInterval: '10m' }, // a minute's outage costs seven attempts, a day's 150
       cancellationType: TRY_CANCEL,
     },
+    findSchedule: {
+      startToCloseTimeout: '10s', // Temporal itself answers within milliseconds
+      retry: { ...patient, maximumAttempts: 8 }, // over two minutes: outlasts its restart; then the batch ends without
+      cancellationType: TRY_CANCEL,
+    },
+    pauseSchedule: {
+      startToCloseTimeout: '10s', // above the bound of both of its calls
+      retry: { ...patient, maximumAttempts: 8 }, // as findSchedule; what was paused before is not paused again
+      cancellationType: TRY_CANCEL,
+    },
     cancelTask: {
       startToCloseTimeout: times.cancelStartToCloseMs,
       scheduleToCloseTimeout: 1.5 * times.cancelStartToCloseMs, // with every worker busy the run must still end within 2 s

@@ -62,9 +62,9 @@ export class BatchNews {
 
   /** Tells of the end, and resolves once all that was told is on its way. */
   async ended(summary: BatchSummary): Promise<void> {
-    const { counts, causes, billed, maybe_billed, started_at_ms: startedAtMs, outcome } = summary;
+    const { counts, causes, billed, maybe_billed, started_at_ms: startedAtMs, outcome, schedule_pause } = summary;
     const told = { ...this.#batch, counts, causes, billed, maybe_billed, startedAtMs, inFlight: 0, waiting: 0 };
-    this.#tell('batch.ended', 'batch_ended', () => endedBatch(told, outcome));
+    this.#tell('batch.ended', 'batch_ended', () => endedBatch(told, outcome, schedule_pause));
     await this.onTheirWay();
   }
 

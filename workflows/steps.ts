@@ -41,6 +41,8 @@ export function steps(times: StepTimes = STEP_TIMES, taskId?: string): VideoActi
     writeResults: step('writeResults', { summary: 'keep the ends of items' }),
     writeReport: step('writeReport', { summary: 'write the report' }),
     notifyWebhook: step('notifyWebhook', { summary: 'deliver the event' }),
+    findSchedule: step('findSchedule', { summary: 'look at the schedule: too much failed' }),
+    pauseSchedule: step('pauseSchedule', { summary: 'pause the schedule' }),
     cancelTask: step('cancelTask', about),
     requestCancellation: step('requestCancellation'),
   };

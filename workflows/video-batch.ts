@@ -1,6 +1,6 @@
 import * as wf from '@temporalio/workflow';
 import type { BatchOpening, PageItem } from '../activities/batch-types.js';
-import type { BatchItemEnd, BatchSummary, VideoBatchInput } from '../src/contract/batch.js';
+import type { BatchItemEnd, BatchSchedulePause, BatchSummary, VideoBatchInput } from '../src/contract/batch.js';
 import { cancelledEnd, failedEnd, videoEnd } from '../src/contract/batch-item.js';
 import { noTotals } from '../src/contract/batch-totals.js';
 import { BATCH_MEMO, batchItemWorkflowId, batchWorkflowId, ITEM_MEMO } from '../src/contract/names.js';
@@ -8,6 +8,7 @@ import type { CancelOutcome } from '../src/contract/result.js';
 import { STEP_TIMES, type StepTimes } from '../src/contract/times.js';
 import { BatchNews } from './batch-news.js';
 import { BatchProgressView } from './batch-progress.js';
+import { pauseScheduleOf } from './batch-schedule.js';
 import { BatchState, type CarriedBatch, isWindow } from './batch-state.js';
 import { cancellable } from './cancellation.js';
 import { itemSignal, pauseSignal, resumeSignal, windowSignal } from './messages.js';
@@ -313,16 +314,24 @@ class Batch {
   async #finish(outcome: 'completed' | 'cancelled'): Promise<BatchSummary> {
     this.progress.enter('reporting');
     await this.#write();
-    return this.#report(outcome, this.#stateNow().times);
+    const { times, totals } = this.#stateNow();
+    // A cancelled batch says nothing of its items, and a person has seen to it.
+    const pause = outcome === 'completed' ? await pauseScheduleOf(this.#input, this.#batchId, totals, times) : null;
+    return this.#report(outcome, times, pause);
   }
 
-  async #report(outcome: BatchSummary['outcome'], times: StepTimes): Promise<BatchSummary> {
+  async #report(
+    outcome: BatchSummary['outcome'],
+    times: StepTimes,
+    schedule_pause: BatchSchedulePause | null = null,
+  ): Promise<BatchSummary> {
     const state = this.#state;
     const summary: BatchSummary = {
       ...{ batch_id: this.#batchId, outcome, retry_of: this.#input.retry_of ?? null },
       ...(state?.totals ?? noTotals({ total: 0, duplicate: 0, invalid: 0 })),
       started_at_ms: state?.startedAtMs ?? wf.workflowInfo().startTime.getTime(),
       ended_at_ms: Date.now(),
+      ...(schedule_pause !== null && { schedule_pause }),
     };
     await wf.CancellationScope.nonCancellable(() => steps(times).writeReport({ summary }));
     await this.#news.ended(summary);

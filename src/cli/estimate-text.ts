@@ -1,5 +1,6 @@
 import type { StartEstimate } from '../client/batch-client.js';
 import type { BatchEstimate, EstimateAccount } from '../client/batch-estimate.js';
+import type { ScheduleEstimate } from '../client/schedule-client.js';
 import { amountText } from './amount-text.js';
 import type { CommandContext } from './context.js';
 import { durationText } from './duration-text.js';
@@ -22,6 +23,20 @@ export function startEstimateText(estimate: StartEstimate): string {
     `done      about ${from === to ? to : `${from} to ${to}`}, started now`,
     'Nothing was sent.',
   ].join('\n');
+}
+
+/** What the next run of a schedule would come to, for people. */
+export function scheduleEstimateLines(plan: ScheduleEstimate, timezone: string): string[] {
+  const { next, manifest_key, estimate, expected, passes_next } = plan;
+  if (estimate === null) return [`estimate  none: ${manifest_key} is not there yet`];
+  const { earliest_at = '', latest_at = '' } = expected ?? {};
+  return [
+    ...estimateLines(estimate),
+    ...(expected === null
+      ? []
+      : [`done      ${earliest_at === latest_at ? '' : `${earliest_at} to `}${latest_at} ${timezone}`]),
+    ...(passes_next ? [`warning   it may not be done when the run after it is due, ${next[1]} ${timezone}`] : []),
+  ];
 }
 
 const WOULD = {

@@ -28,12 +28,21 @@ export type ManifestSource =
   | { readonly file: string }
   | { readonly lines: Iterable<Readonly<Record<string, unknown>>>; readonly folder?: string };
 
-/** A batch's id is a part of workflow ids and of keys. */
-const BATCH_ID = /^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$/;
+/** A batch's id is a part of workflow ids and of keys; those of a schedule's runs, and so of their retries, hold a time. */
+const BATCH_ID = /^[A-Za-z0-9][A-Za-z0-9._:-]{0,119}$/;
+/** With the time of a run and the number of a retry behind it, it is a batch's id. */
+const SCHEDULE_ID = /^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$/;
 
 /** @throws VideoError `InvalidRequest` for an id that could not be part of workflow ids and keys. */
 export function checkBatchId(batchId: string): void {
   if (BATCH_ID.test(batchId)) return;
+  const message = 'must be 1 to 120 letters, digits, dots, dashes, colons or underscores, a letter or digit first';
+  throw invalidRequest([{ path: 'id', message }]);
+}
+
+/** @throws VideoError `InvalidRequest` for an id that the runs of a schedule could not be called by. */
+export function checkScheduleId(id: string): void {
+  if (SCHEDULE_ID.test(id)) return;
   const message = 'must be 1 to 80 letters, digits, dots, dashes or underscores, a letter or digit first';
   throw invalidRequest([{ path: 'id', message }]);
 }

@@ -15,7 +15,13 @@ export { loadPayloadCodec } from './payload-codec.js';
 export type { ImageSource } from './reference.js';
 export { type VideoErrorObject, VideoRunError } from './run-error.js';
 export type { ListOptions } from './run-list.js';
-export { type ScheduleDetails, type ScheduledBatch, type ScheduleView, WanScheduleClient } from './schedule-client.js';
+export {
+  type ScheduleDetails,
+  type ScheduledBatch,
+  type ScheduleEstimate,
+  type ScheduleView,
+  WanScheduleClient,
+} from './schedule-client.js';
 export { registerSearchAttributes } from './setup.js';
 export {
   type RunOptions,

@@ -20,6 +20,10 @@ export interface VideoBatchInput {
   readonly retry_of?: string;
   /** Items that one run starts before it continues as new; default 250. */
   readonly page_items?: number;
+  /** Schedule that starts it, by its name in `wan-video schedule`. */
+  readonly schedule_id?: string;
+  /** That schedule is paused when a larger share of the items failed or waits for a person: from 0 to below 1; default: never. */
+  readonly pause_when_failed_above?: number;
 }
 
 /** Longest window: below Temporal's limit of 2000 children under way, with their starts. */
@@ -128,6 +132,14 @@ export interface BatchProgress {
   readonly retry_of: string | null;
 }
 
+/** What a batch did to the schedule that started it, because more of it failed than the schedule bears. */
+export interface BatchSchedulePause {
+  readonly schedule_id: string;
+  /** `changed`: somebody changed it meanwhile, and it was left as it is; `unknown`: Temporal did not confirm it. */
+  readonly done: 'paused' | 'changed' | 'unknown';
+  readonly reason: string;
+}
+
 /** Result of `videoBatch`, and the head of `report.json`. */
 export interface BatchSummary {
   readonly batch_id: string;
@@ -139,6 +151,8 @@ export interface BatchSummary {
   readonly started_at_ms: number;
   readonly ended_at_ms: number;
   readonly retry_of: string | null;
+  /** Absent or null: it had no reason to pause a schedule, or found that paused or deleted. */
+  readonly schedule_pause?: BatchSchedulePause | null;
 }
 
 /** Failures that the next item would meet as well: the batch pauses, and their items are run again when it goes on. */

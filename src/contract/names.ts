@@ -29,6 +29,8 @@ export const LEAVE_SLOTS_SIGNAL = 'leaveSlots';
 export const SLOT_LIMIT_SIGNAL = 'slotLimit';
 /** Memo of a run that belongs to a batch: its id. */
 export const BATCH_MEMO = 'batch_id';
+/** Memo of a batch that a schedule has started: the schedule's id, which is not the batch's. */
+export const SCHEDULE_MEMO = 'schedule_id';
 
 /** Signals to `videoBatch`: start nothing further (`reason`); go on; how many items are in work at a time (`window`). */
 export const PAUSE_SIGNAL = 'pause';
@@ -68,6 +70,9 @@ export const slotsWorkflowId = (provider: string, account: string): string =>
 
 /** Workflow id of a batch. */
 export const batchWorkflowId = (batchId: string): string => `batch/${batchId}`;
+
+/** Temporal's id of a schedule of batches. */
+export const batchScheduleId = (id: string): string => `wan-video-batch/${id}`;
 
 /** Workflow id of one item of a batch. */
 export const batchItemWorkflowId = (batchId: string, itemId: string): string => `batch/${batchId}/${itemId}`;

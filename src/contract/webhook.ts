@@ -1,7 +1,8 @@
-import type { BatchPause, BatchSummary } from './batch.js';
+import type { BatchPause, BatchSchedulePause, BatchSummary } from './batch.js';
 import type { BatchTotals } from './batch-totals.js';
 import { plainText, resolveCommands, shellWord } from './command-lines.js';
 import type { Attention } from './result.js';
+import { pauseTold } from './schedule-pause.js';
 import type { Issue } from './video-error.js';
 
 /** What can be told; the data of one type always have the same form. */
@@ -50,6 +51,8 @@ export interface WebhookBatch extends News, BatchTotals {
   readonly amount: WebhookAmount | null;
   /** Stable address of `report.json` in the store; null while there is none. */
   readonly report_url: string | null;
+  /** At the end of a schedule's run of which more failed than the schedule bears: what became of the schedule; else null. */
+  readonly schedule_pause: BatchSchedulePause | null;
 }
 
 /** Data of the events of one run. */
@@ -103,16 +106,22 @@ export interface ToldBatch extends BatchTotals {
 }
 
 /** What is told of a batch that has ended. */
-export function endedBatch(batch: ToldBatch, outcome: BatchSummary['outcome']): WebhookBatch {
+export function endedBatch(
+  batch: ToldBatch,
+  outcome: BatchSummary['outcome'],
+  schedulePause: BatchSchedulePause | null = null,
+): WebhookBatch {
   const { counts } = batch;
   const id = shellWord(batch.batchId);
   const name = `Batch ${plainText(batch.batchId)}`;
   const waits = counts.needs_attention;
+  const schedule = schedulePause === null ? null : pauseTold(schedulePause);
   const steps = [
     ...(counts.failed + counts.cancelled + counts.budget_reached > 0
       ? [`see why with "wan-video batch report ${id}"`, `run again what can pass with "wan-video batch retry ${id}"`]
       : []),
     ...(waits > 0 ? [`decide what waits for a person, as told of each: "wan-video batch status ${id}"`] : []),
+    ...(schedule === null ? [] : [schedule.nextStep]),
   ];
   if (outcome === 'manifest_missing') {
     return batchNews(batch, outcome, {
@@ -121,8 +130,9 @@ export function endedBatch(batch: ToldBatch, outcome: BatchSummary['outcome']): 
     });
   }
   return batchNews(batch, outcome, {
-    text: `${name} ${outcome === 'cancelled' ? 'was cancelled' : 'has ended'}: ${countsText(batch)}.`,
+    text: `${name} ${outcome === 'cancelled' ? 'was cancelled' : 'has ended'}: ${countsText(batch)}.${schedule === null ? '' : ` ${schedule.text}`}`,
     next_step: steps.length === 0 ? null : `${capital(steps.join('; '))}.`,
+    schedule_pause: schedulePause,
   });
 }
 
@@ -210,12 +220,18 @@ const failureNews = (failure: Told) => ({
 function batchNews(
   { workflowId, batchId, retryOf, inFlight, waiting, startedAtMs, counts, causes, billed, maybe_billed }: ToldBatch,
   state: WebhookBatch['state'],
-  { text, next_step, reason = null, cause = null }: Pick<News, 'text' | 'next_step'> & Partial<News>,
+  {
+    text,
+    next_step,
+    reason = null,
+    cause = null,
+    schedule_pause = null,
+  }: Pick<News, 'text' | 'next_step'> & Partial<News & Pick<WebhookBatch, 'schedule_pause'>>,
 ): WebhookBatch {
   return {
     ...{ workflow_id: workflowId, batch_id: batchId, state, text, reason, cause, next_step },
     ...{ counts, causes, billed, maybe_billed, in_flight: inFlight, waiting },
-    ...{ retry_of: retryOf, started_at_ms: startedAtMs, amount: null, report_url: null },
+    ...{ retry_of: retryOf, started_at_ms: startedAtMs, amount: null, report_url: null, schedule_pause },
   };
 }
 

@@ -28,6 +28,7 @@ import { accountSlotsPort, announceLimit } from './account-slots.js';
 import { itemState } from './batch-item-state.js';
 import { BUNDLE_PATH, sealedCodeOf } from './build-bundle.js';
 import { readNamedFiles } from './named-files.js';
+import { schedulesPort } from './schedules.js';
 import { SPOOL_FOLDER, tidySpoolFolder } from './spool-folder.js';
 import { startTelemetry, type Telemetry } from './telemetry.js';
 
@@ -87,6 +88,7 @@ async function runQueues(options: WorkerOptions, telemetry: Telemetry): Promise<
     },
     isRunOpen: (workflowId) => isRunOpen(client, workflowId),
     payloadsEncoded: temporal.payloadCodec !== undefined,
+    schedules: schedulesPort(client),
     itemState: (workflowId, itemId) => itemState(client, workflowId, itemId),
     knowsAttributes: attributesPort(client),
     slots: accountSlotsPort(client, config, budgets),
@@ -230,7 +232,15 @@ function activityDeps(
   stats: LearnedRenderTimes,
   given: Pick<
     ActivityDeps,
-    'prices' | 'webhook' | 'cancelRun' | 'isRunOpen' | 'itemState' | 'knowsAttributes' | 'payloadsEncoded' | 'slots'
+    | 'prices'
+    | 'webhook'
+    | 'cancelRun'
+    | 'isRunOpen'
+    | 'itemState'
+    | 'schedules'
+    | 'knowsAttributes'
+    | 'payloadsEncoded'
+    | 'slots'
   >,
 ): ActivityDeps {
   const { times, provider } = config;

@@ -1,11 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import { WanBatchClient } from '../../src/client/batch-client.js';
-import { batchItemWorkflowId, batchWorkflowId } from '../../src/contract/names.js';
+import type { VideoBatchInput } from '../../src/contract/batch.js';
+import { batchItemWorkflowId, batchScheduleId, batchWorkflowId } from '../../src/contract/names.js';
 import type { Stack } from '../support/stack.js';
 import type { ReplayCase } from './cases.js';
 
 const OPEN = ['openBatch', 'readManifest'] as const;
 const WRITE = ['writeResults', 'writeReport'] as const;
+const PAUSE = ['findSchedule', 'pauseSchedule'] as const;
 
 /** Batches, and items on their way to one. */
 export const BATCH_CASES: readonly ReplayCase[] = [
@@ -57,15 +59,30 @@ export const BATCH_CASES: readonly ReplayCase[] = [
   }),
   batch('manifest-missing', 'completed', ['openBatch', 'writeReport'], async (stack) => {
     const id = batchWorkflowId(randomUUID());
-    await startWorkflow(stack, id, 'manifests/nowhere.jsonl');
+    await startWorkflow(stack, id, { manifest_key: 'manifests/nowhere.jsonl' });
     await stack.client.workflow.getHandle(id).result();
     return id;
   }),
+  batch('paused-its-schedule', 'completed', [...OPEN, ...PAUSE, ...WRITE], async (stack) => {
+    const schedule = await stack.client.schedule.create({
+      scheduleId: batchScheduleId(randomUUID()),
+      spec: { calendars: [{ year: 2099 }] },
+      action: { type: 'startWorkflow', workflowType: 'videoBatch', taskQueue: 'nobody' },
+    });
+    try {
+      return await failedOf(stack, schedule.scheduleId.slice(batchScheduleId('').length));
+    } finally {
+      await schedule.delete();
+    }
+  }),
+  batch('left-a-schedule-that-is-gone', 'completed', [...OPEN, 'findSchedule', ...WRITE], (stack) =>
+    failedOf(stack, randomUUID()),
+  ),
   batch('failed-invalid-manifest', 'failed', ['openBatch'], async (stack) => {
     const key = `manifests/${randomUUID()}.jsonl`;
     await stack.store.put(key, Buffer.from('{"prompt":7}\n'));
     const id = batchWorkflowId(randomUUID());
-    await startWorkflow(stack, id, key);
+    await startWorkflow(stack, id, { manifest_key: key });
     await stack.client.workflow
       .getHandle(id)
       .result()
@@ -123,9 +140,22 @@ async function start(
   return { batches, batchId, id, runId };
 }
 
-async function startWorkflow(stack: Stack, workflowId: string, manifest_key: string): Promise<void> {
+/** Workflow id of a run of a schedule that bears no failure, all of which failed. */
+async function failedOf(stack: Stack, schedule_id: string): Promise<string> {
+  const [line] = linesOf(stack, 1);
+  const refusal = { on: 'submit', fault: 'status', status: 400, code: 'DataInspectionFailed' } as const;
+  stack.emulator.faults({ ...refusal, match: line?.prompt ?? '' });
+  const manifest_key = `manifests/${randomUUID()}.jsonl`;
+  await stack.store.put(manifest_key, Buffer.from(JSON.stringify(line)));
+  const id = batchWorkflowId(randomUUID());
+  await startWorkflow(stack, id, { manifest_key, schedule_id, pause_when_failed_above: 0 });
+  await stack.client.workflow.getHandle(id).result();
+  return id;
+}
+
+async function startWorkflow(stack: Stack, workflowId: string, input: VideoBatchInput): Promise<void> {
   const taskQueue = stack.config.taskQueues.generate;
-  await stack.client.workflow.start('videoBatch', { workflowId, taskQueue, args: [{ manifest_key }] });
+  await stack.client.workflow.start('videoBatch', { workflowId, taskQueue, args: [input] });
 }
 
 async function until(condition: () => Promise<boolean>): Promise<void> {

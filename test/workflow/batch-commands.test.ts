@@ -208,6 +208,25 @@ describe('schedule', () => {
     });
   });
 
+  test('is paused by a run of which more failed than it bears, and says why and how it goes on', async () => {
+    const prompt = randomUUID();
+    stack.emulator.faults({ on: 'submit', fault: 'status', status: 400, code: 'DataInspectionFailed', match: prompt });
+    await stack.store.put('lists/bad.jsonl', Buffer.from(JSON.stringify(stack.request(prompt))));
+    const create = ['schedule', 'create', 'careful', ...at, '--manifest', 'lists/bad.jsonl'];
+    const made = (await run(...create, '--pause-when-failed-above', '99.9%')).stdout;
+    expect(made).toMatch(/Europe\/Berlin\nmanifest .*\n.* made up for within 1 d\npauses {4}when more than 99\.9 %/);
+    await run('schedule', 'trigger', 'careful');
+    await expect
+      .poll(async () => (await run('schedule', 'show', 'careful')).stdout, { timeout: 30_000, interval: 200 })
+      .toMatch(
+        /^schedule {2}careful, paused: careful-\S+: 1 of 1 items failed, 100 %.*"wan-video schedule resume careful"/,
+      );
+    await run('schedule', 'delete', 'careful');
+    for (const share of ['100%', '25', '-1%', '0.25', '5.55%']) {
+      expect((await run(...create, '--pause-when-failed-above', share)).code).toBe(2);
+    }
+  });
+
   test('a run whose manifest is not there ends with an outcome of its own', async () => {
     await run('schedule', 'create', 'missing', ...at, '--manifest', 'nothing/{date}.jsonl');
     await run('schedule', 'trigger', 'missing');

@@ -7,6 +7,7 @@ import { type BatchStatus, type StartedBatch, WanBatchClient } from '../../clien
 import { VideoRunError } from '../../client/run-error.js';
 import { type Prices, totalAmount } from '../../config/prices.js';
 import type { BatchCounts, BatchSummary } from '../../contract/batch.js';
+import { pauseTold } from '../../contract/schedule-pause.js';
 import { invalidRequest } from '../../contract/validate.js';
 import { isKeySegment } from '../../storage/store-key.js';
 import { amountText } from '../amount-text.js';
@@ -241,12 +242,14 @@ function statusLines({ batch_id, status, progress, summary }: BatchStatus, price
 }
 
 function summaryLines(summary: BatchSummary, prices: Prices | undefined): string[] {
-  const { batch_id, outcome, started_at_ms, ended_at_ms, retry_of } = summary;
+  const { batch_id, outcome, started_at_ms, ended_at_ms, retry_of, schedule_pause } = summary;
+  const schedule = schedule_pause == null ? null : pauseTold(schedule_pause);
   return [
     `batch     ${batch_id}${retry_of === null ? '' : `, again what failed in ${retry_of}`}`,
     `outcome   ${outcome === 'manifest_missing' ? 'the manifest was not there; nothing was run' : outcome}`,
     `took      ${Math.round((ended_at_ms - started_at_ms) / 1000)} s, until ${new Date(ended_at_ms).toISOString()}`,
     ...countLines(summary, prices),
+    ...(schedule === null ? [] : [`schedule  ${schedule.text}`, `next      ${schedule.nextStep}`]),
   ];
 }
 

@@ -1,7 +1,10 @@
 import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { type ScheduleDetails, type ScheduleView, WanScheduleClient } from '../../client/schedule-client.js';
+import { percent } from '../../contract/schedule-pause.js';
 import type { CommandContext } from '../context.js';
+import { durationText } from '../duration-text.js';
+import { accountOf, scheduleEstimateLines } from '../estimate-text.js';
 import { ExitCode } from '../exit-code.js';
 import { table } from '../table.js';
 import type { ScheduleFlags } from './schedule.js';
@@ -19,14 +22,21 @@ async function withSchedules<T>(
 
 /** `schedule create` */
 export async function createSchedule(id: string, flags: ScheduleFlags, context: CommandContext): Promise<number> {
-  const { manifest, wait, catchup, jitter, ...same } = flags;
+  const { manifest, wait, catchup, jitter, dryRun, ...same } = flags;
   const file = resolve(context.io.cwd, manifest);
   const isFile = (await stat(file).catch(() => undefined))?.isFile() === true;
+  const schedule = {
+    ...{ id, ...same, manifest: isFile ? { file } : { key: manifest } },
+    ...{ manifestWaitSeconds: wait, catchupSeconds: catchup, jitterSeconds: jitter },
+  };
   return withSchedules(context, async (schedules) => {
-    const done = await schedules.create({
-      ...{ id, ...same, manifest: isFile ? { file } : { key: manifest } },
-      ...{ manifestWaitSeconds: wait, catchupSeconds: catchup, jitterSeconds: jitter },
-    });
+    if (dryRun === true) {
+      const plan = await schedules.estimate(schedule, { account: await accountOf(context) });
+      const lines = [...nextLines(plan.next, flags.timezone), ...scheduleEstimateLines(plan, flags.timezone)];
+      context.result({ dry_run: true, ...plan }, [...lines, 'Nothing was made.'].join('\n'));
+      return ExitCode.done;
+    }
+    const done = await schedules.create(schedule);
     const shown = await schedules.show(id);
     context.result({ id, done, next: shown.next }, `The schedule ${id} was ${done}.\n${detailLines(shown).join('\n')}`);
     return ExitCode.done;
@@ -48,10 +58,14 @@ export async function listSchedules(context: CommandContext): Promise<number> {
 }
 
 /** `schedule show` */
-export async function showSchedule(id: string, context: CommandContext): Promise<number> {
+export async function showSchedule(id: string, estimate: boolean, context: CommandContext): Promise<number> {
+  const account = estimate ? await accountOf(context) : undefined;
   return withSchedules(context, async (schedules) => {
     const details = await schedules.show(id);
-    context.result(details, detailLines(details).join('\n'));
+    const plan = account === undefined ? undefined : await schedules.estimateNext(id, { account });
+    const lines = detailLines(details);
+    if (plan !== undefined) lines.push(...scheduleEstimateLines(plan, details.timezone ?? 'UTC'));
+    context.result({ ...details, ...(plan !== undefined && { estimate: plan }) }, lines.join('\n'));
     return ExitCode.done;
   });
 }
@@ -70,17 +84,24 @@ export async function steerSchedule(
   });
 }
 
+const nextLines = (next: readonly string[], timezone: string): string[] =>
+  next.slice(0, 5).map((time) => `next      ${time} ${timezone}`);
+
 function detailLines(details: ScheduleDetails): string[] {
   const { id, cron, timezone, paused, note, next, manifest_key, overlap, catchup_seconds, jitter_seconds } = details;
+  const { pause_when_failed_above: bearable, overran } = details;
+  const later = jitter_seconds === 0 ? '' : `, up to ${durationText(jitter_seconds)} later`;
   return [
-    `schedule  ${id}${paused ? `, paused: ${note ?? ''}` : ''}`,
-    `times     ${cron ?? '-'} in ${timezone ?? 'UTC'}, up to ${jitter_seconds} s later`,
+    `schedule  ${id}${paused ? `, paused${note === null ? '' : `: ${note}`}` : ''}`,
+    `times     ${cron ?? '-'} in ${timezone ?? 'UTC'}${later}`,
     `manifest  ${manifest_key ?? '-'}`,
-    `overlap   ${overlap ?? '-'}; missed runs are made up for ${catchup_seconds} s`,
-    ...next.slice(0, 5).map((time) => `next      ${time} ${timezone ?? 'UTC'}`),
+    `overlap   ${overlap ?? '-'}; missed runs are made up for within ${durationText(catchup_seconds)}`,
+    ...(bearable === null ? [] : [`pauses    when more than ${percent(bearable)} of a run failed`]),
+    ...nextLines(next, timezone ?? 'UTC'),
     ...details.runs.map(
       ({ batch_id, summary }) => `run       ${batch_id}: ${summary === null ? 'no report yet' : resultOf(summary)}`,
     ),
+    ...(overran ? ['warning   the latest run took longer than the time between the next two'] : []),
   ];
 }
 

@@ -13,6 +13,8 @@ export interface ScheduleFlags {
   readonly overlap?: 'skip' | 'buffer_one' | 'buffer_all' | 'allow_all';
   readonly catchup?: number;
   readonly jitter?: number;
+  readonly pauseWhenFailedAbove?: number;
+  readonly dryRun?: boolean;
 }
 
 const JSON_FLAG = ['--json', 'one JSON document on stdout, also for errors'] as const;
@@ -50,6 +52,8 @@ export function addSchedule(program: Command, context: CommandContext): void {
     )
     .option('--catchup <time>', 'how long a missed run is made up for (default: 1d)', seconds)
     .option('--jitter <time>', 'start up to so much later, at random (default: 0s)', seconds)
+    .option('--pause-when-failed-above <share>', 'pause it when more of a run failed, such as 25%', share)
+    .option('--dry-run', 'say what its next run would cost and take; make nothing')
     .option(...JSON_FLAG)
     .action(
       context.action(async (id: string, flags: ScheduleFlags) => (await run()).createSchedule(id, flags, context)),
@@ -65,8 +69,13 @@ export function addSchedule(program: Command, context: CommandContext): void {
     .command('show')
     .summary('one schedule, its next times and what its latest runs came to')
     .argument('<id>', 'name of the schedule')
+    .option('--estimate', 'also what its next run would cost and take; reads the whole manifest')
     .option(...JSON_FLAG)
-    .action(context.action(async (id: string) => (await run()).showSchedule(id, context)));
+    .action(
+      context.action(async (id: string, { estimate = false }: { estimate?: boolean }) =>
+        (await run()).showSchedule(id, estimate, context),
+      ),
+    );
 
   schedule
     .command('pause')
@@ -140,6 +149,12 @@ function seconds(text: string): number {
   const value = Number(amount) * (UNITS[unit ?? ''] ?? Number.NaN);
   if (Number.isNaN(value)) throw new InvalidArgumentError('It must be a time such as 90s, 15m, 2h or 1d.');
   return value;
+}
+
+function share(text: string): number {
+  const percent = /^\d{1,2}(\.\d)?%$/.test(text) ? Number(text.slice(0, -1)) : Number.NaN;
+  if (Number.isNaN(percent)) throw new InvalidArgumentError('It must be a share from 0% to below 100%, such as 25%.');
+  return Math.round(percent * 10) / 1000;
 }
 
 function moment(text: string): Date {
