@@ -11,10 +11,11 @@ import { IMAGE_BYTES_MAX, inspectImage } from '../src/media/image.js';
 import { stageImage } from '../src/media/stage-image.js';
 import { fetchGuarded } from '../src/net/guarded-fetch.js';
 import type { AssetStore } from '../src/storage/asset-store.js';
+import { toActivityFailure } from './activity-failure.js';
 import type { ActivityDeps } from './deps.js';
 import { fromCache } from './purchase-memo.js';
 import { tellsOf } from './tells.js';
-import type { PreparedReference, VideoActivities } from './types.js';
+import type { FailedPreparation, PreparedReference, PreparedRequest, VideoActivities } from './types.js';
 import { withSignal } from './with-signal.js';
 
 /** The listed sizes themselves are off their nominal shape by up to 1.9 % (1088*832 for 4:3). */
@@ -22,26 +23,40 @@ const ASPECT_TOLERANCE = 0.02;
 
 /** Checks the request, brings its image into the store, and looks in the cache. Sends nothing to the provider. */
 export function createPrepareRequest(deps: ActivityDeps): VideoActivities['prepareRequest'] {
-  return ({ request: given, batchId = null }) =>
+  return (input) =>
     withSignal(async (signal) => {
-      const parsed = parseRequest(given);
-      const { reference_image, ...request } = canonicalRequest(parsed);
-      const { reference, hash } = await resolveReference(reference_image, deps, signal);
-      const key = cacheKey(request, MODEL, hash);
-      return {
-        request,
-        cacheKey: key,
-        batchId,
-        storeId: deps.storeId,
-        labels: parsed.labels ?? {},
-        reference,
-        warnings: foreseen(request, reference),
-        cached: request.cache === 'use' ? await cachedResult(deps.ledger, key, signal) : null,
-        attributes: await deps.knowsAttributes(),
-        times: stepTimesOf(deps.times),
-        ...tellsOf(deps),
-      };
+      try {
+        return await prepare(input, deps, signal);
+      } catch (error) {
+        if (signal.aborted) throw error;
+        const known: FailedPreparation = { attributes: await deps.knowsAttributes() };
+        throw toActivityFailure(error, known);
+      }
     });
+}
+
+async function prepare(
+  { request: given, batchId = null }: Parameters<VideoActivities['prepareRequest']>[0],
+  deps: ActivityDeps,
+  signal: AbortSignal,
+): Promise<PreparedRequest> {
+  const parsed = parseRequest(given);
+  const { reference_image, ...request } = canonicalRequest(parsed);
+  const { reference, hash } = await resolveReference(reference_image, deps, signal);
+  const key = cacheKey(request, MODEL, hash);
+  return {
+    request,
+    cacheKey: key,
+    batchId,
+    storeId: deps.storeId,
+    labels: parsed.labels ?? {},
+    reference,
+    warnings: foreseen(request, reference),
+    cached: request.cache === 'use' ? await cachedResult(deps.ledger, key, signal) : null,
+    attributes: await deps.knowsAttributes(),
+    times: stepTimesOf(deps.times),
+    ...tellsOf(deps),
+  };
 }
 
 /** The archived result behind a cache key, or null when there is none or its video is gone or damaged. */

@@ -33,6 +33,9 @@ export interface PreparedRequest {
   readonly tells?: Tells;
 }
 
+/** What a failed `prepareRequest` tells its run beside the failure: how the run ends can then be found all the same. */
+export type FailedPreparation = Pick<PreparedRequest, 'attributes'>;
+
 /** What a run tells to the worker's webhook. */
 export type Tells = readonly WebhookEventType[];
 

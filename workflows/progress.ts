@@ -32,6 +32,9 @@ const WAITING_FOR: Record<Stage, string> = {
 const NO_SLOTS =
   "the account's slots to answer: with budgets configured nothing is bought without them (is a worker up, and wan-video slots?)";
 
+/** Stages in which a run that waited for a person gets on. Another look may lead back to the person, and an end has its own outcome. */
+const GOES_ON: readonly Stage[] = ['uploading', 'submitting', 'following', 'queued', 'archiving'];
+
 const NOT_RENDERING = { queued_seconds: null, rendering_since_ms: null, eta: null } as const;
 
 /** Keeps what the `progress` query, the current details and the search attributes say in step with each other. */
@@ -57,6 +60,9 @@ export class Progress {
   /** Whether the namespace knows our attributes: setting unknown ones stops a run for good. The client that set one at the start knows. */
   #attributesKnown = wf.workflowInfo().memo?.['search_attributes'] === true;
 
+  /** Whether `VideoOutcome` says that a person is waited for. */
+  #parked = false;
+
   /** Stage and attempt that were logged last: one that is entered again has not changed. */
   #logged = '';
 
@@ -75,6 +81,9 @@ export class Progress {
     const transition = `${stage} ${this.#state.attempt}`;
     if (transition !== this.#logged) logTransition(this.#state, more);
     this.#logged = transition;
+    if (!this.#parked || !GOES_ON.includes(stage)) return;
+    this.#parked = false;
+    this.#attribute({ VideoOutcome: ['running'] });
   }
 
   /** Says whether the namespace knows our search attributes; until then only a start by our client tells. */
@@ -116,6 +125,8 @@ export class Progress {
     this.enter('needs_attention');
     this.#show({ attention });
     this.onAttention(attention);
+    if (this.#parked) return; // asked again: after a refused decision, or another look
+    this.#parked = true;
     this.#attribute({ VideoOutcome: ['needs_attention'] });
   }
 

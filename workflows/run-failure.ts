@@ -1,4 +1,5 @@
 import * as wf from '@temporalio/workflow';
+import type { FailedPreparation } from '../activities/types.js';
 import type { VideoFailure } from '../src/contract/failure.js';
 
 /** The failure that a run ends with, in its published form. */
@@ -15,6 +16,14 @@ export function failureOf(error: unknown): VideoFailure | undefined {
   if (!(cause instanceof wf.ApplicationFailure)) return undefined;
   const [detail] = (cause.details ?? []) as (VideoFailure | undefined)[];
   return detail ?? { type: 'UnexpectedError', message: cause.message };
+}
+
+/** Whether a failed `prepareRequest` says that the namespace knows our search attributes. */
+export function toldOfAttributes(error: unknown): boolean {
+  const cause = error instanceof wf.ActivityFailure ? error.cause : undefined;
+  if (!(cause instanceof wf.ApplicationFailure)) return false;
+  const [, told] = (cause.details ?? []) as [unknown, (Partial<FailedPreparation> | undefined)?];
+  return told?.attributes === true;
 }
 
 /** Whether a child could not start because one with its id runs. */

@@ -7,7 +7,7 @@ import { toldToBatch } from './batch-item.js';
 import { cancellable } from './cancellation.js';
 import { Progress } from './progress.js';
 import { isOwn, PurchaseInHand } from './purchase.js';
-import { failure, failureOf } from './run-failure.js';
+import { failure, failureOf, toldOfAttributes } from './run-failure.js';
 import { startSalvage } from './salvage-video.js';
 import { batchOf, SlotInHand, shareOf } from './slot.js';
 import { steps } from './steps.js';
@@ -26,8 +26,7 @@ export async function videoGenerate(request: VideoRequest): Promise<VideoResult>
 
 async function generate(request: VideoRequest, run: Run): Promise<VideoResult> {
   const work = async (): Promise<VideoResult> => {
-    const prepared = await steps().prepareRequest({ request, batchId: batchOf() });
-    run.progress.attributes(prepared.attributes);
+    const prepared = await prepare(request, run.progress);
     run.prepared = prepared;
     run.inHand.tells = prepared.tells;
     if (prepared.cached !== null) return prepared.cached;
@@ -48,6 +47,18 @@ async function generate(request: VideoRequest, run: Run): Promise<VideoResult> {
     run.progress.failed(known);
     if (known?.type === 'BudgetReached') await tellBudgetReached(run.inHand.tells, known);
     throw told;
+  }
+}
+
+/** The first step. Only it can tell a run of a plain caller whether search attributes may be set, also when it fails. */
+async function prepare(request: VideoRequest, progress: Progress): Promise<PreparedRequest> {
+  try {
+    const prepared = await steps().prepareRequest({ request, batchId: batchOf() });
+    progress.attributes(prepared.attributes);
+    return prepared;
+  } catch (error) {
+    if (toldOfAttributes(error)) progress.attributes(true);
+    throw error;
   }
 }
 

@@ -5,7 +5,7 @@ import type { VideoRun } from './video-run.js';
 export interface ListOptions {
   readonly tenant?: string | undefined;
   readonly batchId?: string | undefined;
-  /** `generated`, `cache`, `adopted`, `failed` or `cancelled`. */
+  /** `generated`, `cache`, `adopted`, `failed`, `cancelled` or `budget_reached`; of those that run, `needs_attention`. */
   readonly outcome?: string | undefined;
   /** Every label must be there with this value. */
   readonly labels?: Readonly<Record<string, string>> | undefined;

@@ -40,6 +40,17 @@ async function twins(): Promise<{ prompt: string; ids: [string, string] }> {
   return { prompt, ids };
 }
 
+/** Every value that `VideoOutcome` has had, in order. */
+async function outcomesOf(id: string): Promise<(string | undefined)[]> {
+  const { events } = await stack.client.workflow.getHandle(id).fetchHistory();
+  return (events ?? []).flatMap((event) => {
+    const { searchAttributes } =
+      event.workflowExecutionStartedEventAttributes ?? event.upsertWorkflowSearchAttributesEventAttributes ?? {};
+    const data = searchAttributes?.indexedFields?.['VideoOutcome']?.data;
+    return data == null ? [] : [[JSON.parse(Buffer.from(data).toString())].flat()[0] as string];
+  });
+}
+
 describe('two lost replies that nothing tells apart', () => {
   test('park both runs with the evidence, and a person gives each its task', async () => {
     const { prompt, ids } = await twins();
@@ -49,8 +60,11 @@ describe('two lost replies that nothing tells apart', () => {
     for (const { archived } of attention?.candidates ?? []) {
       expect(await stack.store.head(archived ?? '')).toBeDefined();
     }
+    expect(await outcomesOf(ids[0])).toEqual(['running', 'needs_attention']);
     await stack.videos.resolve(ids[0], { task_id: two?.task_id ?? '' });
     expect((await stack.videos.result(ids[0])).task_id).toBe(two?.task_id);
+    // Decided, it goes on: nobody is called for it any more while it renders.
+    expect(await outcomesOf(ids[0])).toEqual(['running', 'needs_attention', 'running', 'generated']);
 
     // The same task for the other run is refused, visibly, and the run stays parked.
     await stack.videos.resolve(ids[1], { task_id: two?.task_id ?? '' });
@@ -59,6 +73,8 @@ describe('two lost replies that nothing tells apart', () => {
       .toMatch(/belongs to another purchase/);
     await stack.videos.resolve(ids[1], { task_id: one?.task_id ?? '' });
     expect((await stack.videos.result(ids[1])).task_id).toBe(one?.task_id);
+    // A refused decision, and another look, ask the same again.
+    expect(await outcomesOf(ids[1])).toEqual(['running', 'needs_attention', 'running', 'generated']);
     expect(tasksOf(prompt)).toHaveLength(2);
   });
 

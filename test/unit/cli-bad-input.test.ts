@@ -152,6 +152,7 @@ test.each([
   { args: ['status'], fault: /missing required argument 'id'/ },
   { args: ['list', '--limit', '0'], fault: /whole number from 1/ },
   { args: ['list', '--label', 'x'], fault: /is not NAME=VALUE/ },
+  { args: ['list', '--outcome', 'fail'], fault: /Allowed choices are generated, .*needs_attention/ },
   { args: ['emulator', '--port', '70000'], fault: /from 0 to 65535/ },
   { args: ['emulator', '--speed', '0'], fault: /above 0/ },
   { args: [], fault: /a command is missing/ },

@@ -228,3 +228,15 @@ describe('cancelling', () => {
     }
   });
 });
+
+test('a run of a plain caller that fails in its first step is found by its outcome and its error', async () => {
+  const workflowId = `plain/${randomUUID()}`;
+  const { taskQueues } = stack.config;
+  await stack.client.workflow.start('videoGenerate', { workflowId, taskQueue: taskQueues.generate, args: [{}] });
+  expect((await fails(workflowId)).error.type).toBe('InvalidRequest');
+  const found = async (): Promise<unknown> => {
+    for await (const run of stack.videos.list({ outcome: 'failed' })) if (run.id === workflowId) return run.error_code;
+    return undefined;
+  };
+  await expect.poll(found, { timeout: 10_000 }).toBe('InvalidRequest');
+});

@@ -1,4 +1,4 @@
-import { type Command, InvalidArgumentError } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { VideoRun } from '../../client/video-run.js';
 import type { CommandContext } from '../context.js';
 import { ExitCode } from '../exit-code.js';
@@ -12,6 +12,9 @@ interface ListFlags {
   readonly limit: number;
 }
 
+/** What `VideoOutcome` of a generation can be asked for; `running` is not: only runs that our client started have it. */
+const OUTCOMES = ['generated', 'cache', 'adopted', 'failed', 'cancelled', 'budget_reached', 'needs_attention'];
+
 /** `wan-video list`: the latest runs. */
 export function addList(program: Command, context: CommandContext): void {
   program
@@ -20,7 +23,7 @@ export function addList(program: Command, context: CommandContext): void {
     .description('Lists runs, the newest first; conditions hold together. A run shows up a moment after its start.')
     .option('--batch <id>', 'of one batch')
     .option('--tenant <name>', 'of one tenant')
-    .option('--outcome <outcome>', 'generated, cache, adopted, failed, cancelled or budget_reached')
+    .addOption(new Option('--outcome <outcome>', 'how it ended, or that it waits for a person').choices(OUTCOMES))
     .option('--label <name=value>', 'with this label; may be repeated', (label: string, labels: string[] = []) => [
       ...labels,
       label,
