@@ -1,11 +1,97 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PNG } from 'pngjs';
-import { expect, onTestFinished, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import type { Emulator } from '../../src/emulator/index.js';
-import { call, submit } from '../support/emulator-calls.js';
-import { startEmulatorProcess } from '../support/emulator-process.js';
+import { beginsWithAndMoves, differenceOf, jpegOf, pngOf } from '../support/clip-pictures.js';
+import { call, MODEL, submit } from '../support/emulator-calls.js';
+import { type EmulatorProcess, startEmulatorProcess } from '../support/emulator-process.js';
+import { hasFfmpeg } from '../support/ffmpeg.js';
+import { ROOT } from '../support/root.js';
+
+const decoder = hasFfmpeg('the picture in the emulator’s clips');
+
+let folder: string;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'wan-video-picture-'));
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+test.skipIf(!decoder).each([
+  {
+    what: 'a JPEG in the video’s shape',
+    picture: () => readFile(join(ROOT, 'assets', 'sample.jpg')),
+    at: [1280, 720],
+  },
+  { what: 'a PNG much larger than the video', picture: async () => pngOf(1200, 676), at: [320, 180] },
+])('a clip of a picture begins with $what and moves', async ({ picture, at: [width = 0, height = 0] }) =>
+  beginsWithAndMoves(await picture(), width, height, folder),
+);
+
+describe.skipIf(!decoder)('an emulator that shows pictures', () => {
+  let emulator: EmulatorProcess;
+  beforeAll(async () => {
+    const settings = { clip: 'picture', speed: 1000, submit_rate: 0, query_rate: 0 } as const;
+    emulator = await startEmulatorProcess(join(folder, 'state', 'emulator.json'), settings);
+  });
+  afterAll(() => emulator?.kill());
+
+  const calls = () => ({ origin: emulator.origin, baseUrl: emulator.baseUrl }) as Emulator;
+
+  async function result(img_url: string, parameters: object = {}, headers: Record<string, string> = {}) {
+    const { body } = await submit(calls(), { img_url }, { audio: false, ...parameters }, { headers });
+    const id = body.output.task_id;
+    await expect
+      .poll(async () => (await call(calls(), `/tasks/${id}`)).body.output.task_status, { timeout: 10_000 })
+      .toBe('SUCCEEDED');
+    return { id, url: (await call(calls(), `/tasks/${id}`)).body.output.video_url as string };
+  }
+  const download = async (url: string) => new Uint8Array(await (await fetch(url)).arrayBuffer());
+  const dataUri = (bytes: Buffer, type = 'png') => `data:image/${type};base64,${bytes.toString('base64')}`;
+
+  const differenceAtStart = (clip: Uint8Array, picture: Uint8Array) =>
+    differenceOf({ clip, picture, width: 1280, height: 720, frame: 0 }, folder);
+
+  test('shows a picture from a data URI, and still does after it was killed', async () => {
+    const still = pngOf(640, 360);
+    const { url } = await result(dataUri(still));
+    const clip = await download(url);
+    expect(await differenceAtStart(clip, still)).toBeLessThan(3);
+    await emulator.kill();
+    await emulator.start();
+    expect(Buffer.from(await download(url)).equals(Buffer.from(clip))).toBe(true);
+  });
+
+  test('shows an uploaded picture, and one behind an address', async () => {
+    const still = jpegOf(640, 360);
+    const { data } = (await call(calls(), `/uploads?action=getPolicy&model=${MODEL}`)).body;
+    const form = new FormData();
+    const fields = {
+      OSSAccessKeyId: data.oss_access_key_id,
+      Signature: data.signature,
+      policy: data.policy,
+      key: `${data.upload_dir}/a.jpg`,
+      success_action_status: '200',
+    };
+    for (const [name, value] of Object.entries(fields)) form.append(name, String(value));
+    form.append('file', new Blob([still]), 'a.jpg');
+    expect((await fetch(data.upload_host, { method: 'POST', body: form })).status).toBe(200);
+    const oss = await result(`oss://${fields.key}`, {}, { 'x-dashscope-ossresourceresolve': 'enable' });
+
+    const server = createServer((_request, response) => response.end(still)).listen(0, '127.0.0.1');
+    try {
+      await new Promise((listening) => server.once('listening', listening));
+      const { port } = server.address() as AddressInfo;
+      const http = await result(`http://127.0.0.1:${port}/a.jpg`);
+      for (const { url } of [oss, http]) expect(await differenceAtStart(await download(url), still)).toBeLessThan(3);
+    } finally {
+      server.close();
+    }
+  });
+});
 
 test('the emulator goes on answering while it makes a long clip of a picture', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'wan-video-picture-'));
