@@ -28,6 +28,11 @@ const SAMPLE = join(ROOT, 'assets', 'sample.jpg');
 const PROMPT = 'the boat drifts slowly over the calm lake, ripples in the water';
 /** A 4 s video renders some 25 s at the provider; at this speed about three, long enough to watch. */
 const SPEED = 8;
+/**
+ * The demo's emulator is a provider of its own: that of `wan-video dev` knows none of its tasks and renders at another speed, and both
+ * may use one store. So the demo's purchases and learned render times are kept apart, as those of two accounts are.
+ */
+const ACCOUNT = 'demo';
 
 const HELP = `npm run demo [-- OPTIONS]: one durable generation on this machine
 
@@ -207,7 +212,7 @@ async function workerEnd({ worker }: LocalStack, interrupt: AbortSignal): Promis
 function storeAndProvider(live: boolean): NodeJS.ProcessEnv {
   const { OUTPUT_DIR: outputDir } = process.env;
   const store = outputDir ? { OUTPUT_DIR: fromCaller(outputDir) } : {};
-  return live ? { ...process.env, ...store } : store;
+  return live ? { ...process.env, ...store } : { ...store, WAN_VIDEO_ACCOUNT: ACCOUNT };
 }
 
 /** Names the price of a live demo and asks. */

@@ -22,7 +22,7 @@ const EMULATOR_LEDGER = {
   submitBoundMs: 15_000, // 2 s + 5 s, and as much again, as in the shipped times
   listEveryMs: 2_000, // it may be listed as often as we like
 } as const;
-/** The emulator renders some eight times faster than the provider, so it is asked as much more often while nothing is learned. */
+/** The demo's emulator renders eight times faster than the provider, so it is asked as much more often while nothing is learned. */
 const EMULATOR_POLL = { ...POLL_TIMES, coldMinMs: 400, coldMaxMs: 700, tightMinMs: 300 } as const;
 
 /** What the stack is made of. */

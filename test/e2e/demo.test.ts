@@ -1,6 +1,7 @@
-import { copyFile, readFile } from 'node:fs/promises';
+import { copyFile, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { loadConfig } from '../../src/config/config.js';
 import { namespaceIdOf } from '../../src/dev/temporal-server.js';
 import { type DemoFolder, demoFolder, fileOf } from '../support/demo.js';
 import { ROOT } from '../support/stack.js';
@@ -49,6 +50,19 @@ test('an own picture is taken relative to the caller, and --keep-open stays unti
   expect(own.output.printed).toContain('source    generated');
   own.process.kill('SIGINT');
   expect(await own.exit(), own.output.said).toBe(0);
+});
+
+test("what the demo bought and learned is none of wan-video dev's, whose emulator knows no such task and renders at another speed", async () => {
+  const store = join(demos.folder, 'output', 'ai-video-wan-video');
+  const { provider } = loadConfig(
+    { DASHSCOPE_HTTP_BASE_URL: 'http://127.0.0.1:9/api/v1' }, // as dev configures itself
+    { cwd: demos.folder, homeDir: demos.folder },
+  );
+  for (const kept of ['ledger', 'cache', 'stats']) {
+    const accounts = await readdir(join(store, kept, provider.providerId));
+    expect(accounts, kept).toHaveLength(1);
+    expect(accounts, kept).not.toContain(provider.account);
+  }
 });
 
 test('--stop ends the Temporal that stayed up', async () => {
