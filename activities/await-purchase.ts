@@ -2,14 +2,29 @@ import { awaitPurchase, type FollowOutcome } from '../src/ledger/follow.js';
 import type { ActivityDeps } from './deps.js';
 import { followedStep } from './purchase-step.js';
 import type { PurchaseStep, VideoActivities } from './types.js';
-import { withSignal } from './with-signal.js';
+import { toldBefore, withSignal } from './with-signal.js';
 
 /** Follows a purchase that another execution made, in the ledger alone; its failure becomes ours. */
 export function createAwaitPurchase({ ledger, clock, times }: ActivityDeps): VideoActivities['awaitPurchase'] {
-  return ({ purchase, parked }) =>
-    withSignal(async (signal) =>
-      stepOf(await awaitPurchase({ ledger, clock, times: times.ledger }, purchase, { signal, parked })),
+  return ({ purchase, parked }) => {
+    let seenMs = seenBefore(toldBefore());
+    const onLook = (ms: number) => {
+      seenMs = ms;
+    };
+    return withSignal(
+      async (signal) => {
+        const options = { signal, parked, seenMs, onLook };
+        return stepOf(await awaitPurchase({ ledger, clock, times: times.ledger }, purchase, options));
+      },
+      () => ({ seenMs }),
     );
+  };
+}
+
+/** For how long an earlier attempt had seen the purchase, in milliseconds. */
+function seenBefore(details: unknown): number {
+  const seenMs = typeof details === 'object' && details !== null && 'seenMs' in details ? details.seenMs : 0;
+  return typeof seenMs === 'number' ? seenMs : 0;
 }
 
 function stepOf(outcome: FollowOutcome): PurchaseStep {

@@ -1,4 +1,5 @@
 import { createReadStream } from 'node:fs';
+import { z } from 'zod';
 import type { Attention } from '../src/contract/result.js';
 import type { SlotReturn } from '../src/contract/slots.js';
 import type { TaskSnapshot } from '../src/dashscope/wire.js';
@@ -8,6 +9,7 @@ import {
   type ReconcileOutcome,
   reconcileSubmit,
   type UndecidedReason,
+  type Waited,
 } from '../src/ledger/reconcile.js';
 import { measureMp4 } from '../src/media/mp4.js';
 import { candidateKey } from '../src/storage/keys.js';
@@ -16,20 +18,21 @@ import { withResult } from './download-result.js';
 import { giveBackSlot, NOTHING_BILLED } from './hold-slots.js';
 import { followedStep } from './purchase-step.js';
 import type { PurchaseStep, VideoActivities } from './types.js';
-import { withSignal } from './with-signal.js';
+import { toldBefore, withSignal } from './with-signal.js';
 
 /** Finds out what became of a submit whose reply was lost; neither buys nor guesses. */
 export function createReconcileSubmit(deps: ActivityDeps): VideoActivities['reconcileSubmit'] {
   const { ledger, dashscope: provider, clock, times } = deps;
   return ({ purchase }) => {
-    let waiting: unknown;
+    let waiting = toldBefore();
+    const waited = waitedBefore(waiting);
     return withSignal(
       async (signal) => {
         const outcome = await reconcileSubmit(
           { ledger, provider, clock, times: times.ledger, archiveCandidate: candidateArchive(deps) },
           purchase,
           {
-            signal,
+            ...{ signal, waited },
             onWait: (state) => {
               waiting = state;
             },
@@ -44,6 +47,16 @@ export function createReconcileSubmit(deps: ActivityDeps): VideoActivities['reco
     );
   };
 }
+
+const waitedShape = z.object({
+  waited: z.object({
+    sights: z.record(z.string(), z.number()),
+    empty: z.object({ listings: z.number(), spanMs: z.number(), key: z.string() }).nullable(),
+  }),
+});
+
+/** What an earlier attempt had waited for; undefined when there was none, or one of a version that did not tell. */
+const waitedBefore = (details: unknown): Waited | undefined => waitedShape.safeParse(details).data?.waited;
 
 /** What a decision settles: nothing was bought, or what was is free. A bill is settled by whoever saw the task's end. */
 export const settledBy = ({ kind }: ReconcileOutcome): SlotReturn['settled'] =>

@@ -4,7 +4,10 @@ import { toActivityFailure } from './activity-failure.js';
 /** Heartbeats are sent at most this often by the SDK's throttle, so a finer tick costs nothing. */
 const TICK_MS = 1_000;
 
-/** Runs a step that may be cancelled: heartbeats from the first second, ends with the signal's own reason. */
+/**
+ * Runs a step that may be cancelled: heartbeats from the first second, ends with the signal's own reason.
+ * @param details - What each heartbeat tells; the next attempt finds it with {@link toldBefore}.
+ */
 export async function withSignal<T>(
   step: (signal: AbortSignal) => Promise<T>,
   details: () => unknown = () => undefined,
@@ -23,3 +26,6 @@ export async function withSignal<T>(
     clearInterval(ticker);
   }
 }
+
+/** What the heartbeats of an earlier attempt of this step told last, or undefined; of whatever shape that attempt's version gave it. */
+export const toldBefore = (): unknown => Context.current().info.heartbeatDetails;

@@ -22,13 +22,23 @@ export const systemClock: Clock = {
   },
 };
 
-/** Starts a watch that shows the larger of both clocks: a stepped one or a sleeping machine hides no time. */
-export function stopwatch(clock: Clock): { readonly startedAtMs: number; elapsedMs(): number } {
+/** Time since a moment; never goes back. */
+export interface Stopwatch {
+  /** Milliseconds since the epoch, when it was started. */
+  readonly startedAtMs: number;
+  elapsedMs(): number;
+}
+
+/**
+ * Starts a watch that shows the larger of both clocks: a stepped one or a sleeping machine hides no time.
+ * @param alreadyMs - What another watch has shown before, if this one goes on where it stopped.
+ */
+export function stopwatch(clock: Clock, alreadyMs = 0): Stopwatch {
   const startedAtMs = clock.now();
   const startedMonotonic = clock.monotonicMs();
   return {
     startedAtMs,
-    elapsedMs: () => Math.max(clock.now() - startedAtMs, clock.monotonicMs() - startedMonotonic),
+    elapsedMs: () => alreadyMs + Math.max(clock.now() - startedAtMs, clock.monotonicMs() - startedMonotonic),
   };
 }
 

@@ -16,30 +16,35 @@ export interface FollowOptions extends StoreOptions {
    * or person has decided it.
    */
   readonly parked?: boolean | undefined;
+  /** For how long an earlier attempt had seen the intent unclaimed, in milliseconds. */
+  readonly seenMs?: number | undefined;
+  /** Told with every look, in milliseconds, for heartbeats. */
+  readonly onLook?: ((seenMs: number) => void) | undefined;
 }
 
 /**
  * Follows a purchase that another execution made, in the ledger alone. For the step `awaitPurchase`, which heartbeats
  * meanwhile and hands its signal in.
  *
- * Ends within `submitBoundMs` and one look, unless `parked`. The bound counts from this call's own first sight of the
- * intent, never across two clocks, so a retried step counts anew.
+ * Ends within `submitBoundMs` and one look, unless `parked`. The bound counts from the first sight of the intent by a watch, never across
+ * two clocks; a retried step adds to what the earlier attempts had seen, and the time between them is not counted.
  * @returns `task`: poll it; `archived`: the result; `restore`: as `Standing` says; `failed`: fail with `error`; `buy`:
  * submit again; `reconcile`.
  */
 export async function awaitPurchase(
   deps: { readonly ledger: Ledger; readonly clock: Clock; readonly times: LedgerTimes },
   purchase: Purchase,
-  { signal, parked = false }: FollowOptions = {},
+  { signal, parked = false, seenMs = 0, onLook }: FollowOptions = {},
 ): Promise<FollowOutcome> {
   const { ledger, clock, times } = deps;
   const options: StoreOptions = { signal };
-  const sinceSight = stopwatch(clock);
+  const sinceSight = stopwatch(clock, seenMs);
   for (;;) {
     const view = await ledger.require(purchase, options);
     const standing = await standingOf(deps, view, [], options);
     if (standing.kind !== 'unclaimed') return standing;
     if (!parked && sinceSight.elapsedMs() >= times.submitBoundMs) return { kind: 'reconcile', purchase };
+    onLook?.(sinceSight.elapsedMs());
     await clock.sleep(parked ? times.parkedEveryMs : times.followEveryMs, signal);
   }
 }

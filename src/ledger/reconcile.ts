@@ -3,7 +3,7 @@ import { MODEL } from '../contract/model.js';
 import { VideoError } from '../contract/video-error.js';
 import type { ListedTask, TaskSnapshot, TaskStatus } from '../dashscope/wire.js';
 import type { StoreOptions } from '../storage/asset-store.js';
-import { type Clock, stopwatch } from './clock.js';
+import { type Clock, type Stopwatch, stopwatch } from './clock.js';
 import type { Ledger, PurchaseView } from './ledger.js';
 import { type Comparison, comparePrompts, compareShape, compareUsage, overall } from './proof.js';
 import type { Purchase } from './purchase-key.js';
@@ -86,10 +86,27 @@ export type ReconcileOutcome =
    */
   | { readonly kind: 'undecided'; readonly purchase: Purchase; readonly evidence: Evidence };
 
+/**
+ * What a reconcile has waited for so far; plain JSON. Whoever begins again, anywhere, goes on from it: the time between adds to none of
+ * it, so nothing counts as waited for that was not. Without it a step whose workers keep dying would wait for ever.
+ */
+export interface Waited {
+  /** Milliseconds since the first sight of each submit that may still be under way, by its token. */
+  readonly sights: Readonly<Record<string, number>>;
+  /** Complete listings in a row that showed nothing, the milliseconds between the first and the last, and the key that they are of. */
+  readonly empty: { readonly listings: number; readonly spanMs: number; readonly key: string } | null;
+}
+
 export interface ReconcileOptions extends StoreOptions {
+  /** What an earlier attempt told last. */
+  readonly waited?: Waited | undefined;
   /** Told before every wait, for heartbeats. */
   readonly onWait?:
-    | ((state: { readonly waitingFor: string; readonly candidates: readonly string[] }) => void)
+    | ((state: {
+        readonly waitingFor: string;
+        readonly candidates: readonly string[];
+        readonly waited: Waited;
+      }) => void)
     | undefined;
 }
 
@@ -130,18 +147,22 @@ class Reconcile {
   readonly #watched = new Map<string, Candidate>();
   /** Tasks that are known not to be ours: claimed elsewhere, free, or different. */
   readonly #dropped = new Set<string>();
+  readonly #sights: Map<string, Stopwatch>;
+  #empty: { readonly key: string; listings: number; readonly since: Stopwatch; spanMs: number } | undefined;
 
   constructor(deps: ReconcileDeps, purchase: Purchase, options: ReconcileOptions) {
     this.#deps = deps;
     this.#purchase = purchase;
     this.#options = options;
+    const { sights = {}, empty = null } = options.waited ?? {};
+    this.#sights = new Map(Object.entries(sights).map(([token, ms]) => [token, stopwatch(deps.clock, ms)]));
+    if (empty !== null) this.#empty = { ...empty, since: stopwatch(deps.clock, empty.spanMs) };
   }
 
   async run(): Promise<ReconcileOutcome> {
     const { clock, times, ledger } = this.#deps;
     await this.#settle();
     let faults = 0;
-    let empty: { listings: number; readonly since: { elapsedMs(): number } } | undefined;
     for (;;) {
       const { standing, view } = await this.#standing();
       if (standing.kind !== 'unclaimed') return standing;
@@ -169,9 +190,8 @@ class Reconcile {
           const judged = await this.#judge(view);
           if (judged !== undefined) return judged;
           if (this.#watched.size === 0) {
-            empty ??= { listings: 0, since: stopwatch(clock) };
-            empty.listings += 1;
-            if (empty.listings >= times.emptyListings && empty.since.elapsedMs() >= times.emptySpanMs) {
+            const { listings, spanMs } = await this.#sawNothing();
+            if (listings >= times.emptyListings && spanMs >= times.emptySpanMs) {
               // The list of another account is empty of our tasks whatever happened.
               const { key_fingerprint } = view.intent;
               const proof = { ledger, provider: this.#deps.provider };
@@ -184,12 +204,21 @@ class Reconcile {
           }
         }
       }
-      if (this.#watched.size > 0) empty = undefined;
+      if (this.#watched.size > 0) this.#empty = undefined;
       await this.#wait(
         times.listEveryMs,
         waitingFor.length > 0 ? 'tasks that may be ours to finish' : 'the task list to show what became of the submit',
       );
     }
+  }
+
+  /** Counts a complete listing that showed nothing. Under another key it may be the list of another account, so that counts anew. */
+  async #sawNothing(): Promise<{ readonly listings: number; readonly spanMs: number }> {
+    const key = await this.#deps.provider.keyFingerprint();
+    if (this.#empty?.key !== key) this.#empty = { key, listings: 0, since: stopwatch(this.#deps.clock), spanMs: 0 };
+    this.#empty.listings += 1;
+    this.#empty.spanMs = this.#empty.since.elapsedMs();
+    return this.#empty;
   }
 
   get #store(): StoreOptions {
@@ -208,12 +237,14 @@ class Reconcile {
    */
   async #settle(): Promise<void> {
     const { ledger, clock, times } = this.#deps;
-    const sights = new Map<string, { elapsedMs(): number }>();
+    const sights = this.#sights;
     for (;;) {
       const { standing, view } = await this.#standing();
       if (standing.kind !== 'unclaimed') return;
       const { open } = await ledger.openBetween(...this.#window(view), this.#store);
       const overlapping = [view, ...open.filter((other) => this.#overlaps(view, other))];
+      const tokens = new Set(overlapping.map(({ intent }) => intent.token));
+      for (const token of sights.keys()) if (!tokens.has(token)) sights.delete(token);
       let leftMs = 0;
       for (const { intent } of overlapping) {
         const sight = sights.get(intent.token) ?? stopwatch(clock);
@@ -391,8 +422,16 @@ class Reconcile {
   }
 
   async #wait(ms: number, waitingFor: string): Promise<void> {
-    this.#options.onWait?.({ waitingFor, candidates: [...this.#watched.keys()] });
+    this.#options.onWait?.({ waitingFor, candidates: [...this.#watched.keys()], waited: this.#waited() });
     await this.#deps.clock.sleep(ms, this.#options.signal);
+  }
+
+  #waited(): Waited {
+    const empty = this.#empty;
+    return {
+      sights: Object.fromEntries([...this.#sights].map(([token, sight]) => [token, sight.elapsedMs()])),
+      empty: empty === undefined ? null : { listings: empty.listings, spanMs: empty.spanMs, key: empty.key },
+    };
   }
 
   /** Faults of the provider are waited out; those of store, records and signal end the step. */

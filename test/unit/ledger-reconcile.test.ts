@@ -4,7 +4,7 @@ import { VideoError } from '../../src/contract/video-error.js';
 import type { TaskSnapshot } from '../../src/dashscope/wire.js';
 import { buyOnce } from '../../src/ledger/buy.js';
 import { awaitPurchase } from '../../src/ledger/follow.js';
-import { reconcileSubmit } from '../../src/ledger/reconcile.js';
+import { reconcileSubmit, type Waited } from '../../src/ledger/reconcile.js';
 import { resolvePurchase } from '../../src/ledger/resolve.js';
 import { listAllTasks } from '../../src/ledger/task-list.js';
 import { DEFAULT_LEDGER_TIMES } from '../../src/ledger/times.js';
@@ -42,6 +42,51 @@ test('a submit that never arrived is decided after the bound and three complete 
   expect(clock.now() - START).toBeGreaterThanOrEqual(120_000);
   expect((await ledger.view(PURCHASE))?.state).toMatchObject({ notCreated: { reason: 'none_found' } });
   expect(await reconcileSubmit(deps, PURCHASE)).toEqual({ kind: 'buy' });
+});
+
+test('a reconciliation that is begun again goes on from what the one before had waited for, and from nothing more', async () => {
+  // Whoever dies after so many waits is followed by one that knows what was told at the last of them.
+  const attempt = async (world: Awaited<ReturnType<typeof lost>>, waits: number, waited?: Waited) => {
+    const dead = new AbortController();
+    let told: Waited | undefined;
+    let left = waits;
+    const startedMs = world.clock.now();
+    const ended = await reconcileSubmit(world.deps, PURCHASE, {
+      ...{ waited, signal: dead.signal },
+      onWait: (state) => {
+        told = JSON.parse(JSON.stringify(state.waited)) as Waited;
+        left -= 1;
+        if (left < 0) dead.abort(new Error('killed'));
+      },
+    }).catch((error: Error) => error.message);
+    return { ended, told, tookMs: world.clock.now() - startedMs };
+  };
+  const world = await lost();
+  const whole = await attempt(await lost(), 1_000);
+  const first = await attempt(world, 20);
+  expect(first).toMatchObject({ ended: 'killed', tookMs: 40_000, told: { empty: null } });
+  world.clock.advance(3_600_000); // nobody watched meanwhile, so it does not count
+  const second = await attempt(world, 11, first.told);
+  expect(second).toMatchObject({ ended: 'killed', told: { empty: { listings: 2, spanMs: 20_000, key: 'f1' } } });
+  const third = await attempt(world, 1_000, second.told);
+  expect(third.ended).toEqual({ kind: 'buy' });
+  expect(first.tookMs + second.tookMs + third.tookMs).toBe(whole.tookMs);
+  // The list of another key may be of another account.
+  const other = await lost();
+  Object.assign(other.provider, { fingerprint: 'f2' });
+  const anew = await attempt(other, 31, second.told);
+  expect(anew.told?.empty).toMatchObject({ listings: 2, key: 'f2' });
+  expect(anew.ended).toBe('killed');
+});
+
+test('a follower that is begun again adds to what the one before had seen', async () => {
+  const { deps, clock } = await lost();
+  const seen: number[] = [];
+  const startedMs = clock.now();
+  const options = { seenMs: 50_000, onLook: (ms: number) => void seen.push(ms) };
+  expect(await awaitPurchase(deps, PURCHASE, options)).toEqual({ kind: 'reconcile', purchase: PURCHASE });
+  expect(clock.now() - startedMs).toBe(10_000);
+  expect(seen).toEqual([50_000, 52_000, 54_000, 56_000, 58_000]);
 });
 
 test('the one task that fits becomes ours, once it has succeeded and not before', async () => {
