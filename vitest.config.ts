@@ -1,8 +1,22 @@
 import { defineConfig } from 'vitest/config';
+import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
 /** What only `npm run test:full` runs: every cell of the fault matrix, and whatever takes minutes. */
 const LONG = ['test/**/*.full.test.ts'];
 const full = process.env['TEST_FULL'] === '1';
+
+/** Folders whose files take up to a minute and a half, mostly waiting. Begun last, one of them would run alone at the end. */
+const LONGEST_FIRST = ['matrix', 'e2e', 'workflow', 'ui'];
+
+class LongestFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const rank = ({ moduleId }: TestSpecification) => {
+      const at = LONGEST_FIRST.findIndex((folder) => moduleId.includes(`/test/${folder}/`));
+      return at < 0 ? LONGEST_FIRST.length : at;
+    };
+    return (await super.sort(files)).toSorted((a, b) => rank(a) - rank(b));
+  }
+}
 
 export default defineConfig({
   test: {
@@ -16,5 +30,6 @@ export default defineConfig({
     // Three times the cores that the suite is measured on: most tests wait for servers, processes and time-outs.
     maxWorkers: 6,
     minWorkers: 1,
+    sequence: { sequencer: LongestFirst },
   },
 });
