@@ -1,4 +1,5 @@
 import { randomInt } from 'node:crypto';
+import { SdkComponent } from '@temporalio/common';
 import { DefaultLogger, type LogEntry, Runtime } from '@temporalio/worker';
 import { destination, pino } from 'pino';
 import pretty from 'pino-pretty';
@@ -18,6 +19,18 @@ let temporalMetrics: string | undefined;
 /** The loopback address at which Temporal's runtime serves its numbers; none: it was not told to. */
 export const temporalMetricsAddress = (): string | undefined => temporalMetrics;
 
+/** What the SDK says of every worker of ours because it is meant so: submits need no workflows, and nothing of ours is Nexus. */
+const MEANT_SO: readonly string[] = [
+  'No workflows registered, not polling for workflow tasks',
+  'No Nexus services registered, not polling for Nexus tasks',
+];
+
+/** What is the same in every line of a worker, or said in the line already; `LOG_FORMAT=json` has all of it. */
+const LEFT_OUT: readonly string[] = [
+  ...['level', 'time', 'msg', 'sdkComponent', 'taskToken', 'namespace', 'taskQueue', 'runId', 'workflowType'],
+  ...['workflowId', 'taskId', 'stage', 'error'],
+];
+
 /**
  * Gives Temporal's runtime of this process its logger: pino at `LOG_LEVEL`, as `LOG_FORMAT` says (default: for people on a
  * terminal, else JSON). Call it once, before the first worker. Every text is redacted: no key, no signed URL.
@@ -27,12 +40,14 @@ export function installLogger({ level, format }: Config['log'], { metrics = fals
   const forPeople = (format ?? (process.stderr.isTTY ? 'pretty' : 'json')) === 'pretty';
   const options = { level, base: null };
   const log = forPeople
-    ? pino(options, pretty({ destination: STDERR, sync: true, ignore: 'sdkComponent,taskToken' }))
+    ? pino(options, pretty({ destination: STDERR, sync: true, hideObject: true, messageFormat: lineForPeople }))
     : pino(options, destination({ dest: STDERR, sync: true }));
   const logger = new DefaultLogger('TRACE', (entry: LogEntry) => {
     const at = entry.level.toLowerCase() as 'trace' | 'debug' | 'info' | 'warn' | 'error';
     // Most lines are below the level, and redacting them would be the larger part of what a run costs this process.
-    if (!log.isLevelEnabled(at)) return;
+    if (!log.isLevelEnabled(at) || MEANT_SO.includes(entry.message)) return;
+    // The states of the SDK's workers: the command says itself when it is ready and when it ends.
+    if (forPeople && at === 'info' && entry.meta?.['sdkComponent'] === SdkComponent.worker) return;
     log[at](redacted(entry.meta ?? {}), redactText(entry.message));
   });
   const logging = { filter: { core: 'ERROR', other: 'ERROR' } } as const;
@@ -53,6 +68,19 @@ export function installLogger({ level, format }: Config['log'], { metrics = fals
       if (tries === PORT_TRIES || !String(error).includes('in use')) throw error;
     }
   }
+}
+
+/** A log line as people read it: whose it is, what is said, and what goes with it, on one line; then the error, if there is one. */
+export function lineForPeople(line: Record<string, unknown>): string {
+  const { workflowId, msg, taskId, error } = line;
+  const about = workflowId === undefined ? '' : `${workflowId}: `;
+  const task = taskId === undefined ? '' : `, task ${taskId}`;
+  const rest = Object.entries(line)
+    .filter(([name, value]) => !LEFT_OUT.includes(name) && !(name === 'attempt' && value === 1))
+    .map(([name, value]) => `${name} ${typeof value === 'string' ? value : JSON.stringify(value)}`);
+  const more = rest.length === 0 ? '' : ` (${rest.join(', ')})`;
+  const below = error === undefined ? '' : `\n${String(error).replace(/^/gm, '    ')}`;
+  return `${about}${msg}${task}${more}${below}`;
 }
 
 /** What goes with a log line, without secrets. Text by text: redacting the JSON itself would eat the escape of a quote behind a link. */
