@@ -92,16 +92,12 @@ export class CommandContext {
   }
 
   /**
-   * The configured budgets; undefined when there are none.
-   * @throws VideoError `ConfigurationInvalid` with every fault of the file, and when there are no prices.
+   * The configured prices and budgets; undefined where there are none.
+   * @throws VideoError `ConfigurationInvalid` with every fault of both files at once, and for budgets without prices.
    */
-  async budgets(): Promise<BudgetTerms | undefined> {
-    const { budgetsFile } = await this.config();
-    if (budgetsFile === undefined) return undefined;
-    const { readBudgets, termsOf, withoutPrices } = await import('../config/budgets.js');
-    const [prices, limits] = await Promise.all([this.prices(), readBudgets(budgetsFile)]);
-    if (prices === undefined) throw withoutPrices();
-    return termsOf(prices, limits);
+  async money(): Promise<{ readonly prices: Prices | undefined; readonly budgets: BudgetTerms | undefined }> {
+    const { readNamedFiles } = await import('../worker/named-files.js');
+    return readNamedFiles({ ...(await this.config()), webhookFile: undefined });
   }
 
   /**

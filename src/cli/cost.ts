@@ -1,9 +1,12 @@
 import { amountOf, type Prices } from '../config/prices.js';
+import type { BudgetTerms } from '../contract/budget.js';
 import type { Resolution } from '../contract/model.js';
 import type { Ledger } from '../ledger/ledger.js';
 import type { DayRecord } from '../ledger/records.js';
 import { amountText } from './amount-text.js';
+import { BudgetTally, budgetsTable, type CostBudgets } from './cost-budgets.js';
 import { csvLine } from './csv.js';
+import { daysUntil } from './days.js';
 import { table } from './table.js';
 
 /** Videos of one tier, with or without sound. */
@@ -36,6 +39,15 @@ export interface Cost {
   readonly rows: readonly CostRow[];
   /** Each video once. */
   readonly total: Omit<CostRow, 'group'>;
+  /** Null without budgets. */
+  readonly budgets: CostBudgets | null;
+}
+
+/** How costs are told. */
+export interface CostOptions {
+  readonly by?: Cost['by'] | undefined;
+  readonly prices?: Prices | undefined;
+  readonly budgets?: BudgetTerms | undefined;
 }
 
 /**
@@ -46,13 +58,16 @@ export interface Cost {
 export async function costBetween(
   ledger: Pick<Ledger, 'days'>,
   days: readonly string[],
-  { by, prices }: { readonly by?: Cost['by'] | undefined; readonly prices?: Prices | undefined },
+  { by, prices, budgets }: CostOptions,
 ): Promise<Cost> {
   const groups = new Map<string | null, Sum>();
   const total = new Sum();
+  const last = days.at(-1) ?? '';
+  const tally = budgets === undefined ? undefined : new BudgetTally(budgets, last);
   for (const day of days) {
     for await (const record of ledger.days(day)) {
       total.add(record);
+      tally?.add(record, day);
       for (const group of groupsOf(record, by ?? null, day)) {
         const sum = groups.get(group) ?? new Sum();
         sum.add(record);
@@ -60,17 +75,22 @@ export async function costBetween(
       }
     }
   }
+  // A batch's budget holds for its whole life, which may have begun before the first day.
+  for (const day of tally?.hasBatches ? daysUntil(last).filter((one) => one < (days[0] ?? '')) : []) {
+    for await (const record of ledger.days(day)) tally?.addEarlier(record);
+  }
   const rows = [...groups]
     // Those without a group last.
     .sort(([a], [b]) => (a === null ? 1 : b === null ? -1 : a < b ? -1 : 1))
     .map(([group, sum]) => ({ group, ...sum.row(prices) }));
   return {
     since: days[0] ?? '',
-    until: days.at(-1) ?? '',
+    until: last,
     by: by ?? null,
     currency: prices?.currency ?? null,
     rows: by == null ? [] : rows,
     total: total.row(prices),
+    budgets: tally?.result() ?? null,
   };
 }
 
@@ -130,8 +150,12 @@ export function costTable(cost: Cost): string {
     items.map((item) => line(group ?? '-', item.resolution, item.audio ? 'yes' : 'no', item)),
   );
   const period = `${cost.since} to ${cost.until}, UTC`;
-  if (total.videos === 0) return `Nothing was billed, ${period}.`;
-  return [table(head, [...lines, line('total', by === null ? 'total' : '', '', total)]), period].join('\n');
+  const spent =
+    total.videos === 0
+      ? [`Nothing was billed, ${period}.`]
+      : [table(head, [...lines, line('total', by === null ? 'total' : '', '', total)]), period];
+  const { budgets } = cost;
+  return [...spent, ...(budgets === null ? [] : ['', budgetsTable(budgets, currency ?? '')])].join('\n');
 }
 
 /** For spreadsheets (RFC 4180): a line for each group, tier and sound; no total. */

@@ -42,6 +42,13 @@ const outcomes = (one: Account, ids: readonly string[]) =>
   );
 const times = (all: readonly string[], outcome: string) => all.filter((one) => one === outcome).length;
 
+/** What `doctor` says of one thing. */
+async function checkOf(name: string, env: Record<string, string>) {
+  const { stdout } = await command(['doctor', '--json'], { env });
+  const { checks } = JSON.parse(stdout) as { checks: { name: string; status: string; message: string }[] };
+  return checks.find((check) => check.name === name);
+}
+
 test('of twelve runs at once a budget for three videos buys exactly three, and the others end as budget_reached', async () => {
   const one = account(5);
   await one.startWorker(5, await money(one, { day: '1.30' }));
@@ -69,7 +76,23 @@ test('of twelve runs at once a budget for three videos buys exactly three, and t
   const watched = await command(['watch', refused, '--json'], { env });
   expect(watched.code).toBe(4);
   expect(JSON.parse(watched.stdout)).toMatchObject({ error: { type: 'BudgetReached', billed: false } });
-  expect((await command(['slots'], { env })).stdout).toMatch(/day +1\.30 +1\.20 +0\.00/);
+  expect((await command(['slots'], { env })).stdout).toMatch(
+    /^BUDGET \(CNY\) +LIMIT +SPENT +RESERVED +LEFT\nday +1\.30 +1\.20 +0\.00 +0\.10$/m,
+  );
+  const { pricesFile, budgetsFile } = await money(one, { day: '1.30', tenants: { film: { day: 5 } } });
+  const priced = { ...env, WAN_VIDEO_PRICES: pricesFile, WAN_VIDEO_BUDGETS: budgetsFile };
+  const cost = (await command(['cost'], { env: priced })).stdout;
+  expect(cost).toMatch(/^day +1\.30 +1\.20 +0\.10\ntenant film, per day +5\.00 +0\.00 +5\.00$/m);
+  expect(await checkOf('slots', priced)).toMatchObject({
+    status: 'ok',
+    message: expect.stringMatching(/1\.20 of the day's 1\.30 are spent/),
+  });
+  // A file that was changed after the workers had started.
+  await money(one, { day: '7' });
+  expect(await checkOf('slots', priced)).toMatchObject({
+    status: 'fault',
+    message: expect.stringMatching(/day has 1\.30 there, and 7\.00 here/),
+  });
 });
 
 test('a tenant and a batch whose money is spent hold up nobody else, and what is bought already is answered all the same', async () => {

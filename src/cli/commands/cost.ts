@@ -17,7 +17,8 @@ export function addCost(program: Command, context: CommandContext): void {
     .summary('what was paid, from the ledger')
     .description(
       'Adds up the billed seconds of the configured account by tier and sound, from the ledger in the store; amounts too when ' +
-        'WAN_VIDEO_PRICES names a price list. Days are UTC, both ends are included, and a video counts on the day of its end.',
+        'WAN_VIDEO_PRICES names a price list. Days are UTC, both ends are included, and a video counts on the day of its end. With WAN_VIDEO_BUDGETS ' +
+        'each limit stands below, with what is spent of it and left.',
     )
     .option('--since <day>', 'first day, YYYY-MM-DD (default: 30 days until the last one)', day)
     .option('--until <day>', 'last day (default: today)', day)
@@ -37,8 +38,8 @@ export function addCost(program: Command, context: CommandContext): void {
         if (days.length === 0) {
           throw invalidRequest([{ path: '--since', message: `${since} is not a day of the year that ends ${last}` }]);
         }
-        const prices = await context.prices(); // its faults are told before the ledger is read
-        const cost = await costBetween(await context.ledger(), days, { by, prices });
+        const { prices, budgets } = await context.money(); // their faults are told before the ledger is read
+        const cost = await costBetween(await context.ledger(), days, { by, prices, budgets });
         if (json || format === 'json') context.io.stdout.write(`${JSON.stringify(cost)}\n`);
         else context.result(cost, format === 'csv' ? costCsv(cost) : costTable(cost));
         return ExitCode.done;

@@ -1,8 +1,9 @@
 import type { Command } from 'commander';
-import type { BudgetView } from '../../contract/budget.js';
+import { type BudgetView, MICRO } from '../../contract/budget.js';
 import type { AccountSlotsView, SlotView } from '../../contract/slots.js';
 import { amountText } from '../amount-text.js';
 import type { CommandContext } from '../context.js';
+import { budgetName } from '../cost-budgets.js';
 import { ExitCode } from '../exit-code.js';
 import { table } from '../table.js';
 
@@ -20,10 +21,13 @@ export function addSlots(program: Command, context: CommandContext): void {
     .action(
       context.action(async () => {
         const { readAccountSlots } = await import('../../client/account-slots.js');
-        const { provider, rates } = await context.config();
+        const { provider, rates, budgetsFile } = await context.config();
         const slots = await context.temporal(({ client }) =>
           readAccountSlots(client, provider.providerId, provider.account),
         );
+        if (slots === undefined && budgetsFile !== undefined) {
+          context.say('No run has asked for a slot yet; what is spent of the budgets shows "wan-video cost".');
+        }
         const shown: AccountSlotsView = slots ?? { limit: rates.maxRunning, holders: [], waiting: [] };
         context.result(shown, slotsText(shown, Date.now()));
         return ExitCode.done;
@@ -33,7 +37,11 @@ export function addSlots(program: Command, context: CommandContext): void {
 
 const HEAD = ['SLOT', 'RUN', 'TENANT', 'BATCH', 'FOR'];
 
-function slotsText({ limit, holders, waiting, currency = '', budgets = [] }: AccountSlotsView, nowMs: number): string {
+/** For people: who holds and who waits, and the budgets. */
+export function slotsText(
+  { limit, holders, waiting, currency = '', budgets = [] }: AccountSlotsView,
+  nowMs: number,
+): string {
   const rows = [
     ...holders.map((held) => row('holds', held, nowMs)),
     ...waiting.map((waiter, at) => row(`waits, ${at + 1}`, waiter, nowMs)),
@@ -43,13 +51,16 @@ function slotsText({ limit, holders, waiting, currency = '', budgets = [] }: Acc
     ...(rows.length === 0 ? [] : ['', table(HEAD, rows)]),
     ...(budgets.length === 0
       ? []
-      : ['', table([`BUDGET (${currency})`, 'LIMIT', 'SPENT', 'RESERVED'], budgets.map(budgetRow))]),
+      : ['', table([`BUDGET (${currency})`, 'LIMIT', 'SPENT', 'RESERVED', 'LEFT'], budgets.map(budgetRow))]),
   ].join('\n');
 }
 
 function budgetRow({ scope, name, limit, spent, reserved }: BudgetView): string[] {
-  const whose = { day: 'day', tenant: `day, ${name ?? 'no tenant'}`, batch: `batch ${name}` };
-  return [whose[scope], amountText(limit), spent === null ? 'being read' : amountText(spent), amountText(reserved)];
+  const whose = budgetName({ scope, name });
+  if (spent === null) return [whose, amountText(limit), 'being read', amountText(reserved), '-'];
+  // In millionths, which add up exactly; below zero when a limit was lowered.
+  const left = Math.max(0, Math.round((limit - spent - reserved) * MICRO)) / MICRO;
+  return [whose, ...[limit, spent, reserved, left].map(amountText)];
 }
 
 function row(what: string, { runs, tenant, batch, since_ms }: SlotView, nowMs: number): string[] {

@@ -3,9 +3,13 @@ import { readAccountSlots } from '../../client/account-slots.js';
 import { troubleOf } from '../../client/video-run.js';
 import type { Config } from '../../config/config.js';
 import type { BatchProgress } from '../../contract/batch.js';
+import { type BudgetTerms, limitOf, MICRO } from '../../contract/budget.js';
 import { FailureType } from '../../contract/failure-type.js';
 import { PROGRESS_QUERY, WorkflowType } from '../../contract/names.js';
+import type { AccountSlotsView } from '../../contract/slots.js';
 import { VideoError } from '../../contract/video-error.js';
+import { amountText } from '../amount-text.js';
+import { budgetName } from '../cost-budgets.js';
 
 /** Runs that are looked at one by one, some 5 ms each: a fault that is not among them is the fault of few. */
 const RUNS_MAX = 100;
@@ -71,8 +75,16 @@ export async function checkBatches(client: Client): Promise<string> {
   );
 }
 
-/** Whether the account's slots move. */
-export async function checkSlots(client: Client, { provider }: Config, nowMs: number): Promise<string> {
+/**
+ * Whether the account's slots move, and count with the budgets that are configured here.
+ * @param terms - Undefined: none are configured, or nobody can tell.
+ */
+export async function checkSlots(
+  client: Client,
+  { provider }: Config,
+  terms: BudgetTerms | undefined,
+  nowMs: number,
+): Promise<string> {
   const slots = await readAccountSlots(client, provider.providerId, provider.account);
   if (slots === undefined) return 'nobody has asked for one yet';
   const { limit, holders, waiting, budgets = [] } = slots;
@@ -91,5 +103,31 @@ export async function checkSlots(client: Client, { provider }: Config, nowMs: nu
   if (!waitsForMoney && next !== undefined && holders.length < limit && nowMs - next.since_ms > SLOT_FREE_MAX_MS) {
     throw wrong(`${holders.length} of ${limit} are held, and ${waiting.length} runs wait all the same`, again);
   }
-  return `${holders.length} of ${limit} are held, ${waiting.length} wait`;
+  const unlike = terms === undefined ? undefined : otherBudgets(slots, terms);
+  if (unlike !== undefined) {
+    throw wrong(
+      `The slots do not count with the budgets of WAN_VIDEO_BUDGETS: ${unlike}`,
+      'Restart every worker of the account with the same WAN_VIDEO_PRICES and WAN_VIDEO_BUDGETS: the latest that starts counts.',
+    );
+  }
+  const day = budgets.find(({ scope }) => scope === 'day');
+  const spent = day?.spent == null ? '' : `; ${amountText(day.spent)} of the day's ${amountText(day.limit)} are spent`;
+  return `${holders.length} of ${limit} are held, ${waiting.length} wait${spent}`;
+}
+
+/** How the budgets that the slots were told differ from the configured ones, as far as they show; undefined when they do not. */
+export function otherBudgets({ currency, budgets }: AccountSlotsView, terms: BudgetTerms): string | undefined {
+  if (budgets === undefined) return 'they know none';
+  if (currency !== terms.currency) return `they count in ${currency}, not in ${terms.currency}`;
+  const { day, tenants, batches } = terms.limits;
+  if (day !== null && !budgets.some(({ scope }) => scope === 'day')) return 'they know no limit of the day';
+  for (const one of budgets) {
+    const { scope, name, limit } = one;
+    const own = scope === 'day' ? day : limitOf(scope === 'tenant' ? tenants : batches, name ?? '');
+    if (own !== Math.round(limit * MICRO)) {
+      const said = own === null ? 'no limit' : amountText(own / MICRO);
+      return `${budgetName(one)} has ${amountText(limit)} there, and ${said} here`;
+    }
+  }
+  return undefined;
 }

@@ -38,10 +38,10 @@ export async function runDoctor(context: CommandContext): Promise<number> {
   const looks: Record<string, () => Promise<string>> = {
     configuration: async () => {
       const { provider, store, taskQueues, payloadCodec } = await config;
-      await context.prices();
-      await context.budgets();
       const where = store.kind === 'file' ? store.path : `s3://${store.bucket}/${store.prefix}`;
-      return `provider ${provider.providerId}, account ${provider.account}, store ${where}, queues ${taskQueues.generate} and ${taskQueues.submit}${payloadCodec === undefined ? '' : `, payload codec ${payloadCodec}`}`;
+      const { prices, budgets } = await context.money();
+      const money = [...(prices ? [`prices in ${prices.currency}`] : []), ...(budgets ? ['budgets'] : [])];
+      return `provider ${provider.providerId}, account ${provider.account}, store ${where}, queues ${taskQueues.generate} and ${taskQueues.submit}${payloadCodec === undefined ? '' : `, payload codec ${payloadCodec}`}${money.map((what) => `, ${what}`).join('')}`;
     },
     network: async () => checkNetwork(await configured()),
     temporal: () => temporal,
@@ -58,7 +58,12 @@ export async function runDoctor(context: CommandContext): Promise<number> {
     batches: () => inTemporal(checkBatches),
     slots: async () => {
       const known = await configured();
-      return inTemporal((client) => checkSlots(client, known, Date.now()));
+      // A fault of their file is told above.
+      const budgets = await context.money().then(
+        (money) => money.budgets,
+        () => undefined,
+      );
+      return inTemporal((client) => checkSlots(client, known, budgets, Date.now()));
     },
     purchases: async () => {
       await configured();
