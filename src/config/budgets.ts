@@ -4,6 +4,7 @@ import { type BudgetLimits, type BudgetTerms, MICRO } from '../contract/budget.j
 import { FailureType } from '../contract/failure-type.js';
 import { type Issue, VideoError } from '../contract/video-error.js';
 import type { Prices } from './prices.js';
+import { repeatedFields } from './repeated-fields.js';
 
 const AMOUNT = 'must be an amount such as "20.00", with at most six decimals, or null for no limit';
 
@@ -67,19 +68,18 @@ export function parseBudgets(text: string, file: string): BudgetLimits {
   } catch {
     throw unusable(file, [{ path: 'WAN_VIDEO_BUDGETS', message: `names ${file}, which is not JSON` }]);
   }
+  const repeated = repeatedFields(text);
   const parsed = budgetsFile.safeParse(value);
-  if (!parsed.success) {
-    throw unusable(
-      file,
-      parsed.error.issues.flatMap((issue): Issue[] =>
-        issue.code === 'unrecognized_keys'
-          ? issue.keys.map((key) => ({
-              path: [...issue.path, key].join('.'),
-              message: 'is not a field of a budget file',
-            }))
-          : [{ path: issue.path.join('.') || 'WAN_VIDEO_BUDGETS', message: messageOf(issue) }],
-      ),
+  if (!parsed.success || repeated.length > 0) {
+    const wrong = (parsed.error?.issues ?? []).flatMap((issue): Issue[] =>
+      issue.code === 'unrecognized_keys'
+        ? issue.keys.map((key) => ({
+            path: [...issue.path, key].join('.'),
+            message: 'is not a field of a budget file',
+          }))
+        : [{ path: issue.path.join('.') || 'WAN_VIDEO_BUDGETS', message: messageOf(issue) }],
     );
+    throw unusable(file, [...wrong, ...repeated]);
   }
   const { day = null, tenants = {}, batches = {} } = parsed.data;
   const limits: BudgetLimits = {

@@ -4,6 +4,7 @@ import type { BilledSeconds } from '../contract/batch.js';
 import { FailureType } from '../contract/failure-type.js';
 import type { Resolution } from '../contract/model.js';
 import { type Issue, VideoError } from '../contract/video-error.js';
+import { repeatedFields } from './repeated-fields.js';
 
 /** Price per billed second, in the file's currency. */
 export interface TierPrices {
@@ -78,13 +79,14 @@ export function parsePrices(text: string, file: string): Prices {
     throw unusable(file, [{ path: 'WAN_VIDEO_PRICES', message: `names ${file}, which is not JSON` }]);
   }
   const parsed = pricesFile.safeParse(value);
-  if (parsed.success) return parsed.data;
-  const issues = parsed.error.issues.flatMap((issue): Issue[] =>
+  const repeated = repeatedFields(text);
+  if (parsed.success && repeated.length === 0) return parsed.data;
+  const issues = (parsed.error?.issues ?? []).flatMap((issue): Issue[] =>
     issue.code === 'unrecognized_keys'
       ? issue.keys.map((key) => ({ path: [...issue.path, key].join('.'), message: 'is not a field of a price list' }))
       : [{ path: issue.path.join('.') || 'WAN_VIDEO_PRICES', message: issue.message }],
   );
-  throw unusable(file, issues);
+  throw unusable(file, [...issues, ...repeated]);
 }
 
 /** What `seconds` of one kind cost; exact to a millionth of the currency. */

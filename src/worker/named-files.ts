@@ -14,28 +14,51 @@ export interface NamedFiles {
 }
 
 /** @throws VideoError `ConfigurationInvalid` with the faults of all files at once, and for budgets without prices. */
-export async function readNamedFiles({ pricesFile, budgetsFile, webhookFile }: Config): Promise<NamedFiles> {
-  const faults: unknown[] = [];
-  const kept = async <T>(file: string | undefined, read: (file: string) => Promise<T>): Promise<T | undefined> =>
-    file === undefined ? undefined : read(file).catch((error: unknown) => void faults.push(error));
+export async function readNamedFiles({
+  pricesFile,
+  budgetsFile,
+  webhookFile,
+}: Pick<Config, 'pricesFile' | 'budgetsFile' | 'webhookFile'>): Promise<NamedFiles> {
+  const faults: Fault[] = [];
+  const kept = async <T>(
+    variable: string,
+    file: string | undefined,
+    read: (file: string) => Promise<T>,
+  ): Promise<T | undefined> =>
+    file === undefined ? undefined : read(file).catch((error: unknown) => void faults.push({ variable, error }));
   const [prices, limits, webhook] = await Promise.all([
-    kept(pricesFile, readPrices),
-    kept(budgetsFile, readBudgets),
-    kept(webhookFile, readWebhook),
+    kept('WAN_VIDEO_PRICES', pricesFile, readPrices),
+    kept('WAN_VIDEO_BUDGETS', budgetsFile, readBudgets),
+    kept('WAN_VIDEO_WEBHOOK', webhookFile, readWebhook),
   ]);
-  if (budgetsFile !== undefined && pricesFile === undefined) faults.push(withoutPrices());
+  if (budgetsFile !== undefined && pricesFile === undefined) {
+    faults.push({ variable: 'WAN_VIDEO_BUDGETS', error: withoutPrices() });
+  }
   if (faults.length > 0) throw together(faults);
   const budgets = prices === undefined || limits === undefined ? undefined : termsOf(prices, limits);
   return { prices, budgets, webhook };
 }
 
-function together(faults: readonly unknown[]): unknown {
+/** What is wrong with the file that a variable names. */
+interface Fault {
+  readonly variable: string;
+  readonly error: unknown;
+}
+
+function together(faults: readonly Fault[]): unknown {
   const [first] = faults;
-  const known = faults.filter((fault) => fault instanceof VideoError);
-  if (faults.length === 1 || known.length < faults.length) return first;
-  return new VideoError(FailureType.ConfigurationInvalid, known.map(({ message }) => message).join('. '), {
-    issues: known.flatMap(({ issues = [] }) => issues),
+  const known = faults.flatMap(({ variable, error }) => (error instanceof VideoError ? [{ variable, error }] : []));
+  if (faults.length === 1 || known.length < faults.length) return first?.error;
+  const texts = known.map(({ error }) => error.message).join('. ');
+  return new VideoError(FailureType.ConfigurationInvalid, `Files of the configuration are not usable: ${texts}`, {
+    // Which file a field is of; a fault that is told of the variable says so itself.
+    issues: known.flatMap(({ variable, error: { issues = [] } }) =>
+      issues.map(({ path, message }) => ({
+        path,
+        message: path === variable ? message : `${message} (${variable})`,
+      })),
+    ),
     billed: false,
-    nextStep: known.map(({ nextStep = '' }) => nextStep).join(' '),
+    nextStep: known.map(({ error }) => error.nextStep ?? '').join(' '),
   });
 }

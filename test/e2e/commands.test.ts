@@ -353,7 +353,11 @@ describe('doctor', () => {
   });
   test.each([
     [{ LOG_LEVEL: 'loud' }, 'configuration', /LOG_LEVEL must be/],
-    [{ WAN_VIDEO_PRICES: 'nowhere.json' }, 'configuration', /nowhere\.json, which does not exist/],
+    [
+      { WAN_VIDEO_PRICES: 'nowhere.json', WAN_VIDEO_BUDGETS: 'none.json' },
+      'configuration',
+      /nowhere\.json, which does not exist.*none\.json, which does not exist/,
+    ],
     [{ WAN_VIDEO_WEBHOOK: 'nowhere.json' }, 'webhook', /nowhere\.json, which does not exist/],
     [{ ASSET_STORE: 'file:other.bmp/no-folder' }, 'store', /no-folder/],
     [{ DASHSCOPE_API_KEY: '' }, 'credentials', /DASHSCOPE_API_KEY is not set/],

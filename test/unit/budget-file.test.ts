@@ -35,6 +35,21 @@ test.each([
   { text: '{"day":true}', issues: [['day', /must be an amount/]] },
   { text: '{"tenants":{"a":"5"}}', issues: [['tenants.a', /\{"day": amount\}/]] },
   { text: '{"tenants":{"a":{}}}', issues: [['tenants.a.day', /must be an amount/]] },
+  { text: '{"day":NaN}', issues: [['WAN_VIDEO_BUDGETS', /not JSON/]] },
+  { text: '{"day":"NaN"}', issues: [['day', /must be an amount/]] },
+  { text: '{"day":"1,000.00"}', issues: [['day', /must be an amount/]] },
+  {
+    text: '{"day":"1","currency":"CNY"}',
+    issues: [['currency', /not a field of a budget file/]],
+  },
+  {
+    text: '{"day":"20","batches":{"a":"1","\\u0061":"100","b":"-1"},"day":"2000","tenants":{"a":{"day":"1"}}}',
+    issues: [
+      ['day', /more than once/],
+      ['batches.a', /more than once/],
+      ['batches.b', /must be an amount/],
+    ],
+  },
   {
     text: '{"day":"x","week":"1","tenants":{"a":{"day":"1","month":2}},"batches":{"a*b":"1","c":"1,5"}}',
     issues: [
@@ -67,10 +82,12 @@ test('a worker names the faults of its price list and its budgets at once, and r
   const paths = async (more: Record<string, string>) => {
     const error = (await readNamedFiles(config(more)).catch((thrown: unknown) => thrown)) as VideoError;
     expect(error).toMatchObject({ type: 'ConfigurationInvalid', billed: false });
-    return error.issues?.map(({ path }) => path).sort();
+    return error.issues?.map(({ path, message }) => `${path} ${/\(WAN.*\)$/.exec(message)?.[0] ?? ''}`.trim()).sort();
   };
-  expect(await paths({ WAN_VIDEO_PRICES: prices })).toEqual(['currency', 'day', 'per_second']);
-  expect(await paths({})).toEqual(['WAN_VIDEO_BUDGETS', 'day']);
+  expect(await paths({ WAN_VIDEO_PRICES: prices })).toEqual([
+    ...['currency (WAN_VIDEO_PRICES)', 'day (WAN_VIDEO_BUDGETS)', 'per_second (WAN_VIDEO_PRICES)'],
+  ]);
+  expect(await paths({})).toEqual(['WAN_VIDEO_BUDGETS', 'day (WAN_VIDEO_BUDGETS)']);
   expect(await paths({ WAN_VIDEO_BUDGETS: 'gone.json' })).toEqual(['WAN_VIDEO_BUDGETS', 'WAN_VIDEO_BUDGETS']);
 });
 

@@ -42,6 +42,12 @@ test.each([
   ['not JSON', '{', 'WAN_VIDEO_PRICES', /is not JSON/],
   ['a list', '[]', 'WAN_VIDEO_PRICES', /one JSON object/],
   ['without prices', '{"currency":"CNY"}', 'per_second', /720P and 1080P/],
+  [
+    'with a field that stands there twice',
+    '{"currency":"CNY","currency":"USD","per_second":{"720P":{"silent":1,"sound":1},"1080P":{"silent":1,"sound":1}}}',
+    'currency',
+    /more than once/,
+  ],
 ])('a price list that is %s is refused', (_why, text, path, message) => {
   expect(issuesOf(text)).toMatchObject({ issues: [{ path, message: expect.stringMatching(message) }] });
 });
