@@ -26,6 +26,7 @@ import {
   type SlotState,
   slotView,
   takenOver,
+  withinBytes,
   withoutDead,
   withSpending,
 } from './slot-queue.js';
@@ -58,6 +59,11 @@ interface Carried {
 
 /** Below Temporal's 2000 signals under way per workflow: a thousand runs may wait for their first answer. */
 const LETTERS_UNDER_WAY_MAX = 500;
+/**
+ * What one run hands on to the next of who waits, some 3800 runs: below Temporal's 2 MB for one payload, beside the places they were told
+ * (70 bytes each) and the day's spending. Those beyond ask again within ten minutes.
+ */
+const CARRIED_BYTES_MAX = 1_500_000;
 /** Holders are looked after so much more rarely while nobody waits for them. */
 const IDLE_FACTOR = 10;
 /** The day records are read again so often: a settlement that got lost is counted by then, at some thousand reads of small objects. */
@@ -293,9 +299,14 @@ export async function accountSlots(input: AccountSlotsInput): Promise<void> {
     if (mayContinue() && !changed) {
       const { limit } = state;
       const { upgrade_from: triedFrom, ...given } = input;
+      const handedOn = withinBytes(state, CARRIED_BYTES_MAX);
+      const waits = new Set(handedOn.waiters.map(({ key }) => key));
       return wf.makeContinueAsNewFunc<typeof accountSlots>(UPGRADES)({
         ...{ ...given, limit, ...triedToUpgrade(triedFrom) },
-        carried: { state, told: Object.fromEntries(told), lookedAtMs, readAtMs },
+        carried: {
+          ...{ state: handedOn, lookedAtMs, readAtMs },
+          told: Object.fromEntries([...told].filter(([key]) => waits.has(key))),
+        },
       });
     }
   }

@@ -375,6 +375,23 @@ export function inOrder(state: SlotState): Waiter[] {
   return order;
 }
 
+/**
+ * What of a state fits into so many bytes: all that is held and reserved, and of those who wait the ones whose turn comes first. Who is left
+ * out asks again by itself, and keeps its group's turns.
+ */
+export function withinBytes(state: SlotState, bytesMax: number): SlotState {
+  const bytesOf = (value: unknown): number => new TextEncoder().encode(JSON.stringify(value)).length;
+  if (bytesOf(state) <= bytesMax) return state;
+  let left = bytesMax - bytesOf({ ...state, waiters: [] });
+  const kept = new Set<Waiter>();
+  for (const waiter of inOrder(state)) {
+    left -= bytesOf(waiter) + 1; // and the comma
+    if (left < 0) break;
+    kept.add(waiter);
+  }
+  return { ...state, waiters: state.waiters.filter((waiter) => kept.has(waiter)) };
+}
+
 /** An entry as people and programs are shown it. */
 export const slotView = ({ key, askers, sinceMs, tenant, batch, priority }: SlotEntry): SlotView => ({
   ...{ purchase_key: key, runs: askers, tenant, batch, priority, since_ms: sinceMs },

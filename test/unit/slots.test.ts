@@ -10,6 +10,7 @@ import {
   type SlotState,
   slotView,
   takenOver,
+  withinBytes,
 } from '../../workflows/slot-queue.js';
 
 const ask = (key: string, more: Partial<SlotAsk> = {}): SlotAsk => ({
@@ -140,4 +141,20 @@ test('a slot is shown with its runs and since when', () => {
   expect(holders.map(slotView)).toEqual([
     { purchase_key: 't/a1', runs: ['run t/a1'], tenant: 't', batch: 'a', priority: 'batch', since_ms: 8 },
   ]);
+});
+
+test('of more than one payload takes those whose turn comes first are carried, and everything that is held or reserved', () => {
+  const cost = { seconds: 4, resolution: '720P', audio: false } as const;
+  const held = ask('held', { cost, tenant: 'é'.repeat(1_000) });
+  let state = granted(asked(noSlots(1), held, 0), 0).state;
+  state = { ...state, parked: [{ ...state.holders[0]!, key: 'parked' }] };
+  const names = Array.from({ length: 60 }, (_, at) => `${'ab'[at % 2]}${at}`);
+  for (const name of names) state = asked(state, { ...asking(name), tenant: 'é'.repeat(100), cost }, 1);
+  const bytes = (of: SlotState) => Buffer.byteLength(JSON.stringify(of));
+  const carried = withinBytes(state, Math.floor(bytes(state) / 2));
+  expect(bytes(carried)).toBeLessThanOrEqual(bytes(state) / 2);
+  expect(carried.waiters.length).toBeGreaterThan(20);
+  expect(keys(inOrder(carried))).toBe(keys(inOrder(state).slice(0, carried.waiters.length)));
+  expect({ ...carried, waiters: [] }).toEqual({ ...state, waiters: [] });
+  expect(withinBytes(state, bytes(state))).toBe(state);
 });
