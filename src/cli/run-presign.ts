@@ -1,3 +1,4 @@
+import { fileURLToPath } from 'node:url';
 import { VideoRunError } from '../client/run-error.js';
 import { FailureType } from '../contract/failure-type.js';
 import { VideoError } from '../contract/video-error.js';
@@ -11,22 +12,27 @@ import { runStatus } from './run-status.js';
 /** Signs an address for the video of a run, a task, or at a key. */
 export async function runPresign(id: string, expiresSeconds: number, context: CommandContext): Promise<number> {
   const store = await context.store();
-  if (!(store instanceof S3Store)) {
-    throw new VideoError(
-      FailureType.ConfigurationInvalid,
-      `The asset store ${store.name} is a local directory; nothing in it has an https address`,
-      {
-        issues: [{ path: 'ASSET_STORE', message: 'is a local directory; only an s3:// store can sign addresses' }],
-        nextStep: 'Set ASSET_STORE to s3://bucket/prefix, or copy the video with "wan-video generate --output".',
-      },
-    );
-  }
+  if (!(store instanceof S3Store)) throw await localStore(id, store, context);
   const key = await keyOf(id, store, context);
   const signedMs = Date.now();
   const url = await store.presign(key, expiresSeconds);
   const expires_at = new Date(signedMs + expiresSeconds * 1000).toISOString();
   context.result({ url, key, expires_at }, url);
   return ExitCode.done;
+}
+
+/** A local store has files instead of addresses: the error says which one, if it is there. */
+async function localStore(id: string, store: AssetStore, context: CommandContext): Promise<VideoError> {
+  const key = await keyOf(id, store, context).catch(() => undefined);
+  const file = key === undefined ? '' : `Its file is ${fileURLToPath(store.url(key))}. `;
+  return new VideoError(
+    FailureType.ConfigurationInvalid,
+    `The asset store ${store.name} is a local directory; nothing in it has an https address`,
+    {
+      issues: [{ path: 'ASSET_STORE', message: 'is a local directory; only an s3:// store can sign addresses' }],
+      nextStep: `${file}To hand out addresses, set ASSET_STORE to s3://bucket/prefix, or serve the directory yourself and set ASSET_PUBLIC_BASE_URL to where.`,
+    },
+  );
 }
 
 async function keyOf(id: string, store: AssetStore, context: CommandContext): Promise<string> {
