@@ -1,13 +1,18 @@
 import type { BatchItemEnd, BatchSummary } from '../src/contract/batch.js';
 import type { VideoRequest } from '../src/contract/request.js';
 import type { StepTimes } from '../src/contract/times.js';
+import type { Issue } from '../src/contract/video-error.js';
 import type { Tells } from './types.js';
 
 /** Where a batch takes its items from, and how. */
 export interface OpenBatchInput {
   readonly batchId: string;
-  /** Key of the manifest; `{date}` is the date of `nominalTime` in `timezone`. */
-  readonly manifestKey: string;
+  /** Key of the manifest; `{date}` is the date of `nominalTime` in `timezone`. Absent: the lines are `items`. */
+  readonly manifestKey?: string;
+  /** As they came with the batch; nothing has judged them yet. */
+  readonly items?: readonly unknown[];
+  /** Faults of what the batch was started with: it cannot be opened, and is told these beside those of its items. */
+  readonly issues?: readonly Issue[];
   readonly allowInvalid: boolean;
   /** ISO 8601, UTC. */
   readonly nominalTime: string;

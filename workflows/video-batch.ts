@@ -1,11 +1,13 @@
 import * as wf from '@temporalio/workflow';
 import type { BatchOpening, PageItem } from '../activities/batch-types.js';
 import type { BatchItemEnd, BatchSchedulePause, BatchSummary, VideoBatchInput } from '../src/contract/batch.js';
+import { batchInputIssues, inlineItems } from '../src/contract/batch-input.js';
 import { cancelledEnd, failedEnd, videoEnd } from '../src/contract/batch-item.js';
 import { noTotals } from '../src/contract/batch-totals.js';
 import { BATCH_MEMO, batchItemWorkflowId, batchWorkflowId, ITEM_MEMO } from '../src/contract/names.js';
 import type { CancelOutcome } from '../src/contract/result.js';
 import { STEP_TIMES, type StepTimes } from '../src/contract/times.js';
+import type { Issue } from '../src/contract/video-error.js';
 import { BatchNews } from './batch-news.js';
 import { BatchProgressView } from './batch-progress.js';
 import { pauseScheduleOf } from './batch-schedule.js';
@@ -57,6 +59,8 @@ export async function videoBatch(input: BatchRunInput): Promise<BatchSummary> {
 class Batch {
   readonly progress: BatchProgressView;
   readonly #input: BatchRunInput;
+  /** Faults of the input; those of its manifest or items are found when it is opened. */
+  readonly #issues: readonly Issue[];
   readonly #batchId: string;
   readonly #news: BatchNews;
   readonly #starting = new Set<Promise<void>>();
@@ -70,8 +74,11 @@ class Batch {
   #window: unknown;
   #paused: { reason: string } | undefined;
 
-  constructor(input: BatchRunInput) {
+  constructor(given: BatchRunInput) {
+    // Any client may start it, with anything.
+    const input = Object(given) === given ? given : {};
     this.#input = input;
+    this.#issues = input.carried === undefined ? batchInputIssues(given) : [];
     this.#window = input.window;
     this.#batchId = batchIdOf(wf.workflowInfo().workflowId);
     this.progress = new BatchProgressView(this.#batchId, input.retry_of ?? null);
@@ -158,12 +165,17 @@ class Batch {
   }
 
   async #open(): Promise<BatchOpening> {
-    const { manifest_key: manifestKey, allow_invalid, manifest_wait_seconds = 0, timezone = 'UTC' } = this.#input;
+    const { manifest_key, allow_invalid, manifest_wait_seconds, timezone } = this.#input;
+    const items = inlineItems(this.#input.items);
     const input = {
-      ...{ batchId: this.#batchId, manifestKey, timezone, allowInvalid: allow_invalid === true },
+      ...{ batchId: this.#batchId, timezone: timezone ?? 'UTC', allowInvalid: allow_invalid === true },
+      ...(manifest_key != null && { manifestKey: manifest_key }),
+      ...(items !== undefined && { items }),
+      // Told by the step, which adds the faults of the items and knows who is to be told of them.
+      ...(this.#issues.length > 0 && { issues: this.#issues }),
       nominalTime: nominalTimeOf(this.#batchId) ?? wf.workflowInfo().startTime.toISOString(),
     };
-    const untilMs = Date.now() + manifest_wait_seconds * 1000;
+    const untilMs = Date.now() + (manifest_wait_seconds ?? 0) * 1000;
     for (;;) {
       const opening = await steps().openBatch(input);
       if (opening.kind === 'open' || Date.now() >= untilMs) return opening;
@@ -306,7 +318,8 @@ class Batch {
     await this.#write();
     await wf.condition(wf.allHandlersFinished);
     await this.#news.onTheirWay();
-    const { carried: _, upgrade_from: __, ...input } = this.#input;
+    // Of items that came inline the store has a copy by now.
+    const { carried: _, upgrade_from: __, items: ___, ...input } = this.#input;
     const next = { ...input, carried: state.carried(), ...triedToUpgrade(this.#input.upgrade_from) };
     return wf.makeContinueAsNewFunc<typeof videoBatch>(UPGRADES)(next);
   }

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import type { BatchItemEnd, BatchItemOutcome, BatchSummary } from '../contract/batch.js';
 import { FailureType } from '../contract/failure-type.js';
@@ -42,6 +43,19 @@ export async function manifestSize(
     bytes = next;
   }
   return { items, duplicates, bytes };
+}
+
+/** SHA-256 (hex) of a batch's manifest, which not every store keeps; undefined when the batch has none. */
+export async function manifestHash(
+  store: AssetStore,
+  batchId: string,
+  options: StoreOptions = {},
+): Promise<string | undefined> {
+  const key = batchManifestKey(batchId);
+  if ((await store.head(key, options)) === undefined) return undefined;
+  const hash = createHash('sha256');
+  for await (const chunk of await store.get(key, options)) hash.update(chunk as Uint8Array);
+  return hash.digest('hex');
 }
 
 /** Every item of a batch, in the order of its manifest. */

@@ -213,15 +213,17 @@ export const lineIssues = (faults: readonly ManifestFault[]): Issue[] =>
   );
 
 /** Issues that one failure carries; the rest is counted. */
-const ISSUES_MAX = 100;
+export const ISSUES_MAX = 100;
+
+/** The first issues, and how many there are besides. */
+export function firstIssues(issues: readonly Issue[], max: number): readonly Issue[] {
+  if (issues.length <= max) return issues;
+  return [...issues.slice(0, max), { path: '', message: `and ${issues.length - max} more` }];
+}
 
 /** The error for a manifest with the given faults; nothing has been bought by then. */
 export function invalidManifest(name: string, faults: readonly ManifestFault[]): VideoError {
-  const issues = lineIssues(faults);
-  const shown = issues.slice(0, ISSUES_MAX);
-  if (issues.length > shown.length) {
-    shown.push({ path: '', message: `and ${issues.length - shown.length} more` });
-  }
+  const shown = firstIssues(lineIssues(faults), ISSUES_MAX);
   const lines = faults.length === 1 ? 'one line' : `${faults.length} lines`;
   return new VideoError(FailureType.InvalidRequest, `The manifest ${name} has faults in ${lines}`, {
     ...{ issues: shown, billed: false },

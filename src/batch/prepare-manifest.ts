@@ -35,6 +35,8 @@ export interface PrepareOptions {
   readonly images: ManifestImages;
   /** Leave lines with faults out, instead of refusing the whole. */
   readonly allowInvalid: boolean;
+  /** The error for lines with faults; default: by line of the named manifest. */
+  readonly refusal?: (faults: readonly ManifestFault[]) => VideoError;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -65,12 +67,12 @@ const IMAGES_AT_ONCE = 16;
  */
 export async function prepareManifest(
   open: () => Promise<AsyncIterable<Uint8Array>>,
-  { name, images, allowInvalid, signal }: PrepareOptions,
+  { name, images, allowInvalid, signal, refusal = (lines) => invalidManifest(name, lines) }: PrepareOptions,
 ): Promise<PreparedManifest> {
   const faults = new Map<number, ManifestFault>();
   const localImages = images.check !== undefined;
   const refuse = (): void => {
-    if (faults.size > 0 && !allowInvalid) throw invalidManifest(name, inOrder(faults));
+    if (faults.size > 0 && !allowInvalid) throw refusal(inOrder(faults));
   };
   const check = shared(images.check ?? (async () => []));
   const stage = shared(images.stage);
@@ -85,7 +87,7 @@ export async function prepareManifest(
     else valid += 1;
   }
   refuse();
-  if (valid === 0) throw invalidManifest(name, inOrder(faults));
+  if (valid === 0) throw refusal(inOrder(faults));
 
   const folder = await mkdtemp(join(tmpdir(), 'wan-video-manifest-'));
   const dispose = () => rm(folder, { recursive: true, force: true });
@@ -117,7 +119,7 @@ export async function prepareManifest(
       await spool.close();
     }
     refuse();
-    if (items === 0) throw invalidManifest(name, inOrder(faults));
+    if (items === 0) throw refusal(inOrder(faults));
     const { bytes, sha256 } = spool.result();
     return {
       ...{ items, duplicates, bytes, sha256, dispose, faults: inOrder(faults) },

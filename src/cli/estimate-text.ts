@@ -28,7 +28,7 @@ export function startEstimateText(estimate: StartEstimate): string {
 /** What the next run of a schedule would come to, for people. */
 export function scheduleEstimateLines(plan: ScheduleEstimate, timezone: string): string[] {
   const { next, manifest_key, estimate, expected, passes_next } = plan;
-  if (estimate === null) return [`estimate  none: ${manifest_key} is not there yet`];
+  if (estimate === null) return [`estimate  none: ${manifest_key ?? 'a manifest'} is not there yet`];
   const { earliest_at = '', latest_at = '' } = expected ?? {};
   return [
     ...estimateLines(estimate),

@@ -1,6 +1,6 @@
-import { createHash, randomBytes } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { type Client, WorkflowNotFoundError } from '@temporalio/client';
-import { type BatchRow, manifestSize, readReport, rowsOf } from '../batch/batch-files.js';
+import { type BatchRow, manifestHash, manifestSize, readReport, rowsOf } from '../batch/batch-files.js';
 import { failedLines, type RetryChoice } from '../batch/failed-lines.js';
 import type { ManifestFault } from '../batch/manifest.js';
 import { invalidLines, prepareManifest } from '../batch/prepare-manifest.js';
@@ -126,7 +126,7 @@ export class WanBatchClient {
       }
       const { stored } = await prepared.put(this.#store, batchManifestKey(batchId));
       // A manifest without a run was left behind by a start that was cut off; the same one may go on.
-      if (!stored && (await sha256Of(this.#store, batchManifestKey(batchId))) !== prepared.sha256) {
+      if (!stored && (await manifestHash(this.#store, batchId)) !== prepared.sha256) {
         throw takenId(batchId);
       }
       const input: VideoBatchInput = {
@@ -321,12 +321,6 @@ export class WanBatchClient {
 function newBatchId(now: Date): string {
   const time = now.toISOString().slice(0, 19).replace(/[-:]/g, '').replace('T', '-');
   return `${time}-${randomBytes(4).toString('hex')}`;
-}
-
-async function sha256Of(store: AssetStore, key: string): Promise<string> {
-  const hash = createHash('sha256');
-  for await (const chunk of await store.get(key)) hash.update(chunk as Uint8Array);
-  return hash.digest('hex');
 }
 
 const takenId = (batchId: string): VideoError =>

@@ -176,7 +176,7 @@ export class WanScheduleClient {
     const input = inputOf(action);
     return this.#estimate(
       {
-        ...{ id, timezone: spec.timezone ?? 'UTC', key: input.manifest_key ?? '', window: input.window },
+        ...{ id, timezone: spec.timezone ?? 'UTC', key: input.manifest_key ?? null, window: input.window },
         ...{ allowInvalid: input.allow_invalid, manifest: { key: input.manifest_key ?? '' } },
       },
       info.nextActionTimes,
@@ -293,7 +293,7 @@ export class WanScheduleClient {
 
   async #estimate(
     schedule: Pick<ScheduledBatch, 'id' | 'timezone' | 'manifest' | 'window' | 'allowInvalid'> & {
-      /** Null: a file that is not staged. */
+      /** Null: a file that is not staged, or there is no manifest at all. */
       readonly key: string | null;
     },
     times: readonly Date[],
@@ -305,7 +305,7 @@ export class WanScheduleClient {
       schedule.key === null ? null : manifestKeyAt(schedule.key, (first ?? new Date()).toISOString(), timezone);
     const format = timeIn(timezone);
     const next = times.map((time) => format(time));
-    const isThere = key === null || (await this.#store.head(key, { signal })) !== undefined;
+    const isThere = key === null ? 'file' in manifest : (await this.#store.head(key, { signal })) !== undefined;
     if (!isThere) return { id, next, manifest_key: key, estimate: null, expected: null, passes_next: false };
     const parts = { client: this.#client, store: this.#store };
     const options = { allowInvalid, signal, account, window, soon: false };
@@ -420,7 +420,7 @@ async function refusingCron<T>(cron: string, call: () => Promise<T>): Promise<T>
   }
 }
 
-const inputOf = (action: ScheduleDescription['action']): Partial<VideoBatchInput> =>
+const inputOf = (action: ScheduleDescription['action']): VideoBatchInput =>
   ((action.args ?? []) as [VideoBatchInput?])[0] ?? {};
 
 /** Between the next two runs; endless when there are not two. */

@@ -5,9 +5,11 @@ import type { VideoResult } from './result.js';
 export interface VideoBatchInput {
   /**
    * Key of the manifest in the asset store; `{date}` in it is the nominal date of a scheduled run in the schedule's zone. It is
-   * read once, at the beginning: later changes of the object change later batches only.
+   * read once, at the beginning: later changes of the object change later batches only. Either this or `items`.
    */
-  readonly manifest_key: string;
+  readonly manifest_key?: string;
+  /** A few lines of a manifest in its place, whose images a worker can read by themselves: at most 100, and 128 KiB as JSON. */
+  readonly items?: readonly Readonly<Record<string, unknown>>[];
   /** How many items are in work at a time; default 10. */
   readonly window?: number;
   /** Run the valid lines of a manifest that has faults; default: refuse it whole. */
@@ -25,6 +27,14 @@ export interface VideoBatchInput {
   /** That schedule is paused when a larger share of the items failed or waits for a person: from 0 to below 1; default: never. */
   readonly pause_when_failed_above?: number;
 }
+
+/** Items that a batch may be started with inline: a page of the Web UI; more are a manifest. */
+export const BATCH_ITEMS_MAX = 100;
+/**
+ * They stand in the history twice, as the input of the run and at the step that opens it, and no payload of ours is to have 256 KB. Temporal
+ * refuses 2 MB (https://docs.temporal.io/troubleshooting/blob-size-limit-error).
+ */
+export const BATCH_ITEMS_BYTES_MAX = 128 * 1024;
 
 /** Longest window: below Temporal's limit of 2000 children under way, with their starts. */
 export const BATCH_WINDOW_MAX = 500;

@@ -63,6 +63,21 @@ export const BATCH_CASES: readonly ReplayCase[] = [
     await stack.client.workflow.getHandle(id).result();
     return id;
   }),
+  batch('inline-items', 'continued', [...OPEN, 'writeResults'], async (stack) => {
+    const id = batchWorkflowId(randomUUID());
+    const runId = await startWorkflow(stack, id, { items: linesOf(stack, 2), window: 1, page_items: 1 });
+    await stack.client.workflow.getHandle(id).result();
+    return [id, runId];
+  }),
+  batch('failed-invalid-input', 'failed', ['openBatch'], async (stack) => {
+    const id = batchWorkflowId(randomUUID());
+    await startWorkflow(stack, id, {});
+    await stack.client.workflow
+      .getHandle(id)
+      .result()
+      .catch(() => undefined);
+    return id;
+  }),
   batch('paused-its-schedule', 'completed', [...OPEN, ...PAUSE, ...WRITE], async (stack) => {
     const schedule = await stack.client.schedule.create({
       scheduleId: batchScheduleId(randomUUID()),
@@ -153,9 +168,11 @@ async function failedOf(stack: Stack, schedule_id: string): Promise<string> {
   return id;
 }
 
-async function startWorkflow(stack: Stack, workflowId: string, input: VideoBatchInput): Promise<void> {
+/** Resolves the id of the first run. */
+async function startWorkflow(stack: Stack, workflowId: string, input: VideoBatchInput): Promise<string> {
   const taskQueue = stack.config.taskQueues.generate;
-  await stack.client.workflow.start('videoBatch', { workflowId, taskQueue, args: [input] });
+  const handle = await stack.client.workflow.start('videoBatch', { workflowId, taskQueue, args: [input] });
+  return handle.firstExecutionRunId;
 }
 
 async function until(condition: () => Promise<boolean>): Promise<void> {

@@ -164,6 +164,60 @@ describe('batch', () => {
   });
 });
 
+describe('a batch that any client starts with its items in the input', () => {
+  const start = (input: unknown, batchId: string = randomUUID()) =>
+    stack.client.workflow.start('videoBatch', {
+      ...{ workflowId: `batch/${batchId}`, taskQueue: stack.config.taskQueues.generate, args: [input] },
+    });
+  const faultOf = async (input: unknown, batchId?: string) =>
+    (await start(input, batchId)).result().catch((error: { cause: { cause?: unknown } }) => error.cause.cause);
+
+  test('runs them as a manifest of its own, over several runs, and reports them under their ids', async () => {
+    const batchId = randomUUID();
+    const items = ['a', 'b', 'a'].map((name, n) => ({
+      ...stack.request(`${batchId} ${name}`),
+      item_id: `${name}-${n}`,
+    }));
+    const faulty = { ...stack.request('too long'), duration: 99 };
+    const run1 = await start({ items: [...items, faulty], allow_invalid: true, page_items: 1, window: null }, batchId);
+    expect(await run1.result()).toMatchObject({ counts: { total: 4, generated: 2, duplicate: 1, invalid: 1 } });
+    expect((await json('batch', 'report', batchId)).items.map((row: { item_id: string }) => row.item_id)).toEqual([
+      ...['a-0', 'b-1', 'a-2', 'line-00004'],
+    ]);
+    // The same again is that batch; others would not be run under its id.
+    expect(await (await start({ items: [...items, faulty], allow_invalid: true }, batchId)).result()).toMatchObject({
+      counts: { total: 4, generated: 2, duplicate: 1 }, // the runs of its items are there
+    });
+    expect(await faultOf({ items: items.slice(1) }, batchId)).toMatchObject({
+      details: [{ type: 'InvalidRequest', billed: false, issues: [{ path: 'workflow id' }] }],
+    });
+  });
+
+  test('fails as InvalidRequest with every fault of the input, of its items and of its key', async () => {
+    const { submits } = stack.emulator.state();
+    const good = stack.request('good');
+    const items = [good, { ...good, fps: 0, size: '1*1' }, 7, { ...good, reference_image: 'boat.jpg' }];
+    const pathsOf = async (input: unknown) => {
+      const fault = (await faultOf(input)) as {
+        type: string;
+        message: string;
+        details: { issues: { path: string }[] }[];
+      };
+      expect(fault).toMatchObject({ type: 'InvalidRequest', message: expect.stringMatching(/^The batch cannot be /) });
+      return fault.details[0]?.issues.map(({ path }) => path);
+    };
+    const ofItems = ['items.1.fps', 'items.1.size', 'items.2', 'items.3.reference_image'];
+    expect(await pathsOf({ items })).toEqual(ofItems);
+    expect(await pathsOf({ items, window: 0, manifest_key: 'a/{day}' })).toEqual([
+      ...['window', 'items', ...ofItems, 'manifest_key'],
+    ]);
+    expect(await pathsOf(undefined)).toEqual(['']);
+    expect(await pathsOf({})).toEqual(['manifest_key']);
+    expect(await pathsOf({ items: new Array(101).fill(7) })).toEqual(['items']);
+    expect(stack.emulator.state().submits).toBe(submits);
+  });
+});
+
 describe('schedule', () => {
   const at = ['--cron', '30 2 * * *', '--timezone', 'Europe/Berlin'];
 

@@ -1,0 +1,70 @@
+import { BATCH_ITEMS_BYTES_MAX, BATCH_ITEMS_MAX, BATCH_WINDOW_MAX, type VideoBatchInput } from './batch.js';
+import type { Issue } from './video-error.js';
+
+/** What is wrong with a value; undefined: nothing. */
+type Judge = (value: unknown) => string | undefined;
+
+const isNumber = (value: unknown): value is number => typeof value === 'number' && Number.isFinite(value);
+const text: Judge = (value) => (typeof value === 'string' && value !== '' ? undefined : 'must be text');
+const whole =
+  (max: number): Judge =>
+  (value) =>
+    isNumber(value) && Number.isInteger(value) && value >= 1 && value <= max
+      ? undefined
+      : `must be a whole number from 1 to ${max}`;
+
+const FIELDS: Readonly<Record<keyof VideoBatchInput, Judge>> = {
+  manifest_key: text,
+  items: itemsFault,
+  window: whole(BATCH_WINDOW_MAX),
+  allow_invalid: (value) => (typeof value === 'boolean' ? undefined : 'must be true or false'),
+  manifest_wait_seconds: (value) => (isNumber(value) && value >= 0 ? undefined : 'must be a number of seconds from 0'),
+  timezone: text,
+  retry_of: text,
+  // Far above the default, and still below Temporal's limit of events for one run.
+  page_items: whole(1_000),
+  schedule_id: text,
+  pause_when_failed_above: (value) =>
+    isNumber(value) && value >= 0 && value < 1 ? undefined : 'must be a share from 0 to below 1, such as 0.25',
+};
+
+/**
+ * Every fault of what a batch is started with, each with its field; nothing for one that can be opened. Whether the manifest, or each of
+ * the items, is good is found out when it is opened. A field that is null counts as left out. Pure, and free of zod for the sandbox.
+ */
+export function batchInputIssues(input: unknown): Issue[] {
+  if (typeof input !== 'object' || input === null || Array.isArray(input)) {
+    return [{ path: '', message: 'must be one JSON object with manifest_key or items' }];
+  }
+  const given = Object.entries(input).filter(([, value]) => value !== undefined && value !== null);
+  const issues = given.flatMap(([path, value]): Issue[] => {
+    const judge = Object.hasOwn(FIELDS, path)
+      ? FIELDS[path as keyof VideoBatchInput]
+      : () => 'is not a field of a batch';
+    const message = judge(value);
+    return message === undefined ? [] : [{ path, message }];
+  });
+  const names = given.map(([name]) => name);
+  if (names.includes('manifest_key') && names.includes('items')) {
+    issues.push({ path: 'items', message: 'cannot be given beside manifest_key; leave one of them out' });
+  } else if (!names.includes('manifest_key') && !names.includes('items')) {
+    issues.push({ path: 'manifest_key', message: 'is missing; name a manifest in the store, or give a few items' });
+  }
+  return issues;
+}
+
+/** The items that came inline, when they are a list that may travel on. */
+export function inlineItems(value: unknown): readonly unknown[] | undefined {
+  return Array.isArray(value) && itemsFault(value) === undefined ? value : undefined;
+}
+
+function itemsFault(value: unknown): string | undefined {
+  const bigger = 'put them into a manifest and give its manifest_key';
+  if (!Array.isArray(value) || value.length === 0) return 'must be a list of requests, at least one';
+  if (value.length > BATCH_ITEMS_MAX)
+    return `has ${value.length} items, at most ${BATCH_ITEMS_MAX} go inline; ${bigger}`;
+  const bytes = new TextEncoder().encode(JSON.stringify(value)).length;
+  return bytes <= BATCH_ITEMS_BYTES_MAX
+    ? undefined
+    : `has ${bytes} bytes, at most ${BATCH_ITEMS_BYTES_MAX} go inline; ${bigger}`;
+}
