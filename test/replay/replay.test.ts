@@ -96,7 +96,7 @@ describe('a change that a run in flight would not survive is caught:', () => {
     },
     {
       what: 'a batch that starts its items under other ids',
-      from: 'const workflowId = (0,_src_contract_names_js__WEBPACK_IMPORTED_MODULE_3__.batchItemWorkflowId)(this.#batchId, itemId);',
+      from: 'const workflowId = (0,_src_contract_names_js__WEBPACK_IMPORTED_MODULE_4__.batchItemWorkflowId)(this.#batchId, itemId);',
       to: 'const workflowId = itemId;',
       by: 'videoBatch/continued-as-new',
     },
