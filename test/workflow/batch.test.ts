@@ -98,9 +98,11 @@ test('twelve items with a window of three over several runs, and a worker killed
   expect(await batches.status(batch_id)).toMatchObject({ status: 'completed', summary });
 });
 
-// Side by side: each waits for renders and looks, and none for another.
+// Side by side: each waits for renders and looks, and none for another. Each has its own `expect`: a poll must know whose it is.
 describe.concurrent('a batch', () => {
-  test('a key that is refused pauses the batch with the reason; told to go on, it runs those items again', async () => {
+  test('a key that is refused pauses the batch with the reason; told to go on, it runs those items again', async ({
+    expect,
+  }) => {
     const lines = linesOf(5);
     const hit = { on: 'submit', fault: 'status', status: 401, code: 'InvalidApiKey' } as const;
     stack.emulator.faults(lines.slice(0, 2).map(({ prompt }) => ({ ...hit, match: prompt })));
@@ -117,7 +119,9 @@ describe.concurrent('a batch', () => {
     expect(tasksOf(lines)).toHaveLength(5);
   });
 
-  test('an item that waits for a person leaves the window and does not hold up the end; decided later it is counted again', async () => {
+  test('an item that waits for a person leaves the window and does not hold up the end; decided later it is counted again', async ({
+    expect,
+  }) => {
     const prompt = `parked ${randomUUID()}`;
     const other = `${randomUUID()} other`;
     const lines = [
@@ -138,7 +142,7 @@ describe.concurrent('a batch', () => {
     for (const id of ['one', 'two']) await stack.videos.cancel(batchItemWorkflowId(batch_id, id));
   });
 
-  test('cancelling reaches the items of every earlier run and tells what became of each', async () => {
+  test('cancelling reaches the items of every earlier run and tells what became of each', async ({ expect }) => {
     const lines = linesOf(6).map((line) => ({ ...line, duration: 15 }));
     const { batch_id, id } = await batches.start({ lines }, { window: 4, pageItems: 2 });
     await expect.poll(async () => (await batches.progress(batch_id)).in_flight, { timeout: 20_000 }).toBe(4);
@@ -162,7 +166,7 @@ describe.concurrent('a batch', () => {
     expect(tasksOf(lines)).toHaveLength(4); // nothing was started any more
   });
 
-  test('an item whose run is terminated is found and counted, although it tells nobody', async () => {
+  test('an item whose run is terminated is found and counted, although it tells nobody', async ({ expect }) => {
     const lines = linesOf(3).map((line) => ({ ...line, duration: 15 }));
     const { batch_id } = await batches.start({ lines }, { window: 1, pageItems: 1 });
     await expect.poll(() => tasksOf(lines).length, { timeout: 20_000 }).toBe(1);
@@ -172,7 +176,9 @@ describe.concurrent('a batch', () => {
     expect(causes).toEqual({ Terminated: 1 });
   });
 
-  test('what failed for a cause that can pass is run again as a batch of its own; the rest only when it is named', async () => {
+  test('what failed for a cause that can pass is run again as a batch of its own; the rest only when it is named', async ({
+    expect,
+  }) => {
     const lines = linesOf(3);
     const hit = { on: 'submit', fault: 'task-failed' } as const;
     stack.emulator.faults([
@@ -200,7 +206,9 @@ describe.concurrent('a batch', () => {
     expect((await batches.result(wider.batch_id)).counts).toMatchObject({ cache: 1, generated: 1 });
   });
 
-  test('a batch id that exists is shown and not started again; a manifest with faults starts nothing', async () => {
+  test('a batch id that exists is shown and not started again; a manifest with faults starts nothing', async ({
+    expect,
+  }) => {
     const lines = linesOf(2);
     const id = `batch-${randomUUID()}`;
     await expect(
@@ -221,7 +229,9 @@ describe.concurrent('a batch', () => {
     expect(tasksOf(lines)).toHaveLength(2);
   });
 
-  test('paused by hand, with another window, a batch goes on when told to; its items are found by its id', async () => {
+  test('paused by hand, with another window, a batch goes on when told to; its items are found by its id', async ({
+    expect,
+  }) => {
     const lines = linesOf(4).map((line) => ({ ...line, tenant: 'film' }));
     const { batch_id } = await batches.start({ lines }, { window: 1 });
     await batches.pause(batch_id, 'lunch');
