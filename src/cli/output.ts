@@ -69,7 +69,10 @@ export function exitCodeOf(error: unknown): number {
 /** A failure for people: what, each fault by field, and what to do. */
 export function errorText(error: unknown, secrets: readonly string[] = []): string {
   const { message, issues = [], code, next_step } = errorObject(error, secrets);
-  const faults = issues.map(({ path, message: fault }) => `  ${path === '' ? 'request' : path}: ${fault}`);
+  const faults = issues
+    // A message that is one fault, field and all, need not say it twice.
+    .filter(({ path, message: fault }) => message !== `${path} ${fault}`)
+    .map(({ path, message: fault }) => `  ${path === '' ? 'request' : path}: ${fault}`);
   // The message of a refusal repeats its issues in one line; the list below reads better.
   const head = faults.length > 0 ? (message.split(/: /)[0] ?? message) : message;
   return [

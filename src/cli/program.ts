@@ -95,13 +95,16 @@ function usageError(
   const fault =
     code === 'commander.help' ? 'a command is missing' : message.replace(/^error: /, '').replace(/\n/g, ' ');
   if (context.json) {
-    const error = { type: 'InvalidRequest', message: fault, issues: [{ path: '', message: fault }], billed: false };
+    const path = /option '(?:-\w, )?(--[\w-]+)/.exec(fault)?.[1] ?? '';
+    const error = { type: 'InvalidRequest', message: fault, issues: [{ path, message: fault }], billed: false };
     context.result({ error }, '');
   } else {
     // `wan-video batch` alone is asked for its own commands.
-    const group = program.commands.find((one) => one.name() === args[0]) ?? program;
+    const group = program.commands.find((one) => one.name() === args[0]);
+    const more =
+      group === undefined ? 'See "wan-video help" for the commands.' : `See "wan-video help ${group.name()}".`;
     context.say(`wan-video: ${fault}`);
-    context.say(code === 'commander.help' ? `\n${group.helpInformation()}` : 'See "wan-video help" for the commands.');
+    context.say(code === 'commander.help' ? `\n${(group ?? program).helpInformation()}` : more);
   }
   return ExitCode.invalid;
 }

@@ -20,8 +20,7 @@ const LOOK_EVERY_MS = 300;
 /** Sends a decision and waits until it shows what became of it. */
 export async function runResolve(id: string, { task, buy }: ResolveFlags, context: CommandContext): Promise<number> {
   if ((task === undefined) === (buy === undefined)) {
-    const message = 'or --buy: give exactly one of them';
-    throw invalidRequest([{ path: '--task', message }]);
+    throw invalidRequest([{ path: '--task', message: 'or --buy is needed, and only one of the two' }]);
   }
   if (task !== undefined && task.trim() === '') {
     throw invalidRequest([{ path: '--task', message: 'is empty: give the id of a task' }]);

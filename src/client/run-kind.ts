@@ -22,7 +22,7 @@ export function otherKind(id: string, workflowType: string): OtherKind | undefin
         what: 'a salvage, which keeps the video of a purchase that another run has made',
         instead:
           'Leave it: it buys nothing, ending it would save nothing, and the next sweep would start it again. When it waits for a person, ' +
-          `decide with "wan-video resolve ${id}".`,
+          `decide with "wan-video resolve ${id}" and --task or --buy.`,
       };
     case WorkflowType.videoBatch: {
       const batchId = id.replace(/^batch\//, '');

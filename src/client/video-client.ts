@@ -323,7 +323,9 @@ function runNotFound(id: string, error: unknown): unknown {
   if (!(error instanceof WorkflowNotFoundError)) return error;
   const ended = /already completed/i.test(error.message);
   const message = ended ? `The run ${id} has ended already` : `Temporal knows no run ${id}`;
-  return new VideoRunError(id, { type: FailureType.RunNotFound, message }, error);
+  const look = 'See "wan-video list"; TEMPORAL_ADDRESS and TEMPORAL_NAMESPACE say where runs are looked for.';
+  const next = ended ? {} : { next_step: look };
+  return new VideoRunError(id, { type: FailureType.RunNotFound, message, ...next }, error);
 }
 
 const textOf = (error: unknown): string =>

@@ -166,6 +166,16 @@ test.each([
   expect(connections).toBe(0);
 });
 
+test.each([
+  [['generate', '--nope'], '--nope', 'See "wan-video help generate".'],
+  [['list', '--limit', '0'], '--limit', 'See "wan-video help list".'],
+  [['batch', 'nope'], '', 'See "wan-video help batch".'],
+  [['render'], '', 'See "wan-video help" for the commands.'],
+])('the wrong usage %j names %j as its path, and the help that shows the right one', async (args, path, help) => {
+  expect(onlyJson(await command([...args, '--json'], { env })).error['issues']).toMatchObject([{ path }]);
+  expect((await command(args, { env })).stderr).toContain(`\n${help}\n`);
+});
+
 test('wrong configuration is told with every variable, and exits with 3', async () => {
   const wrong = { ...env, ASSET_STORE: 'ftp://x', WAN_VIDEO_QUERY_RATE: '-1' };
   const { code, stderr } = await command(['stage', SAMPLE], { env: wrong, cwd: folder });

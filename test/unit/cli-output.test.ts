@@ -60,6 +60,17 @@ test('an error object has the published fields, and leaves out what does not app
   expect(errorText(error)).toBe('wan-video: overdue (Arrearage)\npay');
 });
 
+test('a message that is one fault is not said twice, and one of several faults lists them', () => {
+  const fault = (message: string) => new VideoError(FailureType.ReferenceRejected, message, { issues });
+  const issues = [{ path: 'reference_image', message: 'a.jpg does not exist' }];
+  expect(errorText(fault('reference_image a.jpg does not exist'))).toBe(
+    'wan-video: reference_image a.jpg does not exist',
+  );
+  expect(errorText(fault('The request is invalid: reference_image a.jpg does not exist'))).toBe(
+    'wan-video: The request is invalid\n  reference_image: a.jpg does not exist',
+  );
+});
+
 test('a table pads its columns and cannot be torn by what stands in it', () => {
   expect(
     table(

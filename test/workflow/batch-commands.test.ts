@@ -78,6 +78,12 @@ describe('batch', () => {
     });
 
     const failed = (await run('batch', 'failed', 'spring')).stdout;
+    expect((await json('batch', 'failed', 'spring'))['lines']).toEqual(
+      failed
+        .trimEnd()
+        .split('\n')
+        .map((line) => JSON.parse(line)),
+    );
     expect(JSON.parse(failed)).toMatchObject({
       item_id: 'b',
       comment: expect.stringMatching(/^TaskFailed/),

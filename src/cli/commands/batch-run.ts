@@ -131,9 +131,12 @@ export async function failedLines(
   context: CommandContext,
 ): Promise<number> {
   return withBatches(context, async (batches) => {
+    const lines: Record<string, unknown>[] = [];
     for await (const line of batches.failed(batchId, { causes: cause ?? 'all' })) {
-      context.io.stdout.write(`${JSON.stringify(line)}\n`);
+      if (context.json) lines.push(line);
+      else context.io.stdout.write(`${JSON.stringify(line)}\n`);
     }
+    if (context.json) context.result({ batch_id: batchId, lines }, '');
     return ExitCode.done;
   });
 }
@@ -205,6 +208,7 @@ export async function cancelBatch(batchId: string, reason: string, context: Comm
       await Promise.race([ended, late]).finally(() => timer.abort());
     }
     const end = await batches.status(batchId);
+    if (status !== 'running') context.say(`The batch ${batchId} had ended already.`);
     context.result(end, statusLines(end, prices).join('\n'));
     return end.status === 'cancelled' ? ExitCode.done : ExitCode.failed;
   });

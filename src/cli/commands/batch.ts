@@ -87,6 +87,7 @@ export function addBatch(program: Command, context: CommandContext): void {
     .description('Prints JSON lines; each says in "comment", which is for people only, why there is no video.')
     .argument('<batch>', 'id of the batch')
     .option('--cause <type>', 'only what failed for this cause; may be repeated', collected)
+    .option(...JSON_FLAG)
     .action(
       context.action(async (id: string, { cause }: { cause?: string[] }) =>
         (await run()).failedLines(id, cause, context),

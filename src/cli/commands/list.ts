@@ -59,7 +59,8 @@ const HEAD = ['RUN', 'STATUS', 'OUTCOME', 'ERROR', 'STARTED', 'TASK', 'TENANT', 
 const row = ({ id, status, outcome, error_code, started_at, task_id, tenant, labels }: VideoRun): string[] => [
   id,
   status,
-  outcome ?? '-',
+  // What was terminated keeps the last word of its run: its status tells.
+  outcome === null || outcome === 'running' ? '-' : outcome,
   error_code ?? '-',
   started_at,
   task_id ?? '-',
