@@ -298,6 +298,15 @@ describe('schedule', () => {
 
   test('a file is checked and staged when the schedule is made', async () => {
     const file = await manifest('weekly.jsonl', [request(randomUUID())]);
+    const plan = await json('schedule', 'create', 'weekly', ...at, '--manifest', file, '--dry-run');
+    expect(plan).toMatchObject({
+      dry_run: true,
+      manifest_key: null,
+      passes_next: false,
+      estimate: { counts: { buy: 1 } },
+    });
+    expect(plan.next[0]).toMatch(/ 02:30$/);
+    expect((await run('schedule', 'show', 'weekly')).code).toBe(1);
     expect((await run('schedule', 'create', 'weekly', ...at, '--manifest', file)).stdout).toMatch(
       /manifest {2}manifests\/[0-9a-f]{64}\.jsonl/,
     );
@@ -326,12 +335,18 @@ describe('schedule', () => {
       fault: /neither a file nor a key/,
     },
     {
+      what: 'everything',
+      flags: ['--cron', '0 2', '--timezone', 'Mars/Base', '--manifest', 'a', '--window', '7'],
+      id: 'not an id',
+      fault: /id: must be 1 to 80 [\s\S]*timezone: is not [\s\S]*cron: has five fields/,
+    },
+    {
       what: 'a placeholder',
       flags: ['--cron', '0 2 * * *', '--timezone', 'UTC', '--manifest', 'a/{day}.jsonl'],
       fault: /no other placeholder/,
     },
-  ])('$what that cannot be is refused, and no schedule is made', async ({ flags, fault }) => {
-    const { code, stderr } = await run('schedule', 'create', 'refused', ...flags);
+  ])('$what that cannot be is refused, and no schedule is made', async ({ flags, fault, id = 'refused' }) => {
+    const { code, stderr } = await run('schedule', 'create', id, ...flags);
     expect(stderr).toMatch(fault);
     expect(code).toBe(2);
     expect((await run('schedule', 'show', 'refused')).code).toBe(1);
