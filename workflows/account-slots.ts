@@ -83,6 +83,8 @@ export async function accountSlots(input: AccountSlotsInput): Promise<void> {
   let readAtMs = carried?.readAtMs ?? 0;
   /** The position that who waits for a key was told last. */
   const told = new Map(Object.entries(carried?.told ?? {}));
+  /** Whose runs were told a place while it was not known what is spent: they are told again. */
+  const guessed = new Set<string>();
   /** Runs whose request was not answered yet. */
   const unanswered = new Set<string>();
   const early: SlotReturn[] = [];
@@ -157,12 +159,14 @@ export async function accountSlots(input: AccountSlotsInput): Promise<void> {
     for (const { key, after, asker, reached } of step.refusals) {
       letters.send(asker, { key, after, waiting: placeOf(state, [], 1), reached });
     }
+    const budgets = state.budget == null ? undefined : budgetsOf(state, state.budget, Date.now());
     for (const ask of beside.splice(0)) {
       const room = roomBeside(state, ask, Date.now());
       // Who waits for its budget beside a purchase of others asks again, and finds the video.
       const reached = typeof room === 'string' ? undefined : room;
       const { key, after, asker } = ask;
-      letters.send(asker, { key, after, waiting: placeOf(state, [], 1), ...(reached !== undefined && { reached }) });
+      const waiting = placeOf(state, [], 1, ask.cost !== undefined ? budgets?.tight(ask, ask.cost) : undefined);
+      letters.send(asker, { key, after, waiting, ...(reached !== undefined && { reached }) });
     }
     const grant = ({ key, after }: SlotEntry, askers: readonly string[]): void => {
       told.delete(key);
@@ -173,18 +177,27 @@ export async function accountSlots(input: AccountSlotsInput): Promise<void> {
       grant(held, isNew ? held.askers : held.askers.filter((asker) => unanswered.has(asker)));
     }
     const order = inOrder(state);
-    for (const [at, { key, after, askers }] of order.entries()) {
+    for (const [at, waiter] of order.entries()) {
+      const { key, after, askers, cost } = waiter;
       const position = at + 1;
       // Told again when it has halved: a place that moves up costs a few signals, however long the queue is.
       const moved = position <= (told.get(key) ?? Number.POSITIVE_INFINITY) / 2;
       if (moved) told.set(key, position);
-      const toTell = moved ? askers : askers.filter((asker) => unanswered.has(asker));
+      const isRead = guessed.has(key) && state.spending != null;
+      const toTell = moved || isRead ? askers : askers.filter((asker) => unanswered.has(asker));
       if (toTell.length === 0) continue;
-      const waiting = placeOf(state, order, position);
+      const tight = cost == null ? [] : payersOf(waiter).flatMap((payer) => budgets?.tight(payer, cost) ?? []);
+      const waiting = placeOf(state, order, position, tight[0]);
       for (const asker of toTell) letters.send(asker, { key, after, waiting });
+      if (budgets !== undefined && state.spending == null) guessed.add(key);
+      else guessed.delete(key);
     }
     const waits = new Set(order.map(({ key }) => key));
-    for (const key of told.keys()) if (!waits.has(key)) told.delete(key);
+    for (const key of [...told.keys(), ...guessed]) {
+      if (waits.has(key)) continue;
+      told.delete(key);
+      guessed.delete(key);
+    }
     unanswered.clear();
     toWorker.slots(state.limit, state.holders.length, order.length, Date.now());
     wf.setCurrentDetails(detailsOf(state, Date.now()));
@@ -380,7 +393,12 @@ function budgetViews(state: SlotState, budget: BudgetTerms, nowMs: number): Budg
   return budgetsOf(state, budget, nowMs).views([...payersIn(state), ...named, ...tenants, ...known]);
 }
 
-function placeOf({ holders, limit }: SlotState, order: readonly SlotEntry[], position: number): SlotPlace {
+function placeOf(
+  { holders, limit }: SlotState,
+  order: readonly SlotEntry[],
+  position: number,
+  budget?: SlotPlace['budget'],
+): SlotPlace {
   const ahead = order.slice(0, position - 1);
   const interactive = ahead.filter(({ priority }) => priority === 'interactive').length;
   return {
@@ -390,6 +408,7 @@ function placeOf({ holders, limit }: SlotState, order: readonly SlotEntry[], pos
     running: holders.length,
     limit,
     as_of_ms: Date.now(),
+    ...(budget !== undefined && { budget }),
   };
 }
 

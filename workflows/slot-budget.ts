@@ -111,6 +111,15 @@ export class Budgets {
     return room;
   }
 
+  /** The budget that has room only once what is reserved has settled lower; undefined when none stands in the way for now. */
+  tight(payer: Payer, cost: Billable): Scope | undefined {
+    const price = microsOf(this.#terms, cost);
+    return this.#limitsOf(payer).find(({ scope, name, limit }) => {
+      const already = this.#spentIn(scope, name);
+      return already !== undefined && already + price + this.#reservedIn(scope, name) > limit;
+    })?.scope;
+  }
+
   /** The day's budget, and those of the tenants and batches that are given. */
   views(payers: Iterable<Payer>): BudgetView[] {
     const views = new Map<string, BudgetView>();

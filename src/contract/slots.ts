@@ -76,10 +76,13 @@ export interface SlotPlace {
   readonly limit: number;
   /** Milliseconds since the epoch. */
   readonly as_of_ms: number;
+  /** The budget that has room only once what is under way has come to less than it may; absent when it waits for its turn alone. */
+  readonly budget?: BudgetReached['scope'];
 }
 
 /** A place for people: `position 3 at 17:03:10 UTC: 1 interactive and 1 of batches ahead, 5 of 5 slots taken`. */
-export function placeText({ position, ahead_interactive, ahead_batch, running, limit, as_of_ms }: SlotPlace): string {
+export function placeText(place: SlotPlace): string {
+  const { position, ahead_interactive, ahead_batch, running, limit, as_of_ms } = place;
   const ahead = `${ahead_interactive} interactive and ${ahead_batch} of batches ahead`;
   const asOf = new Date(as_of_ms).toISOString().slice(11, 19);
   return `position ${position} at ${asOf} UTC: ${ahead}, ${running} of ${limit} slots taken`;

@@ -4,6 +4,7 @@ import { WanBatchClient } from '../../src/client/batch-client.js';
 import { VideoRunError } from '../../src/client/run-error.js';
 import type { Times } from '../../src/config/times.js';
 import { WorkflowType } from '../../src/contract/names.js';
+import type { VideoProgress } from '../../src/contract/result.js';
 import { stepTimesOf } from '../../src/contract/times.js';
 import { type Account, account as accountOf } from '../support/account.js';
 import { moneyOf } from '../support/money.js';
@@ -139,7 +140,10 @@ test('with budgets nothing is bought while the slots do not answer, which the ru
   expect(await outcomes(one, [id])).toEqual(['generated']);
 }, 180_000);
 
-test('a budget that is raised while runs wait for it is spent by them', async () => {
+const waitsForMoney = ({ slot, waiting_for }: VideoProgress): boolean =>
+  slot?.budget === 'day' && waiting_for.startsWith("room in the day's budget");
+
+test('a budget that is raised while runs wait for it, as they say, is spent by them', async () => {
   const one = account(3);
   const stop = await one.startWorker(3, await money(one, { day: '0.50' }));
   stack.emulator.settings({ slots: 0 });
@@ -148,6 +152,8 @@ test('a budget that is raised while runs wait for it is spent by them', async ()
     const { holders, waiting } = await one.slots();
     return [holders.length, waiting.length];
   }, [1, 2]);
+  const says = async () => (await Promise.all(ids.map((id) => one.videos.progress(id)))).map(waitsForMoney).sort();
+  await until(says, [false, true, true]);
   await stop();
   await one.startWorker(3, await money(one, { day: '1.2' }));
   await until(() => one.submits().length, 3);
