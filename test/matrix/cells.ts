@@ -41,6 +41,7 @@ export interface ProviderCell {
 export type Disturbance =
   | 'worker-sigterm'
   | 'worker-sigkill'
+  | 'slots-terminated'
   | 'temporal-down'
   | 'provider-down'
   | 'store-gone'
@@ -222,6 +223,7 @@ const without = (steps: OnStep<Expected>, ...left: Step[]): OnStep<Expected> =>
 export const DISTURBANCES: readonly DisturbanceRow[] = [
   { fault: 'worker-sigterm', title: 'worker gets SIGTERM', expected: everyStep },
   { fault: 'worker-sigkill', title: 'worker gets SIGKILL', expected: everyStep },
+  { fault: 'slots-terminated', title: "the account's slots terminated", expected: everyStep },
   { fault: 'temporal-down', title: 'Temporal down for 3 s', expected: everyStep },
   { fault: 'provider-down', title: 'provider down for 3 s', expected: everyStep },
   { fault: 'store-gone', title: "the store's directory away for 3 s", expected: everyStep },

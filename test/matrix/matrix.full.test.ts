@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { s3ServerMissing } from '../support/s3-server.js';
 import { DISTURBANCES, type Disturbance, PROVIDER_CELLS, type ProviderCell, type Step } from './cells.js';
-import { arrangeAll, disturb, letGo, outcomeOf, providerOutcome } from './run-cells.js';
+import { arrangeAll, disturb, expectSettled, letGo, outcomeOf, providerOutcome } from './run-cells.js';
 import { HOLDING_TIMES, mayMount, type StoreKind, startWorld, type World } from './world.js';
 
 /** What a row needs beyond the file store. */
@@ -31,6 +31,7 @@ describe('an answer of the provider', () => {
   describe.concurrent('about one task', () => {
     test.each(PROVIDER_CELLS.filter((cell) => !anybody(cell)))(title, check, 120_000);
   });
+  test('after all of them nothing is reserved, and what is billed is counted', () => expectSettled(world), 60_000);
 });
 
 for (const store of ['file', 'small-disk', 's3'] as const) {
@@ -58,6 +59,7 @@ for (const store of ['file', 'small-disk', 's3'] as const) {
           return isDeepStrictEqual(came, wanted) ? [] : [`${run.step}: ${JSON.stringify(came)}`];
         });
         expect((await Promise.all(wrong)).flat()).toEqual([]);
+        await expectSettled(world);
       },
       300_000,
     );

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { DISTURBANCES, type Disturbance, PROVIDER_CELLS, type Step } from './cells.js';
-import { arrangeAll, disturb, outcomeOf, providerOutcome } from './run-cells.js';
+import { arrangeAll, disturb, expectSettled, outcomeOf, providerOutcome } from './run-cells.js';
 import { startWorld, type World } from './world.js';
 
 // One cell of each class; all of them are in matrix.full.test.ts, and docs/guarantees.md has the table.
@@ -38,6 +38,7 @@ const CELLS: readonly (readonly [Disturbance, Step])[] = [
   ['store-unwritable', 'archive'],
   ['provider-down', 'poll'],
   ['temporal-down', 'archive'],
+  ['slots-terminated', 'poll'],
   ['worker-sigterm', 'poll'],
   ['worker-sigkill', 'archive'],
 ];
@@ -49,3 +50,5 @@ test.each(CELLS)('%s in the step %s: one purchase, nothing lost', async (fault, 
   const [run] = runs;
   expect(await outcomeOf(world, run!)).toEqual({ ...expected, archived: true });
 });
+
+test('after all of them nothing is reserved, and what is billed is counted', () => expectSettled(world), 60_000);

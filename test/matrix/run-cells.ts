@@ -6,7 +6,7 @@ import { VideoRunError } from '../../src/client/video-client.js';
 import type { EmulatorFault, EmulatorTask } from '../../src/emulator/index.js';
 import type { Hold } from '../support/gate-proxy.js';
 import type { Disturbance, Expected, ProviderCell, Step } from './cells.js';
-import { fillDisk, makeUnwritable, takeStoreAway, type World } from './world.js';
+import { fillDisk, makeUnwritable, PRICE, takeStoreAway, type World } from './world.js';
 
 /** How long the disturbed part stays away. */
 const AWAY_MS = 3_000;
@@ -22,7 +22,7 @@ export interface Standing {
   readonly buyer?: string;
 }
 
-const waitFor = async <T>(what: string, look: () => Promise<T | undefined | false>, ms = 30_000): Promise<T> => {
+export const waitFor = async <T>(what: string, look: () => Promise<T | undefined | false>, ms = 30_000): Promise<T> => {
   for (const untilMs = Date.now() + ms; ; await delay(50)) {
     const found = await look().catch(() => undefined);
     if (found !== undefined && found !== false) return found as T;
@@ -34,19 +34,30 @@ const tasksOf = async (world: World, prompt: string): Promise<EmulatorTask[]> =>
   (await world.emulator.state()).tasks.filter((task) => task.prompt === prompt);
 const stageOf = async (world: World, id: string) => (await world.videos.progress(id)).stage;
 
-async function start(world: World, prompt: string, options: { id?: string; image?: string } = {}): Promise<string> {
-  const request = world.request(prompt, options.image) as Parameters<World['videos']['start']>[0];
-  return (await world.videos.start(request, options.id === undefined ? {} : { id: options.id })).id;
+interface StartOptions {
+  readonly id?: string;
+  readonly image?: string;
+  readonly tenant?: string | undefined;
 }
 
-async function reached(hold: Hold, what: string): Promise<void> {
+/** Starts a run of the prompt; its id. */
+export async function start(world: World, prompt: string, { id, image, tenant }: StartOptions = {}): Promise<string> {
+  const request = { ...world.request(prompt, image), ...(tenant !== undefined && { tenant }) };
+  const started = await world.videos.start(
+    request as Parameters<World['videos']['start']>[0],
+    id === undefined ? {} : { id },
+  );
+  return started.id;
+}
+
+export async function reached(hold: Hold, what: string): Promise<void> {
   // With the shipped times the list comes 60 s after the submit.
   const late = delay(120_000, 'late', { ref: false });
   if ((await Promise.race([hold.reached, late])) === 'late') throw new Error(`no request came: ${what}`);
 }
 
 /** Brings a run into a step and holds it there. */
-async function arrange(world: World, step: Step): Promise<Standing> {
+export async function arrange(world: World, step: Step, tenant?: string): Promise<Standing> {
   const { gate, emulator, images } = world;
   const prompt = `${step} ${randomUUID()}`;
   const isSubmit = (url: string, body: string) => url.endsWith('/video-synthesis') && body.includes(prompt);
@@ -61,50 +72,50 @@ async function arrange(world: World, step: Step): Promise<Standing> {
     case 'prepare': {
       const path = `/${randomUUID()}.jpg`;
       const { reached: asked } = images.hold(path);
-      const id = await start(world, prompt, { image: images.origin + path });
+      const id = await start(world, prompt, { image: images.origin + path, tenant });
       await asked;
       return { step, id, prompt };
     }
     case 'upload': {
       const hold = gate.hold('before', ({ url }) => url.includes('action=getPolicy'));
-      const id = await start(world, prompt);
+      const id = await start(world, prompt, { tenant });
       await reached(hold, 'policy');
       return { step, id, prompt };
     }
     case 'submit': {
       const hold = gate.hold('after', ({ url, body }) => isSubmit(url, body));
-      const id = await start(world, prompt);
+      const id = await start(world, prompt, { tenant });
       await reached(hold, 'submit');
       return { step, id, prompt };
     }
     case 'follow': {
       const hold = gate.hold('after', ({ url, body }) => isSubmit(url, body));
-      const buyer = await start(world, prompt);
+      const buyer = await start(world, prompt, { tenant });
       await reached(hold, 'the buyer’s submit');
-      const id = await start(world, prompt, { id: `follower/${randomUUID()}` });
+      const id = await start(world, prompt, { id: `follower/${randomUUID()}`, tenant });
       await waitFor('following', async () => (await stageOf(world, id)) === 'following');
       return { step, id, prompt, buyer };
     }
     case 'reconcile': {
       await emulator.faults({ on: 'submit', fault: 'drop-reply', match: prompt });
       const hold = gate.hold('before', ({ url }) => /\/tasks\/?\?/.test(url));
-      const id = await start(world, prompt);
+      const id = await start(world, prompt, { tenant });
       await reached(hold, 'list');
       return { step, id, prompt };
     }
     case 'poll':
-      return { step, id: await startRendering(world, prompt), prompt };
+      return { step, id: await startRendering(world, prompt, tenant), prompt };
     case 'archive': {
       let taskId = '';
       const hold = gate.hold('before', ({ url }) => taskId !== '' && url.includes('/results/') && url.includes(taskId));
-      const id = await start(world, prompt);
+      const id = await start(world, prompt, { tenant });
       taskId = await aboutTask();
       await reached(hold, 'download');
       return { step, id, prompt };
     }
     case 'cancel': {
       const hold = gate.hold('before', ({ url }) => url.endsWith('/cancel'));
-      const id = await startRendering(world, prompt);
+      const id = await startRendering(world, prompt, tenant);
       await world.client.workflow.getHandle(id).cancel();
       await reached(hold, 'cancel');
       return { step, id, prompt };
@@ -113,12 +124,12 @@ async function arrange(world: World, step: Step): Promise<Standing> {
 }
 
 /** Starts a run and holds it where its task renders, or has just ended, and the run does not know yet. */
-async function startRendering(world: World, prompt: string): Promise<string> {
+async function startRendering(world: World, prompt: string, tenant?: string): Promise<string> {
   let taskId = '';
   const hold = world.gate.hold('before', ({ method, url }) => {
     return method === 'GET' && taskId !== '' && url.endsWith(taskId);
   });
-  const id = await start(world, prompt);
+  const id = await start(world, prompt, { tenant });
   const task = await waitFor('a task that renders', async () => {
     const [found] = await tasksOf(world, prompt);
     taskId = found?.task_id ?? '';
@@ -169,6 +180,9 @@ export async function disturb(world: World, what: Disturbance, runs: readonly St
       letGo(world);
       await world.startWorker();
       return;
+    case 'slots-terminated':
+      await world.client.workflow.getHandle(world.slotsId).terminate('a test');
+      return letGo(world);
     case 'temporal-down':
       return away(async () => {
         await world.temporalDown();
@@ -287,6 +301,36 @@ async function salvaged(world: World, id: string): Promise<void> {
   if (salvage === undefined) return;
   const handle: WorkflowHandle = world.client.workflow.getHandle(salvage.replace(/[.,]$/, ''));
   await handle.result();
+}
+
+/** A settlement that got lost is found by the look at the holders, here every ten seconds; and a killed worker's time. */
+const SETTLED_MS = 40_000;
+
+/**
+ * Waits until the slots have nothing more in hand: nothing is held or reserved, and what they count as spent is what the provider billed.
+ */
+export async function expectSettled(world: World): Promise<void> {
+  const books = async () => {
+    const { tasks } = await world.emulator.state();
+    const billed = tasks.reduce((sum, { billed_seconds }) => sum + billed_seconds, 0);
+    const { holders = [], budgets = [] } = (await world.slots().catch(() => undefined)) ?? {};
+    const day = budgets.find(({ scope }) => scope === 'day');
+    return {
+      holders: holders.length,
+      reserved: budgets.filter(({ reserved }) => reserved !== 0),
+      spent: day?.spent ?? 'nothing is known',
+      billed: Number((billed * PRICE).toFixed(6)),
+    };
+  };
+  await expect
+    .poll(
+      async () => {
+        const { spent, billed, ...left } = await books();
+        return { ...left, ...(spent !== billed && { spent, billed }) };
+      },
+      { timeout: SETTLED_MS, interval: 200 },
+    )
+    .toEqual({ holders: 0, reserved: [] });
 }
 
 /** Runs one cell of the provider's answers: the fault waits for its request, and must have been met. */

@@ -9,11 +9,14 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
 import type { Client } from '@temporalio/client';
+import { readAccountSlots } from '../../src/client/account-slots.js';
 import { connectClient } from '../../src/client/connect.js';
 import { registerSearchAttributes } from '../../src/client/setup.js';
 import { WanVideoClient } from '../../src/client/video-client.js';
 import { loadConfig } from '../../src/config/config.js';
 import { DEFAULT_TIMES, type Times } from '../../src/config/times.js';
+import { slotsWorkflowId } from '../../src/contract/names.js';
+import type { AccountSlotsView } from '../../src/contract/slots.js';
 import { findTemporalCli } from '../../src/dev/temporal-cli.js';
 import { type DevServer, freePort, startDevServer } from '../../src/dev/temporal-server.js';
 import { DEFAULT_LEDGER_TIMES } from '../../src/ledger/times.js';
@@ -42,6 +45,9 @@ export const MATRIX_TIMES: Partial<Times> = {
   heartbeatThrottleMs: 500,
   retryInitialMs: 200,
   retryMaximumMs: 1_000,
+  slotAckMs: 10_000, // a killed worker is replaced within some eight seconds
+  slotAskAgainMs: 3_000,
+  slotCheckMs: 1_000,
   ledger: {
     ...DEFAULT_LEDGER_TIMES,
     postWithinMs: 1_500,
@@ -76,6 +82,21 @@ export const HOLDING_TIMES: Partial<Times> = {
   },
 };
 
+/** Per second; a video of a cell, four silent seconds at 720P, costs 0.60. */
+export const PRICE = 0.15;
+const PRICES = {
+  currency: 'CNY',
+  per_second: { '720P': { silent: PRICE, sound: 0.3 }, '1080P': { silent: 0.25, sound: 0.5 } },
+};
+/** Tenants that begin like this have the money for one video. */
+export const TENANT_OF_ONE = 'one-';
+/** Room for everything, but for those tenants: every run goes by the budgets. */
+const BUDGETS = {
+  day: '100000.00',
+  tenants: { '': { day: '100000.00' }, [`${TENANT_OF_ONE}*`]: { day: '0.60' } },
+  batches: { '*': '100000.00' },
+};
+
 export type StoreKind = 'file' | 'small-disk' | 's3';
 
 export interface WorldOptions {
@@ -107,6 +128,9 @@ export interface World {
   /** The worker that was started last. */
   worker: WorldWorker;
   request(prompt: string, image?: string): Record<string, unknown> & { prompt: string };
+  /** The account's slots; undefined when none run. */
+  slots(): Promise<AccountSlotsView | undefined>;
+  readonly slotsId: string;
   startWorker(): Promise<WorldWorker>;
   /** `temporal …` against this world's server. */
   temporal(...args: string[]): Promise<string>;
@@ -178,7 +202,12 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
       // The store of this process reads the SDK's own environment, too.
       Object.assign(process.env, storeEnv);
     }
+    const [pricesFile, budgetsFile] = [join(home, 'prices.json'), join(home, 'budgets.json')];
+    await writeFile(pricesFile, JSON.stringify(PRICES));
+    await writeFile(budgetsFile, JSON.stringify(BUDGETS));
     const env = {
+      WAN_VIDEO_PRICES: pricesFile,
+      WAN_VIDEO_BUDGETS: budgetsFile,
       DASHSCOPE_HTTP_BASE_URL: `${gate.origin}/api/v1`,
       OUTPUT_DIR: outputDir,
       TEMPORAL_ADDRESS: server.address,
@@ -223,7 +252,10 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
       world.worker = { pid: child.pid ?? 0, end: (signal) => endOf(child, signal) };
       return world.worker;
     };
+    const { providerId, account } = config.provider;
     const world: World = {
+      slots: () => readAccountSlots(client, providerId, account),
+      slotsId: slotsWorkflowId(providerId, account),
       ...{ client, emulator, gate, images, store, times, s3, startWorker },
       videos: new WanVideoClient({ client, taskQueue: config.taskQueues.generate }),
       storeDir: join(outputDir, 'ai-video-wan-video'),
