@@ -98,10 +98,8 @@ describe.concurrent('one request under many runs', () => {
   });
 
   test.each([
-    { fault: 'status', status: 401, code: 'InvalidApiKey' },
-    { fault: 'status', status: 403, code: 'AccessDenied' },
+    // Other answers: every one is a cell of the matrix.
     { fault: 'status', status: 429, code: 'Throttling.RateQuota' },
-    { fault: 'status', status: 500, code: 'InternalError' },
     { fault: 'reset' },
   ] as const)('one whose query once meets $fault $status buys nothing more', async (fault) => {
     const prompt = freshPrompt();

@@ -1,6 +1,9 @@
+import { copyFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { startEmulator } from '../../src/emulator/index.js';
 import { type DemoFolder, demoFolder } from '../support/demo.js';
+import { ROOT } from '../support/root.js';
 
 let demos: DemoFolder;
 beforeEach(async () => {
@@ -17,6 +20,15 @@ test('of two demos at once the second waits for the first and is answered from t
   expect(await second.exit(), second.output.said).toBe(0);
   expect(second.output.printed).toContain('from the cache');
   expect((await demos.emulator()).submits).toBe(1);
+});
+
+test('an own picture is taken relative to the caller, and --keep-open stays until it is interrupted', async () => {
+  await copyFile(join(ROOT, 'assets', 'sample.jpg'), join(demos.folder, 'mine.jpg'));
+  const own = demos.start(['--image', 'mine.jpg', '--prompt', 'clouds move', '--keep-open']);
+  await own.says(/Worker and emulator stay until Ctrl-C/);
+  expect(own.output.printed).toContain('source    generated');
+  own.process.kill('SIGINT');
+  expect(await own.exit(), own.output.said).toBe(0);
 });
 
 test('a demo that is interrupted while rendering ends with 130, and the next one goes on', async () => {

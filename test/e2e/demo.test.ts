@@ -1,10 +1,9 @@
-import { copyFile, readdir, readFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { loadConfig } from '../../src/config/config.js';
 import { namespaceIdOf } from '../../src/dev/temporal-server.js';
 import { type DemoFolder, demoFolder, fileOf } from '../support/demo.js';
-import { ROOT } from '../support/stack.js';
 
 let demos: DemoFolder;
 beforeAll(async () => {
@@ -41,15 +40,6 @@ test('a second run is answered from the cache and says so', async () => {
   expect(await again.exit(), again.output.said).toBe(0);
   expect(again.output.printed).toContain('from the cache');
   expect((await demos.emulator()).submits).toBe(1);
-});
-
-test('an own picture is taken relative to the caller, and --keep-open stays until it is interrupted', async () => {
-  await copyFile(join(ROOT, 'assets', 'sample.jpg'), join(demos.folder, 'mine.jpg'));
-  const own = demos.start(['--image', 'mine.jpg', '--prompt', 'clouds move', '--keep-open']);
-  await own.says(/Worker and emulator stay until Ctrl-C/);
-  expect(own.output.printed).toContain('source    generated');
-  own.process.kill('SIGINT');
-  expect(await own.exit(), own.output.said).toBe(0);
 });
 
 test("what the demo bought and learned is none of wan-video dev's, whose emulator knows no such task and renders at another speed", async () => {

@@ -5,7 +5,6 @@ import type { AccountSlotsView } from '../../src/contract/slots.js';
 import { stepTimesOf } from '../../src/contract/times.js';
 import { type Account, account as accountOf } from '../support/account.js';
 import { command } from '../support/command.js';
-import { startWorkerProcess } from '../support/processes.js';
 import { type Stack, startStack } from '../support/stack.js';
 
 let stack: Stack;
@@ -221,26 +220,4 @@ test.concurrent('forced to continue as new again and again, the slots forget nei
   const { runId, historyLength } = await stack.client.workflow.getHandle(one.slotsId).describe();
   expect(runId).not.toBe(first.firstExecutionRunId);
   expect(historyLength).toBeLessThan(100);
-});
-
-test('killing the worker process that runs the slots changes nothing in who is submitted when', async () => {
-  const one = account(2, { heartbeatTimeoutMs: 2_000, heartbeatThrottleMs: 500 });
-  const env = { ...stack.env, WAN_VIDEO_ACCOUNT: one.name, WAN_VIDEO_TASK_QUEUE: one.name, WAN_VIDEO_MAX_RUNNING: '2' };
-  const start = () => startWorkerProcess({ ...stack, env }, one.config.times);
-  const killed = await start();
-  const { ids, survivor } = await whileNothingRenders(async () => {
-    const started = await Promise.all([1, 2, 3, 4, 5].map((at) => one.start(`item ${at}`)));
-    await until(() => counts(one), [2, 3]);
-    // Only this one has polled so far: it runs the slots.
-    const second = await start();
-    await killed.end('SIGKILL');
-    return { ids: started, survivor: second };
-  });
-  try {
-    await results(one, ids);
-    expect(one.submits()).toHaveLength(5);
-    expect(one.mostAtOnce()).toBe(2);
-  } finally {
-    await survivor.end('SIGTERM');
-  }
 });
