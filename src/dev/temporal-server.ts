@@ -28,6 +28,8 @@ export interface DevServerOptions {
   readonly uiPort?: number;
   /** Search attributes of the namespace `default`: name to type, such as `{ VideoTenant: 'KEYWORD' }`. */
   readonly searchAttributes: Readonly<Record<string, string>>;
+  /** Dynamic configuration of the server: setting to value, as JSON; default: as it is shipped. */
+  readonly dynamicConfig?: Readonly<Record<string, string>> | undefined;
   /** A process group of its own, which outlives the caller and which its Ctrl-C does not reach. */
   readonly detached?: boolean;
   /** Where its output goes (appended); without it nowhere. */
@@ -109,12 +111,14 @@ export async function freePort(): Promise<number> {
   return address.port;
 }
 
-function startArguments({ dbFilename, port, uiPort, searchAttributes }: DevServerOptions): string[] {
+function startArguments(options: DevServerOptions): string[] {
+  const { dbFilename, port, uiPort, searchAttributes, dynamicConfig = {} } = options;
   return [
     ...['server', 'start-dev', '--ip', '127.0.0.1', '--port', String(port), '--log-level', 'warn'],
     ...(uiPort === undefined ? ['--headless'] : ['--ui-port', String(uiPort), '--ui-disable-news-fetch']),
     ...(dbFilename === undefined ? [] : ['--db-filename', dbFilename]),
     ...Object.entries(searchAttributes).flatMap(([name, type]) => ['--search-attribute', `${name}=${cliType(type)}`]),
+    ...Object.entries(dynamicConfig).flatMap(([name, value]) => ['--dynamic-config-value', `${name}=${value}`]),
   ];
 }
 

@@ -46,6 +46,8 @@ export interface StackOptions {
   readonly server?: { readonly address: string; readonly pid: number };
   /** SQLite file of the server; default: in memory. */
   readonly dbFilename?: string;
+  /** Dynamic configuration of the server: setting to value, as JSON. */
+  readonly dynamicConfig?: Readonly<Record<string, string>>;
 }
 
 /** A worker in this process. */
@@ -86,6 +88,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
           port: await freePort(),
           ...(options.ui === true && { uiPort: await freePort() }),
           ...(options.dbFilename !== undefined && { dbFilename: options.dbFilename }),
+          dynamicConfig: options.dynamicConfig,
           searchAttributes: {},
         })
       : { ...options.server, stop: async () => undefined };
