@@ -2,6 +2,7 @@ export type {
   BatchCounts,
   BatchItemEnd,
   BatchProgress,
+  BatchSchedulePause,
   BatchSummary,
   BilledSeconds,
   VideoBatchInput,

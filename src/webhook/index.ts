@@ -1,3 +1,4 @@
+export type { BatchSchedulePause } from '../contract/batch.js';
 export { VideoError } from '../contract/video-error.js';
 export {
   WEBHOOK_EVENT_TYPES,
