@@ -42,6 +42,9 @@ export interface VideoStatus extends VideoRun {
   readonly error: VideoErrorObject | null;
 }
 
+/** How the trouble of a run begins that nobody works on. */
+export const UNATTENDED = 'no worker takes it up';
+
 /** Above the pause between two polls of a worker's queue, which takes work within milliseconds when it is there. */
 const UNATTENDED_AFTER_MS = 5_000;
 
@@ -99,7 +102,7 @@ export function troubleOf(description: Pick<WorkflowExecutionDescription, 'raw' 
     (pendingWorkflowTask.attempt ?? 1) <= 1 &&
     waitedMs > UNATTENDED_AFTER_MS
   ) {
-    return `no worker takes it up from the queue ${description.taskQueue}; start one with "wan-video worker"`;
+    return `${UNATTENDED} from the queue ${description.taskQueue}; start one with "wan-video worker"`;
   }
   const failing = (pendingActivities ?? []).find(({ lastFailure }) => lastFailure != null);
   if (failing === undefined) return null;

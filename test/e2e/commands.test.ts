@@ -16,6 +16,7 @@ let stack: Stack;
 let env: Record<string, string>;
 let otherImage = '';
 let remote: Promise<CommandEnd>;
+let abandoned: Promise<CommandEnd>;
 beforeAll(async () => {
   stack = await startStack({ settings: { speed: 40 }, times: { ...QUICK_LEDGER, unknownForMs: 1_000 } });
   env = { ...stack.env, DASHSCOPE_API_KEY: TEST_KEY };
@@ -23,6 +24,9 @@ beforeAll(async () => {
   await stack.client.workflowService.registerNamespace({ namespace: FORGETFUL, workflowExecutionRetentionPeriod });
   // It takes its six seconds while the others run.
   remote = command(['doctor', '--json'], { env: { ...env, TEMPORAL_ADDRESS: 'temporal.invalid:1' } });
+  const nobodys = { workflowId: 'nobody/1', taskQueue: 'nobody-polls-this', args: [{}] };
+  const handle = await stack.client.workflow.start('videoGenerate', nobodys);
+  abandoned = command(['cancel', 'nobody/1', '--json'], { env }).finally(() => handle.terminate('a test'));
   const file = join(stack.outputDir, 'other.bmp');
   await writeTestImage(file, { width: 1280, height: 720 });
   otherImage = `asset:${(await stageImageFile(file, stack.store)).asset.key}`;
@@ -104,6 +108,15 @@ describe('a run whose submit only a person can decide', () => {
       code: 2,
       error: { issues: [{ path: '--task' }] },
     });
+  });
+});
+
+test('cancel of a run that no worker takes up says so, long before its wait is over', async () => {
+  const end = await abandoned;
+  expect(onlyJson(end).error).toMatchObject({
+    type: 'NotCancelled',
+    message: expect.stringMatching(/not done so yet: no worker takes it up from the queue nobody-polls-this/),
+    next_step: expect.stringContaining('wan-video status nobody/1'),
   });
 });
 

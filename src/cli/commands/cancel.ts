@@ -1,10 +1,33 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Command } from 'commander';
+import type { WanVideoClient } from '../../client/video-client.js';
 import type { CommandContext } from '../context.js';
 import { ExitCode } from '../exit-code.js';
 
 /** A run ends within 2 s of a cancel, or 20 s while a purchase is being answered. */
 const WAIT_MS = 30_000;
+
+/** A look costs no Action. */
+const LOOK_EVERY_MS = 1_000;
+
+/** What keeps a run from ending: at once when nobody works on it, else when it takes too long. */
+async function troubled(
+  videos: WanVideoClient,
+  id: string,
+  runId: string,
+  signal: AbortSignal,
+): Promise<{ readonly trouble: string | null }> {
+  const { UNATTENDED } = await import('../../client/video-run.js');
+  let trouble: string | null = null;
+  for (const untilMs = Date.now() + WAIT_MS; Date.now() < untilMs && !signal.aborted; ) {
+    await sleep(LOOK_EVERY_MS, undefined, { signal }).catch(() => undefined);
+    // Temporal that does not answer for a moment says nothing about the run.
+    const status = await videos.describe(id, { runId, progress: false }).catch(() => undefined);
+    trouble = status?.trouble ?? null;
+    if (trouble?.startsWith(UNATTENDED)) break;
+  }
+  return { trouble };
+}
 
 /** `wan-video cancel`: ends a run, and says what became of its task. */
 export function addCancel(program: Command, context: CommandContext): void {
@@ -40,14 +63,18 @@ export function addCancel(program: Command, context: CommandContext): void {
             });
           }
           const timer = new AbortController();
-          const late = sleep(WAIT_MS, 'late' as const, { signal: timer.signal }).catch(() => 'late' as const);
           try {
-            const end = await Promise.race([videos.result(id, { runId }), late]);
-            const message =
-              end === 'late'
-                ? `The run ${id} was asked to end and has not done so yet; no worker seems to work on it.`
-                : `The run ${id} had ended with a video already: ${end.video_url}`;
-            throw new VideoRunError(id, { type: 'NotCancelled', message });
+            const end = await Promise.race([videos.result(id, { runId }), troubled(videos, id, runId, timer.signal)]);
+            if (!('trouble' in end)) {
+              const message = `The run ${id} had ended with a video already: ${end.video_url}`;
+              throw new VideoRunError(id, { type: 'NotCancelled', message });
+            }
+            const why = end.trouble ?? 'nothing shows why';
+            throw new VideoRunError(id, {
+              type: 'NotCancelled',
+              message: `The run ${id} was asked to end and has not done so yet: ${why}`,
+              next_step: `It ends once a worker takes it up; see "wan-video status ${id}" then.`,
+            });
           } catch (error) {
             if (!(error instanceof VideoRunError) || !error.cancelled) throw error;
             const { message, task_id = null, billed = null } = error.error;
