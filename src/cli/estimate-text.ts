@@ -51,7 +51,7 @@ const WOULD = {
 /** What a manifest comes to, for people. */
 export function estimateLines({ counts, billed, price, duration, slots, window }: BatchEstimate): string[] {
   const { earliest_seconds: from, latest_seconds: to, learned } = duration;
-  const basis = learned ? '' : '; a guess: no video of this kind was rendered yet';
+  const basis = learned ? '' : '; a guess: of some kind among them no video is known to have been rendered';
   const ahead = slots.ahead === 0 ? '' : `, after ${slots.ahead} of others`;
   return [
     `lines     ${counts.total}`,

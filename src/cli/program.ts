@@ -101,8 +101,10 @@ function usageError(
   } else {
     // `wan-video batch` alone is asked for its own commands.
     const group = program.commands.find((one) => one.name() === args[0]);
-    const more =
-      group === undefined ? 'See "wan-video help" for the commands.' : `See "wan-video help ${group.name()}".`;
+    const part = group?.commands.find((one) => one.name() === args[1]);
+    // Not "help batch retry", which shows the help of `batch`.
+    const help = part === undefined ? `help ${group?.name()}` : `${group?.name()} help ${part.name()}`;
+    const more = group === undefined ? 'See "wan-video help" for the commands.' : `See "wan-video ${help}".`;
     context.say(`wan-video: ${fault}`);
     context.say(code === 'commander.help' ? `\n${(group ?? program).helpInformation()}` : more);
   }

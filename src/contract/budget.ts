@@ -110,11 +110,13 @@ export function budgetReachedFailure({ scope, name, currency, limit, spent, pric
     tenant: name === null ? 'of runs without a tenant for the day (UTC)' : `of tenant ${name} for the day (UTC)`,
     batch: `of batch ${name}`,
   };
-  const left = scope === 'batch' ? 'raise' : 'start the request again on the next day (UTC), or raise';
+  const tomorrow = scope === 'batch' ? '' : 'start the request again on the next day (UTC), or ';
+  // No day has room for a video that costs more than the whole limit.
+  const left = price > limit ? 'the limit is below the price of this video alone; ' : tomorrow;
   return {
     type: 'BudgetReached',
     message: `The budget ${whose[scope]} is reached: ${amountText(spent)} of ${amountText(limit)} ${currency} are spent, and this video may cost ${amountText(price)}`,
     billed: false,
-    next_step: `Nothing was bought: ${left} the limit in the file of WAN_VIDEO_BUDGETS, restart the workers, and start the request again.`,
+    next_step: `Nothing was bought: ${left}raise the limit in the file of WAN_VIDEO_BUDGETS, restart the workers, and start the request again.`,
   };
 }

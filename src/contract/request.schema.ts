@@ -104,7 +104,9 @@ export const videoRequestSchema = z
           .max(64, { error: 'must have at most 64 characters' }),
       ),
       labels: mayBeLeftOut(
-        z.record(z.string(), z.string({ error: 'must be text' }), { error: 'must be an object of text values' }),
+        z.record(z.string(), z.string({ error: 'must be text' }), {
+          error: 'must be an object of text values, such as {"season":"spring"}',
+        }),
       ),
     },
     {

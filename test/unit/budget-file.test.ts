@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { parseBudgets } from '../../src/config/budgets.js';
 import { loadConfig } from '../../src/config/config.js';
-import { limitOf, microsOf } from '../../src/contract/budget.js';
+import { budgetReachedFailure, limitOf, microsOf } from '../../src/contract/budget.js';
 import type { VideoError } from '../../src/contract/video-error.js';
 import { readNamedFiles } from '../../src/worker/named-files.js';
 
@@ -114,4 +114,15 @@ test('seconds cost their price to the millionth, and a fraction of one is rounde
   };
   expect(microsOf(terms, { seconds: 15, resolution: '720P', audio: false })).toBe(1_500_015);
   expect(microsOf(terms, { seconds: 4.2, resolution: '720P', audio: true })).toBe(5);
+});
+
+test.each([
+  { scope: 'tenant', limit: 0.7, advice: 'start the request again on the next day (UTC), or raise the limit' },
+  { scope: 'batch', limit: 0.7, advice: 'Nothing was bought: raise the limit' },
+  { scope: 'tenant', limit: 0.2, advice: 'the limit is below the price of this video alone; raise the limit' },
+] as const)('whose budget per $scope of $limit has no room for 0.3 is told: $advice', ({ scope, limit, advice }) => {
+  const reached = { scope, name: 'acme', currency: 'CNY', limit, spent: 0.6, price: 0.3 };
+  const { next_step } = budgetReachedFailure(reached);
+  expect(next_step).toContain(advice);
+  expect(next_step?.includes('next day')).toBe(scope === 'tenant' && limit > 0.3);
 });

@@ -170,6 +170,7 @@ test.each([
   [['generate', '--nope'], '--nope', 'See "wan-video help generate".'],
   [['list', '--limit', '0'], '--limit', 'See "wan-video help list".'],
   [['batch', 'nope'], '', 'See "wan-video help batch".'],
+  [['batch', 'retry', 'spring', '--nope'], '--nope', 'See "wan-video batch help retry".'],
   [['render'], '', 'See "wan-video help" for the commands.'],
 ])('the wrong usage %j names %j as its path, and the help that shows the right one', async (args, path, help) => {
   expect(onlyJson(await command([...args, '--json'], { env })).error['issues']).toMatchObject([{ path }]);

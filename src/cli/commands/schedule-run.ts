@@ -99,7 +99,8 @@ function detailLines(details: ScheduleDetails): string[] {
     ...(bearable === null ? [] : [`pauses    when more than ${percent(bearable)} of a run failed`]),
     ...nextLines(next, timezone ?? 'UTC'),
     ...details.runs.map(
-      ({ batch_id, summary }) => `run       ${batch_id}: ${summary === null ? 'no report yet' : resultOf(summary)}`,
+      ({ batch_id, summary }) =>
+        `run       ${batch_id}: ${summary === null ? `no report yet, see "wan-video batch status ${batch_id}"` : resultOf(summary)}`,
     ),
     ...(overran ? ['warning   the latest run took longer than the time between the next two'] : []),
   ];

@@ -28,7 +28,11 @@ export function addSetup(program: Command, context: CommandContext): void {
           done.registered.length === 0
             ? 'The search attributes were registered before.'
             : `Registered ${done.registered.join(', ')}.`;
-        context.result(done, `${attributes}\nThe hourly sweep is ${done.sweep_schedule}.`);
+        const sweep =
+          done.sweep_schedule === 'created'
+            ? 'The schedule of the hourly sweep was created.'
+            : 'The schedule of the hourly sweep was there; it is as this version makes it.';
+        context.result(done, `${attributes}\n${sweep}`);
         return ExitCode.done;
       }),
     );
