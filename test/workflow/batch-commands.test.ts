@@ -168,6 +168,14 @@ describe('batch', () => {
     expect(cancelled).toMatchObject({ code: 0, stdout: expect.stringMatching(/outcome {3}cancelled/) });
     expect((await run('batch', 'resume', 'long')).code).toBe(1);
   });
+
+  test('what a cancel kept from running is counted and named', async () => {
+    const prompt = randomUUID();
+    const lines = Array.from({ length: 5 }, (_, n) => ({ ...request(`${prompt} ${n}`), duration: 15 }));
+    await run('batch', 'start', await manifest('cut.jsonl', lines), '--id', 'cut', '--window', '1');
+    expect((await run('batch', 'cancel', 'cut')).stdout).toMatch(/lines {5}5: (.*, )?\d not run\n/);
+    expect((await run('batch', 'report', 'cut')).stdout).toMatch(/\n5 +line-00005 +not run +- /);
+  });
 });
 
 describe('a batch that any client starts with its items in the input', () => {

@@ -116,9 +116,9 @@ export async function batchReport(batchId: string, format: string, context: Comm
       return ExitCode.done;
     }
     const lines: string[][] = [];
-    for await (const row of rows) lines.push(tableRow(row));
+    for await (const row of rows) lines.push(tableRow(row, summary !== null));
     const head = ['LINE', 'ITEM', 'OUTCOME', 'CAUSE', 'BILLED', 'SECONDS', 'VIDEO'];
-    const below = totals === null ? [] : ['', ...countLines(totals, prices)];
+    const below = totals === null ? [] : ['', ...countLines(totals, prices, summary !== null)];
     context.result(null, [table(head, lines), ...below].join('\n'));
     return ExitCode.done;
   });
@@ -236,7 +236,7 @@ function statusLines({ batch_id, status, progress, summary }: BatchStatus, price
   return [
     ...head,
     `in work   ${in_flight} of a window of ${window}, ${waiting} waiting`,
-    ...countLines(progress, prices),
+    ...countLines(progress, prices, false),
     ...(items_per_minute === null ? [] : [`rate      ${items_per_minute.toFixed(1)} items per minute`]),
     ...(eta_ms === null ? [] : [`done      about ${new Date(eta_ms).toISOString().slice(0, 16)}Z`]),
     ...(pause === null ? [] : [`paused    ${pause.cause === null ? '' : `${pause.cause}: `}${pause.reason}`]),
@@ -252,18 +252,28 @@ function summaryLines(summary: BatchSummary, prices: Prices | undefined): string
     `batch     ${batch_id}${retry_of === null ? '' : `, again what failed in ${retry_of}`}`,
     `outcome   ${outcome === 'manifest_missing' ? 'the manifest was not there; nothing was run' : outcome}`,
     `took      ${Math.round((ended_at_ms - started_at_ms) / 1000)} s, until ${new Date(ended_at_ms).toISOString()}`,
-    ...countLines(summary, prices),
+    ...countLines(summary, prices, true),
     ...(schedule === null ? [] : [`schedule  ${schedule.text}`, `next      ${schedule.nextStep}`]),
   ];
+}
+
+/** Lines that a cancelled batch never began; no count has them. */
+function notRun({ total, ...others }: BatchCounts): number {
+  return total - Object.values(others).reduce((sum, count) => sum + count, 0);
 }
 
 function countLines(
   { counts, causes, billed, maybe_billed }: Pick<BatchSummary, 'counts' | 'causes' | 'billed' | 'maybe_billed'>,
   prices: Prices | undefined,
+  ended: boolean,
 ): string[] {
   const { total, ...others } = counts;
   const named = (Object.keys(others) as (keyof BatchCounts)[]).filter((name) => counts[name] > 0);
-  const list = named.map((name) => `${counts[name]} ${name.replace('_', ' ')}`).join(', ');
+  const left = ended ? notRun(counts) : 0;
+  const list = [
+    ...named.map((name) => `${counts[name]} ${name.replace('_', ' ')}`),
+    ...(left > 0 ? [`${left} not run`] : []),
+  ].join(', ');
   const money = prices === undefined ? null : totalAmount(prices, billed);
   return [
     `lines     ${total}${list === '' ? '' : `: ${list}`}`,
@@ -276,27 +286,19 @@ function countLines(
   ];
 }
 
-const tableRow = ({
-  line,
-  item_id,
-  outcome,
-  same_as,
-  cause,
-  code,
-  billed,
-  billed_seconds,
-  duration,
-  video_url,
-  message,
-}: BatchRow): string[] => [
-  String(line),
-  item_id === '' ? '-' : item_id,
-  same_as === null ? outcome.replace('_', ' ') : `${outcome.replace('_', ' ')} (as ${same_as})`,
-  cause === null ? '-' : code === null ? cause : `${cause} (${code})`,
-  billed === null ? 'unknown' : `${billed_seconds} s`,
-  duration === null ? '-' : String(duration),
-  video_url ?? message ?? '-',
-];
+function tableRow(row: BatchRow, ended: boolean): string[] {
+  const { line, item_id, same_as, cause, code, billed, billed_seconds, duration, video_url, message } = row;
+  const outcome = ended && row.outcome === 'open' ? 'not run' : row.outcome.replace('_', ' ');
+  return [
+    String(line),
+    item_id === '' ? '-' : item_id,
+    same_as === null ? outcome : `${outcome} (as ${same_as})`,
+    cause === null ? '-' : code === null ? cause : `${cause} (${code})`,
+    billed === null ? 'unknown' : `${billed_seconds} s`,
+    duration === null ? '-' : String(duration),
+    video_url ?? message ?? '-',
+  ];
+}
 
 const CSV_HEAD = [
   ...['line', 'item_id', 'outcome', 'same_as', 'cause', 'code', 'message', 'billed', 'billed_seconds', 'resolution'],
