@@ -124,7 +124,9 @@ async function readStaged(key: string, store: AssetStore, signal: AbortSignal): 
       issues: [
         {
           path: 'reference_image',
-          message: 'names no staged image; stage the file into the store that the worker uses',
+          message:
+            'names no staged image; stage the file into the store that the worker uses: give both the same ASSET_STORE or OUTPUT_DIR, ' +
+            'whose default lies in the folder that a command is started in',
         },
       ],
     });
