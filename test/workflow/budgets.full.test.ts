@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { WanBatchClient } from '../../src/client/batch-client.js';
 import { VideoRunError } from '../../src/client/run-error.js';
 import type { Times } from '../../src/config/times.js';
@@ -159,4 +159,75 @@ test('a budget that is raised while runs wait for it, as they say, is spent by t
   await until(() => one.submits().length, 3);
   stack.emulator.settings({ slots: 5 });
   expect(await outcomes(one, ids)).toEqual(['generated', 'generated', 'generated']);
+}, 180_000);
+
+/** A run whose submit lost its reply and whose task nothing proves to be its own: it waits for a person and holds all of the money. */
+async function parked(one: Account): Promise<string> {
+  await one.startWorker(5, await money(one, { day: '0.40' }));
+  stack.emulator.settings({ orig_prompt: 'absent' });
+  onTestFinished(() => {
+    stack.emulator.settings({ orig_prompt: 'sent' });
+  });
+  stack.emulator.faults({ on: 'submit', fault: 'drop-reply', match: `${one.name} parked` });
+  const id = await one.start('parked');
+  await until(async () => (await one.videos.progress(id)).stage, 'needs_attention');
+  return id;
+}
+const PARKED_TIMES: Partial<Times> = { ...QUICK_LEDGER, slotAskAgainMs: 1_000 };
+const dayOf = async (one: Account) => (await one.slots()).budgets?.map(({ spent, reserved }) => [spent, reserved]);
+
+test('money of a run that waits for a person stays reserved when the run is cancelled and the slots are terminated, until it is decided', async () => {
+  const one = account(5, PARKED_TIMES);
+  const id = await parked(one);
+  const waits = await one.start('waits');
+  await until(async () => (await one.videos.progress(waits)).slot?.budget, 'day');
+  expect((await one.slots()).holders).toEqual([]); // nobody is kept from a slot by it
+  await one.videos.cancel(id);
+  expect(await outcomes(one, [id])).toEqual(['Cancelled']);
+  await stack.client.workflow.getHandle(one.slotsId).terminate('a test');
+  await until(() => dayOf(one), [[0, 0.4]]);
+  const salvage = /salvage\/[^\s;]+\d/.exec((await one.videos.progress(id)).cancel?.outcome ?? '')?.[0] ?? '';
+  const [task] = stack.emulator.state().tasks.filter(({ prompt }) => prompt === `${one.name} parked`);
+  await until(async () => (await one.videos.progress(salvage)).stage, 'needs_attention');
+  await one.videos.resolve(salvage, { task_id: task?.task_id ?? '' });
+  expect(await outcomes(one, [waits])).toEqual(['BudgetReached']);
+  await until(() => dayOf(one), [[0.4, 0]]);
+  expect(one.submits()).toEqual(['parked']);
+}, 180_000);
+
+test('money of a run that waits for a person is free once that decides to buy again, for one of those who want it', async () => {
+  const one = account(5, PARKED_TIMES);
+  const id = await parked(one);
+  const waits = await one.start('waits');
+  await until(async () => (await one.videos.progress(waits)).slot?.budget, 'day');
+  await one.videos.resolve(id, { buy_again: true });
+  expect((await outcomes(one, [id, waits])).sort()).toEqual(['BudgetReached', 'generated']);
+  await until(() => dayOf(one), [[0.4, 0]]);
+  expect(one.submits()).toHaveLength(2);
+}, 180_000);
+
+test('budgets that are taken away hold nobody up, and when they come back they count what was bought meanwhile', async () => {
+  const one = account(3, { slotAskAgainMs: 1_000 });
+  const budgets = { day: '0.40' };
+  const stop = await one.startWorker(3, await money(one, budgets));
+  stack.emulator.settings({ slots: 0 });
+  onTestFinished(() => {
+    stack.emulator.settings({ slots: 5 });
+  });
+  const bought = await one.start('bought');
+  await until(() => one.submits().length, 1);
+  const waits = await one.start('waits');
+  await until(async () => (await one.videos.progress(waits)).slot?.budget, 'day');
+  await stop();
+  const stopFree = await one.startWorker(3);
+  await until(() => one.submits().length, 2);
+  await stopFree();
+  await one.startWorker(3, await money(one, budgets));
+  await until(() => dayOf(one), [[0, 0.8]]);
+  const late = await one.start('late');
+  await until(async () => (await one.videos.progress(late)).slot?.budget, 'day');
+  stack.emulator.settings({ slots: 5 });
+  expect(await outcomes(one, [bought, waits, late])).toEqual(['generated', 'generated', 'BudgetReached']);
+  await until(() => dayOf(one), [[0.8, 0]]);
+  expect(one.submits()).toHaveLength(2);
 }, 180_000);
