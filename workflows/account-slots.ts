@@ -12,6 +12,7 @@ import {
   slotsQuery,
 } from './messages.js';
 import { unknownBatches } from './slot-budget.js';
+import { fieldsOf, isAsk, isLeave, isReturn, isTerms } from './slot-messages.js';
 import {
   asked,
   budgetsOf,
@@ -112,15 +113,20 @@ export async function accountSlots(input: AccountSlotsInput): Promise<void> {
     if (typeof limit === 'number' && Number.isInteger(limit) && limit > 0) change({ ...state, limit });
   };
   /** Undefined says nothing. A budget that is new is spent from before it was: the ledger tells how much. */
-  const budgeted = (budget: BudgetTerms | null | undefined): void => {
-    if (budget === undefined || (budget !== null && !isTerms(budget))) return;
+  const budgeted = (budget: unknown): void => {
+    if (budget === undefined) return;
+    if (budget !== null && !isTerms(budget)) {
+      notUnderstood('budgets');
+      return;
+    }
     if (JSON.stringify(budget) === JSON.stringify(state.budget ?? null)) return;
     const spending = budget === null || state.budget == null ? null : (state.spending ?? null);
     change({ ...state, budget, spending, parked: budget === null ? [] : (state.parked ?? []) });
   };
   // A signal that is none of ours must not stop the run: an error here would.
+  const notUnderstood = (signal: string): void => wf.log.warn('a signal was not understood', { signal });
   wf.setHandler(askForSlotSignal, (ask) => {
-    if (!isAsk(ask)) return wf.log.warn('a request for a slot was not understood');
+    if (!isAsk(ask)) return notUnderstood('askForSlot');
     limited(ask.limit);
     budgeted(ask.budget);
     if (roomBeside(state, ask, Date.now()) === 'fits') {
@@ -132,16 +138,20 @@ export async function accountSlots(input: AccountSlotsInput): Promise<void> {
     }
   });
   wf.setHandler(returnSlotSignal, (given) => {
+    if (!isReturn(given)) return notUnderstood('returnSlot');
     if (!ready) early.push(given);
     if (reading) settledMeanwhile.push(given);
     change(returned(state, given, Date.now()));
   });
-  wf.setHandler(leaveSlotsSignal, ({ key, asker, nothing = false }) => {
+  wf.setHandler(leaveSlotsSignal, (message) => {
+    if (!isLeave(message)) return notUnderstood('leaveSlots');
+    const { key, asker, nothing = false } = message;
     const before = state.parked?.length;
     change(left(state, key, asker, nothing, Date.now()));
     if (state.parked?.length !== before) lookDue = true;
   });
-  wf.setHandler(slotLimitSignal, ({ limit, budget }) => {
+  wf.setHandler(slotLimitSignal, (message) => {
+    const { limit, budget } = fieldsOf(message);
     limited(limit);
     budgeted(budget);
   });
@@ -359,17 +369,6 @@ class Letters {
         });
     }
   }
-}
-
-function isAsk(ask: unknown): ask is SlotAsk {
-  const { key, after, asker } = (ask ?? {}) as Partial<SlotAsk>;
-  return typeof key === 'string' && typeof after === 'number' && typeof asker === 'string';
-}
-
-function isTerms(budget: unknown): budget is BudgetTerms {
-  const { currency, prices, limits } = (budget ?? {}) as Partial<BudgetTerms>;
-  const isObject = (value: unknown): boolean => typeof value === 'object' && value !== null;
-  return typeof currency === 'string' && isObject(prices) && isObject(limits?.tenants) && isObject(limits?.batches);
 }
 
 /** Whatever has a slot or money reserved. */

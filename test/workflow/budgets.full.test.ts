@@ -3,7 +3,13 @@ import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { WanBatchClient } from '../../src/client/batch-client.js';
 import { VideoRunError } from '../../src/client/run-error.js';
 import type { Times } from '../../src/config/times.js';
-import { WorkflowType } from '../../src/contract/names.js';
+import {
+  ASK_FOR_SLOT_SIGNAL,
+  LEAVE_SLOTS_SIGNAL,
+  RETURN_SLOT_SIGNAL,
+  SLOT_LIMIT_SIGNAL,
+  WorkflowType,
+} from '../../src/contract/names.js';
 import type { VideoProgress } from '../../src/contract/result.js';
 import { stepTimesOf } from '../../src/contract/times.js';
 import { type Account, account as accountOf } from '../support/account.js';
@@ -230,4 +236,49 @@ test('budgets that are taken away hold nobody up, and when they come back they c
   expect(await outcomes(one, [bought, waits, late])).toEqual(['generated', 'generated', 'BudgetReached']);
   await until(() => dayOf(one), [[0.8, 0]]);
   expect(one.submits()).toHaveLength(2);
+}, 180_000);
+
+test('messages that are none of ours stop neither the slots nor their budgets', async () => {
+  const one = account(2, { slotAskAgainMs: 1_000 });
+  await one.startWorker(2, await money(one, { day: '5' }));
+  stack.emulator.settings({ slots: 0 });
+  onTestFinished(() => {
+    stack.emulator.settings({ slots: 5 });
+  });
+  const held = await one.start('held');
+  await until(() => one.submits().length, 1);
+  const key = (await one.slots()).holders[0]?.purchase_key;
+  const prices = { '720P': { silent: 1, sound: 1 }, '1080P': { silent: 1, sound: 1 } };
+  const limits = { day: 1, tenants: {}, batches: {} };
+  const ask = { key: 'k', after: 0, asker: 'nobody', tenant: null, batch: null, priority: 'interactive', limit: 2 };
+  const bill = { seconds: 4, resolution: '720P', audio: false, day: '2026-11-25', tenant: null, batch: null };
+  const messages = [
+    ...[null, 'x', 7, [], {}, { key: 1, n: '1' }],
+    ...[{}, 'x', { seconds: '4', resolution: '8K', audio: 1 }, { ...bill, seconds: Number.NaN }].flatMap((cost) => [
+      { ...ask, cost },
+      { key, n: 1, settled: { billed: cost } },
+    ]),
+    ...[{ tenant: 1 }, { batch: {} }, { priority: 'urgent' }].map((wrong) => ({ ...ask, ...wrong })),
+    ...[
+      { key, n: 1, settled: 'x' },
+      { key, n: 1, settled: {} },
+    ],
+    ...[
+      { currency: 'CNY', prices: {}, limits },
+      { currency: 'CNY', prices: { ...prices, '1080P': { silent: '1' } }, limits },
+      { currency: 'CNY', prices, limits: { ...limits, day: '1' } },
+      { currency: 'CNY', prices, limits: { ...limits, tenants: { a: 'b' } } },
+      { currency: 'CNY', prices, limits: { ...limits, batches: null } },
+    ].map((budget) => ({ limit: 2, budget })),
+  ];
+  const slots = stack.client.workflow.getHandle(one.slotsId);
+  for (const signal of [ASK_FOR_SLOT_SIGNAL, RETURN_SLOT_SIGNAL, LEAVE_SLOTS_SIGNAL, SLOT_LIMIT_SIGNAL]) {
+    for (const message of messages) await slots.signal(signal, message);
+  }
+  const next = await one.start('next');
+  await until(() => one.submits().length, 2);
+  expect(await dayOf(one)).toEqual([[0, 0.8]]);
+  stack.emulator.settings({ slots: 5 });
+  expect(await outcomes(one, [held, next])).toEqual(['generated', 'generated']);
+  await until(() => dayOf(one), [[0.8, 0]]);
 }, 180_000);
