@@ -59,7 +59,10 @@ export async function runDev(options: DevOptions): Promise<void> {
       // A command that is told only of this Temporal would look into the ledger of the real provider.
       const provider =
         emulator === undefined ? '' : ` DASHSCOPE_HTTP_BASE_URL=${emulator.baseUrl} DASHSCOPE_API_KEY=any`;
-      say(`For other commands:  export TEMPORAL_ADDRESS=${temporal.address}${provider}`);
+      // Its default lies below the folder that each command is started in.
+      const { store } = stack.config;
+      const place = store.kind === 'file' ? ` ASSET_STORE=${shellWord(`file:${store.path}`)}` : '';
+      say(`For other commands:  export TEMPORAL_ADDRESS=${temporal.address}${provider}${place}`);
       say('Worker ready; Ctrl-C ends it.');
       options.onReady?.({
         ...{ ready: true, temporal_address: temporal.address, web_ui: temporal.uiUrl },
@@ -74,3 +77,7 @@ export async function runDev(options: DevOptions): Promise<void> {
     await unlock();
   }
 }
+
+/** Text as one word of a POSIX shell, quoted only where it must be. */
+const shellWord = (text: string): string =>
+  /^[\w./:@%+=-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;

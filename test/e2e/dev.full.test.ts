@@ -36,7 +36,7 @@ async function generate(said: string): Promise<void> {
 test('dev prints its addresses and nothing else until it is ready, and then one line for each transition', async () => {
   const said = await startDev({ LOG_FORMAT: 'pretty' });
   expect(said).toMatch(
-    /^Starting an embedded Temporal server …\nTemporal {2}\S+\nWeb UI {4}\S+\nEmulator {2}\S+\nFor other commands: {2}export .*\nWorker ready/,
+    /^Starting an embedded Temporal server …\nTemporal {2}\S+\nWeb UI {4}\S+\nEmulator {2}\S+\nFor other commands: {2}export TEMPORAL_ADDRESS=\S+ DASHSCOPE_HTTP_BASE_URL=\S+ DASHSCOPE_API_KEY=any ASSET_STORE=file:\/\S+\nWorker ready/,
   );
   await generate(said);
   dev?.process.kill('SIGINT');
