@@ -31,7 +31,7 @@ describe('an answer of the provider', () => {
   describe.concurrent('about one task', () => {
     test.each(PROVIDER_CELLS.filter((cell) => !anybody(cell)))(title, check, 120_000);
   });
-  test('after all of them nothing is reserved, and what is billed is counted', () => expectSettled(world), 60_000);
+  test('after all of them nothing is reserved, and what is billed is counted', () => expectSettled(world), 120_000);
 });
 
 for (const store of ['file', 'small-disk', 's3'] as const) {

@@ -51,4 +51,4 @@ test.each(CELLS)('%s in the step %s: one purchase, nothing lost', async (fault, 
   expect(await outcomeOf(world, run!)).toEqual({ ...expected, archived: true });
 });
 
-test('after all of them nothing is reserved, and what is billed is counted', () => expectSettled(world), 60_000);
+test('after all of them nothing is reserved, and what is billed is counted', () => expectSettled(world), 120_000);

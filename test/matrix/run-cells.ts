@@ -303,8 +303,11 @@ async function salvaged(world: World, id: string): Promise<void> {
   await handle.result();
 }
 
-/** A settlement that got lost is found by the look at the holders, here every ten seconds; and a killed worker's time. */
-const SETTLED_MS = 40_000;
+/**
+ * What a run leaves that cannot say that it bought nothing, such as one that is cancelled while it asks, is free once the ledger has shown
+ * nothing for a minute; a look at the holders, here every ten seconds, finds it, and a killed worker takes its time.
+ */
+const SETTLED_MS = 100_000;
 
 /**
  * Waits until the slots have nothing more in hand: nothing is held or reserved, and what they count as spent is what the provider billed.
