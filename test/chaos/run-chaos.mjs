@@ -158,6 +158,11 @@ export async function runChaos({ seed, generations, minutes, workers: workersMax
       watch(emulator, state, { broken, deadlineMs, plan, limits, say, runs, videos, client }),
     ]);
 
+    const sweep = () =>
+      client.workflow.execute('sweepPurchases', { workflowId: `sweep/${randomUUID()}`, taskQueue, args: [] });
+    // A terminated run's money stays reserved until a sweep has seen to its task, and others may wait for just that money.
+    void sweepNowAndThen(sweep, state);
+
     const image = `asset:${staged.asset.key}`;
     const lone = plan.filter(({ batch }) => batch === undefined);
     const running = BATCHES.map((name) => {
@@ -196,8 +201,7 @@ export async function runChaos({ seed, generations, minutes, workers: workersMax
 
     say('every run has ended; sweeping what terminated ones left behind');
     await crew.fill();
-    const sweepId = `sweep/${randomUUID()}`;
-    await client.workflow.execute('sweepPurchases', { workflowId: sweepId, taskQueue, args: [] });
+    await sweep();
     const open = await openRuns(client, videos, deadlineMs);
     const beliefs = async () => {
       const { tasks } = await emulator.control('state');
@@ -250,6 +254,17 @@ async function paidSecondsOf(ledger, tasks) {
   let seconds = 0;
   for (const day of days) for await (const { billed_seconds } of ledger.days(day)) seconds += billed_seconds;
   return seconds;
+}
+
+/** In the shipped schedule hourly. */
+const SWEEP_EVERY_MS = 60_000;
+
+async function sweepNowAndThen(sweep, state) {
+  while (!state.over && !state.broken) {
+    await sleep(SWEEP_EVERY_MS);
+    // One that fails is followed by another, and the last one, when every run has ended, is not to fail.
+    if (!state.over && !state.broken) await sweep().catch(() => undefined);
+  }
 }
 
 /** The worker processes: never more than the crew, never fewer than one that works. */
