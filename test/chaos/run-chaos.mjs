@@ -261,7 +261,7 @@ const SWEEP_EVERY_MS = 60_000;
 
 async function sweepNowAndThen(sweep, state) {
   while (!state.over && !state.broken) {
-    await sleep(SWEEP_EVERY_MS);
+    await delay(SWEEP_EVERY_MS);
     // One that fails is followed by another, and the last one, when every run has ended, is not to fail.
     if (!state.over && !state.broken) await sweep().catch(() => undefined);
   }
