@@ -26,11 +26,10 @@ export async function readNamedFiles({
     read: (file: string) => Promise<T>,
   ): Promise<T | undefined> =>
     file === undefined ? undefined : read(file).catch((error: unknown) => void faults.push({ variable, error }));
-  const [prices, limits, webhook] = await Promise.all([
-    kept('WAN_VIDEO_PRICES', pricesFile, readPrices),
-    kept('WAN_VIDEO_BUDGETS', budgetsFile, readBudgets),
-    kept('WAN_VIDEO_WEBHOOK', webhookFile, readWebhook),
-  ]);
+  // One after another, so that the faults always come in the same order.
+  const prices = await kept('WAN_VIDEO_PRICES', pricesFile, readPrices);
+  const limits = await kept('WAN_VIDEO_BUDGETS', budgetsFile, readBudgets);
+  const webhook = await kept('WAN_VIDEO_WEBHOOK', webhookFile, readWebhook);
   if (budgetsFile !== undefined && pricesFile === undefined) {
     faults.push({ variable: 'WAN_VIDEO_BUDGETS', error: withoutPrices() });
   }
