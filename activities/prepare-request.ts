@@ -54,6 +54,7 @@ async function prepare(
     warnings: foreseen(request, reference),
     cached: request.cache === 'use' ? await cachedResult(deps.ledger, key, signal) : null,
     attributes: await deps.knowsAttributes(),
+    ...(deps.payloadsEncoded === true && { labelsHidden: true }),
     times: stepTimesOf(deps.times),
     ...tellsOf(deps),
   };

@@ -27,6 +27,8 @@ export interface PreparedRequest {
   readonly cached: VideoResult | null;
   /** Whether the namespace knows our search attributes; a run that sets unknown ones stands still. */
   readonly attributes: boolean;
+  /** Whether labels must not stand in search attributes, because payloads are encoded; absent: they may. */
+  readonly labelsHidden?: boolean;
   /** The worker's times for the steps that follow. */
   readonly times: StepTimes;
   /** What is told to the webhook; absent: there is none. */

@@ -67,6 +67,9 @@ export class Progress {
   /** Whether the namespace knows our attributes: setting unknown ones stops a run for good. The client that set one at the start knows. */
   #attributesKnown = wf.workflowInfo().memo?.['search_attributes'] === true;
 
+  /** Search attributes of the caller that a plain client did not set. */
+  #unset: Readonly<Record<string, string[]>> = {};
+
   /** Whether `VideoOutcome` says that a person is waited for. */
   #parked = false;
 
@@ -93,9 +96,14 @@ export class Progress {
     this.#attribute({ VideoOutcome: ['running'] });
   }
 
-  /** Says whether the namespace knows our search attributes; until then only a start by our client tells. */
-  attributes(known: boolean): void {
+  /**
+   * Says whether the namespace knows our search attributes; until then only a start by our client tells.
+   * @param caller - Those that say whose run it is. What its starter has not set goes along with the next that is set: an Action less.
+   */
+  attributes(known: boolean, caller: Readonly<Record<string, string[]>> = {}): void {
     this.#attributesKnown = known;
+    const { searchAttributes: set } = wf.workflowInfo();
+    this.#unset = Object.fromEntries(Object.entries(caller).filter(([name]) => set[name] === undefined));
   }
 
   /** Everything is ready; told again whenever the account's slots say how far ahead the run is. */
@@ -179,7 +187,9 @@ export class Progress {
   }
 
   #attribute(values: Record<string, string[]>): void {
-    if (this.#attributesKnown) wf.upsertSearchAttributes(values);
+    if (!this.#attributesKnown) return;
+    wf.upsertSearchAttributes({ ...this.#unset, ...values });
+    this.#unset = {};
   }
 
   #show(change: Partial<VideoProgress>): void {

@@ -1,5 +1,6 @@
 import * as wf from '@temporalio/workflow';
 import type { BatchOpening, PageItem } from '../activities/batch-types.js';
+import { callerAttributes } from '../src/contract/attribute-values.js';
 import type { BatchItemEnd, BatchSchedulePause, BatchSummary, VideoBatchInput } from '../src/contract/batch.js';
 import { batchInputIssues, inlineItems } from '../src/contract/batch-input.js';
 import { cancelledEnd, failedEnd, videoEnd } from '../src/contract/batch-item.js';
@@ -239,7 +240,9 @@ class Batch {
         workflowIdReusePolicy: 'ALLOW_DUPLICATE_FAILED_ONLY',
         cancellationType: wf.ChildWorkflowCancellationType.ABANDON,
         memo: { [BATCH_MEMO]: this.#batchId, [ITEM_MEMO]: itemId, search_attributes: attributes },
-        ...(attributes && { searchAttributes: attributesOf(this.#batchId, request, state.labelsHidden) }),
+        ...(attributes && {
+          searchAttributes: { VideoBatchId: [this.#batchId], ...callerAttributes(request, state.labelsHidden) },
+        }),
       }),
     )
       .then(
@@ -401,19 +404,6 @@ const batchIdOf = (workflowId: string): string => {
 
 /** A schedule ends the id of each run with its nominal time. */
 const nominalTimeOf = (batchId: string): string | undefined => /-(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ)$/.exec(batchId)?.[1];
-
-function attributesOf(
-  batchId: string,
-  { tenant, labels }: PageItem['request'],
-  labelsHidden: boolean,
-): Record<string, string[]> {
-  const texts = Object.entries(labelsHidden ? {} : (labels ?? {})).map(([name, value]) => `${name}=${value}`);
-  return {
-    VideoBatchId: [batchId],
-    ...(tenant !== undefined && { VideoTenant: [tenant] }),
-    ...(texts.length > 0 && { VideoLabels: texts }),
-  };
-}
 
 /** What is known of an item whose run ended without a word: its failure, as Temporal tells it. */
 function endOfFailed(

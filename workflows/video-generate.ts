@@ -1,5 +1,6 @@
 import * as wf from '@temporalio/workflow';
 import type { PreparedRequest, Purchase, PurchaseStep, ReadyInput } from '../activities/types.js';
+import { callerAttributes } from '../src/contract/attribute-values.js';
 import { budgetReachedFailure } from '../src/contract/budget.js';
 import type { VideoRequest } from '../src/contract/request.js';
 import type { CancelOutcome, VideoResult } from '../src/contract/result.js';
@@ -54,7 +55,9 @@ async function generate(request: VideoRequest, run: Run): Promise<VideoResult> {
 async function prepare(request: VideoRequest, progress: Progress): Promise<PreparedRequest> {
   try {
     const prepared = await steps().prepareRequest({ request, batchId: batchOf() });
-    progress.attributes(prepared.attributes);
+    const { attributes, labels, labelsHidden = false } = prepared;
+    const { tenant } = prepared.request;
+    progress.attributes(attributes, callerAttributes({ tenant, labels }, labelsHidden));
     return prepared;
   } catch (error) {
     if (toldOfAttributes(error)) progress.attributes(true);

@@ -1,3 +1,4 @@
+import { labelTexts } from '../contract/attribute-values.js';
 import { WorkflowType } from '../contract/names.js';
 import type { VideoRun } from './video-run.js';
 
@@ -41,7 +42,3 @@ export function fits(run: VideoRun, { tenant, batchId, outcome, labels }: ListOp
     labelTexts(labels).every((label) => run.labels.includes(label))
   );
 }
-
-/** Labels as they stand in the search attribute. */
-export const labelTexts = (labels: Readonly<Record<string, string>> | undefined): string[] =>
-  Object.entries(labels ?? {}).map(([name, value]) => `${name}=${value}`);

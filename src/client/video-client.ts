@@ -7,6 +7,7 @@ import {
   type WorkflowStartOptions,
 } from '@temporalio/client';
 import { defineSearchAttributeKey, type SearchAttributePair } from '@temporalio/common';
+import { labelTexts } from '../contract/attribute-values.js';
 import { FailureType } from '../contract/failure-type.js';
 import { CANCEL_SIGNAL, PROGRESS_QUERY, RESOLVE_SIGNAL, videoWorkflowId, WorkflowType } from '../contract/names.js';
 import type { VideoRequest } from '../contract/request.js';
@@ -20,7 +21,7 @@ import { VideoRunError } from './run-error.js';
 import { runErrorOf } from './run-failure.js';
 import { inputOf } from './run-input.js';
 import { hasVideo, notCancellable } from './run-kind.js';
-import { fits, type ListOptions, labelTexts, listQuery } from './run-list.js';
+import { fits, type ListOptions, listQuery } from './run-list.js';
 import { staticDetails, staticSummary } from './run-texts.js';
 import { troubleOf, type VideoRun, type VideoStatus, videoRunOf } from './video-run.js';
 

@@ -240,3 +240,20 @@ test('a run of a plain caller that fails in its first step is found by its outco
   };
   await expect.poll(found, { timeout: 10_000 }).toBe('InvalidRequest');
 });
+
+test('a run of a plain caller, also one that says nothing of search attributes, is found by its tenant and its labels', async () => {
+  const workflowId = `plain/${randomUUID()}`;
+  const tenant = `tenant-${randomUUID()}`;
+  const request = { ...stack.request(`plain ${randomUUID()}`), tenant, labels: { film: 'harbour' } };
+  const { taskQueues } = stack.config;
+  const run = await stack.client.workflow.start('videoGenerate', {
+    ...{ workflowId, taskQueue: taskQueues.generate, args: [request] },
+  });
+  await run.result();
+  const found = async (): Promise<unknown> => {
+    const ids: string[] = [];
+    for await (const { id } of stack.videos.list({ tenant, labels: { film: 'harbour' } })) ids.push(id);
+    return ids;
+  };
+  await expect.poll(found, { timeout: 10_000 }).toEqual([workflowId]);
+});
