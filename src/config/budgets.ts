@@ -1,11 +1,16 @@
-import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
 import { type BudgetLimits, type BudgetTerms, MICRO } from '../contract/budget.js';
 import { FailureType } from '../contract/failure-type.js';
-import { type Issue, VideoError } from '../contract/video-error.js';
+import { VideoError } from '../contract/video-error.js';
+import { type NamedFile, parseNamedFile, readNamedFile, unlessUnknown, unusable } from './named-file.js';
 import type { Prices } from './prices.js';
-import { repeatedFields } from './repeated-fields.js';
 
+const FILE: NamedFile = {
+  variable: 'WAN_VIDEO_BUDGETS',
+  title: 'budget file',
+  nextStep:
+    'Write it as {"day":"20.00","tenants":{"acme":{"day":"5.00"},"*":{"day":"2.00"}},"batches":{"*":"10.00"}}, or unset WAN_VIDEO_BUDGETS.',
+};
 const AMOUNT = 'must be an amount such as "20.00", with at most six decimals, or null for no limit';
 
 /** In millionths, by its digits: a decimal fraction is none of a computer's own. */
@@ -27,11 +32,6 @@ const budgetsFile = z.strictObject(
   { error: unlessUnknown('must be one JSON object with day, tenants or batches') },
 );
 
-/** The text for a value of the wrong shape; unknown fields are told one by one. */
-function unlessUnknown(text: string) {
-  return (issue: { code?: string | undefined }) => (issue.code === 'invalid_type' ? text : undefined);
-}
-
 /** Budgets with the prices that they are counted in. */
 export function termsOf({ currency, per_second }: Prices, limits: BudgetLimits): BudgetTerms {
   const micros = ({ silent, sound }: Prices['per_second']['720P']) => ({
@@ -46,14 +46,7 @@ export function termsOf({ currency, per_second }: Prices, limits: BudgetLimits):
  * @throws {@link VideoError} `ConfigurationInvalid` with every fault at once, each with its field.
  */
 export async function readBudgets(file: string): Promise<BudgetLimits> {
-  let text: string;
-  try {
-    text = await readFile(file, 'utf8');
-  } catch (cause) {
-    const why = (cause as NodeJS.ErrnoException).code === 'ENOENT' ? 'does not exist' : 'cannot be read';
-    throw unusable(file, [{ path: 'WAN_VIDEO_BUDGETS', message: `names ${file}, which ${why}` }]);
-  }
-  return parseBudgets(text, file);
+  return parseBudgets(await readNamedFile(FILE, file), file);
 }
 
 /**
@@ -62,26 +55,9 @@ export async function readBudgets(file: string): Promise<BudgetLimits> {
  * @throws {@link VideoError} as {@link readBudgets}.
  */
 export function parseBudgets(text: string, file: string): BudgetLimits {
-  let value: unknown;
-  try {
-    value = JSON.parse(text.replace(/^\uFEFF/, ''));
-  } catch {
-    throw unusable(file, [{ path: 'WAN_VIDEO_BUDGETS', message: `names ${file}, which is not JSON` }]);
-  }
-  const repeated = repeatedFields(text);
-  const parsed = budgetsFile.safeParse(value);
-  if (!parsed.success || repeated.length > 0) {
-    const wrong = (parsed.error?.issues ?? []).flatMap((issue): Issue[] =>
-      issue.code === 'unrecognized_keys'
-        ? issue.keys.map((key) => ({
-            path: [...issue.path, key].join('.'),
-            message: 'is not a field of a budget file',
-          }))
-        : [{ path: issue.path.join('.') || 'WAN_VIDEO_BUDGETS', message: messageOf(issue) }],
-    );
-    throw unusable(file, [...wrong, ...repeated]);
-  }
-  const { day = null, tenants = {}, batches = {} } = parsed.data;
+  const { data, issues } = parseNamedFile(FILE, file, text, budgetsFile);
+  if (data === undefined || issues.length > 0) throw unusable(FILE, file, issues);
+  const { day = null, tenants = {}, batches = {} } = data;
   const limits: BudgetLimits = {
     ...{ day, batches },
     tenants: Object.fromEntries(Object.entries(tenants).map(([one, limit]) => [one, limit.day])),
@@ -89,14 +65,9 @@ export function parseBudgets(text: string, file: string): BudgetLimits {
   const all = [day, ...Object.values(limits.tenants), ...Object.values(batches)];
   if (all.every((limit) => limit === null)) {
     const message = 'has no limit; give at least one of day, tenants and batches an amount';
-    throw unusable(file, [{ path: 'WAN_VIDEO_BUDGETS', message }]);
+    throw unusable(FILE, file, [{ path: FILE.variable, message }]);
   }
   return limits;
-}
-
-/** A name of the wrong form is told by the issue inside. */
-function messageOf(issue: z.core.$ZodIssue): string {
-  return issue.code === 'invalid_key' ? (issue.issues[0]?.message ?? issue.message) : issue.message;
 }
 
 /** The fault of budgets whose prices are not known. */
@@ -105,14 +76,5 @@ export function withoutPrices(): VideoError {
   return new VideoError(FailureType.ConfigurationInvalid, `WAN_VIDEO_BUDGETS ${message}`, {
     issues: [{ path: 'WAN_VIDEO_BUDGETS', message }],
     ...{ billed: false, nextStep: 'Set WAN_VIDEO_PRICES as well (docs/configuration.md), or unset WAN_VIDEO_BUDGETS.' },
-  });
-}
-
-function unusable(file: string, issues: readonly Issue[]): VideoError {
-  const text = issues.map(({ path, message }) => `${path} ${message}`).join('; ');
-  return new VideoError(FailureType.ConfigurationInvalid, `The budget file ${file} is not usable: ${text}`, {
-    ...{ issues, billed: false },
-    nextStep:
-      'Write it as {"day":"20.00","tenants":{"acme":{"day":"5.00"},"*":{"day":"2.00"}},"batches":{"*":"10.00"}}, or unset WAN_VIDEO_BUDGETS.',
   });
 }

@@ -1,10 +1,7 @@
-import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
 import type { BilledSeconds } from '../contract/batch.js';
-import { FailureType } from '../contract/failure-type.js';
 import type { Resolution } from '../contract/model.js';
-import { type Issue, VideoError } from '../contract/video-error.js';
-import { repeatedFields } from './repeated-fields.js';
+import { type NamedFile, parseNamedFile, readNamedFile, unlessUnknown, unusable } from './named-file.js';
 
 /** Price per billed second, in the file's currency. */
 export interface TierPrices {
@@ -33,6 +30,12 @@ export interface Money {
   readonly currency: string;
 }
 
+const FILE: NamedFile = {
+  variable: 'WAN_VIDEO_PRICES',
+  title: 'price list',
+  nextStep:
+    'Write it as {"currency":"CNY","per_second":{"720P":{"silent":0.15,"sound":0.3},"1080P":{"silent":0.25,"sound":0.5}}}, or unset WAN_VIDEO_PRICES.',
+};
 const WHAT = 'must be the price per second, a number from 0';
 const price = z.number({ error: WHAT }).min(0, { error: WHAT });
 const tier = z.strictObject({ silent: price, sound: price }, { error: unlessUnknown('must be {"silent", "sound"}') });
@@ -46,47 +49,23 @@ const pricesFile = z.strictObject(
   { error: unlessUnknown('must be one JSON object with currency and per_second') },
 );
 
-/** The text for a value of the wrong shape; unknown fields are told one by one. */
-function unlessUnknown(text: string) {
-  return (issue: { code?: string | undefined }) => (issue.code === 'invalid_type' ? text : undefined);
-}
-
 /**
  * Reads the price list that `WAN_VIDEO_PRICES` names.
- * @throws {@link VideoError} `ConfigurationInvalid` with every fault at once, each with its field.
+ * @throws VideoError `ConfigurationInvalid` with every fault at once, each with its field.
  */
 export async function readPrices(file: string): Promise<Prices> {
-  let text: string;
-  try {
-    text = await readFile(file, 'utf8');
-  } catch (cause) {
-    const why = (cause as NodeJS.ErrnoException).code === 'ENOENT' ? 'does not exist' : 'cannot be read';
-    throw unusable(file, [{ path: 'WAN_VIDEO_PRICES', message: `names ${file}, which ${why}` }]);
-  }
-  return parsePrices(text, file);
+  return parsePrices(await readNamedFile(FILE, file), file);
 }
 
 /**
  * Reads the text of a price list; pure.
  * @param file - Its name, for messages.
- * @throws {@link VideoError} as {@link readPrices}.
+ * @throws VideoError as {@link readPrices}.
  */
 export function parsePrices(text: string, file: string): Prices {
-  let value: unknown;
-  try {
-    value = JSON.parse(text.replace(/^\uFEFF/, ''));
-  } catch {
-    throw unusable(file, [{ path: 'WAN_VIDEO_PRICES', message: `names ${file}, which is not JSON` }]);
-  }
-  const parsed = pricesFile.safeParse(value);
-  const repeated = repeatedFields(text);
-  if (parsed.success && repeated.length === 0) return parsed.data;
-  const issues = (parsed.error?.issues ?? []).flatMap((issue): Issue[] =>
-    issue.code === 'unrecognized_keys'
-      ? issue.keys.map((key) => ({ path: [...issue.path, key].join('.'), message: 'is not a field of a price list' }))
-      : [{ path: issue.path.join('.') || 'WAN_VIDEO_PRICES', message: issue.message }],
-  );
-  throw unusable(file, [...issues, ...repeated]);
+  const { data, issues } = parseNamedFile(FILE, file, text, pricesFile);
+  if (data === undefined || issues.length > 0) throw unusable(FILE, file, issues);
+  return data;
 }
 
 /** What `seconds` of one kind cost; exact to a millionth of the currency. */
@@ -104,13 +83,3 @@ export function totalAmount(prices: Prices, billed: readonly BilledSeconds[]): M
 
 /** Finer than any price, and integers of it add up exactly. */
 const MICRO = 1_000_000;
-
-function unusable(file: string, issues: readonly Issue[]): VideoError {
-  const text = issues.map(({ path, message }) => `${path} ${message}`).join('; ');
-  return new VideoError(FailureType.ConfigurationInvalid, `The price list ${file} is not usable: ${text}`, {
-    issues,
-    billed: false,
-    nextStep:
-      'Write it as {"currency":"CNY","per_second":{"720P":{"silent":0.15,"sound":0.3},"1080P":{"silent":0.25,"sound":0.5}}}, or unset WAN_VIDEO_PRICES.',
-  });
-}

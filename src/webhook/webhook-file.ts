@@ -1,9 +1,15 @@
-import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { z } from 'zod';
 import { Secret } from '../config/credentials.js';
-import { FailureType } from '../contract/failure-type.js';
-import { type Issue, VideoError } from '../contract/video-error.js';
+import {
+  type NamedFile,
+  parseNamedFile,
+  readNamedFile,
+  textOf,
+  unlessUnknown,
+  unusable,
+} from '../config/named-file.js';
+import type { Issue } from '../contract/video-error.js';
 import { WEBHOOK_EVENT_TYPES, type WebhookEventType } from '../contract/webhook.js';
 import { SECRET_MEND, webhookKey } from './signature.js';
 
@@ -19,7 +25,11 @@ export interface WebhookSettings {
   readonly events: readonly WebhookEventType[];
 }
 
-const VARIABLE = 'WAN_VIDEO_WEBHOOK';
+const FILE: NamedFile = {
+  variable: 'WAN_VIDEO_WEBHOOK',
+  title: 'webhook file',
+  nextStep: `Write it as {"url":"https://hooks.example.com/wan-video","secret_file":"webhook.secret"}, or unset WAN_VIDEO_WEBHOOK. ${SECRET_MEND}`,
+};
 const URL_FAULT = 'must be an http or https address without user, password or fragment';
 const EVENTS_FAULT = `must be a list of some of ${WEBHOOK_EVENT_TYPES.join(', ')}`;
 const webhookFile = z.strictObject(
@@ -32,9 +42,7 @@ const webhookFile = z.strictObject(
       .min(1, { error: EVENTS_FAULT })
       .optional(),
   },
-  {
-    error: (issue) => (issue.code === 'invalid_type' ? 'must be one JSON object with url and secret_file' : undefined),
-  },
+  { error: unlessUnknown('must be one JSON object with url and secret_file') },
 );
 
 function isUsable(text: string): boolean {
@@ -45,28 +53,20 @@ function isUsable(text: string): boolean {
 
 /**
  * Reads the file that `WAN_VIDEO_WEBHOOK` names, and the file with the secret.
- * @throws {@link VideoError} `ConfigurationInvalid` with every fault at once, each with its field; no message holds a secret or the address.
+ * @throws VideoError `ConfigurationInvalid` with every fault at once, each with its field; no message holds a secret or the address.
  */
 export async function readWebhook(file: string): Promise<WebhookSettings> {
-  const { text, why } = await textOf(file);
-  if (text === undefined) throw unusable(file, [{ path: VARIABLE, message: `names ${file}, which ${why}` }]);
-  let value: unknown;
-  try {
-    value = JSON.parse(text.replace(/^\uFEFF/, ''));
-  } catch {
-    throw unusable(file, [{ path: VARIABLE, message: `names ${file}, which is not JSON` }]);
-  }
-  const parsed = webhookFile.safeParse(value);
+  const { value, data, issues: faults } = parseNamedFile(FILE, file, await readNamedFile(FILE, file), webhookFile);
   const secrets: Secret[] = [];
   const issues = [
-    ...(parsed.error?.issues.flatMap(issueOf) ?? []),
+    ...faults,
     // An address that has a fault does not hide that of the secret.
     ...(typeof value === 'object' && value !== null && !Array.isArray(value)
       ? await readSecrets(value as SecretFields, file, secrets)
       : []),
   ];
-  if (!parsed.success || issues.length > 0) throw unusable(file, issues);
-  const { url, events = WEBHOOK_EVENT_TYPES } = parsed.data;
+  if (data === undefined || issues.length > 0) throw unusable(FILE, file, issues);
+  const { url, events = WEBHOOK_EVENT_TYPES } = data;
   return { url: new Secret(url, file), host: new URL(url).host, secrets, events: [...new Set(events)] };
 }
 
@@ -96,28 +96,4 @@ async function readSecrets({ secret, secret_file }: SecretFields, file: string, 
   secrets.push(...lines.map((line) => new Secret(line, path)));
   const isGood = lines.length > 0 && lines.every((line) => webhookKey(line) !== undefined);
   return isGood ? [] : [{ path: 'secret_file', message: `names ${path}, whose every line ${SECRET_FAULT}` }];
-}
-
-function issueOf(issue: z.core.$ZodIssue): Issue[] {
-  if (issue.code === 'unrecognized_keys') {
-    return issue.keys.map((key) => ({ path: [...issue.path, key].join('.'), message: 'is not a field of a webhook' }));
-  }
-  return [{ path: issue.path.join('.') || VARIABLE, message: issue.message }];
-}
-
-async function textOf(path: string): Promise<{ readonly text?: string; readonly why?: string }> {
-  try {
-    return { text: await readFile(path, 'utf8') };
-  } catch (error) {
-    return { why: (error as NodeJS.ErrnoException).code === 'ENOENT' ? 'does not exist' : 'cannot be read' };
-  }
-}
-
-function unusable(file: string, issues: readonly Issue[]): VideoError {
-  const text = issues.map(({ path, message }) => `${path} ${message}`).join('; ');
-  return new VideoError(FailureType.ConfigurationInvalid, `The webhook file ${file} is not usable: ${text}`, {
-    issues,
-    billed: false,
-    nextStep: `Write it as {"url":"https://hooks.example.com/wan-video","secret_file":"webhook.secret"}, or unset ${VARIABLE}. ${SECRET_MEND}`,
-  });
 }
