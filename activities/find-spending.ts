@@ -1,6 +1,6 @@
-import { dayOf, type SecondsByKind } from '../src/contract/budget.js';
+import { dayOf, kindOf, type SecondsByKind } from '../src/contract/budget.js';
 import type { Ledger, PurchaseView } from '../src/ledger/ledger.js';
-import type { DayRecord } from '../src/ledger/records.js';
+import { batchOf, type DayRecord } from '../src/ledger/records.js';
 import { batchManifestKey } from '../src/storage/keys.js';
 import type { ActivityDeps } from './deps.js';
 import { openSlot } from './hold-slots.js';
@@ -93,13 +93,12 @@ class Sum {
     const { day, whole } = this.#question;
     const { purchase_key: key, n, tenant, memo } = record;
     if (whole && date === day) addTo(this.#tenants, tenant ?? '', record);
-    const batch = memo['batch_id'];
-    if (typeof batch === 'string' && this.#batches.has(batch)) addTo(this.#batches, batch, record);
+    const batch = batchOf(memo);
+    if (batch !== null && this.#batches.has(batch)) addTo(this.#batches, batch, record);
     const after = this.#standing.get(key);
     if ((after === undefined || n <= after) && record.written_at_ms < this.#recentMs) return;
     const { billed_seconds: seconds, resolution, audio } = record;
-    const payer = { tenant, batch: typeof batch === 'string' ? batch : null };
-    this.#paid.push({ key, n, billed: { day: date, seconds, resolution, audio, ...payer } });
+    this.#paid.push({ key, n, billed: { day: date, seconds, resolution, audio, tenant, batch } });
   }
 
   found(open: readonly OpenSlot[]): SpendingFound {
@@ -113,7 +112,7 @@ class Sum {
 
 function addTo(sums: Map<string, Map<string, number>>, name: string, record: DayRecord): void {
   const sum = sums.get(name) ?? new Map<string, number>();
-  const kind = `${record.resolution} ${record.audio ? 'sound' : 'silent'}`;
+  const kind = kindOf(record);
   sums.set(name, sum.set(kind, (sum.get(kind) ?? 0) + record.billed_seconds));
 }
 

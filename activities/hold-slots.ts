@@ -4,6 +4,7 @@ import type { SlotReturn } from '../src/contract/slots.js';
 import { VideoError } from '../src/contract/video-error.js';
 import type { PurchaseView } from '../src/ledger/ledger.js';
 import type { Purchase } from '../src/ledger/purchase-key.js';
+import { batchOf } from '../src/ledger/records.js';
 import type { ActivityDeps } from './deps.js';
 import type { DeadSlot, HeldSlot, OpenSlot, VideoActivities } from './types.js';
 import { withSignal } from './with-signal.js';
@@ -49,8 +50,7 @@ export const costOf = ({
 /** An open purchase as the slots know it. */
 export function openSlot({ purchase: { key, n }, intent }: PurchaseView): OpenSlot {
   const { workflow_id: workflowId, tenant, memo, expects } = intent;
-  const batch = memo['batch_id'];
-  return { key, n, workflowId, tenant, batch: typeof batch === 'string' ? batch : null, cost: costOf(expects) };
+  return { key, n, workflowId, tenant, batch: batchOf(memo), cost: costOf(expects) };
 }
 
 /** The purchases of the account that may have a task at the provider: what new slots take as held. */

@@ -7,6 +7,7 @@ import { classifyProviderError } from '../src/dashscope/errors.js';
 import type { TaskSnapshot } from '../src/dashscope/wire.js';
 import { ensureClaim } from '../src/ledger/buy.js';
 import { closeWithout, recordPaid } from '../src/ledger/finish.js';
+import { batchOf } from '../src/ledger/records.js';
 import { listAllTasks } from '../src/ledger/task-list.js';
 import { provesUnknown } from '../src/ledger/unknown-proof.js';
 import type { ActivityDeps } from './deps.js';
@@ -116,8 +117,7 @@ async function recorded(
       const { isFirst, intent } = await recordPaid(ledger, task, bill, { signal });
       // Once per task: an attempt that is repeated would count the time that it was away.
       if (isFirst && finished.detectedSeconds !== null) deps.metrics.detected(finished.detectedSeconds);
-      const batch = intent.memo['batch_id'];
-      const payer = { tenant: intent.tenant, batch: typeof batch === 'string' ? batch : null };
+      const payer = { tenant: intent.tenant, batch: batchOf(intent.memo) };
       const billed = { day: dayOf(endTimeMs), seconds: billedSeconds, resolution, audio, ...payer };
       return { end: { kind: 'succeeded', task: { ...finished, resolution } }, settled: { billed } };
     }

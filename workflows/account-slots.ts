@@ -17,6 +17,7 @@ import {
   asked,
   budgetsOf,
   granted,
+  heldOf,
   inOrder,
   left,
   noSlots,
@@ -370,9 +371,6 @@ class Letters {
     }
   }
 }
-
-/** Whatever has a slot or money reserved. */
-const heldOf = ({ holders, parked = [] }: SlotState): readonly SlotEntry[] => [...holders, ...parked];
 
 const payersIn = (state: SlotState): readonly Payer[] => [...heldOf(state), ...state.waiters].flatMap(payersOf);
 

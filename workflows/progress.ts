@@ -33,11 +33,8 @@ const NO_SLOTS =
   "the account's slots to answer: with budgets configured nothing is bought without them (is a worker up, and wan-video slots?)";
 
 /** Instead of a place, while it is the money that a run waits for. */
-const NO_ROOM_YET: Readonly<Record<NonNullable<SlotPlace['budget']>, string>> = {
-  day: "room in the day's budget: all of it may be needed for videos that are under way (wan-video slots)",
-  tenant: "room in its tenant's budget: all of it may be needed for videos that are under way (wan-video slots)",
-  batch: "room in its batch's budget: all of it may be needed for videos that are under way (wan-video slots)",
-};
+const noRoomYet = (budget: NonNullable<SlotPlace['budget']>): string =>
+  `room in ${{ day: 'the day', tenant: 'its tenant', batch: 'its batch' }[budget]}'s budget: all of it may be needed for videos that are under way (wan-video slots)`;
 
 /** Stages in which a run that waited for a person gets on. Another look may lead back to the person, and an end has its own outcome. */
 const GOES_ON: readonly Stage[] = ['uploading', 'submitting', 'following', 'queued', 'archiving'];
@@ -109,7 +106,7 @@ export class Progress {
   /** Everything is ready; told again whenever the account's slots say how far ahead the run is. */
   waitingForSlot(slot: SlotPlace): void {
     const { budget } = slot;
-    this.#show({ slot, waiting_for: budget === undefined ? WAITING_FOR.waiting_for_slot : NO_ROOM_YET[budget] });
+    this.#show({ slot, waiting_for: budget === undefined ? WAITING_FOR.waiting_for_slot : noRoomYet(budget) });
   }
 
   /** The account's slots do not answer, and nothing may be bought without them. */

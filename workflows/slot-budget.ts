@@ -3,7 +3,9 @@ import {
   type BudgetReached,
   type BudgetTerms,
   type BudgetView,
+  billableOf,
   dayOf,
+  kindOf,
   limitOf,
   MICRO,
   microsOf,
@@ -11,7 +13,6 @@ import {
   type Payer,
   type SecondsByKind,
 } from '../src/contract/budget.js';
-import type { Resolution } from '../src/contract/model.js';
 
 /** What was billed, from the ledger's day records and from what was settled since they were read; plain JSON. */
 export interface Spending {
@@ -180,13 +181,6 @@ export class Budgets {
 }
 
 const idOf = (scope: Scope, name: string | null): string => JSON.stringify([scope, name]);
-
-const kindOf = ({ resolution, audio }: Billable): string => `${resolution} ${audio ? 'sound' : 'silent'}`;
-
-function billableOf(kind: string, seconds: number): Billable {
-  const [resolution, sound] = kind.split(' ');
-  return { seconds, resolution: resolution as Resolution, audio: sound === 'sound' };
-}
 
 /** A name may be any text, also one that every object has. */
 const own = <Value>(record: Readonly<Record<string, Value>>, name: string): Value | undefined =>

@@ -103,9 +103,11 @@ export function budgetsOf(state: SlotState, terms: BudgetTerms, nowMs: number): 
   return new Budgets(terms, state.spending ?? null, reservationsOf(state), nowMs);
 }
 
-function* reservationsOf({ holders, parked = [] }: SlotState): Generator<Reservation> {
-  for (const entry of [...holders, ...parked])
-    if (entry.cost != null) yield { cost: entry.cost, payers: payersOf(entry) };
+/** Whatever has a slot or money reserved. */
+export const heldOf = ({ holders, parked = [] }: SlotState): readonly SlotEntry[] => [...holders, ...parked];
+
+function* reservationsOf(state: SlotState): Generator<Reservation> {
+  for (const entry of heldOf(state)) if (entry.cost != null) yield { cost: entry.cost, payers: payersOf(entry) };
 }
 
 /** Gives the groups of a waiter their turns, unless they have them. */
@@ -148,7 +150,7 @@ function joined<Entry extends SlotEntry>(entry: Entry, ask: SlotAsk): Entry {
 export function returned(state: SlotState, { key, n, settled }: SlotReturn, nowMs: number): SlotState {
   const isMeant = (entry: SlotEntry): boolean => entry.key === key && n > entry.after;
   const parked = state.parked ?? [];
-  const ended = [...state.holders, ...parked].filter(isMeant);
+  const ended = heldOf(state).filter(isMeant);
   if (ended.length === 0) return state;
   const holders = state.holders.filter((held) => !isMeant(held));
   if (state.budget == null) return { ...state, holders };
@@ -275,7 +277,7 @@ export function withSpending(
   let spending: Spending = before ?? { days: {}, batches: {} };
   if (day === null) {
     // Where only batches were read, what is not reserved any more is counted here: the day was not.
-    const standing = [...state.holders, ...(state.parked ?? [])].filter(({ cost }) => cost != null);
+    const standing = heldOf(state).filter(({ cost }) => cost != null);
     const isStanding = (bill: { readonly key: string; readonly n: number }): boolean =>
       standing.some(({ key, after }) => key === bill.key && bill.n > after);
     for (const bill of paid) if (isStanding(bill)) spending = spent(spending, bill.billed);

@@ -54,6 +54,7 @@ export async function* failedLines(
     if (!isMeant) continue;
     const comment = isOpen ? 'not run' : `${type}${code === null ? '' : ` (${code})`}: ${message ?? ''}`;
     if (item !== null) yield { item_id, comment, ...item.request };
+    // First, where an editor looks for it, and once more, because an `item_id` of null in the fields says nothing.
     else if (invalid?.fields != null) yield { ...idOf(invalid), ...invalid.fields, ...idOf(invalid), comment };
   }
 }

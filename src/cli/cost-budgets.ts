@@ -1,5 +1,5 @@
 import { type BudgetReached, type BudgetTerms, limitOf, MICRO, microsOf } from '../contract/budget.js';
-import type { DayRecord } from '../ledger/records.js';
+import { batchOf, type DayRecord } from '../ledger/records.js';
 import { amountText } from './amount-text.js';
 import { table } from './table.js';
 
@@ -54,7 +54,7 @@ export class BudgetTally {
   /** Counts a record of the report's period. */
   add(record: DayRecord, day: string): void {
     const micros = this.#microsOf(record);
-    const batch = batchOf(record);
+    const batch = batchOf(record.memo);
     if (batch !== null) addTo(this.#batches, batch, micros);
     if (day !== this.#day) return;
     this.#spentToday += micros;
@@ -63,7 +63,7 @@ export class BudgetTally {
 
   /** Counts a record from before the period, where it is of a batch that is in it. */
   addEarlier(record: DayRecord): void {
-    const batch = batchOf(record);
+    const batch = batchOf(record.memo);
     if (batch !== null && this.#batches.has(batch)) addTo(this.#batches, batch, this.#microsOf(record));
   }
 
@@ -108,9 +108,6 @@ export function budgetsTable({ day, limits }: CostBudgets, currency: string): st
 /** Names that stand in the file for themselves, with nothing spent. */
 const named = (limits: Readonly<Record<string, number | null>>): Map<string, number> =>
   new Map(Object.keys(limits).flatMap((name) => (name.endsWith('*') ? [] : [[name, 0]])));
-
-const batchOf = ({ memo }: DayRecord): string | null =>
-  typeof memo['batch_id'] === 'string' ? memo['batch_id'] : null;
 
 const addTo = (sums: Map<string, number>, name: string, micros: number): void =>
   void sums.set(name, (sums.get(name) ?? 0) + micros);

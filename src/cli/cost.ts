@@ -2,7 +2,7 @@ import { amountOf, type Prices } from '../config/prices.js';
 import type { BudgetTerms } from '../contract/budget.js';
 import type { Resolution } from '../contract/model.js';
 import type { Ledger } from '../ledger/ledger.js';
-import type { DayRecord } from '../ledger/records.js';
+import { batchOf, type DayRecord } from '../ledger/records.js';
 import { amountText } from './amount-text.js';
 import { BudgetTally, budgetsTable, type CostBudgets } from './cost-budgets.js';
 import { csvLine } from './csv.js';
@@ -97,8 +97,8 @@ export async function costBetween(
 function groupsOf({ tenant, memo }: DayRecord, by: Cost['by'], day: string): readonly (string | null)[] {
   if (by === 'day') return [day];
   if (by === 'tenant') return [tenant];
-  // The memo is what the buyer's run kept; whatever else stands there has no batch and no label.
-  if (by === 'batch') return [typeof memo['batch_id'] === 'string' ? memo['batch_id'] : null];
+  if (by === 'batch') return [batchOf(memo)];
+  // The memo is what the buyer's run kept; whatever else stands there has no label.
   const { labels } = memo;
   const names = typeof labels === 'object' && labels !== null ? Object.entries(labels) : [];
   return names.length === 0 ? [null] : names.map(([name, value]) => `${name}=${String(value)}`);

@@ -79,6 +79,16 @@ export interface BudgetView {
   readonly reserved: number;
 }
 
+/** Name of a kind of seconds, by which they are added up; {@link billableOf} reads it. */
+export const kindOf = ({ resolution, audio }: Omit<Billable, 'seconds'>): string =>
+  `${resolution} ${audio ? 'sound' : 'silent'}`;
+
+/** Seconds of a kind, as they are priced. */
+export function billableOf(kind: string, seconds: number): Billable {
+  const [resolution, sound] = kind.split(' ');
+  return { seconds, resolution: resolution as Resolution, audio: sound === 'sound' };
+}
+
 /** Finer than any price, and integers of it add up exactly. */
 export const MICRO = 1_000_000;
 

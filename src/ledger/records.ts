@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { FailureType } from '../contract/failure-type.js';
+import { BATCH_MEMO } from '../contract/names.js';
 import type { VideoResult } from '../contract/result.js';
 import { VideoError } from '../contract/video-error.js';
 
@@ -170,3 +171,9 @@ export function fromFailureRecord(record: FailureRecord): VideoError {
     nextStep: record.next_step ?? undefined,
   });
 }
+
+/** The batch that a purchase was made for, by what its buyer's run kept; null: none, or it was bought by something else. */
+export const batchOf = (memo: Readonly<Record<string, unknown>>): string | null => {
+  const batch = memo[BATCH_MEMO];
+  return typeof batch === 'string' ? batch : null;
+};

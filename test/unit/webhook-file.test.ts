@@ -62,7 +62,12 @@ test('every fault is told at once, with its field, and neither secret nor addres
 
 test.each([
   ['is not JSON', '{', 'WAN_VIDEO_WEBHOOK', /is not JSON/],
-  ['says a field twice', '{"url":"https://a.example","url":"https://b.example"}', 'url', /more than once/],
+  [
+    'says a field twice',
+    '{"url":"https://a.example","url":"https://b.example","secret_file":"one.secret"}',
+    'url',
+    /more than once/,
+  ],
   ['is a list', '[]', 'WAN_VIDEO_WEBHOOK', /one JSON object/],
   ['has no address', { secret_file: 'one.secret' }, 'url', /http or https/],
   ['has an address with a user', { url: 'https://me@example.com', secret_file: 'one.secret' }, 'url', /without user/],
