@@ -30,8 +30,8 @@ import {
   takenOver,
   withinBytes,
   withoutDead,
-  withSpending,
 } from './slot-queue.js';
+import { withSpending } from './slot-spending.js';
 import { steps } from './steps.js';
 import { triedToUpgrade, UPGRADES, upgradeDue } from './upgrade.js';
 import { toWorker } from './worker-sinks.js';

@@ -1,6 +1,7 @@
-import type { Billable, BudgetReached, BudgetTerms, Paid, Payer } from '../src/contract/budget.js';
-import type { SlotAsk, SlotPriority, SlotReturn, SlotShare, SlotView } from '../src/contract/slots.js';
+import type { Billable, BudgetReached, BudgetTerms, Payer } from '../src/contract/budget.js';
+import type { SlotAsk, SlotReturn, SlotShare, SlotView } from '../src/contract/slots.js';
 import { Budgets, type Reservation, type Room, type Spending, spent } from './slot-budget.js';
+import { groupsOf, type Round, Turns } from './slot-turns.js';
 
 /** One slot, held or wanted, and the runs that asked for it. */
 export interface SlotEntry extends SlotShare {
@@ -20,12 +21,6 @@ export interface SlotEntry extends SlotShare {
 export interface Waiter extends SlotEntry {
   readonly seq: number;
 }
-
-/**
- * How many turns each group has had; the group with the fewest is next. One that comes anew, or comes back, enters beside the one
- * that has had the most: it neither catches up on what it did not ask for nor gets ahead by staying away.
- */
-export type Round = Readonly<Record<string, number>>;
 
 /** Everything that `accountSlots` has to remember; plain JSON. */
 export interface SlotState {
@@ -210,7 +205,15 @@ export function takenOver(state: SlotState, open: readonly OpenSlot[], nowMs: nu
   return { ...state, holders, waiters: state.waiters.filter(({ key }) => !holders.some((held) => held.key === key)) };
 }
 
-const openEntry = ({ key, n, workflowId, tenant, batch = null, cost }: OpenSlot): Omit<SlotEntry, 'sinceMs'> => ({
+/** An open purchase as an entry of its buyer. */
+export const openEntry = ({
+  key,
+  n,
+  workflowId,
+  tenant,
+  batch = null,
+  cost,
+}: OpenSlot): Omit<SlotEntry, 'sinceMs'> => ({
   ...{ key, after: n - 1, askers: [workflowId], tenant, batch },
   priority: batch === null ? 'interactive' : 'batch',
   ...(cost !== undefined && { cost }),
@@ -236,68 +239,6 @@ export function withoutDead(state: SlotState, dead: readonly DeadSlot[], nowMs: 
     holders: state.holders.filter((held) => !free.includes(held)),
     ...(state.budget != null && { parked: [...parked, ...parkedOf(open, parked, nowMs)] }),
   };
-}
-
-/** What a look in the ledger found. */
-export interface SpendingRead {
-  /** Spending of one day; null when only batches were asked about. */
-  readonly day: { readonly date: string; readonly tenants: Spending['days'][string] } | null;
-  readonly batches: Spending['batches'];
-  /** Purchases among those asked about, and of the latest minutes, whose bill is in what was read. */
-  readonly paid: readonly { readonly key: string; readonly n: number; readonly billed: Paid }[];
-  /** Purchases that stand open and are not billed yet. */
-  readonly open: readonly OpenSlot[];
-}
-
-/**
- * Takes what the ledger shows of what is spent and of what may still be.
- * @param settledMeanwhile - Returns that came while it was read: it may have seen them or not.
- */
-export function withSpending(
-  state: SlotState,
-  { day, batches, paid, open }: SpendingRead,
-  settledMeanwhile: readonly SlotReturn[],
-  nowMs: number,
-): SlotState {
-  const isPaid = ({ key, after }: SlotEntry): boolean => paid.some((one) => one.key === key && one.n > after);
-  const holders = state.holders.map((held) => (isPaid(held) ? { ...held, cost: null } : held));
-  const parked = (state.parked ?? []).filter((entry) => !isPaid(entry));
-  for (const one of open) {
-    const { key, n, cost } = one;
-    if (settledMeanwhile.some((given) => given.key === key && given.n === n)) continue;
-    const at = holders.findIndex((held) => held.key === key && n > held.after);
-    const held = holders[at];
-    if (held !== undefined) {
-      if (held.cost === undefined && cost !== undefined) holders[at] = { ...held, cost };
-    } else if (cost !== undefined && !parked.some((entry) => entry.key === key && n > entry.after)) {
-      parked.push({ ...openEntry(one), sinceMs: nowMs });
-    }
-  }
-  const before = state.spending ?? null;
-  let spending: Spending = before ?? { days: {}, batches: {} };
-  if (day === null) {
-    // Where only batches were read, what is not reserved any more is counted here: the day was not.
-    const standing = heldOf(state).filter(({ cost }) => cost != null);
-    const isStanding = (bill: { readonly key: string; readonly n: number }): boolean =>
-      standing.some(({ key, after }) => key === bill.key && bill.n > after);
-    for (const bill of paid) if (isStanding(bill)) spending = spent(spending, bill.billed);
-  }
-  const later = Object.entries(spending.days).filter(([date]) => day !== null && date > day.date);
-  spending = {
-    days: day === null ? spending.days : { ...Object.fromEntries(later), [day.date]: day.tenants },
-    batches: day === null ? { ...spending.batches, ...batches } : batches,
-  };
-  for (const { key, n, settled } of settledMeanwhile) {
-    const billed = settled?.billed;
-    if (billed == null || paid.some((one) => one.key === key && one.n === n)) continue;
-    // Where only batches were read, the day has counted it already.
-    if (day !== null) spending = spent(spending, billed);
-    else if (billed.batch !== null && Object.hasOwn(batches, billed.batch)) {
-      spending = { ...spending, batches: spent(spending, billed).batches };
-    }
-  }
-  // Only batches were read and the days are not known: the next read brings all of it.
-  return { ...state, holders, parked, spending: before === null && day === null ? null : spending };
 }
 
 /**
@@ -407,99 +348,3 @@ const entryOf = (
   ...(cost !== undefined && { cost }),
   ...(payers !== undefined && { payers }),
 });
-
-const PRIORITIES: readonly SlotPriority[] = ['interactive', 'batch'];
-
-/** The two levels at which turns are taken: tenants of a priority, and batches of a tenant. */
-function groupsOf({
-  priority,
-  tenant,
-  batch,
-}: SlotShare): readonly { readonly round: string; readonly group: string }[] {
-  const whose = JSON.stringify(tenant);
-  return [
-    { round: priority, group: whose },
-    { round: `${priority} ${whose}`, group: JSON.stringify(batch) },
-  ];
-}
-
-type Batches = Map<string, Waiter[]>;
-
-/** Takes one waiter after the other out of a state, which itself stays as it is. */
-class Turns {
-  readonly #waiting = new Map<SlotPriority, Map<string, Batches>>();
-  readonly #turns: Map<string, Map<string, number>>;
-
-  constructor({ waiters, rounds }: SlotState) {
-    for (const waiter of waiters) {
-      const tenants = at(this.#waiting, waiter.priority, () => new Map<string, Batches>());
-      const batches = at(tenants, JSON.stringify(waiter.tenant), () => new Map<string, Waiter[]>());
-      at(batches, JSON.stringify(waiter.batch), () => []).push(waiter);
-    }
-    this.#turns = new Map(Object.entries(rounds).map(([round, turns]) => [round, new Map(Object.entries(turns))]));
-  }
-
-  /** The next one that is accepted; groups without any lose no turn, and nobody is held up by one that is not. */
-  next(accepts: (waiter: Waiter) => boolean = () => true): Waiter | undefined {
-    for (const priority of PRIORITIES) {
-      const tenants = this.#waiting.get(priority);
-      if (tenants === undefined) continue;
-      const seqOf = (batches: Batches) => Math.min(...[...batches.values()].map(firstSeq));
-      for (const tenant of this.#inTurn(priority, tenants, seqOf)) {
-        const batches = tenants.get(tenant) ?? new Map<string, Waiter[]>();
-        for (const batch of this.#inTurn(`${priority} ${tenant}`, batches, firstSeq)) {
-          const queue = batches.get(batch) ?? [];
-          const at = queue.findIndex(accepts);
-          const [waiter] = at < 0 ? [] : queue.splice(at, 1);
-          if (waiter === undefined) continue;
-          if (queue.length === 0) batches.delete(batch);
-          if (batches.size === 0) tenants.delete(tenant);
-          if (tenants.size === 0) this.#waiting.delete(priority);
-          this.#had(priority, tenant);
-          this.#had(`${priority} ${tenant}`, batch);
-          return waiter;
-        }
-      }
-    }
-    return undefined;
-  }
-
-  /** The turns of the groups that still wait. */
-  rounds(): Record<string, Round> {
-    const rounds: Record<string, Record<string, number>> = {};
-    for (const tenants of this.#waiting.values()) {
-      for (const batches of tenants.values()) {
-        for (const [waiter] of batches.values()) {
-          for (const { round, group } of waiter === undefined ? [] : groupsOf(waiter)) {
-            rounds[round] = { ...rounds[round], [group]: this.#turns.get(round)?.get(group) ?? 0 };
-          }
-        }
-      }
-    }
-    return rounds;
-  }
-
-  /** The groups of a round, those that have had the fewest turns first, and of those the one that has waited longest. */
-  #inTurn<Group>(round: string, groups: ReadonlyMap<string, Group>, seqOf: (group: Group) => number): string[] {
-    const turns = this.#turns.get(round);
-    return [...groups]
-      .map(([group, inside]) => ({ group, turn: turns?.get(group) ?? 0, seq: seqOf(inside) }))
-      .sort((a, b) => a.turn - b.turn || a.seq - b.seq)
-      .map(({ group }) => group);
-  }
-
-  #had(round: string, group: string): void {
-    const turns = at(this.#turns, round, () => new Map<string, number>());
-    turns.set(group, (turns.get(group) ?? 0) + 1);
-  }
-}
-
-const firstSeq = (queue: readonly Waiter[]): number => queue[0]?.seq ?? Number.POSITIVE_INFINITY;
-
-function at<Key, Value>(map: Map<Key, Value>, key: Key, make: () => Value): Value {
-  const found = map.get(key);
-  if (found !== undefined) return found;
-  const made = make();
-  map.set(key, made);
-  return made;
-}
