@@ -1,12 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import { readAccountSlots } from '../../src/client/account-slots.js';
+import { VideoRunError } from '../../src/client/run-error.js';
 import { WanVideoClient } from '../../src/client/video-client.js';
 import type { Config } from '../../src/config/config.js';
 import type { Times } from '../../src/config/times.js';
 import { BATCH_MEMO, slotsWorkflowId, WorkflowType } from '../../src/contract/names.js';
 import type { AccountSlotsView } from '../../src/contract/slots.js';
 import { runWorker } from '../../src/worker/run-worker.js';
-import { BUNDLE, type Stack, TEST_KEY } from './stack.js';
+import { BUNDLE, type Stack, startStack, TEST_KEY } from './stack.js';
 
 /** A provider account on a stack's servers, with queues and workers of its own. */
 export interface Account {
@@ -22,6 +23,8 @@ export interface Account {
     money?: { readonly budgetsFile: string; readonly pricesFile: string },
   ): Promise<() => Promise<void>>;
   slots(): Promise<AccountSlotsView>;
+  /** How each run ended: `generated`, or the type of its failure. */
+  outcomes(ids: readonly string[]): Promise<string[]>;
   /** Ends every worker that still runs. */
   close(): Promise<void>;
   /** Prompts of its submits, the oldest first. */
@@ -30,6 +33,40 @@ export interface Account {
   queuedMs(): number[];
   /** Most tasks that were at the provider at the same time. */
   mostAtOnce(): number;
+}
+
+/** One stack, and accounts on it. */
+export interface Accounts {
+  readonly stack: Stack;
+  /** An account of a test's own. */
+  account(maxRunning: number, times?: Partial<Times>): Account;
+  /** Ends the accounts' workers, and the stack. */
+  close(): Promise<void>;
+}
+
+/**
+ * Starts servers for tests of whose turn it is and of what it costs: no worker yet, and no rates, which are not what is tested.
+ * @param speed - Of the emulator; at 50 rendering takes half a second.
+ */
+export async function startAccounts(speed: number): Promise<Accounts> {
+  const stack = await startStack({
+    settings: { speed, submit_rate: 0, query_rate: 0 },
+    env: { WAN_VIDEO_SUBMIT_RATE: '1000', WAN_VIDEO_QUERY_RATE: '1000' },
+    worker: false,
+  });
+  const all: Account[] = [];
+  return {
+    stack,
+    account(maxRunning, times) {
+      const one = account(stack, maxRunning, times);
+      all.push(one);
+      return one;
+    },
+    async close() {
+      await Promise.all(all.map((one) => one.close()));
+      await stack.close();
+    },
+  };
 }
 
 /** A provider account with queues of its own, so that tests do not wait for each other's slots. */
@@ -45,9 +82,9 @@ export function account(stack: Stack, maxRunning: number, times: Partial<Times> 
   const closings: (() => Promise<void>)[] = [];
   const tasks = () => stack.emulator.state().tasks.filter(({ prompt }) => prompt.startsWith(`${name} `));
   const slotsId = slotsWorkflowId(config.provider.providerId, name);
+  const videos = new WanVideoClient({ client: stack.client, taskQueue: config.taskQueues.generate });
   return {
-    ...{ name, config, slotsId },
-    videos: new WanVideoClient({ client: stack.client, taskQueue: config.taskQueues.generate }),
+    ...{ name, config, slotsId, videos },
     async start(prompt, { batch, tenant } = {}) {
       const workflowId = `${name}/${prompt}`;
       await stack.client.workflow.start(WorkflowType.videoGenerate, {
@@ -81,6 +118,15 @@ export function account(stack: Stack, maxRunning: number, times: Partial<Times> 
     async close() {
       await Promise.all(closings.map((close) => close()));
     },
+    outcomes: (ids) =>
+      Promise.all(
+        ids.map((id) =>
+          videos.result(id).then(
+            ({ source }) => source as string,
+            (error: unknown) => (error instanceof VideoRunError ? error.error.type : String(error)),
+          ),
+        ),
+      ),
     slots: async () =>
       (await readAccountSlots(stack.client, config.provider.providerId, name)) ?? {
         limit: 0,

@@ -1,17 +1,12 @@
 import { expect, onTestFinished, test } from 'vitest';
-import { account } from '../support/account.js';
+import { startAccounts } from '../support/account.js';
 import { startWorkerProcess } from '../support/processes.js';
-import { startStack } from '../support/stack.js';
 
 test('killing the worker process that runs the slots changes nothing in who is submitted when', async () => {
-  const stack = await startStack({
-    // Rendering takes 0.5 s; rates are not what is tested.
-    settings: { speed: 50, submit_rate: 0, query_rate: 0 },
-    env: { WAN_VIDEO_SUBMIT_RATE: '1000', WAN_VIDEO_QUERY_RATE: '1000' },
-    worker: false,
-  });
-  onTestFinished(() => stack.close());
-  const one = account(stack, 2, { heartbeatTimeoutMs: 2_000, heartbeatThrottleMs: 500 });
+  const accounts = await startAccounts(50);
+  onTestFinished(() => accounts.close());
+  const { stack } = accounts;
+  const one = accounts.account(2, { heartbeatTimeoutMs: 2_000, heartbeatThrottleMs: 500 });
   const env = { ...stack.env, WAN_VIDEO_ACCOUNT: one.name, WAN_VIDEO_TASK_QUEUE: one.name, WAN_VIDEO_MAX_RUNNING: '2' };
   const start = () => startWorkerProcess({ ...stack, env }, one.config.times);
   const counts = async () => {

@@ -1,33 +1,18 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import type { Times } from '../../src/config/times.js';
 import { WorkflowType } from '../../src/contract/names.js';
 import type { AccountSlotsView } from '../../src/contract/slots.js';
 import { stepTimesOf } from '../../src/contract/times.js';
-import { type Account, account as accountOf } from '../support/account.js';
+import { type Account, type Accounts, startAccounts } from '../support/account.js';
 import { command } from '../support/command.js';
-import { type Stack, startStack } from '../support/stack.js';
+import type { Stack } from '../support/stack.js';
 
+let accounts: Accounts;
 let stack: Stack;
-const closings: (() => Promise<void>)[] = [];
 beforeAll(async () => {
-  stack = await startStack({
-    // Rendering takes 0.5 s; rates are not what is tested.
-    settings: { speed: 50, submit_rate: 0, query_rate: 0 },
-    env: { WAN_VIDEO_SUBMIT_RATE: '1000', WAN_VIDEO_QUERY_RATE: '1000' },
-    worker: false,
-  });
+  accounts = await startAccounts(50);
+  stack = accounts.stack;
 });
-afterAll(async () => {
-  await Promise.all(closings.map((close) => close()));
-  await stack?.close();
-});
-
-/** An account of a test's own, so that tests do not wait for each other's slots. */
-function account(maxRunning: number, times: Partial<Times> = {}): Account {
-  const one = accountOf(stack, maxRunning, times);
-  closings.push(one.close);
-  return one;
-}
+afterAll(() => accounts?.close());
 
 const results = (one: Account, ids: readonly string[]) => Promise.all(ids.map((id) => one.videos.result(id)));
 const until = (is: () => unknown, expected: unknown) =>
@@ -48,7 +33,7 @@ async function whileNothingRenders<T>(use: () => Promise<T>): Promise<T> {
 }
 
 test('twelve runs on five slots never have more than five tasks at the provider, and none of them waits there', async () => {
-  const one = account(5);
+  const one = accounts.account(5);
   await one.startWorker();
   const ids = await Promise.all(Array.from({ length: 12 }, (_, at) => one.start(`item ${at}`)));
   await results(one, ids);
@@ -60,7 +45,7 @@ test('twelve runs on five slots never have more than five tasks at the provider,
 });
 
 test('a generation with free slots keeps to 50 events, a run shows its place, and the command shows who holds and who waits', async () => {
-  const one = account(1);
+  const one = accounts.account(1);
   await one.startWorker();
   const { first, second } = await whileNothingRenders(async () => {
     const held = await one.start('first', { tenant: 'film' });
@@ -91,7 +76,7 @@ test('a generation with free slots keeps to 50 events, a run shows its place, an
 });
 
 test('an interactive request goes on the next free slot, and two batches that wait advance evenly', async () => {
-  const one = account(2);
+  const one = accounts.account(2);
   await one.startWorker();
   const ids = await whileNothingRenders(async () => {
     const blocks = await Promise.all(['block 1', 'block 2'].map((prompt) => one.start(prompt)));
@@ -120,7 +105,7 @@ test('an interactive request goes on the next free slot, and two batches that wa
 });
 
 test('a worker that starts with another limit changes it while runs wait', async () => {
-  const one = account(2);
+  const one = accounts.account(2);
   const stop = await one.startWorker();
   const ids = await whileNothingRenders(async () => {
     const started = await Promise.all([1, 2, 3, 4, 5, 6].map((at) => one.start(`item ${at}`)));
@@ -136,8 +121,8 @@ test('a worker that starts with another limit changes it while runs wait', async
 });
 
 test('a run that is cancelled while it waits buys nothing and leaves its place to the next; another account does not wait', async () => {
-  const one = account(1);
-  const other = account(1);
+  const one = accounts.account(1);
+  const other = accounts.account(1);
   await Promise.all([one.startWorker(), other.startWorker()]);
   const ids = await whileNothingRenders(async () => {
     const held = await one.start('held');
@@ -160,13 +145,16 @@ test('a run that is cancelled while it waits buys nothing and leaves its place t
 });
 
 test('slots that were terminated are started anew, take the open purchases as held, and those who wait keep waiting', async () => {
-  const one = account(2, { slotAskAgainMs: 1_000, slotAckMs: 20_000 });
+  const one = accounts.account(2, { slotAskAgainMs: 1_000, slotAckMs: 20_000 });
   await one.startWorker();
   const ids = await whileNothingRenders(async () => {
     const held = await Promise.all(['held 1', 'held 2'].map((prompt) => one.start(prompt)));
     await until(() => one.submits().length, 2);
     const waits = await Promise.all(['waits 1', 'waits 2'].map((prompt) => one.start(prompt)));
     await until(() => counts(one), [2, 2]);
+    // Answered, too: who has no answer waits for it, and then goes on without the slots.
+    const told = () => Promise.all(waits.map(async (id) => (await one.videos.progress(id)).slot !== null));
+    await until(told, [true, true]);
     await stack.client.workflow.getHandle(one.slotsId).terminate('a test');
     await until(() => counts(one), [2, 2]);
     const { holders, waiting } = await one.slots();
@@ -179,14 +167,14 @@ test('slots that were terminated are started anew, take the open purchases as he
 });
 
 test.concurrent('slots that do not answer stop nobody, and the slot of a run that was terminated is found', async () => {
-  const deaf = account(1, { slotAckMs: 500 });
+  const deaf = accounts.account(1, { slotAckMs: 500 });
   await deaf.startWorker();
   await stack.client.workflow.start(WorkflowType.accountSlots, {
     ...{ workflowId: deaf.slotsId, taskQueue: 'nobody-polls-this' },
     args: [{ limit: 1, times: stepTimesOf(deaf.config.times) }],
   });
   const asked = command(['slots'], { env: { ...stack.env, WAN_VIDEO_ACCOUNT: deaf.name } });
-  const one = account(1, { slotCheckMs: 500 });
+  const one = accounts.account(1, { slotCheckMs: 500 });
   await one.startWorker();
   // Throttled for as long as it lives: it has a slot and nothing at the provider.
   const throttled = { fault: 'status', status: 429, code: 'Throttling.RateQuota', times: 1_000 } as const;
@@ -207,7 +195,7 @@ test.concurrent('slots that do not answer stop nobody, and the slot of a run tha
 });
 
 test.concurrent('forced to continue as new again and again, the slots forget neither holders nor who waits', async () => {
-  const one = account(2);
+  const one = accounts.account(2);
   await one.startWorker();
   const first = await stack.client.workflow.start(WorkflowType.accountSlots, {
     ...{ workflowId: one.slotsId, taskQueue: one.config.taskQueues.generate },

@@ -1,7 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { WanBatchClient } from '../../src/client/batch-client.js';
-import { VideoRunError } from '../../src/client/run-error.js';
 import type { Times } from '../../src/config/times.js';
 import {
   ASK_FOR_SLOT_SIGNAL,
@@ -12,45 +11,28 @@ import {
 } from '../../src/contract/names.js';
 import type { VideoProgress } from '../../src/contract/result.js';
 import { stepTimesOf } from '../../src/contract/times.js';
-import { type Account, account as accountOf } from '../support/account.js';
+import { type Account, type Accounts, startAccounts } from '../support/account.js';
 import { moneyOf } from '../support/money.js';
 import { startWorkerProcess } from '../support/processes.js';
 import { QUICK_LEDGER } from '../support/quick-times.js';
-import { type Stack, startStack } from '../support/stack.js';
+import type { Stack } from '../support/stack.js';
 
+let accounts: Accounts;
 let stack: Stack;
-const closings: (() => Promise<void>)[] = [];
 beforeAll(async () => {
-  stack = await startStack({
-    settings: { speed: 100, submit_rate: 0, query_rate: 0 },
-    env: { WAN_VIDEO_SUBMIT_RATE: '1000', WAN_VIDEO_QUERY_RATE: '1000' },
-    worker: false,
-  });
+  accounts = await startAccounts(100);
+  stack = accounts.stack;
 });
-afterAll(async () => {
-  await Promise.all(closings.map((close) => close()));
-  await stack?.close();
-});
+afterAll(() => accounts?.close());
 
 function account(maxRunning: number, times: Partial<Times> = {}): Account {
-  const one = accountOf(stack, maxRunning, {
+  return accounts.account(maxRunning, {
     ...{ slotAskAgainMs: 2_000, slotAckMs: 10_000, slotCheckMs: 2_000 },
     ...{ heartbeatTimeoutMs: 2_000, heartbeatThrottleMs: 500 },
     ...times,
   });
-  closings.push(one.close);
-  return one;
 }
 
-const outcomes = (one: Account, ids: readonly string[]) =>
-  Promise.all(
-    ids.map((id) =>
-      one.videos.result(id).then(
-        ({ source }) => source as string,
-        (error: unknown) => (error instanceof VideoRunError ? error.error.type : String(error)),
-      ),
-    ),
-  );
 /** The files of an account whose budgets are these. */
 const money = (one: Account, budgets: unknown) => moneyOf(stack, one.name, budgets);
 const until = (is: () => unknown, expected: unknown) =>
@@ -61,7 +43,7 @@ test('fifty runs at once on a budget for seven videos buy exactly seven, whateve
   const one = account(50);
   await one.startWorker(50, await money(one, { day: '3.00' }));
   const ids = await Promise.all(Array.from({ length: 50 }, (_, at) => one.start(`item ${at}`)));
-  const ended = await outcomes(one, ids);
+  const ended = await one.outcomes(ids);
   expect([count(ended, 'generated'), count(ended, 'BudgetReached')]).toEqual([7, 43]);
   expect(one.submits()).toHaveLength(7);
   expect((await one.slots()).budgets).toEqual([{ scope: 'day', name: null, limit: 3, spent: 2.8, reserved: 0 }]);
@@ -84,7 +66,7 @@ test('fifty runs at once buy no more than the budget while the slots are termina
   await killed.end('SIGKILL');
   const survivor = await startWorkerProcess({ ...stack, env }, one.config.times);
   try {
-    const ended = await outcomes(one, ids);
+    const ended = await one.outcomes(ids);
     expect([count(ended, 'generated'), count(ended, 'BudgetReached')]).toEqual([10, 40]);
     expect(one.submits()).toHaveLength(10);
   } finally {
@@ -115,7 +97,7 @@ test('a batch whose money is spent counts the rest as budget_reached, and its re
 test('slots that were terminated know from the ledger what was spent and what is under way', async () => {
   const one = account(2, { slotAskAgainMs: 1_000, slotAckMs: 20_000 });
   await one.startWorker(2, await money(one, { day: '1.20' }));
-  expect(await outcomes(one, [await one.start('spent')])).toEqual(['generated']);
+  expect(await one.outcomes([await one.start('spent')])).toEqual(['generated']);
   stack.emulator.settings({ slots: 0 });
   const held = await one.start('under way');
   await until(() => one.submits().length, 2);
@@ -126,7 +108,7 @@ test('slots that were terminated know from the ledger what was spent and what is
     [{ scope: 'day', name: null, limit: 1.2, spent: 0.4, reserved: 0.8 }],
   );
   stack.emulator.settings({ slots: 5 });
-  const ended = await outcomes(one, [held, ...more]);
+  const ended = await one.outcomes([held, ...more]);
   expect([count(ended, 'generated'), count(ended, 'BudgetReached')]).toEqual([2, 2]);
   expect(one.submits()).toHaveLength(3);
 }, 180_000);
@@ -143,7 +125,7 @@ test('with budgets nothing is bought while the slots do not answer, which the ru
   await until(async () => (await one.videos.progress(id)).waiting_for.includes('slots to answer'), true);
   expect(one.submits()).toEqual([]);
   await stack.client.workflow.getHandle(one.slotsId).terminate('a test');
-  expect(await outcomes(one, [id])).toEqual(['generated']);
+  expect(await one.outcomes([id])).toEqual(['generated']);
 }, 180_000);
 
 const waitsForMoney = ({ slot, waiting_for }: VideoProgress): boolean =>
@@ -164,7 +146,7 @@ test('a budget that is raised while runs wait for it, as they say, is spent by t
   await one.startWorker(3, await money(one, { day: '1.2' }));
   await until(() => one.submits().length, 3);
   stack.emulator.settings({ slots: 5 });
-  expect(await outcomes(one, ids)).toEqual(['generated', 'generated', 'generated']);
+  expect(await one.outcomes(ids)).toEqual(['generated', 'generated', 'generated']);
 }, 180_000);
 
 /** A run whose submit lost its reply and whose task nothing proves to be its own: it waits for a person and holds all of the money. */
@@ -189,14 +171,14 @@ test('money of a run that waits for a person stays reserved when the run is canc
   await until(async () => (await one.videos.progress(waits)).slot?.budget, 'day');
   expect((await one.slots()).holders).toEqual([]); // nobody is kept from a slot by it
   await one.videos.cancel(id);
-  expect(await outcomes(one, [id])).toEqual(['Cancelled']);
+  expect(await one.outcomes([id])).toEqual(['Cancelled']);
   await stack.client.workflow.getHandle(one.slotsId).terminate('a test');
   await until(() => dayOf(one), [[0, 0.4]]);
   const salvage = /salvage\/[^\s;]+\d/.exec((await one.videos.progress(id)).cancel?.outcome ?? '')?.[0] ?? '';
   const [task] = stack.emulator.state().tasks.filter(({ prompt }) => prompt === `${one.name} parked`);
   await until(async () => (await one.videos.progress(salvage)).stage, 'needs_attention');
   await one.videos.resolve(salvage, { task_id: task?.task_id ?? '' });
-  expect(await outcomes(one, [waits])).toEqual(['BudgetReached']);
+  expect(await one.outcomes([waits])).toEqual(['BudgetReached']);
   await until(() => dayOf(one), [[0.4, 0]]);
   expect(one.submits()).toEqual(['parked']);
 }, 180_000);
@@ -207,7 +189,7 @@ test('money of a run that waits for a person is free once that decides to buy ag
   const waits = await one.start('waits');
   await until(async () => (await one.videos.progress(waits)).slot?.budget, 'day');
   await one.videos.resolve(id, { buy_again: true });
-  expect((await outcomes(one, [id, waits])).sort()).toEqual(['BudgetReached', 'generated']);
+  expect((await one.outcomes([id, waits])).sort()).toEqual(['BudgetReached', 'generated']);
   await until(() => dayOf(one), [[0.4, 0]]);
   expect(one.submits()).toHaveLength(2);
 }, 180_000);
@@ -233,7 +215,7 @@ test('budgets that are taken away hold nobody up, and when they come back they c
   const late = await one.start('late');
   await until(async () => (await one.videos.progress(late)).slot?.budget, 'day');
   stack.emulator.settings({ slots: 5 });
-  expect(await outcomes(one, [bought, waits, late])).toEqual(['generated', 'generated', 'BudgetReached']);
+  expect(await one.outcomes([bought, waits, late])).toEqual(['generated', 'generated', 'BudgetReached']);
   await until(() => dayOf(one), [[0.8, 0]]);
   expect(one.submits()).toHaveLength(2);
 }, 180_000);
@@ -279,6 +261,6 @@ test('messages that are none of ours stop neither the slots nor their budgets', 
   await until(() => one.submits().length, 2);
   expect(await dayOf(one)).toEqual([[0, 0.8]]);
   stack.emulator.settings({ slots: 5 });
-  expect(await outcomes(one, [held, next])).toEqual(['generated', 'generated']);
+  expect(await one.outcomes([held, next])).toEqual(['generated', 'generated']);
   await until(() => dayOf(one), [[0.8, 0]]);
 }, 180_000);

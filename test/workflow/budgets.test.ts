@@ -1,45 +1,21 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { VideoRunError } from '../../src/client/run-error.js';
 import { WorkflowType } from '../../src/contract/names.js';
-import { type Account, account as accountOf } from '../support/account.js';
+import { type Account, type Accounts, startAccounts } from '../support/account.js';
 import { command } from '../support/command.js';
 import { moneyOf } from '../support/money.js';
-import { type Stack, startStack } from '../support/stack.js';
+import type { Stack } from '../support/stack.js';
 
+let accounts: Accounts;
 let stack: Stack;
-const closings: (() => Promise<void>)[] = [];
 beforeAll(async () => {
-  stack = await startStack({
-    settings: { speed: 50, submit_rate: 0, query_rate: 0 },
-    env: { WAN_VIDEO_SUBMIT_RATE: '1000', WAN_VIDEO_QUERY_RATE: '1000' },
-    worker: false,
-  });
+  accounts = await startAccounts(50);
+  stack = accounts.stack;
 });
-afterAll(async () => {
-  await Promise.all(closings.map((close) => close()));
-  await stack?.close();
-});
-
-/** An account of a test's own. */
-function account(maxRunning: number): Account {
-  const one = accountOf(stack, maxRunning);
-  closings.push(one.close);
-  return one;
-}
+afterAll(() => accounts?.close());
 
 /** The files of an account whose budgets are these. */
 const money = (one: Account, budgets: unknown) => moneyOf(stack, one.name, budgets);
 
-/** How each run ended: `generated`, or the type of its failure. */
-const outcomes = (one: Account, ids: readonly string[]) =>
-  Promise.all(
-    ids.map((id) =>
-      one.videos.result(id).then(
-        ({ source }) => source as string,
-        (error: unknown) => (error instanceof VideoRunError ? error.error.type : String(error)),
-      ),
-    ),
-  );
 const times = (all: readonly string[], outcome: string) => all.filter((one) => one === outcome).length;
 
 /** What `doctor` says of one thing. */
@@ -50,10 +26,10 @@ async function checkOf(name: string, env: Record<string, string>) {
 }
 
 test('of twelve runs at once a budget for three videos buys exactly three, and the others end as budget_reached', async () => {
-  const one = account(5);
+  const one = accounts.account(5);
   await one.startWorker(5, await money(one, { day: '1.30' }));
   const ids = await Promise.all(Array.from({ length: 12 }, (_, at) => one.start(`item ${at}`)));
-  const ended = await outcomes(one, ids);
+  const ended = await one.outcomes(ids);
   expect([times(ended, 'generated'), times(ended, 'BudgetReached')]).toEqual([3, 9]);
   expect(one.submits()).toHaveLength(3);
   const { currency, budgets, waiting } = await one.slots();
@@ -96,7 +72,7 @@ test('of twelve runs at once a budget for three videos buys exactly three, and t
 });
 
 test('a tenant and a batch whose money is spent hold up nobody else, and what is bought already is answered all the same', async () => {
-  const one = account(1);
+  const one = accounts.account(1);
   const stop = await one.startWorker(
     1,
     await money(one, { tenants: { film: { day: '0.4' } }, batches: { 'night*': 0.8 } }),
@@ -108,7 +84,7 @@ test('a tenant and a batch whose money is spent hold up nobody else, and what is
     ...(await Promise.all(['a', 'b', 'c', 'd'].map((prompt) => one.start(prompt, { batch: 'nightly' })))),
     ...(await of('other', 'other 1', 'other 2')),
   ];
-  const ended = await outcomes(one, ids);
+  const ended = await one.outcomes(ids);
   expect(times(ended.slice(0, 3), 'generated')).toBe(1);
   expect(times(ended.slice(3, 7), 'generated')).toBe(2);
   expect(ended.slice(7)).toEqual(['generated', 'generated']);
@@ -119,6 +95,6 @@ test('a tenant and a batch whose money is spent hold up nobody else, and what is
     ...{ workflowId: `${one.name}/again`, taskQueue: one.config.taskQueues.generate },
     args: [{ ...stack.request(`${one.name} ${bought}`), tenant: 'film' }],
   });
-  expect(await outcomes(one, [`${one.name}/again`])).toEqual(['cache']);
+  expect(await one.outcomes([`${one.name}/again`])).toEqual(['cache']);
   await stop();
 });
