@@ -8,8 +8,9 @@ import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vit
 import type { Emulator } from '../../src/emulator/index.js';
 import { beginsWithAndMoves, differenceOf, jpegOf, pngOf } from '../support/clip-pictures.js';
 import { call, MODEL, submit } from '../support/emulator-calls.js';
-import { type EmulatorProcess, startEmulatorProcess } from '../support/emulator-process.js';
+import { startEmulatorProcess } from '../support/emulator-process.js';
 import { hasFfmpeg } from '../support/ffmpeg.js';
+import { dataUri, download, type PictureEmulator, startPictureEmulator } from '../support/picture-emulator.js';
 import { ROOT } from '../support/root.js';
 
 const decoder = hasFfmpeg('the picture in the emulator’s clips');
@@ -32,42 +33,28 @@ test.skipIf(!decoder).each([
 );
 
 describe.skipIf(!decoder)('an emulator that shows pictures', () => {
-  let emulator: EmulatorProcess;
+  let emulator: PictureEmulator;
   beforeAll(async () => {
-    const settings = { clip: 'picture', speed: 1000, submit_rate: 0, query_rate: 0 } as const;
-    emulator = await startEmulatorProcess(join(folder, 'state', 'emulator.json'), settings);
+    emulator = await startPictureEmulator(join(folder, 'state', 'emulator.json'));
   });
-  afterAll(() => emulator?.kill());
-
-  const calls = () => ({ origin: emulator.origin, baseUrl: emulator.baseUrl }) as Emulator;
-
-  async function result(img_url: string, parameters: object = {}, headers: Record<string, string> = {}) {
-    const { body } = await submit(calls(), { img_url }, { audio: false, ...parameters }, { headers });
-    const id = body.output.task_id;
-    await expect
-      .poll(async () => (await call(calls(), `/tasks/${id}`)).body.output.task_status, { timeout: 10_000 })
-      .toBe('SUCCEEDED');
-    return { id, url: (await call(calls(), `/tasks/${id}`)).body.output.video_url as string };
-  }
-  const download = async (url: string) => new Uint8Array(await (await fetch(url)).arrayBuffer());
-  const dataUri = (bytes: Buffer, type = 'png') => `data:image/${type};base64,${bytes.toString('base64')}`;
+  afterAll(() => emulator?.process.kill());
 
   const differenceAtStart = (clip: Uint8Array, picture: Uint8Array) =>
     differenceOf({ clip, picture, width: 1280, height: 720, frame: 0 }, folder);
 
   test('shows a picture from a data URI, and still does after it was killed', async () => {
     const still = pngOf(640, 360);
-    const { url } = await result(dataUri(still));
+    const { url } = await emulator.result(dataUri(still));
     const clip = await download(url);
     expect(await differenceAtStart(clip, still)).toBeLessThan(3);
-    await emulator.kill();
-    await emulator.start();
+    await emulator.process.kill();
+    await emulator.process.start();
     expect(Buffer.from(await download(url)).equals(Buffer.from(clip))).toBe(true);
   });
 
   test('shows an uploaded picture, and one behind an address', async () => {
     const still = jpegOf(640, 360);
-    const { data } = (await call(calls(), `/uploads?action=getPolicy&model=${MODEL}`)).body;
+    const { data } = (await call(emulator.calls(), `/uploads?action=getPolicy&model=${MODEL}`)).body;
     const form = new FormData();
     const fields = {
       OSSAccessKeyId: data.oss_access_key_id,
@@ -79,13 +66,13 @@ describe.skipIf(!decoder)('an emulator that shows pictures', () => {
     for (const [name, value] of Object.entries(fields)) form.append(name, String(value));
     form.append('file', new Blob([still]), 'a.jpg');
     expect((await fetch(data.upload_host, { method: 'POST', body: form })).status).toBe(200);
-    const oss = await result(`oss://${fields.key}`, {}, { 'x-dashscope-ossresourceresolve': 'enable' });
+    const oss = await emulator.result(`oss://${fields.key}`, {}, { 'x-dashscope-ossresourceresolve': 'enable' });
 
     const server = createServer((_request, response) => response.end(still)).listen(0, '127.0.0.1');
     try {
       await new Promise((listening) => server.once('listening', listening));
       const { port } = server.address() as AddressInfo;
-      const http = await result(`http://127.0.0.1:${port}/a.jpg`);
+      const http = await emulator.result(`http://127.0.0.1:${port}/a.jpg`);
       for (const { url } of [oss, http]) expect(await differenceAtStart(await download(url), still)).toBeLessThan(3);
     } finally {
       server.close();

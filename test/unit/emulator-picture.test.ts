@@ -4,12 +4,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { Emulator } from '../../src/emulator/index.js';
 import { makePictureClip } from '../../src/emulator/picture-clip.js';
 import { beginsWithAndMoves, jpegOf, pngOf } from '../support/clip-pictures.js';
-import { call, submit } from '../support/emulator-calls.js';
-import { type EmulatorProcess, startEmulatorProcess } from '../support/emulator-process.js';
 import { hasFfmpeg } from '../support/ffmpeg.js';
+import { dataUri, download, type PictureEmulator, startPictureEmulator } from '../support/picture-emulator.js';
 
 const run = promisify(execFile);
 const decoder = hasFfmpeg('the picture in the emulator’s clips');
@@ -61,34 +59,20 @@ function withSize(png: Buffer, side: number): Buffer {
 }
 
 describe('an emulator that shows pictures', () => {
-  let emulator: EmulatorProcess;
+  let emulator: PictureEmulator;
   beforeAll(async () => {
-    const settings = { clip: 'picture', speed: 1000, submit_rate: 0, query_rate: 0 } as const;
-    emulator = await startEmulatorProcess(join(folder, 'state', 'emulator.json'), settings);
+    emulator = await startPictureEmulator(join(folder, 'state', 'emulator.json'));
   });
-  afterAll(() => emulator?.kill());
-
-  const calls = () => ({ origin: emulator.origin, baseUrl: emulator.baseUrl }) as Emulator;
-
-  async function result(img_url: string, parameters: object = {}, headers: Record<string, string> = {}) {
-    const { body } = await submit(calls(), { img_url }, { audio: false, ...parameters }, { headers });
-    const id = body.output.task_id;
-    await expect
-      .poll(async () => (await call(calls(), `/tasks/${id}`)).body.output.task_status, { timeout: 10_000 })
-      .toBe('SUCCEEDED');
-    return { id, url: (await call(calls(), `/tasks/${id}`)).body.output.video_url as string };
-  }
-  const download = async (url: string) => new Uint8Array(await (await fetch(url)).arrayBuffer());
-  const dataUri = (bytes: Buffer, type = 'png') => `data:image/${type};base64,${bytes.toString('base64')}`;
+  afterAll(() => emulator?.process.kill());
 
   test('gives the plain clip for a damaged picture and for one that cannot be fetched', async () => {
     const plain = async (id: string) => {
-      const task = (await emulator.state()).tasks.find(({ task_id }) => task_id === id);
+      const task = (await emulator.process.state()).tasks.find(({ task_id }) => task_id === id);
       return { picture: task?.picture };
     };
-    const damaged = await result(dataUri(pngOf(640, 360).subarray(0, 500)));
+    const damaged = await emulator.result(dataUri(pngOf(640, 360).subarray(0, 500)));
     expect((await plain(damaged.id)).picture).toMatch(/^[0-9a-f]{64}$/);
-    const unreachable = await result('http://127.0.0.1:9/a.jpg');
+    const unreachable = await emulator.result('http://127.0.0.1:9/a.jpg');
     expect(await plain(unreachable.id)).toEqual({ picture: null });
     for (const { url } of [damaged, unreachable]) expect((await download(url)).length).toBeGreaterThan(10_000);
   });
