@@ -80,6 +80,9 @@ describe.skipIf(chromium === undefined)("in Temporal's Web UI", () => {
       return vi.waitUntil(() => ofLine()?.task_id, { timeout: 60_000, interval: 50 });
     };
     emulator.changeTask(await task(1), { status: 'SUCCEEDED' });
+    // One after the other: two ends at one moment are no rate yet.
+    const hasFirst = async () => (await batches.progress(BATCH_ID)).counts.generated === 1;
+    await vi.waitUntil(hasFirst, { timeout: 60_000, interval: 50 });
     emulator.changeTask(await task(2), { status: 'FAILED', code: 'IPInfringementSuspect' });
     await Promise.all([task(3), task(4)]);
     await vi.waitUntil(
