@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import type { BatchRow } from '../../src/batch/batch-files.js';
 import { WanBatchClient } from '../../src/client/batch-client.js';
 import { batchItemWorkflowId } from '../../src/contract/names.js';
@@ -99,6 +99,35 @@ test('twelve items with a window of three over several runs, and a worker killed
 });
 
 // Side by side: each waits for renders and looks, and none for another. Each has its own `expect`: a poll must know whose it is.
+test('cancelling reaches the items of every earlier run and tells what became of each', async () => {
+  stack.emulator.settings({ speed: 6 }); // all of them render at one moment, however busy the machine is
+  onTestFinished(() => void stack.emulator.settings({ speed: 60 }));
+  const lines = linesOf(6).map((line) => ({ ...line, duration: 15 }));
+  const { batch_id, id } = await batches.start({ lines }, { window: 4, pageItems: 2 });
+  await expect.poll(async () => (await batches.progress(batch_id)).in_flight, { timeout: 20_000 }).toBe(4);
+  // A task that still waits at the provider would be cancelled there for nothing.
+  const begun = () => tasksOf(lines).filter(({ status }) => status === 'RUNNING').length;
+  await expect.poll(begun, { timeout: 20_000 }).toBe(4);
+  await batches.cancel(batch_id, 'wrong pictures');
+  await expect(batches.result(batch_id)).rejects.toMatchObject({ cancelled: true });
+  expect(await statusOf(id)).toBe('CANCELLED');
+  for (const { item_id } of lines.slice(0, 4)) {
+    // An item tells its batch first, and ends then.
+    await expect.poll(() => statusOf(batchItemWorkflowId(batch_id, String(item_id)))).toBe('CANCELLED');
+  }
+  const { status, summary } = await batches.status(batch_id);
+  expect(status).toBe('cancelled');
+  expect(summary).toMatchObject({
+    outcome: 'cancelled',
+    counts: { total: 6, cancelled: 4, generated: 0 },
+    maybe_billed: 4,
+  });
+  const rows = await rowsOf(batch_id);
+  expect(rows.map(({ outcome }) => outcome)).toEqual([...Array(4).fill('cancelled'), 'open', 'open']);
+  expect(rows[0]?.message).toMatch(/had started; it is billed if it succeeds, and salvage/);
+  expect(tasksOf(lines)).toHaveLength(4); // nothing was started any more
+});
+
 describe.concurrent('a batch', () => {
   test('a key that is refused pauses the batch with the reason; told to go on, it runs those items again', async ({
     expect,
@@ -140,33 +169,6 @@ describe.concurrent('a batch', () => {
       'generated',
     ]);
     for (const id of ['one', 'two']) await stack.videos.cancel(batchItemWorkflowId(batch_id, id));
-  });
-
-  test('cancelling reaches the items of every earlier run and tells what became of each', async ({ expect }) => {
-    const lines = linesOf(6).map((line) => ({ ...line, duration: 15 }));
-    const { batch_id, id } = await batches.start({ lines }, { window: 4, pageItems: 2 });
-    await expect.poll(async () => (await batches.progress(batch_id)).in_flight, { timeout: 20_000 }).toBe(4);
-    // A task that still waits at the provider, behind those of the tests beside this one, would be cancelled there for nothing.
-    const begun = () => tasksOf(lines).filter(({ status }) => status === 'RUNNING').length;
-    await expect.poll(begun, { timeout: 20_000 }).toBe(4);
-    await batches.cancel(batch_id, 'wrong pictures');
-    await expect(batches.result(batch_id)).rejects.toMatchObject({ cancelled: true });
-    expect(await statusOf(id)).toBe('CANCELLED');
-    for (const { item_id } of lines.slice(0, 4)) {
-      // An item tells its batch first, and ends then.
-      await expect.poll(() => statusOf(batchItemWorkflowId(batch_id, String(item_id)))).toBe('CANCELLED');
-    }
-    const { status, summary } = await batches.status(batch_id);
-    expect(status).toBe('cancelled');
-    expect(summary).toMatchObject({
-      outcome: 'cancelled',
-      counts: { total: 6, cancelled: 4, generated: 0 },
-      maybe_billed: 4,
-    });
-    const rows = await rowsOf(batch_id);
-    expect(rows.map(({ outcome }) => outcome)).toEqual([...Array(4).fill('cancelled'), 'open', 'open']);
-    expect(rows[0]?.message).toMatch(/had started; it is billed if it succeeds, and salvage/);
-    expect(tasksOf(lines)).toHaveLength(4); // nothing was started any more
   });
 
   test('an item whose run is terminated is found and counted, although it tells nobody', async ({ expect }) => {
