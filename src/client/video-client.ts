@@ -1,8 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import {
   type Client,
+  WorkflowExecutionAlreadyStartedError,
   WorkflowFailedError,
   type WorkflowHandle,
+  type WorkflowHandleWithFirstExecutionRunId,
   WorkflowNotFoundError,
   type WorkflowStartOptions,
 } from '@temporalio/client';
@@ -107,17 +109,20 @@ export class WanVideoClient {
     // "off" asks for a new video each time, so its run is shared with nobody.
     const fresh = parsed.cache === 'off' ? `/${randomUUID()}` : '';
     const workflowId = id ?? videoWorkflowId(`${fingerprint}${fresh}`);
-    const token = randomUUID();
-    const handle = await this.#startWorkflow(parsed, workflowId, { start_token: token, fingerprint });
-    // The server tells who started a run, but the SDK does not hand it on; the memo of the run that we got does.
-    const { memo, type } = await this.#client.workflow.getHandle(workflowId, handle.firstExecutionRunId).describe();
-    const joined = memo?.['start_token'] !== token;
-    if (joined && (type !== WorkflowType.videoGenerate || memo?.['fingerprint'] !== fingerprint)) {
+    const started = { id: workflowId, joined: false };
+    for (;;) {
+      const own = await this.#startWorkflow(parsed, workflowId, fingerprint);
+      if (own !== undefined) return { ...started, runId: own.firstExecutionRunId };
+      const there = await this.#client.workflow.getHandle(workflowId).describe();
+      if (there.closeTime !== undefined) continue; // it ended between the two calls, so the id is free
+      const { type, memo, runId } = there;
+      if (type === WorkflowType.videoGenerate && memo?.['fingerprint'] === fingerprint) {
+        return { ...started, runId, joined: true };
+      }
       throw invalidRequest([
         { path: 'id', message: `is taken by a running ${type} of another request: ${workflowId}; choose another one` },
       ]);
     }
-    return { id: workflowId, runId: handle.firstExecutionRunId, joined };
   }
 
   /**
@@ -278,21 +283,31 @@ export class WanVideoClient {
     }
   }
 
-  async #startWorkflow(request: VideoRequest, workflowId: string, memo: Record<string, string>) {
-    const start = (attributes: boolean) => {
+  /** Undefined when a run of this id is open. A joined start would need a second call each time, only to tell that it has joined none. */
+  async #startWorkflow(
+    request: VideoRequest,
+    workflowId: string,
+    fingerprint: string,
+  ): Promise<WorkflowHandleWithFirstExecutionRunId | undefined> {
+    const start = async (attributes: boolean) => {
       const options: WorkflowStartOptions = {
         taskQueue: this.#taskQueue,
         workflowId,
         args: [request],
-        workflowIdConflictPolicy: 'USE_EXISTING',
+        workflowIdConflictPolicy: 'FAIL',
         workflowIdReusePolicy: 'ALLOW_DUPLICATE',
         staticSummary: staticSummary(request),
         staticDetails: staticDetails(request),
         // The workflow reads `search_attributes` before it sets any.
-        memo: { ...memo, search_attributes: attributes },
+        memo: { fingerprint, search_attributes: attributes },
         ...(attributes && { typedSearchAttributes: attributesOf(request, encodesPayloads(this.#client)) }),
       };
-      return this.#client.workflow.start(WorkflowType.videoGenerate, options);
+      try {
+        return await this.#client.workflow.start(WorkflowType.videoGenerate, options);
+      } catch (error) {
+        if (error instanceof WorkflowExecutionAlreadyStartedError) return undefined;
+        throw error;
+      }
     };
     if (!this.#attributes) return start(false);
     try {

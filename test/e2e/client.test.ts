@@ -26,6 +26,40 @@ test('of ten equal starts at once exactly one has started the run, and all get i
   expect(stack.emulator.state().tasks.filter(({ prompt }) => prompt === 'ten at once')).toHaveLength(1);
 });
 
+test('a start is one call, and one that meets a run in its last moment starts the next one', async () => {
+  const { connection, options } = stack.client;
+  const calls: string[] = [];
+  let first = '';
+  const videos = new WanVideoClient({
+    client: new Client({
+      ...{ connection, namespace: options.namespace },
+      interceptors: {
+        workflow: [
+          {
+            startWithDetails: (input, next) => {
+              calls.push('start');
+              return next(input);
+            },
+            describe: async (input, next) => {
+              calls.push('describe');
+              await stack.videos.result(first); // ended before it is looked at
+              return next(input);
+            },
+          },
+        ],
+      },
+    }),
+  });
+  const one = await videos.start(stack.request('its last moment'));
+  expect(calls).toEqual(['start']);
+  first = one.id;
+  const other = await videos.start(stack.request('its last moment'));
+  expect(calls).toEqual(['start', 'start', 'describe', 'start']);
+  expect(other).toMatchObject({ id: one.id, joined: false });
+  expect(other.runId).not.toBe(one.runId);
+  expect(await stack.videos.result(other.id, { runId: other.runId })).toMatchObject({ source: 'cache' });
+});
+
 test('an equal request after the end is a run of its own, answered from the cache', async () => {
   const first = await stack.videos.start(stack.request('twice'));
   await stack.videos.result(first.id);
