@@ -37,11 +37,15 @@ export async function archiveFinished(
   signal: AbortSignal | undefined,
 ): Promise<VideoResult> {
   const { ledger } = deps;
-  const view = await ledger.require(task.purchase, { signal });
+  // Beside the download, which needs none of it; and a video whose record is damaged is in the store all the same.
+  const looking = ledger
+    .require(task.purchase, { signal })
+    .then((view) => ({ view, memo: readMemo(view.intent.memo) }));
+  looking.catch(() => undefined); // told after the download
   const video = await archive(deps, task.taskId, signal).catch(async (error: unknown) => {
     throw error instanceof VideoError ? await givenUp(deps, task, error.about(task), attempt, signal) : error;
   });
-  const memo = readMemo(view.intent.memo);
+  const { view, memo } = await looking;
   const result = describe(deps, task, memo, video);
   const cacheKey = isShared(memo) ? view.intent.cache_key : null;
   const ending = await closeArchived(ledger, task, result, cacheKey, { signal, seen: view });

@@ -7,6 +7,7 @@ import { classifyProviderError } from '../src/dashscope/errors.js';
 import type { TaskSnapshot } from '../src/dashscope/wire.js';
 import { ensureClaim } from '../src/ledger/buy.js';
 import { closeWithout, recordPaid } from '../src/ledger/finish.js';
+import type { PurchaseView } from '../src/ledger/ledger.js';
 import { batchOf } from '../src/ledger/records.js';
 import { listAllTasks } from '../src/ledger/task-list.js';
 import { provesUnknown } from '../src/ledger/unknown-proof.js';
@@ -45,6 +46,8 @@ export function createPollTask(deps: ActivityDeps): VideoActivities['pollTask'] 
           });
       };
       tryClaim();
+      // While it renders, so that its end waits for one read less; what cannot be read now is read then.
+      const looked = until === 'ended' ? ledger.require(task.purchase, { signal }).catch(() => undefined) : undefined;
       let unknownSinceMs: number | undefined;
       const seen = await watcher.watch(watched, {
         signal,
@@ -63,10 +66,16 @@ export function createPollTask(deps: ActivityDeps): VideoActivities['pollTask'] 
       if (seen.status === 'RUNNING') {
         return { kind: 'started', render: progress(seen.scheduledTimeMs ?? clock.now()) };
       }
-      return endOf(deps, { ...task, claim }, seen, signal);
+      return endOf(deps, { ...task, claim }, seen, { looked, signal });
     };
     return withSignal(watch, () => cursor);
   };
+}
+
+interface EndOptions {
+  readonly signal: AbortSignal;
+  /** The purchase, as it was read during the watch. */
+  readonly looked: Promise<PurchaseView | undefined> | undefined;
 }
 
 /** What the end of a watch means; the ledger knows before anybody else does, the slots among them. */
@@ -74,14 +83,14 @@ async function endOf(
   deps: ActivityDeps,
   task: WatchedTask,
   seen: TaskSnapshot,
-  signal: AbortSignal,
+  options: EndOptions,
 ): Promise<TaskSeen> {
   // The provider has room again from now on, whatever the store does; neither waits for the other. With budgets the return also says what
   // was billed, and the slots must not count that before the ledger has it.
   const early = deps.slots.budget === undefined && seen.status !== 'UNKNOWN';
   const returned = early ? giveBackSlot(deps, task.purchase) : undefined;
   try {
-    const { end, settled } = await recorded(deps, task, seen, signal);
+    const { end, settled } = await recorded(deps, task, seen, options);
     // The purchase of a task that was bought beside another one is settled by the other.
     if (!early) await giveBackSlot(deps, task.purchase, task.claim === 'second' ? undefined : settled);
     return end;
@@ -103,10 +112,11 @@ async function recorded(
   deps: ActivityDeps,
   task: WatchedTask,
   seen: TaskSnapshot,
-  signal: AbortSignal,
+  { looked, signal }: EndOptions,
 ): Promise<Recorded> {
   const { ledger, store, clock } = deps;
   const settled = NOTHING_BILLED;
+  const options = { signal, seen: await looked };
   switch (seen.status) {
     case 'SUCCEEDED': {
       const finished = finishedTask(task, seen, clock.now());
@@ -114,7 +124,7 @@ async function recorded(
       const resolution = finished.resolution ?? task.render.resolution;
       const endTimeMs = seen.endTimeMs ?? clock.now();
       const bill = { endTimeMs, billedSeconds, resolution, audio };
-      const { isFirst, intent } = await recordPaid(ledger, task, bill, { signal });
+      const { isFirst, intent } = await recordPaid(ledger, task, bill, options);
       // Once per task: an attempt that is repeated would count the time that it was away.
       if (isFirst && finished.detectedSeconds !== null) deps.metrics.detected(finished.detectedSeconds);
       const payer = { tenant: intent.tenant, batch: batchOf(intent.memo) };
@@ -122,11 +132,11 @@ async function recorded(
       return { end: { kind: 'succeeded', task: { ...finished, resolution } }, settled: { billed } };
     }
     case 'CANCELED':
-      await closeWithout(ledger, task, 'cancelled', { signal });
+      await closeWithout(ledger, task, 'cancelled', options);
       return { end: { kind: 'free', failure: toFailure(taskCancelled(task)) }, settled };
     case 'FAILED': {
       const error = taskFailed(task, seen);
-      await closeWithout(ledger, task, error, { signal });
+      await closeWithout(ledger, task, error, options);
       return { end: { kind: mayPass(error) ? 'free' : 'failed', failure: toFailure(error) }, settled };
     }
     default: {
@@ -135,7 +145,7 @@ async function recorded(
         return { end: { kind: 'succeeded', task: finishedTask(task, seen, clock.now()) }, settled: undefined };
       }
       await requireGone(deps, task, signal);
-      await closeWithout(ledger, task, 'expired', { signal });
+      await closeWithout(ledger, task, 'expired', options);
       return { end: { kind: 'gone', failure: toFailure(forgotten(task)) }, settled };
     }
   }

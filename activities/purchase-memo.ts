@@ -12,17 +12,13 @@ export interface PurchaseMemo {
   readonly batch_id?: string;
 }
 
-const memo = z.custom<PurchaseMemo>(
-  (value) =>
-    z
-      .looseObject({
-        request: z.looseObject({ prompt: z.string(), duration: z.number(), fps: z.number(), size: z.string() }),
-        reference: z.looseObject({ kind: z.string() }),
-        warnings: z.array(z.looseObject({ code: z.string() })),
-        labels: z.record(z.string(), z.string()),
-      })
-      .safeParse(value).success,
-);
+const shape = z.looseObject({
+  request: z.looseObject({ prompt: z.string(), duration: z.number(), fps: z.number(), size: z.string() }),
+  reference: z.looseObject({ kind: z.string() }),
+  warnings: z.array(z.looseObject({ code: z.string() })),
+  labels: z.record(z.string(), z.string()),
+});
+const memo = z.custom<PurchaseMemo>((value) => shape.safeParse(value).success);
 
 export const memoOf = ({
   request,

@@ -6,6 +6,9 @@ import type { DayInput, Ledger, PurchaseView } from './ledger.js';
 import { type Ending, type IntentRecord, toFailureRecord } from './records.js';
 import type { BoughtTask } from './standing.js';
 
+/** How a step gives on what it has seen of the purchase before: what is claimed stays claimed, so another look is spared. */
+type SeenOptions = StoreOptions & { readonly seen?: PurchaseView | undefined };
+
 /**
  * Records what was paid. For `pollTask`, when SUCCEEDED is first seen; idempotent.
  * @returns whether it was this call that recorded it, and the intent: whose money it was.
@@ -14,9 +17,9 @@ export async function recordPaid(
   ledger: Ledger,
   task: BoughtTask,
   paid: Omit<DayInput, 'purchase' | 'taskId'>,
-  options: StoreOptions = {},
+  { seen, ...options }: SeenOptions = {},
 ): Promise<{ readonly isFirst: boolean; readonly intent: IntentRecord }> {
-  const view = await claimedView(ledger, task, options);
+  const view = await claimedView(ledger, task, options, seen);
   const isFirst = await ledger.recordDay(view, { ...paid, purchase: task.purchase, taskId: task.taskId }, options);
   return { isFirst, intent: view.intent };
 }
@@ -25,7 +28,6 @@ export async function recordPaid(
  * Ends a purchase whose video is in the store under `videos/`: points the cache at it (with a cache key), then closes.
  * For `archiveVideo` and salvage, after the video and {@link recordPaid}; idempotent.
  * @param cacheKey - null with `cache: off`.
- * @param options.seen - The purchase as this step has seen it before: what is claimed stays claimed, so another look is spared.
  * @returns the ending that stands: an earlier one when another run was first.
  */
 export async function closeArchived(
@@ -33,7 +35,7 @@ export async function closeArchived(
   task: BoughtTask,
   result: VideoResult,
   cacheKey: string | null,
-  { seen, ...options }: StoreOptions & { readonly seen?: PurchaseView | undefined } = {},
+  { seen, ...options }: SeenOptions = {},
 ): Promise<Ending> {
   const view = await claimedView(ledger, task, options, seen);
   if (cacheKey !== null) await ledger.setCached(cacheKey, task.purchase, result, options);
@@ -50,11 +52,11 @@ export async function closeWithout(
   ledger: Ledger,
   task: BoughtTask,
   how: VideoError | 'cancelled' | 'expired',
-  options: StoreOptions = {},
+  { seen, ...options }: SeenOptions = {},
 ): Promise<Ending> {
-  const seen = await claimedView(ledger, task, options);
+  const view = await claimedView(ledger, task, options, seen);
   const ending: Ending = how instanceof VideoError ? { how: 'failed', failure: toFailureRecord(how) } : { how };
-  return ledger.close(task.purchase, task.taskId, ending, { ...options, seen });
+  return ledger.close(task.purchase, task.taskId, ending, { ...options, seen: view });
 }
 
 /** The purchase, with the task's claim written if it was missing. */

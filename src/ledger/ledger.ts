@@ -354,10 +354,12 @@ export class Ledger {
     result: VideoResult,
     options: StoreOptions = {},
   ): Promise<void> {
-    const standing = await this.cached(cacheKey, options);
-    if (standing !== undefined && standing.n >= purchase.n) return;
     const record: CachedRecord = { kind: 'cached', ...this.#stamp(purchase), result };
-    await writeRecord(this.store, cacheRecordKey(this.scope, cacheKey), record, options);
+    const write = (how: { readonly ifAbsent: boolean }) =>
+      writeRecord(this.store, cacheRecordKey(this.scope, cacheKey), record, { ...options, ...how });
+    if ((await write({ ifAbsent: true })).stored) return; // most often: one call then
+    const standing = await this.cached(cacheKey, options);
+    if (standing === undefined || standing.n < purchase.n) await write({ ifAbsent: false });
   }
 
   /**

@@ -1,0 +1,77 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Readable } from 'node:stream';
+import { expect, onTestFinished, test } from 'vitest';
+import { archiveFinished } from '../../activities/archive-video.js';
+import type { ResultDeps } from '../../activities/deps.js';
+import type { FinishedTask } from '../../activities/types.js';
+import { DEFAULT_TIMES } from '../../src/config/times.js';
+import { makeClip } from '../../src/emulator/clip.js';
+import { buyOnce } from '../../src/ledger/buy.js';
+import { deferred } from '../support/deferred.js';
+import { KEY, order, ROOT, setUp } from './ledger-setup.js';
+
+const BASE_URL = 'http://127.0.0.1:1/api/v1';
+const FOLDER = `${ROOT}/purchases/${KEY}/1`;
+
+/** A bought task that has SUCCEEDED, and what is needed to archive it. */
+async function finished() {
+  const world = setUp();
+  const request = { prompt: 'p', duration: 2, fps: 30, size: '1280*720', resolution: '720P', cache: 'use' };
+  const memo = { request, reference: { kind: 'oss' }, warnings: [], labels: {} };
+  const bought = await buyOnce(world.deps, order({ memo }));
+  if (bought.kind !== 'bought') throw new Error(`not bought but ${bought.kind}`);
+  const task: FinishedTask = {
+    ...{ ...bought.task, claim: 'claimed' as const, queuedSeconds: 1, renderingSeconds: 2, detectedSeconds: 0.5 },
+    ...{ billedSeconds: 2, resolution: '720P', audio: false, seenAtMs: world.clock.now() },
+  };
+  const clip = await makeClip({ width: 64, height: 36, durationSeconds: 2, audio: false, seed: 1, label: 't1' });
+  const spoolDir = await mkdtemp(join(tmpdir(), 'wan-video-archive-'));
+  onTestFinished(() => rm(spoolDir, { recursive: true }));
+  const asked = deferred<void>();
+  const dashscope = {
+    queryTask: async () => ({
+      taskId: 't1',
+      status: 'SUCCEEDED',
+      requestId: 'q',
+      videoUrl: 'http://127.0.0.1:1/v.mp4',
+    }),
+    download: async () => {
+      asked.resolve();
+      return { statusCode: 200, headers: { 'content-length': String(clip.length) }, body: Readable.from([clip]) };
+    },
+  };
+  const deps: ResultDeps = {
+    ...{ dashscope: dashscope as never, providerBaseUrl: BASE_URL, store: world.store, ledger: world.ledger, spoolDir },
+    ...{ allowPrivateUrls: [], publicBaseUrl: undefined, times: DEFAULT_TIMES, clock: world.clock },
+  };
+  return { ...world, task, deps, asked };
+}
+
+test('the ledger is read beside the download, which does not wait for it', async () => {
+  const { deps, task, store, asked } = await finished();
+  const get = store.get.bind(store);
+  store.get = async (key, options) => {
+    if (key.startsWith(FOLDER)) await asked.promise;
+    return get(key, options);
+  };
+  expect(await archiveFinished(deps, task, 1, undefined)).toMatchObject({ task_id: 't1', duration: 2, fps: 30 });
+});
+
+test('a video whose record is damaged is in the store before that is told', async () => {
+  const { deps, task, store } = await finished();
+  store.set(`${FOLDER}/intent.json`, Buffer.from('{"v":1}'));
+  await expect(archiveFinished(deps, task, 1, undefined)).rejects.toMatchObject({ type: 'RecordDamaged' });
+  expect(await store.head('videos/t1.mp4')).toBeDefined();
+  expect(await store.head(`${FOLDER}/closed.json`)).toBeUndefined();
+});
+
+test('a cache that points at a later purchase stays; at an earlier one it is moved on', async () => {
+  const { deps, task, ledger } = await finished();
+  const result = await archiveFinished(deps, task, 1, undefined);
+  expect(await ledger.cached(KEY)).toMatchObject({ n: 1, result: { task_id: 't1' } });
+  await ledger.setCached(KEY, { key: KEY, n: 3 }, { ...result, task_id: 't3' });
+  await ledger.setCached(KEY, { key: KEY, n: 2 }, { ...result, task_id: 't2' });
+  expect(await ledger.cached(KEY)).toMatchObject({ n: 3, result: { task_id: 't3' } });
+});
