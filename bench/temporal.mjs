@@ -45,6 +45,8 @@ const KIB = 1024;
 const ACCOUNT_SLOTS = 5;
 /** The shipped `WAN_VIDEO_QUERY_RATE` of each worker. */
 const BUDGET = 10;
+/** Rounds before the first one that counts: the render times are learned after a few, the code of both is compiled after some twenty. */
+const WARM_UP = 20;
 const median = (numbers) => numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)];
 /** As in the image (`Dockerfile`): without it glibc keeps what a burst of starts has used, some 200 KiB for each of them. */
 const MALLOC = { MALLOC_ARENA_MAX: '2', MALLOC_TRIM_THRESHOLD_: '131072', MALLOC_MMAP_THRESHOLD_: '131072' };
@@ -84,7 +86,10 @@ async function overhead(stack) {
     await stack.client.workflow.execute('noopGenerate', { workflowId, taskQueue: 'bench-noop', args: [] });
     return performance.now() - startedMs;
   };
-  for (let i = 0; i < 5; i += 1) await Promise.all([generation(), nothing()]); // compiled, connected, learned
+  for (let i = 0; i < WARM_UP; i += 1) {
+    await generation();
+    await nothing();
+  }
   const [generations, noops] = [[], []];
   for (let i = 0; i < runs; i += 1) {
     generations.push(await generation());
