@@ -1,11 +1,10 @@
-import { createReadStream } from 'node:fs';
 import { Context } from '@temporalio/activity';
 import { FailureType } from '../src/contract/failure-type.js';
 import type { VideoResult, VideoWarning } from '../src/contract/result.js';
 import { VideoError } from '../src/contract/video-error.js';
 import { closeArchived, closeWithout } from '../src/ledger/finish.js';
 import { type MeasuredMp4, measureMp4 } from '../src/media/mp4.js';
-import type { Spooled } from '../src/net/spool.js';
+import { readSpool, type Spooled } from '../src/net/spool.js';
 import { rejectedKey, videoKey } from '../src/storage/keys.js';
 import type { ActivityDeps, ResultDeps } from './deps.js';
 import { deviations, round } from './deviations.js';
@@ -60,7 +59,7 @@ export function createRestoreVideo(deps: ActivityDeps): VideoActivities['restore
       try {
         await withResult(deps, task.taskId, signal, async (file, { bytes, sha256 }) => {
           if (sha256 !== result.sha256) throw resultExpired(task.taskId, 'has other bytes now');
-          await deps.store.put(videoKey(task.taskId), createReadStream(file), {
+          await deps.store.put(videoKey(task.taskId), readSpool(file), {
             ...{ sha256, bytes, contentType: 'video/mp4', signal },
           });
         });
@@ -83,11 +82,11 @@ async function archive(deps: ResultDeps, taskId: string, signal: AbortSignal | u
   const brought = await withResult(deps, taskId, signal, async (file, { bytes, sha256 }) => {
     const measured = await measureMp4(file).catch(async (error: unknown) => {
       // Kept for inspection: it was paid for, and the provider forgets it within a day.
-      await store.put(rejectedKey(taskId), createReadStream(file), { ifAbsent: true, sha256, bytes, signal });
+      await store.put(rejectedKey(taskId), readSpool(file), { ifAbsent: true, sha256, bytes, signal });
       throw error;
     });
     const put = { ifAbsent: true, sha256, bytes, contentType: 'video/mp4', signal };
-    const { stored } = await store.put(key, createReadStream(file), put);
+    const { stored } = await store.put(key, readSpool(file), put);
     return stored ? { bytes, sha256, measured } : undefined;
   });
   return brought ?? standing();

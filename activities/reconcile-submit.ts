@@ -1,4 +1,3 @@
-import { createReadStream } from 'node:fs';
 import { z } from 'zod';
 import type { Attention } from '../src/contract/result.js';
 import type { SlotReturn } from '../src/contract/slots.js';
@@ -12,6 +11,7 @@ import {
   type Waited,
 } from '../src/ledger/reconcile.js';
 import { measureMp4 } from '../src/media/mp4.js';
+import { readSpool } from '../src/net/spool.js';
 import { candidateKey } from '../src/storage/keys.js';
 import type { ActivityDeps, ResultDeps } from './deps.js';
 import { withResult } from './download-result.js';
@@ -97,7 +97,7 @@ export function candidateArchive(deps: ResultDeps) {
       const key = candidateKey(taskId);
       const { width, height } = await measureMp4(file);
       const put = { ifAbsent: true, sha256, bytes, contentType: 'video/mp4', signal };
-      await deps.store.put(key, createReadStream(file), put);
+      await deps.store.put(key, readSpool(file), put);
       return { key, width, height };
     });
   };

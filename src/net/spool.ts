@@ -1,6 +1,8 @@
 import { createHash, type Hash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
 import { type FileHandle, mkdir, open } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import type { Readable } from 'node:stream';
 import { FailureType } from '../contract/failure-type.js';
 import { VideoError } from '../contract/video-error.js';
 import { type ByteSource, chunksOf } from './chunks.js';
@@ -36,6 +38,12 @@ export async function spoolToFile(source: ByteSource, file: string, options: Spo
     await spool.close();
   }
 }
+
+/** Each piece of a file takes a few turns through the thread pool; a put holds some of them at a time. */
+const PIECE_BYTES = 256 * 1024;
+
+/** A spool file once more, on its way into a store. */
+export const readSpool = (file: string): Readable => createReadStream(file, { highWaterMark: PIECE_BYTES });
 
 /** A file that is written from its beginning to its end and hashed on the way; it can be started over. */
 export class SpoolFile {

@@ -234,7 +234,9 @@ export class FileStore implements AssetStore {
   async #makeFolder(folder: string): Promise<void> {
     const first = await mkdir(folder, { recursive: true });
     if (first === undefined) return;
-    for (let made = folder; made.length >= first.length; made = dirname(made)) await syncFolder(dirname(made));
+    const parents: string[] = [];
+    for (let made = folder; made.length >= first.length; made = dirname(made)) parents.push(dirname(made));
+    await Promise.all(parents.map(syncFolder));
   }
 
   async #linkIfAbsent(partial: string, target: string): Promise<boolean> {
