@@ -42,7 +42,10 @@ export async function archiveFinished(
     .then((view) => ({ view, memo: readMemo(view.intent.memo) }));
   looking.catch(() => undefined); // told after the download
   const video = await archive(deps, task.taskId, signal).catch(async (error: unknown) => {
-    throw error instanceof VideoError ? await givenUp(deps, task, error.about(task), attempt, signal) : error;
+    if (!(error instanceof VideoError)) throw error;
+    const told = await givenUp(deps, task, error.about(task), attempt, signal);
+    if (!told.retryable) await looking; // in another store than the purchase's, a video that is missing proves nothing
+    throw told;
   });
   const { view, memo } = await looking;
   const result = describe(deps, task, memo, video);

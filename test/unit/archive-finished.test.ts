@@ -67,6 +67,15 @@ test('a video whose record is damaged is in the store before that is told', asyn
   expect(await store.head(`${FOLDER}/closed.json`)).toBeUndefined();
 });
 
+test('in another store than the purchase is in, a forgotten video is not given up: the right one may have it', async () => {
+  const { deps, task } = await finished();
+  const { store, ledger } = setUp();
+  const dashscope = { queryTask: async () => ({ taskId: 't1', status: 'UNKNOWN', requestId: 'q' }) } as never;
+  await expect(archiveFinished({ ...deps, dashscope, store, ledger }, task, 1, undefined)).rejects.toMatchObject({
+    ...{ type: 'ConfigurationInvalid', retryable: true },
+  });
+});
+
 test('a cache that points at a later purchase stays; at an earlier one it is moved on', async () => {
   const { deps, task, ledger } = await finished();
   const result = await archiveFinished(deps, task, 1, undefined);
