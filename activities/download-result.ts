@@ -61,10 +61,10 @@ export async function withStored<T>(
   signal: AbortSignal | undefined,
   use: (file: string, spooled: Spooled) => Promise<T>,
 ): Promise<T> {
-  const copy = await deps.store.get(key, { signal });
-  return withSpoolFile(deps, async (file) =>
-    use(file, await spoolToFile(copy, file, { signal, maxBytes: RESULT_BYTES_MAX })),
-  );
+  return withSpoolFile(deps, async (file) => {
+    const copy = await deps.store.get(key, { signal });
+    return use(file, await spoolToFile(copy, file, { signal, maxBytes: RESULT_BYTES_MAX }));
+  });
 }
 
 /** The task is paid: a key or an account that is refused now ends nothing, as in `pollTask`; the step is tried until it is mended. */

@@ -5,7 +5,7 @@ import { dirname } from 'node:path';
 import type { Readable } from 'node:stream';
 import { FailureType } from '../contract/failure-type.js';
 import { VideoError } from '../contract/video-error.js';
-import { type ByteSource, chunksOf } from './chunks.js';
+import { type ByteSource, chunksOf, closeSource } from './chunks.js';
 
 /** Limits of one spooling. */
 export interface SpoolOptions {
@@ -30,7 +30,10 @@ export interface Spooled {
  * @throws {@link VideoError} `StoreUnavailable` (retryable) when the disk cannot take it.
  */
 export async function spoolToFile(source: ByteSource, file: string, options: SpoolOptions = {}): Promise<Spooled> {
-  const spool = await SpoolFile.create(file, options);
+  const spool = await SpoolFile.create(file, options).catch((error: unknown) => {
+    closeSource(source); // a file or a connection that nobody reads would stay open
+    throw error;
+  });
   try {
     for await (const chunk of chunksOf(source, options)) await spool.append(chunk);
     return spool.result();

@@ -102,10 +102,10 @@ export class FileStore implements AssetStore {
   async put(key: string, body: ByteStream, options: PutOptions = {}): Promise<PutOutcome> {
     const { signal, ifAbsent = false } = options;
     const target = this.#pathOf(key);
-    signal?.throwIfAborted();
     const checked = new CheckedBody(key, body, options);
     const partial = join(this.#root, PARTIAL_DIR, randomUUID());
     try {
+      signal?.throwIfAborted();
       await this.#requireId();
       this.#cleaned ??= this.#removeStalePartials();
       await this.#cleaned;

@@ -3,6 +3,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
@@ -196,6 +197,9 @@ export function describeAssetStore(name: string, open: () => Promise<StoreUnderT
       await expect(store.head('a/one.json', options)).rejects.toBe(reason);
       await expect(store.get('a/one.json', options)).rejects.toBe(reason);
       await expect(store.put('a/two.json', Buffer.from('{}'), options)).rejects.toBe(reason);
+      const body = Readable.from([Buffer.from('{}')]);
+      await expect(store.put('a/two.json', body, options)).rejects.toBe(reason);
+      expect(body.destroyed).toBe(true); // a file that nobody reads would stay open
       await expect(store.delete('a/one.json', options)).rejects.toBe(reason);
       await expect(store.list('a/', options)[Symbol.asyncIterator]().next()).rejects.toBe(reason);
       expect(await keysOf(store, '')).toEqual(['a/one.json']);
