@@ -60,6 +60,34 @@ test('a start is one call, and one that meets a run in its last moment starts th
   expect(await stack.videos.result(other.id, { runId: other.runId })).toMatchObject({ source: 'cache' });
 });
 
+test('a start whose answer is lost and that is sent again has started one run, not joined it, also when it has ended since', async () => {
+  const { connection, options } = stack.client;
+  const service = connection.workflowService;
+  let meanwhile: (id: string) => Promise<unknown> = async () => undefined;
+  const twice = Object.create(service, {
+    startWorkflowExecution: {
+      value: async (...call: Parameters<typeof service.startWorkflowExecution>) => {
+        await service.startWorkflowExecution(...call);
+        await meanwhile(call[0].workflowId ?? '');
+        return service.startWorkflowExecution(...call);
+      },
+    },
+  });
+  const videos = new WanVideoClient({
+    client: new Client({
+      connection: Object.create(connection, { workflowService: { value: twice } }),
+      namespace: options.namespace,
+    }),
+  });
+  const one = await videos.start(stack.request('a lost answer'));
+  expect(one.joined).toBe(false);
+  expect((await stack.videos.describe(one.id)).run_id).toBe(one.runId);
+  meanwhile = (id) => stack.videos.result(id);
+  const other = await videos.start(stack.request('a lost answer and an end'));
+  expect(other.joined).toBe(false);
+  expect((await stack.videos.describe(other.id)).run_id).toBe(other.runId);
+});
+
 test('an equal request after the end is a run of its own, answered from the cache', async () => {
   const first = await stack.videos.start(stack.request('twice'));
   await stack.videos.result(first.id);
