@@ -41,7 +41,7 @@ export async function archiveFinished(
     .require(task.purchase, { signal })
     .then((view) => ({ view, memo: readMemo(view.intent.memo) }));
   looking.catch(() => undefined); // told after the download
-  const video = await archive(deps, task.taskId, signal).catch(async (error: unknown) => {
+  const video = await archive(deps, task.taskId, looking, signal).catch(async (error: unknown) => {
     if (!(error instanceof VideoError)) throw error;
     const told = await givenUp(deps, task, error.about(task), attempt, signal);
     if (!told.retryable) await looking; // in another store than the purchase's, a video that is missing proves nothing
@@ -75,7 +75,12 @@ export function createRestoreVideo(deps: ActivityDeps): VideoActivities['restore
     });
 }
 
-async function archive(deps: ResultDeps, taskId: string, signal: AbortSignal | undefined): Promise<VerifiedVideo> {
+async function archive(
+  deps: ResultDeps,
+  taskId: string,
+  looking: Promise<unknown>,
+  signal: AbortSignal | undefined,
+): Promise<VerifiedVideo> {
   const { store } = deps;
   const key = videoKey(taskId);
   // An earlier attempt brought it here. What stands is what callers may have seen, so that is what is described.
@@ -83,6 +88,10 @@ async function archive(deps: ResultDeps, taskId: string, signal: AbortSignal | u
     withStored(deps, key, signal, async (file, spooled) => ({ ...spooled, measured: await measureMp4(file) }));
   if ((await store.head(key, { signal })) !== undefined) return standing();
   const brought = await withResult(deps, taskId, signal, async (file, { bytes, sha256 }) => {
+    // Nothing is left in another store than the purchase's.
+    await looking.catch((error: unknown) => {
+      if (error instanceof VideoError && error.type === FailureType.ConfigurationInvalid) throw error;
+    });
     const measured = await measureMp4(file).catch(async (error: unknown) => {
       // Kept for inspection: it was paid for, and the provider forgets it within a day.
       await store.put(rejectedKey(taskId), readSpool(file), { ifAbsent: true, sha256, bytes, signal });

@@ -9,6 +9,7 @@ import type { FinishedTask } from '../../activities/types.js';
 import { DEFAULT_TIMES } from '../../src/config/times.js';
 import { makeClip } from '../../src/emulator/clip.js';
 import { buyOnce } from '../../src/ledger/buy.js';
+import { Ledger } from '../../src/ledger/ledger.js';
 import { deferred } from '../support/deferred.js';
 import { KEY, order, ROOT, setUp } from './ledger-setup.js';
 
@@ -67,13 +68,15 @@ test('a video whose record is damaged is in the store before that is told', asyn
   expect(await store.head(`${FOLDER}/closed.json`)).toBeUndefined();
 });
 
-test('in another store than the purchase is in, a forgotten video is not given up: the right one may have it', async () => {
+test('in another store than the purchase is in nothing is left, and a forgotten video is not given up', async () => {
   const { deps, task } = await finished();
-  const { store, ledger } = setUp();
+  const elsewhere = { ...deps, store: setUp().store };
+  elsewhere.ledger = new Ledger({ store: elsewhere.store, scope: deps.ledger.scope, now: deps.clock.now });
+  const refused = { type: 'ConfigurationInvalid', retryable: true };
+  await expect(archiveFinished(elsewhere, task, 1, undefined)).rejects.toMatchObject(refused);
+  expect(await elsewhere.store.head('videos/t1.mp4')).toBeUndefined();
   const dashscope = { queryTask: async () => ({ taskId: 't1', status: 'UNKNOWN', requestId: 'q' }) } as never;
-  await expect(archiveFinished({ ...deps, dashscope, store, ledger }, task, 1, undefined)).rejects.toMatchObject({
-    ...{ type: 'ConfigurationInvalid', retryable: true },
-  });
+  await expect(archiveFinished({ ...elsewhere, dashscope }, task, 1, undefined)).rejects.toMatchObject(refused);
 });
 
 test('a cache that points at a later purchase stays; at an earlier one it is moved on', async () => {
