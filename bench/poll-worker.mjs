@@ -1,4 +1,4 @@
-// A worker that does nothing but watch tasks, with the product's own step: node --expose-gc poll-worker.mjs ADDRESS BASE_URL KEY.
+// A worker that does nothing but watch tasks, with the product's own step: node --expose-gc poll-worker.mjs ADDRESS BASE_URL KEY STORE.
 // Asked with any message, it tells its memory after a collection, in bytes.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { getHeapSpaceStatistics } from 'node:v8';
@@ -7,10 +7,13 @@ import { createPollTask } from '../dist/activities/poll-task.js';
 import { DEFAULT_TIMES } from '../dist/src/config/times.js';
 import { DashScopeClient } from '../dist/src/dashscope/client.js';
 import { systemClock } from '../dist/src/ledger/clock.js';
+import { Ledger } from '../dist/src/ledger/ledger.js';
 import { guessForecast } from '../dist/src/polling/forecast.js';
 import { createTaskWatcher } from '../dist/src/polling/task-watcher.js';
+import { openStore } from '../dist/src/storage/open-store.js';
+import { SCOPE } from './plan.mjs';
 
-const [address, baseUrl, key] = process.argv.slice(2);
+const [address, baseUrl, key, folder] = process.argv.slice(2);
 Runtime.install({ logger: new DefaultLogger('ERROR') });
 const client = new DashScopeClient({ baseUrl, apiKey: () => key });
 const watcher = createTaskWatcher({
@@ -19,15 +22,20 @@ const watcher = createTaskWatcher({
   ...{ perSecond: 10, clock: systemClock, random: Math.random, times: DEFAULT_TIMES.poll },
   stats: { forecast: (kind) => guessForecast(kind, []), learn: () => {} },
 });
+const ledger = new Ledger({ store: openStore({ kind: 'file', path: folder }), scope: SCOPE, now: Date.now });
 // No task ends meanwhile, and each is claimed: the step needs nothing else.
-const pollTask = createPollTask({ watcher, clock: systemClock, times: DEFAULT_TIMES, dashscope: client });
+const pollTask = createPollTask({ watcher, ledger, clock: systemClock, times: DEFAULT_TIMES, dashscope: client });
 const watching = new Set();
 const worker = await Worker.create({
   ...{ connection: await NativeConnection.connect({ address }), taskQueue: 'bench-poll' },
   activities: {
     pollTask: (input) => {
       watching.add(input.task.taskId);
-      return pollTask(input);
+      // A step that ends watches nothing, and would be measured all the same.
+      return pollTask(input).finally(() => {
+        process.stderr.write(`${input.task.taskId} is not watched any more\n`);
+        process.exit(1);
+      });
     },
   },
   ...{ maxConcurrentActivityTaskExecutions: 500, maxHeartbeatThrottleInterval: DEFAULT_TIMES.heartbeatThrottleMs },

@@ -116,7 +116,7 @@ export async function startStack(cells) {
   }
 
   return {
-    ...{ client, address, product, control, origin },
+    ...{ client, address, folder, product, control, origin },
     /** A script of this folder as a process; resolves when it says that it is ready. */
     async start(script, args = [], options = {}) {
       const child = keep(fork(at(script), args, options));

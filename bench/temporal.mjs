@@ -5,15 +5,18 @@
 // come before them, alone. Exit code 1: a bound is not kept.
 import { randomUUID } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { DefaultLogger, NativeConnection, Runtime, Worker } from '@temporalio/worker';
 import { WanBatchClient } from '../dist/src/client/batch-client.js';
 import { slotsWorkflowId } from '../dist/src/contract/names.js';
 import { DashScopeClient } from '../dist/src/dashscope/client.js';
+import { Ledger } from '../dist/src/ledger/ledger.js';
+import { openStore } from '../dist/src/storage/open-store.js';
 import { actionsOf } from './actions.mjs';
 import { busiestSecond, figuresOf } from './figures.mjs';
-import { IMAGE, PROMPT } from './plan.mjs';
+import { IMAGE, PROMPT, SCOPE } from './plan.mjs';
 import { slotsBusy } from './slots-busy.mjs';
 import { ask, at, startStack } from './stack.mjs';
 
@@ -139,7 +142,9 @@ async function memory(stack) {
   });
   const running = workflows.run();
   const baseUrl = `${stack.origin('memory')}/api/v1`;
-  const arguments_ = [stack.address, baseUrl, 'sk-memory'];
+  const folder = join(stack.folder, 'memory');
+  const ledger = new Ledger({ store: openStore({ kind: 'file', path: folder }), scope: SCOPE, now: Date.now });
+  const arguments_ = [stack.address, baseUrl, 'sk-memory', folder];
   const watcher = await stack.start('poll-worker.mjs', arguments_, {
     execArgv: ['--expose-gc'],
     env: { ...process.env, ...MALLOC },
@@ -151,10 +156,23 @@ async function memory(stack) {
       input: { prompt: PROMPT, img_url: IMAGE },
       parameters: { resolution: '720P', duration: 5, audio: false },
     });
-    const task = {
-      ...{ taskId, intentAtMs: Date.now(), claim: 'claimed', render: { resolution: '720P', seconds: 5, audio: false } },
-      ...{ purchase: { key: taskId, n: 1 }, requestId: null, keyFingerprint: '', seed: 1 },
-    };
+    const render = { resolution: '720P', seconds: 5, audio: false };
+    const purchase = { key: taskId.replaceAll('-', ''), n: 1 };
+    const told = { requestId: null, keyFingerprint: '', seed: 1 };
+    await ledger.openIntent({
+      ...{
+        purchase,
+        cacheKey: purchase.key,
+        workflowId: `poll/${taskId}`,
+        firstRunId: taskId,
+        attempt: 1,
+        tenant: null,
+      },
+      ...{ seed: 1, keyFingerprint: '', expects: { ...render, prompt: PROMPT, duration: 5, image: null } },
+      memo: { request: { prompt: PROMPT, duration: 5, fps: 30, size: '1280*720' }, warnings: [], labels: {} },
+    });
+    await ledger.claim(purchase, { task_id: taskId, request_id: null, key_fingerprint: '', found_by: 'submit' });
+    const task = { taskId, intentAtMs: Date.now(), claim: 'claimed', render, purchase, ...told };
     await stack.client.workflow.start('pollOnly', {
       workflowId: `poll/${taskId}`,
       taskQueue: 'bench-poll',
