@@ -90,9 +90,12 @@ async function endOf(
   const early = deps.slots.budget === undefined && seen.status !== 'UNKNOWN';
   const returned = early ? giveBackSlot(deps, task.purchase) : undefined;
   try {
-    const { end, settled } = await recorded(deps, task, seen, options);
+    // Not left to the records: a second purchase is told with the video.
+    const claim =
+      task.claim === 'unwritten' ? await ensureClaim(deps.ledger, task, { signal: options.signal }) : task.claim;
+    const { end, settled } = await recorded(deps, { ...task, claim }, seen, options);
     // The purchase of a task that was bought beside another one is settled by the other.
-    if (!early) await giveBackSlot(deps, task.purchase, task.claim === 'second' ? undefined : settled);
+    if (!early) await giveBackSlot(deps, task.purchase, claim === 'second' ? undefined : settled);
     return end;
   } catch (error) {
     if (!early && seen.status !== 'UNKNOWN') await giveBackSlot(deps, task.purchase);

@@ -1,0 +1,89 @@
+import { MockActivityEnvironment } from '@temporalio/testing';
+import { expect, test } from 'vitest';
+import type { ActivityDeps } from '../../activities/deps.js';
+import { createPollTask } from '../../activities/poll-task.js';
+import type { TaskSeen, WatchedTask } from '../../activities/types.js';
+import { DEFAULT_TIMES } from '../../src/config/times.js';
+import { FailureType } from '../../src/contract/failure-type.js';
+import { VideoError } from '../../src/contract/video-error.js';
+import type { TaskSnapshot } from '../../src/dashscope/wire.js';
+import { buyOnce, ensureClaim } from '../../src/ledger/buy.js';
+import { closeWithout } from '../../src/ledger/finish.js';
+import { toFailureRecord } from '../../src/ledger/records.js';
+import { deferred } from '../support/deferred.js';
+import { order, ROOT, setUp } from './ledger-setup.js';
+
+const DAY = `${ROOT}/days/2026-01-01`;
+const lost = () => new VideoError(FailureType.StoreUnavailable, 'the store is away', { retryable: true });
+
+/** A bought task that is watched until the test lets it end; what is bought can be changed before and meanwhile. */
+async function watched(change: { readonly claim?: WatchedTask['claim']; readonly taskId?: string } = {}) {
+  const world = setUp();
+  const bought = await buyOnce(world.deps, order());
+  if (bought.kind !== 'bought') throw new Error(`not bought but ${bought.kind}`);
+  const task: WatchedTask = { ...bought.task, claim: 'claimed', ...change };
+  const folder = `${ROOT}/purchases/${task.purchase.key}/1`;
+  const end = deferred<TaskSnapshot>();
+  const returned: unknown[] = [];
+  const deps = {
+    ...{ store: world.store, ledger: world.ledger, clock: world.clock, times: DEFAULT_TIMES },
+    watcher: { watch: () => end.promise, eta: () => ({ earliestAtMs: 0, latestAtMs: 0, samples: 0 }) },
+    slots: { budget: {}, giveBack: async (slot: unknown) => void returned.push(slot) },
+    metrics: { detected: () => undefined },
+  } as unknown as ActivityDeps;
+  /** Polls: `meanwhile` happens after the ledger was read for the first time and before the task ends. */
+  const poll = async (status: TaskSnapshot['status'], meanwhile: () => Promise<unknown> = async () => undefined) => {
+    const polling = new MockActivityEnvironment().run(createPollTask(deps), { task, until: 'ended' as const });
+    for (let turns = 0; turns < 20; turns += 1) await new Promise((passed) => setImmediate(passed));
+    await meanwhile();
+    end.resolve({ taskId: task.taskId, status, requestId: 'q', endTimeMs: world.clock.now() });
+    return (await polling) as TaskSeen;
+  };
+  return { ...world, task, folder, poll, returned };
+}
+
+test('a store that is away while the task renders delays nothing, and its end is recorded when the store is back', async () => {
+  const { store, poll, task } = await watched();
+  const list = store.list.bind(store);
+  store.list = () => {
+    throw lost();
+  };
+  const back = async () => {
+    store.list = list;
+  };
+  expect(await poll('SUCCEEDED', back)).toMatchObject({ kind: 'succeeded' });
+  expect(store.json(`${DAY}/${task.taskId}.json`)).toMatchObject({ task_id: task.taskId, n: 1 });
+});
+
+test('a task that is recorded beside its purchase after the ledger was read is closed beside it', async () => {
+  const { store, ledger, poll, task, folder } = await watched({ taskId: 'second', claim: 'second' });
+  expect(store.json(`${folder}/claim.json`)).toMatchObject({ decision: { task_id: 't1' } });
+  await poll('FAILED', () => ensureClaim(ledger, task));
+  expect(store.json(`${folder}/late/second~closed.json`)).toMatchObject({ ending: { how: 'failed' } });
+  expect(store.json(`${folder}/closed.json`)).toBeUndefined();
+});
+
+test('a task whose purchase was decided otherwise after the ledger was read is recorded beside it, and told as a second one', async () => {
+  const { store, ledger, poll, task, folder, returned } = await watched({ claim: 'unwritten' });
+  store.objects.delete(`${folder}/claim.json`);
+  store.objects.delete(`${ROOT}/tasks/t1.json`);
+  const put = store.put.bind(store);
+  store.put = async () => {
+    throw lost();
+  };
+  const end = await poll('SUCCEEDED', async () => {
+    store.put = put;
+    await ledger.decideNotCreated(task.purchase, { reason: 'too_late', failure: toFailureRecord(lost()) });
+  });
+  expect(end).toMatchObject({ kind: 'succeeded', task: { claim: 'second' } });
+  expect(returned).toEqual([{ key: task.purchase.key, n: 1 }]); // what was billed is settled by the other
+  expect(store.json(`${folder}/late/t1.json`)).toMatchObject({ task_id: 't1' });
+  expect(store.json(`${DAY}/t1.json`)).toMatchObject({ task_id: 't1' });
+});
+
+test('an ending that another run wrote while the task was watched stands', async () => {
+  const { store, ledger, poll, task, folder, returned } = await watched();
+  expect(await poll('FAILED', () => closeWithout(ledger, task, 'cancelled'))).toMatchObject({ kind: 'free' });
+  expect(store.json(`${folder}/closed.json`)).toMatchObject({ ending: { how: 'cancelled' } });
+  expect(returned).toEqual([{ key: task.purchase.key, n: 1, settled: { billed: null } }]);
+});
