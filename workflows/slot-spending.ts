@@ -29,7 +29,8 @@ export function withSpending(
   const parked = (state.parked ?? []).filter((entry) => !isPaid(entry));
   for (const one of open) {
     const { key, n, cost } = one;
-    if (settledMeanwhile.some((given) => given.key === key && given.n === n)) continue;
+    // One that was given back before it was known what it came to may be billed all the same.
+    if (settledMeanwhile.some((given) => given.key === key && given.n === n && given.settled !== undefined)) continue;
     const at = holders.findIndex((held) => held.key === key && n > held.after);
     const held = holders[at];
     if (held !== undefined) {

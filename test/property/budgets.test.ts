@@ -328,3 +328,29 @@ test('whatever happens, in whatever order, no budget is overspent by a millionth
     { numRuns: 300 },
   );
 });
+
+test('what is given back while the ledger is read, before it is known what it came to, stays reserved', () => {
+  const world = new World(
+    { currency: 'CNY', prices: PRICES, limits: { day: 0.6 * MILLION, tenants: {}, batches: {} } },
+    3,
+  );
+  const ask = (key: string): SlotAsk => ({
+    ...{ key, after: 0, asker: key, tenant: null, batch: null, limit: 3, priority: 'interactive' },
+    cost: { seconds: 2, resolution: '720P', audio: true },
+  });
+  const end: Event = { kind: 'end', at: 0, how: 'billed', isTold: false, isLost: false };
+  const events: readonly Event[] = [
+    { kind: 'read', whole: true, isLate: false, during: [] },
+    { kind: 'ask', ask: ask('k0') },
+    { kind: 'send', at: 0 },
+    { kind: 'restart', forPersons: true }, // the slots do not know it any more, as it waits for a person
+    { kind: 'read', whole: true, isLate: false, during: [end] },
+    { kind: 'ask', ask: ask('k1') },
+  ];
+  for (const one of events) {
+    happens(world, one);
+    world.settle();
+  }
+  expect(world.state.holders).toEqual([]);
+  expect(world.state.parked).toMatchObject([{ key: 'k0' }]);
+});
