@@ -93,7 +93,7 @@ export async function accountSlots(input: AccountSlotsInput): Promise<void> {
   /** Requests for a slot that is held, by runs whose own budget has no room beside it. */
   const beside: SlotAsk[] = [];
   /** Returns since the ledger is being read: it may have seen them or not. */
-  let settledMeanwhile: SlotReturn[] = [];
+  let returnedMeanwhile: SlotReturn[] = [];
   let ready = carried !== undefined;
   let changed = true;
   let lookDue = false;
@@ -141,7 +141,7 @@ export async function accountSlots(input: AccountSlotsInput): Promise<void> {
   wf.setHandler(returnSlotSignal, (given) => {
     if (!isReturn(given)) return notUnderstood('returnSlot');
     if (!ready) early.push(given);
-    if (reading) settledMeanwhile.push(given);
+    if (reading) returnedMeanwhile.push(given);
     change(returned(state, given, Date.now()));
   });
   wf.setHandler(leaveSlotsSignal, (message) => {
@@ -250,11 +250,11 @@ export async function accountSlots(input: AccountSlotsInput): Promise<void> {
     const batches = whole ? limited : unknownBatches(budget, state.spending ?? null, payers);
     const standing = heldOf(state).map(({ key, after }) => ({ key, after }));
     const startedAtMs = Date.now();
-    settledMeanwhile = [];
+    returnedMeanwhile = [];
     reading = true;
     try {
       const found = await findSpending({ day: dayOf(startedAtMs), whole, batches, standing });
-      change(withSpending(state, found, settledMeanwhile, Date.now()));
+      change(withSpending(state, found, returnedMeanwhile, Date.now()));
       if (whole) readAtMs = startedAtMs;
     } finally {
       reading = false;

@@ -16,12 +16,12 @@ export interface SpendingRead {
 
 /**
  * Takes what the ledger shows of what is spent and of what may still be.
- * @param settledMeanwhile - Returns that came while it was read: it may have seen them or not.
+ * @param returnedMeanwhile - Returns that came while it was read: it may have seen them or not.
  */
 export function withSpending(
   state: SlotState,
   { day, batches, paid, open }: SpendingRead,
-  settledMeanwhile: readonly SlotReturn[],
+  returnedMeanwhile: readonly SlotReturn[],
   nowMs: number,
 ): SlotState {
   const isPaid = ({ key, after }: SlotEntry): boolean => paid.some((one) => one.key === key && one.n > after);
@@ -30,7 +30,7 @@ export function withSpending(
   for (const one of open) {
     const { key, n, cost } = one;
     // One that was given back before it was known what it came to may be billed all the same.
-    if (settledMeanwhile.some((given) => given.key === key && given.n === n && given.settled !== undefined)) continue;
+    if (returnedMeanwhile.some((given) => given.key === key && given.n === n && given.settled !== undefined)) continue;
     const at = holders.findIndex((held) => held.key === key && n > held.after);
     const held = holders[at];
     if (held !== undefined) {
@@ -53,7 +53,7 @@ export function withSpending(
     days: day === null ? spending.days : { ...Object.fromEntries(later), [day.date]: day.tenants },
     batches: day === null ? { ...spending.batches, ...batches } : batches,
   };
-  for (const { key, n, settled } of settledMeanwhile) {
+  for (const { key, n, settled } of returnedMeanwhile) {
     const billed = settled?.billed;
     if (billed == null || paid.some((one) => one.key === key && one.n === n)) continue;
     // Where only batches were read, the day has counted it already.
