@@ -176,7 +176,20 @@ test('following tells the stages in their order and ends with the video', async 
   const seen: FollowedProgress[] = [];
   const result = await followVideo(stack.videos, id, (progress) => seen.push(progress), { runId });
   expect(result.source).toBe('generated');
-  expect(seen.map(({ stage }) => stage)).toContain('rendering');
+  const order = [
+    'preparing',
+    'uploading',
+    'waiting_for_slot',
+    'submitting',
+    'queued',
+    'rendering',
+    'archiving',
+    'done',
+  ];
+  const places = seen.map(({ stage }) => order.indexOf(stage));
+  expect(places).toEqual(places.toSorted((a, b) => a - b)); // within one task it never goes backwards
+  expect(places).toContain(order.indexOf('rendering'));
+  expect(places[0]).toBeGreaterThanOrEqual(0);
   expect(seen.at(-1)?.task_id).toBe(result.task_id);
   expect(seen.every(({ trouble }) => trouble === null)).toBe(true);
 });
