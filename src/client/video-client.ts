@@ -109,15 +109,14 @@ export class WanVideoClient {
     // "off" asks for a new video each time, so its run is shared with nobody.
     const fresh = parsed.cache === 'off' ? `/${randomUUID()}` : '';
     const workflowId = id ?? videoWorkflowId(`${fingerprint}${fresh}`);
-    const started = { id: workflowId, joined: false };
     for (;;) {
       const own = await this.#startWorkflow(parsed, workflowId, fingerprint);
-      if (own !== undefined) return { ...started, runId: own.firstExecutionRunId };
+      if (own !== undefined) return { id: workflowId, runId: own.firstExecutionRunId, joined: false };
       const there = await this.#client.workflow.getHandle(workflowId).describe();
       if (there.closeTime !== undefined) continue; // it ended between the two calls, so the id is free
       const { type, memo, runId } = there;
       if (type === WorkflowType.videoGenerate && memo?.['fingerprint'] === fingerprint) {
-        return { ...started, runId, joined: true };
+        return { id: workflowId, runId, joined: true };
       }
       throw invalidRequest([
         { path: 'id', message: `is taken by a running ${type} of another request: ${workflowId}; choose another one` },
@@ -283,7 +282,10 @@ export class WanVideoClient {
     }
   }
 
-  /** Undefined when a run of this id is open. A joined start would need a second call each time, only to tell that it has joined none. */
+  /**
+   * Undefined when a run of this id is open. It is not joined by the same call: the SDK does not say whether a start has joined a run, so each
+   * start, most of which join none, would need a second call to find out.
+   */
   async #startWorkflow(
     request: VideoRequest,
     workflowId: string,
