@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { WanBatchClient } from '../../src/client/batch-client.js';
-import { batchItemWorkflowId } from '../../src/contract/names.js';
+import { batchItemWorkflowId, slotsWorkflowId } from '../../src/contract/names.js';
 import { stageImageFile } from '../../src/media/stage-image.js';
 import { findPart, partIsMissing } from '../structure/parts.js';
 import { writeTestImage } from '../support/images.js';
@@ -155,6 +155,15 @@ describe.skipIf(chromium === undefined)("in Temporal's Web UI", () => {
     expect(run.summary).toBe('15 s 1280*720: Gulls circle above the pier');
     expect(run.currentDetails).toContain(taskId);
     expect(run.searchAttributes).toContain(`"${taskId}"`);
+  });
+
+  test("an account's slots say who holds one, and since when", async () => {
+    const id = slotsWorkflowId(stack.config.provider.providerId, stack.config.provider.account);
+    const currentDetails = await ui.currentDetails({ id, runId: await runIdOf(id) }, /slots are held/);
+    expect(currentDetails).toMatch(/^[1-5] of 5 slots are held, 0 wait/);
+    const since = String.raw`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d`;
+    expect(currentDetails).toMatch(new RegExp(`holds\\s+${runs.running.id}\\s+${since}`));
+    expect(currentDetails).toMatch(new RegExp(`holds\\s+${itemRun(3)}\\s+studio-c\\s+${BATCH_ID}\\s+${since}`));
   });
 
   test('a batch says how far it is and what it has cost, and leads to its items and back', async () => {

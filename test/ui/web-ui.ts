@@ -106,6 +106,16 @@ export class WebUi {
     });
   }
 
+  /** The current details alone, of a run that may have no summary or details. */
+  currentDetails(run: Run, currently: RegExp): Promise<string> {
+    return this.#onPage(run, 'user-metadata', async (page) => {
+      const last = page.locator('iframe[src*="render?content="]').last();
+      const text = async () => (await last.contentFrame().locator('body').innerText()).trim();
+      await expect.poll(text, PATIENT).toMatch(currently);
+      return text();
+    });
+  }
+
   /** The text of a run's timeline, once it speaks of `last`. */
   timeline(run: Run, last: string, screenshot?: string): Promise<string> {
     return this.#text(run, 'timeline', last, screenshot);
