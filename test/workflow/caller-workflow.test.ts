@@ -9,7 +9,7 @@ let running: Promise<void>;
 
 beforeAll(async () => {
   stack = await startStack();
-  const { address } = stack.temporal.connection;
+  const address = stack.env['TEMPORAL_ADDRESS'] ?? '';
   worker = await Worker.create({
     connection: await NativeConnection.connect({ address }),
     taskQueue: 'caller',
