@@ -15,55 +15,104 @@ interface Import {
   readonly typeOnly: boolean;
 }
 
-interface Rule {
-  /** Folders of ours whose code it may run, besides its own. */
-  readonly ours: readonly string[];
-  /** Folders of ours of which it may see types. */
+/** A room is a folder with a subject of its own; everything below it belongs to it. */
+interface Room {
+  readonly room: string;
+  /** The rooms whose code and types it may use. Each is listed further up, so that no import can run back. */
+  readonly uses: readonly string[];
+  /** Rooms, listed further up, of which it may use types only. */
   readonly types?: readonly string[];
   readonly packages: RegExp;
 }
 
-const LOWER = [
-  'dashscope',
-  'storage',
-  'ledger',
-  'media',
-  'net',
-  'polling',
-  'config',
-  'batch',
-  'webhook',
-  'metrics',
-].map((name) => `src/${name}`);
-const LOWER_PACKAGES =
+const LIBRARY_PACKAGES =
   /^(node:.+|undici|zod|hpagent|image-size|mediabunny|ipaddr\.js|pino|prom-client|@aws-sdk\/(client-s3|lib-storage|s3-request-presigner))$/;
+const WORKFLOW_PACKAGES = /^@temporalio\/workflow$/;
 const ANYTHING = /./;
-const COMPOSE: Rule = { ours: ['*'], packages: ANYTHING };
 
-const RULES: Readonly<Record<string, Rule>> = {
-  'src/contract': { ours: [], packages: /^(zod|node:crypto|@temporalio\/common)$/ },
-  ...Object.fromEntries(LOWER.map((area) => [area, { ours: ['src/contract', ...LOWER], packages: LOWER_PACKAGES }])),
-  workflows: { ours: ['src/contract'], types: ['activities'], packages: /^@temporalio\/workflow$/ },
-  activities: {
-    ours: ['src/contract', ...LOWER],
+/** A library of ours: it knows nothing of Temporal. */
+const library = (name: string, ...uses: string[]): Room => ({
+  room: `src/${name}`,
+  uses: uses.map((one) => `src/${one}`),
+  packages: LIBRARY_PACKAGES,
+});
+
+const workflowRoom = (room: string, ...uses: string[]): Room => ({
+  room,
+  uses: ['src/contract', ...uses],
+  types: ['activities'],
+  packages: WORKFLOW_PACKAGES,
+});
+
+const LIBRARIES = [
+  library('async', 'contract'),
+  library('net', 'contract', 'async'),
+  library('dashscope', 'contract', 'async', 'net'),
+  library('storage', 'contract', 'async', 'net'),
+  library('ledger', 'contract', 'async', 'dashscope', 'storage'),
+  library('media', 'contract', 'async', 'net', 'storage'),
+  library('polling', 'contract', 'async', 'dashscope', 'storage'),
+  library('config', 'contract', 'net', 'ledger', 'polling'),
+  library('webhook', 'contract', 'net', 'dashscope', 'config'),
+  library('batch', 'contract', 'async', 'net', 'dashscope', 'storage', 'ledger', 'polling'),
+  library('metrics', 'dashscope', 'storage', 'ledger', 'polling'),
+];
+const LIBRARY_ROOMS = LIBRARIES.map(({ room }) => room);
+
+/** Every room, from the ground up: the table is the architecture. */
+export const ROOMS: readonly Room[] = [
+  { room: 'src/contract', uses: [], packages: /^(zod|node:crypto|@temporalio\/common)$/ },
+  ...LIBRARIES,
+  {
+    room: 'activities',
+    uses: ['src/contract', ...LIBRARY_ROOMS],
     packages: /^(node:.+|zod|pino|@temporalio\/(activity|common))$/,
   },
-  'src/client': {
-    ours: ['src/contract', ...LOWER],
-    types: ['activities', 'workflows'],
+  workflowRoom('workflows/shared'),
+  workflowRoom('workflows/slots', 'workflows/shared'),
+  workflowRoom('workflows/video', 'workflows/shared'),
+  workflowRoom('workflows/batch', 'workflows/shared'),
+  // The files that lie in `workflows` itself: the index that Temporal needs.
+  workflowRoom('workflows', 'workflows/shared', 'workflows/slots', 'workflows/video', 'workflows/batch'),
+  {
+    room: 'src/client',
+    uses: ['src/contract', ...LIBRARY_ROOMS],
     packages: /^(node:.+|zod|@temporalio\/(client|common|envconfig|proto))$/,
   },
-  'src/emulator': { ours: [], packages: /^(?!@temporalio\/|@aws-sdk\/)/ },
-  'src/worker': COMPOSE,
-  'src/cli': COMPOSE,
-  'src/dev': COMPOSE,
-};
+  {
+    room: 'src/worker',
+    uses: ['src/contract', ...LIBRARY_ROOMS, 'activities', 'workflows', 'workflows/shared', 'src/client'],
+    packages: ANYTHING,
+  },
+  // A misreading of the wire that the product makes must not be made by its emulator as well: it shares no code with it.
+  { room: 'src/emulator', uses: [], packages: /^(?!@temporalio\/|@aws-sdk\/)/ },
+  { room: 'src/text', uses: ['src/contract', ...LIBRARY_ROOMS, 'src/client'], packages: ANYTHING },
+  { room: 'src/live-check', uses: ['src/contract', ...LIBRARY_ROOMS, 'src/text'], packages: ANYTHING },
+  {
+    room: 'src/dev',
+    uses: ['src/contract', ...LIBRARY_ROOMS, 'src/client', 'src/worker', 'src/emulator', 'src/text'],
+    packages: ANYTHING,
+  },
+  {
+    room: 'src/cli',
+    uses: [
+      ...['src/contract', ...LIBRARY_ROOMS, 'activities', 'src/client', 'src/worker', 'src/emulator'],
+      ...['src/text', 'src/live-check', 'src/dev'],
+    ],
+    packages: ANYTHING,
+  },
+];
+
+const COMPOSING_ROOMS = ['src/worker', 'src/cli', 'src/dev'];
 
 /** What must not be reached from workflow code by any chain of imports that survives compilation. */
 const NOT_IN_THE_SANDBOX = /^(?!@temporalio\/(workflow|common)$)/;
 
-/** The folder that a rule is about: `workflows`, `activities` or `src/<name>`. */
-const areaOf = (file: string): string => file.split('/', file.startsWith('src/') ? 2 : 1).join('/');
+/** The room of a file: the deepest one that holds it, else its folder, which then has no rule. */
+const roomOf = (file: string): string =>
+  ROOMS.map(({ room }) => room)
+    .filter((room) => file.startsWith(`${room}/`))
+    .sort((a, b) => b.length - a.length)[0] ?? file.split('/', 2).join('/');
 
 /** Reads every TypeScript file below `workflows`, `activities` and `src`. */
 export function readSources(root: string): Sources {
@@ -83,16 +132,25 @@ export function importFaults(sources: Sources): string[] {
     ...imports.flatMap(arrowFaults),
     ...parsed.flatMap(({ file, source }) => environmentFaults(file, source)),
     ...sandboxFaults(imports),
-    ...cycles('file', edges(imports.filter((one) => one.ours && !one.typeOnly).map(({ from, to }) => [from, to]))),
-    ...cycles(
-      'folder',
-      edges(
-        imports
-          .filter((one) => one.ours && LOWER.includes(areaOf(one.from)) && areaOf(one.from) !== areaOf(one.to))
-          .map(({ from, to }) => [areaOf(from), areaOf(to)]),
-      ),
-    ),
+    ...circles(imports.filter(({ ours }) => ours)),
   ];
+}
+
+/** Circles between files and between rooms. An import of types counts: who reads one file of a circle has to read them all. */
+function circles(imports: readonly Import[]): string[] {
+  const betweenRooms = imports.map(({ from, to }) => [roomOf(from), roomOf(to)] as const).filter(([a, b]) => a !== b);
+  return [
+    ...cycles('file', edges(imports.map(({ from, to }) => [from, to] as const).filter(([a, b]) => a !== b))),
+    ...cycles('room', edges(betweenRooms)),
+  ];
+}
+
+/** Lists the rooms that the table allows to use a room which is not below them. */
+export function tableFaults(rooms: readonly Room[] = ROOMS): string[] {
+  return rooms.flatMap(({ room, uses, types = [] }, index) => {
+    const below = rooms.slice(0, index).map((one) => one.room);
+    return [...uses, ...types].filter((one) => !below.includes(one)).map((one) => `${room} is listed above ${one}`);
+  });
 }
 
 /** Names of the packages that the compiled code imports, node's own modules left out. */
@@ -116,7 +174,7 @@ function importsOf(file: string, source: ts.SourceFile, sources: Sources): Impor
     if (specifier === undefined || !ts.isStringLiteralLike(specifier)) return;
     const ours = specifier.text.startsWith('.');
     const resolved = posix.join(posix.dirname(file), specifier.text).replace(/\.js$/, '.ts');
-    // JSON files and whatever else is no module of ours stays as it is; a missing file is the compiler's business.
+    // A specifier that is no module of ours, such as a JSON file, stays as it is; a missing file is the compiler's business.
     const to = ours ? resolved : specifier.text;
     found.push({ from: file, line: lineOf(node), to, ours: ours && (sources.has(to) || to.endsWith('.ts')), typeOnly });
   };
@@ -133,31 +191,29 @@ function importsOf(file: string, source: ts.SourceFile, sources: Sources): Impor
 }
 
 function arrowFaults({ from, line, to, ours, typeOnly }: Import): string[] {
-  const area = areaOf(from);
-  const rule = RULES[area];
-  if (rule === undefined) return [`${from}:${line} lies in ${area}, which has no rule; give it one`];
+  const room = roomOf(from);
+  const rule = ROOMS.find((one) => one.room === room);
+  if (rule === undefined) return [`${from}:${line} lies in ${room}, which has no rule; give it one`];
   const fault = (text: string) => [`${from}:${line} ${text}`];
   if (!ours) {
     if (/^@aws-sdk\//.test(to) && !from.endsWith('/s3-store.ts') && !typeOnly)
       return fault(`imports ${to}; only s3-store.ts may`);
-    if (area === 'src/contract' && to === 'zod' && !typeOnly && !from.endsWith('.schema.ts'))
+    if (room === 'src/contract' && to === 'zod' && !typeOnly && !from.endsWith('.schema.ts'))
       return fault('imports zod; in the contract only *.schema.ts may');
-    return rule.packages.test(to) ? [] : fault(`imports ${to}, a package that ${area} does not use`);
+    return rule.packages.test(to) ? [] : fault(`imports ${to}, a package that ${room} does not use`);
   }
-  const target = areaOf(to);
-  if (area === 'workflows' && !typeOnly && (to.endsWith('.schema.ts') || to === 'src/contract/index.ts'))
+  const target = roomOf(to);
+  if (isWorkflowCode(from) && !typeOnly && (to.endsWith('.schema.ts') || to === 'src/contract/index.ts'))
     return fault(`imports ${to}, which brings zod into the sandbox`);
-  const allowed =
-    target === area ||
-    rule.ours.includes('*') ||
-    rule.ours.includes(target) ||
-    (typeOnly && (rule.types ?? []).includes(target));
-  return allowed ? [] : fault(`imports ${to}; ${area} may not import ${typeOnly ? 'types of ' : ''}${target}`);
+  const allowed = target === room || rule.uses.includes(target) || (typeOnly && (rule.types ?? []).includes(target));
+  return allowed ? [] : fault(`imports ${to}; ${room} may not import ${typeOnly ? 'types of ' : ''}${target}`);
 }
+
+const isWorkflowCode = (file: string) => file.startsWith('workflows/');
 
 function environmentFaults(file: string, source: ts.SourceFile): string[] {
   // The client's own configuration, for programs that hand in no environment; Temporal's part of it reads the process anyway.
-  if (file === 'src/client/connect.ts' || ['src/worker', 'src/cli', 'src/dev'].includes(areaOf(file))) return [];
+  if (file === 'src/client/connect.ts' || COMPOSING_ROOMS.includes(roomOf(file))) return [];
   const faults: string[] = [];
   const visit = (node: ts.Node): void => {
     const reads =
@@ -174,13 +230,11 @@ function environmentFaults(file: string, source: ts.SourceFile): string[] {
 
 function sandboxFaults(imports: readonly Import[]): string[] {
   const running = imports.filter((one) => !one.typeOnly);
-  const reached = new Set(running.map(({ from }) => from).filter((file) => areaOf(file) === 'workflows'));
+  const reached = new Set(running.map(({ from }) => from).filter(isWorkflowCode));
   // A Set visits what is added while it is walked, which makes this the transitive closure.
   for (const file of reached) for (const { from, to, ours } of running) if (ours && from === file) reached.add(to);
   return running
-    .filter(
-      ({ from, to, ours }) => !ours && reached.has(from) && areaOf(from) !== 'workflows' && NOT_IN_THE_SANDBOX.test(to),
-    )
+    .filter(({ from, to, ours }) => !ours && reached.has(from) && !isWorkflowCode(from) && NOT_IN_THE_SANDBOX.test(to))
     .map(({ from, line, to }) => `${from}:${line} imports ${to}, and workflow code reaches this file`);
 }
 
@@ -197,7 +251,7 @@ function cycles(kind: string, graph: Edges): string[] {
   const found: string[] = [];
   const walk = (node: string, path: readonly string[]): void => {
     if (path.includes(node)) {
-      found.push(`${kind} cycle: ${[...path.slice(path.indexOf(node)), node].join(' → ')}`);
+      found.push(`${kind} circle: ${[...path.slice(path.indexOf(node)), node].join(' → ')}`);
       return;
     }
     if (done.has(node)) return;

@@ -1,6 +1,6 @@
-import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { treeFiles } from './tree-files.js';
 
 /** A word or an expression that is not written here, and what is written instead. */
 interface WordRule {
@@ -213,33 +213,16 @@ const withoutForeignNames = (file: string, text: string): string =>
       )
     : text;
 
-/** Every file of the working tree that git knows or would add, which the words are checked in. */
-export function checkedFiles(root: string): string[] {
-  const listed = execFileSync(
-    'git',
-    ['ls-files', '-z', '--cached', '--others', '--exclude-standard', '--deduplicate'],
-    {
-      cwd: root,
-      encoding: 'utf8',
-      maxBuffer: 16 * 1024 * 1024,
-    },
-  );
-  return listed.split('\0').filter((file) => file !== '' && isChecked(file));
-}
-
 /** All hits below the given paths, the whole tree when there is none; file names count as well. */
 export function findWords(root: string, below: readonly string[] = []): WordHit[] {
-  const files = checkedFiles(root).filter(
-    (file) =>
-      below.length === 0 || below.some((path) => file === path || file.startsWith(`${path.replace(/\/$/, '')}/`)),
-  );
+  const files = treeFiles(root)
+    .filter(isChecked)
+    .filter(
+      (file) =>
+        below.length === 0 || below.some((path) => file === path || file.startsWith(`${path.replace(/\/$/, '')}/`)),
+    );
   return files.flatMap((file) => {
-    let text: string;
-    try {
-      text = readFileSync(join(root, file), 'utf8');
-    } catch {
-      return []; // deleted in the working tree, not yet in the index
-    }
+    const text = readFileSync(join(root, file), 'utf8');
     const inName = wordHits('', file).map((hit) => ({ ...hit, file, line: 0, text: 'the file’s name' }));
     return [...inName, ...wordHits(file, text)];
   });
