@@ -249,6 +249,6 @@ export const LEFT_OUT: readonly { readonly what: string; readonly why: string }[
   },
   {
     what: 'workflow reset × cancel',
-    why: 'resetting a run that is being cancelled starts it anew; what it then finds is the column "follow"',
+    why: 'resetting a run that is being cancelled starts it again; what it then finds is the column "follow"',
   },
 ];

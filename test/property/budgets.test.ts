@@ -311,7 +311,7 @@ function happens(world: World, one: Event): void {
   }
 }
 
-test('whatever happens, in whatever order, no budget is overspent by a millionth, nobody is refused or held up who has room', () => {
+test('under any events in any order, no budget is exceeded by a millionth, and no run that has room is refused or held up', () => {
   fc.assert(
     fc.property(terms, history, (budget, events) => {
       const world = new World(budget, 3);
