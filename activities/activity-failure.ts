@@ -1,7 +1,7 @@
 import { ApplicationFailure } from '@temporalio/common';
 import { toFailure } from '../src/contract/failure.js';
 import { VideoError } from '../src/contract/video-error.js';
-import { redactText } from '../src/dashscope/redact.js';
+import { redactText } from '../src/net/redact.js';
 
 /**
  * Turns an error into what history keeps. One without a `type` is a bug: redacted, not renamed.

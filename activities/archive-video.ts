@@ -7,9 +7,9 @@ import { type MeasuredMp4, measureMp4 } from '../src/media/mp4.js';
 import { readSpool, type Spooled } from '../src/net/spool.js';
 import { rejectedKey, videoKey } from '../src/storage/keys.js';
 import type { ActivityDeps, ResultDeps } from './deps.js';
-import { deviations, round } from './deviations.js';
 import { resultExpired, withResult, withStored } from './download-result.js';
-import { isShared, type PurchaseMemo, readMemo } from './purchase-memo.js';
+import { deviations, round } from './mismatch-warnings.js';
+import { isShared, type PurchaseMemo, readMemo } from './purchase-context.js';
 import type { FinishedTask, VideoActivities } from './types.js';
 import { withSignal } from './with-signal.js';
 

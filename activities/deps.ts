@@ -1,10 +1,10 @@
+import type { Clock } from '../src/async/clock.js';
 import type { Prices } from '../src/config/prices.js';
 import type { Times } from '../src/config/times.js';
 import type { BatchItemEnd } from '../src/contract/batch.js';
 import type { BudgetAnswer, BudgetQuestion, BudgetTerms } from '../src/contract/budget.js';
 import type { SlotAsk, SlotReturn } from '../src/contract/slots.js';
 import type { DashScopeClient } from '../src/dashscope/client.js';
-import type { Clock } from '../src/ledger/clock.js';
 import type { Ledger } from '../src/ledger/ledger.js';
 import type { StepMetrics } from '../src/metrics/step-metrics.js';
 import type { Proxies } from '../src/net/proxies.js';

@@ -1,6 +1,6 @@
 import { salvageWorkflowId } from '../src/contract/names.js';
 import type { PurchaseView } from '../src/ledger/ledger.js';
-import { boughtTask } from '../src/ledger/standing.js';
+import { boughtTask } from '../src/ledger/purchase-status.js';
 import type { ActivityDeps } from './deps.js';
 import { tellsOf } from './tells.js';
 import type { OrphanedPurchase, VideoActivities } from './types.js';

@@ -1,6 +1,6 @@
 import { lookInLedger } from '../src/ledger/buy.js';
+import { requireSameStore } from './assert-same-store.js';
 import type { ActivityDeps } from './deps.js';
-import { requireSameStore } from './same-store.js';
 import { interestOf, purchaseStep } from './submit-task.js';
 import type { VideoActivities } from './types.js';
 import { withSignal } from './with-signal.js';

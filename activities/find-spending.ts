@@ -3,7 +3,7 @@ import type { Ledger, PurchaseView } from '../src/ledger/ledger.js';
 import { batchOf, type DayRecord } from '../src/ledger/records.js';
 import { batchManifestKey } from '../src/storage/keys.js';
 import type { ActivityDeps } from './deps.js';
-import { openSlot } from './hold-slots.js';
+import { openSlot } from './slot-holders.js';
 import type { OpenSlot, SpendingFound, SpendingQuestion, VideoActivities } from './types.js';
 import { withSignal } from './with-signal.js';
 

@@ -13,7 +13,7 @@ import { listAllTasks } from '../src/ledger/task-list.js';
 import { provesUnknown } from '../src/ledger/unknown-proof.js';
 import type { ActivityDeps } from './deps.js';
 import { keptCopy } from './download-result.js';
-import { giveBackSlot, NOTHING_BILLED } from './hold-slots.js';
+import { giveBackSlot, NOTHING_BILLED } from './slot-holders.js';
 import type { FinishedTask, RenderProgress, TaskSeen, VideoActivities, WatchedTask } from './types.js';
 import { withSignal } from './with-signal.js';
 

@@ -13,7 +13,7 @@ import { fetchGuarded } from '../src/net/guarded-fetch.js';
 import type { AssetStore } from '../src/storage/asset-store.js';
 import { toActivityFailure } from './activity-failure.js';
 import type { ActivityDeps } from './deps.js';
-import { fromCache } from './purchase-memo.js';
+import { fromCache } from './purchase-context.js';
 import { tellsOf } from './tells.js';
 import type { FailedPreparation, PreparedReference, PreparedRequest, VideoActivities } from './types.js';
 import { withSignal } from './with-signal.js';

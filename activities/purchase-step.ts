@@ -1,6 +1,6 @@
 import { toFailure } from '../src/contract/failure.js';
-import type { Standing } from '../src/ledger/standing.js';
-import { fromCache } from './purchase-memo.js';
+import type { Standing } from '../src/ledger/purchase-status.js';
+import { fromCache } from './purchase-context.js';
 import type { PurchaseStep } from './types.js';
 
 /** What the ledger's record of a purchase that another execution made means for the run that follows it. */

@@ -15,8 +15,8 @@ import { readSpool } from '../src/net/spool.js';
 import { candidateKey } from '../src/storage/keys.js';
 import type { ActivityDeps, ResultDeps } from './deps.js';
 import { withResult } from './download-result.js';
-import { giveBackSlot, NOTHING_BILLED } from './hold-slots.js';
 import { followedStep } from './purchase-step.js';
+import { giveBackSlot, NOTHING_BILLED } from './slot-holders.js';
 import type { PurchaseStep, VideoActivities } from './types.js';
 import { toldBefore, withSignal } from './with-signal.js';
 

@@ -1,7 +1,7 @@
 import { resolvePurchase } from '../src/ledger/resolve.js';
 import type { ActivityDeps } from './deps.js';
-import { giveBackSlot } from './hold-slots.js';
 import { reconciledStep, settledBy } from './reconcile-submit.js';
+import { giveBackSlot } from './slot-holders.js';
 import type { VideoActivities } from './types.js';
 import { withSignal } from './with-signal.js';
 

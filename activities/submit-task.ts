@@ -5,11 +5,11 @@ import { buildCreateTask } from '../src/dashscope/request-body.js';
 import { type BuyOutcome, buyOnce, type Interest, lookInLedger, type Order } from '../src/ledger/buy.js';
 import { purchaseKeyOf } from '../src/ledger/purchase-key.js';
 import { toActivityFailure } from './activity-failure.js';
+import { requireSameStore } from './assert-same-store.js';
 import type { ActivityDeps } from './deps.js';
-import { costOf, giveBackSlot, NOTHING_BILLED } from './hold-slots.js';
-import { fromCache, memoOf } from './purchase-memo.js';
+import { fromCache, memoOf } from './purchase-context.js';
 import { restoreStep } from './purchase-step.js';
-import { requireSameStore } from './same-store.js';
+import { costOf, giveBackSlot, NOTHING_BILLED } from './slot-holders.js';
 import type { PurchaseStep, SubmitInput, VideoActivities } from './types.js';
 
 /** Buys one generation, unless the ledger shows one to follow. The provider bills every accepted call, so nothing here sends twice. */

@@ -7,7 +7,7 @@ import type { StepTimes } from '../src/contract/times.js';
 import type { WebhookEvent, WebhookEventType } from '../src/contract/webhook.js';
 import type { ClaimState } from '../src/ledger/buy.js';
 import type { Buyer, Purchase } from '../src/ledger/purchase-key.js';
-import type { BoughtTask } from '../src/ledger/standing.js';
+import type { BoughtTask } from '../src/ledger/purchase-status.js';
 import type { BatchActivities } from './batch-types.js';
 
 export type { Purchase } from '../src/ledger/purchase-key.js';

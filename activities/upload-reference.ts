@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { MODEL } from '../src/contract/model.js';
 import { lookInLedger } from '../src/ledger/buy.js';
+import { requireSameStore } from './assert-same-store.js';
 import type { ActivityDeps } from './deps.js';
-import { costOf } from './hold-slots.js';
-import { requireSameStore } from './same-store.js';
+import { costOf } from './slot-holders.js';
 import { interestOf, purchaseStep } from './submit-task.js';
 import type { PreparedReference, VideoActivities } from './types.js';
 import { withSignal } from './with-signal.js';

@@ -1,7 +1,7 @@
 // This product's client and watcher, without Temporal around them: who is asked, and when.
 import { setTimeout as sleep } from 'node:timers/promises';
+import { systemClock } from '../dist/src/async/clock.js';
 import { DashScopeClient } from '../dist/src/dashscope/client.js';
-import { systemClock } from '../dist/src/ledger/clock.js';
 import { forecastOf, guessForecast } from '../dist/src/polling/forecast.js';
 import { createTaskWatcher } from '../dist/src/polling/task-watcher.js';
 import { IMAGE, onPlan, PROMPT } from './plan.mjs';

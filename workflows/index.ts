@@ -1,6 +1,6 @@
-export { accountSlots } from './account-slots.js';
-export { salvageVideo } from './salvage-video.js';
-export { sweepPurchases } from './sweep-purchases.js';
-export { tellWebhook } from './tell-webhook.js';
-export { videoBatch } from './video-batch.js';
-export { videoGenerate } from './video-generate.js';
+export { videoBatch } from './batch/video-batch.js';
+export { tellWebhook } from './shared/notify-webhook.js';
+export { accountSlots } from './slots/account-slots.js';
+export { salvageVideo } from './video/salvage-video.js';
+export { sweepPurchases } from './video/sweep-purchases.js';
+export { videoGenerate } from './video/video-generate.js';

@@ -1,11 +1,11 @@
+import { inParallel } from '../async/map-parallel.js';
 import type { BilledSeconds } from '../contract/batch.js';
 import type { CanonicalRequest } from '../contract/request.js';
 import { canonicalRequest } from '../contract/validate.js';
-import { cacheKeyOf, type Foreseen, foresee } from '../ledger/foresee.js';
 import type { Ledger } from '../ledger/ledger.js';
+import { cacheKeyOf, type Foreseen, foresee } from '../ledger/preview.js';
 import type { RenderKind } from '../polling/forecast.js';
 import type { RenderTimes } from '../polling/render-times.js';
-import { inParallel } from '../storage/in-parallel.js';
 import type { StoredItem } from './manifest.js';
 import { type ManifestImages, type PrepareOptions, prepareManifest } from './prepare-manifest.js';
 

@@ -1,5 +1,5 @@
 import type { VideoRequest } from '../contract/request.js';
-import { redactText } from '../dashscope/redact.js';
+import { redactText } from '../net/redact.js';
 
 /** With an id of 100 bytes and 4 bytes each these stay below the server's 400 bytes for a summary. */
 const PROMPT_CHARACTERS = 60;

@@ -2,11 +2,11 @@ import { createReadStream } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { inParallel } from '../async/map-parallel.js';
 import { FailureType } from '../contract/failure-type.js';
 import { type Issue, VideoError } from '../contract/video-error.js';
 import { SpoolFile } from '../net/spool.js';
 import type { AssetStore } from '../storage/asset-store.js';
-import { inParallel } from '../storage/in-parallel.js';
 import { readLines } from './line-reader.js';
 import {
   EqualLines,

@@ -4,10 +4,10 @@ import { VideoRunError } from '../client/run-error.js';
 import type { StartedVideo, WanVideoClient } from '../client/video-client.js';
 import type { VideoResult } from '../contract/result.js';
 import { VideoError } from '../contract/video-error.js';
+import { progressLine } from '../text/progress-line.js';
 import { attentionText } from './attention.js';
 import type { CommandContext } from './context.js';
 import { aborted, type Interrupts } from './interrupts.js';
-import { progressLine } from './progress-line.js';
 
 /** A cancelled run ends within 2 s, or 20 s while a purchase is being answered; beyond this nobody works on it. */
 const CANCEL_WAIT_MS = 30_000;

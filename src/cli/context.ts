@@ -5,8 +5,8 @@ import type { Prices } from '../config/prices.js';
 import type { BudgetTerms } from '../contract/budget.js';
 import type { Ledger } from '../ledger/ledger.js';
 import type { AssetStore } from '../storage/asset-store.js';
+import { ExitCode } from '../text/exit-code.js';
 import type { WebhookSettings } from '../webhook/webhook-file.js';
-import { ExitCode } from './exit-code.js';
 import type { CommandIo } from './io.js';
 
 /** A connected Temporal, as a command uses it. */
@@ -96,7 +96,7 @@ export class CommandContext {
    * @throws VideoError `ConfigurationInvalid` with every fault of both files at once, and for budgets without prices.
    */
   async money(): Promise<{ readonly prices: Prices | undefined; readonly budgets: BudgetTerms | undefined }> {
-    const { readNamedFiles } = await import('../worker/named-files.js');
+    const { readNamedFiles } = await import('../worker/config-files.js');
     return readNamedFiles({ ...(await this.config()), webhookFile: undefined });
   }
 

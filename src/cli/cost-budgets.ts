@@ -1,7 +1,7 @@
 import { type BudgetReached, type BudgetTerms, limitOf, MICRO, microsOf } from '../contract/budget.js';
 import { batchOf, type DayRecord } from '../ledger/records.js';
-import { amountText } from './amount-text.js';
-import { table } from './table.js';
+import { amountText } from '../text/amount.js';
+import { table } from '../text/table.js';
 
 /** A limit and what the ledger says is spent of it; amounts in the report's currency. */
 export interface BudgetSpent {

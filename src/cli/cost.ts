@@ -3,11 +3,11 @@ import type { BudgetTerms } from '../contract/budget.js';
 import type { Resolution } from '../contract/model.js';
 import type { Ledger } from '../ledger/ledger.js';
 import { batchOf, type DayRecord } from '../ledger/records.js';
-import { amountText } from './amount-text.js';
+import { amountText } from '../text/amount.js';
+import { csvLine } from '../text/csv.js';
+import { table } from '../text/table.js';
 import { BudgetTally, budgetsTable, type CostBudgets } from './cost-budgets.js';
-import { csvLine } from './csv.js';
 import { daysUntil } from './days.js';
-import { table } from './table.js';
 
 /** Videos of one tier, with or without sound. */
 export interface CostItem {

@@ -4,8 +4,8 @@ import { type ImageSource, isReference, LocalImage, UNSTAGED_REFERENCE } from '.
 import { QUICK_START } from '../contract/model.js';
 import { requestIssues } from '../contract/validate.js';
 import type { Issue } from '../contract/video-error.js';
+import { jsonFault } from '../text/json.js';
 import type { CommandIo } from './io.js';
-import { jsonFault } from './json-text.js';
 
 /** The flags that make a request, as they were typed. */
 export interface RequestFlags {

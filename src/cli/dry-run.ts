@@ -8,12 +8,12 @@ import { slotsWorkflowId, videoWorkflowId } from '../contract/names.js';
 import type { CanonicalRequest, VideoRequest } from '../contract/request.js';
 import type { VideoResult } from '../contract/result.js';
 import { canonicalRequest, parseRequest, requestFingerprint } from '../contract/validate.js';
-import { foresee } from '../ledger/foresee.js';
-import { amountText } from './amount-text.js';
+import { foresee } from '../ledger/preview.js';
+import { amountText } from '../text/amount.js';
+import { ExitCode } from '../text/exit-code.js';
+import { errorObject } from '../text/result.js';
 import type { CommandContext } from './context.js';
 import type { Draft } from './draft.js';
-import { ExitCode } from './exit-code.js';
-import { errorObject } from './output.js';
 import type { Pollers } from './pollers.js';
 
 interface DryRunDeps {

@@ -1,4 +1,5 @@
 import { Command, CommanderError } from 'commander';
+import { ExitCode } from '../text/exit-code.js';
 import { addBatch } from './commands/batch.js';
 import { addCancel } from './commands/cancel.js';
 import { addCost } from './commands/cost.js';
@@ -20,7 +21,6 @@ import { addWatch } from './commands/watch.js';
 import { addWebhook } from './commands/webhook.js';
 import { addWorker } from './commands/worker.js';
 import { CommandContext } from './context.js';
-import { ExitCode } from './exit-code.js';
 import type { CommandIo } from './io.js';
 
 /** Every command, in the order of the help text. */
@@ -112,7 +112,7 @@ function usageError(
 }
 
 async function failure(error: unknown, context: CommandContext): Promise<number> {
-  const { errorObject, errorText, exitCodeOf, secretsOf } = await import('./output.js');
+  const { errorObject, errorText, exitCodeOf, secretsOf } = await import('../text/result.js');
   const secrets = secretsOf(context.io.env);
   if (context.json) context.result({ error: errorObject(error, secrets) }, '');
   else context.say(errorText(error, secrets));

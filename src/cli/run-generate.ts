@@ -6,7 +6,7 @@ import type { CommandContext, ConnectedTemporal } from './context.js';
 import { type Draft, type RequestFlags, readDraft } from './draft.js';
 import { dryRun } from './dry-run.js';
 import { type Interrupts, unlessInterrupted, withInterrupts } from './interrupts.js';
-import { seeThrough, tellOfWorkers, type WaitFlags, waitIssues, workersFor } from './see-through.js';
+import { seeThrough, tellOfWorkers, type WaitFlags, waitIssues, workersFor } from './wait-for-result.js';
 
 /** Flags of `wan-video generate`. */
 export interface GenerateFlags extends RequestFlags, WaitFlags {

@@ -5,8 +5,8 @@ import { VideoError } from '../contract/video-error.js';
 import type { AssetStore } from '../storage/asset-store.js';
 import { videoKey } from '../storage/keys.js';
 import { S3Store } from '../storage/s3-store.js';
+import { ExitCode } from '../text/exit-code.js';
 import type { CommandContext } from './context.js';
-import { ExitCode } from './exit-code.js';
 import { runStatus } from './run-status.js';
 
 /** Signs an address for the video of a run, a task, or at a key. */

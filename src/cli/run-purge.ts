@@ -1,10 +1,10 @@
 import { createInterface } from 'node:readline/promises';
 import { invalidRequest } from '../contract/validate.js';
 import { PURGE_AREAS, type PurgeChoice, type PurgePlan, planPurge, purge } from '../ledger/purge.js';
+import { ExitCode } from '../text/exit-code.js';
+import { table } from '../text/table.js';
 import type { PurgeFlags } from './commands/purge.js';
 import type { CommandContext } from './context.js';
-import { ExitCode } from './exit-code.js';
-import { table } from './table.js';
 
 /** Tells what would be deleted, and deletes it when that was allowed. */
 export async function runPurge(flags: PurgeFlags, context: CommandContext): Promise<number> {

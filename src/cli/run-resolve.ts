@@ -3,8 +3,8 @@ import { VideoRunError } from '../client/run-error.js';
 import { WanVideoClient } from '../client/video-client.js';
 import type { SubmitDecision, VideoProgress } from '../contract/result.js';
 import { invalidRequest } from '../contract/validate.js';
+import { ExitCode } from '../text/exit-code.js';
 import type { CommandContext } from './context.js';
-import { ExitCode } from './exit-code.js';
 
 /** Flags of `wan-video resolve`; exactly one of the two decides. */
 export interface ResolveFlags {

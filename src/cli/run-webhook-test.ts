@@ -2,9 +2,9 @@ import { randomUUID } from 'node:crypto';
 import { FailureType } from '../contract/failure-type.js';
 import { VideoError } from '../contract/video-error.js';
 import { type WebhookTestEvent, webhookEventId } from '../contract/webhook.js';
+import { ExitCode } from '../text/exit-code.js';
 import { WebhookSender } from '../webhook/webhook-sender.js';
 import type { CommandContext } from './context.js';
-import { ExitCode } from './exit-code.js';
 
 /** Sends one event that means nothing. */
 export async function runWebhookTest(context: CommandContext): Promise<number> {

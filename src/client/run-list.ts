@@ -1,5 +1,5 @@
-import { labelTexts } from '../contract/attribute-values.js';
 import { WorkflowType } from '../contract/names.js';
+import { labelTexts } from '../contract/search-attributes.js';
 import type { VideoRun } from './video-run.js';
 
 /** Which runs are listed; all conditions hold together. */

@@ -1,6 +1,6 @@
 import type { VideoBatchInput } from '../contract/batch.js';
 import type { VideoRequest } from '../contract/request.js';
-import { redactText } from '../dashscope/redact.js';
+import { redactText } from '../net/redact.js';
 
 /** Temporal's recommended bound of a summary, in bytes of UTF-8 (https://docs.temporal.io/develop/typescript/enriching-ui). */
 const SUMMARY_BYTES = 200;

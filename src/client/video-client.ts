@@ -9,11 +9,11 @@ import {
   type WorkflowStartOptions,
 } from '@temporalio/client';
 import { defineSearchAttributeKey, type SearchAttributePair } from '@temporalio/common';
-import { labelTexts } from '../contract/attribute-values.js';
 import { FailureType } from '../contract/failure-type.js';
 import { CANCEL_SIGNAL, PROGRESS_QUERY, RESOLVE_SIGNAL, videoWorkflowId, WorkflowType } from '../contract/names.js';
 import type { VideoRequest } from '../contract/request.js';
 import type { SubmitDecision, VideoProgress, VideoResult } from '../contract/result.js';
+import { labelTexts } from '../contract/search-attributes.js';
 import { invalidRequest, parseRequest, requestFingerprint, requestIssues } from '../contract/validate.js';
 import { VideoError } from '../contract/video-error.js';
 import type { AssetStore } from '../storage/asset-store.js';

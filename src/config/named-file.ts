@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import type { z } from 'zod';
 import { FailureType } from '../contract/failure-type.js';
 import { type Issue, VideoError } from '../contract/video-error.js';
-import { repeatedFields } from './repeated-fields.js';
+import { repeatedFields } from './duplicate-keys.js';
 
 /** A kind of JSON file that an environment variable names. */
 export interface NamedFile {

@@ -3,11 +3,11 @@ import { Agent, type Dispatcher, request } from 'undici';
 import type { z } from 'zod';
 import { FailureType } from '../contract/failure-type.js';
 import { VideoError } from '../contract/video-error.js';
+import { redactText } from '../net/redact.js';
+import { parseRetryAfter } from '../net/retry-after.js';
 import { untrustedHint } from '../net/trust.js';
 import { classifyProviderError, type ProviderOperation } from './errors.js';
-import { redactText } from './redact.js';
 import type { CreateTaskRequest } from './request-body.js';
-import { parseRetryAfter } from './retry-after.js';
 import { decideSubmitOutcome, type SubmitOutcome, stringField } from './submit-outcome.js';
 import {
   formatListTime,

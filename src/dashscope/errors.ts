@@ -1,6 +1,6 @@
 import { FailureType } from '../contract/failure-type.js';
 import { VideoError } from '../contract/video-error.js';
-import { redactText } from './redact.js';
+import { redactText } from '../net/redact.js';
 
 /** The call that failed; `task` is a task that ended FAILED, whose code came in a 200 answer. */
 export type ProviderOperation = 'submit' | 'query' | 'list' | 'cancel' | 'policy' | 'upload' | 'download' | 'task';

@@ -1,14 +1,14 @@
+import { type Clock, stopwatch, within } from '../async/clock.js';
 import { FailureType } from '../contract/failure-type.js';
 import { VideoError } from '../contract/video-error.js';
 import type { CreateTaskRequest } from '../dashscope/request-body.js';
 import { nextSubmitDelay } from '../dashscope/submit-delay.js';
 import type { SubmitOutcome } from '../dashscope/submit-outcome.js';
 import type { StoreOptions } from '../storage/asset-store.js';
-import { type Clock, stopwatch, within } from './clock.js';
 import type { Ledger, PurchaseView } from './ledger.js';
 import { type Buyer, derivedSeed, type Purchase } from './purchase-key.js';
+import { type BoughtTask, boughtTask, type Standing, standingOf } from './purchase-status.js';
 import { type ClaimedTask, type Expectation, type IntentRecord, type NotCreated, toFailureRecord } from './records.js';
-import { type BoughtTask, boughtTask, type Standing, standingOf } from './standing.js';
 import type { LedgerTimes } from './times.js';
 
 /** The part of the provider that sells; `DashScopeClient` is one. */

@@ -3,8 +3,8 @@ import { VideoError } from '../contract/video-error.js';
 import type { StoreOptions } from '../storage/asset-store.js';
 import { ensureClaim } from './buy.js';
 import type { DayInput, Ledger, PurchaseView } from './ledger.js';
+import type { BoughtTask } from './purchase-status.js';
 import { type Ending, type IntentRecord, toFailureRecord } from './records.js';
-import type { BoughtTask } from './standing.js';
 
 /** How a step gives on what it has seen of the purchase before: what is claimed stays claimed, so another look is spared. */
 type SeenOptions = StoreOptions & { readonly seen?: PurchaseView | undefined };

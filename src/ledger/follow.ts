@@ -1,8 +1,8 @@
+import { type Clock, stopwatch } from '../async/clock.js';
 import type { StoreOptions } from '../storage/asset-store.js';
-import { type Clock, stopwatch } from './clock.js';
 import type { Ledger } from './ledger.js';
 import type { Purchase } from './purchase-key.js';
-import { type Standing, standingOf } from './standing.js';
+import { type Standing, standingOf } from './purchase-status.js';
 import type { LedgerTimes } from './times.js';
 
 export type FollowOutcome =

@@ -1,5 +1,5 @@
+import { inParallel } from '../async/map-parallel.js';
 import type { AssetInfo, AssetStore, StoreOptions } from '../storage/asset-store.js';
-import { inParallel } from '../storage/in-parallel.js';
 import { safeName, videoKey } from '../storage/keys.js';
 import { readLedgerRecord, recordDamaged } from './record-file.js';
 import { cachedRecord, claimRecord, type IntentRecord, intentRecord, taskRecord } from './records.js';

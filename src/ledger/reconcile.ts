@@ -1,13 +1,13 @@
+import { type Clock, type Stopwatch, stopwatch } from '../async/clock.js';
 import { FailureType } from '../contract/failure-type.js';
 import { MODEL } from '../contract/model.js';
 import { VideoError } from '../contract/video-error.js';
 import type { ListedTask, TaskSnapshot, TaskStatus } from '../dashscope/wire.js';
 import type { StoreOptions } from '../storage/asset-store.js';
-import { type Clock, type Stopwatch, stopwatch } from './clock.js';
 import type { Ledger, PurchaseView } from './ledger.js';
 import { type Comparison, comparePrompts, compareShape, compareUsage, overall } from './proof.js';
 import type { Purchase } from './purchase-key.js';
-import { boughtTask, type Standing, standingOf } from './standing.js';
+import { boughtTask, type Standing, standingOf } from './purchase-status.js';
 import { type ListingProvider, listAllTasks } from './task-list.js';
 import type { LedgerTimes } from './times.js';
 import { provesAccount } from './unknown-proof.js';

@@ -1,12 +1,12 @@
+import type { Clock } from '../async/clock.js';
 import { FailureType } from '../contract/failure-type.js';
 import { VideoError } from '../contract/video-error.js';
 import type { TaskSnapshot } from '../dashscope/wire.js';
 import type { StoreOptions } from '../storage/asset-store.js';
 import { candidateKey } from '../storage/keys.js';
-import type { Clock } from './clock.js';
 import type { Ledger } from './ledger.js';
 import type { Purchase } from './purchase-key.js';
-import { type Standing, standingOf } from './standing.js';
+import { type Standing, standingOf } from './purchase-status.js';
 import type { LedgerTimes } from './times.js';
 
 /** What a person decided about a purchase whose reply was lost; the payload of the signal `resolveSubmit`. */

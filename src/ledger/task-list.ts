@@ -1,8 +1,8 @@
+import type { Clock } from '../async/clock.js';
 import { FailureType } from '../contract/failure-type.js';
 import { MODEL } from '../contract/model.js';
 import { VideoError } from '../contract/video-error.js';
 import type { ListedTask, TaskPage } from '../dashscope/wire.js';
-import type { Clock } from './clock.js';
 
 /** The part of the provider that lists; `DashScopeClient` is one. */
 export interface ListingProvider {

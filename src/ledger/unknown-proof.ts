@@ -2,7 +2,7 @@ import { VideoError } from '../contract/video-error.js';
 import type { TaskSnapshot } from '../dashscope/wire.js';
 import type { StoreOptions } from '../storage/asset-store.js';
 import type { Ledger } from './ledger.js';
-import type { BoughtTask } from './standing.js';
+import type { BoughtTask } from './purchase-status.js';
 
 /** Tasks asked for at most: one that is seen proves the key, and the account may ask 20 times per second. */
 const LOOKS_MAX = 10;

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { Readable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { PutObjectCommandInput, S3Client, S3ClientConfig } from '@aws-sdk/client-s3';
+import { Turns } from '../async/semaphore.js';
 import { FailureType } from '../contract/failure-type.js';
 import { VideoError } from '../contract/video-error.js';
 import { NO_PROXIES, type Proxies } from '../net/proxies.js';
@@ -18,7 +19,6 @@ import type {
 import { CheckedBody, passBody } from './body.js';
 import { causeOf, faultOf, isConflict, isTaken, s3Error } from './s3-errors.js';
 import { isKeySegment, keySegments } from './store-key.js';
-import { Turns } from './turns.js';
 
 /** Up to here a body is one request: a 5 s video has 5 to 6 MB. */
 const WHOLE_BYTES = 8 * 1024 * 1024;

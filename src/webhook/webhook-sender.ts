@@ -2,8 +2,8 @@ import { type Dispatcher, request } from 'undici';
 import { FailureType } from '../contract/failure-type.js';
 import { VideoError } from '../contract/video-error.js';
 import type { WebhookEvent, WebhookEventType, WebhookTestEvent } from '../contract/webhook.js';
-import { parseRetryAfter } from '../dashscope/retry-after.js';
 import { createDispatcher, type Proxies } from '../net/proxies.js';
+import { parseRetryAfter } from '../net/retry-after.js';
 import { signatureOf, WEBHOOK_HEADERS } from './signature.js';
 import type { WebhookSettings } from './webhook-file.js';
 

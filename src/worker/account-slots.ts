@@ -1,6 +1,6 @@
 import { type Client, WorkflowNotFoundError } from '@temporalio/client';
 import type { AccountSlotsPort } from '../../activities/index.js';
-import type { AccountSlotsInput } from '../../workflows/account-slots.js';
+import type { AccountSlotsInput } from '../../workflows/slots/account-slots.js';
 import { lookAtBudget } from '../client/account-slots.js';
 import type { Config } from '../config/config.js';
 import type { BudgetTerms } from '../contract/budget.js';

@@ -16,7 +16,7 @@ export interface SealedCode {
 /** The code for a payload codec that was built together with the bundle at `bundlePath`. */
 export const sealedCodeOf = (bundlePath: string): SealedCode => ({
   bundlePath: join(dirname(bundlePath), 'workflow-bundle-sealed.js'),
-  failureConverterPath: join(dirname(bundlePath), 'src', 'worker', 'sealed-failures.cjs'),
+  failureConverterPath: join(dirname(bundlePath), 'src', 'worker', 'encrypted-failure-converter.cjs'),
 });
 
 /** Builds the workflow code for Temporal's sandbox into one file, and once more for workers with a payload codec. */

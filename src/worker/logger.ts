@@ -4,7 +4,7 @@ import { DefaultLogger, type LogEntry, Runtime } from '@temporalio/worker';
 import { destination, pino } from 'pino';
 import pretty from 'pino-pretty';
 import type { Config } from '../config/config.js';
-import { redactText } from '../dashscope/redact.js';
+import { redactText } from '../net/redact.js';
 
 /** Writes one line to stderr, which is where logs belong: stdout carries results. */
 const STDERR = 2;

@@ -1,12 +1,12 @@
 import type { Client } from '@temporalio/client';
 import type { InjectedSinks } from '@temporalio/worker';
 import type { ActivityDeps, createActivities } from '../../activities/index.js';
-import type { WorkerSinks } from '../../workflows/worker-sinks.js';
+import type { WorkerSinks } from '../../workflows/shared/worker-sinks.js';
 import type { Config } from '../config/config.js';
 import { WorkerMetrics } from '../metrics/worker-metrics.js';
 import { WorkerHealth } from './health.js';
 import { temporalMetricsAddress } from './logger.js';
-import { lookPeriodically } from './periodic-look.js';
+import { lookPeriodically } from './purchase-monitor.js';
 import { startTelemetryServer } from './telemetry-server.js';
 
 /** Busy slots speak at least every ten checks; after twice that they are on another worker. */

@@ -1,9 +1,9 @@
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { liveCheck } from '../../src/cli/live/live-check.js';
-import type { LiveRecord } from '../../src/cli/live/record.js';
 import { loadConfig } from '../../src/config/config.js';
+import { liveCheck } from '../../src/live-check/live-check.js';
+import type { LiveRecord } from '../../src/live-check/record.js';
 import { onlyJson, startCommand } from '../support/command.js';
 import { behaviourOf, EXPECTED_OF_EMULATOR, type LiveWorld, liveWorld } from '../support/live-world.js';
 import { QUICK_LEDGER } from '../support/quick-times.js';

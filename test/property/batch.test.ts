@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { BatchItemEnd, BatchItemOutcome } from '../../src/contract/batch.js';
 import { STEP_TIMES } from '../../src/contract/times.js';
-import { BatchState } from '../../workflows/batch-state.js';
+import { BatchState } from '../../workflows/batch/batch-state.js';
 
 const ENDS: readonly BatchItemOutcome[] = ['generated', 'cache', 'adopted', 'failed', 'cancelled'];
 

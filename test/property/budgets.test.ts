@@ -15,8 +15,8 @@ import {
   type SlotState,
   takenOver,
   withoutDead,
-} from '../../workflows/slot-queue.js';
-import { withSpending } from '../../workflows/slot-spending.js';
+} from '../../workflows/slots/slot-queue.js';
+import { withSpending } from '../../workflows/slots/spending.js';
 
 /** A purchase of the simulated account: granted, then perhaps sent, then perhaps billed. */
 interface Purchase extends OpenSlot {

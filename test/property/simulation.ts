@@ -1,4 +1,4 @@
-import type { Clock } from '../../src/ledger/clock.js';
+import type { Clock } from '../../src/async/clock.js';
 import type { Random } from './random.js';
 
 interface Event {

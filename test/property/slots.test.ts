@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { SlotAsk } from '../../src/contract/slots.js';
-import { asked, granted, inOrder, left, noSlots, returned, type SlotState } from '../../workflows/slot-queue.js';
+import { asked, granted, inOrder, left, noSlots, returned, type SlotState } from '../../workflows/slots/slot-queue.js';
 
 const share = fc.record({
   tenant: fc.constantFrom(null, 't', 'u'),

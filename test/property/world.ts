@@ -7,10 +7,10 @@ import { closeArchived, closeWithout, recordPaid } from '../../src/ledger/finish
 import { awaitPurchase, type FollowOutcome } from '../../src/ledger/follow.js';
 import { Ledger, type PurchaseView } from '../../src/ledger/ledger.js';
 import type { Purchase } from '../../src/ledger/purchase-key.js';
+import type { BoughtTask } from '../../src/ledger/purchase-status.js';
+import { boughtTask } from '../../src/ledger/purchase-status.js';
 import { type ReconcileDeps, type ReconcileOutcome, reconcileSubmit } from '../../src/ledger/reconcile.js';
 import { type Decision, resolvePurchase } from '../../src/ledger/resolve.js';
-import type { BoughtTask } from '../../src/ledger/standing.js';
-import { boughtTask } from '../../src/ledger/standing.js';
 import { DEFAULT_LEDGER_TIMES, type LedgerTimes } from '../../src/ledger/times.js';
 import { provesUnknown } from '../../src/ledger/unknown-proof.js';
 import type { AssetStore } from '../../src/storage/asset-store.js';

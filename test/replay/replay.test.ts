@@ -5,7 +5,7 @@ import { DeterminismViolationError } from '@temporalio/workflow';
 import { describe, expect, test } from 'vitest';
 import { WorkflowType } from '../../src/contract/names.js';
 import { STEP_TIMES } from '../../src/contract/times.js';
-import { activityOptions } from '../../workflows/activity-options.js';
+import { activityOptions } from '../../workflows/shared/activity-options.js';
 import { BUNDLE, ROOT, TEST_KEY } from '../support/stack.js';
 import { CASES } from './cases.js';
 import { endOf, stepsOf, workflowIdOf } from './history-facts.js';

@@ -7,7 +7,7 @@ const BUNDLE = fileURLToPath(new URL('../../dist/workflow-bundle.js', import.met
 
 test('the workflow bundle holds our workflows, the contract’s plain part and Temporal, and nothing else', async () => {
   const modules = bundleModules(await readFile(BUNDLE, 'utf8'));
-  expect(modules).toContain('./dist/workflows/video-generate.js');
+  expect(modules).toContain('./dist/workflows/video/video-generate.js');
   expect(modules).toContain('./node_modules/@temporalio/workflow/lib/index.js');
   expect(bundleFaults(modules)).toEqual([]);
 });

@@ -31,7 +31,7 @@ describe('the package', () => {
         'LICENSE',
         'dist/workflow-bundle.js',
         'dist/workflow-bundle-sealed.js',
-        'dist/src/worker/sealed-failures.cjs',
+        'dist/src/worker/encrypted-failure-converter.cjs',
         'docs/request.schema.json',
       ]),
     );

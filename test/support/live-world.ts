@@ -2,8 +2,8 @@ import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
-import type { LiveRecord } from '../../src/cli/live/record.js';
 import { type Emulator, type EmulatorSettings, startEmulator } from '../../src/emulator/index.js';
+import type { LiveRecord } from '../../src/live-check/record.js';
 import { type CommandEnd, command } from './command.js';
 import { TEST_KEY } from './stack.js';
 

@@ -4,7 +4,7 @@ import { durationOf, estimateManifest } from '../../src/batch/estimate.js';
 import { imagesBeside, openManifest } from '../../src/client/batch-parts.js';
 import { canonicalRequest } from '../../src/contract/validate.js';
 import { buyOnce } from '../../src/ledger/buy.js';
-import { cacheKeyOf } from '../../src/ledger/foresee.js';
+import { cacheKeyOf } from '../../src/ledger/preview.js';
 import { identifyImage } from '../../src/media/stage-image.js';
 import { readRenderTimes } from '../../src/polling/render-times.js';
 import { ROOT } from '../support/root.js';

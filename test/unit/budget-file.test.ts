@@ -6,7 +6,7 @@ import { parseBudgets } from '../../src/config/budgets.js';
 import { loadConfig } from '../../src/config/config.js';
 import { budgetReachedFailure, limitOf, microsOf } from '../../src/contract/budget.js';
 import type { VideoError } from '../../src/contract/video-error.js';
-import { readNamedFiles } from '../../src/worker/named-files.js';
+import { readNamedFiles } from '../../src/worker/config-files.js';
 
 let folder: string;
 beforeAll(async () => {

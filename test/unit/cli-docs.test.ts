@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
-import { ExitCode } from '../../src/cli/exit-code.js';
+import { ExitCode } from '../../src/text/exit-code.js';
 import { command } from '../support/command.js';
 
 const DOC = readFileSync(fileURLToPath(new URL('../../docs/cli.md', import.meta.url)), 'utf8');

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { jsonFault } from '../../src/cli/json-text.js';
+import { jsonFault } from '../../src/text/json.js';
 
 test.each([
   { text: '', fault: [1, 1, 'a value'] },

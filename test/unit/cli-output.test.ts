@@ -1,10 +1,10 @@
 import { expect, test } from 'vitest';
 import { attentionText } from '../../src/cli/attention.js';
-import { errorObject, errorText, exitCodeOf, secretsOf } from '../../src/cli/output.js';
-import { table } from '../../src/cli/table.js';
 import { VideoRunError } from '../../src/client/run-error.js';
 import { FailureType } from '../../src/contract/failure-type.js';
 import { VideoError } from '../../src/contract/video-error.js';
+import { errorObject, errorText, exitCodeOf, secretsOf } from '../../src/text/result.js';
+import { table } from '../../src/text/table.js';
 
 const ofRequest: readonly string[] = [FailureType.InvalidRequest, FailureType.ReferenceRejected];
 const ofTheRun: readonly string[] = [FailureType.ReferenceUnreachable, FailureType.RunNotFound];

@@ -1,9 +1,9 @@
 import { expect, test } from 'vitest';
 import { FailureType as F } from '../../src/contract/failure-type.js';
 import { classifyProviderError } from '../../src/dashscope/errors.js';
-import { redactText } from '../../src/dashscope/redact.js';
-import { parseRetryAfter } from '../../src/dashscope/retry-after.js';
 import { decideSubmitOutcome } from '../../src/dashscope/submit-outcome.js';
+import { redactText } from '../../src/net/redact.js';
+import { parseRetryAfter } from '../../src/net/retry-after.js';
 
 const NOW = Date.UTC(2026, 2, 1);
 

@@ -2,7 +2,7 @@ import { cp, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
-import { readMemo } from '../../activities/purchase-memo.js';
+import { readMemo } from '../../activities/purchase-context.js';
 import { Ledger } from '../../src/ledger/ledger.js';
 import { FileStore } from '../../src/storage/file-store.js';
 import { ROOT } from '../support/root.js';

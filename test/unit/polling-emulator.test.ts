@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { systemClock } from '../../src/async/clock.js';
 import { DashScopeClient } from '../../src/dashscope/client.js';
 import { type Emulator, startEmulator } from '../../src/emulator/index.js';
-import { systemClock } from '../../src/ledger/clock.js';
 import { createTaskWatcher } from '../../src/polling/task-watcher.js';
 import { MemoryRenderTimes } from './polling-simulation.js';
 

@@ -1,6 +1,6 @@
 import { Writable } from 'node:stream';
 import { expect, test } from 'vitest';
-import { progressLine, type ShownProgress } from '../../src/cli/progress-line.js';
+import { progressLine, type ShownProgress } from '../../src/text/progress-line.js';
 
 class Screen extends Writable {
   readonly isTTY: boolean;

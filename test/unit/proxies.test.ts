@@ -2,12 +2,12 @@ import { createServer, type RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { request } from 'undici';
 import { expect, onTestFinished, test } from 'vitest';
-import { secretsOf } from '../../src/cli/output.js';
 import { connectClient, temporalFromEnv } from '../../src/client/connect.js';
 import { loadConfig } from '../../src/config/config.js';
 import { createDispatcher, proxyName, proxyOf } from '../../src/net/proxies.js';
 import { readAuthorities } from '../../src/net/trust.js';
 import { S3Store } from '../../src/storage/s3-store.js';
+import { secretsOf } from '../../src/text/result.js';
 import { startConnectProxy } from '../support/connect-proxy.js';
 import { ROOT } from '../support/root.js';
 

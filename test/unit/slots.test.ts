@@ -11,7 +11,7 @@ import {
   slotView,
   takenOver,
   withinBytes,
-} from '../../workflows/slot-queue.js';
+} from '../../workflows/slots/slot-queue.js';
 
 const ask = (key: string, more: Partial<SlotAsk> = {}): SlotAsk => ({
   ...{ key, after: 0, asker: `run ${key}`, tenant: null, batch: null, priority: 'interactive', limit: 5 },

@@ -2,7 +2,7 @@ import { mkdtemp, readdir, rm, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
-import { tidySpoolFolder } from '../../src/worker/spool-folder.js';
+import { tidySpoolFolder } from '../../src/net/spool-folder.js';
 
 test('what a killed worker left in the spool folder goes after two days, and what is on its way stays', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'spool-'));

@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest';
-import { statusText } from '../../src/cli/status-text.js';
 import { notCancellable, notWatchable } from '../../src/client/run-kind.js';
 import type { VideoStatus } from '../../src/client/video-run.js';
 import type { VideoProgress } from '../../src/contract/result.js';
+import { statusText } from '../../src/text/status.js';
 
 const NOW = Date.parse('2026-03-01T17:03:30Z');
 const waiting: VideoProgress = {

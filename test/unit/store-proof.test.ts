@@ -8,9 +8,9 @@ import type { AssetStore, PutOutcome } from '../../src/storage/asset-store.js';
 import { FileStore } from '../../src/storage/file-store.js';
 import { readRecord, writeRecord } from '../../src/storage/json-record.js';
 import { STORE_ID_KEY } from '../../src/storage/keys.js';
-import { proveIfAbsent } from '../../src/storage/prove-if-absent.js';
 import { checkSharedFileStore } from '../../src/storage/shared-file-store.js';
 import { storeId } from '../../src/storage/store-id.js';
+import { proveIfAbsent } from '../../src/storage/verify-conditional-put.js';
 
 async function openTemporary(): Promise<FileStore> {
   const directory = await mkdtemp(join(tmpdir(), 'wan-video-store-'));

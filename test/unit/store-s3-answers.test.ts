@@ -3,8 +3,8 @@ import { inspect } from 'node:util';
 import type { S3ClientConfig } from '@aws-sdk/client-s3';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { FailureType } from '../../src/contract/failure-type.js';
-import { proveIfAbsent } from '../../src/storage/prove-if-absent.js';
 import { S3Store } from '../../src/storage/s3-store.js';
+import { proveIfAbsent } from '../../src/storage/verify-conditional-put.js';
 import { type ConditionalWrites, type FakeS3, startFakeS3 } from '../support/s3-fake.js';
 
 const CREDENTIALS = { accessKeyId: 'test', secretAccessKey: 'a-secret-that-must-not-show' };

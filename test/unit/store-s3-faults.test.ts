@@ -4,9 +4,9 @@ import { ListMultipartUploadsCommand, S3Client, type S3ClientConfig } from '@aws
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { FailureType } from '../../src/contract/failure-type.js';
 import { readRecord, writeRecord } from '../../src/storage/json-record.js';
-import { proveIfAbsent } from '../../src/storage/prove-if-absent.js';
 import { S3Store } from '../../src/storage/s3-store.js';
 import { storeId } from '../../src/storage/store-id.js';
+import { proveIfAbsent } from '../../src/storage/verify-conditional-put.js';
 import { type FaultyProxy, type ProxyFault, startFaultyProxy } from '../support/faulty-proxy.js';
 import { type S3Server, s3ServerMissing, startS3Server } from '../support/s3-server.js';
 

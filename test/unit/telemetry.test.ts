@@ -9,7 +9,7 @@ import { Ledger } from '../../src/ledger/ledger.js';
 import { WorkerMetrics } from '../../src/metrics/worker-metrics.js';
 import { FileStore } from '../../src/storage/file-store.js';
 import { WorkerHealth } from '../../src/worker/health.js';
-import { lookPeriodically } from '../../src/worker/periodic-look.js';
+import { lookPeriodically } from '../../src/worker/purchase-monitor.js';
 import { startTelemetryServer } from '../../src/worker/telemetry-server.js';
 import { parseScrape } from '../support/metrics.js';
 

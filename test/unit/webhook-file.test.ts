@@ -5,7 +5,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { loadConfig } from '../../src/config/config.js';
 import { WEBHOOK_EVENT_TYPES } from '../../src/contract/webhook.js';
 import { readWebhook } from '../../src/webhook/webhook-file.js';
-import { readNamedFiles } from '../../src/worker/named-files.js';
+import { readNamedFiles } from '../../src/worker/config-files.js';
 import { newSecret } from '../support/webhook-receiver.js';
 
 const [secret, next] = [newSecret(), newSecret()];

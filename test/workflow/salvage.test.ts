@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ensureSweepSchedule, SWEEP_SCHEDULE_ID } from '../../src/client/sweep-schedule.js';
 import { VideoRunError } from '../../src/client/video-client.js';
 import { WorkflowType } from '../../src/contract/names.js';
-import type { SweepReport } from '../../workflows/sweep-purchases.js';
+import type { SweepReport } from '../../workflows/video/sweep-purchases.js';
 import { QUICK_LEDGER } from '../support/quick-times.js';
 import { type Stack, startStack } from '../support/stack.js';
 

@@ -10,13 +10,13 @@ import type { BatchCounts, BatchSummary } from '../../contract/batch.js';
 import { pauseTold } from '../../contract/schedule-pause.js';
 import { invalidRequest } from '../../contract/validate.js';
 import { isKeySegment } from '../../storage/store-key.js';
-import { amountText } from '../amount-text.js';
+import { amountText } from '../../text/amount.js';
+import { csvLine } from '../../text/csv.js';
+import { accountOf, startEstimateText } from '../../text/estimate.js';
+import { ExitCode } from '../../text/exit-code.js';
+import { table } from '../../text/table.js';
 import type { CommandContext } from '../context.js';
-import { csvLine } from '../csv.js';
-import { accountOf, startEstimateText } from '../estimate-text.js';
-import { ExitCode } from '../exit-code.js';
 import { saveVideo } from '../save-video.js';
-import { table } from '../table.js';
 import type { BatchStartFlags } from './batch.js';
 
 /** Connects, and makes the batch client of the configured store and queue. */

@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Command } from 'commander';
 import type { WanVideoClient } from '../../client/video-client.js';
+import { ExitCode } from '../../text/exit-code.js';
 import type { CommandContext } from '../context.js';
-import { ExitCode } from '../exit-code.js';
 
 /** A run ends within 2 s of a cancel, or 20 s while a purchase is being answered. */
 const WAIT_MS = 30_000;

@@ -1,6 +1,6 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import { ExitCode } from '../../text/exit-code.js';
 import type { CommandContext } from '../context.js';
-import { ExitCode } from '../exit-code.js';
 
 interface CostFlags {
   readonly since?: string;

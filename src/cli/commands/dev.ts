@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
+import { ExitCode } from '../../text/exit-code.js';
 import type { CommandContext } from '../context.js';
-import { ExitCode } from '../exit-code.js';
 
 /** `wan-video dev`: everything on this machine. */
 export function addDev(program: Command, context: CommandContext): void {

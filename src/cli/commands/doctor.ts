@@ -36,7 +36,7 @@ export function addDoctor(program: Command, context: CommandContext): void {
           const { runDoctor } = await import('../doctor/run-doctor.js');
           return runDoctor(context);
         }
-        const { runCompare, runLive } = await import('../live/run-live.js');
+        const { runCompare, runLive } = await import('../../live-check/run-live.js');
         return compare === undefined ? runLive({ yes }, context) : runCompare(compare, context);
       }),
     );

@@ -1,8 +1,8 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { VideoRun } from '../../client/video-run.js';
+import { ExitCode } from '../../text/exit-code.js';
+import { table } from '../../text/table.js';
 import type { CommandContext } from '../context.js';
-import { ExitCode } from '../exit-code.js';
-import { table } from '../table.js';
 
 interface ListFlags {
   readonly batch?: string;

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import type { CommandContext } from '../context.js';
-import type { WaitFlags } from '../see-through.js';
+import type { WaitFlags } from '../wait-for-result.js';
 
 /** `wan-video retry`: runs the request of an ended run again. */
 export function addRetry(program: Command, context: CommandContext): void {
@@ -22,7 +22,7 @@ export function addRetry(program: Command, context: CommandContext): void {
         const [{ WanVideoClient }, { seeThrough, tellOfWorkers, waitIssues, workersFor }, interruptible, contract] =
           await Promise.all([
             import('../../client/video-client.js'),
-            import('../see-through.js'),
+            import('../wait-for-result.js'),
             import('../interrupts.js'),
             import('../../contract/validate.js'),
           ]);

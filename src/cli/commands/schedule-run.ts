@@ -2,11 +2,11 @@ import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { type ScheduleDetails, type ScheduleView, WanScheduleClient } from '../../client/schedule-client.js';
 import { percent } from '../../contract/schedule-pause.js';
+import { durationText } from '../../text/duration.js';
+import { accountOf, scheduleEstimateLines } from '../../text/estimate.js';
+import { ExitCode } from '../../text/exit-code.js';
+import { table } from '../../text/table.js';
 import type { CommandContext } from '../context.js';
-import { durationText } from '../duration-text.js';
-import { accountOf, scheduleEstimateLines } from '../estimate-text.js';
-import { ExitCode } from '../exit-code.js';
-import { table } from '../table.js';
 import type { ScheduleFlags } from './schedule.js';
 
 async function withSchedules<T>(

@@ -1,11 +1,11 @@
 import type { Command } from 'commander';
 import { type BudgetView, MICRO } from '../../contract/budget.js';
 import type { AccountSlotsView, SlotView } from '../../contract/slots.js';
-import { amountText } from '../amount-text.js';
+import { amountText } from '../../text/amount.js';
+import { ExitCode } from '../../text/exit-code.js';
+import { table } from '../../text/table.js';
 import type { CommandContext } from '../context.js';
 import { budgetName } from '../cost-budgets.js';
-import { ExitCode } from '../exit-code.js';
-import { table } from '../table.js';
 
 /** `wan-video slots`: who may submit on the configured account, and who waits. */
 export function addSlots(program: Command, context: CommandContext): void {

@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
+import { ExitCode } from '../../text/exit-code.js';
 import type { CommandContext } from '../context.js';
-import { ExitCode } from '../exit-code.js';
 
 /** `wan-video stage`: puts an image into the asset store. */
 export function addStage(program: Command, context: CommandContext): void {

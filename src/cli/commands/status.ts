@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
+import { ExitCode } from '../../text/exit-code.js';
 import type { CommandContext } from '../context.js';
-import { ExitCode } from '../exit-code.js';
 import type { StoredRun } from '../find-stored.js';
 
 /** `wan-video status`: everything that is known of one run. */
@@ -19,8 +19,8 @@ export function addStatus(program: Command, context: CommandContext): void {
       context.action(async (id: string) => {
         const [{ runStatus }, texts, { statusText }] = await Promise.all([
           import('../run-status.js'),
-          import('../output.js'),
-          import('../status-text.js'),
+          import('../../text/result.js'),
+          import('../../text/status.js'),
         ]);
         const found = await runStatus(id, context);
         context.result(found, 'purchase' in found ? storedText(found, texts) : statusText(found, Date.now()));
@@ -31,7 +31,7 @@ export function addStatus(program: Command, context: CommandContext): void {
 
 function storedText(
   { id, purchase, state, bought_by, bought_at, task_id, result, error }: StoredRun,
-  { resultText, failureText }: typeof import('../output.js'),
+  { resultText, failureText }: typeof import('../../text/result.js'),
 ): string {
   return [
     `run       ${bought_by}`,

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import type { VideoResult } from '../../contract/result.js';
+import { ExitCode } from '../../text/exit-code.js';
 import type { CommandContext } from '../context.js';
-import { ExitCode } from '../exit-code.js';
 
 /** `wan-video watch`: follows a run that somebody started. */
 export function addWatch(program: Command, context: CommandContext): void {
@@ -23,7 +23,7 @@ export function addWatch(program: Command, context: CommandContext): void {
             import('../../client/run-kind.js'),
             import('../await-video.js'),
             import('../interrupts.js'),
-            import('../output.js'),
+            import('../../text/result.js'),
           ]);
         return context.temporal(({ client }) =>
           withInterrupts(context.io, async (interrupts) => {

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
+import { ExitCode } from '../../text/exit-code.js';
 import type { CommandContext } from '../context.js';
-import { ExitCode } from '../exit-code.js';
 
 /** `wan-video worker`: a worker for both queues. */
 export function addWorker(program: Command, context: CommandContext): void {

@@ -8,7 +8,7 @@ import { FailureType } from '../../contract/failure-type.js';
 import { PROGRESS_QUERY, WorkflowType } from '../../contract/names.js';
 import type { AccountSlotsView } from '../../contract/slots.js';
 import { VideoError } from '../../contract/video-error.js';
-import { amountText } from '../amount-text.js';
+import { amountText } from '../../text/amount.js';
 import { budgetName } from '../cost-budgets.js';
 
 /** Runs that are looked at one by one, some 5 ms each: a fault that is not among them is the fault of few. */

@@ -7,9 +7,9 @@ import type { Config } from '../../config/config.js';
 import { FailureType } from '../../contract/failure-type.js';
 import { VideoError } from '../../contract/video-error.js';
 import type { AssetStore } from '../../storage/asset-store.js';
-import { proveIfAbsent } from '../../storage/prove-if-absent.js';
 import { checkSharedFileStore } from '../../storage/shared-file-store.js';
 import { storeId } from '../../storage/store-id.js';
+import { proveIfAbsent } from '../../storage/verify-conditional-put.js';
 
 /** The proof is some 25 small calls; a store that takes longer is not one to archive to. */
 const STORE_MS = 20_000;

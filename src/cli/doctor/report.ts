@@ -1,4 +1,4 @@
-import { errorObject } from '../output.js';
+import { errorObject } from '../../text/result.js';
 
 /** One line of the doctor's report; published as an element of `checks` with `--json`. */
 export interface Check {

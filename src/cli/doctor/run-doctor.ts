@@ -1,9 +1,9 @@
 import type { Client } from '@temporalio/client';
 import { connectClient, isTemporalError, temporalError } from '../../client/connect.js';
 import { resolveApiKey } from '../../config/credentials.js';
+import { ExitCode } from '../../text/exit-code.js';
+import { secretsOf } from '../../text/result.js';
 import type { CommandContext } from '../context.js';
-import { ExitCode } from '../exit-code.js';
-import { secretsOf } from '../output.js';
 import { checkNetwork } from './check-network.js';
 import { checkClock, checkCredentials, checkProvider } from './check-provider.js';
 import { checkPurchases } from './check-purchases.js';

@@ -1,0 +1,58 @@
+import { createHash } from 'node:crypto';
+import { systemClock } from '../async/clock.js';
+import { MODEL } from '../contract/model.js';
+import type { VideoRequest } from '../contract/request.js';
+import type { VideoResult } from '../contract/result.js';
+import { cacheKey, canonicalRequest } from '../contract/validate.js';
+import type { StoreOptions } from '../storage/asset-store.js';
+import { lookInLedger } from './buy.js';
+import type { Ledger } from './ledger.js';
+import { DEFAULT_LEDGER_TIMES } from './times.js';
+
+/** What a run of a request would find, as the ledger stands. */
+export type Foreseen =
+  /** The video is there, or can be fetched again without buying. */
+  | { readonly would: 'cache'; readonly cached: VideoResult }
+  /** Another run is buying it, or has bought it; its purchase is open. */
+  | { readonly would: 'follow'; readonly cached: null }
+  | { readonly would: 'buy'; readonly cached: null }
+  /** Only a worker can fetch the image, and only its content tells which of these it will be. */
+  | { readonly would: 'fetch'; readonly cached: null };
+
+/** Nobody: what is looked for was bought by others. */
+const BUYER = { workflowId: '', firstRunId: '' };
+
+/**
+ * Tells what a request would find, by the same rules that a run buys by. Reads only.
+ * @param request - Its image as a worker reads it.
+ * @throws VideoError as the ledger does.
+ */
+export async function foresee(ledger: Ledger, request: VideoRequest, options: StoreOptions = {}): Promise<Foreseen> {
+  const key = cacheKeyOf(request);
+  if (key === undefined) return { would: 'fetch', cached: null };
+  const { cache } = canonicalRequest(request);
+  if (cache === 'off') return { would: 'buy', cached: null };
+  const record = cache === 'use' ? await ledger.cached(key, options) : undefined;
+  if (record !== undefined && (await ledger.isIntact(record.result, options))) {
+    return { would: 'cache', cached: record.result };
+  }
+  const interest = { purchaseKey: key, cache, buyer: BUYER, firstStartedAtMs: systemClock.now() };
+  const { found } = await lookInLedger({ ledger, clock: systemClock, times: DEFAULT_LEDGER_TIMES }, interest, options);
+  if (found === undefined) return { would: 'buy', cached: null };
+  if (found.kind === 'archived' || found.kind === 'restore') return { would: 'cache', cached: found.result };
+  return { would: 'follow', cached: null };
+}
+
+/** The cache key of a request; undefined when its image must be fetched first. */
+export function cacheKeyOf(request: VideoRequest): string | undefined {
+  const hash = hashOf(request.reference_image);
+  return hash === undefined ? undefined : cacheKey(canonicalRequest(request), MODEL, hash);
+}
+
+/** SHA-256 (hex) that stands for the image in the cache key; undefined for what only a worker can fetch. */
+function hashOf(reference: string): string | undefined {
+  const sha256 = (bytes: string | Uint8Array) => createHash('sha256').update(bytes).digest('hex');
+  if (reference.startsWith('oss:')) return sha256(reference);
+  if (reference.startsWith('data:')) return sha256(Buffer.from(reference.slice(reference.indexOf(',') + 1), 'base64'));
+  return /^asset:references\/([0-9a-f]{64})\./.exec(reference)?.[1];
+}

@@ -1,0 +1,222 @@
+import type { Dispatcher } from 'undici';
+import { archiveFinished } from '../../activities/archive-video.js';
+import { finishedTask, taskFailed } from '../../activities/poll-task.js';
+import { MODEL } from '../contract/model.js';
+import type { VideoResult } from '../contract/result.js';
+import { VideoError } from '../contract/video-error.js';
+import { formatListTime, parseProviderTime, type TaskSnapshot } from '../dashscope/wire.js';
+import { closeWithout, recordPaid } from '../ledger/finish.js';
+import { comparePrompts } from '../ledger/proof.js';
+import type { BoughtTask } from '../ledger/purchase-status.js';
+import { assertResultUrl } from '../net/result-url.js';
+import type { FreeDeps } from './ask-free.js';
+import { type BuyOneDeps, LIVE_PROMPT } from './buy-one.js';
+import { LIVE_IMAGE } from './live-image.js';
+import { NOT_SEEN } from './record.js';
+import { type Exchange, LiveWire, member, redacted, textOf, words } from './wire.js';
+
+/** What a task is looked at with. */
+export interface WatchDeps extends FreeDeps {
+  readonly buying: BuyOneDeps;
+  /** For the link of the result, which the provider names. */
+  readonly resultDispatcher: Dispatcher;
+}
+
+/** How the one task ended. */
+export type Watched =
+  | { readonly kind: 'video'; readonly result: VideoResult }
+  | { readonly kind: 'none'; readonly why: string };
+
+/** The ledger decides from three listings over a minute, begun a minute after the submit. */
+const LISTED_WITHIN_MS = 120_000;
+/** The longest render that the provider allows is 3 h; a person does not wait that long, and the purchase is in the ledger. */
+const ENDS_WITHIN_MS = 30 * 60_000;
+/** Pixels of the tier. */
+const PIXELS = 921_600;
+/** An archive that fails is tried again; the video stays at the provider for 24 h. */
+const ARCHIVES_MAX = 3;
+const HOUR_MS = 3_600_000;
+
+/** Watches the task to its end, asks on the way what only a task tells, and brings its video into the store. */
+export async function watchOne(deps: WatchDeps, task: BoughtTask, acceptedAtMs: number | null): Promise<Watched> {
+  const { wire, answers, clock, signal, lookEveryMs } = deps;
+  const { taskId } = task;
+  const query = (): Promise<Exchange> => wire.ask(`/tasks/${taskId}`, { signal });
+  const states: Record<string, number> = {};
+  const fromMs = acceptedAtMs ?? clock.now();
+  let listedMs: number | undefined;
+  let last = await query();
+  const firstState = textOf(last, 'output', 'task_status');
+  if (acceptedAtMs !== null) answers.give('first_state', firstState ?? words(last), redacted(last));
+  let cancelAsked = false;
+  for (;;) {
+    const status = textOf(last, 'output', 'task_status') ?? words(last);
+    states[status] ??= clock.now() - fromMs;
+    if (listedMs === undefined && acceptedAtMs !== null && clock.now() - fromMs <= LISTED_WITHIN_MS) {
+      if (await isListed(deps, taskId)) listedMs = clock.now() - fromMs;
+    }
+    if (status === 'RUNNING' && !cancelAsked) {
+      cancelAsked = true;
+      // Documented to be refused. Were it taken, the task would be free, and the check would end without a video.
+      const cancel = await wire.ask(`/tasks/${taskId}/cancel`, { method: 'POST', signal });
+      answers.give('cancel_running', words(cancel), redacted(cancel));
+    }
+    if (['SUCCEEDED', 'FAILED', 'CANCELED', 'UNKNOWN'].includes(status)) break;
+    if (clock.now() - fromMs > ENDS_WITHIN_MS) {
+      return {
+        kind: 'none',
+        why: `the task has not ended after ${ENDS_WITHIN_MS / 60_000} minutes; run the check again`,
+      };
+    }
+    await clock.sleep(lookEveryMs, signal);
+    last = await query();
+  }
+  if (acceptedAtMs !== null) {
+    // A task that has ended may still not be listed; that is what the ledger must know.
+    while (listedMs === undefined && clock.now() - fromMs <= LISTED_WITHIN_MS) {
+      await clock.sleep(lookEveryMs, signal);
+      if (await isListed(deps, taskId)) listedMs = clock.now() - fromMs;
+    }
+    answers.give('list_lag', listedMs === undefined ? 'no' : 'yes');
+    answers.give('list_delay', listedMs === undefined ? 'never' : String(Math.round(listedMs)));
+    answers.give('states', Object.keys(states).join(', '), states);
+  }
+  await askListed(deps, taskId);
+  return ended(deps, task, last);
+}
+
+async function rowsOf({ wire, signal }: WatchDeps, query = ''): Promise<Record<string, unknown>[]> {
+  const list = await wire.ask(`/tasks/?model_name=${MODEL}&page_no=1&page_size=100${query}`, { signal });
+  const rows = 'json' in list ? member(list.json, 'data') : undefined;
+  return Array.isArray(rows) ? (rows as Record<string, unknown>[]) : [];
+}
+
+const isListed = async (deps: WatchDeps, taskId: string): Promise<boolean> =>
+  (await rowsOf(deps)).some((row) => row['task_id'] === taskId);
+
+async function askListed(deps: WatchDeps, taskId: string): Promise<void> {
+  const { answers } = deps;
+  const rows = await rowsOf(deps);
+  const created = rows.map((row) => Number(row['gmt_create']));
+  const falls = created.every((at, n) => n === 0 || at <= (created[n - 1] ?? at));
+  const rises = created.every((at, n) => n === 0 || at >= (created[n - 1] ?? at));
+  answers.give('list_order', falls === rises ? NOT_SEEN : falls ? 'newest first' : 'oldest first', rows.length);
+  const row = rows.find((one) => one['task_id'] === taskId);
+  const at = Number(row?.['gmt_create']);
+  if (!Number.isFinite(at)) return answers.give('list_zone', NOT_SEEN);
+  const fits: string[] = [];
+  for (const [zone, shiftMs] of [
+    ['UTC+8', 0],
+    ['UTC', -8 * HOUR_MS],
+  ] as const) {
+    // `formatListTime` writes UTC+8.
+    const from = formatListTime(at + shiftMs - 600_000);
+    const to = formatListTime(at + shiftMs + 600_000);
+    const found = await rowsOf(deps, `&start_time=${from}&end_time=${to}`);
+    if (found.some((one) => one['task_id'] === taskId)) fits.push(zone);
+  }
+  answers.give(
+    'list_zone',
+    fits.join(' and ') || 'neither UTC+8 nor UTC',
+    row === undefined ? null : Object.keys(row).sort(),
+  );
+}
+
+async function ended(deps: WatchDeps, task: BoughtTask, last: Exchange): Promise<Watched> {
+  const { answers, buying, wire, signal, clock } = deps;
+  const { ledger, dashscope } = buying;
+  const seen = await dashscope.queryTask(task.taskId, { signal });
+  const done = await wire.ask(`/tasks/${task.taskId}/cancel`, { method: 'POST', signal });
+  answers.give('cancel_done', words(done), redacted(done));
+  answers.give('task_zone', zoneOf(textOf(last, 'output', 'submit_time'), task.intentAtMs), redacted(last));
+  const watched = { ...task, claim: 'claimed' as const };
+  if (seen.status === 'FAILED') {
+    const error = taskFailed(watched, seen);
+    await closeWithout(ledger, task, error);
+    return { kind: 'none', why: error.message };
+  }
+  if (seen.status === 'CANCELED') {
+    await closeWithout(ledger, task, 'cancelled');
+    return { kind: 'none', why: 'the provider took the cancel of a task that rendered' };
+  }
+  if (seen.status !== 'SUCCEEDED') return { kind: 'none', why: `the provider says ${seen.status} of its own task` };
+  const finished = finishedTask(watched, seen, clock.now());
+  const resolution = finished.resolution ?? task.render.resolution;
+  const { billedSeconds, audio } = finished;
+  const endTimeMs = seen.endTimeMs ?? clock.now();
+  await recordPaid(ledger, task, { endTimeMs, billedSeconds, resolution, audio });
+  await askResult(deps, seen, last);
+  return { kind: 'video', result: await archived(deps, { ...finished, resolution }) };
+}
+
+async function archived(deps: WatchDeps, task: Parameters<typeof archiveFinished>[1]): Promise<VideoResult> {
+  const { answers, buying, clock, signal } = deps;
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      const result = await archiveFinished(buying, task, attempt, signal);
+      const { width, height, fps, duration, has_audio } = result;
+      answers.give('multiple', multipleOf({ width, height }), { image: LIVE_IMAGE, video: { width, height } });
+      const sound = has_audio ? 'with sound' : 'silent';
+      answers.give('video', `${Math.round(fps)} fps, ${Math.round(duration)} s, ${sound}`, { fps, duration });
+      const { queuedSeconds, renderingSeconds } = task;
+      if (renderingSeconds !== null) answers.give('wall_time', String((queuedSeconds ?? 0) + renderingSeconds));
+      return result;
+    } catch (error) {
+      if (!(error instanceof VideoError) || !error.retryable || attempt === ARCHIVES_MAX) throw error;
+      await clock.sleep(error.retryAfterMs ?? 1_000, signal);
+    }
+  }
+}
+
+async function askResult({ answers, resultDispatcher, buying, signal }: WatchDeps, seen: TaskSnapshot, last: Exchange) {
+  const prompt = seen.origPrompt;
+  const likeness = comparePrompts(LIVE_PROMPT, prompt);
+  const told = prompt === undefined ? 'absent' : likeness === 'equal' ? 'but for space and composition' : likeness;
+  const cut = prompt !== undefined && LIVE_PROMPT.startsWith(prompt) && prompt.trim() !== LIVE_PROMPT.trim();
+  answers.give('orig_prompt', prompt === LIVE_PROMPT ? 'yes' : cut ? 'cut' : told, prompt ?? null);
+  const usage = 'json' in last ? member(last.json, 'usage') : undefined;
+  answers.give('usage', usageText(usage), usage ?? null);
+  const { videoUrl, endTimeMs } = seen;
+  if (videoUrl === undefined) return;
+  assertResultUrl(videoUrl, { baseUrl: buying.providerBaseUrl, allow: buying.allowPrivateUrls });
+  const url = new URL(videoUrl);
+  const expires = Number(url.searchParams.get('Expires'));
+  const life =
+    endTimeMs === undefined || !(expires > 0) ? NOT_SEEN : `${Math.round((expires - endTimeMs / 1000) / 60)} min`;
+  answers.give('link_life', life, { query: [...url.searchParams.keys()], folders: url.pathname.split('/').length - 2 });
+  const links = new LiveWire('', resultDispatcher, {});
+  const part = await links.ask(videoUrl, { headers: { range: 'bytes=0-99' }, signal });
+  const type = 'headers' in part ? part.headers['content-type'] : undefined;
+  answers.give('link_range', `${part.status} ${type ?? 'without a type'}`, redacted(part));
+  url.search = '';
+  const unsigned = await links.ask(url.href, { signal });
+  answers.give('link_unsigned', String(unsigned.status), redacted(unsigned));
+}
+
+const usageText = (usage: unknown): string =>
+  typeof usage === 'object' && usage !== null
+    ? Object.entries(usage)
+        .map(([name, value]) => `${name} ${value}`)
+        .sort()
+        .join(', ')
+    : 'absent';
+
+/** By what the task's own time is off from ours, in whole hours. */
+function zoneOf(time: string | undefined, nowMs: number): string {
+  const atMs = parseProviderTime(time); // read as UTC+8
+  if (atMs === undefined) return NOT_SEEN;
+  const hours = 8 + Math.round((atMs - nowMs) / HOUR_MS);
+  return `UTC${hours < 0 ? '' : '+'}${hours}`;
+}
+
+/** The largest usual multiple that makes these sides of this image. */
+function multipleOf(video: { readonly width: number; readonly height: number }): string {
+  const ratio = LIVE_IMAGE.width / LIVE_IMAGE.height;
+  const sides = (k: number) =>
+    [Math.sqrt(PIXELS * ratio), Math.sqrt(PIXELS / ratio)].map((side) => Math.floor(side / k) * k);
+  const fits = [16, 8, 4, 2].filter((k) => {
+    const [width, height] = sides(k);
+    return width === video.width && height === video.height;
+  });
+  return fits.length === 0 ? `${video.width}x${video.height}` : fits.join(' or ');
+}

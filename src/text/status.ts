@@ -1,0 +1,46 @@
+import { attentionText } from '../cli/attention.js';
+import { hasVideo, otherKind } from '../client/run-kind.js';
+import type { VideoStatus } from '../client/video-run.js';
+import type { VideoProgress } from '../contract/result.js';
+import { placeText } from '../contract/slots.js';
+import { durationText } from './duration.js';
+import { failureText, NO_VIDEO, resultText } from './result.js';
+
+/** What Temporal knows of a run, for people. */
+export function statusText(run: VideoStatus, nowMs: number): string {
+  const { id, workflow_type, status, started_at, closed_at, progress, trouble, result, error, task_id } = run;
+  const other = otherKind(id, workflow_type);
+  const lines = [
+    `run       ${id}`,
+    ...(other === undefined ? [] : [`kind      ${other.what}`]),
+    `status    ${status}`,
+    `started   ${started_at}`,
+    ...(closed_at === null ? [] : [`ended     ${closed_at}`]),
+  ];
+  if (result !== null) return [...lines, resultText(result)].join('\n');
+  if (error !== null) return [...lines, failureText(error)].join('\n');
+  if (task_id !== null) lines.push(`task      ${task_id}`);
+  if (progress !== null && status === 'running') lines.push(...progressLines(progress, nowMs));
+  if (trouble !== null) lines.push(`trouble   ${trouble}`);
+  if (progress?.attention != null) lines.push(attentionText(id, progress.attention));
+  if (hasVideo(workflow_type) && status === 'completed') lines.push(NO_VIDEO);
+  else if (hasVideo(workflow_type) && status === 'running' && progress === null && trouble === null) {
+    lines.push('trouble   no worker answers; start one with "wan-video worker"');
+  }
+  if (other !== undefined && !hasVideo(workflow_type)) lines.push(`next      ${other.instead}`);
+  return lines.join('\n');
+}
+
+function progressLines({ stage, since_ms, attempt, waiting_for, slot, eta }: VideoProgress, nowMs: number): string[] {
+  const again = attempt > 1 ? `, attempt ${attempt}` : '';
+  const clock = (ms: number): string => new Date(ms).toISOString().slice(11, 19);
+  return [
+    `stage     ${stage} for ${durationText(Math.max(0, nowMs - since_ms) / 1000)}${again}`,
+    ...(waiting_for === 'nothing' ? [] : [`waits     for ${waiting_for}`]),
+    ...(slot === null ? [] : [`place     ${placeText(slot)}`]),
+    // A range that rests on no render of its kind is a guess.
+    ...(stage === 'rendering' && eta !== null && eta.samples > 0
+      ? [`expected  ${clock(eta.earliest_ms)} to ${clock(eta.latest_ms)} UTC`]
+      : []),
+  ];
+}

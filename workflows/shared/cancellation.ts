@@ -1,0 +1,70 @@
+import * as wf from '@temporalio/workflow';
+import type { CancelOutcome } from '../../src/contract/result.js';
+import { steps } from './activities.js';
+import { failure } from './failures.js';
+import { cancelSignal } from './messages.js';
+
+/** Why a run ends before its video. */
+export type EndedBy = { readonly how: 'cancel'; readonly reason: string | null } | { readonly how: 'deadline' };
+
+/**
+ * Runs `work` so that Temporal's own cancellation, the signal `cancel` and the deadline do the same thing: `release` runs once,
+ * itself uncancelled, and then the run closes as Cancelled, or fails as `DeadlineExceeded`.
+ * @param deadlineMs - Milliseconds from now; null: none.
+ */
+export async function cancellable<T>(
+  deadlineMs: number | null,
+  work: () => Promise<T>,
+  release: (by: EndedBy) => Promise<Omit<CancelOutcome, 'reason'>>,
+): Promise<T> {
+  // Taken here: inside nonCancellable the current scope is another one.
+  const root = wf.CancellationScope.current();
+  const scope = new wf.CancellationScope({ cancellable: true });
+  let signalled = false;
+  let reason: string | null = null;
+  let late = false;
+  wf.setHandler(cancelSignal, (input) => {
+    signalled = true;
+    // It comes from outside, in any form.
+    const given: unknown = (input as { reason?: unknown } | null | undefined)?.reason;
+    reason ??= typeof given === 'string' ? given : null;
+    scope.cancel();
+  });
+  const timer = new wf.CancellationScope({ cancellable: true });
+  if (deadlineMs !== null) {
+    timer
+      .run(() => wf.sleep(deadlineMs, { summary: 'deadline_seconds' }))
+      .then(
+        () => {
+          late = true;
+          scope.cancel();
+        },
+        () => undefined, // the work ended first
+      );
+  }
+  try {
+    return await scope.run(work);
+  } catch (error) {
+    // A step that was in flight may fail for a reason of its own after the cancel; the run was cancelled all the same.
+    if (!wf.isCancellation(error) && !scope.consideredCancelled) throw error;
+    const byDeadline = late && !signalled && !root.consideredCancelled;
+    let outcome: Omit<CancelOutcome, 'reason'> | undefined;
+    await wf.CancellationScope.nonCancellable(async () => {
+      outcome = await release(byDeadline ? { how: 'deadline' } : { how: 'cancel', reason });
+      const { workflowId, runId } = wf.workflowInfo();
+      // Only a cancellation that the server itself was asked for closes the run as Cancelled.
+      if (signalled && !root.consideredCancelled) await steps().requestCancellation({ workflowId, runId });
+    });
+    if (signalled) await root.cancelRequested;
+    if (!byDeadline) throw wf.isCancellation(error) ? error : new wf.CancelledFailure('cancelled');
+    throw failure({
+      type: 'DeadlineExceeded',
+      message: `deadline_seconds passed before the video was archived. ${outcome?.outcome ?? ''}`,
+      task_id: outcome?.task_id,
+      billed: outcome?.billed ?? undefined,
+      next_step: 'Start the request again: what was bought for it is found. Give it more time.',
+    });
+  } finally {
+    timer.cancel();
+  }
+}

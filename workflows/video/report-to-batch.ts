@@ -1,0 +1,46 @@
+import * as wf from '@temporalio/workflow';
+import type { BatchItemEnd } from '../../src/contract/batch.js';
+import { cancelledEnd, failedEnd, parkedEnd, videoEnd } from '../../src/contract/batch-item.js';
+import { ITEM_MEMO } from '../../src/contract/names.js';
+import type { VideoRequest } from '../../src/contract/request.js';
+import type { VideoResult } from '../../src/contract/result.js';
+import { failureOf } from '../shared/failures.js';
+import { itemSignal } from '../shared/messages.js';
+import type { Progress } from './progress.js';
+
+/**
+ * Runs `work` and tells the batch that started this run how it ended, and before that, when it waits for a person. A run that was not
+ * started by a batch tells nobody.
+ */
+export async function toldToBatch(
+  request: VideoRequest,
+  progress: Progress,
+  work: () => Promise<VideoResult>,
+): Promise<VideoResult> {
+  const { memo, parent, workflowId, startTime } = wf.workflowInfo();
+  const itemId = memo?.[ITEM_MEMO];
+  if (typeof itemId !== 'string' || parent === undefined) return work();
+  const head = { item_id: itemId, run: workflowId, started_at_ms: startTime.getTime() };
+  const batch = wf.getExternalWorkflowHandle(parent.workflowId); // without a run id: whichever of the batch's runs is current
+  const tell = (end: BatchItemEnd): Promise<void> =>
+    // A batch that has ended, or was deleted, wants to know nothing.
+    wf.CancellationScope.nonCancellable(() => batch.signal(itemSignal, end)).catch(() => undefined);
+  progress.onAttention = ({ reason }) => void tell(parkedEnd(head, reason, Date.now()));
+  try {
+    const result = await work();
+    await tell(videoEnd(head, result, Date.now()));
+    return result;
+  } catch (error) {
+    await tell(endOf(error));
+    throw error;
+  }
+
+  function endOf(error: unknown): BatchItemEnd {
+    if (wf.isCancellation(error)) {
+      const { cancel, task_id: taskId } = progress.state;
+      return cancelledEnd(head, { outcome: 'Cancelled.', billed: null, ...cancel, taskId }, Date.now());
+    }
+    const failure = failureOf(error) ?? { type: 'UnexpectedError', message: String(error) };
+    return failedEnd(head, failure, request, Date.now());
+  }
+}

@@ -1,0 +1,113 @@
+import * as wf from '@temporalio/workflow';
+import type { AskedSlot } from '../../activities/types.js';
+import { budgetReachedFailure } from '../../src/contract/budget.js';
+import { BATCH_MEMO } from '../../src/contract/names.js';
+import type { SlotAnswer, SlotShare } from '../../src/contract/slots.js';
+import type { StepTimes } from '../../src/contract/times.js';
+import { steps } from '../shared/activities.js';
+import { failure } from '../shared/failures.js';
+import { leaveSlotsSignal, slotSignal } from '../shared/messages.js';
+import type { Progress } from './progress.js';
+
+/** The batch that a run belongs to; null for one of its own. */
+export function batchOf(): string | null {
+  const batch = wf.workflowInfo().memo?.[BATCH_MEMO];
+  return typeof batch === 'string' ? batch : null;
+}
+
+/** Whose turn a run is counted as: somebody waits for it, unless it belongs to a batch. */
+export function shareOf(tenant: string | null): SlotShare {
+  const batch = batchOf();
+  return { tenant, batch, priority: batch === null ? 'interactive' : 'batch' };
+}
+
+/** The asking side of the account's slots (docs/slots.md). */
+export class SlotInHand {
+  readonly #progress: Progress;
+  #asked: AskedSlot | undefined;
+  #answer: SlotAnswer | undefined;
+  #waiting = false;
+
+  constructor(progress: Progress) {
+    this.#progress = progress;
+    // From the first moment: the answer may be here before the step that asked has told so.
+    wf.setHandler(slotSignal, (answer) => {
+      this.#answer = answer;
+      if (this.#waiting) this.#tell();
+    });
+  }
+
+  /**
+   * Waits until the slot is granted, or, without budgets, until it is clear that nobody grants any: the slots order submits, they do not
+   * stop them. With budgets nothing is bought without them.
+   * @throws ApplicationFailure `BudgetReached` when a budget has no room.
+   */
+  async granted(slot: AskedSlot, share: SlotShare, times: StepTimes): Promise<void> {
+    this.#asked = slot;
+    const decided = () => this.#mine()?.waiting === null || this.#mine()?.reached !== undefined;
+    if (!decided()) {
+      this.#progress.enter('waiting_for_slot');
+      this.#waiting = true;
+      try {
+        await this.#answered(decided, slot, share, times);
+      } finally {
+        this.#waiting = false;
+      }
+    }
+    const reached = this.#mine()?.reached;
+    if (reached === undefined) return;
+    this.#asked = undefined; // the slots have forgotten the request
+    throw failure(budgetReachedFailure(reached));
+  }
+
+  /**
+   * Says that this run does not buy any more; a purchase that another run has made keeps the slot.
+   * @param nothing - Whether it is certain that this run has bought nothing: what is reserved for it is free at once.
+   */
+  async leave(nothing: boolean): Promise<void> {
+    if (this.#asked === undefined) return;
+    const { slots, key } = this.#asked;
+    this.#asked = undefined;
+    const asker = wf.workflowInfo().workflowId;
+    // Slots that are gone have nobody waiting.
+    await wf
+      .getExternalWorkflowHandle(slots)
+      .signal(leaveSlotsSignal, { key, asker, nothing })
+      .catch(() => undefined);
+  }
+
+  async #answered(decided: () => boolean, slot: AskedSlot, share: SlotShare, times: StepTimes): Promise<void> {
+    this.#tell();
+    for (;;) {
+      const answered = this.#mine() !== undefined || (await within(times.slotAckMs, () => this.#mine() !== undefined));
+      if (!answered && slot.cost === undefined)
+        return wf.log.warn('the slots do not answer; going on without', { slots: slot.slots });
+      if (!answered) this.#progress.waitingForSlots();
+      else if (decided() || (await within(times.slotAskAgainMs, decided))) return;
+      this.#answer = undefined;
+      const { key, after, cost } = slot;
+      const asker = wf.workflowInfo().workflowId;
+      await steps(times).askForSlot({ key, after, ...share, ...(cost !== undefined && { cost }), asker });
+    }
+  }
+
+  /** Leaves the slot with the purchase: whoever sees that to its end gives it back. */
+  entrust(): void {
+    this.#asked = undefined;
+  }
+
+  /** The latest answer, when it is about what was asked: an earlier one may still come in. */
+  #mine(): SlotAnswer | undefined {
+    const [answer, asked] = [this.#answer, this.#asked];
+    if (answer === undefined || asked === undefined) return undefined;
+    return answer.key === asked.key && answer.after >= asked.after ? answer : undefined;
+  }
+
+  #tell(): void {
+    const waiting = this.#mine()?.waiting;
+    if (waiting != null) this.#progress.waitingForSlot(waiting);
+  }
+}
+
+const within = (ms: number, is: () => boolean): Promise<boolean> =>
+  wf.condition(is, ms, { summary: 'the answer of the slots' });
