@@ -1,4 +1,4 @@
-import { encodeH264, type Tile, type Yuv } from './h264.js';
+import { encodeBars, type Tile, tileOf } from './bars.js';
 import { CLIP_FPS, muxed } from './mux.js';
 
 /** What a clip shows. */
@@ -33,27 +33,28 @@ const GLYPHS = new Map(
     .map((entry): [string, Buffer] => [entry.slice(0, 1), Buffer.from(entry.slice(2), 'hex')]),
 );
 
-const tileCache = new Map<string, Tile>();
+const glyphTiles = new Map<string, Tile>();
 
 function glyphTile(character: string): Tile {
   const name = character.toUpperCase();
-  const known = tileCache.get(name);
+  const known = glyphTiles.get(name);
   if (known !== undefined) return known;
-  const tile = new Uint8Array(256).fill(BLACK);
+  const luma = new Uint8Array(256).fill(BLACK);
   const columns = GLYPHS.get(name);
   if (columns !== undefined) {
     for (let y = 0; y < 14; y++) {
       for (let x = 0; x < 10; x++) {
-        if (((columns[x >> 1] ?? 0) >> (y >> 1)) & 1) tile[(y + 1) * 16 + x + 3] = WHITE;
+        if (((columns[x >> 1] ?? 0) >> (y >> 1)) & 1) luma[(y + 1) * 16 + x + 3] = WHITE;
       }
     }
   }
-  tileCache.set(name, tile);
+  const tile = tileOf(luma);
+  glyphTiles.set(name, tile);
   return tile;
 }
 
-const BAR_DONE: Tile = new Uint8Array(256).fill(210);
-const BAR_TODO: Tile = new Uint8Array(256).fill(48);
+const PROGRESS_DONE = tileOf(210);
+const PROGRESS_TODO = tileOf(48);
 
 /**
  * Builds an animated MP4 (H.264, 30 fps, optional silent AAC): coloured bars, the label, a frame counter and a progress
@@ -70,12 +71,12 @@ export async function makeClip(options: ClipOptions): Promise<Uint8Array> {
     for (const [i, character] of [...text].slice(0, room).entries())
       tiles.set(row * columns + 1 + i, glyphTile(character));
   };
-  const stream = encodeH264({
+  const stream = encodeBars({
     width,
     height,
     frames,
     fps: CLIP_FPS,
-    gop: CLIP_FPS,
+    keyInterval: CLIP_FPS,
     bars: barsOf(seed),
     tiles: (frame) => {
       const tiles = new Map<number, Tile>();
@@ -83,18 +84,20 @@ export async function makeClip(options: ClipOptions): Promise<Uint8Array> {
       put(tiles, 3, String(frame).padStart(5, '0'));
       const done = Math.ceil(((frame + 1) / frames) * room);
       const row = rows - 2;
-      if (row > 3) for (let i = 0; i < room; i++) tiles.set(row * columns + 1 + i, i < done ? BAR_DONE : BAR_TODO);
+      if (row > 3) {
+        for (let i = 0; i < room; i++) tiles.set(row * columns + 1 + i, i < done ? PROGRESS_DONE : PROGRESS_TODO);
+      }
       return tiles;
     },
   });
   return muxed(stream, { width, height, durationSeconds, audio });
 }
 
-function barsOf(seed: number): Yuv[] {
+function barsOf(seed: number): Tile[] {
   let state = (seed ^ 0x9e3779b9) >>> 0;
   const next = (low: number, high: number): number => {
     state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
     return low + ((state >>> 8) % (high - low + 1));
   };
-  return Array.from({ length: 6 }, (): Yuv => [next(50, 200), next(60, 200), next(60, 200)]);
+  return Array.from({ length: 6 }, () => tileOf(next(50, 200), next(60, 200), next(60, 200)));
 }

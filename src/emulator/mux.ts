@@ -38,8 +38,8 @@ export async function muxed(stream: H264Stream, options: MuxOptions): Promise<Ui
   if (sound !== undefined) output.addAudioTrack(sound);
   await output.start();
   const { codec, description } = stream;
-  for (const [i, { data, key }] of stream.samples.entries()) {
-    const packet = new EncodedPacket(data, key ? 'key' : 'delta', i / CLIP_FPS, 1 / CLIP_FPS);
+  for (const [i, { data, isKey }] of stream.samples.entries()) {
+    const packet = new EncodedPacket(data, isKey ? 'key' : 'delta', i / CLIP_FPS, 1 / CLIP_FPS);
     const meta = { decoderConfig: { codec, codedWidth: width, codedHeight: height, description } };
     await video.add(packet, i === 0 ? meta : undefined);
   }

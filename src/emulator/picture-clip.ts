@@ -18,8 +18,11 @@ export interface PictureClipOptions {
 
 /** Ways the camera can go. */
 export const DIRECTIONS = 8;
-/** Half a second: see `encodeMovingPicture` for what a longer group would show. */
-const GOP = CLIP_FPS / 2;
+/**
+ * Frames from one key frame to the next: two seconds. Until then the picture grows by 6 %, so that the edge of an 8x8
+ * block is a quarter pixel off; after longer intervals the return to the exact picture would show.
+ */
+const KEY_INTERVAL = CLIP_FPS * 2;
 /** How much closer the camera is after a second: plain to see in a clip of 2 s, and not yet soft after 15 s. */
 const ZOOM_PER_SECOND = 0.03;
 /** How far from the middle the camera ends, as a share of the way to the picture's edge. */
@@ -48,7 +51,7 @@ export async function makePictureClip(picture: Uint8Array, options: PictureClipO
     height,
     frames: Math.max(1, Math.round(durationSeconds * CLIP_FPS)),
     fps: CLIP_FPS,
-    gop: GOP,
+    keyInterval: KEY_INTERVAL,
     view,
     draw: (at) => drawStill(still, at, width, height),
   });

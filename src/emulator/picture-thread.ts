@@ -7,7 +7,7 @@ export interface PictureOrder {
   readonly options: PictureClipOptions;
 }
 
-/** A clip of 15 s at 1080P takes some eight seconds of one core; a machine may be busy with more than us. */
+/** A clip of 15 s at 1080P takes about four seconds of one core; a busy machine may need many times that. */
 const TIMEOUT_MS = 60_000;
 
 /** Makes clips of pictures, one after the other and each in a thread of its own: the server goes on answering meanwhile. */

@@ -8,8 +8,11 @@ import { ACCESS_KEY_ID, type Signer } from './signature.js';
 import type { EmulatorTask } from './task.js';
 import { type Answer, type ByteSource, StoreError } from './wire.js';
 
-/** Clips kept in memory; making one again gives the same bytes, plain ones within about 0.1 s. */
-const CLIPS_KEPT = 16;
+/**
+ * Clips kept in memory: more than an account renders at once, and 300 MB at most (15 s at 1080P are 37 MB). Making a clip
+ * again gives the same bytes.
+ */
+const CLIPS_KEPT = 8;
 
 /** Zeros are sent in pieces of this many bytes, so that a padded result needs no memory. */
 const PIECE = 64 * 1024;

@@ -1,6 +1,6 @@
 import jpeg from 'jpeg-js';
 import { PNG } from 'pngjs';
-import type { Planes } from './key-picture.js';
+import type { YuvPicture } from './h264.js';
 import type { View } from './moving-picture.js';
 
 /** Larger pictures are not decoded: at 24 megapixels the decoder holds some 200 MB, and takes about two seconds. */
@@ -64,7 +64,7 @@ export function readStill(bytes: Uint8Array, width: number, height: number): Sti
 }
 
 /** What a camera sees of the still picture, on whole macroblocks; beyond the video's edges the last samples go on. */
-export function drawStill(still: Still, { x, y, zoom }: View, width: number, height: number): Planes {
+export function drawStill(still: Still, { x, y, zoom }: View, width: number, height: number): YuvPicture {
   const [wide, high] = [Math.ceil(width / 16) * 16, Math.ceil(height / 16) * 16];
   const seen = (plane: Plane, part: number): Uint8Array => {
     const [perX, perY] = [plane.width / width, plane.height / height];

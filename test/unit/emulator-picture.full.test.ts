@@ -108,7 +108,7 @@ test('the emulator goes on answering while it makes a long clip of a picture', a
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
   expect((await clip).status).toBe(200);
-  // Some five seconds of rendering: a server that did it itself would not have answered in between.
+  // Some three seconds of rendering: a server that did it itself would not have answered in between.
   expect(asked).toBeGreaterThan(10);
   expect(slowest).toBeLessThan(1_500);
 });

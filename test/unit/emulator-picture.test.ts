@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -8,6 +8,7 @@ import { makePictureClip } from '../../src/emulator/picture-clip.js';
 import { beginsWithAndMoves, jpegOf, pngOf } from '../support/clip-pictures.js';
 import { hasFfmpeg } from '../support/ffmpeg.js';
 import { dataUri, download, type PictureEmulator, startPictureEmulator } from '../support/picture-emulator.js';
+import { ROOT } from '../support/root.js';
 
 const run = promisify(execFile);
 const decoder = hasFfmpeg('the picture in the emulator’s clips');
@@ -25,6 +26,35 @@ describe.skipIf(!decoder)('a clip of a picture', () => {
   ])('begins with $what and moves', ({ picture, at: [width = 0, height = 0] }) =>
     beginsWithAndMoves(picture(), width, height, folder),
   );
+
+  test('shows no step where a key picture follows, and is as large as the provider’s', async () => {
+    const [width, height] = [1280, 720];
+    const picture = await readFile(join(ROOT, 'assets', 'sample.jpg'));
+    const clip = await makePictureClip(picture, { width, height, durationSeconds: 5, audio: true, direction: 0 });
+    expect(clip.length).toBeGreaterThan(5e6); // The provider's clips of this kind have some 5.5 MB.
+    expect(clip.length).toBeLessThan(6.5e6);
+    const file = join(folder, 'steps.mp4');
+    await writeFile(file, clip);
+    const probe = ['-v', 'error', '-skip_frame', 'nokey', '-show_entries', 'frame=pts_time', '-of', 'csv=p=0', file];
+    const { stdout: keyTimes } = await run('ffprobe', ['-select_streams', 'v', ...probe]);
+    expect(keyTimes.match(/\d+\.\d+/g)?.map(Number)).toEqual([0, 2, 4]);
+
+    const frames = ['-vf', 'select=between(n\\,55\\,60)', '-fps_mode', 'passthrough'];
+    const decode = ['-v', 'warning', '-i', file, ...frames, '-f', 'rawvideo', '-pix_fmt', 'gray', '-'];
+    const { stdout, stderr } = await run('ffmpeg', decode, { encoding: 'buffer', maxBuffer: 2 ** 28 });
+    expect(stderr.toString()).toBe('');
+    const size = width * height;
+    expect(stdout).toHaveLength(6 * size);
+    const [toKeyPicture = 0, ...before] = [4, 3, 2, 1, 0].map((frame) => {
+      let sum = 0;
+      for (let i = frame * size; i < (frame + 1) * size; i++)
+        sum += Math.abs((stdout[i] ?? 0) - (stdout[i + size] ?? 0));
+      return sum / size;
+    });
+    const usual = before.reduce((sum, change) => sum + change, 0) / before.length;
+    // Blocks of 16x16 instead of 8x8 have 1.3 here, a step that can be seen along edges.
+    expect(toKeyPicture).toBeLessThan(1.2 * usual);
+  });
 
   test('is decoded without a word, frame by frame, when the picture is noise of any strength', async () => {
     for (const noise of [2, 20, 255]) {
