@@ -72,14 +72,14 @@ const pidOf = ({ process }: WorkerProcess): string => String(process.pid);
 const tasksOf = (stack: Stack, prompt: string) => stack.emulator.state().tasks.filter((task) => task.prompt === prompt);
 const LONG_MS = 400_000;
 
-test('No worker: a run that nobody takes up goes on once a worker is started', { timeout: LONG_MS }, async () => {
+test('No worker: a run that no worker polls for continues once a worker is started', { timeout: LONG_MS }, async () => {
   const here = await world();
   const { id } = await here.stack.videos.start(here.stack.request('nobody there'));
   await follow(here, 'No worker', { ID: id });
   expect(here.stack.emulator.state().submits).toBe(1);
 });
 
-test('A run does not get on: on a worker with another store it fails, and goes on with the right one', {
+test('A run is stuck: on a worker with another store it fails, and it continues on the right one', {
   timeout: LONG_MS,
 }, async () => {
   const here = await world({ settings: SLOW });
@@ -90,7 +90,7 @@ test('A run does not get on: on a worker with another store it fails, and goes o
   const OTHER_ID = await here.running('not needed', 'rendering');
   await right.end('SIGTERM');
   const wrong = await here.worker({ OUTPUT_DIR: join(here.folder, 'another') });
-  await follow(here, 'A run does not get on', { ID, OTHER_ID, PID: pidOf(wrong) });
+  await follow(here, 'A run is stuck', { ID, OTHER_ID, PID: pidOf(wrong) });
   expect(tasksOf(stack, 'wrong store')).toHaveLength(1);
 });
 
@@ -142,7 +142,7 @@ async function startBatch(
   });
 }
 
-/** A world whose key is in a file, with a new one beside it, and a worker that reads it. */
+/** A world whose key is in a file, with a new one next to it, and a worker that reads it. */
 async function withKeyFile(settings: StackOptions['settings']): Promise<World & { keys: Record<string, string> }> {
   const folder = await mkdtemp(join(tmpdir(), 'wan-video-keys-'));
   onTestFinished(() => rm(folder, { recursive: true, force: true }));
@@ -197,7 +197,7 @@ test('Terminated runs and the sweep: what was paid is archived by a salvage', { 
   expect(stack.emulator.state().submits).toBe(1);
 });
 
-test('The result has expired: it is bought anew, by a person', { timeout: LONG_MS }, async () => {
+test('The result has expired: a person buys it again', { timeout: LONG_MS }, async () => {
   const here = await world({ settings: SLOW });
   const { stack, scenario } = here;
   const worker = await here.worker();
@@ -289,7 +289,7 @@ test('Backup of the embedded database: after a restore the runs are there and no
     ...{ PORT: stack.env['TEMPORAL_ADDRESS']?.split(':')[1] ?? '', STORE: join(stack.outputDir, 'ai-video-wan-video') },
     BACKUP: join(folder, 'backup'),
   });
-  // With the restored store as well, whatever was bought before the backup is answered from it.
+  // With the restored store as well, everything that was bought before the backup is answered from it.
   const again = await stack.videos.generate({ ...stack.request(prompts.before), tenant: 'another run' });
   expect(again.source).toBe('cache');
   expect(submits()).toEqual([1, 1, 1]);

@@ -14,8 +14,8 @@ export interface RunbookLine {
 
 /** One fenced block of commands. */
 export interface RunbookBlock {
-  /** `mended`: its lines become true in a while. */
-  readonly mended: boolean;
+  /** `fixed`: its lines become true after a while. */
+  readonly fixed: boolean;
   /** `later`: something has happened in the world since the block before. */
   readonly later: boolean;
   readonly lines: readonly RunbookLine[];
@@ -36,7 +36,7 @@ export function readRunbook(): RunbookSection[] {
     .map((section) => ({
       title: section.slice(0, section.indexOf('\n')),
       blocks: [...section.matchAll(/^```sh(.*)\n([\s\S]*?)^```$/gm)].map(([, tags = '', body = '']) => ({
-        mended: /\bmended\b/.test(tags),
+        fixed: /\bfixed\b/.test(tags),
         later: /\blater\b/.test(tags),
         lines: body.trimEnd().split('\n').map(readLine),
       })),
