@@ -95,7 +95,10 @@ export class CommandContext {
    * The configured prices and budgets; undefined where there are none.
    * @throws VideoError `ConfigurationInvalid` with every fault of both files at once, and for budgets without prices.
    */
-  async money(): Promise<{ readonly prices: Prices | undefined; readonly budgets: BudgetTerms | undefined }> {
+  async pricesAndBudgets(): Promise<{
+    readonly prices: Prices | undefined;
+    readonly budgets: BudgetTerms | undefined;
+  }> {
     const { readNamedFiles } = await import('../worker/config-files.js');
     return readNamedFiles({ ...(await this.config()), webhookFile: undefined });
   }

@@ -13,8 +13,8 @@ import { amountText } from '../text/amount.js';
 import { ExitCode } from '../text/exit-code.js';
 import { errorObject } from '../text/result.js';
 import type { CommandContext } from './context.js';
-import type { Draft } from './draft.js';
 import type { Pollers } from './pollers.js';
+import type { RequestInput } from './request-input.js';
 
 interface DryRunDeps {
   readonly client: Client;
@@ -44,7 +44,7 @@ interface Plan {
 /** Tells what the same command without `--dry-run` would do. Stages nothing, starts nothing. */
 export async function dryRun(
   flags: { readonly id?: string },
-  draft: Draft,
+  draft: RequestInput,
   deps: DryRunDeps,
   context: CommandContext,
 ): Promise<number> {

@@ -3,10 +3,10 @@ import type { VideoRequest } from '../contract/request.js';
 import { invalidRequest } from '../contract/validate.js';
 import type { Issue } from '../contract/video-error.js';
 import type { CommandContext, ConnectedTemporal } from './context.js';
-import { type Draft, type RequestFlags, readDraft } from './draft.js';
 import { dryRun } from './dry-run.js';
 import { type Interrupts, unlessInterrupted, withInterrupts } from './interrupts.js';
-import { seeThrough, tellOfWorkers, type WaitFlags, waitIssues, workersFor } from './wait-for-result.js';
+import { type RequestFlags, type RequestInput, readRequestInput } from './request-input.js';
+import { type WaitFlags, waitForResult, waitIssues, warnIfNoWorker, workersFor } from './wait-for-result.js';
 
 /** Flags of `wan-video generate`. */
 export interface GenerateFlags extends RequestFlags, WaitFlags {
@@ -21,7 +21,7 @@ export async function runGenerate(flags: GenerateFlags, context: CommandContext)
   return withInterrupts(context.io, async (interrupts) => {
     const { first } = interrupts;
     const early = <T>(work: Promise<T>): Promise<T> => unlessInterrupted(work, first, NOTHING_SENT);
-    const draft = await early(readDraft(flags, context.io, first));
+    const draft = await early(readRequestInput(flags, context.io, first));
     try {
       const issues = [...draft.issues, ...(await flagIssues(flags, context.io.cwd))];
       if (issues.length > 0) throw invalidRequest(issues);
@@ -48,7 +48,7 @@ const ID_BYTES_MAX = 900;
 
 async function generate(
   flags: GenerateFlags,
-  draft: Draft,
+  draft: RequestInput,
   temporal: ConnectedTemporal,
   context: CommandContext,
   interrupts: Interrupts,
@@ -61,7 +61,7 @@ async function generate(
 
   const pollers = await early(workersFor(temporal, taskQueue, context));
   if (flags.dryRun) return dryRun(flags, draft, { client, config, pollers }, context);
-  tellOfWorkers(pollers, taskQueue, temporal, context, flags);
+  warnIfNoWorker(pollers, taskQueue, temporal, context, flags);
 
   const { local } = draft;
   const reference =
@@ -74,5 +74,5 @@ async function generate(
         request.deadline_seconds === undefined ? '' : '\nIts own deadline holds, not that of this command.'
       }`
     : `Started ${started.id}.`;
-  return seeThrough(videos, started, flags, { store, context, interrupts, remark });
+  return waitForResult(videos, started, flags, { store, context, interrupts, remark });
 }

@@ -61,7 +61,7 @@ async function confirmed({ io: { stdin, stderr } }: CommandContext): Promise<boo
 }
 
 /** Published as the result of `purge --json`. */
-function report({ items, keptOpen, keptYoung }: PurgePlan, deleted: boolean) {
+function report({ items, keptOpen, keptRecent }: PurgePlan, deleted: boolean) {
   return {
     deleted,
     objects: items.length,
@@ -74,16 +74,16 @@ function report({ items, keptOpen, keptYoung }: PurgePlan, deleted: boolean) {
       }),
     ),
     kept_open: keptOpen,
-    kept_young: keptYoung,
+    kept_recent: keptRecent,
   };
 }
 
 function text(plan: PurgePlan, deleted: boolean): string {
-  const { objects, bytes, cache_records, prefixes, kept_open, kept_young } = report(plan, deleted);
+  const { objects, bytes, cache_records, prefixes, kept_open, kept_recent } = report(plan, deleted);
   const rows = Object.entries(prefixes).map(([name, there]) => [name, String(there.objects), String(there.bytes)]);
   const kept = [
     ...(kept_open > 0 ? [`${kept_open} more stay: they belong to an open purchase, or may.`] : []),
-    ...(kept_young > 0 ? ['The image stays: it is younger than 25 hours, and a run may still need it.'] : []),
+    ...(kept_recent > 0 ? ['The image stays: it is younger than 25 hours, and a run may still need it.'] : []),
   ];
   return [
     deleted ? 'Deleted:' : 'Would be deleted:',

@@ -43,7 +43,7 @@ export async function workersFor(
 }
 
 /** Says when nobody is there to take up a run. */
-export function tellOfWorkers(
+export function warnIfNoWorker(
   pollers: Pollers,
   taskQueue: string,
   { target }: ConnectedTemporal,
@@ -56,7 +56,7 @@ export function tellOfWorkers(
 }
 
 /** Waits for a run that a command has started or joined, and gives its result; with `--detach` its id at once. */
-export async function seeThrough(
+export async function waitForResult(
   videos: WanVideoClient,
   started: StartedVideo,
   flags: WaitFlags,

@@ -59,7 +59,7 @@ export interface StartEstimate extends BatchEstimate {
   /** The id that was given; null: one would be made. */
   readonly batch_id: string | null;
   /** Whether a batch of this id is there; nothing would be started then. */
-  readonly existed: boolean;
+  readonly already_existed: boolean;
   /** When the last video would be there, started now; ISO 8601, UTC. */
   readonly expected: { readonly earliest_at: string; readonly latest_at: string };
 }
@@ -70,7 +70,7 @@ export interface StartedBatch {
   /** Workflow id. */
   readonly id: string;
   /** Whether a batch of this id was there before; nothing was started then. */
-  readonly existed: boolean;
+  readonly already_existed: boolean;
   /** Lines that are run, of which `duplicates` share the video of an earlier one. */
   readonly items: number;
   readonly duplicates: number;
@@ -138,7 +138,7 @@ export class WanBatchClient {
       };
       await this.#startWorkflow(batchId, input, prepared.items);
       const { items, duplicates, faults: invalid } = prepared;
-      return { batch_id: batchId, id: batchWorkflowId(batchId), existed: false, items, duplicates, invalid };
+      return { batch_id: batchId, id: batchWorkflowId(batchId), already_existed: false, items, duplicates, invalid };
     } finally {
       await prepared.dispose();
     }
@@ -161,7 +161,7 @@ export class WanBatchClient {
     const { earliest_seconds, latest_seconds } = estimate.duration;
     const after = (seconds: number): string => new Date(Date.now() + seconds * 1000).toISOString();
     const expected = { earliest_at: after(earliest_seconds), latest_at: after(latest_seconds) };
-    return { batch_id: id ?? null, existed, ...estimate, expected };
+    return { batch_id: id ?? null, already_existed: existed, ...estimate, expected };
   }
 
   /**
@@ -295,7 +295,7 @@ export class WanBatchClient {
   async #existing(batchId: string): Promise<StartedBatch> {
     const size = await manifestSize(this.#store, batchId);
     const { items = 0, duplicates = 0 } = size ?? {};
-    return { batch_id: batchId, id: batchWorkflowId(batchId), existed: true, items, duplicates, invalid: [] };
+    return { batch_id: batchId, id: batchWorkflowId(batchId), already_existed: true, items, duplicates, invalid: [] };
   }
 
   async #startWorkflow(batchId: string, input: VideoBatchInput, items: number): Promise<void> {

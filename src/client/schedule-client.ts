@@ -73,7 +73,7 @@ export interface ScheduleEstimate {
   /** When the last video of the next run would be there, in the schedule's zone. */
   readonly expected: { readonly earliest_at: string; readonly latest_at: string } | null;
   /** Whether that may be after the run that follows it is due. */
-  readonly passes_next: boolean;
+  readonly overlaps_next_run: boolean;
 }
 
 /** A schedule as it is listed. */
@@ -96,7 +96,7 @@ export interface ScheduleDetails extends ScheduleView {
   readonly jitter_seconds: number;
   readonly pause_when_failed_above: number | null;
   /** Whether the latest run that has ended took longer than the time between the next two. */
-  readonly overran: boolean;
+  readonly overlapped_next: boolean;
   /** Runs that were left out because the one before still ran. */
   readonly skipped: number;
   /** The latest runs, the newest last. */
@@ -216,7 +216,7 @@ export class WanScheduleClient {
       ...viewOf(id, description),
       ...{ manifest_key: input.manifest_key ?? null, window: input.window ?? null, overlap: overlap ?? null },
       pause_when_failed_above: input.pause_when_failed_above ?? null,
-      overran: latest != null && latest.ended_at_ms - latest.started_at_ms > gapMs(info.nextActionTimes),
+      overlapped_next: latest != null && latest.ended_at_ms - latest.started_at_ms > gapMs(info.nextActionTimes),
       ...{ catchup_seconds: policies.catchupWindow / 1000, jitter_seconds: (spec.jitter ?? 0) / 1000 },
       ...{ skipped: info.numActionsSkippedOverlap, runs: summaries },
     };
@@ -306,7 +306,7 @@ export class WanScheduleClient {
     const format = timeIn(timezone);
     const next = times.map((time) => format(time));
     const isThere = key === null ? 'file' in manifest : (await this.#store.head(key, { signal })) !== undefined;
-    if (!isThere) return { id, next, manifest_key: key, estimate: null, expected: null, passes_next: false };
+    if (!isThere) return { id, next, manifest_key: key, estimate: null, expected: null, overlaps_next_run: false };
     const parts = { client: this.#client, store: this.#store };
     const options = { allowInvalid, signal, account, window, soon: false };
     const estimate =
@@ -322,7 +322,7 @@ export class WanScheduleClient {
     return {
       ...{ id, next, manifest_key: key, estimate },
       expected: first === undefined ? null : { earliest_at: after(earliest_seconds), latest_at: after(latest_seconds) },
-      passes_next: latest_seconds * 1000 > gapMs(times),
+      overlaps_next_run: latest_seconds * 1000 > gapMs(times),
     };
   }
 

@@ -21,7 +21,7 @@ import { installLogger } from '../worker/logger.js';
 import { lockDirectory } from './directory-lock.js';
 import { stopEmbeddedTemporal } from './embedded-temporal.js';
 import { aborted, type LocalStack, startLocalStack } from './local-stack.js';
-import { booksText, loseReplies } from './lost-reply.js';
+import { loseReplies, purchaseComparison } from './lost-reply.js';
 
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
 const SAMPLE = join(ROOT, 'assets', 'sample.jpg');
@@ -172,7 +172,7 @@ async function lostReply(stack: LocalStack, image: string, prompt: string, signa
   });
   const price = (seconds: number): string => `CNY ${(seconds * CNY_PER_SECOND).toFixed(2)}`;
   say('\nThe provider’s books, read from the emulator’s state:');
-  process.stdout.write(`${booksText(ours, retrying, price)}\n`);
+  process.stdout.write(`${purchaseComparison(ours, retrying, price)}\n`);
   if (!ours.lost || !retrying.lost) say('A reply that was to be lost was not: this shows nothing.');
   return ours.purchases === 1 && ours.lost && retrying.lost ? ExitCode.done : ExitCode.failed;
 }

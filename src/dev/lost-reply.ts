@@ -53,7 +53,7 @@ export async function loseReplies(options: SceneOptions): Promise<{ ours: Books;
 }
 
 /** The scene's end for people: both counts and what they cost, side by side. */
-export function booksText(ours: Books, retrying: Books, price: (seconds: number) => string): string {
+export function purchaseComparison(ours: Books, retrying: Books, price: (seconds: number) => string): string {
   const row = (who: string, { purchases, billedSeconds }: Books): string =>
     `${who.padEnd(24)}${String(purchases).padStart(9)}   ${`${billedSeconds} s`.padStart(6)}   ${price(billedSeconds)}`;
   return [

@@ -33,7 +33,7 @@ export interface PurgePlan {
   /** They belong to an open purchase, or may. */
   readonly keptOpen: number;
   /** Younger than {@link PURGE_AGE_MIN_MS}; counted with a reference only. */
-  readonly keptYoung: number;
+  readonly keptRecent: number;
 }
 
 /** Requests at once; an S3 answers each in some 30 ms. */
@@ -59,14 +59,14 @@ export async function planPurge(
   const records = await readRecords(store, options);
   const made = choice.by === 'age' ? older(store, choice, nowMs, options) : madeFrom(records, choice.key, options);
   const items: PurgeItem[] = [];
-  let [keptOpen, keptYoung] = [0, 0];
+  let [keptOpen, keptRecent] = [0, 0];
   for await (const found of inParallel(made, AT_ONCE, (info) => records.itemOf(info, options))) {
     // A video may be deleted on the day that it was made; an image is needed until its purchases are decided.
     if (found === 'open') keptOpen += 1;
-    else if (found.area === 'references' && found.modifiedAtMs > nowMs - PURGE_AGE_MIN_MS) keptYoung += 1;
+    else if (found.area === 'references' && found.modifiedAtMs > nowMs - PURGE_AGE_MIN_MS) keptRecent += 1;
     else items.push({ area: found.area, key: found.key, bytes: found.bytes, pointers: found.pointers });
   }
-  return { items, keptOpen, keptYoung };
+  return { items, keptOpen, keptRecent };
 }
 
 /** Deletes what a plan names. Broken off in the middle, it is done by planning anew. */

@@ -14,11 +14,11 @@ export async function accountOf(context: CommandContext): Promise<EstimateAccoun
 
 /** What `batch start` would do, for people. */
 export function startEstimateText(estimate: StartEstimate): string {
-  const { batch_id, existed, expected } = estimate;
+  const { batch_id, already_existed, expected } = estimate;
   const minute = (at: string): string => `${at.slice(0, 16)}Z`;
   const [from, to] = [minute(expected.earliest_at), minute(expected.latest_at)];
   return [
-    ...(existed ? [`The batch ${batch_id} exists; nothing would be started.`] : []),
+    ...(already_existed ? [`The batch ${batch_id} exists; nothing would be started.`] : []),
     ...estimateLines(estimate),
     `done      about ${from === to ? to : `${from} to ${to}`}, started now`,
     'Nothing was sent.',
@@ -27,7 +27,7 @@ export function startEstimateText(estimate: StartEstimate): string {
 
 /** What the next run of a schedule would come to, for people. */
 export function scheduleEstimateLines(plan: ScheduleEstimate, timezone: string): string[] {
-  const { next, manifest_key, estimate, expected, passes_next } = plan;
+  const { next, manifest_key, estimate, expected, overlaps_next_run } = plan;
   if (estimate === null) return [`estimate  none: ${manifest_key ?? 'a manifest'} is not there yet`];
   const { earliest_at = '', latest_at = '' } = expected ?? {};
   return [
@@ -35,7 +35,7 @@ export function scheduleEstimateLines(plan: ScheduleEstimate, timezone: string):
     ...(expected === null
       ? []
       : [`done      ${earliest_at === latest_at ? '' : `${earliest_at} to `}${latest_at} ${timezone}`]),
-    ...(passes_next ? [`warning   it may not be done when the run after it is due, ${next[1]} ${timezone}`] : []),
+    ...(overlaps_next_run ? [`warning   it may not be done when the run after it is due, ${next[1]} ${timezone}`] : []),
   ];
 }
 

@@ -288,11 +288,11 @@ describe('doctor', () => {
   }
   const examine = async (changes: Record<string, string> = {}): Promise<Found> => {
     const { code, stdout } = await command(['doctor', '--json'], { env: { ...env, ...changes }, cwd: stack.outputDir });
-    const { checks, well } = JSON.parse(stdout) as {
-      well: boolean;
+    const { checks, healthy } = JSON.parse(stdout) as {
+      healthy: boolean;
       checks: { name: string; status: string; message: string; next_step?: string }[];
     };
-    expect(code).toBe(well ? 0 : 3);
+    expect(code).toBe(healthy ? 0 : 3);
     const faults = checks.filter(({ status }) => status === 'fault');
     for (const { next_step } of faults) expect(next_step).toMatch(/\w+ \w+/); // every fault says how to mend it
     return {

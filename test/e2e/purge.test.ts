@@ -144,9 +144,9 @@ test('a reference purges its own videos of any age and itself, and nothing made 
 
   await ledger.close(open.purchase, 'open', { how: 'cancelled' });
   await aged(IMAGE, 1);
-  expect(await purge(...args)).toMatchObject({ objects: 1, kept_open: 0, kept_young: 1 });
+  expect(await purge(...args)).toMatchObject({ objects: 1, kept_open: 0, kept_recent: 1 });
   await aged(IMAGE, 2);
-  expect(await purge(...args)).toMatchObject({ objects: 1, kept_open: 0, kept_young: 0 });
+  expect(await purge(...args)).toMatchObject({ objects: 1, kept_open: 0, kept_recent: 0 });
   expect(await Promise.all([IMAGE, OTHER_IMAGE].map(isThere))).toEqual([false, true]);
 });
 

@@ -114,7 +114,7 @@ describe('batch', () => {
       { ...request('web'), reference_image: 'https://e.com/a.png' },
     ]);
     expect(await json('batch', 'start', plan, '--dry-run')).toMatchObject({
-      ...{ dry_run: true, batch_id: null, existed: false, price: { amount: 1.2, currency: 'CNY' } },
+      ...{ dry_run: true, batch_id: null, already_existed: false, price: { amount: 1.2, currency: 'CNY' } },
       counts: { total: 4, cached: 1, buy: 1, duplicate: 1, fetch: 1, adopt: 0, invalid: 0 },
       ...{ slots: { limit: 5, ahead: 0 } },
     });
@@ -310,7 +310,7 @@ describe('schedule', () => {
     expect(plan).toMatchObject({
       dry_run: true,
       manifest_key: null,
-      passes_next: false,
+      overlaps_next_run: false,
       estimate: { counts: { buy: 1 } },
     });
     expect(plan.next[0]).toMatch(/ 02:30$/);

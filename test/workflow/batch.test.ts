@@ -225,10 +225,10 @@ describe.concurrent('a batch', () => {
     await expect(batches.status(id)).rejects.toMatchObject({ error: { type: 'RunNotFound' } });
     const broken = [...lines, { ...lines[0], item_id: 'x', duration: 99 }];
     expect(await batches.start({ lines: broken }, { id, allowInvalid: true })).toMatchObject({
-      existed: false,
+      already_existed: false,
       items: 2,
     });
-    expect(await batches.start({ lines: linesOf(1) }, { id })).toMatchObject({ existed: true, items: 2 });
+    expect(await batches.start({ lines: linesOf(1) }, { id })).toMatchObject({ already_existed: true, items: 2 });
     expect((await batches.result(id)).counts).toMatchObject({ total: 3, generated: 2, invalid: 1 });
     expect((await rowsOf(id)).map(({ outcome }) => outcome)).toEqual(['generated', 'generated', 'invalid']);
     expect(tasksOf(lines)).toHaveLength(2);

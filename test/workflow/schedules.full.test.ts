@@ -242,7 +242,7 @@ describe('an estimate', () => {
       ...['schedule', 'create', 'planned', '--cron', cron, '--timezone', 'Asia/Kolkata', '--manifest', key],
     ];
     const plan = await json(...create('30 2 * * *'), '--dry-run');
-    expect(plan).toMatchObject({ dry_run: true, passes_next: false, manifest_key: 'lists/many.jsonl' });
+    expect(plan).toMatchObject({ dry_run: true, overlaps_next_run: false, manifest_key: 'lists/many.jsonl' });
     expect(plan.estimate).toMatchObject({ counts: { total: 200, buy: 200 }, price: { amount: 450, currency: 'CNY' } });
     expect(plan.next[0]).toMatch(/ 02:30$/);
     const utcOf = (time: string) => Date.parse(`${time.replace(' ', 'T')}:00+05:30`);
@@ -271,7 +271,9 @@ describe('an estimate', () => {
     expect((await run(...create('99 2 * * *'), '--dry-run')).code).toBe(2);
 
     expect(await json(...create('0 3 1 1 *'))).toMatchObject({ done: 'created' });
-    expect(await json('schedule', 'show', 'planned', '--estimate')).toMatchObject({ estimate: { passes_next: false } });
+    expect(await json('schedule', 'show', 'planned', '--estimate')).toMatchObject({
+      estimate: { overlaps_next_run: false },
+    });
     await run('schedule', 'delete', 'planned');
   });
 });

@@ -61,8 +61,8 @@ async function tellStarted(
   batches: WanBatchClient,
   context: CommandContext,
 ): Promise<number> {
-  const { batch_id, existed, items, duplicates, invalid } = started;
-  if (existed) {
+  const { batch_id, already_existed, items, duplicates, invalid } = started;
+  if (already_existed) {
     const status = await batches.status(batch_id);
     context.result(
       { ...started, ...status },

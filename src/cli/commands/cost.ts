@@ -38,7 +38,7 @@ export function addCost(program: Command, context: CommandContext): void {
         if (days.length === 0) {
           throw invalidRequest([{ path: '--since', message: `${since} is not a day of the year that ends ${last}` }]);
         }
-        const { prices, budgets } = await context.money(); // their faults are told before the ledger is read
+        const { prices, budgets } = await context.pricesAndBudgets(); // their faults are told before the ledger is read
         const cost = await costBetween(await context.ledger(), days, { by, prices, budgets });
         if (json || format === 'json') context.io.stdout.write(`${JSON.stringify(cost)}\n`);
         else context.result(cost, format === 'csv' ? costCsv(cost) : costTable(cost));

@@ -35,7 +35,7 @@ export function addList(program: Command, context: CommandContext): void {
       context.action(async ({ batch, tenant, outcome, label, limit }: ListFlags) => {
         const [{ WanVideoClient }, { labelsOf }, { invalidRequest }] = await Promise.all([
           import('../../client/video-client.js'),
-          import('../draft.js'),
+          import('../request-input.js'),
           import('../../contract/validate.js'),
         ]);
         const { values: labels, issues } = labelsOf(label ?? []);

@@ -19,13 +19,17 @@ export function addRetry(program: Command, context: CommandContext): void {
     .addHelpText('after', '\nExample:\n  wan-video retry video/0a1b2c3d')
     .action(
       context.action(async (id: string, flags: WaitFlags) => {
-        const [{ WanVideoClient }, { seeThrough, tellOfWorkers, waitIssues, workersFor }, interruptible, contract] =
-          await Promise.all([
-            import('../../client/video-client.js'),
-            import('../wait-for-result.js'),
-            import('../interrupts.js'),
-            import('../../contract/validate.js'),
-          ]);
+        const [
+          { WanVideoClient },
+          { waitForResult: seeThrough, warnIfNoWorker: tellOfWorkers, waitIssues, workersFor },
+          interruptible,
+          contract,
+        ] = await Promise.all([
+          import('../../client/video-client.js'),
+          import('../wait-for-result.js'),
+          import('../interrupts.js'),
+          import('../../contract/validate.js'),
+        ]);
         const issues = await waitIssues(flags, context.io.cwd);
         if (issues.length > 0) throw contract.invalidRequest(issues);
         const taskQueue = (await context.config()).taskQueues.generate;

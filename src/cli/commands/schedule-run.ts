@@ -89,7 +89,7 @@ const nextLines = (next: readonly string[], timezone: string): string[] =>
 
 function detailLines(details: ScheduleDetails): string[] {
   const { id, cron, timezone, paused, note, next, manifest_key, overlap, catchup_seconds, jitter_seconds } = details;
-  const { pause_when_failed_above: bearable, overran } = details;
+  const { pause_when_failed_above: bearable, overlapped_next } = details;
   const later = jitter_seconds === 0 ? '' : `, up to ${durationText(jitter_seconds)} later`;
   return [
     `schedule  ${id}${paused ? `, paused${note === null ? '' : `: ${note}`}` : ''}`,
@@ -102,7 +102,7 @@ function detailLines(details: ScheduleDetails): string[] {
       ({ batch_id, summary }) =>
         `run       ${batch_id}: ${summary === null ? `no report yet, see "wan-video batch status ${batch_id}"` : resultOf(summary)}`,
     ),
-    ...(overran ? ['warning   the latest run took longer than the time between the next two'] : []),
+    ...(overlapped_next ? ['warning   the latest run took longer than the time between the next two'] : []),
   ];
 }
 

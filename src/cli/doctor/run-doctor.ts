@@ -35,11 +35,11 @@ export async function runDoctor(context: CommandContext): Promise<number> {
     });
   };
 
-  const looks: Record<string, () => Promise<string>> = {
+  const probes: Record<string, () => Promise<string>> = {
     configuration: async () => {
       const { provider, store, taskQueues, payloadCodec } = await config;
       const where = store.kind === 'file' ? store.path : `s3://${store.bucket}/${store.prefix}`;
-      const { prices, budgets } = await context.money();
+      const { prices, budgets } = await context.pricesAndBudgets();
       const money = [...(prices ? [`prices in ${prices.currency}`] : []), ...(budgets ? ['budgets'] : [])];
       return `provider ${provider.providerId}, account ${provider.account}, store ${where}, queues ${taskQueues.generate} and ${taskQueues.submit}${payloadCodec === undefined ? '' : `, payload codec ${payloadCodec}`}${money.map((what) => `, ${what}`).join('')}`;
     },
@@ -59,7 +59,7 @@ export async function runDoctor(context: CommandContext): Promise<number> {
     slots: async () => {
       const known = await configured();
       // A fault of their file is told above.
-      const budgets = await context.money().then(
+      const budgets = await context.pricesAndBudgets().then(
         (money) => money.budgets,
         () => undefined,
       );
@@ -85,10 +85,12 @@ export async function runDoctor(context: CommandContext): Promise<number> {
     spool: checkSpool,
   };
   try {
-    const checks: Check[] = await Promise.all(Object.entries(looks).map(([name, look]) => check(name, look, secrets)));
-    const well = checks.every(({ status }) => status === 'ok');
-    context.result({ well, checks }, reportText(checks));
-    return well ? ExitCode.done : ExitCode.unreachable;
+    const checks: Check[] = await Promise.all(
+      Object.entries(probes).map(([name, probe]) => check(name, probe, secrets)),
+    );
+    const healthy = checks.every(({ status }) => status === 'ok');
+    context.result({ healthy, checks }, reportText(checks));
+    return healthy ? ExitCode.done : ExitCode.unreachable;
   } finally {
     const closing = client.then(({ connection }) => connection.close());
     await closing.catch(() => undefined);

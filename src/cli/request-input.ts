@@ -26,7 +26,7 @@ export interface RequestFlags {
 }
 
 /** A request as far as flags and file tell it. */
-export interface Draft {
+export interface RequestInput {
   /** Fields of the request but `reference_image`. */
   readonly fields: Readonly<Record<string, unknown>>;
   /** The image to copy and stage, when it is one of this machine; it is to be disposed of. */
@@ -38,7 +38,11 @@ export interface Draft {
 }
 
 /** Reads flags, request file and image, and finds all of their faults; sends nothing. */
-export async function readDraft(flags: RequestFlags, io: CommandIo, signal?: AbortSignal): Promise<Draft> {
+export async function readRequestInput(
+  flags: RequestFlags,
+  io: CommandIo,
+  signal?: AbortSignal,
+): Promise<RequestInput> {
   const file = flags.request === undefined ? {} : await readRequestFile(resolve(io.cwd, flags.request), flags.request);
   const issues: Issue[] = [...(file.issues ?? [])];
   const { reference_image: inFile, ...fromFile } = file.fields ?? {};
