@@ -8,8 +8,8 @@ import { readSpool, type Spooled } from '../src/net/spool.js';
 import { rejectedKey, videoKey } from '../src/storage/keys.js';
 import type { ActivityDeps, ResultDeps } from './deps.js';
 import { resultExpired, withResult, withStored } from './download-result.js';
-import { deviations, round } from './mismatch-warnings.js';
-import { isShared, type PurchaseMemo, readMemo } from './purchase-context.js';
+import { mismatchWarnings, round } from './mismatch-warnings.js';
+import { isShared, type PurchaseContext, readPurchaseContext } from './purchase-context.js';
 import type { FinishedTask, VideoActivities } from './types.js';
 import { withSignal } from './with-signal.js';
 
@@ -39,11 +39,11 @@ export async function archiveFinished(
   // Beside the download, which needs none of it; and a video whose record is damaged is in the store all the same.
   const looking = ledger
     .require(task.purchase, { signal })
-    .then((view) => ({ view, memo: readMemo(view.intent.memo) }));
+    .then((view) => ({ view, memo: readPurchaseContext(view.intent.memo) }));
   looking.catch(() => undefined); // told after the download
   const video = await archive(deps, task.taskId, looking, signal).catch(async (error: unknown) => {
     if (!(error instanceof VideoError)) throw error;
-    const told = await givenUp(deps, task, error.about(task), attempt, signal);
+    const told = await abandonAfterRetries(deps, task, error.about(task), attempt, signal);
     if (!told.retryable) await looking; // in another store than the purchase's, a video that is missing proves nothing
     throw told;
   });
@@ -105,7 +105,7 @@ async function archive(
 }
 
 /** Closes the purchase of a result that is no video, so that nobody waits for it and the next run may buy anew. */
-async function givenUp(
+async function abandonAfterRetries(
   deps: ResultDeps,
   task: FinishedTask,
   error: VideoError,
@@ -121,7 +121,7 @@ async function givenUp(
 function describe(
   { store, publicBaseUrl, clock }: ResultDeps,
   task: FinishedTask,
-  { request, warnings }: PurchaseMemo,
+  { request, warnings }: PurchaseContext,
   { bytes, sha256, measured }: VerifiedVideo,
 ): VideoResult {
   const { taskId, requestId, seed, billedSeconds, audio, seenAtMs } = task;
@@ -147,11 +147,11 @@ function describe(
       detected: task.detectedSeconds,
       archived: (clock.now() - seenAtMs) / 1000,
     },
-    warnings: [...warnings, ...secondPurchase(task), ...deviations(request, measured)],
+    warnings: [...warnings, ...duplicatePurchaseWarning(task), ...mismatchWarnings(request, measured)],
   };
 }
 
-function secondPurchase({ claim, taskId }: FinishedTask): VideoWarning[] {
+function duplicatePurchaseWarning({ claim, taskId }: FinishedTask): VideoWarning[] {
   if (claim !== 'second') return [];
   const message = `Task ${taskId} was bought beside another one of the same request; both are billed.`;
   return [{ code: 'second_purchase', message }];

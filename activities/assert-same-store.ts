@@ -6,7 +6,7 @@ import type { ActivityDeps } from './deps.js';
  * Refuses to go on with a run on a worker that has another asset store than the one the run began with: it would not see
  * what was bought. Retryable, so that the run goes on when the worker is mended or another one takes the step.
  */
-export function requireSameStore({ store, storeId }: ActivityDeps, ofRun: string): void {
+export function assertSameStore({ store, storeId }: ActivityDeps, ofRun: string): void {
   if (storeId === ofRun) return;
   throw new VideoError(
     FailureType.ConfigurationInvalid,

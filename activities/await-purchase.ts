@@ -1,13 +1,13 @@
 import { awaitPurchase, type FollowOutcome } from '../src/ledger/follow.js';
 import type { ActivityDeps } from './deps.js';
-import { followedStep } from './purchase-step.js';
+import { followStep } from './purchase-step.js';
 import type { PurchaseStep, VideoActivities } from './types.js';
-import { toldBefore, withSignal } from './with-signal.js';
+import { previousHeartbeat, withSignal } from './with-signal.js';
 
 /** Follows a purchase that another execution made, in the ledger alone; its failure becomes ours. */
 export function createAwaitPurchase({ ledger, clock, times }: ActivityDeps): VideoActivities['awaitPurchase'] {
   return ({ purchase, parked }) => {
-    let seenMs = seenBefore(toldBefore());
+    let seenMs = seenBefore(previousHeartbeat());
     const onLook = (ms: number) => {
       seenMs = ms;
     };
@@ -28,6 +28,6 @@ function seenBefore(details: unknown): number {
 }
 
 function stepOf(outcome: FollowOutcome): PurchaseStep {
-  if (outcome.kind !== 'reconcile') return followedStep(outcome);
+  if (outcome.kind !== 'reconcile') return followStep(outcome);
   return { kind: 'unknown', purchase: outcome.purchase, why: 'Its buyer is silent.' };
 }

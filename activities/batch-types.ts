@@ -2,7 +2,7 @@ import type { BatchItemEnd, BatchSummary } from '../src/contract/batch.js';
 import type { VideoRequest } from '../src/contract/request.js';
 import type { StepTimes } from '../src/contract/times.js';
 import type { Issue } from '../src/contract/video-error.js';
-import type { Tells } from './types.js';
+import type { WebhookEvents } from './types.js';
 
 /** Where a batch takes its items from, and how. */
 export interface OpenBatchInput {
@@ -26,7 +26,7 @@ export type BatchOpening =
       readonly manifestKey: string;
       readonly times: StepTimes;
       /** What is told to the webhook; absent: there is none. */
-      readonly tells?: Tells;
+      readonly webhookEvents?: WebhookEvents;
     }
   | {
       readonly kind: 'open';
@@ -38,12 +38,12 @@ export type BatchOpening =
       /** Labels may not become search attributes, because a payload codec keeps them from Temporal. */
       readonly labelsHidden?: boolean;
       readonly times: StepTimes;
-      readonly tells?: Tells;
+      readonly webhookEvents?: WebhookEvents;
     };
 
 /** Second detail of a failure to open a batch: the batch learns otherwise only from what was opened whom to tell. */
 export interface OpeningFault {
-  readonly tells: Tells;
+  readonly webhookEvents: WebhookEvents;
 }
 
 /** One item of a page. */

@@ -17,7 +17,11 @@ const RESULT_BYTES_MAX = 1024 * 1024 * 1024;
 const LINKS_MAX = 2;
 
 /** Key of a copy of a task's video in the store: archived, or kept while nobody knew whose task it was. */
-export async function keptCopy(store: AssetStore, taskId: string, signal?: AbortSignal): Promise<string | undefined> {
+export async function findStoredCopy(
+  store: AssetStore,
+  taskId: string,
+  signal?: AbortSignal,
+): Promise<string | undefined> {
   for (const key of [videoKey(taskId), candidateKey(taskId)]) {
     if ((await store.head(key, { signal })) !== undefined) return key;
   }
@@ -49,7 +53,7 @@ export async function withResult<T>(
       if (links === LINKS_MAX) throw error.with({ retryable: true });
     }
   }
-  const kept = await keptCopy(store, taskId, signal);
+  const kept = await findStoredCopy(store, taskId, signal);
   if (kept === undefined) throw resultExpired(taskId, 'has no result');
   return withStored(deps, kept, signal, use);
 }

@@ -2,7 +2,7 @@ import { salvageWorkflowId } from '../src/contract/names.js';
 import type { PurchaseView } from '../src/ledger/ledger.js';
 import { boughtTask } from '../src/ledger/purchase-status.js';
 import type { ActivityDeps } from './deps.js';
-import { tellsOf } from './tells.js';
+import { subscribedEvents } from './notify-webhook.js';
 import type { OrphanedPurchase, VideoActivities } from './types.js';
 import { withSignal } from './with-signal.js';
 
@@ -27,7 +27,7 @@ export function createFindOrphans(deps: ActivityDeps): VideoActivities['findOrph
         orphans,
         damaged: damaged.map(({ message }) => message),
         attributes: await knowsAttributes(),
-        ...tellsOf(deps),
+        ...subscribedEvents(deps),
       };
     });
 }

@@ -1,7 +1,7 @@
 import { lookInLedger } from '../src/ledger/buy.js';
-import { requireSameStore } from './assert-same-store.js';
+import { assertSameStore } from './assert-same-store.js';
 import type { ActivityDeps } from './deps.js';
-import { interestOf, purchaseStep } from './submit-task.js';
+import { purchaseQueryOf, purchaseStep } from './submit-task.js';
 import type { VideoActivities } from './types.js';
 import { withSignal } from './with-signal.js';
 
@@ -10,8 +10,8 @@ export function createFindPurchase(deps: ActivityDeps): VideoActivities['findPur
   const { ledger, clock, times } = deps;
   return (input) =>
     withSignal(async (signal) => {
-      requireSameStore(deps, input.prepared.storeId);
-      const { found } = await lookInLedger({ ledger, clock, times: times.ledger }, interestOf(input), { signal });
+      assertSameStore(deps, input.prepared.storeId);
+      const { found } = await lookInLedger({ ledger, clock, times: times.ledger }, purchaseQueryOf(input), { signal });
       return { found: found === undefined ? null : purchaseStep(found) };
     });
 }

@@ -24,7 +24,7 @@ interface Measured {
 }
 
 /** What was asked for and is not in the file. */
-export function deviations(asked: Asked, measured: Measured): VideoWarning[] {
+export function mismatchWarnings(asked: Asked, measured: Measured): VideoWarning[] {
   const warnings: VideoWarning[] = [];
   const warn = (code: VideoWarning['code'], message: string) => void warnings.push({ code, message });
   const { durationSeconds, fps, width, height, hasAudio } = measured;

@@ -4,7 +4,7 @@ import { VideoError } from '../src/contract/video-error.js';
 import type { WebhookEvent } from '../src/contract/webhook.js';
 import { batchReportKey } from '../src/storage/keys.js';
 import type { ActivityDeps } from './deps.js';
-import type { VideoActivities } from './types.js';
+import type { VideoActivities, WebhookEvents } from './types.js';
 import { withSignal } from './with-signal.js';
 
 /**
@@ -39,3 +39,7 @@ function completed(event: WebhookEvent, { prices, store }: ActivityDeps): Webhoo
     },
   };
 }
+
+/** The events that a run creates for this worker's webhook; without a webhook a run creates none. */
+export const subscribedEvents = ({ webhook }: Pick<ActivityDeps, 'webhook'>): { webhookEvents?: WebhookEvents } =>
+  webhook === undefined ? {} : { webhookEvents: webhook.events };

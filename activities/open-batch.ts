@@ -16,7 +16,7 @@ import type { AssetStore } from '../src/storage/asset-store.js';
 import { batchInvalidKey, batchManifestKey } from '../src/storage/keys.js';
 import type { BatchOpening, OpenBatchInput, OpeningFault } from './batch-types.js';
 import type { ActivityDeps } from './deps.js';
-import { tellsOf } from './tells.js';
+import { subscribedEvents } from './notify-webhook.js';
 import type { VideoActivities } from './types.js';
 import { withSignal } from './with-signal.js';
 
@@ -33,7 +33,7 @@ export function createOpenBatch(deps: ActivityDeps): VideoActivities['openBatch'
       if (kept === undefined) {
         const manifestKey = manifestKeyAt(input.manifestKey ?? '', input.nominalTime, input.timezone);
         if ((await store.head(manifestKey, { signal })) === undefined)
-          return { kind: 'missing', manifestKey, times, ...tellsOf(deps) };
+          return { kind: 'missing', manifestKey, times, ...subscribedEvents(deps) };
         const prepared = await prepareManifest(() => store.get(manifestKey, { signal }), {
           ...{ name: manifestKey, allowInvalid: input.allowInvalid, signal, images: imagesInLines(deps, signal) },
         });
@@ -56,18 +56,18 @@ export function createOpenBatch(deps: ActivityDeps): VideoActivities['openBatch'
         attributes: await deps.knowsAttributes(),
         ...(deps.payloadsEncoded === true && { labelsHidden: true }),
         times,
-        ...tellsOf(deps),
+        ...subscribedEvents(deps),
       };
     }).catch((error: unknown) => {
-      throw withTells(error, deps);
+      throw withWebhookEvents(error, deps);
     });
 }
 
 /** A batch that cannot be opened tells so; whom, only the worker knows. */
-function withTells(error: unknown, { webhook }: ActivityDeps): unknown {
+function withWebhookEvents(error: unknown, { webhook }: ActivityDeps): unknown {
   if (webhook === undefined || !(error instanceof ApplicationFailure) || !error.nonRetryable) return error;
   const { type, message, nonRetryable, details } = error;
-  const fault: OpeningFault = { tells: webhook.events };
+  const fault: OpeningFault = { webhookEvents: webhook.events };
   return ApplicationFailure.create({
     ...{ message, nonRetryable, details: [details?.[0] ?? null, fault] },
     ...(type != null && { type }),

@@ -12,7 +12,7 @@ import { batchOf } from '../src/ledger/records.js';
 import { listAllTasks } from '../src/ledger/task-list.js';
 import { provesUnknown } from '../src/ledger/unknown-proof.js';
 import type { ActivityDeps } from './deps.js';
-import { keptCopy } from './download-result.js';
+import { findStoredCopy } from './download-result.js';
 import { giveBackSlot, NOTHING_BILLED } from './slot-holders.js';
 import type { FinishedTask, RenderProgress, TaskSeen, VideoActivities, WatchedTask } from './types.js';
 import { withSignal } from './with-signal.js';
@@ -144,7 +144,7 @@ async function recorded(
     }
     default: {
       // The store may have it although the provider does not: archived by an attempt that could not say so, or kept as a candidate.
-      if ((await keptCopy(store, task.taskId, signal)) !== undefined) {
+      if ((await findStoredCopy(store, task.taskId, signal)) !== undefined) {
         return { end: { kind: 'succeeded', task: finishedTask(task, seen, clock.now()) }, settled: undefined };
       }
       await requireGone(deps, task, signal);

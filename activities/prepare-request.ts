@@ -13,8 +13,8 @@ import { fetchGuarded } from '../src/net/guarded-fetch.js';
 import type { AssetStore } from '../src/storage/asset-store.js';
 import { toActivityFailure } from './activity-failure.js';
 import type { ActivityDeps } from './deps.js';
+import { subscribedEvents } from './notify-webhook.js';
 import { fromCache } from './purchase-context.js';
-import { tellsOf } from './tells.js';
 import type { FailedPreparation, PreparedReference, PreparedRequest, VideoActivities } from './types.js';
 import { withSignal } from './with-signal.js';
 
@@ -51,12 +51,12 @@ async function prepare(
     storeId: deps.storeId,
     labels: parsed.labels ?? {},
     reference,
-    warnings: foreseen(request, reference),
+    warnings: previewWarnings(request, reference),
     cached: request.cache === 'use' ? await cachedResult(deps.ledger, key, signal) : null,
     attributes: await deps.knowsAttributes(),
     ...(deps.payloadsEncoded === true && { labelsHidden: true }),
     times: stepTimesOf(deps.times),
-    ...tellsOf(deps),
+    ...subscribedEvents(deps),
   };
 }
 
@@ -68,7 +68,7 @@ async function cachedResult(ledger: Ledger, key: string, signal: AbortSignal): P
 }
 
 /** What can be said before anything is bought. */
-function foreseen(
+function previewWarnings(
   { size, motion_strength }: Pick<CanonicalRequest, 'size' | 'motion_strength'>,
   reference: PreparedReference,
 ): VideoWarning[] {

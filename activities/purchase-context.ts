@@ -3,7 +3,7 @@ import type { VideoResult, VideoWarning } from '../src/contract/result.js';
 import type { PreparedReference, PreparedRequest, RequestFields } from './types.js';
 
 /** What a purchase's intent keeps so that anybody can finish it: the request, its image, and what was foreseen. */
-export interface PurchaseMemo {
+export interface PurchaseContext {
   readonly request: RequestFields;
   readonly reference: PreparedReference;
   readonly warnings: readonly VideoWarning[];
@@ -18,24 +18,24 @@ const shape = z.looseObject({
   warnings: z.array(z.looseObject({ code: z.string() })),
   labels: z.record(z.string(), z.string()),
 });
-const memo = z.custom<PurchaseMemo>((value) => shape.safeParse(value).success);
+const memo = z.custom<PurchaseContext>((value) => shape.safeParse(value).success);
 
-export const memoOf = ({
+export const purchaseContextOf = ({
   request,
   reference,
   warnings,
   labels,
   batchId,
-}: PreparedRequest): PurchaseMemo & Record<string, unknown> => ({
+}: PreparedRequest): PurchaseContext & Record<string, unknown> => ({
   ...{ request, reference, warnings, labels },
   ...(batchId != null && { batch_id: batchId }),
 });
 
 /** @throws ZodError when the memo was not written by this product; the record itself was checked before. */
-export const readMemo = (value: unknown): PurchaseMemo => memo.parse(value);
+export const readPurchaseContext = (value: unknown): PurchaseContext => memo.parse(value);
 
 /** Whether the result may be handed to equal requests later. */
-export const isShared = ({ request }: PurchaseMemo): boolean => request.cache !== 'off';
+export const isShared = ({ request }: PurchaseContext): boolean => request.cache !== 'off';
 
 /** The same video for another caller: nothing was bought for it. */
 export const fromCache = (result: VideoResult): VideoResult => ({ ...result, source: 'cache' });

@@ -4,7 +4,7 @@ import { fromCache } from './purchase-context.js';
 import type { PurchaseStep } from './types.js';
 
 /** What the ledger's record of a purchase that another execution made means for the run that follows it. */
-export function followedStep(standing: Exclude<Standing, { readonly kind: 'unclaimed' }>): PurchaseStep {
+export function followStep(standing: Exclude<Standing, { readonly kind: 'unclaimed' }>): PurchaseStep {
   switch (standing.kind) {
     case 'task':
       return { kind: 'task', task: { ...standing.task, claim: 'claimed' } };

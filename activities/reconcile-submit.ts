@@ -15,16 +15,16 @@ import { readSpool } from '../src/net/spool.js';
 import { candidateKey } from '../src/storage/keys.js';
 import type { ActivityDeps, ResultDeps } from './deps.js';
 import { withResult } from './download-result.js';
-import { followedStep } from './purchase-step.js';
+import { followStep } from './purchase-step.js';
 import { giveBackSlot, NOTHING_BILLED } from './slot-holders.js';
 import type { PurchaseStep, VideoActivities } from './types.js';
-import { toldBefore, withSignal } from './with-signal.js';
+import { previousHeartbeat, withSignal } from './with-signal.js';
 
 /** Finds out what became of a submit whose reply was lost; neither buys nor guesses. */
 export function createReconcileSubmit(deps: ActivityDeps): VideoActivities['reconcileSubmit'] {
   const { ledger, dashscope: provider, clock, times } = deps;
   return ({ purchase }) => {
-    let waiting = toldBefore();
+    let waiting = previousHeartbeat();
     const waited = waitedBefore(waiting);
     return withSignal(
       async (signal) => {
@@ -67,7 +67,7 @@ const MAY_PASS: ReadonlySet<UndecidedReason> = new Set(['list_refused', 'another
 
 /** What the reconciliation, or a person, decided. */
 export function reconciledStep(outcome: ReconcileOutcome): PurchaseStep {
-  if (outcome.kind !== 'undecided') return followedStep(outcome);
+  if (outcome.kind !== 'undecided') return followStep(outcome);
   const { purchase, evidence } = outcome;
   return { kind: 'undecided', purchase, attention: attentionOf(evidence), mayPass: MAY_PASS.has(evidence.reason) };
 }

@@ -5,9 +5,9 @@ import { buildCreateTask } from '../src/dashscope/request-body.js';
 import { type BuyOutcome, buyOnce, type Interest, lookInLedger, type Order } from '../src/ledger/buy.js';
 import { purchaseKeyOf } from '../src/ledger/purchase-key.js';
 import { toActivityFailure } from './activity-failure.js';
-import { requireSameStore } from './assert-same-store.js';
+import { assertSameStore } from './assert-same-store.js';
 import type { ActivityDeps } from './deps.js';
-import { fromCache, memoOf } from './purchase-context.js';
+import { fromCache, purchaseContextOf } from './purchase-context.js';
 import { restoreStep } from './purchase-step.js';
 import { costOf, giveBackSlot, NOTHING_BILLED } from './slot-holders.js';
 import type { PurchaseStep, SubmitInput, VideoActivities } from './types.js';
@@ -19,7 +19,7 @@ export function createSubmitTask(deps: ActivityDeps): VideoActivities['submitTas
     try {
       // No cancellation signal and no heartbeat on purpose: aborting a POST that may have been accepted would
       // turn a purchase into an unknown. It ends by its own time-out, and the workflow waits for the answer.
-      requireSameStore(deps, input.prepared.storeId);
+      assertSameStore(deps, input.prepared.storeId);
       const order = orderOf(input, Context.current().info.attempt);
       if (deps.slots.budget !== undefined) {
         const { found } = await lookInLedger({ ledger, clock, times: times.ledger }, order);
@@ -30,7 +30,7 @@ export function createSubmitTask(deps: ActivityDeps): VideoActivities['submitTas
       if (outcome.kind === 'unknown') deps.metrics.outcomeUnknown();
       return purchaseStep(outcome);
     } catch (error) {
-      if (error instanceof VideoError && !error.retryable) await giveBackRefused(deps, interestOf(input));
+      if (error instanceof VideoError && !error.retryable) await giveBackRefused(deps, purchaseQueryOf(input));
       throw toActivityFailure(error);
     }
   };
@@ -62,7 +62,7 @@ async function giveBackRefused(deps: ActivityDeps, { purchaseKey }: Interest): P
 }
 
 /** What the ledger is asked about for a run. */
-export function interestOf(input: Omit<SubmitInput, 'imgUrl'>): Interest {
+export function purchaseQueryOf(input: Omit<SubmitInput, 'imgUrl'>): Interest {
   const { prepared, buyer, firstStartedAtMs, unrestorable } = input;
   const { cache } = prepared.request;
   return { purchaseKey: purchaseKeyOf(prepared.cacheKey, cache, buyer), cache, buyer, firstStartedAtMs, unrestorable };
@@ -74,10 +74,10 @@ function orderOf(input: SubmitInput, attempt: number): Order {
   const { prompt, duration, resolution, audio, seed, tenant, audio_url } = request;
   const image = reference.kind === 'asset' ? { width: reference.width, height: reference.height } : null;
   return {
-    ...interestOf(input),
+    ...purchaseQueryOf(input),
     ...{ cacheKey, attempt, seed, tenant },
     expects: { prompt, duration, resolution, audio, image },
-    memo: memoOf(prepared),
+    memo: purchaseContextOf(prepared),
     body: (seedOfPurchase) => buildCreateTask({ ...request, seed: seedOfPurchase, img_url: imgUrl }),
     // The provider reads an oss:// address only when told to.
     ossResolve: [imgUrl, audio_url].some((url) => url?.startsWith('oss://')),

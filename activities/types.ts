@@ -32,14 +32,14 @@ export interface PreparedRequest {
   /** The worker's times for the steps that follow. */
   readonly times: StepTimes;
   /** What is told to the webhook; absent: there is none. */
-  readonly tells?: Tells;
+  readonly webhookEvents?: WebhookEvents;
 }
 
 /** What a failed `prepareRequest` tells its run beside the failure: how the run ends can then be found all the same. */
 export type FailedPreparation = Pick<PreparedRequest, 'attributes'>;
 
 /** What a run tells to the worker's webhook. */
-export type Tells = readonly WebhookEventType[];
+export type WebhookEvents = readonly WebhookEventType[];
 
 export type RequestFields = Omit<CanonicalRequest, 'reference_image'>;
 
@@ -229,7 +229,12 @@ export interface VideoActivities extends BatchActivities {
   restoreVideo(input: { task: WatchedTask; result: VideoResult }): Promise<{ result: VideoResult | null }>;
   cancelTask(input: { taskId: string }): Promise<{ cancelled: boolean }>;
   requestCancellation(input: { workflowId: string; runId: string }): Promise<void>;
-  findOrphans(): Promise<{ orphans: OrphanedPurchase[]; damaged: string[]; attributes: boolean; tells?: Tells }>;
+  findOrphans(): Promise<{
+    orphans: OrphanedPurchase[];
+    damaged: string[];
+    attributes: boolean;
+    webhookEvents?: WebhookEvents;
+  }>;
   findOpenSlots(): Promise<{ open: OpenSlot[] }>;
   notifyWebhook(input: { event: WebhookEvent }): Promise<{ status: number }>;
   findDeadSlots(input: { holders: readonly HeldSlot[] }): Promise<{ dead: DeadSlot[] }>;

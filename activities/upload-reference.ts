@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { MODEL } from '../src/contract/model.js';
 import { lookInLedger } from '../src/ledger/buy.js';
-import { requireSameStore } from './assert-same-store.js';
+import { assertSameStore } from './assert-same-store.js';
 import type { ActivityDeps } from './deps.js';
 import { costOf } from './slot-holders.js';
-import { interestOf, purchaseStep } from './submit-task.js';
+import { purchaseQueryOf, purchaseStep } from './submit-task.js';
 import type { PreparedReference, VideoActivities } from './types.js';
 import { withSignal } from './with-signal.js';
 
@@ -18,8 +18,8 @@ export function createUploadReference(deps: ActivityDeps): VideoActivities['uplo
   return (input) =>
     withSignal(async (signal) => {
       const { reference, storeId } = input.prepared;
-      requireSameStore(deps, storeId);
-      const interest = interestOf(input);
+      assertSameStore(deps, storeId);
+      const interest = purchaseQueryOf(input);
       const { found, newest } = await lookInLedger({ ledger, clock, times: times.ledger }, interest, { signal });
       if (found !== undefined) return { kind: 'found', step: purchaseStep(found) };
       const name = { key: interest.purchaseKey, after: newest };

@@ -6,7 +6,7 @@ const TICK_MS = 1_000;
 
 /**
  * Runs a step that may be cancelled: heartbeats from the first second, ends with the signal's own reason.
- * @param details - What each heartbeat tells; the next attempt finds it with {@link toldBefore}.
+ * @param details - What each heartbeat tells; the next attempt finds it with {@link previousHeartbeat}.
  */
 export async function withSignal<T>(
   step: (signal: AbortSignal) => Promise<T>,
@@ -28,4 +28,4 @@ export async function withSignal<T>(
 }
 
 /** What the heartbeats of an earlier attempt of this step told last, or undefined; of whatever shape that attempt's version gave it. */
-export const toldBefore = (): unknown => Context.current().info.heartbeatDetails;
+export const previousHeartbeat = (): unknown => Context.current().info.heartbeatDetails;

@@ -35,7 +35,7 @@ export function otherKind(id: string, workflowType: string): OtherKind | undefin
       return { what: 'the slots of an account', instead: 'See "wan-video slots".' };
     case WorkflowType.sweepPurchases:
       return { what: 'a sweep', instead: 'It ends by itself; see "wan-video doctor".' };
-    case WorkflowType.tellWebhook:
+    case WorkflowType.deliverWebhook:
       return { what: 'the delivery of one event to the webhook', instead: 'It ends by itself; see docs/webhook.md.' };
     default:
       return { what: `a ${workflowType}, which is none of ours`, instead: 'Use the tools of Temporal for it.' };

@@ -5,7 +5,7 @@ export const WorkflowType = {
   sweepPurchases: 'sweepPurchases',
   accountSlots: 'accountSlots',
   videoBatch: 'videoBatch',
-  tellWebhook: 'tellWebhook',
+  deliverWebhook: 'deliverWebhook',
 } as const;
 /** Query of every run: stage, task, expected end, what is waited for. */
 export const PROGRESS_QUERY = 'progress';

@@ -43,7 +43,7 @@ export function pauseNote({
 }
 
 /** What became of a schedule at the end of its run, in a sentence, and what is to be done about it. */
-export function pauseTold({ schedule_id, done, reason }: BatchSchedulePause): {
+export function schedulePauseText({ schedule_id, done, reason }: BatchSchedulePause): {
   readonly text: string;
   readonly nextStep: string;
 } {

@@ -2,7 +2,7 @@ import type { BatchPause, BatchSchedulePause, BatchSummary } from './batch.js';
 import type { BatchTotals } from './batch-totals.js';
 import { plainText, resolveCommands, shellWord } from './command-lines.js';
 import type { Attention } from './result.js';
-import { pauseTold } from './schedule-pause.js';
+import { schedulePauseText } from './schedule-pause.js';
 import type { Issue } from './video-error.js';
 
 /** What can be told; the data of one type always have the same form. */
@@ -96,7 +96,7 @@ export type WebhookTestEvent = EventHead<'webhook.test', { readonly text: string
 export const webhookEventId = (firstRunId: string, what: string): string => `msg_${firstRunId}_${what}`;
 
 /** A batch as far as events tell of it. */
-export interface ToldBatch extends BatchTotals {
+export interface BatchEventSource extends BatchTotals {
   readonly workflowId: string;
   readonly batchId: string;
   readonly retryOf: string | null;
@@ -107,7 +107,7 @@ export interface ToldBatch extends BatchTotals {
 
 /** What is told of a batch that has ended. */
 export function endedBatch(
-  batch: ToldBatch,
+  batch: BatchEventSource,
   outcome: BatchSummary['outcome'],
   schedulePause: BatchSchedulePause | null = null,
 ): WebhookBatch {
@@ -115,7 +115,7 @@ export function endedBatch(
   const id = shellWord(batch.batchId);
   const name = `Batch ${plainText(batch.batchId)}`;
   const waits = counts.needs_attention;
-  const schedule = schedulePause === null ? null : pauseTold(schedulePause);
+  const schedule = schedulePause === null ? null : schedulePauseText(schedulePause);
   const steps = [
     ...(counts.failed + counts.cancelled + counts.budget_reached > 0
       ? [`see why with "wan-video batch report ${id}"`, `run again what can pass with "wan-video batch retry ${id}"`]
@@ -137,7 +137,7 @@ export function endedBatch(
 }
 
 /** What is told of a batch that fails as a whole, which the failure of an item never makes it do. */
-export function failedBatch(batch: ToldBatch, failure: Told): WebhookBatch {
+export function failedBatch(batch: BatchEventSource, failure: Told): WebhookBatch {
   return batchNews(batch, 'failed', {
     ...failureNews(failure),
     text: `Batch ${plainText(batch.batchId)} has failed: ${cut(reasonOf(failure))}`,
@@ -145,7 +145,7 @@ export function failedBatch(batch: ToldBatch, failure: Told): WebhookBatch {
 }
 
 /** What is told of a batch that starts nothing further until it is told to go on. */
-export function pausedBatch(batch: ToldBatch, { reason, cause }: BatchPause): WebhookBatch {
+export function pausedBatch(batch: BatchEventSource, { reason, cause }: BatchPause): WebhookBatch {
   const resume = `"wan-video batch resume ${shellWord(batch.batchId)}"`;
   return batchNews(batch, 'paused', {
     text: `Batch ${plainText(batch.batchId)} is paused: ${cut(reason)} (${countsText(batch)}; what is in work goes on).`,
@@ -156,7 +156,7 @@ export function pausedBatch(batch: ToldBatch, { reason, cause }: BatchPause): We
 }
 
 /** What is told of a batch in which a budget has stopped an item. */
-export function budgetReachedBatch(batch: ToldBatch, failure: Told): WebhookBatch {
+export function budgetReachedBatch(batch: BatchEventSource, failure: Told): WebhookBatch {
   return batchNews(batch, 'running', {
     ...failureNews(failure),
     text: `Batch ${plainText(batch.batchId)} has reached a budget: ${cut(failure.message)} (${countsText(batch)}).`,
@@ -164,13 +164,13 @@ export function budgetReachedBatch(batch: ToldBatch, failure: Told): WebhookBatc
 }
 
 /** A run as far as events tell of it. */
-export interface ToldRun {
+export interface RunEventSource {
   readonly workflowId: string;
   readonly batchId: string | null;
 }
 
 /** What is told of a run that waits for a person. */
-export function attentionRun({ workflowId, batchId }: ToldRun, { reason, candidates }: Attention): WebhookRun {
+export function attentionRun({ workflowId, batchId }: RunEventSource, { reason, candidates }: Attention): WebhookRun {
   return {
     workflow_id: workflowId,
     batch_id: batchId,
@@ -184,7 +184,7 @@ export function attentionRun({ workflowId, batchId }: ToldRun, { reason, candida
 }
 
 /** What is told of a run that a budget has stopped. */
-export function budgetReachedRun({ workflowId, batchId }: ToldRun, failure: Told): WebhookRun {
+export function budgetReachedRun({ workflowId, batchId }: RunEventSource, failure: Told): WebhookRun {
   return {
     ...{ workflow_id: workflowId, batch_id: batchId, state: 'failed', candidates: [], commands: [] },
     ...failureNews(failure),
@@ -218,7 +218,18 @@ const failureNews = (failure: Told) => ({
 });
 
 function batchNews(
-  { workflowId, batchId, retryOf, inFlight, waiting, startedAtMs, counts, causes, billed, maybe_billed }: ToldBatch,
+  {
+    workflowId,
+    batchId,
+    retryOf,
+    inFlight,
+    waiting,
+    startedAtMs,
+    counts,
+    causes,
+    billed,
+    maybe_billed,
+  }: BatchEventSource,
   state: WebhookBatch['state'],
   {
     text,
@@ -236,7 +247,7 @@ function batchNews(
 }
 
 /** `58 of 60 lines have their video, 1 failed, 1 in work` */
-function countsText({ counts, inFlight, waiting }: ToldBatch): string {
+function countsText({ counts, inFlight, waiting }: BatchEventSource): string {
   const { total, generated, cache, adopted, duplicate, ...others } = counts;
   const more = { ...others, 'in work': inFlight, waiting };
   return [

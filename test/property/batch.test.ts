@@ -77,7 +77,7 @@ test('whatever ends in whatever order, over however many runs, each item is coun
       }
       // Told to go on, it comes to its end, and what was written says the same as the totals.
       state.pause = null;
-      for (let turn = 0; !state.isOver; turn += 1) {
+      for (let turn = 0; !state.isComplete; turn += 1) {
         expect(turn).toBeLessThan(1_000);
         if (state.mayStart) startNext();
         for (const id of [...state.inFlight.keys()]) state.ended(endOf(Number(id.slice(5)), 'generated'), 2);

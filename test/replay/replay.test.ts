@@ -92,8 +92,8 @@ describe('a change that a run in flight would not survive is caught:', () => {
     },
     {
       what: 'a salvage that archives without following first',
-      from: "inHand.settle({ kind: 'follow', purchase }",
-      to: "inHand.settle({ kind: 'unknown', purchase }",
+      from: "tracker.settle({ kind: 'follow', purchase }",
+      to: "tracker.settle({ kind: 'unknown', purchase }",
       by: 'salvageVideo/reconciling',
     },
     {

@@ -11,7 +11,7 @@ export const REFUSED = 'refused-';
 /** Runs that tell, and deliveries of what they told: on a stack with a webhook. */
 export const WEBHOOK_CASES: readonly ReplayCase[] = [
   {
-    ...{ workflow: 'tellWebhook', name: 'delivered', ends: 'completed', steps: ['notifyWebhook'], webhook: true },
+    ...{ workflow: 'deliverWebhook', name: 'delivered', ends: 'completed', steps: ['notifyWebhook'], webhook: true },
     reach: async (stack) => {
       const id = await tellOfAnEnd(stack, randomUUID());
       await stack.client.workflow.getHandle(id).result();
@@ -19,7 +19,7 @@ export const WEBHOOK_CASES: readonly ReplayCase[] = [
     },
   },
   {
-    ...{ workflow: 'tellWebhook', name: 'refused', ends: 'failed', steps: ['notifyWebhook'], webhook: true },
+    ...{ workflow: 'deliverWebhook', name: 'refused', ends: 'failed', steps: ['notifyWebhook'], webhook: true },
     reach: async (stack) => {
       const id = await tellOfAnEnd(stack, `${REFUSED}${randomUUID()}`);
       await ended(stack, id);

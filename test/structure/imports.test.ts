@@ -13,10 +13,8 @@ const KNOWN_FAULTS = [
   'src/text/',
   'src/worker/account-slots.ts',
   'workflows/batch/video-batch.ts',
-  'workflows/shared/notify-webhook.ts',
   'room circle: src/cli → src/live-check',
   'room circle: src/cli → src/text',
-  'room circle: workflows/shared → workflows/video',
   'room circle: src/cli → src/dev',
 ];
 

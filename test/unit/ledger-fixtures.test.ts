@@ -2,7 +2,7 @@ import { cp, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
-import { readMemo } from '../../activities/purchase-context.js';
+import { readPurchaseContext } from '../../activities/purchase-context.js';
 import { Ledger } from '../../src/ledger/ledger.js';
 import { FileStore } from '../../src/storage/file-store.js';
 import { ROOT } from '../support/root.js';
@@ -24,7 +24,7 @@ test('records of the first form are read: purchase, task, day and cache', async 
   const view = await ledger.newest(KEY);
   expect(view).toMatchObject({ purchase: { key: KEY, n: 1 }, state: { kind: 'closed', ending: { how: 'archived' } } });
   expect(view?.intent.key_fingerprint).toBeNull();
-  expect(readMemo(view?.intent.memo).request.duration).toBe(4);
+  expect(readPurchaseContext(view?.intent.memo).request.duration).toBe(4);
   expect(await ledger.findTask(TASK)).toMatchObject({ purchase_key: KEY, n: 1 });
   expect((await ledger.cached(KEY))?.result).toMatchObject({ task_id: TASK, source: 'generated' });
   const days = [];

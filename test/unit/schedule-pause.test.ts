@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { noTotals } from '../../src/contract/batch-totals.js';
-import { failedShare, pauseNote, pauseReason, pauseTold } from '../../src/contract/schedule-pause.js';
+import { failedShare, pauseNote, pauseReason, schedulePauseText } from '../../src/contract/schedule-pause.js';
 import { endedBatch } from '../../src/contract/webhook.js';
 
 const countsOf = (ended: Partial<ReturnType<typeof noTotals>['counts']>) => ({
@@ -54,6 +54,6 @@ test.each([
   const event = endedBatch({ ...told, ...totals }, 'completed', schedulePause);
   expect(event).toMatchObject({ schedule_pause: schedulePause, text: expect.stringMatching(text) });
   expect(event.next_step).toMatch(next);
-  expect(pauseTold(schedulePause).text).toMatch(/\.$/);
+  expect(schedulePauseText(schedulePause).text).toMatch(/\.$/);
   expect(endedBatch({ ...told, ...totals }, 'completed')).toMatchObject({ schedule_pause: null });
 });

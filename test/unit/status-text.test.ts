@@ -91,7 +91,7 @@ test.each([
   ['videoBatch', /is a batch/, /is a batch/],
   ['accountSlots', /the slots/, /the slots/],
   ['sweepPurchases', /a sweep/, /a sweep/],
-  ['tellWebhook', /the webhook/, /the webhook/],
+  ['deliverWebhook', /the webhook/, /the webhook/],
   ['another', /none of ours/, /none of ours/],
 ] as const)('a %s is refused to be cancelled with %o, and to be watched with %o', (type, cancel, watch) => {
   for (const [refusal, expected] of [

@@ -48,7 +48,7 @@ async function until(what: string, isSo: () => boolean | Promise<boolean>, ms: n
 /** Workflow ids of everything that was to be told, and those that ended well. */
 async function deliveries(): Promise<{ all: string[]; done: string[] }> {
   const [all, done]: [string[], string[]] = [[], []];
-  for await (const { workflowId, status } of stack.client.workflow.list({ query: 'WorkflowType = "tellWebhook"' })) {
+  for await (const { workflowId, status } of stack.client.workflow.list({ query: 'WorkflowType = "deliverWebhook"' })) {
     all.push(workflowId);
     if (status.name === 'COMPLETED') done.push(workflowId);
   }
@@ -92,7 +92,7 @@ test('two minutes without a receiver lose nothing and double nothing: a batch th
   const histories = await Promise.all(
     [...all, parked.id, ending.id, pausing.id].map((id) => historyText(stack.client, id)),
   );
-  expect(stdout + stderr).toContain('tellWebhook');
+  expect(stdout + stderr).toContain('deliverWebhook');
   for (const text of [stdout + stderr, ...histories]) {
     expect(text).not.toMatch(/private-(path|token)/);
     expect(text).not.toContain(receiver.secret.slice('whsec_'.length));

@@ -1,15 +1,15 @@
 import * as wf from '@temporalio/workflow';
 import type { OpeningFault } from '../../activities/batch-types.js';
-import type { Tells } from '../../activities/types.js';
+import type { WebhookEvents } from '../../activities/types.js';
 import type { BatchItemEnd, BatchSummary } from '../../src/contract/batch.js';
 import { noTotals } from '../../src/contract/batch-totals.js';
 import { shellWord } from '../../src/contract/command-lines.js';
 import {
+  type BatchEventSource,
   budgetReachedBatch,
   endedBatch,
   failedBatch,
   pausedBatch,
-  type ToldBatch,
   type WebhookBatch,
 } from '../../src/contract/webhook.js';
 import { failureOf } from '../shared/failures.js';
@@ -17,26 +17,26 @@ import { tell } from '../shared/notify-webhook.js';
 import type { BatchState } from './batch-state.js';
 
 /** What a batch tells to the webhook, each piece once. */
-export class BatchNews {
-  readonly #batch: Pick<ToldBatch, 'workflowId' | 'batchId' | 'retryOf'>;
+export class BatchNotifier {
+  readonly #batch: Pick<BatchEventSource, 'workflowId' | 'batchId' | 'retryOf'>;
   readonly #starting = new Set<Promise<void>>();
   /** When the pause began that was told of last. */
   #toldPauseMs: number | undefined;
   #budgetTold = false;
-  #tells: Tells | undefined;
+  #webhookEvents: WebhookEvents | undefined;
 
   constructor(batchId: string, retryOf: string | null) {
     this.#batch = { workflowId: wf.workflowInfo().workflowId, batchId, retryOf };
   }
 
   /** Says what is to be told, once that is known. */
-  wants(tells: Tells | undefined): void {
-    this.#tells = tells;
+  wants(webhookEvents: WebhookEvents | undefined): void {
+    this.#webhookEvents = webhookEvents;
   }
 
   /** Goes on where the run before has left off, which told of the pause that still holds. */
-  carriedOn({ tells, pause }: BatchState): void {
-    this.#tells = tells;
+  carriedOn({ webhookEvents, pause }: BatchState): void {
+    this.#webhookEvents = webhookEvents;
     this.#toldPauseMs = pause?.since_ms;
   }
 
@@ -71,7 +71,8 @@ export class BatchNews {
   /** As {@link ended}, for a batch that fails as a whole; a step that could not open it says whom to tell. */
   async failed(error: unknown, state: BatchState | undefined): Promise<void> {
     const cause = error instanceof wf.ActivityFailure ? error.cause : error;
-    if (cause instanceof wf.ApplicationFailure) this.#tells ??= (cause.details?.[1] as OpeningFault | undefined)?.tells;
+    if (cause instanceof wf.ApplicationFailure)
+      this.#webhookEvents ??= (cause.details?.[1] as OpeningFault | undefined)?.webhookEvents;
     const failure = failureOf(error) ?? { type: 'UnexpectedError', message: String(error) };
     this.#tell('batch.ended', 'batch_ended', () => failedBatch(this.#told(state), failure));
     await this.onTheirWay();
@@ -83,13 +84,15 @@ export class BatchNews {
   }
 
   #tell(type: 'batch.ended' | 'batch.paused' | 'batch.budget_reached', what: string, data: () => WebhookBatch): void {
-    const starting: Promise<void> = tell(this.#tells, type, () => ({ type, what, data: data() })).finally(() => {
-      this.#starting.delete(starting);
-    });
+    const starting: Promise<void> = tell(this.#webhookEvents, type, () => ({ type, what, data: data() })).finally(
+      () => {
+        this.#starting.delete(starting);
+      },
+    );
     this.#starting.add(starting);
   }
 
-  #told(state: BatchState | undefined): ToldBatch {
+  #told(state: BatchState | undefined): BatchEventSource {
     const totals = state?.totals ?? noTotals({ total: 0, duplicate: 0, invalid: 0 });
     return {
       ...{ ...this.#batch, ...totals, inFlight: state?.inFlight.size ?? 0, waiting: state?.waiting ?? 0 },

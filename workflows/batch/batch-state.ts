@@ -1,5 +1,5 @@
 import type { PageItem } from '../../activities/batch-types.js';
-import type { Tells } from '../../activities/types.js';
+import type { WebhookEvents } from '../../activities/types.js';
 import {
   ACCOUNT_CAUSES,
   BATCH_WINDOW,
@@ -27,7 +27,7 @@ export interface CarriedBatch {
   /** Labels are not to be searched by: they are the caller's texts, and a payload codec keeps those from Temporal. */
   readonly labelsHidden?: boolean;
   /** What is told to the webhook; absent: there is none. */
-  readonly tells?: Tells;
+  readonly webhookEvents?: WebhookEvents;
   readonly window: number;
   readonly pause: BatchPause | null;
   readonly totals: BatchTotals;
@@ -53,7 +53,7 @@ export class BatchState {
   readonly startedAtMs: number;
   readonly attributes: boolean;
   readonly labelsHidden: boolean;
-  readonly tells: Tells | undefined;
+  readonly webhookEvents: WebhookEvents | undefined;
   window: number;
   pause: BatchPause | null;
   totals: BatchTotals;
@@ -72,7 +72,7 @@ export class BatchState {
     this.startedAtMs = carried.startedAtMs;
     this.attributes = carried.attributes;
     this.labelsHidden = carried.labelsHidden ?? false;
-    this.tells = carried.tells;
+    this.webhookEvents = carried.webhookEvents;
     this.window = carried.window;
     this.pause = carried.pause;
     this.totals = carried.totals;
@@ -91,7 +91,7 @@ export class BatchState {
     {
       window,
       ...known
-    }: Pick<CarriedBatch, 'times' | 'startedAtMs' | 'attributes' | 'labelsHidden' | 'tells'> & {
+    }: Pick<CarriedBatch, 'times' | 'startedAtMs' | 'attributes' | 'labelsHidden' | 'webhookEvents'> & {
       readonly window: unknown;
     },
   ): BatchState {
@@ -110,7 +110,7 @@ export class BatchState {
       ...(this.labelsHidden && { labelsHidden: true }),
       inFlight: Object.fromEntries(this.inFlight),
       parked: Object.fromEntries(this.parked),
-      ...(this.tells !== undefined && { tells: this.tells }),
+      ...(this.webhookEvents !== undefined && { webhookEvents: this.webhookEvents }),
     };
   }
 
@@ -123,7 +123,7 @@ export class BatchState {
   }
 
   /** Whether nothing is left to start or to wait for; who waits for a person does not hold up the end. */
-  get isOver(): boolean {
+  get isComplete(): boolean {
     return this.inFlight.size === 0 && !this.hasMore;
   }
 
@@ -164,7 +164,7 @@ export class BatchState {
   }
 
   /** The items that were to be run again stay what they were. */
-  giveUpAgain(nowMs: number): void {
+  settlePending(nowMs: number): void {
     for (const { end } of this.again.splice(0)) this.#count(end, nowMs);
   }
 

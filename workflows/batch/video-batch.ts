@@ -13,9 +13,9 @@ import { steps } from '../shared/activities.js';
 import { cancellable } from '../shared/cancellation.js';
 import { failureOf, isAlreadyStarted } from '../shared/failures.js';
 import { itemSignal, pauseSignal, resumeSignal, windowSignal } from '../shared/messages.js';
-import { triedToUpgrade, UPGRADES, upgradeDue } from '../shared/version-upgrade.js';
+import { continueOnNewVersion, newVersionAvailable, upgradeAttempted } from '../shared/version-upgrade.js';
 import { videoGenerate } from '../video/video-generate.js';
-import { BatchNews } from './batch-notifications.js';
+import { BatchNotifier } from './batch-notifications.js';
 import { BatchProgressView } from './batch-progress.js';
 import { BatchState, type CarriedBatch, isWindow } from './batch-state.js';
 import { pauseScheduleOf } from './pause-schedule.js';
@@ -63,7 +63,7 @@ class Batch {
   /** Faults of the input; those of its manifest or items are found when it is opened. */
   readonly #issues: readonly Issue[];
   readonly #batchId: string;
-  readonly #news: BatchNews;
+  readonly #news: BatchNotifier;
   readonly #starting = new Set<Promise<void>>();
   /** The latest start of each item: the result of an earlier one is not news. */
   readonly #latest = new Map<string, object>();
@@ -83,7 +83,7 @@ class Batch {
     this.#window = input.window;
     this.#batchId = batchIdOf(wf.workflowInfo().workflowId);
     this.progress = new BatchProgressView(this.#batchId, input.retry_of ?? null);
-    this.#news = new BatchNews(this.#batchId, input.retry_of ?? null);
+    this.#news = new BatchNotifier(this.#batchId, input.retry_of ?? null);
     if (input.carried !== undefined) {
       const state = new BatchState(input.carried);
       this.#news.carriedOn(state);
@@ -102,14 +102,14 @@ class Batch {
   async work(): Promise<BatchSummary> {
     if (this.#state === undefined) {
       const opening = await this.#open();
-      this.#news.wants(opening.tells);
+      this.#news.wants(opening.webhookEvents);
       if (opening.kind === 'missing') return this.#report('manifest_missing', opening.times);
       const { times, attributes } = opening;
       if (attributes) wf.upsertSearchAttributes({ VideoBatchId: [this.#batchId] });
       const state = BatchState.first(opening, {
         ...{ times, attributes, window: this.#window, startedAtMs: Date.now() },
         ...(opening.labelsHidden === true && { labelsHidden: true }),
-        ...(opening.tells !== undefined && { tells: opening.tells }),
+        ...(opening.webhookEvents !== undefined && { webhookEvents: opening.webhookEvents }),
       });
       if (this.#paused !== undefined) state.pause = { ...this.#paused, cause: null, since_ms: Date.now() };
       this.#watch(state);
@@ -118,10 +118,14 @@ class Batch {
     const state = this.#stateNow();
     const pageItems = this.#input.page_items ?? PAGE_ITEMS;
     for (let started = 0; ; ) {
-      await this.#until(() => state.mayStart || state.isOver || state.unwritten.length >= RESULTS_MAX);
+      await this.#until(() => state.mayStart || state.isComplete || state.unwritten.length >= RESULTS_MAX);
       if (state.unwritten.length >= RESULTS_MAX) await this.#write();
-      else if (state.isOver) return this.#finish('completed');
-      else if (started >= pageItems || wf.workflowInfo().continueAsNewSuggested || upgradeDue(this.#input.upgrade_from))
+      else if (state.isComplete) return this.#finish('completed');
+      else if (
+        started >= pageItems ||
+        wf.workflowInfo().continueAsNewSuggested ||
+        newVersionAvailable(this.#input.upgrade_from)
+      )
         return this.#continue();
       else if (await this.#startNext()) started += 1;
     }
@@ -150,7 +154,7 @@ class Batch {
     while (open().length > 0 && Date.now() < untilMs) {
       if (!(await wf.condition(() => open().length === 0, CANCEL_SWEEP_MS))) await this.#sweep();
     }
-    state.giveUpAgain(Date.now());
+    state.settlePending(Date.now());
     const { counts, maybe_billed } = await this.#finish('cancelled');
     const videos = counts.generated + counts.cache + counts.adopted;
     return {
@@ -323,8 +327,8 @@ class Batch {
     await this.#news.onTheirWay();
     // Of items that came inline the store has a copy by now.
     const { carried: _, upgrade_from: __, items: ___, ...input } = this.#input;
-    const next = { ...input, carried: state.carried(), ...triedToUpgrade(this.#input.upgrade_from) };
-    return wf.makeContinueAsNewFunc<typeof videoBatch>(UPGRADES)(next);
+    const next = { ...input, carried: state.carried(), ...upgradeAttempted(this.#input.upgrade_from) };
+    return wf.makeContinueAsNewFunc<typeof videoBatch>(continueOnNewVersion)(next);
   }
 
   async #finish(outcome: 'completed' | 'cancelled'): Promise<BatchSummary> {

@@ -19,7 +19,7 @@ export function failureOf(error: unknown): VideoFailure | undefined {
 }
 
 /** Whether a failed `prepareRequest` says that the namespace knows our search attributes. */
-export function toldOfAttributes(error: unknown): boolean {
+export function attributesKnown(error: unknown): boolean {
   const cause = error instanceof wf.ActivityFailure ? error.cause : undefined;
   if (!(cause instanceof wf.ApplicationFailure)) return false;
   const [, told] = (cause.details ?? []) as [unknown, (Partial<FailedPreparation> | undefined)?];

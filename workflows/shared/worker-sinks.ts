@@ -11,7 +11,7 @@ export interface WorkerSinks extends wf.Sinks {
   };
 }
 
-export const { wanVideo: toWorker } = wf.proxySinks<WorkerSinks>();
+export const { wanVideo: workerSinks } = wf.proxySinks<WorkerSinks>();
 
 /** One log line per transition, never on replay; Temporal adds workflow id, run id and type. */
 export function logTransition(

@@ -12,8 +12,8 @@ import {
   slotSignal,
   slotsQuery,
 } from '../shared/messages.js';
-import { triedToUpgrade, UPGRADES, upgradeDue } from '../shared/version-upgrade.js';
-import { toWorker } from '../shared/worker-sinks.js';
+import { continueOnNewVersion, newVersionAvailable, upgradeAttempted } from '../shared/version-upgrade.js';
+import { workerSinks } from '../shared/worker-sinks.js';
 import { unknownBatches } from './budgets.js';
 import { fieldsOf, isAsk, isLeave, isReturn, isTerms } from './message-guards.js';
 import {
@@ -210,7 +210,7 @@ export async function accountSlots(input: AccountSlotsInput): Promise<void> {
       guessed.delete(key);
     }
     unanswered.clear();
-    toWorker.slots(state.limit, state.holders.length, order.length, Date.now());
+    workerSinks.slots(state.limit, state.holders.length, order.length, Date.now());
     wf.setCurrentDetails(detailsOf(state, Date.now()));
   };
 
@@ -304,7 +304,7 @@ export async function accountSlots(input: AccountSlotsInput): Promise<void> {
   const full = (): boolean =>
     wf.workflowInfo().continueAsNewSuggested ||
     wf.workflowInfo().historyLength >= eventsMax ||
-    upgradeDue(input.upgrade_from);
+    newVersionAvailable(input.upgrade_from);
   const mayLook = (): boolean => lookDue && !looking && !full();
   const mayRead = (): boolean => readDue && !reading && !looking && !full();
   const mayContinue = (): boolean => full() && letters.areDelivered && !looking && !reading;
@@ -325,8 +325,8 @@ export async function accountSlots(input: AccountSlotsInput): Promise<void> {
       const { upgrade_from: triedFrom, ...given } = input;
       const handedOn = withinBytes(state, CARRIED_BYTES_MAX);
       const waits = new Set(handedOn.waiters.map(({ key }) => key));
-      return wf.makeContinueAsNewFunc<typeof accountSlots>(UPGRADES)({
-        ...{ ...given, limit, ...triedToUpgrade(triedFrom) },
+      return wf.makeContinueAsNewFunc<typeof accountSlots>(continueOnNewVersion)({
+        ...{ ...given, limit, ...upgradeAttempted(triedFrom) },
         carried: {
           ...{ state: handedOn, lookedAtMs, readAtMs },
           told: Object.fromEntries([...told].filter(([key]) => waits.has(key))),

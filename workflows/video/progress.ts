@@ -5,7 +5,7 @@ import type { Attention, CancelOutcome, Eta, VideoProgress, VideoResult } from '
 import { placeText, type SlotPlace } from '../../src/contract/slots.js';
 import type { EndedBy } from '../shared/cancellation.js';
 import { progressQuery } from '../shared/messages.js';
-import { logTransition, toWorker } from '../shared/worker-sinks.js';
+import { logTransition, workerSinks } from '../shared/worker-sinks.js';
 
 type Stage = VideoProgress['stage'];
 
@@ -149,7 +149,7 @@ export class Progress {
     this.#end = [`\`${video_url}\``, `${duration} s, ${width}x${height}, ${source}${cost}`];
     this.#show({ task_id: result.task_id });
     this.enter('done', { source, billedSeconds: source === 'generated' ? usage.billed_seconds : 0 });
-    toWorker.runEnded(source, null);
+    workerSinks.runEnded(source, null);
     this.#attribute({ VideoTaskId: [result.task_id], VideoOutcome: [result.source] });
     return result;
   }
@@ -157,7 +157,7 @@ export class Progress {
   /** A salvage that found nothing to keep. */
   nothing(): null {
     this.enter('done', { source: null, billedSeconds: 0 });
-    toWorker.runEnded('nothing_bought', null);
+    workerSinks.runEnded('nothing_bought', null);
     this.#attribute({ VideoOutcome: ['nothing_bought'] });
     return null;
   }
@@ -167,19 +167,19 @@ export class Progress {
     const type = failure?.type ?? 'unknown';
     if (failure?.type === 'BudgetReached') {
       this.enter('budget_reached');
-      toWorker.runEnded('budget_reached', null);
+      workerSinks.runEnded('budget_reached', null);
       this.#attribute({ VideoOutcome: ['budget_reached'], VideoErrorCode: [type] });
       return;
     }
     this.enter('failed', { errorType: type, code: failure?.code ?? null, billed: failure?.billed ?? null });
-    toWorker.runEnded('failed', type);
+    workerSinks.runEnded('failed', type);
     this.#attribute({ VideoOutcome: ['failed'], VideoErrorCode: [failure?.code ?? failure?.type ?? 'unknown'] });
   }
 
   cancelled(by: EndedBy, what: Omit<CancelOutcome, 'reason'>): void {
     this.#show({ cancel: { ...what, reason: by.how === 'deadline' ? 'deadline_seconds passed' : by.reason } });
     this.enter('cancelled', { by: by.how, billed: what.billed });
-    if (by.how === 'cancel') toWorker.runEnded('cancelled', null); // a deadline ends as a failure
+    if (by.how === 'cancel') workerSinks.runEnded('cancelled', null); // a deadline ends as a failure
     this.#attribute({ VideoOutcome: ['cancelled'] });
   }
 

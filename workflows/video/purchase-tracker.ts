@@ -1,12 +1,12 @@
 import * as wf from '@temporalio/workflow';
-import type { Purchase, PurchaseStep, Tells, WatchedTask } from '../../activities/types.js';
+import type { Purchase, PurchaseStep, WatchedTask, WebhookEvents } from '../../activities/types.js';
 import type { VideoFailure } from '../../src/contract/failure.js';
 import type { Attention, SubmitDecision, VideoResult } from '../../src/contract/result.js';
 import type { StepTimes } from '../../src/contract/times.js';
 import { steps } from '../shared/activities.js';
 import { failure, failureOf } from '../shared/failures.js';
 import { resolveSignal } from '../shared/messages.js';
-import { tellAttention } from '../shared/notify-webhook.js';
+import { notifyAttention } from '../shared/notify-webhook.js';
 import type { Progress } from './progress.js';
 
 /** Where a purchase leads when nothing of it is open to question any more. */
@@ -15,7 +15,7 @@ export type Settled = Extract<PurchaseStep, { kind: 'task' | 'archived' | 'resto
 type Undecided = Extract<PurchaseStep, { kind: 'undecided' }>;
 
 /** How a bought task ended for the run that watched it. */
-export type SeenThrough =
+export type WatchOutcome =
   | { readonly kind: 'archived'; readonly result: VideoResult }
   /** Without a video and free of charge, for no fault of the request. */
   | { readonly kind: 'free'; readonly failure: VideoFailure }
@@ -25,7 +25,7 @@ export type SeenThrough =
   | { readonly kind: 'failed'; readonly failure: VideoFailure };
 
 /** What a run knows of the purchase it is after; its end needs it when the run is cancelled. */
-export class PurchaseInHand {
+export class PurchaseTracker {
   /** Set from the moment at which it is known under which purchase something may have been bought. */
   purchase: Purchase | undefined;
   task: WatchedTask | undefined;
@@ -33,7 +33,7 @@ export class PurchaseInHand {
   readonly #decisions: SubmitDecision[] = [];
   #asking = false;
   /** What is told to the webhook, once that is known. */
-  tells: Tells | undefined;
+  webhookEvents: WebhookEvents | undefined;
   /** The question that was told of last, and how many were. */
   #told: { readonly question: string; readonly count: number } = { question: '', count: 0 };
 
@@ -50,7 +50,7 @@ export class PurchaseInHand {
     const { awaitPurchase, reconcileSubmit } = steps(times);
     let next = first;
     for (;;) {
-      this.take(next);
+      this.update(next);
       switch (next.kind) {
         case 'follow':
           this.#progress.enter('following');
@@ -70,7 +70,7 @@ export class PurchaseInHand {
   }
 
   /** Watches a bought task to its end and archives its video; a failure that was free and may pass is handed back. */
-  async seeThrough(task: WatchedTask, times: StepTimes): Promise<SeenThrough> {
+  async watchToEnd(task: WatchedTask, times: StepTimes): Promise<WatchOutcome> {
     this.task = task;
     this.purchase = task.purchase;
     this.#progress.bought(task.taskId);
@@ -84,22 +84,22 @@ export class PurchaseInHand {
     if (end.kind === 'started')
       throw failure({ type: 'UnexpectedError', message: 'a watch to the end told of the start' });
     if (end.kind !== 'succeeded') {
-      this.#letGo();
+      this.#clear();
       return end;
     }
     this.#progress.enter('archiving');
     const result = await archiveVideo({ task: end.task });
-    this.#letGo();
-    return { kind: 'archived', result: isOwn(task) ? result : { ...result, source: 'adopted' } };
+    this.#clear();
+    return { kind: 'archived', result: boughtByThisRun(task) ? result : { ...result, source: 'adopted' } };
   }
 
-  #letGo(): void {
+  #clear(): void {
     this.task = undefined;
     this.purchase = undefined;
   }
 
   /** Notes what a step says of the purchase. */
-  take(step: PurchaseStep): void {
+  update(step: PurchaseStep): void {
     // What is archived needs nobody, also when the store has lost it.
     const nobodys = !['task', 'follow', 'unknown', 'undecided'].includes(step.kind);
     this.task = step.kind === 'task' ? step.task : undefined;
@@ -158,12 +158,12 @@ export class PurchaseInHand {
     const question = JSON.stringify([attention.purchase, attention.reason, attention.candidates]);
     if (question === this.#told.question) return;
     this.#told = { question, count: this.#told.count + 1 };
-    await tellAttention(this.tells, attention, this.#told.count);
+    await notifyAttention(this.webhookEvents, attention, this.#told.count);
   }
 }
 
 /** Whether this run submitted the task; only then may it cancel it at the provider. */
-export function isOwn({ boughtBy }: WatchedTask): boolean {
+export function boughtByThisRun({ boughtBy }: WatchedTask): boolean {
   const { workflowId, firstExecutionRunId } = wf.workflowInfo();
   return boughtBy.workflowId === workflowId && boughtBy.firstRunId === firstExecutionRunId;
 }

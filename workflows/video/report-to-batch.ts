@@ -12,7 +12,7 @@ import type { Progress } from './progress.js';
  * Runs `work` and tells the batch that started this run how it ended, and before that, when it waits for a person. A run that was not
  * started by a batch tells nobody.
  */
-export async function toldToBatch(
+export async function reportToBatch(
   request: VideoRequest,
   progress: Progress,
   work: () => Promise<VideoResult>,

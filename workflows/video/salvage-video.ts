@@ -1,11 +1,11 @@
 import * as wf from '@temporalio/workflow';
-import type { Purchase, Tells, WatchedTask } from '../../activities/types.js';
+import type { Purchase, WatchedTask, WebhookEvents } from '../../activities/types.js';
 import { salvageWorkflowId } from '../../src/contract/names.js';
 import type { VideoResult } from '../../src/contract/result.js';
 import { STEP_TIMES } from '../../src/contract/times.js';
 import { failureOf, isAlreadyStarted } from '../shared/failures.js';
 import { Progress } from './progress.js';
-import { PurchaseInHand } from './purchase-tracker.js';
+import { PurchaseTracker } from './purchase-tracker.js';
 
 /** What is to be salvaged. */
 export interface Salvage {
@@ -15,7 +15,7 @@ export interface Salvage {
   /** Whether the namespace knows our search attributes. */
   readonly attributes: boolean;
   /** What is told to the webhook; absent: there is none. */
-  readonly tells?: Tells | undefined;
+  readonly webhookEvents?: WebhookEvents | undefined;
 }
 
 /**
@@ -23,18 +23,25 @@ export interface Salvage {
  * Buys nothing and cancels nothing.
  * @returns the video, or null when nothing was bought or what was bought was free.
  */
-export async function salvageVideo({ purchase, task, attributes, tells }: Salvage): Promise<VideoResult | null> {
+export async function salvageVideo({
+  purchase,
+  task,
+  attributes,
+  webhookEvents,
+}: Salvage): Promise<VideoResult | null> {
   const progress = new Progress();
   progress.attributes(attributes);
-  const inHand = new PurchaseInHand(progress);
-  inHand.tells = tells;
+  const tracker = new PurchaseTracker(progress);
+  tracker.webhookEvents = webhookEvents;
   try {
     const settled =
-      task === null ? await inHand.settle({ kind: 'follow', purchase }, STEP_TIMES) : ({ kind: 'task', task } as const);
+      task === null
+        ? await tracker.settle({ kind: 'follow', purchase }, STEP_TIMES)
+        : ({ kind: 'task', task } as const);
     if (settled.kind === 'archived') return progress.finished(settled.result);
     if (settled.kind === 'restore') return progress.finished(settled.result); // archived before; the next request restores it
     if (settled.kind === 'buy' || settled.kind === 'failed') return progress.nothing();
-    const end = await inHand.seeThrough(settled.task, STEP_TIMES);
+    const end = await tracker.watchToEnd(settled.task, STEP_TIMES);
     return end.kind === 'archived' ? progress.finished(end.result) : progress.nothing();
   } catch (error) {
     progress.failed(failureOf(error));

@@ -1,7 +1,6 @@
 import * as wf from '@temporalio/workflow';
 import type { AskedSlot } from '../../activities/types.js';
 import { budgetReachedFailure } from '../../src/contract/budget.js';
-import { BATCH_MEMO } from '../../src/contract/names.js';
 import type { SlotAnswer, SlotShare } from '../../src/contract/slots.js';
 import type { StepTimes } from '../../src/contract/times.js';
 import { steps } from '../shared/activities.js';
@@ -9,20 +8,8 @@ import { failure } from '../shared/failures.js';
 import { leaveSlotsSignal, slotSignal } from '../shared/messages.js';
 import type { Progress } from './progress.js';
 
-/** The batch that a run belongs to; null for one of its own. */
-export function batchOf(): string | null {
-  const batch = wf.workflowInfo().memo?.[BATCH_MEMO];
-  return typeof batch === 'string' ? batch : null;
-}
-
-/** Whose turn a run is counted as: somebody waits for it, unless it belongs to a batch. */
-export function shareOf(tenant: string | null): SlotShare {
-  const batch = batchOf();
-  return { tenant, batch, priority: batch === null ? 'interactive' : 'batch' };
-}
-
 /** The asking side of the account's slots (docs/slots.md). */
-export class SlotInHand {
+export class SlotRequest {
   readonly #progress: Progress;
   #asked: AskedSlot | undefined;
   #answer: SlotAnswer | undefined;
@@ -92,7 +79,7 @@ export class SlotInHand {
   }
 
   /** Leaves the slot with the purchase: whoever sees that to its end gives it back. */
-  entrust(): void {
+  transferToSalvage(): void {
     this.#asked = undefined;
   }
 

@@ -6,13 +6,14 @@ import type { CancelOutcome, VideoResult } from '../../src/contract/result.js';
 import { callerAttributes } from '../../src/contract/search-attributes.js';
 import { steps } from '../shared/activities.js';
 import { cancellable } from '../shared/cancellation.js';
-import { failure, failureOf, toldOfAttributes } from '../shared/failures.js';
-import { tellBudgetReached } from '../shared/notify-webhook.js';
+import { attributesKnown, failure, failureOf } from '../shared/failures.js';
+import { notifyBudgetReached } from '../shared/notify-webhook.js';
+import { batchOf, queueIdentityOf } from '../shared/run-context.js';
 import { Progress } from './progress.js';
-import { isOwn, PurchaseInHand } from './purchase-tracker.js';
-import { toldToBatch } from './report-to-batch.js';
+import { boughtByThisRun, PurchaseTracker } from './purchase-tracker.js';
+import { reportToBatch } from './report-to-batch.js';
 import { startSalvage } from './salvage-video.js';
-import { batchOf, SlotInHand, shareOf } from './slot-request.js';
+import { SlotRequest } from './slot-request.js';
 
 /** A task that fails for a fault of the provider is free, so it is bought anew; three times the same is no accident. */
 const RESUBMITS_MAX = 2;
@@ -22,14 +23,14 @@ const IMAGE_FRESH_MS = 86_400_000;
 /** Prepares the request, buys one task unless one is there to follow, watches it to its end and archives the video. */
 export async function videoGenerate(request: VideoRequest): Promise<VideoResult> {
   const run = new Run();
-  return toldToBatch(request, run.progress, () => generate(request, run));
+  return reportToBatch(request, run.progress, () => generate(request, run));
 }
 
 async function generate(request: VideoRequest, run: Run): Promise<VideoResult> {
   const work = async (): Promise<VideoResult> => {
     const prepared = await prepare(request, run.progress);
     run.prepared = prepared;
-    run.inHand.tells = prepared.tells;
+    run.tracker.webhookEvents = prepared.webhookEvents;
     if (prepared.cached !== null) return prepared.cached;
     return buyAndArchive(prepared, run);
   };
@@ -43,10 +44,10 @@ async function generate(request: VideoRequest, run: Run): Promise<VideoResult> {
     return run.progress.finished(result);
   } catch (error) {
     if (wf.isCancellation(error)) throw error;
-    const told = await leaveBehind(run, error);
+    const told = await handOverPurchase(run, error);
     const known = failureOf(told);
     run.progress.failed(known);
-    if (known?.type === 'BudgetReached') await tellBudgetReached(run.inHand.tells, known);
+    if (known?.type === 'BudgetReached') await notifyBudgetReached(run.tracker.webhookEvents, known);
     throw told;
   }
 }
@@ -60,7 +61,7 @@ async function prepare(request: VideoRequest, progress: Progress): Promise<Prepa
     progress.attributes(attributes, callerAttributes({ tenant, labels }, labelsHidden));
     return prepared;
   } catch (error) {
-    if (toldOfAttributes(error)) progress.attributes(true);
+    if (attributesKnown(error)) progress.attributes(true);
     throw error;
   }
 }
@@ -68,15 +69,15 @@ async function prepare(request: VideoRequest, progress: Progress): Promise<Prepa
 /** What a run has in its hands. */
 class Run {
   readonly progress = new Progress();
-  readonly inHand = new PurchaseInHand(this.progress);
-  readonly slot = new SlotInHand(this.progress);
+  readonly tracker = new PurchaseTracker(this.progress);
+  readonly slot = new SlotRequest(this.progress);
   prepared: PreparedRequest | undefined;
   /** A submit whose answer is lost: what it may have bought is not known yet. */
   unanswered: ReadyInput | undefined;
 }
 
 async function buyAndArchive(prepared: PreparedRequest, run: Run): Promise<VideoResult> {
-  const { progress, inHand, slot } = run;
+  const { progress, tracker, slot } = run;
   const { times } = prepared;
   const unrestorable: Purchase[] = [];
   for (let resubmits = 0; ; ) {
@@ -94,7 +95,7 @@ async function buyAndArchive(prepared: PreparedRequest, run: Run): Promise<Video
       // Bought, found out about and archived by others while this run waited: there is nothing to hold the slot for.
       if (step.kind === 'archived' || step.kind === 'restore') await slot.leave(false);
     }
-    const settled = await inHand.settle(step, times);
+    const settled = await tracker.settle(step, times);
     if (settled.kind === 'buy') continue;
     if (settled.kind === 'failed') throw failure(settled.failure);
     if (settled.kind === 'archived') return settled.result;
@@ -105,10 +106,10 @@ async function buyAndArchive(prepared: PreparedRequest, run: Run): Promise<Video
       unrestorable.push(settled.task.purchase);
       continue;
     }
-    const end = await inHand.seeThrough(settled.task, times);
+    const end = await tracker.watchToEnd(settled.task, times);
     if (end.kind === 'archived') return end.result;
     // What another run lost is bought anew; what this one paid for and lost is told.
-    if (end.kind === 'gone' && !isOwn(settled.task)) continue;
+    if (end.kind === 'gone' && !boughtByThisRun(settled.task)) continue;
     if (end.kind !== 'free' || resubmits === RESUBMITS_MAX) throw failure(end.failure);
     resubmits += 1;
     progress.nextAttempt();
@@ -119,7 +120,7 @@ async function buyAndArchive(prepared: PreparedRequest, run: Run): Promise<Video
 function readyInput(prepared: PreparedRequest, unrestorable: readonly Purchase[]): ReadyInput {
   const { workflowId, firstExecutionRunId, startTime } = wf.workflowInfo();
   const buyer = { workflowId, firstRunId: firstExecutionRunId };
-  const share = shareOf(prepared.request.tenant);
+  const share = queueIdentityOf(prepared.request.tenant);
   return { prepared, buyer, firstStartedAtMs: startTime.getTime(), unrestorable, share };
 }
 
@@ -157,9 +158,9 @@ function deadlineOf(request: unknown): number | null {
 
 /** The one place where a run that is cancelled deals with what may already cost money. */
 async function release(run: Run): Promise<Omit<CancelOutcome, 'reason'>> {
-  const { inHand, slot } = run;
+  const { tracker, slot } = run;
   await findUnanswered(run);
-  const { purchase, task } = inHand;
+  const { purchase, task } = tracker;
   if (purchase === undefined) {
     await slot.leave(run.unanswered === undefined);
     return run.unanswered === undefined
@@ -169,7 +170,7 @@ async function release(run: Run): Promise<Omit<CancelOutcome, 'reason'>> {
           billed: null,
         };
   }
-  slot.entrust(); // to the salvage, which gives it back when the task has ended
+  slot.transferToSalvage(); // to the salvage, which gives it back when the task has ended
   // It watches, archives and closes, so that the same request finds its video later. Started beside the cancel: whatever
   // that answers, and also when it does not, the salvage sees what became of the task.
   const salvaged = salvage(run, purchase, 'sees a purchase to its end whose run was cancelled');
@@ -178,7 +179,7 @@ async function release(run: Run): Promise<Omit<CancelOutcome, 'reason'>> {
     return { outcome, billed: null };
   }
   const { taskId } = task;
-  if (!isOwn(task)) {
+  if (!boughtByThisRun(task)) {
     await salvaged;
     const outcome = `Task ${taskId} was bought by another run, which goes on with it.`;
     return { outcome, task_id: taskId, billed: null };
@@ -199,22 +200,22 @@ async function release(run: Run): Promise<Omit<CancelOutcome, 'reason'>> {
 }
 
 /** Before a run is cancelled that does not know what its submit came to: the ledger may. Looks once, and never sends. */
-async function findUnanswered({ inHand, unanswered }: Run): Promise<void> {
-  if (inHand.purchase !== undefined || unanswered === undefined) return;
+async function findUnanswered({ tracker, unanswered }: Run): Promise<void> {
+  if (tracker.purchase !== undefined || unanswered === undefined) return;
   const { found } = await steps()
     .findPurchase(unanswered)
     .catch(() => ({ found: null }));
-  if (found !== null) inHand.take(found);
+  if (found !== null) tracker.update(found);
 }
 
 /** A run that fails leaves what it has bought to a salvage, and tells of it in the published form. */
-async function leaveBehind(run: Run, error: unknown): Promise<unknown> {
-  const { purchase, task } = run.inHand;
+async function handOverPurchase(run: Run, error: unknown): Promise<unknown> {
+  const { purchase, task } = run.tracker;
   if (purchase === undefined) {
     await run.slot.leave(run.unanswered === undefined);
     return error;
   }
-  run.slot.entrust();
+  run.slot.transferToSalvage();
   const id = await salvage(run, purchase, 'sees a purchase to its end whose run failed');
   const known = failureOf(error);
   if (known !== undefined) return error;
@@ -227,8 +228,8 @@ async function leaveBehind(run: Run, error: unknown): Promise<unknown> {
   });
 }
 
-async function salvage({ prepared, inHand }: Run, purchase: Purchase, summary: string): Promise<string> {
+async function salvage({ prepared, tracker }: Run, purchase: Purchase, summary: string): Promise<string> {
   const attributes = prepared?.attributes ?? false;
-  const { task = null, tells } = inHand;
-  return (await startSalvage({ purchase, task, attributes, tells }, summary)).id;
+  const { task = null, webhookEvents } = tracker;
+  return (await startSalvage({ purchase, task, attributes, webhookEvents }, summary)).id;
 }

@@ -7,7 +7,7 @@ import { type BatchStatus, type StartedBatch, WanBatchClient } from '../../clien
 import { VideoRunError } from '../../client/run-error.js';
 import { type Prices, totalAmount } from '../../config/prices.js';
 import type { BatchCounts, BatchSummary } from '../../contract/batch.js';
-import { pauseTold } from '../../contract/schedule-pause.js';
+import { schedulePauseText } from '../../contract/schedule-pause.js';
 import { invalidRequest } from '../../contract/validate.js';
 import { isKeySegment } from '../../storage/store-key.js';
 import { amountText } from '../../text/amount.js';
@@ -247,7 +247,7 @@ function statusLines({ batch_id, status, progress, summary }: BatchStatus, price
 
 function summaryLines(summary: BatchSummary, prices: Prices | undefined): string[] {
   const { batch_id, outcome, started_at_ms, ended_at_ms, retry_of, schedule_pause } = summary;
-  const schedule = schedule_pause == null ? null : pauseTold(schedule_pause);
+  const schedule = schedule_pause == null ? null : schedulePauseText(schedule_pause);
   return [
     `batch     ${batch_id}${retry_of === null ? '' : `, again what failed in ${retry_of}`}`,
     `outcome   ${outcome === 'manifest_missing' ? 'the manifest was not there; nothing was run' : outcome}`,
