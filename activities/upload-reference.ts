@@ -47,7 +47,11 @@ async function upload(
   const name = `${randomUUID()}.${reference.key.split('.').at(-1)}`;
   const body = await store.get(reference.key, { signal });
   try {
-    return await dashscope.uploadFile(policy, name, reference.mime, reference.bytes, body, { signal });
+    return await dashscope.uploadFile(
+      policy,
+      { name, contentType: reference.mime, size: reference.bytes, body },
+      { signal },
+    );
   } finally {
     body.destroy(); // also one that was never begun: it is an open file
   }

@@ -114,7 +114,7 @@ function judge({ status, code, message = '' }: ProviderFault, operation: Provide
   if (/does not support a?synchronous calls/i.test(message)) return INVALID;
   const verdict = byCode(code);
   if (operation === 'task') {
-    // The task is over, so waiting mends nothing; a new task is a new purchase, which is the caller's decision.
+    // Waiting does not help a task that has ended; a new task is a new purchase, which the caller decides.
     if (verdict === undefined || verdict.retryable) {
       return no(FailureType.TaskFailed, 'The failed task is free of charge. Start the generation again.');
     }

@@ -14,7 +14,7 @@ export type SubmitOutcome =
 
 /** What the wire showed of one submit. */
 export interface SubmitObservation {
-  /** Whether the HTTP client pulled the body; it does so only after the connection stands. */
+  /** Whether the HTTP client pulled the body; it does so only once the connection is up. */
   readonly bodyPulled: boolean;
   /** The whole answer, when one was read; `json` is undefined when it is not JSON. */
   readonly answer?:
@@ -44,7 +44,7 @@ export function decideSubmitOutcome({ bodyPulled, answer, fault, cause }: Submit
     const { status, json, retryAfterMs } = answer;
     const output: unknown = typeof json === 'object' && json !== null ? Reflect.get(json, 'output') : undefined;
     const taskId = stringField(output, 'task_id');
-    // A task id is a task, whatever stands around it.
+    // A task id is a task, regardless of status and of the other fields.
     if (taskId !== undefined) return { kind: 'accepted', taskId, requestId };
     const code = stringField(json, 'code');
     if (code !== undefined) {
@@ -57,11 +57,11 @@ export function decideSubmitOutcome({ bodyPulled, answer, fault, cause }: Submit
       }
     }
   }
-  const told = fault ?? (answer === undefined ? 'no answer' : `HTTP ${answer.status} without a readable answer`);
+  const reason = fault ?? (answer === undefined ? 'no answer' : `HTTP ${answer.status} without a readable answer`);
   if (!bodyPulled) {
     return {
       kind: 'not_sent',
-      error: new VideoError(FailureType.ProviderUnavailable, `The submit was not sent: ${told}`, {
+      error: new VideoError(FailureType.ProviderUnavailable, `The submit was not sent: ${reason}`, {
         retryable: true,
         requestId,
         retryAfterMs: answer?.retryAfterMs,
@@ -73,7 +73,7 @@ export function decideSubmitOutcome({ bodyPulled, answer, fault, cause }: Submit
   }
   return {
     kind: 'unknown',
-    error: new VideoError(FailureType.SubmitOutcomeUnknown, `Nobody knows whether the submit was accepted: ${told}`, {
+    error: new VideoError(FailureType.SubmitOutcomeUnknown, `Nobody knows whether the submit was accepted: ${reason}`, {
       retryable: false,
       requestId,
       code: stringField(answer?.json, 'code'),
@@ -99,4 +99,23 @@ function retryable(error: VideoError): VideoError {
 function final(error: VideoError): VideoError {
   const { type, message, code, requestId, nextStep } = error;
   return new VideoError(type, message, { retryable: false, code, requestId, billed: false, nextStep });
+}
+
+/** First pause after a submit that bought nothing; the account may submit five times per second. */
+const FIRST_MS = 2_000;
+/** The provider says that a rate limit recovers usually within one minute. */
+const LONGEST_MS = 60_000;
+
+/**
+ * Milliseconds until a submit that certainly bought nothing may be retried; pure.
+ * @param attempt - The attempt that ended, from 1.
+ * @param retryAfterMs - The provider's own wish: a floor, because asking earlier only earns the next refusal.
+ * @param random - Uniform in 0..1. Half of the pause is left to it: runs that were refused together do not come back
+ * together.
+ */
+export function nextSubmitDelay(attempt: number, retryAfterMs: number | undefined, random: number): number {
+  const base = Math.min(LONGEST_MS, FIRST_MS * 2 ** Math.min(attempt - 1, 10));
+  const jittered = Math.round(base * (0.5 + random / 2));
+  // The wish is spread a little as well, because every run got the same one.
+  return Math.max(jittered, Math.round((retryAfterMs ?? 0) * (1 + random / 10)));
 }

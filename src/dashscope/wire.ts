@@ -21,7 +21,7 @@ export interface TaskSnapshot {
     | undefined;
 }
 
-/** One row of the task list; it tells no prompt and no result. */
+/** One row of the task list; it has neither prompt nor result. */
 export interface ListedTask {
   readonly taskId: string;
   readonly status: TaskStatus;

@@ -161,5 +161,5 @@ async function upload({ dashscope, store, signal }: BuyOneDeps, { asset }: Stage
   const policy = await dashscope.getUploadPolicy(MODEL, { signal });
   const name = `${randomUUID()}.${asset.key.split('.').at(-1)}`;
   const body = await store.get(asset.key, { signal });
-  return dashscope.uploadFile(policy, name, asset.mime, asset.bytes, body, { signal });
+  return dashscope.uploadFile(policy, { name, contentType: asset.mime, size: asset.bytes, body }, { signal });
 }

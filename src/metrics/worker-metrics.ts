@@ -1,5 +1,5 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
-import type { RequestOutcome } from '../dashscope/client.js';
+import type { RequestOutcome } from '../dashscope/http.js';
 import type { SubmitOutcome } from '../dashscope/submit-outcome.js';
 import type { WonRecord } from '../ledger/ledger.js';
 import type { WatchLoad } from '../polling/task-watcher.js';

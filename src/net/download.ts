@@ -2,6 +2,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { FailureType } from '../contract/failure-type.js';
 import { VideoError } from '../contract/video-error.js';
 import { type ByteSource, chunksOf, closeSource } from './chunks.js';
+import { headerValue } from './headers.js';
 import { type Spooled, SpoolFile } from './spool.js';
 
 /** An open answer to a download, whole (200) or from an offset on (206). */
@@ -118,9 +119,9 @@ interface Version {
 
 /** What the headers say; `undefined` for an answer without a usable body. */
 function versionOf({ status, headers }: OpenedDownload): Version | undefined {
-  const etag = textOf(headers['etag']);
-  if (status === 200) return { from: 0, total: numberOf(textOf(headers['content-length'])), etag };
-  const range = /^bytes (\d+)-\d+\/(\d+|\*)$/.exec(textOf(headers['content-range']) ?? '');
+  const etag = headerValue(headers, 'etag');
+  if (status === 200) return { from: 0, total: numberOf(headerValue(headers, 'content-length')), etag };
+  const range = /^bytes (\d+)-\d+\/(\d+|\*)$/.exec(headerValue(headers, 'content-range') ?? '');
   if (status !== 206 || range === null) return undefined;
   return { from: Number(range[1]), total: numberOf(range[2]), etag };
 }
@@ -141,7 +142,6 @@ function badStatus(status: number): VideoError {
 
 const numberOf = (text: string | undefined): number | undefined =>
   text !== undefined && /^\d+$/.test(text) ? Number(text) : undefined;
-const textOf = (value: string | string[] | undefined): string | undefined => (Array.isArray(value) ? value[0] : value);
 
 function tooLarge(bytes: number, maxBytes: number): VideoError {
   return new VideoError(FailureType.ResultRejected, `The result has ${bytes} bytes; at most ${maxBytes} are taken`, {

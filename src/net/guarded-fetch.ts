@@ -4,6 +4,7 @@ import { type ErrorContext, VideoError } from '../contract/video-error.js';
 import { createAddressPolicy } from './address-policy.js';
 import { chunksOf } from './chunks.js';
 import { AddressRefusedError, guardedConnector, type Lookup } from './guarded-connector.js';
+import { headerValue } from './headers.js';
 import { createDispatcher, NO_PROXIES, type Proxies } from './proxies.js';
 import { untrustedHint } from './trust.js';
 
@@ -90,16 +91,16 @@ export async function fetchGuarded(url: string, options: GuardedFetchOptions): P
       });
       const { statusCode, headers, body } = response;
       body.on('error', () => {}); // may come when nobody reads
-      const location = first(headers['location']);
+      const location = headerValue(headers, 'location');
       if (statusCode >= 300 && statusCode < 400 && location !== undefined) {
         body.destroy();
         next = URL.canParse(location, target.href) ? new URL(location, target).href : location;
         continue;
       }
       if (statusCode !== 200) throw badStatus(at, statusCode);
-      const encoding = first(headers['content-encoding']) ?? 'identity';
+      const encoding = headerValue(headers, 'content-encoding') ?? 'identity';
       if (encoding !== 'identity') throw rejected(`${at} sends its body in the encoding ${encoding.slice(0, 20)}`);
-      if (Number(first(headers['content-length'])) > maxBytes) throw tooLarge(at, maxBytes);
+      if (Number(headerValue(headers, 'content-length')) > maxBytes) throw tooLarge(at, maxBytes);
       return { body: limited(body, { maxBytes, tooLarge: () => tooLarge(at, maxBytes), failure, end }) };
     }
     throw unreachable(`${at} is redirected more than ${REDIRECTS_MAX} times`, false);
@@ -136,8 +137,6 @@ function nameOf(url: URL): string {
   const name = `${url.protocol}//${url.host}${url.pathname}`;
   return name.length > 200 ? `${name.slice(0, 199)}…` : name;
 }
-
-const first = (value: string | string[] | undefined): string | undefined => (Array.isArray(value) ? value[0] : value);
 
 function networkFault(error: unknown): string {
   const { code, message } = error as NodeJS.ErrnoException;

@@ -5,6 +5,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { Readable } from 'node:stream';
 import { NativeConnection } from '@temporalio/worker';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { connectClient, temporalFromEnv, workerOptionsOf } from '../../src/client/connect.js';
@@ -178,15 +179,12 @@ describe.skipIf(missing !== undefined)('behind a proxy, with a private authority
       'an upload',
       'provider.test:443',
       () =>
-        clientAt(local().dispatcher).uploadFile(
-          policy as never,
-          'a.jpg',
-          'image/jpeg',
-          1,
-          (async function* () {
-            yield Buffer.from('x');
-          })(),
-        ),
+        clientAt(local().dispatcher).uploadFile(policy as never, {
+          name: 'a.jpg',
+          contentType: 'image/jpeg',
+          size: 1,
+          body: Readable.from([Buffer.from('x')]),
+        }),
       'ProviderUnavailable',
     ],
     [

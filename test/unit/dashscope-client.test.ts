@@ -27,7 +27,7 @@ interface Seen {
   readonly body: string;
 }
 
-async function serve(answer: (seen: Seen, response: ServerResponse) => void) {
+async function serve(answer: (seen: Seen, response: ServerResponse) => void, timeouts = {}) {
   const calls: Seen[] = [];
   const server = createServer(async (req, res) => {
     const chunks: Buffer[] = [];
@@ -42,7 +42,7 @@ async function serve(answer: (seen: Seen, response: ServerResponse) => void) {
     baseUrl: `${origin}/api/v1/`,
     apiKey: () => KEY,
     workspace: 'ws',
-    timeouts: { submitMs: 300, readMs: 300 },
+    timeouts,
   });
   onTestFinished(async () => {
     server.closeAllConnections();
@@ -158,7 +158,7 @@ test('a finished task is read with its times taken as UTC+8', async () => {
 });
 
 test('a query ends with the reason of its signal, and with a retryable error when the answer stalls', async () => {
-  const { client } = await serve(() => {});
+  const { client } = await serve(() => {}, { readMs: 50 });
   const reason = new Error('paused');
   await expect(client.queryTask('t', { signal: AbortSignal.abort(reason) })).rejects.toBe(reason);
   await expect(client.queryTask('t')).rejects.toMatchObject({ type: FailureType.ProviderUnavailable, retryable: true });
@@ -194,7 +194,7 @@ test('a cancel says whether the provider accepted it', async () => {
       status === 200 ? { request_id: 'r' } : { code: status === 400 ? 'UnsupportedOperation' : 'InternalError' },
     ),
   );
-  expect(await client.cancelTask('t', { timeoutMs: 300 })).toBe(true);
+  expect(await client.cancelTask('t')).toBe(true);
   status = 400;
   expect(await client.cancelTask('t')).toBe(false);
   status = 500;
@@ -222,7 +222,12 @@ test('an upload streams the file as the last field with the exact length and wit
   const policy = await client.getUploadPolicy('m');
   expect(policy).toMatchObject({ expiresInMs: 300_000, maxFileBytes: 104_857_600 });
   expect(
-    await client.uploadFile(policy, 'a.png', 'image/png', 4, Readable.from([Buffer.from('PI'), Buffer.from('XL')])),
+    await client.uploadFile(policy, {
+      name: 'a.png',
+      contentType: 'image/png',
+      size: 4,
+      body: Readable.from([Buffer.from('PI'), Buffer.from('XL')]),
+    }),
   ).toBe('oss://dir/x/a.png');
   const upload = calls[1]!;
   expect(upload.headers.authorization).toBeUndefined();
@@ -234,7 +239,9 @@ test('an upload streams the file as the last field with the exact length and wit
     yield Buffer.from('PI');
     throw broken;
   })();
-  await expect(client.uploadFile(policy, 'b.png', 'image/png', 4, source)).rejects.toBe(broken);
+  await expect(
+    client.uploadFile(policy, { name: 'b.png', contentType: 'image/png', size: 4, body: source }),
+  ).rejects.toBe(broken);
 });
 
 test('a result is downloaded from a byte on, without our key, and an old link has expired', async () => {

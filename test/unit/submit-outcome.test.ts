@@ -4,8 +4,7 @@ import { Agent, type Dispatcher, ProxyAgent } from 'undici';
 import { expect, onTestFinished, test } from 'vitest';
 import { FailureType as F } from '../../src/contract/failure-type.js';
 import { DashScopeClient } from '../../src/dashscope/client.js';
-import { nextSubmitDelay } from '../../src/dashscope/submit-delay.js';
-import { decideSubmitOutcome } from '../../src/dashscope/submit-outcome.js';
+import { decideSubmitOutcome, nextSubmitDelay } from '../../src/dashscope/submit-outcome.js';
 
 const body = { model: 'm', input: { prompt: 'p', img_url: 'oss://a' }, parameters: {} };
 

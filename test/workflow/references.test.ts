@@ -66,7 +66,12 @@ describe('an image is taken', () => {
   test('from an oss:// address, which is handed on unread, and the result says so', async () => {
     const provider = new DashScopeClient({ baseUrl: stack.emulator.baseUrl, apiKey: () => TEST_KEY });
     const policy = await provider.getUploadPolicy(MODEL);
-    const address = await provider.uploadFile(policy, 'boat.jpg', 'image/jpeg', sample.length, Readable.from([sample]));
+    const address = await provider.uploadFile(policy, {
+      name: 'boat.jpg',
+      contentType: 'image/jpeg',
+      size: sample.length,
+      body: Readable.from([sample]),
+    });
     await provider.close();
     const { id } = await start(address);
     const result = await stack.videos.result(id);
