@@ -4,7 +4,7 @@ import type { Clock } from './clock.js';
 import { COUNTER, type Counters } from './counters.js';
 import type { EmulatorFault, FaultQueue, Operation } from './faults.js';
 import { answer } from './faulty-reply.js';
-import type { PictureShelf } from './pictures.js';
+import type { PictureShelf } from './picture-store.js';
 import { type RateLimit, throttled } from './rate-limit.js';
 import type { ResultStore } from './results.js';
 import type { EmulatorSettings } from './settings.js';

@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
-import { makeClip } from './clip.js';
+import { makeClip } from './clip/plain-clip.js';
 import { type Clock, DAY, formatTime } from './clock.js';
-import { DIRECTIONS } from './picture-clip.js';
-import { PictureThread } from './picture-thread.js';
-import type { PictureShelf } from './pictures.js';
+import { DIRECTIONS } from './clip/picture-clip.js';
+import { PictureThread } from './clip/picture-thread.js';
+import type { PictureShelf } from './picture-store.js';
 import { ACCESS_KEY_ID, type Signer } from './signature.js';
 import type { EmulatorTask } from './task.js';
 import { type Answer, type ByteSource, StoreError } from './wire.js';

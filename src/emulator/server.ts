@@ -4,7 +4,7 @@ import { type Clock, DAY } from './clock.js';
 import { checkForeignTask, checkTaskChange, controlRoutes, type ForeignTask } from './control.js';
 import { type Counters, noCounters } from './counters.js';
 import { type EmulatorFault, FaultQueue } from './faults.js';
-import { PictureShelf } from './pictures.js';
+import { PictureShelf } from './picture-store.js';
 import { providerRoutes } from './provider-routes.js';
 import { RateLimit } from './rate-limit.js';
 import { ResultStore } from './results.js';

@@ -5,7 +5,7 @@ import { promisify } from 'node:util';
 import jpeg from 'jpeg-js';
 import { PNG } from 'pngjs';
 import { expect } from 'vitest';
-import { makePictureClip } from '../../src/emulator/picture-clip.js';
+import { makePictureClip } from '../../src/emulator/clip/picture-clip.js';
 
 const run = promisify(execFile);
 

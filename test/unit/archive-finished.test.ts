@@ -7,7 +7,7 @@ import { archiveFinished } from '../../activities/archive-video.js';
 import type { ResultDeps } from '../../activities/deps.js';
 import type { FinishedTask } from '../../activities/types.js';
 import { DEFAULT_TIMES } from '../../src/config/times.js';
-import { makeClip } from '../../src/emulator/clip.js';
+import { makeClip } from '../../src/emulator/clip/plain-clip.js';
 import { buyOnce } from '../../src/ledger/buy.js';
 import { Ledger } from '../../src/ledger/ledger.js';
 import { deferred } from '../support/deferred.js';

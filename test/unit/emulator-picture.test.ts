@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { makePictureClip } from '../../src/emulator/picture-clip.js';
+import { makePictureClip } from '../../src/emulator/clip/picture-clip.js';
 import { beginsWithAndMoves, jpegOf, pngOf } from '../support/clip-pictures.js';
 import { hasFfmpeg } from '../support/ffmpeg.js';
 import { dataUri, download, type PictureEmulator, startPictureEmulator } from '../support/picture-emulator.js';

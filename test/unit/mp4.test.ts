@@ -6,7 +6,7 @@ import { ALL_FORMATS, BufferSource, BufferTarget, Conversion, Input, Mp4OutputFo
 import { beforeAll, expect, onTestFinished, test } from 'vitest';
 import { FailureType } from '../../src/contract/failure-type.js';
 import { VideoError } from '../../src/contract/video-error.js';
-import { makeClip } from '../../src/emulator/clip.js';
+import { makeClip } from '../../src/emulator/clip/plain-clip.js';
 import { measureMp4 } from '../../src/media/mp4.js';
 
 const SHAPE = { width: 640, height: 360, durationSeconds: 2, seed: 7, label: 'TEST-1' };

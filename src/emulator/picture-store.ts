@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { isReadable } from './still.js';
+import { isReadable } from './clip/still.js';
 
 /** Largest picture that the service takes; a longer answer is not read to its end. */
 const MAX_BYTES = 20 * 1024 * 1024;
