@@ -75,19 +75,19 @@ const request = (prompt) => ({
 const generate = () => videos.generate(request(randomUUID()));
 
 async function archiving(sizeBytes, count) {
-  emulator.settings({ result_min_bytes: sizeBytes });
+  emulator.changeSettings({ result_min_bytes: sizeBytes });
   const grown = await growth(worker.pid, () => Promise.all(Array.from({ length: count }, generate)));
-  emulator.settings({ result_min_bytes: 0 });
+  emulator.changeSettings({ result_min_bytes: 0 });
   return grown;
 }
 
 /** The same download into one buffer, in a fresh process. */
 async function intoOneBuffer(sizeBytes) {
-  emulator.settings({ result_min_bytes: sizeBytes });
+  emulator.changeSettings({ result_min_bytes: sizeBytes });
   const { task_id } = await generate();
   const answer = await fetch(`${emulator.baseUrl}/tasks/${task_id}`, { headers: { authorization: 'Bearer sk-bench' } });
   const { output } = await answer.json();
-  emulator.settings({ result_min_bytes: 0 });
+  emulator.changeSettings({ result_min_bytes: 0 });
   const child = fork(at('./one-buffer.mjs'), [join(folder, 'one-buffer.mp4')]);
   await once(child, 'message');
   const grown = await growth(child.pid, async () => {

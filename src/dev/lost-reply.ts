@@ -37,7 +37,7 @@ export interface SceneOptions {
 export async function loseReplies(options: SceneOptions): Promise<{ ours: Books; retrying: Books }> {
   const { emulator, generate, say } = options;
   const prompts = { ours: `${options.prompt} (with this project)`, retrying: `${options.prompt} (simply tried again)` };
-  const lose = (prompt: string): void => emulator.faults({ on: 'submit', fault: 'drop-reply', match: prompt });
+  const lose = (prompt: string): void => emulator.queueFaults({ on: 'submit', fault: 'drop-reply', match: prompt });
 
   say('\n1. This project submits; the provider takes the task, and its reply is lost on the way.');
   lose(prompts.ours);
@@ -70,7 +70,7 @@ async function tryAgain(
 ): Promise<void> {
   const img_url = `data:image/jpeg;base64,${(await readFile(image)).toString('base64')}`;
   const body = JSON.stringify({
-    model: emulator.settings({}).models[0],
+    model: emulator.changeSettings({}).models[0],
     input: { prompt, img_url },
     parameters: { resolution: '720P', duration: durationSeconds, audio: false },
   });

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { faultsOf } from './settings.js';
+import { describeIssues } from './settings.js';
 import { ApiError } from './wire.js';
 
 const OPERATIONS = ['submit', 'query', 'list', 'cancel', 'upload', 'policy', 'download'] as const;
@@ -14,7 +14,7 @@ export type FaultKind =
   | 'delay'
   | 'status'
   | 'gateway'
-  | 'unreadable'
+  | 'malformed'
   | 'truncate'
   | 'slow'
   | 'stall'
@@ -24,7 +24,7 @@ export type FaultKind =
   | 'expired'
   | 'task-failed'
   | 'unknown'
-  | 'alter';
+  | 'override';
 
 /** A fault for one or more coming requests. */
 export interface EmulatorFault {
@@ -34,9 +34,9 @@ export interface EmulatorFault {
    * - `drop-reply` closes the connection, `reset` sends a TCP reset;
    * - `delay` answers later; `slow` sends the body over `delay_ms`, `stall` half of it and then nothing more;
    * - `status` answers an error in the provider's form, `gateway` one in HTML from in front of it, `redirect` a 3xx;
-   * - `unreadable` answers 200 with a body that is no answer, `truncate` half of the body and then the end of the connection;
+   * - `malformed` answers 200 with a body that is no answer, `truncate` half of the body and then the end of the connection;
    * - `zero-fill`, `not-mp4`, `expired` spoil a download;
-   * - `task-failed` ends the task, `unknown` denies it for this query, `alter` changes the fields of this answer.
+   * - `task-failed` ends the task, `unknown` denies it for this query, `override` changes the fields of this answer.
    */
   fault: FaultKind;
   /** Number of requests that are hit; default 1; null: all, until the faults are cleared. */
@@ -62,15 +62,15 @@ export interface EmulatorFault {
   retry_after_as?: 'seconds' | 'date';
   /** Real milliseconds of `delay` and `slow`; default 1000. */
   delay_ms?: number;
-  /** Body of `unreadable`; default "not-json". */
-  form?: 'not-json' | 'cut' | 'empty' | 'html' | 'text' | 'no-output';
+  /** Body of `malformed`; default "not-json". */
+  form?: 'not-json' | 'truncated' | 'empty' | 'html' | 'text' | 'no-output';
   /** `Location` of `redirect`. */
   location?: string;
   /** Bytes that `zero-fill` leaves at the start; default 0. */
   keep_bytes?: number;
-  /** Members that `alter` puts into `output`; null takes one away. */
+  /** Members that `override` puts into `output`; null takes one away. */
   output?: Record<string, unknown>;
-  /** Members that `alter` puts into `usage`; null takes one away. */
+  /** Members that `override` puts into `usage`; null takes one away. */
   usage?: Record<string, unknown>;
 }
 
@@ -85,7 +85,7 @@ const KINDS: Record<FaultKind, { on: readonly Operation[]; fields: readonly stri
   delay: { on: ALL, fields: ['when', 'delay_ms'] },
   status: { on: ALL, fields: ['when', 'status', 'code', 'message', 'retry_after', 'retry_after_as'] },
   gateway: { on: ALL, fields: ['when', 'status', 'retry_after', 'retry_after_as'] },
-  unreadable: { on: ['submit', 'query', 'list', 'cancel', 'policy'], fields: ['when', 'form'] },
+  malformed: { on: ['submit', 'query', 'list', 'cancel', 'policy'], fields: ['when', 'form'] },
   truncate: { on: ALL, fields: [] },
   slow: { on: ALL, fields: ['delay_ms'] },
   stall: { on: ALL, fields: [] },
@@ -95,7 +95,7 @@ const KINDS: Record<FaultKind, { on: readonly Operation[]; fields: readonly stri
   expired: { on: ['download'], fields: [] },
   'task-failed': { on: ['submit', 'query'], fields: ['code', 'message'] },
   unknown: { on: ['query'], fields: [] },
-  alter: { on: ['query'], fields: ['output', 'usage'] },
+  override: { on: ['query'], fields: ['output', 'usage'] },
 };
 
 const schema = z
@@ -112,7 +112,7 @@ const schema = z
     retry_after: z.union([z.number().min(0), z.string()]).optional(),
     retry_after_as: z.enum(['seconds', 'date']).optional(),
     delay_ms: z.number().min(0).optional(),
-    form: z.enum(['not-json', 'cut', 'empty', 'html', 'text', 'no-output']).optional(),
+    form: z.enum(['not-json', 'truncated', 'empty', 'html', 'text', 'no-output']).optional(),
     location: z.string().min(1).optional(),
     keep_bytes: z.int().min(0).optional(),
     output: z.record(z.string(), z.unknown()).optional(),
@@ -143,7 +143,7 @@ export class FaultQueue {
   /** Queues one fault or several, all or none. @throws ApiError 400 that names every field that is unknown, wrong or useless. */
   add(faults: unknown): void {
     const parsed = z.array(schema).min(1).safeParse([faults].flat());
-    if (!parsed.success) throw new ApiError(400, 'InvalidParameter', `faults: ${faultsOf(parsed.error)}`);
+    if (!parsed.success) throw new ApiError(400, 'InvalidParameter', `faults: ${describeIssues(parsed.error)}`);
     const checked = parsed.data as EmulatorFault[];
     this.#queued.push(
       ...checked.map((fault) => ({

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { FastifyReply } from 'fastify';
 import type { Clock } from './clock.js';
 import type { EmulatorFault } from './faults.js';
-import { expired } from './results.js';
+import { expired } from './result-store.js';
 import {
   type Answer,
   ApiError,
@@ -58,7 +58,7 @@ export async function answer(exchange: Exchange): Promise<FastifyReply> {
     case 'gateway':
       if (fault.when === 'after') await exchange.run();
       return send(reply, errorAnswer(exchange, fault));
-    case 'unreadable': {
+    case 'malformed': {
       const answered = fault.when === 'before' ? undefined : await exchange.run();
       return send(reply, unreadable(fault.form, answered));
     }
@@ -143,7 +143,7 @@ function unreadable(form: EmulatorFault['form'] = 'not-json', answered: Answer |
   switch (form) {
     case 'not-json':
       return as('upstream connect error or disconnect');
-    case 'cut':
+    case 'truncated':
       return as(json.slice(0, json.length >> 1));
     case 'empty':
       return as('');

@@ -11,7 +11,7 @@ const MAX_KEPT_BYTES = 128 * 1024 * 1024;
 const FETCH_TIMEOUT_MS = 10_000;
 
 /** The callers' pictures under the SHA-256 of their bytes: in a folder, where they survive the process, or in memory. */
-export class PictureShelf {
+export class PictureStore {
   readonly #folder: string | undefined;
   readonly #kept = new Map<string, Uint8Array>();
   #keptBytes = 0;

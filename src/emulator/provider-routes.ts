@@ -4,22 +4,22 @@ import type { Clock } from './clock.js';
 import { COUNTER, type Counters } from './counters.js';
 import type { EmulatorFault, FaultQueue, Operation } from './faults.js';
 import { answer } from './faulty-reply.js';
-import type { PictureShelf } from './picture-store.js';
+import type { PictureStore } from './picture-store.js';
 import { type RateLimit, throttled } from './rate-limit.js';
-import type { ResultStore } from './results.js';
+import type { ResultStore } from './result-store.js';
 import type { EmulatorSettings } from './settings.js';
 import { readSubmit } from './submit-body.js';
 import { type EmulatorTask, isOver, type TaskFailure } from './task.js';
+import type { TaskRegistry } from './task-registry.js';
 import { describeTask, listTasks } from './task-view.js';
-import type { TaskBook } from './tasks.js';
-import type { UploadShelf } from './uploads.js';
+import type { UploadStore } from './upload-store.js';
 import { type Answer, ApiError, header, isObject, type Json, originOf, parseObject, refusal } from './wire.js';
 
 /** What the routes work with. */
 export interface Provider {
-  readonly book: TaskBook;
-  readonly uploads: UploadShelf;
-  readonly pictures: PictureShelf;
+  readonly tasks: TaskRegistry;
+  readonly uploads: UploadStore;
+  readonly pictures: PictureStore;
   readonly results: ResultStore;
   readonly faults: FaultQueue;
   readonly limit: RateLimit;
@@ -45,7 +45,7 @@ const VALIDATION_MS = 2000;
 
 /** The provider's own paths, and those of its object store. */
 export function providerRoutes(app: FastifyInstance, provider: Provider): void {
-  const { book, uploads, results, limit, settings, now } = provider;
+  const { tasks: book, uploads, results, limit, settings, now } = provider;
   const promptOf = (taskId: string): string | undefined => book.get(taskId)?.prompt;
 
   app.post('/api/v1/services/aigc/video-generation/video-synthesis', (request, reply) =>
@@ -156,7 +156,7 @@ function submit(
   request_id: string,
   fault: EmulatorFault | undefined,
 ): Answer {
-  const { book, uploads, limit, settings } = provider;
+  const { tasks: book, uploads, limit, settings } = provider;
   const { key, account } = authorize(request, settings());
   if (header(request, 'x-dashscope-async') !== 'enable') {
     throw new ApiError(403, 'AccessDenied', 'current user api does not support synchronous calls.');
@@ -215,7 +215,7 @@ function fetchPicture({ pictures, results, settings, save, closing }: Provider, 
 }
 
 function query(
-  { book, results, limit, settings }: Provider,
+  { tasks: book, results, limit, settings }: Provider,
   request: FastifyRequest,
   id: string,
   request_id: string,
@@ -234,7 +234,8 @@ function query(
   if (fault?.fault === 'task-failed' && !isOver(task)) book.change(task, { status: 'FAILED', ...failureOf(fault) });
   const videoUrl = new URL(results.address(task), settings().result_origin ?? originOf(request)).href;
   const { output, usage } = describeTask(task, videoUrl, settings());
-  if (fault?.fault !== 'alter') return { status: 200, body: { request_id, output, ...(usage && { usage }) }, headers };
+  if (fault?.fault !== 'override')
+    return { status: 200, body: { request_id, output, ...(usage && { usage }) }, headers };
   const body: Json = { request_id, output: altered(output, fault.output) };
   if (usage !== undefined || fault.usage !== undefined) body['usage'] = altered(usage ?? {}, fault.usage);
   return { status: 200, body, headers };

@@ -1,75 +1,21 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import fastify, { type FastifyInstance } from 'fastify';
 import { type Clock, DAY } from './clock.js';
-import { checkForeignTask, checkTaskChange, controlRoutes, type ForeignTask } from './control.js';
-import { type Counters, noCounters } from './counters.js';
-import { type EmulatorFault, FaultQueue } from './faults.js';
-import { PictureShelf } from './picture-store.js';
+import { addControlRoutes } from './control-routes.js';
+import { noCounters } from './counters.js';
+import type { Emulator, EmulatorOptions } from './emulator.js';
+import { FaultQueue } from './faults.js';
+import { PictureStore } from './picture-store.js';
 import { providerRoutes } from './provider-routes.js';
 import { RateLimit } from './rate-limit.js';
-import { ResultStore } from './results.js';
+import { ResultStore } from './result-store.js';
 import { changedSettings, type EmulatorSettings, initialSettings } from './settings.js';
 import { createSigner } from './signature.js';
 import { loadState, STATE_VERSION, saveState } from './state-file.js';
-import type { EmulatorTask, TaskChange } from './task.js';
-import { TaskBook } from './tasks.js';
-import { MAX_UPLOAD_MB, UploadShelf } from './uploads.js';
+import { parseExternalTask, parseTaskChange } from './task-control.js';
+import { TaskRegistry } from './task-registry.js';
+import { MAX_UPLOAD_MB, UploadStore } from './upload-store.js';
 import { ApiError, refusal, send } from './wire.js';
-
-/** What happened so far. */
-export interface EmulatorState extends Counters {
-  /** Oldest submit first. */
-  tasks: EmulatorTask[];
-  /** Seconds of video charged in all. */
-  billed_seconds: number;
-}
-
-/** How to start an emulator. */
-export interface EmulatorOptions {
-  /** TCP port; default: a free one. */
-  port?: number;
-  /** Address to listen on; default 127.0.0.1. */
-  host?: string;
-  /** The setting `api_keys`: accepted keys; default: every one that is not empty. */
-  apiKeys?: string[];
-  /** The setting `accounts`: account by key; keys not named belong to the account "default". */
-  accounts?: Record<string, string>;
-  /** Deviations from the default settings. */
-  settings?: Partial<EmulatorSettings>;
-  /** File in which tasks and uploads survive the end of the process; pictures lie in a folder beside it. */
-  stateFile?: string;
-  /** Clock in epoch milliseconds; `time_offset_ms` is added to it. */
-  now?: () => number;
-}
-
-/**
- * A running emulator. The methods refuse what they do not know: they throw an error that names the field, so that a
- * misspelt one does not silently do nothing.
- */
-export interface Emulator {
-  /** Provider base, e.g. http://127.0.0.1:1234/api/v1. */
-  readonly baseUrl: string;
-  /** Scheme, host and port. */
-  readonly origin: string;
-  /** The state as of now. */
-  state(): EmulatorState;
-  /** Changes settings and returns all of them; a new speed applies to the remaining time of running tasks. */
-  settings(change: Partial<EmulatorSettings>): EmulatorSettings;
-  /** Queues faults. */
-  faults(fault: EmulatorFault | EmulatorFault[]): void;
-  /** The faults that are still to come. */
-  queuedFaults(): EmulatorFault[];
-  /** Drops the faults that are still to come. */
-  clearFaults(): void;
-  /** Makes a task as other software of the account would. */
-  addTask(task: ForeignTask): EmulatorTask;
-  /** Ends, forgets or remembers a task behind its client's back. */
-  changeTask(taskId: string, change: TaskChange): EmulatorTask;
-  /** Forgets tasks, uploads, faults and counters and restores the settings of the start. */
-  reset(): void;
-  /** Stops listening; open connections are closed. */
-  close(): Promise<void>;
-}
 
 /** Starts a local server that answers like Model Studio's video API, with a control interface under /_emulator. */
 export async function startEmulator(options: EmulatorOptions = {}): Promise<Emulator> {
@@ -90,9 +36,9 @@ export async function startEmulator(options: EmulatorOptions = {}): Promise<Emul
     saveState(stateFile, { version: STATE_VERSION, secret, tasks: book.all(), uploads: uploads.all(), counters });
   };
   const signer = createSigner(() => secret);
-  const book = new TaskBook(now, settings, save);
-  const pictures = new PictureShelf(stateFile === undefined ? undefined : `${stateFile}.pictures`);
-  const uploads = new UploadShelf(now, signer, save, (bytes) =>
+  const book = new TaskRegistry(now, settings, save);
+  const pictures = new PictureStore(stateFile === undefined ? undefined : `${stateFile}.pictures`);
+  const uploads = new UploadStore(now, signer, save, (bytes) =>
     current.clip === 'picture' ? pictures.keep(bytes) : null,
   );
   const results = new ResultStore(now, signer, pictures);
@@ -120,7 +66,7 @@ export async function startEmulator(options: EmulatorOptions = {}): Promise<Emul
       const tasks = structuredClone(book.all());
       return { tasks, ...counters, billed_seconds: tasks.reduce((sum, task) => sum + task.billed_seconds, 0) };
     },
-    settings(change) {
+    changeSettings(change) {
       const next = changedSettings(current, change);
       const t = book.advance();
       if (next.speed !== current.speed) book.rescale(current.speed, next.speed);
@@ -129,11 +75,11 @@ export async function startEmulator(options: EmulatorOptions = {}): Promise<Emul
       save();
       return structuredClone(current);
     },
-    faults: (fault) => faults.add(fault),
+    queueFaults: (fault) => faults.add(fault),
     queuedFaults: () => faults.all(),
     clearFaults: () => faults.clear(),
     addTask(task) {
-      const { prompt, parameters = {}, account = 'default', model, age_ms, image } = checkForeignTask(task);
+      const { prompt, parameters = {}, account = 'default', model, age_ms, image } = parseExternalTask(task);
       const made = book.create({
         request_id: randomUUID(),
         source: 'control',
@@ -151,7 +97,7 @@ export async function startEmulator(options: EmulatorOptions = {}): Promise<Emul
     changeTask(taskId, change) {
       const task = book.get(taskId);
       if (task === undefined) throw new ApiError(404, 'NotFound', `no task ${taskId}`);
-      book.change(task, checkTaskChange(change));
+      book.change(task, parseTaskChange(change));
       return structuredClone(task);
     },
     reset() {
@@ -185,7 +131,7 @@ export async function startEmulator(options: EmulatorOptions = {}): Promise<Emul
     },
   };
   const room = {
-    book,
+    tasks: book,
     uploads,
     pictures,
     results,
@@ -198,7 +144,7 @@ export async function startEmulator(options: EmulatorOptions = {}): Promise<Emul
     closing: closing.signal,
   };
   providerRoutes(app, room);
-  controlRoutes(app, emulator);
+  addControlRoutes(app, emulator);
   await app.listen({ port: options.port ?? 0, host });
   const address = app.server.address();
   const port = typeof address === 'object' && address !== null ? address.port : options.port;

@@ -57,7 +57,7 @@ export interface EmulatorSettings {
   list_refused: boolean;
 
   /** `orig_prompt` of finished tasks: as sent, its first half, rewritten, or missing. */
-  orig_prompt: 'sent' | 'cut' | 'changed' | 'absent';
+  orig_prompt: 'sent' | 'truncated' | 'rewritten' | 'absent';
   /** Width and height of the result are multiples of this many pixels (even). */
   geometry_multiple: number;
   /** Width divided by height assumed for http(s) images, which are not fetched. */
@@ -142,7 +142,7 @@ const schema: z.ZodType<EmulatorSettings> = z.strictObject({
   list_order: z.enum(['newest', 'oldest']),
   list_utc_offset_hours: z.number().min(-12).max(14),
   list_refused: z.boolean(),
-  orig_prompt: z.enum(['sent', 'cut', 'changed', 'absent']),
+  orig_prompt: z.enum(['sent', 'truncated', 'rewritten', 'absent']),
   geometry_multiple: z.int().positive().multipleOf(2),
   aspect: z.number().positive(),
   clip: z.enum(['plain', 'picture']),
@@ -155,7 +155,7 @@ const schema: z.ZodType<EmulatorSettings> = z.strictObject({
 /** The settings that result from a change. @throws ApiError 400 that names every field that is unknown or wrong. */
 export function changedSettings(current: EmulatorSettings, change: unknown): EmulatorSettings {
   const parsed = schema.safeParse(typeof change === 'object' ? { ...current, ...change } : change);
-  if (!parsed.success) throw new ApiError(400, 'InvalidParameter', `settings: ${faultsOf(parsed.error)}`);
+  if (!parsed.success) throw new ApiError(400, 'InvalidParameter', `settings: ${describeIssues(parsed.error)}`);
   return parsed.data;
 }
 
@@ -165,6 +165,6 @@ export function initialSettings(deviations: Partial<EmulatorSettings> | undefine
 }
 
 /** Everything wrong with a control request, in one line. */
-export function faultsOf(error: z.ZodError): string {
+export function describeIssues(error: z.ZodError): string {
   return error.issues.map(({ path, message }) => [path.join('.'), message].filter(Boolean).join(': ')).join('; ');
 }

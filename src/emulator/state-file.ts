@@ -2,7 +2,7 @@ import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from '
 import { dirname } from 'node:path';
 import type { Counters } from './counters.js';
 import type { EmulatorTask } from './task.js';
-import type { Upload } from './uploads.js';
+import type { Upload } from './upload-store.js';
 
 /** Counts the forms of the file; one of another form is left unread, for nothing in it is worth a conversion. */
 export const STATE_VERSION = 3;

@@ -1,4 +1,4 @@
-import { imageDimensions, type Upload } from './uploads.js';
+import { imageDimensions, type Upload } from './upload-store.js';
 import { ApiError, isObject, type Json, present } from './wire.js';
 
 /** A submit that was understood, with what is wrong in its fields. */

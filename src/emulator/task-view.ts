@@ -1,7 +1,7 @@
 import { type Clock, DAY, formatTime, parseTime } from './clock.js';
 import type { EmulatorSettings } from './settings.js';
 import { type EmulatorTask, isOver } from './task.js';
-import type { ListedTask, TaskBook } from './tasks.js';
+import type { ListedTask, TaskRegistry } from './task-registry.js';
 import { ApiError, type Json } from './wire.js';
 
 /** `output` and `usage` of a query. */
@@ -35,9 +35,9 @@ function returnedPrompt(prompt: string, how: EmulatorSettings['orig_prompt']): s
   switch (how) {
     case 'sent':
       return prompt;
-    case 'cut':
+    case 'truncated':
       return characters.slice(0, Math.floor(characters.length / 2)).join('');
-    case 'changed':
+    case 'rewritten':
       return `${prompt}, cinematic`;
     case 'absent':
       return undefined;
@@ -49,7 +49,7 @@ function returnedPrompt(prompt: string, how: EmulatorSettings['orig_prompt']): s
  * @throws ApiError 400 for a time or number that is none, or a window of more than 24 h.
  */
 export function listTasks(
-  book: TaskBook,
+  book: TaskRegistry,
   query: Readonly<Record<string, string | undefined>>,
   account: string,
   settings: EmulatorSettings,

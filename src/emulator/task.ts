@@ -77,16 +77,6 @@ export interface TaskSpec {
   age_ms?: number | undefined;
 }
 
-/** What can happen to a task behind the client's back; see the control interface. */
-export interface TaskChange {
-  status?: 'SUCCEEDED' | 'FAILED' | 'CANCELED';
-  /** With FAILED. */
-  code?: string;
-  /** With FAILED. */
-  message?: string;
-  forgotten?: boolean;
-}
-
 /** The documents' two samples rendered 10 s at 720P in 59 and 73 s; 1080P has 2.25 times the pixels and was not measured. */
 const RENDER_SECONDS_PER_SECOND = 6.3;
 const RENDER_FACTOR_1080P = 1.6;

@@ -15,7 +15,7 @@ const ON_SUBMIT = [
   ]),
   { fault: 'reset', when: 'midway' },
   { fault: 'truncate' },
-  ...['not-json', 'cut', 'empty', 'html', 'no-output'].map((form) => ({ fault: 'unreadable', form })),
+  ...['not-json', 'truncated', 'empty', 'html', 'no-output'].map((form) => ({ fault: 'malformed', form })),
   { fault: 'status', status: 429, code: 'Throttling.RateQuota', retry_after: 1 },
   { fault: 'status', status: 503, code: 'ModelUnavailable' },
 ];
@@ -32,7 +32,7 @@ const ON_QUERY = [
   ...ON_READ,
   { fault: 'status', status: 401, code: 'InvalidApiKey' },
   { fault: 'status', status: 403, code: 'AccessDenied' },
-  { fault: 'unreadable' },
+  { fault: 'malformed' },
   { fault: 'unknown' },
 ];
 const ON_DOWNLOAD = [

@@ -34,10 +34,10 @@ describe.skipIf(python === undefined)('the official Python SDK', () => {
       settings: { speed: 1000, submit_rate: 0, query_rate: 0 },
     });
     // An account whose five slots are taken for as long as the test runs.
-    emulator.settings({ render_seconds: 1_000_000 });
+    emulator.changeSettings({ render_seconds: 1_000_000 });
     for (let i = 0; i < 5; i++) emulator.addTask({ account: 'full' });
-    emulator.settings({ render_seconds: null });
-    emulator.faults([
+    emulator.changeSettings({ render_seconds: null });
+    emulator.queueFaults([
       { on: 'query', fault: 'status', status: 503, code: 'ModelUnavailable', match: 'busy' },
       { on: 'submit', fault: 'task-failed', code: 'DataInspectionFailed', message: 'no', match: 'doomed' },
     ]);

@@ -22,7 +22,7 @@ const freshPrompt = () => `a boat ${randomUUID()}`;
 const tasksOf = (prompt: string) => stack.emulator.state().tasks.filter((task) => task.prompt === prompt);
 const taskIdsOf = (prompt: string) => tasksOf(prompt).map(({ task_id }) => task_id);
 const onSubmit = (match: string, fault: Partial<EmulatorFault>) =>
-  stack.emulator.faults({ on: 'submit', match, ...fault } as EmulatorFault);
+  stack.emulator.queueFaults({ on: 'submit', match, ...fault } as EmulatorFault);
 const isBought = (prompt: string) =>
   expect.poll(() => tasksOf(prompt).length, { timeout: 20_000, interval: 50 }).toBe(1);
 
@@ -33,7 +33,7 @@ describe.concurrent('when the reply to a submit is lost', () => {
     ['a TCP reset', { fault: 'reset', when: 'after' }],
     ['a gateway’s 502', { fault: 'gateway', status: 502, when: 'after' }],
     ['a gateway’s 504', { fault: 'gateway', status: 504, when: 'after' }],
-    ['an unreadable 200', { fault: 'unreadable' }],
+    ['an unreadable 200', { fault: 'malformed' }],
   ])('by %s, its task is found and the video is bought once', async (_how, fault) => {
     const prompt = freshPrompt();
     onSubmit(prompt, fault);
@@ -103,7 +103,7 @@ describe.concurrent('one request under many runs', () => {
     { fault: 'reset' },
   ] as const)('one whose query once meets $fault $status buys nothing more', async (fault) => {
     const prompt = freshPrompt();
-    stack.emulator.faults({ on: 'query', match: prompt, ...fault });
+    stack.emulator.queueFaults({ on: 'query', match: prompt, ...fault });
     await stack.videos.generate(stack.request(prompt));
     expect(tasksOf(prompt)).toHaveLength(1);
   });
@@ -111,14 +111,14 @@ describe.concurrent('one request under many runs', () => {
 
 test('when the reply is lost and the list lags, pages and is refused for a moment, the task is found all the same', async () => {
   const prompt = freshPrompt();
-  stack.emulator.settings({ list_lag_ms: 800, list_page_max: 1 });
-  stack.emulator.faults({ on: 'list', fault: 'status', status: 403, code: 'AccessDenied', times: 2 });
+  stack.emulator.changeSettings({ list_lag_ms: 800, list_page_max: 1 });
+  stack.emulator.queueFaults({ on: 'list', fault: 'status', status: 403, code: 'AccessDenied', times: 2 });
   try {
     onSubmit(prompt, { fault: 'drop-reply' });
     const result = await stack.videos.generate(stack.request(prompt));
     expect(taskIdsOf(prompt)).toEqual([result.task_id]);
   } finally {
-    stack.emulator.settings({ list_lag_ms: 0, list_page_max: 100 });
+    stack.emulator.changeSettings({ list_lag_ms: 0, list_page_max: 100 });
   }
 });
 

@@ -165,8 +165,8 @@ test.each(['SIGINT', 'SIGTERM'] as const)(
 );
 
 test('Ctrl-C leaves a run alone that the command only joined', async () => {
-  stack.emulator.settings({ speed: 2 }); // it must render until the second command has come up
-  onTestFinished(() => void stack.emulator.settings({ speed: SPEED }));
+  stack.emulator.changeSettings({ speed: 2 }); // it must render until the second command has come up
+  onTestFinished(() => void stack.emulator.changeSettings({ speed: SPEED }));
   const first = startCommand(generate('shared', '--duration', '15', '--json'), env);
   await first.said(/^rendering/m);
   const second = startCommand(generate('shared', '--duration', '15'), env);
@@ -178,7 +178,7 @@ test('Ctrl-C leaves a run alone that the command only joined', async () => {
     stdout: '',
     stderr: expect.stringMatching(/Left the run video\/[0-9a-f]+ alone/),
   });
-  stack.emulator.settings({ speed: 200 }); // what is to be seen was seen
+  stack.emulator.changeSettings({ speed: 200 }); // what is to be seen was seen
   expect(onlyJson(await first.ended)).toMatchObject({ source: 'generated', duration: 15 });
   expect(tasksOf('shared')).toHaveLength(1);
 });
@@ -202,7 +202,7 @@ test('cancel ends a run and says what became of it; again it says the same; a fi
 });
 
 test('a run that fails at the provider exits with 1 and the published error', async () => {
-  stack.emulator.faults({
+  stack.emulator.queueFaults({
     on: 'submit',
     fault: 'status',
     status: 400,
@@ -222,7 +222,14 @@ test('a run that fails at the provider exits with 1 and the published error', as
 
 test('a refused key exits with 3, and no output shows it', async () => {
   const message = `Incorrect API key provided: ${TEST_KEY}`;
-  stack.emulator.faults({ on: 'policy', fault: 'status', status: 401, code: 'InvalidApiKey', message, times: null });
+  stack.emulator.queueFaults({
+    on: 'policy',
+    fault: 'status',
+    status: 401,
+    code: 'InvalidApiKey',
+    message,
+    times: null,
+  });
   onTestFinished(() => stack.emulator.clearFaults());
   const end = await processOf(generate('refused key', '--json'), env);
   expect(end.code).toBe(3);

@@ -170,8 +170,8 @@ test('a namespace without search attributes runs videos all the same, and a list
 type Long = never;
 
 test('following tells the stages in their order and ends with the video', async () => {
-  stack.emulator.settings({ speed: 10 });
-  onTestFinished(() => void stack.emulator.settings({ speed: 100 }));
+  stack.emulator.changeSettings({ speed: 10 });
+  onTestFinished(() => void stack.emulator.changeSettings({ speed: 100 }));
   const { id, runId } = await stack.videos.start(stack.request('followed'));
   const seen: FollowedProgress[] = [];
   const result = await followVideo(stack.videos, id, (progress) => seen.push(progress), { runId });
@@ -195,8 +195,8 @@ test('following tells the stages in their order and ends with the video', async 
 });
 
 test('following ends with the reason of its signal, and the run goes on', async () => {
-  stack.emulator.settings({ speed: 10 });
-  onTestFinished(() => void stack.emulator.settings({ speed: 100 }));
+  stack.emulator.changeSettings({ speed: 10 });
+  onTestFinished(() => void stack.emulator.changeSettings({ speed: 100 }));
   const { id } = await stack.videos.start(stack.request('left alone'));
   const stop = new AbortController();
   const following = followVideo(stack.videos, id, () => stop.abort(new Error('enough')), { signal: stop.signal });
@@ -205,8 +205,8 @@ test('following ends with the reason of its signal, and the run goes on', async 
 });
 
 test('a cancelled run tells what became of its task, in its error and in its description', async () => {
-  stack.emulator.settings({ speed: 2 });
-  onTestFinished(() => void stack.emulator.settings({ speed: 100 }));
+  stack.emulator.changeSettings({ speed: 2 });
+  onTestFinished(() => void stack.emulator.changeSettings({ speed: 100 }));
   const { id, runId } = await stack.videos.start(stack.request('cancelled'));
   await expect.poll(async () => (await stack.videos.progress(id)).task_id, { timeout: 20_000 }).not.toBeNull();
   await stack.videos.cancel(id, 'a test', { runId });

@@ -52,7 +52,7 @@ const forgotten = async (...args: string[]): Promise<Answer> => {
 /** Two runs in needs_attention, and the two tasks that nothing tells apart. */
 async function twins(): Promise<{ ids: [string, string]; tasks: [string, string] }> {
   const prompt = `twins ${randomUUID()}`;
-  stack.emulator.faults({ on: 'submit', fault: 'drop-reply', match: prompt, times: 2 });
+  stack.emulator.queueFaults({ on: 'submit', fault: 'drop-reply', match: prompt, times: 2 });
   const started = await Promise.all(
     [stack.image, otherImage].map((reference_image) =>
       stack.videos.start({ ...stack.request(prompt), reference_image }),
@@ -123,7 +123,13 @@ test('cancel of a run that no worker takes up says so, long before its wait is o
 describe('retry', () => {
   test('buys for a run that failed, and answers from the cache for one that has its video', async () => {
     const prompt = 'refused once';
-    stack.emulator.faults({ on: 'submit', fault: 'status', status: 400, code: 'DataInspectionFailed', match: prompt });
+    stack.emulator.queueFaults({
+      on: 'submit',
+      fault: 'status',
+      status: 400,
+      code: 'DataInspectionFailed',
+      match: prompt,
+    });
     const { id } = await stack.videos.start({ ...stack.request(prompt), tenant: 'film', labels: { scene: '1' } });
     const failed = await json('watch', id);
     expect(failed).toMatchObject({ code: 1, error: { type: 'ContentRejected', billed: false } });
@@ -400,8 +406,8 @@ describe('doctor', () => {
   });
 
   test('names a refused key and a clock that is off, and shows no key', async () => {
-    stack.emulator.settings({ api_keys: ['another'], date_skew_ms: -300_000 });
-    onTestFinished(() => void stack.emulator.settings({ api_keys: null, date_skew_ms: 0 }));
+    stack.emulator.changeSettings({ api_keys: ['another'], date_skew_ms: -300_000 });
+    onTestFinished(() => void stack.emulator.changeSettings({ api_keys: null, date_skew_ms: 0 }));
     const { faults } = await examine();
     expect(faults).toEqual({
       provider: expect.stringContaining('InvalidApiKey'),

@@ -60,7 +60,7 @@ describe.skipIf(missing !== undefined)('with the ledger on a real S3 server', ()
 
   test('a lost reply to a submit is reconciled as on any store', async () => {
     const prompt = `a boat ${randomUUID()}`;
-    stack.emulator.faults({ on: 'submit', fault: 'drop-reply', match: prompt });
+    stack.emulator.queueFaults({ on: 'submit', fault: 'drop-reply', match: prompt });
     const result = await stack.videos.generate(stack.request(prompt));
     expect(tasksOf(prompt).map(({ task_id }) => task_id)).toEqual([result.task_id]);
   });

@@ -31,7 +31,7 @@ test('a provider that behaves otherwise is recorded so, question by question', {
     list_page_max: 20,
     list_utc_offset_hours: 0,
     list_order: 'oldest',
-    orig_prompt: 'cut',
+    orig_prompt: 'truncated',
     geometry_multiple: 16,
     throttle_code: 'Throttling',
     throttle_retry_after: 3,
@@ -112,7 +112,7 @@ test('a second check looks at the same video, and buys none', { timeout: LONG_MS
 
 test('a lost reply of the check is reconciled and not bought again', { timeout: LONG_MS }, async () => {
   const world = await liveWorld();
-  world.emulator.faults({ on: 'submit', fault: 'drop-reply', match: 'calm lake:' });
+  world.emulator.queueFaults({ on: 'submit', fault: 'drop-reply', match: 'calm lake:' });
   const record = await quickCheck(world);
   expect(record.purchase).toMatchObject({ outcome: 'bought', billed_seconds: 2, why: null });
   expect(paid(world)).toMatchObject([{ task_id: record.purchase.task_id }]);
@@ -122,11 +122,11 @@ test('a lost reply that nothing decides is left open; a second check buys nothin
   timeout: LONG_MS,
 }, async () => {
   const world = await liveWorld({ list_refused: true });
-  world.emulator.faults({ on: 'submit', fault: 'drop-reply', match: 'calm lake:' });
+  world.emulator.queueFaults({ on: 'submit', fault: 'drop-reply', match: 'calm lake:' });
   for (let check = 1; check <= 2; check += 1) {
     expect((await quickCheck(world)).purchase).toMatchObject({ outcome: 'undecided', task_id: null });
   }
-  world.emulator.settings({ list_refused: false });
+  world.emulator.changeSettings({ list_refused: false });
   const record = await quickCheck(world);
   expect(record.purchase.video_url).toMatch(/^file:/);
   expect(paid(world)).toMatchObject([{ task_id: record.purchase.task_id }]);

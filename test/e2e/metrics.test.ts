@@ -39,7 +39,7 @@ beforeAll(async () => {
       },
     },
   );
-  stack.emulator.faults([
+  stack.emulator.queueFaults([
     { on: 'submit', fault: 'drop-reply', match: 'lost' },
     { on: 'submit', fault: 'status', status: 400, code: 'DataInspectionFailed', message: LEAKY, match: 'refused' },
     { on: 'submit', fault: 'task-failed', code: 'InvalidParameter', match: 'fails late' },

@@ -28,7 +28,7 @@ const tasksOf = (prompt: string) => stack.emulator.state().tasks.filter((task) =
 /** Two runs with one prompt and two images of one shape, whose replies are both lost: nothing tells their tasks apart. */
 async function twins(): Promise<{ prompt: string; ids: [string, string] }> {
   const prompt = `twins ${randomUUID()}`;
-  stack.emulator.faults({ on: 'submit', fault: 'drop-reply', match: prompt, times: 2 });
+  stack.emulator.queueFaults({ on: 'submit', fault: 'drop-reply', match: prompt, times: 2 });
   const [a, b] = await Promise.all(
     [stack.image, otherImage].map((reference_image) =>
       stack.videos.start({ ...stack.request(prompt), reference_image }),
@@ -81,14 +81,14 @@ describe('two lost replies that nothing tells apart', () => {
   test('are decided also after the provider has forgotten the tasks, from the copies that were kept', async () => {
     const { prompt, ids } = await twins();
     const [one] = tasksOf(prompt);
-    stack.emulator.settings({ time_offset_ms: 25 * 3_600_000 });
+    stack.emulator.changeSettings({ time_offset_ms: 25 * 3_600_000 });
     try {
       await stack.videos.resolve(ids[0], { task_id: one?.task_id ?? '' });
       const result = await stack.videos.result(ids[0]);
       expect(result.task_id).toBe(one?.task_id);
       expect((await readFile(new URL(result.video_url))).length).toBe(result.bytes);
     } finally {
-      stack.emulator.settings({ time_offset_ms: 0 });
+      stack.emulator.changeSettings({ time_offset_ms: 0 });
     }
     await stack.videos.resolve(ids[1], { buy_again: true });
     const again = await stack.videos.result(ids[1]);
@@ -126,16 +126,16 @@ describe('two lost replies that nothing tells apart', () => {
 
 test('a run that parked because the task list was refused goes on by itself once it is shown', async () => {
   const prompt = `refused list ${randomUUID()}`;
-  stack.emulator.settings({ list_refused: true });
+  stack.emulator.changeSettings({ list_refused: true });
   try {
-    stack.emulator.faults({ on: 'submit', fault: 'drop-reply', match: prompt });
+    stack.emulator.queueFaults({ on: 'submit', fault: 'drop-reply', match: prompt });
     const { id } = await stack.videos.start(stack.request(prompt));
     await reaches(id, 'needs_attention');
-    stack.emulator.settings({ list_refused: false });
+    stack.emulator.changeSettings({ list_refused: false });
     expect((await stack.videos.result(id)).task_id).toBe(tasksOf(prompt)[0]?.task_id);
     expect(tasksOf(prompt)).toHaveLength(1);
   } finally {
-    stack.emulator.settings({ list_refused: false });
+    stack.emulator.changeSettings({ list_refused: false });
   }
 });
 

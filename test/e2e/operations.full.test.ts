@@ -86,7 +86,7 @@ test('A run is stuck: on a worker with another store it fails, and it continues 
   const { stack } = here;
   const right = await here.worker();
   const ID = await here.running('wrong store', 'rendering');
-  stack.emulator.settings({ render_seconds: 60_000 });
+  stack.emulator.changeSettings({ render_seconds: 60_000 });
   const OTHER_ID = await here.running('not needed', 'rendering');
   await right.end('SIGTERM');
   const wrong = await here.worker({ OUTPUT_DIR: join(here.folder, 'another') });
@@ -100,10 +100,10 @@ test('A run waits for a person: lost replies and a refused list are decided by a
   const here = await world();
   const { stack } = here;
   await here.worker();
-  stack.emulator.settings({ list_refused: true });
+  stack.emulator.changeSettings({ list_refused: true });
   const [ID = '', OTHER_ID = ''] = await Promise.all(
     ['the first', 'the second'].map((prompt) => {
-      stack.emulator.faults({ on: 'submit', fault: 'drop-reply', match: prompt });
+      stack.emulator.queueFaults({ on: 'submit', fault: 'drop-reply', match: prompt });
       return here.running(prompt, 'needs_attention');
     }),
   );
@@ -122,7 +122,7 @@ test('The provider is down: paid tasks are waited for, and a batch is paused mea
   // The third line waits for the window, so that the batch has something left to go on with.
   await startBatch(here, 'outage', 3, '--window 2');
   await expect.poll(() => stack.emulator.state().submits, { timeout: 30_000 }).toBe(3);
-  stack.emulator.faults({ on: 'query', fault: 'gateway', status: 502, times: null });
+  stack.emulator.queueFaults({ on: 'query', fault: 'gateway', status: 502, times: null });
   scenario.later = async () => stack.emulator.clearFaults();
   await follow(here, 'The provider is down', { ID, BATCH: 'outage' });
   expect(stack.emulator.state().submits).toBe(4);
@@ -158,7 +158,7 @@ async function withKeyFile(settings: StackOptions['settings']): Promise<World & 
 test('Key rotation: runs in flight go on with the new key', { timeout: LONG_MS }, async () => {
   const here = await withKeyFile({ ...SLOW, api_keys: [TEST_KEY, NEW_KEY] });
   const ID = await here.running('rotated', 'rendering');
-  here.scenario.later = async () => void here.stack.emulator.settings({ api_keys: [NEW_KEY] });
+  here.scenario.later = async () => void here.stack.emulator.changeSettings({ api_keys: [NEW_KEY] });
   await follow(here, 'Key rotation', { ID, ...here.keys });
   expect(here.stack.emulator.state().submits).toBe(1);
 });
@@ -203,9 +203,9 @@ test('The result has expired: a person buys it again', { timeout: LONG_MS }, asy
   const worker = await here.worker();
   const ID = await here.running('forgotten', 'rendering');
   await worker.end('SIGTERM');
-  stack.emulator.settings({ time_offset_ms: 25 * 3_600_000, render_seconds: 100 });
+  stack.emulator.changeSettings({ time_offset_ms: 25 * 3_600_000, render_seconds: 100 });
   await here.worker();
-  scenario.later = async () => void stack.emulator.settings({ time_offset_ms: 0 });
+  scenario.later = async () => void stack.emulator.changeSettings({ time_offset_ms: 0 });
   await follow(here, 'The result has expired', { ID });
   expect(tasksOf(stack, 'forgotten')).toHaveLength(2);
 });
@@ -271,11 +271,11 @@ test('Backup of the embedded database: after a restore the runs are there and no
   const { stack, scenario } = here;
   const worker = await here.worker();
   const prompts = { before: 'before the backup', during: 'during the backup', after: 'after the backup' };
-  stack.emulator.settings({ render_seconds: 100 });
+  stack.emulator.changeSettings({ render_seconds: 100 });
   const ID = await here.running(prompts.before, 'done');
-  stack.emulator.settings({ render_seconds: 2_000 });
+  stack.emulator.changeSettings({ render_seconds: 2_000 });
   const OTHER_ID = await here.running(prompts.during, 'rendering');
-  stack.emulator.settings({ render_seconds: 100 });
+  stack.emulator.changeSettings({ render_seconds: 100 });
   scenario.later = async (n) => {
     if (n > 0) return;
     // Bought after the backup, so that the restored Temporal knows nothing of it.

@@ -29,7 +29,7 @@ test.each([
   'a lost submit %s although no worker lives as long as the reconciliation waits',
   async (_what, fault) => {
     const prompt = `a boat ${randomUUID()}`;
-    stack.emulator.faults({ on: 'submit', match: prompt, ...fault });
+    stack.emulator.queueFaults({ on: 'submit', match: prompt, ...fault });
     const { id } = await stack.videos.start(stack.request(prompt));
     let ended = false;
     const result = stack.videos.result(id).finally(() => {

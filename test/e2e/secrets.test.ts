@@ -32,7 +32,7 @@ test('the most talkative log of a worker, through refusals and failures, holds n
   // Refusals that quote the key and links, as a careless provider might.
   const message = `Invalid API-key ${TEST_KEY} for "https://a.example/x.mp4?Expires=1&OSSAccessKeyId=id&Signature=abc"`;
   const refuse = { fault: 'status', status: 400, code: 'InvalidParameter', message } as const;
-  stack.emulator.faults([
+  stack.emulator.queueFaults([
     { on: 'submit', ...refuse, match: 'refused with secrets' },
     { on: 'query', fault: 'task-failed', code: 'InvalidParameter', message, match: 'failed with secrets' },
     { on: 'query', fault: 'status', status: 401, code: 'InvalidApiKey', message, match: 'well in the end' },

@@ -37,7 +37,7 @@ test('two batches of thirty and an interactive request share five slots, whoever
     );
     await until(waiting, 20); // the windows of both
     const survivor = await startWorkerProcess(stack, times);
-    stack.emulator.settings({ slots: SLOTS });
+    stack.emulator.changeSettings({ slots: SLOTS });
     await until(() => tasks().length >= SLOTS + 20, true);
     const asked = async (prompt: string) => {
       const before = tasks().length;

@@ -45,7 +45,7 @@ test('a worker that takes over what a killed one had logs only what happens from
     expect.poll(async () => (await stack.videos.progress(id)).stage, { timeout: 60_000, interval: 200 }).toBe(stage);
 
   // Two lost replies to one prompt with images of one shape: only a person can tell their tasks apart.
-  stack.emulator.faults({ on: 'submit', fault: 'drop-reply', match: 'parked', times: 2 });
+  stack.emulator.queueFaults({ on: 'submit', fault: 'drop-reply', match: 'parked', times: 2 });
   const parked = await Promise.all(
     [stack.image, otherImage].map(async (reference_image) => {
       const { id } = await stack.videos.start({ ...stack.request('parked'), reference_image });

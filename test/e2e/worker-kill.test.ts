@@ -28,7 +28,7 @@ test('a worker killed in mid-poll is replaced by another one, which goes on with
 
 test('a worker that gets SIGTERM while a submit is on the wire finishes it, and ends with 0', async () => {
   const { submits } = stack.emulator.state();
-  stack.emulator.faults({ on: 'submit', fault: 'delay', delay_ms: 2_000, match: 'on the wire' });
+  stack.emulator.queueFaults({ on: 'submit', fault: 'delay', delay_ms: 2_000, match: 'on the wire' });
   const first = await startWorkerProcess(stack, times);
   const { id } = await stack.videos.start(stack.request('on the wire'));
   await expect.poll(() => stack.emulator.state().submits, { timeout: 30_000 }).toBe(submits + 1);

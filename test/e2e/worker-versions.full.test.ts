@@ -90,7 +90,7 @@ test('a new version takes over in the middle of a batch: runs end where they beg
   expect(await type(drainOf)).toMatch(/DrainageStatus +draining/);
   expect(await type(openOn)).toContain('batch/versions/i1');
 
-  stack.emulator.settings({ speed: 100 }); // until now nothing could end
+  stack.emulator.changeSettings({ speed: 100 }); // until now nothing could end
   const summary = (await stack.client.workflow.getHandle('batch/versions').result()) as { counts: object };
   expect(summary.counts).toMatchObject({ generated: 6 });
   expect(stack.emulator.state().submits).toBe(6);
@@ -115,7 +115,7 @@ test('a new version takes over in the middle of a batch: runs end where they beg
 test('a batch that is held on its version by hand stays there, without continuing as new for ever', async () => {
   const current = (build: string) =>
     type(`temporal worker deployment set-current-version --deployment-name wan-video --build-id ${build} --yes`);
-  stack.emulator.settings({ speed: 1 });
+  stack.emulator.changeSettings({ speed: 1 });
   await startVersion('v3');
   await expect.poll(() => current('v3').catch(() => ''), { timeout: 20_000 }).not.toBe('');
   const lines = [1, 2, 3, 4, 5].map((n) => `${JSON.stringify({ ...stack.request(`held ${n}`), item_id: `h${n}` })}\n`);
@@ -138,7 +138,7 @@ test('a batch that is held on its version by hand stays there, without continuin
   await type(`${options} pinned --versioning-override-deployment-name wan-video --versioning-override-build-id v3`);
   await startVersion('v4');
   await expect.poll(() => current('v4').catch(() => ''), { timeout: 20_000 }).not.toBe('');
-  stack.emulator.settings({ speed: 100 });
+  stack.emulator.changeSettings({ speed: 100 });
   await stack.client.workflow.getHandle('batch/held').result();
   const runs: string[] = [];
   for await (const { runId } of stack.client.workflow.list({ query: "WorkflowId = 'batch/held'" })) runs.push(runId);

@@ -159,7 +159,7 @@ export const PROVIDER_FAULTS: Readonly<Record<string, ProviderFault>> = {
   },
   unreadable: {
     title: 'unreadable 200',
-    inject: { fault: 'unreadable' },
+    inject: { fault: 'malformed' },
     without: {
       upload: 'its answer is not read',
       download: 'the row "half an answer" is that; another file is refused as `ResultRejected`',

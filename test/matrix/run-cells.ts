@@ -97,7 +97,7 @@ export async function arrange(world: World, step: Step, tenant?: string): Promis
       return { step, id, prompt, buyer };
     }
     case 'reconcile': {
-      await emulator.faults({ on: 'submit', fault: 'drop-reply', match: prompt });
+      await emulator.queueFaults({ on: 'submit', fault: 'drop-reply', match: prompt });
       const hold = gate.hold('before', ({ url }) => /\/tasks\/?\?/.test(url));
       const id = await start(world, prompt, { tenant });
       await reached(hold, 'list');
@@ -345,16 +345,16 @@ export async function providerOutcome(world: World, cell: ProviderCell): Promise
   // A cancel is asked once.
   const once = on === 'cancel' && { times: 1 };
   const fault = { on, ...inject, ...once, ...(matches && { match: prompt }) } as EmulatorFault;
-  if (step === 'reconcile') await emulator.faults({ on: 'submit', fault: 'drop-reply', match: prompt });
+  if (step === 'reconcile') await emulator.queueFaults({ on: 'submit', fault: 'drop-reply', match: prompt });
   let hold: Hold | undefined;
   if (step === 'archive' && on === 'query') {
     // The archive's own query comes after the poll's last answer.
     hold = gate.hold('after', ({ url, reply }) => url.includes('/tasks/') && isEndOf(reply, prompt));
-  } else await emulator.faults(fault);
+  } else await emulator.queueFaults(fault);
   const id = step === 'cancel' ? await startRendering(world, prompt) : await start(world, prompt);
   if (hold !== undefined) {
     await reached(hold, 'the last answer to the poll');
-    await emulator.faults(fault);
+    await emulator.queueFaults(fault);
     hold.release();
   }
   if (step === 'cancel') await world.client.workflow.getHandle(id).cancel();

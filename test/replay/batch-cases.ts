@@ -30,7 +30,7 @@ export const BATCH_CASES: readonly ReplayCase[] = [
   batch('paused-for-the-account', 'completed', [...OPEN, ...WRITE], async (stack) => {
     const lines = linesOf(stack, 2);
     const refusal = { on: 'submit', fault: 'status', status: 401, code: 'InvalidApiKey' } as const;
-    stack.emulator.faults({ ...refusal, match: lines[0]?.prompt ?? '' });
+    stack.emulator.queueFaults({ ...refusal, match: lines[0]?.prompt ?? '' });
     const { id, batches, batchId } = await start(stack, lines);
     await until(async () => (await batches.progress(batchId)).stage === 'paused');
     await until(async () => (await batches.progress(batchId)).in_flight === 0);
@@ -159,7 +159,7 @@ async function start(
 async function failedOf(stack: Stack, schedule_id: string): Promise<string> {
   const [line] = linesOf(stack, 1);
   const refusal = { on: 'submit', fault: 'status', status: 400, code: 'DataInspectionFailed' } as const;
-  stack.emulator.faults({ ...refusal, match: line?.prompt ?? '' });
+  stack.emulator.queueFaults({ ...refusal, match: line?.prompt ?? '' });
   const manifest_key = `manifests/${randomUUID()}.jsonl`;
   await stack.store.put(manifest_key, Buffer.from(JSON.stringify(line)));
   const id = batchWorkflowId(randomUUID());

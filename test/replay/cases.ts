@@ -69,7 +69,7 @@ export const CASES: readonly ReplayCase[] = [
   }),
   generate('resubmitted', 'completed', GENERATE, async (stack) => {
     const request = stack.request(prompt());
-    stack.emulator.faults({ on: 'submit', fault: 'task-failed', code: 'InternalError', match: request.prompt });
+    stack.emulator.queueFaults({ on: 'submit', fault: 'task-failed', code: 'InternalError', match: request.prompt });
     return completes(stack, await start(stack, request));
   }),
   generate('cancelled-elsewhere-and-resubmitted', 'completed', GENERATE, async (stack) => {
@@ -113,17 +113,22 @@ export const CASES: readonly ReplayCase[] = [
   generate('failed-refused-content', 'failed', BUY, async (stack) => {
     const request = stack.request(prompt());
     const refusal = { fault: 'status', status: 400, code: 'DataInspectionFailed' } as const;
-    stack.emulator.faults({ on: 'submit', match: request.prompt, ...refusal });
+    stack.emulator.queueFaults({ on: 'submit', match: request.prompt, ...refusal });
     return fails(stack, await start(stack, request), 'ContentRejected');
   }),
   generate('failed-task-content', 'failed', [...BUY, 'pollTask'], async (stack) => {
     const request = stack.request(prompt());
-    stack.emulator.faults({ on: 'submit', fault: 'task-failed', code: 'DataInspectionFailed', match: request.prompt });
+    stack.emulator.queueFaults({
+      on: 'submit',
+      fault: 'task-failed',
+      code: 'DataInspectionFailed',
+      match: request.prompt,
+    });
     return fails(stack, await start(stack, request), 'ContentRejected');
   }),
   generate('failed-thrice', 'failed', [...BUY, 'pollTask'], async (stack) => {
     const request = stack.request(prompt());
-    stack.emulator.faults({ on: 'submit', fault: 'task-failed', match: request.prompt, times: 3 });
+    stack.emulator.queueFaults({ on: 'submit', fault: 'task-failed', match: request.prompt, times: 3 });
     return fails(stack, await start(stack, request), 'TaskFailed');
   }),
   generate('failed-forgotten', 'failed', [...BUY, 'pollTask'], async (stack) => {
@@ -154,7 +159,7 @@ export const CASES: readonly ReplayCase[] = [
   }),
   {
     ...generate('cancelled-uploading', 'cancelled', ['uploadReference', 'requestCancellation'], async (stack) => {
-      stack.emulator.faults({ on: 'policy', fault: 'delay', delay_ms: 5_000 });
+      stack.emulator.queueFaults({ on: 'policy', fault: 'delay', delay_ms: 5_000 });
       const id = await start(stack);
       await reaches(stack, id, 'uploading');
       return cancelled(stack, id);
@@ -163,7 +168,7 @@ export const CASES: readonly ReplayCase[] = [
   },
   generate('cancelled-submitting', 'cancelled', [...BUY, 'cancelTask'], async (stack) => {
     const request = long(stack);
-    stack.emulator.faults({ on: 'submit', fault: 'delay', delay_ms: 1_500, match: request.prompt });
+    stack.emulator.queueFaults({ on: 'submit', fault: 'delay', delay_ms: 1_500, match: request.prompt });
     const id = await start(stack, request);
     await reaches(stack, id, 'submitting');
     return cancelled(stack, id, 'natively');
@@ -210,7 +215,7 @@ export const CASES: readonly ReplayCase[] = [
   }),
   generate('cancelled-archiving', 'cancelled', GENERATE, async (stack) => {
     const request = stack.request(prompt());
-    stack.emulator.faults({ on: 'download', fault: 'stall', match: request.prompt });
+    stack.emulator.queueFaults({ on: 'download', fault: 'stall', match: request.prompt });
     const id = await start(stack, request);
     await reaches(stack, id, 'archiving');
     return cancelled(stack, id);
@@ -385,7 +390,12 @@ export const CASES: readonly ReplayCase[] = [
   }),
   salvage('failed', 'failed', ['pollTask'], async (stack) => {
     const request = long(stack);
-    stack.emulator.faults({ on: 'submit', fault: 'task-failed', code: 'DataInspectionFailed', match: request.prompt });
+    stack.emulator.queueFaults({
+      on: 'submit',
+      fault: 'task-failed',
+      code: 'DataInspectionFailed',
+      match: request.prompt,
+    });
     const salvageId = await salvageOf(stack, await cancelled(stack, await rendering(stack, request)));
     return fails(stack, salvageId, 'ContentRejected');
   }),
@@ -527,13 +537,13 @@ async function queued(stack: Stack): Promise<string> {
 /** A request whose submit meets the fault. */
 function replyLost(stack: Stack, fault: Pick<EmulatorFault, 'fault' | 'when' | 'delay_ms'>) {
   const request = stack.request(prompt());
-  stack.emulator.faults({ on: 'submit', match: request.prompt, ...fault });
+  stack.emulator.queueFaults({ on: 'submit', match: request.prompt, ...fault });
   return request;
 }
 
 /** A second run of a request that another run is just buying. */
 async function follows(stack: Stack, request: VideoRequest): Promise<string> {
-  stack.emulator.faults({ on: 'submit', fault: 'delay', delay_ms: 3_500, match: request.prompt });
+  stack.emulator.queueFaults({ on: 'submit', fault: 'delay', delay_ms: 3_500, match: request.prompt });
   const buyer = await start(stack, request);
   await until(() => stack.emulator.queuedFaults().every(({ match }) => match !== request.prompt), 'the submit');
   const id = await start(stack, request, { id: `other/${randomUUID()}` });
@@ -546,7 +556,7 @@ async function follows(stack: Stack, request: VideoRequest): Promise<string> {
 async function twins(stack: Stack): Promise<[string, string, VideoRequest]> {
   const request = stack.request(prompt());
   const other = { ...request, reference_image: await otherImage(stack) };
-  stack.emulator.faults({ on: 'submit', fault: 'drop-reply', match: request.prompt, times: 2 });
+  stack.emulator.queueFaults({ on: 'submit', fault: 'drop-reply', match: request.prompt, times: 2 });
   const [a, b] = await Promise.all([start(stack, request), start(stack, other)]);
   await Promise.all([a, b].map((id) => reaches(stack, id, 'needs_attention')));
   return [a, b, request];
@@ -574,12 +584,12 @@ async function text(stack: Stack, key: string): Promise<string> {
 
 /** Nothing is rendered meanwhile: every new task stays PENDING. */
 async function withoutRendering<T>(stack: Stack, work: () => Promise<T>): Promise<T> {
-  const { slots } = stack.emulator.settings({});
-  stack.emulator.settings({ slots: 0 });
+  const { slots } = stack.emulator.changeSettings({});
+  stack.emulator.changeSettings({ slots: 0 });
   try {
     return await work();
   } finally {
-    stack.emulator.settings({ slots });
+    stack.emulator.changeSettings({ slots });
   }
 }
 

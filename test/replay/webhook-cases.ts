@@ -55,7 +55,7 @@ export const WEBHOOK_CASES: readonly ReplayCase[] = [
     steps: ['prepareRequest', 'submitTask', 'reconcileSubmit'],
     reach: async (stack) => {
       const prompt = randomUUID();
-      stack.emulator.faults({ on: 'submit', fault: 'drop-reply', match: prompt, times: 2 });
+      stack.emulator.queueFaults({ on: 'submit', fault: 'drop-reply', match: prompt, times: 2 });
       const lines = ['one', 'two'].map((item_id, seed) => ({ ...stack.request(prompt), seed, item_id }));
       const { batch_id } = await batchesOf(stack).start({ lines });
       const items = ['one', 'two'].map((itemId) => batchItemWorkflowId(batch_id, itemId));

@@ -11,8 +11,8 @@ export interface EmulatorProcess {
   readonly origin: string;
   readonly baseUrl: string;
   state(): Promise<EmulatorState>;
-  settings(change: Partial<EmulatorSettings>): Promise<void>;
-  faults(faults: EmulatorFault | EmulatorFault[]): Promise<void>;
+  changeSettings(change: Partial<EmulatorSettings>): Promise<void>;
+  queueFaults(faults: EmulatorFault | EmulatorFault[]): Promise<void>;
   queuedFaults(): Promise<EmulatorFault[]>;
   /** Kills it with SIGKILL and waits until it is gone. */
   kill(): Promise<void>;
@@ -57,11 +57,11 @@ export async function startEmulatorProcess(
     origin,
     baseUrl: `${origin}/api/v1`,
     state: () => control('state'),
-    async settings(change) {
+    async changeSettings(change) {
       Object.assign(made, change);
       await control('settings', change);
     },
-    faults: (faults) => control('faults', faults),
+    queueFaults: (faults) => control('faults', faults),
     queuedFaults: async () => (await control<{ queued: EmulatorFault[] }>('faults')).queued,
     async kill() {
       const ending = child;

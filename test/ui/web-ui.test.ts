@@ -34,7 +34,7 @@ describe.skipIf(chromium === undefined)("in Temporal's Web UI", () => {
     const reaches = ({ id }: Run, stage: string) =>
       vi.waitUntil(async () => (await stack.videos.progress(id)).stage === stage, { timeout: 60_000, interval: 100 });
 
-    stack.emulator.faults([
+    stack.emulator.queueFaults([
       { on: 'submit', fault: 'task-failed', code: 'DataInspectionFailed', match: 'crowd' },
       { on: 'submit', fault: 'drop-reply', match: 'storm', times: 2 },
     ]);
@@ -56,7 +56,7 @@ describe.skipIf(chromium === undefined)("in Temporal's Web UI", () => {
       ...twins.map((run) => reaches(run, 'needs_attention')),
     ]);
     // What starts from here on renders for as long as the test lasts.
-    stack.emulator.settings({ render_seconds: 100_000 });
+    stack.emulator.changeSettings({ render_seconds: 100_000 });
     const batchIsThere = startBatch();
     runs.cancelled = await start(stack.request('A fishing boat leaves the harbour'));
     runs.running = await start({ ...stack.request('Gulls circle above the pier'), duration: 15 });

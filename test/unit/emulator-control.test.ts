@@ -28,7 +28,7 @@ test('the control paths change and show the emulator', async () => {
   await control(emulator, 'faults', fault);
   expect((await control(emulator, 'reset', {})).body).toMatchObject({ tasks: [], lists: 0 });
   expect(emulator.queuedFaults()).toEqual([]);
-  expect(emulator.settings({}).speed).toBe(1);
+  expect(emulator.changeSettings({}).speed).toBe(1);
   expect((await control(emulator, 'nothing')).status).toBe(404);
 });
 
@@ -44,11 +44,11 @@ test.each<[object, RegExp]>([
   [{ slots: 2, list_lag: 3 }, /Unrecognized key: "list_lag"/],
 ])('the settings %j are refused and nothing is changed', async (change, message) => {
   const { emulator } = await startOnClock();
-  const before = emulator.settings({});
+  const before = emulator.changeSettings({});
   const refused = await control(emulator, 'settings', change);
   expect(refused).toMatchObject({ status: 400, body: { message: expect.stringMatching(message) } });
-  expect(() => emulator.settings(change as Partial<EmulatorSettings>)).toThrow(message);
-  expect(emulator.settings({})).toEqual(before);
+  expect(() => emulator.changeSettings(change as Partial<EmulatorSettings>)).toThrow(message);
+  expect(emulator.changeSettings({})).toEqual(before);
 });
 
 test('a new speed applies to running tasks, and new slots from now on', async () => {
@@ -56,7 +56,7 @@ test('a new speed applies to running tasks, and new slots from now on', async ()
   await submit(emulator);
   await submit(emulator);
   clock.ms += 50_040;
-  emulator.settings({ speed: 10, slots: 2 });
+  emulator.changeSettings({ speed: 10, slots: 2 });
   expect(emulator.state().tasks[1]).toMatchObject({ start_ms: START + 50_040, end_ms: START + 60_040 });
   clock.ms += 5000;
   expect(emulator.state().tasks.map((task) => task.status)).toEqual(['SUCCEEDED', 'RUNNING']);
@@ -65,10 +65,10 @@ test('a new speed applies to running tasks, and new slots from now on', async ()
 test('a key can be revoked and given back, and keys of one account share its tasks', async () => {
   const { emulator } = await startOnClock({ apiKeys: ['sk-1', 'sk-2'], accounts: { 'sk-1': 'a', 'sk-2': 'a' } });
   const id = (await submit(emulator, {}, {}, { key: 'sk-1' })).body.output.task_id;
-  emulator.settings({ api_keys: ['sk-2'] });
+  emulator.changeSettings({ api_keys: ['sk-2'] });
   expect((await call(emulator, `/tasks/${id}`, { key: 'sk-1' })).body.code).toBe('InvalidApiKey');
   expect((await call(emulator, `/tasks/${id}`, { key: 'sk-2' })).body.output.task_status).toBe('PENDING');
-  emulator.settings({ api_keys: null, accounts: { 'sk-1': 'a', 'sk-2': 'b' } });
+  emulator.changeSettings({ api_keys: null, accounts: { 'sk-1': 'a', 'sk-2': 'b' } });
   expect((await call(emulator, `/tasks/${id}`, { key: 'sk-1' })).body.output.task_status).toBe('PENDING');
   expect((await call(emulator, `/tasks/${id}`, { key: 'sk-2' })).body.output.task_status).toBe('UNKNOWN');
 });
@@ -128,12 +128,12 @@ test('25 hours pass when the clock is moved, in the right order', async () => {
   clock.ms += 11_000;
   const url = (await call(emulator, `/tasks/${ids[0]}`)).body.output.video_url;
   expect((await fetch(url, { method: 'HEAD' })).status).toBe(200);
-  emulator.settings({ time_offset_ms: 25 * HOUR });
+  emulator.changeSettings({ time_offset_ms: 25 * HOUR });
   expect(emulator.state().tasks[1]).toMatchObject({ status: 'SUCCEEDED', end_ms: START + 20_040 });
   for (const id of ids) expect((await call(emulator, `/tasks/${id}`)).body.output.task_status).toBe('UNKNOWN');
   expect((await fetch(url, { method: 'HEAD' })).status).toBe(403);
   expect((await call(emulator, '/tasks')).body.total).toBe(0);
-  emulator.settings({ time_offset_ms: 0 });
+  emulator.changeSettings({ time_offset_ms: 0 });
   expect((await call(emulator, `/tasks/${ids[0]}`)).body.output.task_status).toBe('SUCCEEDED');
 });
 
@@ -141,16 +141,16 @@ test('the Date header follows the clock and can deviate from it', async () => {
   const { emulator } = await startOnClock();
   const dateOf = async (): Promise<string | null> => (await call(emulator, '/tasks')).headers.get('date');
   expect(await dateOf()).toBe(new Date(START).toUTCString());
-  emulator.settings({ time_offset_ms: HOUR });
+  emulator.changeSettings({ time_offset_ms: HOUR });
   expect(await dateOf()).toBe(new Date(START + HOUR).toUTCString());
-  emulator.settings({ time_offset_ms: 0, date_skew_ms: -90_000 });
+  emulator.changeSettings({ time_offset_ms: 0, date_skew_ms: -90_000 });
   expect(await dateOf()).toBe(new Date(START - 90_000).toUTCString());
 });
 
 test.each([
   ['sent', 'a cat and a dog'],
-  ['cut', 'a cat a'],
-  ['changed', 'a cat and a dog, cinematic'],
+  ['truncated', 'a cat a'],
+  ['rewritten', 'a cat and a dog, cinematic'],
   ['absent', undefined],
 ] as const)('with orig_prompt "%s" the prompt comes back as %j', async (orig_prompt, returned) => {
   const { emulator, clock } = await startOnClock({ settings: { orig_prompt } });
@@ -163,7 +163,7 @@ test('results can be large and lie on another host', async () => {
   const { emulator, clock } = await startOnClock({ settings: { result_min_bytes: 20_000_000 } });
   const id = (await submit(emulator)).body.output.task_id;
   clock.ms += 60_000;
-  emulator.settings({ result_origin: emulator.origin.replace('127.0.0.1', 'localhost'), result_min_bytes: 0 });
+  emulator.changeSettings({ result_origin: emulator.origin.replace('127.0.0.1', 'localhost'), result_min_bytes: 0 });
   const url = new URL((await call(emulator, `/tasks/${id}`)).body.output.video_url);
   expect(url.hostname).toBe('localhost');
   // Over node:http with the address given, since the name may lead to ::1, where nobody listens.

@@ -14,7 +14,7 @@ function rowsUnder(heading: string): string[][] {
 test('the document names every setting with its default', async () => {
   const { emulator } = await startOnClock();
   const named = rowsUnder('Settings').map(([name, value]) => [name, value]);
-  const real = Object.entries(emulator.settings({})).map(([name, value]) => [
+  const real = Object.entries(emulator.changeSettings({})).map(([name, value]) => [
     `\`${name}\``,
     `\`${JSON.stringify(value)}\``,
   ]);
@@ -26,13 +26,13 @@ test('the document names every fault and its examples are accepted', async () =>
   const examples = [...document.matchAll(/```json\n([\s\S]*?)```/g)].flatMap(
     ([, text = '']) => [JSON.parse(text)].flat() as EmulatorFault[],
   );
-  emulator.faults(examples);
+  emulator.queueFaults(examples);
   const named = rowsUnder('Faults').map(([name]) => name);
   expect(new Set(examples.map(({ fault }) => `\`${fault}\``))).toEqual(new Set(named));
   // The refusal of an unknown kind lists all that there are.
   let refusal = '';
   try {
-    emulator.faults({ on: 'submit', fault: 'x' } as unknown as EmulatorFault);
+    emulator.queueFaults({ on: 'submit', fault: 'x' } as unknown as EmulatorFault);
   } catch (error) {
     refusal = String(error);
   }

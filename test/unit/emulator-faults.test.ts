@@ -60,21 +60,21 @@ describe('a submit whose answer is spoiled', () => {
       1,
       { status: 504, text: /^<html>\n<head><title>504 Gateway Time-out/ },
     ],
-    [{ fault: 'unreadable' }, 1, { status: 200, text: /^upstream/ }],
-    [{ fault: 'unreadable', when: 'before' }, 0, { status: 200, text: /^upstream/ }],
+    [{ fault: 'malformed' }, 1, { status: 200, text: /^upstream/ }],
+    [{ fault: 'malformed', when: 'before' }, 0, { status: 200, text: /^upstream/ }],
     [
-      { fault: 'unreadable', form: 'cut' },
+      { fault: 'malformed', form: 'truncated' },
       1,
       { status: 200, text: /^{"output":{"task_status":"PENDING","task_id":"[^}]*$/ },
     ],
-    [{ fault: 'unreadable', form: 'cut', when: 'before' }, 0, { status: 200, text: /^{"output":{[^}]*$/ }],
-    [{ fault: 'unreadable', form: 'empty' }, 1, { status: 200, text: /^$/ }],
-    [{ fault: 'unreadable', form: 'html' }, 1, { status: 200, text: /^<html>/ }],
-    [{ fault: 'unreadable', form: 'no-output' }, 1, { status: 200, text: /^{}$/ }],
+    [{ fault: 'malformed', form: 'truncated', when: 'before' }, 0, { status: 200, text: /^{"output":{[^}]*$/ }],
+    [{ fault: 'malformed', form: 'empty' }, 1, { status: 200, text: /^$/ }],
+    [{ fault: 'malformed', form: 'html' }, 1, { status: 200, text: /^<html>/ }],
+    [{ fault: 'malformed', form: 'no-output' }, 1, { status: 200, text: /^{}$/ }],
     [{ fault: 'redirect', location: '/elsewhere' }, 0, { status: 404, text: /NotFound/ }],
   ])('%j leaves %i task(s)', async (fault, tasks, seen) => {
     const { emulator } = await startOnClock();
-    emulator.faults({ on: 'submit', ...fault });
+    emulator.queueFaults({ on: 'submit', ...fault });
     const outcome = await outcomeOf(submitRaw(emulator));
     if ('error' in outcome) expect(outcome).toEqual(seen);
     else expect(outcome).toMatchObject({ ...seen, text: expect.stringMatching((seen as { text: RegExp }).text) });
@@ -83,19 +83,19 @@ describe('a submit whose answer is spoiled', () => {
   });
 
   test.each([
-    ['unreadable', { form: 'html' }, 'text/html'],
-    ['unreadable', { form: 'text' }, 'text/plain'],
-    ['unreadable', { form: 'cut' }, 'application/json'],
+    ['malformed', { form: 'html' }, 'text/html'],
+    ['malformed', { form: 'text' }, 'text/plain'],
+    ['malformed', { form: 'truncated' }, 'application/json'],
     ['gateway', {}, 'text/html'],
   ] as const)('%s %j says so in its content type', async (fault, more, type) => {
     const { emulator } = await startOnClock();
-    emulator.faults({ on: 'submit', fault, ...more });
+    emulator.queueFaults({ on: 'submit', fault, ...more });
     expect((await submitRaw(emulator)).headers.get('content-type')).toBe(type);
   });
 
   test('a reset midway comes after half of the body', async () => {
     const { emulator } = await startOnClock();
-    emulator.faults({ on: 'submit', fault: 'reset', when: 'midway' });
+    emulator.queueFaults({ on: 'submit', fault: 'reset', when: 'midway' });
     const response = await submitRaw(emulator);
     expect(response.status).toBe(200);
     await expect(response.text()).rejects.toThrow();
@@ -104,7 +104,7 @@ describe('a submit whose answer is spoiled', () => {
 
   test.each(['before', 'after'] as const)('a delay %s lets the client give up', async (when) => {
     const { emulator } = await startOnClock();
-    emulator.faults({ on: 'submit', fault: 'delay', when, delay_ms: 600 });
+    emulator.queueFaults({ on: 'submit', fault: 'delay', when, delay_ms: 600 });
     const path = '/services/aigc/video-generation/video-synthesis';
     const aborted = fetch(emulator.baseUrl + path, {
       method: 'POST',
@@ -126,7 +126,7 @@ test.each([
   [{}, null],
 ] as const)('Retry-After of %j is %j', async (more, value) => {
   const { emulator } = await startOnClock();
-  emulator.faults([
+  emulator.queueFaults([
     { on: 'query', fault: 'status', status: 429, ...more },
     { on: 'query', fault: 'gateway', ...more },
   ]);
@@ -138,10 +138,10 @@ test.each([
 test('a query can deny a young task, fail it, and change what it says of it', async () => {
   const { emulator, id } = await finishedTask();
   const outputOf = async (): Promise<Wire> => (await call(emulator, `/tasks/${id}`)).body;
-  emulator.faults([
+  emulator.queueFaults([
     { on: 'query', fault: 'unknown' },
-    { on: 'query', fault: 'alter', output: { orig_prompt: null, video_url: 'http://other.example/v.mp4' } },
-    { on: 'query', fault: 'alter', output: { task_status: 'SUSPENDED' }, usage: { SR: 1080, audio: null } },
+    { on: 'query', fault: 'override', output: { orig_prompt: null, video_url: 'http://other.example/v.mp4' } },
+    { on: 'query', fault: 'override', output: { task_status: 'SUSPENDED' }, usage: { SR: 1080, audio: null } },
   ]);
   expect((await outputOf()).output).toEqual({ task_id: id, task_status: 'UNKNOWN' });
   const { output } = await outputOf();
@@ -154,7 +154,7 @@ test('a query can deny a young task, fail it, and change what it says of it', as
   expect(await outputOf()).toMatchObject({ output: { orig_prompt: 'a cat' }, usage: { SR: 720, audio: true } });
 
   const young = (await submit(emulator)).body.output.task_id;
-  emulator.faults({ on: 'query', fault: 'task-failed', code: 'InternalError.Algo', message: 'm' });
+  emulator.queueFaults({ on: 'query', fault: 'task-failed', code: 'InternalError.Algo', message: 'm' });
   expect((await call(emulator, `/tasks/${young}`)).body.output).toMatchObject({
     task_status: 'FAILED',
     code: 'InternalError.Algo',
@@ -164,7 +164,7 @@ test('a query can deny a young task, fail it, and change what it says of it', as
 
 test('a task can be made to fail with and without a code', async () => {
   const { emulator, clock } = await startOnClock();
-  emulator.faults([
+  emulator.queueFaults([
     { on: 'submit', fault: 'task-failed', code: 'DataInspectionFailed', message: 'm', match: 'dog' },
     { on: 'submit', fault: 'task-failed', match: 'cow' },
   ]);
@@ -181,7 +181,7 @@ test('a task can be made to fail with and without a code', async () => {
 describe('a download', () => {
   test('can be cut, reset in the middle, and then be resumed by a range', async () => {
     const { emulator, url, bytes } = await finishedTask();
-    emulator.faults([
+    emulator.queueFaults([
       { on: 'download', fault: 'truncate' },
       { on: 'download', fault: 'reset', when: 'midway' },
       { on: 'download', fault: 'reset' },
@@ -199,7 +199,7 @@ describe('a download', () => {
 
   test('can come slowly', async () => {
     const { emulator, url, bytes } = await finishedTask();
-    emulator.faults({ on: 'download', fault: 'slow', delay_ms: 300 });
+    emulator.queueFaults({ on: 'download', fault: 'slow', delay_ms: 300 });
     const started = performance.now();
     const slow = Buffer.from(await (await fetch(url)).arrayBuffer());
     expect(performance.now() - started).toBeGreaterThan(250);
@@ -208,7 +208,7 @@ describe('a download', () => {
 
   test('can stop in the middle without an end', async () => {
     const { emulator, url, bytes } = await finishedTask();
-    emulator.faults({ on: 'download', fault: 'stall' });
+    emulator.queueFaults({ on: 'download', fault: 'stall' });
     const response = await fetch(url, { signal: AbortSignal.timeout(500) });
     let received = 0;
     const reading = (async () => {
@@ -220,7 +220,7 @@ describe('a download', () => {
 
   test('can be zeros from the start or from a place on, of the right length', async () => {
     const { emulator, url, bytes } = await finishedTask();
-    emulator.faults([
+    emulator.queueFaults([
       { on: 'download', fault: 'zero-fill' },
       { on: 'download', fault: 'zero-fill', keep_bytes: 5000 },
     ]);
@@ -232,7 +232,7 @@ describe('a download', () => {
 
   test('can be a page, expired, refused by the store, or sent elsewhere', async () => {
     const { emulator, url } = await finishedTask();
-    emulator.faults([
+    emulator.queueFaults([
       { on: 'download', fault: 'not-mp4' },
       { on: 'download', fault: 'expired' },
       { on: 'download', fault: 'status', status: 503, code: 'SlowDown', message: 'Reduce your rate.' },
@@ -254,10 +254,10 @@ describe('a download', () => {
 
 test('list, cancel, policy and upload can fail like everything else', async () => {
   const { emulator } = await startOnClock();
-  emulator.faults([
+  emulator.queueFaults([
     { on: 'list', fault: 'status', status: 401, code: 'InvalidApiKey' },
     { on: 'cancel', fault: 'gateway', status: 504 },
-    { on: 'policy', fault: 'unreadable', form: 'empty' },
+    { on: 'policy', fault: 'malformed', form: 'empty' },
     { on: 'upload', fault: 'status', status: 403, code: 'AccessDenied', message: 'Policy expired.' },
   ]);
   expect((await call(emulator, '/tasks')).body.code).toBe('InvalidApiKey');
@@ -273,12 +273,12 @@ test('a fault hits the requests that it names, as often as it says, after those 
   const { emulator } = await startOnClock({ settings: { submit_rate: 0, query_rate: 0 } });
   const ids: Record<string, string> = {};
   for (const prompt of ['a cat', 'a dog']) ids[prompt] = (await submit(emulator, { prompt })).body.output.task_id;
-  emulator.faults({ on: 'query', fault: 'status', match: 'dog', skip: 1, times: 2 });
+  emulator.queueFaults({ on: 'query', fault: 'status', match: 'dog', skip: 1, times: 2 });
   const statusOf = async (prompt: string): Promise<number> => (await call(emulator, `/tasks/${ids[prompt]}`)).status;
   const seen: number[] = [];
   for (const prompt of ['a cat', 'a dog', 'a cat', 'a dog', 'a dog', 'a dog']) seen.push(await statusOf(prompt));
   expect(seen).toEqual([200, 200, 200, 500, 500, 200]);
-  emulator.faults({ on: 'list', fault: 'status', times: null });
+  emulator.queueFaults({ on: 'list', fault: 'status', times: null });
   for (let i = 0; i < 3; i++) expect((await call(emulator, '/tasks')).status).toBe(500);
   emulator.clearFaults();
   expect((await call(emulator, '/tasks')).status).toBe(200);
@@ -307,6 +307,6 @@ test.each<[unknown, RegExp]>([
   const { emulator } = await startOnClock();
   const refused = await control(emulator, 'faults', fault);
   expect(refused).toMatchObject({ status: 400, body: { message: expect.stringMatching(message) } });
-  expect(() => emulator.faults(fault as EmulatorFault)).toThrow(message);
+  expect(() => emulator.queueFaults(fault as EmulatorFault)).toThrow(message);
   expect(emulator.queuedFaults()).toEqual([]);
 });

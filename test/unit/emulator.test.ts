@@ -134,9 +134,9 @@ test('a task remembers what it was submitted with, and unknown and null fields c
   await submit(emulator, { prompt: '長'.repeat(1600) });
   expect(emulator.state().tasks[1]?.prompt).toBe('長'.repeat(1500));
 
-  emulator.settings({ unknown_parameters: 'refuse' });
+  emulator.changeSettings({ unknown_parameters: 'refuse' });
   expect((await submit(emulator, {}, { fps: 24 })).body.message).toBe('Extra inputs are not permitted: parameters.fps');
-  emulator.settings({ body_max_bytes: 100 });
+  emulator.changeSettings({ body_max_bytes: 100 });
   expect((await submit(emulator)).body.code).toBe('BadRequest.TooLarge');
 });
 
@@ -157,7 +157,7 @@ test('rates are limited per account', async () => {
   const statuses: number[] = [];
   for (let i = 0; i < 6; i++) statuses.push((await submit(emulator)).status);
   expect(statuses).toEqual([200, 200, 200, 200, 200, 429]);
-  emulator.settings({ throttle_code: 'Throttling', throttle_retry_after: 2 });
+  emulator.changeSettings({ throttle_code: 'Throttling', throttle_retry_after: 2 });
   const throttled = await submit(emulator);
   expect([throttled.body.code, throttled.headers.get('retry-after')]).toEqual(['Throttling', '2']);
   expect(emulator.state().throttled).toBe(2);
@@ -177,7 +177,7 @@ test('tasks beyond the slots wait, can be cancelled, and start when a slot is fr
   const late = await call(emulator, `/tasks/${ids[0]}/cancel`, { method: 'POST' });
   expect(late).toMatchObject({ status: 400, body: { code: 'UnsupportedOperation' } });
   expect((await call(emulator, `/tasks/${ids[1]}/cancel`, { method: 'POST' })).status).toBe(200);
-  emulator.settings({ beyond_slots: 'refuse' });
+  emulator.changeSettings({ beyond_slots: 'refuse' });
   expect((await submit(emulator)).status).toBe(429);
   clock.ms = START + 60_000;
   const { tasks, billed_seconds } = emulator.state();
@@ -204,14 +204,14 @@ test('the list has pages, filters and a window of at most 24 h', async () => {
   expect((await call(emulator, '/tasks?start_time=20260121000000&end_time=20260122232449')).status).toBe(400);
   expect((await call(emulator, '/tasks?start_time=yesterday')).status).toBe(400);
 
-  emulator.settings({ list_page_max: 1, list_order: 'oldest' });
+  emulator.changeSettings({ list_page_max: 1, list_order: 'oldest' });
   const small = (await call(emulator, '/tasks?page_size=100&page_no=2')).body;
   expect(small).toMatchObject({ total: 3, total_page: 3, page_no: 2, page_size: 1 });
   expect(small.data.map((row: Wire) => row.gmt_create)).toEqual([START + 2000]);
-  emulator.settings({ list_utc_offset_hours: 0 });
+  emulator.changeSettings({ list_utc_offset_hours: 0 });
   expect((await call(emulator, `/tasks?${window}`)).body.total).toBe(0);
   expect((await call(emulator, `/tasks?${window.replaceAll('0122232448', '0122152448')}`)).body.total).toBe(1);
-  emulator.settings({ list_refused: true });
+  emulator.changeSettings({ list_refused: true });
   expect((await call(emulator, '/tasks')).status).toBe(403);
 });
 

@@ -14,13 +14,13 @@ test('killing the worker process that runs the slots changes nothing in who is s
     return [holders.length, waiting.length];
   };
   const killed = await start();
-  stack.emulator.settings({ slots: 0 }); // what is submitted stays at the provider
+  stack.emulator.changeSettings({ slots: 0 }); // what is submitted stays at the provider
   const ids = await Promise.all([1, 2, 3, 4, 5].map((at) => one.start(`item ${at}`)));
   await expect.poll(counts, { timeout: 45_000, interval: 50 }).toEqual([2, 3]);
   // Only this one has polled so far: it runs the slots.
   const survivor = await start();
   await killed.end('SIGKILL');
-  stack.emulator.settings({ slots: 5 });
+  stack.emulator.changeSettings({ slots: 5 });
   try {
     await Promise.all(ids.map((id) => one.videos.result(id)));
     expect(one.submits()).toHaveLength(5);

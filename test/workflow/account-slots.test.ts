@@ -24,11 +24,11 @@ const counts = async (one: Account) => {
 };
 /** Tasks that are submitted meanwhile stay at the provider until `use` has ended. */
 async function whileNothingRenders<T>(use: () => Promise<T>): Promise<T> {
-  stack.emulator.settings({ slots: 0 });
+  stack.emulator.changeSettings({ slots: 0 });
   try {
     return await use();
   } finally {
-    stack.emulator.settings({ slots: 5 });
+    stack.emulator.changeSettings({ slots: 5 });
   }
 }
 
@@ -178,7 +178,7 @@ test.concurrent('slots that do not answer stop nobody, and the slot of a run tha
   await one.startWorker();
   // Throttled for as long as it lives: it has a slot and nothing at the provider.
   const throttled = { fault: 'status', status: 429, code: 'Throttling.RateQuota', times: 1_000 } as const;
-  stack.emulator.faults({ on: 'submit', match: `${one.name} lost`, ...throttled });
+  stack.emulator.queueFaults({ on: 'submit', match: `${one.name} lost`, ...throttled });
   await Promise.all([
     results(deaf, await Promise.all([1, 2].map((at) => deaf.start(`item ${at}`)))),
     (async () => {

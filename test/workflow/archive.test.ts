@@ -30,7 +30,7 @@ test.each(['truncate', 'reset', 'stall'] as const)(
   async (fault) => {
     const prompt = `${fault} ${randomUUID()}`;
     const when = fault === 'reset' ? ({ when: 'midway' } as const) : {};
-    stack.emulator.faults({ on: 'download', match: prompt, fault, ...when, times: 2 });
+    stack.emulator.queueFaults({ on: 'download', match: prompt, fault, ...when, times: 2 });
     const result = await stack.videos.generate(stack.request(prompt));
     expect(result.sha256).toBe(await providersChecksum(result.task_id));
     expect(tasksOf(prompt)).toHaveLength(1);
@@ -42,7 +42,7 @@ test.each(['zero-fill', 'not-mp4'] as const)(
   async (fault) => {
     const prompt = `${fault} ${randomUUID()}`;
     const keep = fault === 'zero-fill' ? { keep_bytes: 4096 } : {};
-    stack.emulator.faults({ on: 'download', match: prompt, fault, ...keep, times: 3 });
+    stack.emulator.queueFaults({ on: 'download', match: prompt, fault, ...keep, times: 3 });
     const error = await stack.videos.generate(stack.request(prompt)).catch((e: unknown) => e);
     const taskId = tasksOf(prompt)[0]?.task_id ?? '';
     expect(error).toMatchObject({ error: { type: 'ResultRejected', task_id: taskId, billed: true } });
@@ -55,20 +55,20 @@ test.each(['zero-fill', 'not-mp4'] as const)(
 
 test('a link that ran out is asked for anew', async () => {
   const prompt = `expired ${randomUUID()}`;
-  stack.emulator.faults({ on: 'download', match: prompt, fault: 'expired' });
+  stack.emulator.queueFaults({ on: 'download', match: prompt, fault: 'expired' });
   expect((await stack.videos.generate(stack.request(prompt))).source).toBe('generated');
 });
 
 test('links that run out again and again are asked for until one holds, while the provider shows a result', async () => {
   const prompt = `expired five times ${randomUUID()}`;
-  stack.emulator.faults({ on: 'download', match: prompt, fault: 'expired', times: 5 });
+  stack.emulator.queueFaults({ on: 'download', match: prompt, fault: 'expired', times: 5 });
   expect((await stack.videos.generate(stack.request(prompt))).source).toBe('generated');
   expect(tasksOf(prompt)).toHaveLength(1);
 });
 
 test('a result that was damaged on its way once is downloaded again', async () => {
   const prompt = `damaged once ${randomUUID()}`;
-  stack.emulator.faults({ on: 'download', match: prompt, fault: 'zero-fill', keep_bytes: 4096 });
+  stack.emulator.queueFaults({ on: 'download', match: prompt, fault: 'zero-fill', keep_bytes: 4096 });
   const result = await stack.videos.generate(stack.request(prompt));
   expect(result.sha256).toBe(await providersChecksum(result.task_id));
   expect(tasksOf(prompt)).toHaveLength(1);

@@ -44,7 +44,7 @@ describe('batch', () => {
       { ...request(`${prompt} b`), item_id: 'b' },
       { ...request(`${prompt} a`), item_id: 'again' },
     ]);
-    stack.emulator.faults({
+    stack.emulator.queueFaults({
       on: 'submit',
       fault: 'task-failed',
       code: 'InternalError',
@@ -278,7 +278,13 @@ describe('schedule', () => {
 
   test('is paused by a run of which more failed than it bears, and says why and how it goes on', async () => {
     const prompt = randomUUID();
-    stack.emulator.faults({ on: 'submit', fault: 'status', status: 400, code: 'DataInspectionFailed', match: prompt });
+    stack.emulator.queueFaults({
+      on: 'submit',
+      fault: 'status',
+      status: 400,
+      code: 'DataInspectionFailed',
+      match: prompt,
+    });
     await stack.store.put('lists/bad.jsonl', Buffer.from(JSON.stringify(stack.request(prompt))));
     const create = ['schedule', 'create', 'careful', ...at, '--manifest', 'lists/bad.jsonl'];
     const made = (await run(...create, '--pause-when-failed-above', '99.9%')).stdout;

@@ -100,8 +100,8 @@ test('twelve items with a window of three over several runs, and a worker killed
 
 // Side by side: each waits for renders and looks, and none for another. Each has its own `expect`: a poll must know whose it is.
 test('cancelling reaches the items of every earlier run and tells what became of each', async () => {
-  stack.emulator.settings({ speed: 6 }); // all of them render at one moment, however busy the machine is
-  onTestFinished(() => void stack.emulator.settings({ speed: 60 }));
+  stack.emulator.changeSettings({ speed: 6 }); // all of them render at one moment, however busy the machine is
+  onTestFinished(() => void stack.emulator.changeSettings({ speed: 60 }));
   const lines = linesOf(6).map((line) => ({ ...line, duration: 15 }));
   const { batch_id, id } = await batches.start({ lines }, { window: 4, pageItems: 2 });
   await expect.poll(async () => (await batches.progress(batch_id)).in_flight, { timeout: 20_000 }).toBe(4);
@@ -134,7 +134,7 @@ describe.concurrent('a batch', () => {
   }) => {
     const lines = linesOf(5);
     const hit = { on: 'submit', fault: 'status', status: 401, code: 'InvalidApiKey' } as const;
-    stack.emulator.faults(lines.slice(0, 2).map(({ prompt }) => ({ ...hit, match: prompt })));
+    stack.emulator.queueFaults(lines.slice(0, 2).map(({ prompt }) => ({ ...hit, match: prompt })));
     const { batch_id } = await batches.start({ lines }, { window: 2, pageItems: 2 });
     await expect
       .poll(() => batches.progress(batch_id), { timeout: 20_000 })
@@ -158,7 +158,7 @@ describe.concurrent('a batch', () => {
       { ...stack.request(prompt), seed: 2, item_id: 'two' },
       { ...stack.request(other), item_id: 'other' },
     ];
-    stack.emulator.faults({ on: 'submit', fault: 'drop-reply', match: prompt, times: 2 });
+    stack.emulator.queueFaults({ on: 'submit', fault: 'drop-reply', match: prompt, times: 2 });
     const { batch_id } = await batches.start({ lines }, { window: 2 });
     const { counts, maybe_billed } = await batches.result(batch_id);
     expect(counts).toMatchObject({ total: 3, generated: 1, needs_attention: 2, failed: 0 });
@@ -186,7 +186,7 @@ describe.concurrent('a batch', () => {
   }) => {
     const lines = linesOf(3);
     const hit = { on: 'submit', fault: 'task-failed' } as const;
-    stack.emulator.faults([
+    stack.emulator.queueFaults([
       { ...hit, match: lines[0]?.prompt ?? '', code: 'InternalError', times: 3 },
       { ...hit, match: lines[1]?.prompt ?? '', code: 'DataInspectionFailed' },
     ]);

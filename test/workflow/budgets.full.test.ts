@@ -98,7 +98,7 @@ test('slots that were terminated know from the ledger what was spent and what is
   const one = account(2, { slotAskAgainMs: 1_000, slotAckMs: 20_000 });
   await one.startWorker(2, await money(one, { day: '1.20' }));
   expect(await one.outcomes([await one.start('spent')])).toEqual(['generated']);
-  stack.emulator.settings({ slots: 0 });
+  stack.emulator.changeSettings({ slots: 0 });
   const held = await one.start('under way');
   await until(() => one.submits().length, 2);
   await stack.client.workflow.getHandle(one.slotsId).terminate('a test');
@@ -107,7 +107,7 @@ test('slots that were terminated know from the ledger what was spent and what is
     async () => (await one.slots()).budgets,
     [{ scope: 'day', name: null, limit: 1.2, spent: 0.4, reserved: 0.8 }],
   );
-  stack.emulator.settings({ slots: 5 });
+  stack.emulator.changeSettings({ slots: 5 });
   const ended = await one.outcomes([held, ...more]);
   expect([count(ended, 'generated'), count(ended, 'BudgetReached')]).toEqual([2, 2]);
   expect(one.submits()).toHaveLength(3);
@@ -134,7 +134,7 @@ const waitsForMoney = ({ slot, waiting_for }: VideoProgress): boolean =>
 test('a budget that is raised while runs wait for it, as they say, is spent by them', async () => {
   const one = account(3);
   const stop = await one.startWorker(3, await money(one, { day: '0.50' }));
-  stack.emulator.settings({ slots: 0 });
+  stack.emulator.changeSettings({ slots: 0 });
   const ids = await Promise.all([1, 2, 3].map((at) => one.start(`item ${at}`)));
   await until(async () => {
     const { holders, waiting } = await one.slots();
@@ -145,18 +145,18 @@ test('a budget that is raised while runs wait for it, as they say, is spent by t
   await stop();
   await one.startWorker(3, await money(one, { day: '1.2' }));
   await until(() => one.submits().length, 3);
-  stack.emulator.settings({ slots: 5 });
+  stack.emulator.changeSettings({ slots: 5 });
   expect(await one.outcomes(ids)).toEqual(['generated', 'generated', 'generated']);
 }, 180_000);
 
 /** A run whose submit lost its reply and whose task nothing proves to be its own: it waits for a person and holds all of the money. */
 async function parked(one: Account): Promise<string> {
   await one.startWorker(5, await money(one, { day: '0.40' }));
-  stack.emulator.settings({ orig_prompt: 'absent' });
+  stack.emulator.changeSettings({ orig_prompt: 'absent' });
   onTestFinished(() => {
-    stack.emulator.settings({ orig_prompt: 'sent' });
+    stack.emulator.changeSettings({ orig_prompt: 'sent' });
   });
-  stack.emulator.faults({ on: 'submit', fault: 'drop-reply', match: `${one.name} parked` });
+  stack.emulator.queueFaults({ on: 'submit', fault: 'drop-reply', match: `${one.name} parked` });
   const id = await one.start('parked');
   await until(async () => (await one.videos.progress(id)).stage, 'needs_attention');
   return id;
@@ -198,9 +198,9 @@ test('budgets that are taken away hold nobody up, and when they come back they c
   const one = account(3, { slotAskAgainMs: 1_000 });
   const budgets = { day: '0.40' };
   const stop = await one.startWorker(3, await money(one, budgets));
-  stack.emulator.settings({ slots: 0 });
+  stack.emulator.changeSettings({ slots: 0 });
   onTestFinished(() => {
-    stack.emulator.settings({ slots: 5 });
+    stack.emulator.changeSettings({ slots: 5 });
   });
   const bought = await one.start('bought');
   await until(() => one.submits().length, 1);
@@ -214,7 +214,7 @@ test('budgets that are taken away hold nobody up, and when they come back they c
   await until(() => dayOf(one), [[0, 0.8]]);
   const late = await one.start('late');
   await until(async () => (await one.videos.progress(late)).slot?.budget, 'day');
-  stack.emulator.settings({ slots: 5 });
+  stack.emulator.changeSettings({ slots: 5 });
   expect(await one.outcomes([bought, waits, late])).toEqual(['generated', 'generated', 'BudgetReached']);
   await until(() => dayOf(one), [[0.8, 0]]);
   expect(one.submits()).toHaveLength(2);
@@ -223,9 +223,9 @@ test('budgets that are taken away hold nobody up, and when they come back they c
 test('messages that are none of ours stop neither the slots nor their budgets', async () => {
   const one = account(2, { slotAskAgainMs: 1_000 });
   await one.startWorker(2, await money(one, { day: '5' }));
-  stack.emulator.settings({ slots: 0 });
+  stack.emulator.changeSettings({ slots: 0 });
   onTestFinished(() => {
-    stack.emulator.settings({ slots: 5 });
+    stack.emulator.changeSettings({ slots: 5 });
   });
   const held = await one.start('held');
   await until(() => one.submits().length, 1);
@@ -260,7 +260,7 @@ test('messages that are none of ours stop neither the slots nor their budgets', 
   const next = await one.start('next');
   await until(() => one.submits().length, 2);
   expect(await dayOf(one)).toEqual([[0, 0.8]]);
-  stack.emulator.settings({ slots: 5 });
+  stack.emulator.changeSettings({ slots: 5 });
   expect(await one.outcomes([held, next])).toEqual(['generated', 'generated']);
   await until(() => dayOf(one), [[0.8, 0]]);
 }, 180_000);

@@ -77,7 +77,7 @@ test('a generation, a failure, a cancel and a batch leave no word of the caller 
   // A failure whose message quotes the prompt, read as a typed failure through the codec.
   const refused = request();
   const message = `your prompt "${refused.prompt}" is not wanted`;
-  stack.emulator.faults({
+  stack.emulator.queueFaults({
     on: 'submit',
     fault: 'status',
     status: 400,
@@ -91,7 +91,7 @@ test('a generation, a failure, a cancel and a batch leave no word of the caller 
   });
 
   // The progress query and a signal with a reason; the salvage goes on.
-  stack.emulator.settings({ render_seconds: 100 });
+  stack.emulator.changeSettings({ render_seconds: 100 });
   const { id } = await stack.videos.start(request());
   await expect
     .poll(async () => (await stack.videos.progress(id)).stage, { timeout: 20_000, interval: 100 })

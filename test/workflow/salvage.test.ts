@@ -47,7 +47,7 @@ describe('a run that is cancelled after its purchase', () => {
 
   test('while archiving leaves its video to a salvage', async () => {
     const request = stack.request(`archiving ${randomUUID()}`);
-    stack.emulator.faults({ on: 'download', fault: 'stall', match: request.prompt });
+    stack.emulator.queueFaults({ on: 'download', fault: 'stall', match: request.prompt });
     const { id } = await stack.videos.start(request);
     await reaches(id, 'archiving');
     await stack.client.workflow.getHandle(id).cancel();
@@ -59,7 +59,7 @@ describe('a run that is cancelled after its purchase', () => {
 
   test('while its lost submit is reconciled leaves that to a salvage, too', async () => {
     const request = stack.request(`reconciled ${randomUUID()}`);
-    stack.emulator.faults({ on: 'submit', fault: 'drop-reply', match: request.prompt });
+    stack.emulator.queueFaults({ on: 'submit', fault: 'drop-reply', match: request.prompt });
     const { id } = await stack.videos.start(request);
     await reaches(id, 'reconciling');
     await Promise.all([stack.videos.cancel(id, 'both ways'), stack.client.workflow.getHandle(id).cancel()]);
@@ -71,7 +71,7 @@ describe('a run that is cancelled after its purchase', () => {
 
   test('while the answer to its submit is lost looks in the ledger, and leaves what it finds to a salvage', async () => {
     const request = stack.request(`unanswered ${randomUUID()}`);
-    stack.emulator.faults({ on: 'submit', fault: 'delay', when: 'after', delay_ms: 4_000, match: request.prompt });
+    stack.emulator.queueFaults({ on: 'submit', fault: 'delay', when: 'after', delay_ms: 4_000, match: request.prompt });
     const { id } = await stack.videos.start(request);
     await expect.poll(() => tasksOf(request.prompt).length, { timeout: 20_000, interval: 50 }).toBe(1);
     await stack.videos.cancel(id);
@@ -94,7 +94,7 @@ describe('a run that is cancelled after its purchase', () => {
 
 test('a follower that is cancelled neither cancels nor stops the task of the run that bought it', async () => {
   const request = stack.request(`followed ${randomUUID()}`);
-  stack.emulator.settings({ slots: 0 });
+  stack.emulator.changeSettings({ slots: 0 });
   const buyer = await stack.videos.start(request);
   await reaches(buyer.id, 'queued');
   const follower = await stack.videos.start(request, { id: `follower/${randomUUID()}` });
@@ -102,7 +102,7 @@ test('a follower that is cancelled neither cancels nor stops the task of the run
   await stack.videos.cancel(follower.id);
   await endsCancelled(follower.id);
   expect(tasksOf(request.prompt).map(({ status }) => status)).toEqual(['PENDING']);
-  stack.emulator.settings({ slots: 5 });
+  stack.emulator.changeSettings({ slots: 5 });
   expect((await stack.videos.result(buyer.id)).source).toBe('generated');
 });
 
@@ -167,7 +167,7 @@ describe('a task that changes behind our back', () => {
 
   test('UNKNOWN for a moment, is watched on', async () => {
     const request = stack.request(`unknown ${randomUUID()}`);
-    stack.emulator.faults({ on: 'query', fault: 'unknown', match: request.prompt });
+    stack.emulator.queueFaults({ on: 'query', fault: 'unknown', match: request.prompt });
     expect((await stack.videos.generate(request)).source).toBe('generated');
     expect(tasksOf(request.prompt)).toHaveLength(1);
   });

@@ -50,7 +50,7 @@ async function manifestOf(names: readonly string[], runs = 1): Promise<string> {
   const prompt = randomUUID();
   const refusal = { on: 'submit', fault: 'status', status: 400, code: 'DataInspectionFailed' } as const;
   const bad = names.filter((name) => name.startsWith('bad'));
-  for (const name of bad) stack.emulator.faults({ ...refusal, match: `${prompt} ${name}`, times: runs });
+  for (const name of bad) stack.emulator.queueFaults({ ...refusal, match: `${prompt} ${name}`, times: runs });
   const lines = names.map((name) => `${JSON.stringify({ item_id: name, ...stack.request(`${prompt} ${name}`) })}\n`);
   const key = `lists/${prompt}.jsonl`;
   await stack.store.put(key, Buffer.from(lines.join('')));

@@ -89,7 +89,7 @@ test('a request that the contract forbids ends the run as InvalidRequest with ev
 
 describe('a submit', () => {
   test('that the provider refuses with 4xx is not tried again and keeps code and next step', async () => {
-    stack.emulator.faults({
+    stack.emulator.queueFaults({
       on: 'submit',
       fault: 'status',
       status: 400,
@@ -105,7 +105,7 @@ describe('a submit', () => {
   });
 
   test('that is throttled is tried again until it is accepted, once', async () => {
-    stack.emulator.faults({
+    stack.emulator.queueFaults({
       ...{ on: 'submit', fault: 'status', status: 429, code: 'Throttling.RateQuota', times: 2, match: 'throttled' },
     });
     const { source } = await stack.videos.generate(stack.request('throttled'));
@@ -117,7 +117,7 @@ describe('a submit', () => {
 
 test('queries that fail in every way do not end a run once its task is bought', async () => {
   const hit = { on: 'query', match: 'faulty queries' } as const;
-  stack.emulator.faults([
+  stack.emulator.queueFaults([
     { ...hit, fault: 'status', status: 500, code: 'InternalError' },
     { ...hit, fault: 'reset' },
     { ...hit, fault: 'status', status: 401, code: 'InvalidApiKey' },
@@ -135,7 +135,7 @@ describe('a task that FAILED at the provider', () => {
     { prompt: 'fails with a code', code: 'InternalError' },
     { prompt: 'fails without a code', code: undefined },
   ])('for a fault of the provider ($prompt) is free and is bought anew', async ({ prompt, code }) => {
-    stack.emulator.faults({ ...fault, match: prompt, ...(code !== undefined && { code }) });
+    stack.emulator.queueFaults({ ...fault, match: prompt, ...(code !== undefined && { code }) });
     const { id } = await stack.videos.start(stack.request(prompt));
     expect((await stack.videos.result(id)).source).toBe('generated');
     expect((await stack.videos.progress(id)).attempt).toBe(2);
@@ -143,7 +143,7 @@ describe('a task that FAILED at the provider', () => {
   });
 
   test('three times ends the run as TaskFailed, with nothing billed', async () => {
-    stack.emulator.faults({ ...fault, match: 'fails thrice', code: 'InternalError', times: 3 });
+    stack.emulator.queueFaults({ ...fault, match: 'fails thrice', code: 'InternalError', times: 3 });
     const { id } = await stack.videos.start(stack.request('fails thrice'));
     const { error } = await fails(id);
     expect(error).toMatchObject({ type: 'TaskFailed', code: 'InternalError', billed: false });
@@ -156,7 +156,7 @@ describe('a task that FAILED at the provider', () => {
     ['InvalidParameter', 'InvalidRequest'],
     ['InternalError.Timeout', 'TaskFailed'],
   ])('with %s is not bought anew', async (code, type) => {
-    stack.emulator.faults({ ...fault, match: `fails with ${code}`, code });
+    stack.emulator.queueFaults({ ...fault, match: `fails with ${code}`, code });
     const { id } = await stack.videos.start(stack.request(`fails with ${code}`));
     const { error } = await fails(id);
     expect(error).toMatchObject({ type, code, billed: false });
@@ -191,7 +191,7 @@ describe('cancelling', () => {
   test.each(['signal', 'native'])(
     'by %s while the task is PENDING cancels it at the provider, unbilled',
     async (way) => {
-      stack.emulator.settings({ slots: 0 });
+      stack.emulator.changeSettings({ slots: 0 });
       try {
         const { id } = await stack.videos.start(stack.request(`pending ${way}`));
         await reaches(id, 'queued');
@@ -200,13 +200,13 @@ describe('cancelling', () => {
         expect(outcome).toMatchObject({ billed: false });
         expect(stack.emulator.state().tasks.find((task) => task.task_id === task_id)?.status).toBe('CANCELED');
       } finally {
-        stack.emulator.settings({ slots: 5 });
+        stack.emulator.changeSettings({ slots: 5 });
       }
     },
   );
 
   test.each(['signal', 'native'])('by %s before the submit buys nothing', async (way) => {
-    stack.emulator.faults({ on: 'policy', fault: 'delay', delay_ms: 3_000 });
+    stack.emulator.queueFaults({ on: 'policy', fault: 'delay', delay_ms: 3_000 });
     const { id } = await stack.videos.start(stack.request(`early ${way}`));
     await reaches(id, 'uploading');
     await cancel(id, way);
@@ -215,16 +215,16 @@ describe('cancelling', () => {
   });
 
   test('while the submit is on the wire waits for its answer, so that the task is known', async () => {
-    stack.emulator.settings({ slots: 0 });
+    stack.emulator.changeSettings({ slots: 0 });
     try {
-      stack.emulator.faults({ on: 'submit', fault: 'delay', delay_ms: 1_000, match: 'on the wire' });
+      stack.emulator.queueFaults({ on: 'submit', fault: 'delay', delay_ms: 1_000, match: 'on the wire' });
       const { id } = await stack.videos.start(stack.request('on the wire'));
       await expect.poll(submits).toBe(before + 1);
       await cancel(id, 'native');
       const task = stack.emulator.state().tasks.find(({ prompt }) => prompt === 'on the wire');
       expect(task?.status).toBe('CANCELED');
     } finally {
-      stack.emulator.settings({ slots: 5 });
+      stack.emulator.changeSettings({ slots: 5 });
     }
   });
 });

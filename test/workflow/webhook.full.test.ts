@@ -63,8 +63,8 @@ test('two minutes without a receiver lose nothing and double nothing: a batch th
   await receiver.down();
   const downMs = Date.now();
   const line = (prompt: string) => ({ item_id: prompt.replaceAll(' ', '-'), ...stack.request(prompt) });
-  stack.emulator.faults({ on: 'submit', fault: 'status', status: 401, code: 'InvalidApiKey', match: 'no key' });
-  stack.emulator.faults({ on: 'submit', fault: 'drop-reply', match: 'parks' });
+  stack.emulator.queueFaults({ on: 'submit', fault: 'status', status: 401, code: 'InvalidApiKey', match: 'no key' });
+  stack.emulator.queueFaults({ on: 'submit', fault: 'drop-reply', match: 'parks' });
   const parked = await stack.videos.start(stack.request('one that parks'));
   const ending = await batches.start({ lines: [line('ends one'), line('ends two')] });
   const pausing = await batches.start({ lines: [line('no key'), line('after it')] });

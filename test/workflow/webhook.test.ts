@@ -83,7 +83,7 @@ describe.concurrent('the webhook', () => {
   test('is told of the end of a batch, once, signed, with counts, amount and the address of the report', async () => {
     const lines = linesOf(3);
     const refusal = { on: 'submit', fault: 'status', status: 400, code: 'DataInspectionFailed' } as const;
-    stack.emulator.faults({ ...refusal, match: lines[1]?.prompt ?? '' });
+    stack.emulator.queueFaults({ ...refusal, match: lines[1]?.prompt ?? '' });
     const { batch_id, id } = await batches.start({ lines }, { window: 2, pageItems: 2 });
     await batches.result(batch_id);
     const [delivery = expect.unreachable()] = await untilTold(id, 'batch.ended');
@@ -113,7 +113,7 @@ describe.concurrent('the webhook', () => {
   test('is told of each pause once, over the runs of a batch: of the account, and when somebody asks for it', async () => {
     const lines = linesOf(5);
     const refusal = { on: 'submit', fault: 'status', status: 401, code: 'InvalidApiKey' } as const;
-    stack.emulator.faults(lines.slice(0, 2).map(({ prompt }) => ({ ...refusal, match: prompt })));
+    stack.emulator.queueFaults(lines.slice(0, 2).map(({ prompt }) => ({ ...refusal, match: prompt })));
     const { batch_id, id } = await batches.start({ lines }, { window: 2, pageItems: 2 });
     const [account = expect.unreachable()] = await untilTold(id, 'batch.paused');
     expect(account.event.data).toMatchObject({
@@ -137,7 +137,7 @@ describe.concurrent('the webhook', () => {
   test('is told of a run that waits for a person, once for each question, with the commands that decide', async () => {
     const prompt = `parked ${randomUUID()}`;
     const lines = ['one', 'two'].map((item_id, seed) => ({ ...stack.request(prompt), seed, item_id }));
-    stack.emulator.faults({ on: 'submit', fault: 'drop-reply', match: prompt, times: 2 });
+    stack.emulator.queueFaults({ on: 'submit', fault: 'drop-reply', match: prompt, times: 2 });
     const { batch_id, id } = await batches.start({ lines }, { window: 2 });
     const [one = '', two = ''] = ['one', 'two'].map((itemId) => batchItemWorkflowId(batch_id, itemId));
     const [{ event } = expect.unreachable()] = await untilTold(one, 'run.needs_attention');

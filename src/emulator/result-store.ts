@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
-import { makeClip } from './clip/plain-clip.js';
-import { type Clock, DAY, formatTime } from './clock.js';
 import { DIRECTIONS } from './clip/picture-clip.js';
 import { PictureThread } from './clip/picture-thread.js';
-import type { PictureShelf } from './picture-store.js';
+import { makeClip } from './clip/plain-clip.js';
+import { type Clock, DAY, formatTime } from './clock.js';
+import type { PictureStore } from './picture-store.js';
 import { ACCESS_KEY_ID, type Signer } from './signature.js';
 import type { EmulatorTask } from './task.js';
 import { type Answer, type ByteSource, StoreError } from './wire.js';
@@ -22,12 +22,12 @@ export class ResultStore {
   readonly #clips = new Map<string, Promise<Uint8Array | undefined>>();
   readonly #now: Clock;
   readonly #signer: Signer;
-  readonly #pictures: PictureShelf;
+  readonly #pictures: PictureStore;
   readonly #thread = new PictureThread();
   /** Pictures on their way, by task. */
   readonly #arriving = new Map<string, Promise<void>>();
 
-  constructor(now: Clock, signer: Signer, pictures: PictureShelf) {
+  constructor(now: Clock, signer: Signer, pictures: PictureStore) {
     this.#now = now;
     this.#signer = signer;
     this.#pictures = pictures;

@@ -1,13 +1,7 @@
 import { type Clock, DAY } from './clock.js';
 import type { EmulatorSettings } from './settings.js';
-import {
-  type EmulatorTask,
-  type EmulatorTaskStatus,
-  isOver,
-  makeTask,
-  type TaskChange,
-  type TaskSpec,
-} from './task.js';
+import { type EmulatorTask, type EmulatorTaskStatus, isOver, makeTask, type TaskSpec } from './task.js';
+import type { TaskChange } from './task-control.js';
 import { ApiError } from './wire.js';
 
 /** What a client may narrow the list by; times in epoch milliseconds. */
@@ -31,7 +25,7 @@ export interface ListedTask {
 const QUEUE_MS = 40;
 
 /** All tasks and the clockwork that starts and ends them. No I/O; whoever owns it writes the state when `changed` is called. */
-export class TaskBook {
+export class TaskRegistry {
   readonly #byId = new Map<string, EmulatorTask>();
   /** Tasks that are not over, by account and in the order of their submits: the clockwork looks at nothing else. */
   readonly #open = new Map<string, EmulatorTask[]>();

@@ -32,7 +32,7 @@ interface Conditions {
 }
 
 /** Upload policies, the object store's form upload, and what was uploaded. The bytes are kept only where `keep` does so. */
-export class UploadShelf {
+export class UploadStore {
   readonly #uploads = new Map<string, Upload>();
   readonly #now: Clock;
   readonly #signer: Signer;
