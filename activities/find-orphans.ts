@@ -33,10 +33,10 @@ export function createFindOrphans(deps: ActivityDeps): VideoActivities['findOrph
 }
 
 /** What of a purchase nobody has ended yet. */
-function openOf({ purchase, intent, state, late }: PurchaseView): OrphanedPurchase[] {
+function openOf({ purchase, intent, state, extraTasks }: PurchaseView): OrphanedPurchase[] {
   const workflowId = intent.workflow_id;
   const own = state.kind === 'unclaimed' || state.kind === 'claimed' ? [{ purchase, workflowId, late: null }] : [];
-  const beside = late
+  const beside = extraTasks
     .filter(({ ending }) => ending === undefined)
     .map(({ task }) => ({
       ...{ purchase, workflowId },

@@ -1,4 +1,4 @@
-import { lookInLedger } from '../src/ledger/buy.js';
+import { findExistingPurchase } from '../src/ledger/buy.js';
 import { assertSameStore } from './assert-same-store.js';
 import type { ActivityDeps } from './deps.js';
 import { purchaseQueryOf, purchaseStep } from './submit-task.js';
@@ -11,7 +11,9 @@ export function createFindPurchase(deps: ActivityDeps): VideoActivities['findPur
   return (input) =>
     withSignal(async (signal) => {
       assertSameStore(deps, input.prepared.storeId);
-      const { found } = await lookInLedger({ ledger, clock, times: times.ledger }, purchaseQueryOf(input), { signal });
+      const { found } = await findExistingPurchase({ ledger, clock, times: times.ledger }, purchaseQueryOf(input), {
+        signal,
+      });
       return { found: found === undefined ? null : purchaseStep(found) };
     });
 }

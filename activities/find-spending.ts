@@ -65,8 +65,8 @@ async function daysToRead(
 }
 
 /** Whether the bill of an open purchase is in the ledger, on a day that its end may have been. */
-async function isPaid(ledger: Ledger, { state, late }: PurchaseView, nowMs: number, signal: AbortSignal) {
-  const open = late.filter(({ ending }) => ending === undefined).map(({ task }) => task);
+async function isPaid(ledger: Ledger, { state, extraTasks }: PurchaseView, nowMs: number, signal: AbortSignal) {
+  const open = extraTasks.filter(({ ending }) => ending === undefined).map(({ task }) => task);
   const tasks = state.kind === 'claimed' ? [state.task, ...open] : open;
   if (tasks.length === 0) return false;
   const dates = [nowMs - DAY_MS, nowMs, nowMs + CLOCKS_MS].map(dayOf);

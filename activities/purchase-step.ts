@@ -1,10 +1,10 @@
 import { toFailure } from '../src/contract/failure.js';
-import type { Standing } from '../src/ledger/purchase-status.js';
+import type { PurchaseStatus } from '../src/ledger/purchase-status.js';
 import { fromCache } from './purchase-context.js';
 import type { PurchaseStep } from './types.js';
 
 /** What the ledger's record of a purchase that another execution made means for the run that follows it. */
-export function followStep(standing: Exclude<Standing, { readonly kind: 'unclaimed' }>): PurchaseStep {
+export function followStep(standing: Exclude<PurchaseStatus, { readonly kind: 'unclaimed' }>): PurchaseStep {
   switch (standing.kind) {
     case 'task':
       return { kind: 'task', task: { ...standing.task, claim: 'claimed' } };
@@ -21,7 +21,7 @@ export function followStep(standing: Exclude<Standing, { readonly kind: 'unclaim
 }
 
 /** An archived video that is gone from the store: fetch it again, and call it what it is, bought before. */
-export const restoreStep = ({ task, result }: Extract<Standing, { readonly kind: 'restore' }>): PurchaseStep => ({
+export const restoreStep = ({ task, result }: Extract<PurchaseStatus, { readonly kind: 'restore' }>): PurchaseStep => ({
   kind: 'restore',
   task: { ...task, claim: 'claimed' },
   result: fromCache(result),

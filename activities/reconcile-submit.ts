@@ -6,9 +6,9 @@ import {
   type CandidateVideo,
   type Evidence,
   type ReconcileOutcome,
+  type ReconcileProgress,
   reconcileSubmit,
   type UndecidedReason,
-  type Waited,
 } from '../src/ledger/reconcile.js';
 import { measureMp4 } from '../src/media/mp4.js';
 import { readSpool } from '../src/net/spool.js';
@@ -25,14 +25,15 @@ export function createReconcileSubmit(deps: ActivityDeps): VideoActivities['reco
   const { ledger, dashscope: provider, clock, times } = deps;
   return ({ purchase }) => {
     let waiting = previousHeartbeat();
-    const waited = waitedBefore(waiting);
+    const progress = progressBefore(waiting);
     return withSignal(
       async (signal) => {
         const outcome = await reconcileSubmit(
           { ledger, provider, clock, times: times.ledger, archiveCandidate: candidateArchive(deps) },
           purchase,
           {
-            ...{ signal, waited },
+            signal,
+            progress,
             onWait: (state) => {
               waiting = state;
             },
@@ -48,15 +49,16 @@ export function createReconcileSubmit(deps: ActivityDeps): VideoActivities['reco
   };
 }
 
-const waitedShape = z.object({
-  waited: z.object({
-    sights: z.record(z.string(), z.number()),
+const heartbeatDetails = z.object({
+  progress: z.object({
+    seenForMs: z.record(z.string(), z.number()),
     empty: z.object({ listings: z.number(), spanMs: z.number(), key: z.string() }).nullable(),
   }),
 });
 
-/** What an earlier attempt had waited for; undefined when there was none, or one of a version that did not tell. */
-const waitedBefore = (details: unknown): Waited | undefined => waitedShape.safeParse(details).data?.waited;
+/** What an earlier attempt had waited for; undefined when there was none, or its heartbeat did not say. */
+const progressBefore = (details: unknown): ReconcileProgress | undefined =>
+  heartbeatDetails.safeParse(details).data?.progress;
 
 /** What a decision settles: nothing was bought, or what was is free. A bill is settled by whoever saw the task's end. */
 export const settledBy = ({ kind }: ReconcileOutcome): SlotReturn['settled'] =>

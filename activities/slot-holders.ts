@@ -93,10 +93,10 @@ async function endOf(holder: HeldSlot, deps: ActivityDeps, signal: AbortSignal):
     throw error;
   });
   if (newest !== undefined && newest.purchase.n > after) {
-    const { state, late } = newest;
+    const { state, extraTasks } = newest;
     if (!parked && mayRender(newest, clock.now(), times.resultLifeMs)) return 'alive';
     if (state.kind === 'closed') return ['archived', 'expired'].includes(state.ending.how) ? 'paid' : 'nothing';
-    if (state.kind !== 'not_created' || late.some(({ ending }) => ending === undefined)) return 'unsettled';
+    if (state.kind !== 'not_created' || extraTasks.some(({ ending }) => ending === undefined)) return 'unsettled';
   }
   // Nothing is bought: held for a run that is about to.
   if ((await Promise.all(askers.map(isRunOpen))).includes(true)) return 'alive';
@@ -104,9 +104,9 @@ async function endOf(holder: HeldSlot, deps: ActivityDeps, signal: AbortSignal):
   return parked && clock.now() - sinceMs >= UNBOUGHT_MS ? 'nothing' : 'unsettled';
 }
 
-function mayRender({ state, intent, late }: PurchaseView, nowMs: number, resultLifeMs: number): boolean {
+function mayRender({ state, intent, extraTasks }: PurchaseView, nowMs: number, resultLifeMs: number): boolean {
   const ageMs = nowMs - intent.written_at_ms;
-  if (late.some(({ ending }) => ending === undefined)) return ageMs < resultLifeMs;
+  if (extraTasks.some(({ ending }) => ending === undefined)) return ageMs < resultLifeMs;
   if (state.kind === 'claimed') return ageMs < resultLifeMs;
   return state.kind === 'unclaimed' && ageMs < UNCLAIMED_MS;
 }

@@ -2,7 +2,13 @@ import { Context } from '@temporalio/activity';
 import { FailureType } from '../src/contract/failure-type.js';
 import { VideoError } from '../src/contract/video-error.js';
 import { buildCreateTask } from '../src/dashscope/request-body.js';
-import { type BuyOutcome, buyOnce, type Interest, lookInLedger, type Order } from '../src/ledger/buy.js';
+import {
+  type BuyOutcome,
+  buyOnce,
+  findExistingPurchase,
+  type PurchaseOrder,
+  type PurchaseQuery,
+} from '../src/ledger/buy.js';
 import { purchaseKeyOf } from '../src/ledger/purchase-key.js';
 import { toActivityFailure } from './activity-failure.js';
 import { assertSameStore } from './assert-same-store.js';
@@ -22,7 +28,7 @@ export function createSubmitTask(deps: ActivityDeps): VideoActivities['submitTas
       assertSameStore(deps, input.prepared.storeId);
       const order = orderOf(input, Context.current().info.attempt);
       if (deps.slots.budget !== undefined) {
-        const { found } = await lookInLedger({ ledger, clock, times: times.ledger }, order);
+        const { found } = await findExistingPurchase({ ledger, clock, times: times.ledger }, order);
         if (found !== undefined) return purchaseStep(found);
         if (!(await isReserved(deps, input))) return { kind: 'buy' };
       }
@@ -55,20 +61,20 @@ async function isReserved({ slots }: ActivityDeps, { prepared, buyer }: SubmitIn
 }
 
 /** A submit that is refused for good has used up its slot; those who follow it end with it and need none. */
-async function giveBackRefused(deps: ActivityDeps, { purchaseKey }: Interest): Promise<void> {
+async function giveBackRefused(deps: ActivityDeps, { purchaseKey }: PurchaseQuery): Promise<void> {
   // What gets lost here is found by the next look at the holders.
   const newest = await deps.ledger.newest(purchaseKey).catch(() => undefined);
   if (newest?.state.kind === 'not_created') await giveBackSlot(deps, newest.purchase, NOTHING_BILLED);
 }
 
 /** What the ledger is asked about for a run. */
-export function purchaseQueryOf(input: Omit<SubmitInput, 'imgUrl'>): Interest {
+export function purchaseQueryOf(input: Omit<SubmitInput, 'imgUrl'>): PurchaseQuery {
   const { prepared, buyer, firstStartedAtMs, unrestorable } = input;
   const { cache } = prepared.request;
   return { purchaseKey: purchaseKeyOf(prepared.cacheKey, cache, buyer), cache, buyer, firstStartedAtMs, unrestorable };
 }
 
-function orderOf(input: SubmitInput, attempt: number): Order {
+function orderOf(input: SubmitInput, attempt: number): PurchaseOrder {
   const { prepared, imgUrl } = input;
   const { request, reference, cacheKey } = prepared;
   const { prompt, duration, resolution, audio, seed, tenant, audio_url } = request;

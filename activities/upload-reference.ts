@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { MODEL } from '../src/contract/model.js';
-import { lookInLedger } from '../src/ledger/buy.js';
+import { findExistingPurchase } from '../src/ledger/buy.js';
 import { assertSameStore } from './assert-same-store.js';
 import type { ActivityDeps } from './deps.js';
 import { costOf } from './slot-holders.js';
@@ -20,7 +20,9 @@ export function createUploadReference(deps: ActivityDeps): VideoActivities['uplo
       const { reference, storeId } = input.prepared;
       assertSameStore(deps, storeId);
       const interest = purchaseQueryOf(input);
-      const { found, newest } = await lookInLedger({ ledger, clock, times: times.ledger }, interest, { signal });
+      const { found, newest } = await findExistingPurchase({ ledger, clock, times: times.ledger }, interest, {
+        signal,
+      });
       if (found !== undefined) return { kind: 'found', step: purchaseStep(found) };
       const name = { key: interest.purchaseKey, after: newest };
       const cost = costOf(input.prepared.request);

@@ -2,7 +2,7 @@
  * Applies `step` to what comes, up to `atOnce` at a time, and yields the results in the order of the source. Reads ahead by no more
  * than that, so that memory stays flat. After a fault the steps under way are awaited, then the fault is thrown.
  */
-export async function* inParallel<T, R>(
+export async function* mapParallel<T, R>(
   source: AsyncIterable<T>,
   atOnce: number,
   step: (value: T) => Promise<R>,

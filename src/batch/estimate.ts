@@ -1,9 +1,9 @@
-import { inParallel } from '../async/map-parallel.js';
+import { mapParallel } from '../async/map-parallel.js';
 import type { BilledSeconds } from '../contract/batch.js';
 import type { CanonicalRequest } from '../contract/request.js';
 import { canonicalRequest } from '../contract/validate.js';
 import type { Ledger } from '../ledger/ledger.js';
-import { cacheKeyOf, type Foreseen, foresee } from '../ledger/preview.js';
+import { cacheKeyOf, type Preview, previewRequest } from '../ledger/preview.js';
 import type { RenderKind } from '../polling/forecast.js';
 import type { RenderTimes } from '../polling/render-times.js';
 import type { StoredItem } from './manifest.js';
@@ -87,10 +87,10 @@ export async function estimateManifest(
   try {
     const { items, duplicates: duplicate, faults } = prepared;
     const sum = new Sum();
-    const looked = inParallel(firsts(prepared.lines()), LOOKS_AT_ONCE, async ({ request }) => ({
+    const looked = mapParallel(firsts(prepared.lines()), LOOKS_AT_ONCE, async ({ request }) => ({
       request: canonicalRequest(request),
       key: cacheKeyOf(request),
-      ...(await foresee(ledger, request, { signal: options.signal })),
+      ...(await previewRequest(ledger, request, { signal: options.signal })),
     }));
     for await (const line of looked) {
       options.signal?.throwIfAborted();
@@ -112,7 +112,7 @@ async function* firsts(lines: AsyncIterable<StoredItem>): AsyncGenerator<StoredI
   for await (const line of lines) if (line.same_as === undefined) yield line;
 }
 
-type Looked = Foreseen & { readonly request: CanonicalRequest; readonly key: string | undefined };
+type Looked = Preview & { readonly request: CanonicalRequest; readonly key: string | undefined };
 
 /** So many renders of one kind. */
 export interface Renders {
@@ -126,13 +126,13 @@ class Sum {
   readonly #bought = new Set<string>();
   readonly #kinds = new Map<string, { kind: RenderKind; count: number }>();
 
-  add({ would, request, key }: Looked): void {
-    if (would === 'cache') this.counts.cached += 1;
-    else if (would === 'follow') this.counts.adopt += 1;
+  add({ action, request, key }: Looked): void {
+    if (action === 'cache') this.counts.cached += 1;
+    else if (action === 'follow') this.counts.adopt += 1;
     // Another tenant's line with the same video; "refresh" may come late enough to want a newer one.
     else if (key !== undefined && request.cache === 'use' && this.#bought.has(key)) this.counts.adopt += 1;
     else {
-      this.counts[would] += 1;
+      this.counts[action] += 1;
       if (key !== undefined && request.cache !== 'off') this.#bought.add(key);
       const { resolution, duration: seconds, audio } = request;
       const name = `${resolution} ${seconds} ${audio}`;

@@ -2,7 +2,7 @@ import { createReadStream } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { inParallel } from '../async/map-parallel.js';
+import { mapParallel } from '../async/map-parallel.js';
 import { FailureType } from '../contract/failure-type.js';
 import { type Issue, VideoError } from '../contract/video-error.js';
 import { SpoolFile } from '../net/spool.js';
@@ -78,7 +78,7 @@ export async function prepareManifest(
   const stage = shared(images.stage);
 
   let valid = 0;
-  const checked = inParallel(readManifest(await open(), { localImages }), IMAGES_AT_ONCE, (entry) =>
+  const checked = mapParallel(readManifest(await open(), { localImages }), IMAGES_AT_ONCE, (entry) =>
     withImage(entry, check),
   );
   for await (const entry of checked) {
@@ -98,7 +98,7 @@ export async function prepareManifest(
     let items = 0;
     let duplicates = 0;
     try {
-      const staged = inParallel(readManifest(await open(), { localImages }), IMAGES_AT_ONCE, (entry) =>
+      const staged = mapParallel(readManifest(await open(), { localImages }), IMAGES_AT_ONCE, (entry) =>
         withReference(entry, faults, stage),
       );
       for await (const entry of staged) {

@@ -8,7 +8,7 @@ import { slotsWorkflowId, videoWorkflowId } from '../contract/names.js';
 import type { CanonicalRequest, VideoRequest } from '../contract/request.js';
 import type { VideoResult } from '../contract/result.js';
 import { canonicalRequest, parseRequest, requestFingerprint } from '../contract/validate.js';
-import { foresee } from '../ledger/preview.js';
+import { previewRequest } from '../ledger/preview.js';
 import { amountText } from '../text/amount.js';
 import { ExitCode } from '../text/exit-code.js';
 import { errorObject } from '../text/result.js';
@@ -29,7 +29,7 @@ interface Plan {
    * `join`: share the run that is there; `cache`: answer without buying; `follow`: wait for what another run has bought;
    * `buy`: buy one task; `fetch`: the worker fetches the image, and only its content tells which of these it will be.
    */
-  readonly would: 'join' | 'cache' | 'follow' | 'buy' | 'fetch';
+  readonly action: 'join' | 'cache' | 'follow' | 'buy' | 'fetch';
   readonly id: string;
   readonly worker: boolean;
   /** What a purchase is billed by: seconds and tier in lines, with or without sound. */
@@ -53,15 +53,15 @@ export async function dryRun(
   const canonical = canonicalRequest(request);
   const id = flags.id ?? videoWorkflowId(requestFingerprint(request));
   const joins = canonical.cache === 'off' && flags.id === undefined ? false : await isRunning(id, deps);
-  const { would, cached } = joins
-    ? ({ would: 'join', cached: null } as const)
-    : await foresee(await context.ledger(), request);
+  const { action, cached } = joins
+    ? ({ action: 'join', cached: null } as const)
+    : await previewRequest(await context.ledger(), request);
   const { duration, resolution, audio } = canonical;
-  const buys = would === 'buy' || would === 'fetch';
+  const buys = action === 'buy' || action === 'fetch';
   const prices = buys ? await context.prices() : undefined;
   const plan: Plan = {
     dry_run: true,
-    would,
+    action,
     id,
     worker: deps.pollers.live,
     billed: buys ? { seconds: duration, resolution, audio } : null,
@@ -76,7 +76,7 @@ export async function dryRun(
   return ExitCode.done;
 }
 
-function planText({ would, id, worker, billed, price, cached, budget }: Plan, config: Config): string {
+function planText({ action, id, worker, billed, price, cached, budget }: Plan, config: Config): string {
   const cost = price === null ? '; its price is not configured' : ` for ${amountText(price.amount)} ${price.currency}`;
   const purchase = `${billed?.seconds} s at ${billed?.resolution}, ${billed?.audio ? 'with sound' : 'silent'}${cost}`;
   const what = {
@@ -87,7 +87,7 @@ function planText({ would, id, worker, billed, price, cached, budget }: Plan, co
     fetch: `let the worker fetch the image, then find its video or buy one of ${purchase}`,
   };
   return [
-    `would     ${what[would]}`,
+    `action    ${what[action]}`,
     `run       ${id}`,
     ...(budget === null ? [] : [`budget    ${budgetReachedFailure(budget).message}; it would end as budget_reached`]),
     `worker    ${worker ? 'there' : `none polls ${config.taskQueues.generate}`}`,

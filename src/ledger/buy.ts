@@ -7,7 +7,7 @@ import { nextSubmitDelay } from '../dashscope/submit-outcome.js';
 import type { StoreOptions } from '../storage/asset-store.js';
 import type { Ledger, PurchaseView } from './ledger.js';
 import { type Buyer, derivedSeed, type Purchase } from './purchase-key.js';
-import { type BoughtTask, boughtTask, type Standing, standingOf } from './purchase-status.js';
+import { assessPurchase, type BoughtTask, boughtTask, type PurchaseStatus } from './purchase-status.js';
 import { type ClaimedTask, type Expectation, type IntentRecord, type NotCreated, toFailureRecord } from './records.js';
 import type { LedgerTimes } from './times.js';
 
@@ -31,7 +31,7 @@ export interface BuyDeps {
 }
 
 /** What is to be bought, for whom. */
-export interface Order {
+export interface PurchaseOrder {
   /** From `purchaseKeyOf`. */
   readonly purchaseKey: string;
   readonly cacheKey: string;
@@ -64,7 +64,7 @@ export type BuyOutcome =
    */
   | { readonly kind: 'bought'; readonly task: BoughtTask; readonly claim: ClaimState }
   /** Another run's, or an earlier attempt's, as `Standing` says. */
-  | Extract<Standing, { readonly kind: 'task' | 'archived' | 'restore' }>
+  | Extract<PurchaseStatus, { readonly kind: 'task' | 'archived' | 'restore' }>
   /** Another execution is buying: `awaitPurchase`. */
   | { readonly kind: 'follow'; readonly purchase: Purchase }
   /** A paid task may exist: `reconcileSubmit`. Never submit again before it says so. */
@@ -80,9 +80,9 @@ export type BuyOutcome =
  * is refused again) or retryable with `retryAfterMs`, the pause with its jitter (nothing bought; call again then).
  * `RecordDamaged`, `StoreUnavailable`, `CredentialsMissing`: nothing was sent.
  */
-export async function buyOnce(deps: BuyDeps, order: Order, options: StoreOptions = {}): Promise<BuyOutcome> {
+export async function buyOnce(deps: BuyDeps, order: PurchaseOrder, options: StoreOptions = {}): Promise<BuyOutcome> {
   const { ledger, provider, clock, times } = deps;
-  const { found, newest } = await lookInLedger(deps, order, options);
+  const { found, newest } = await findExistingPurchase(deps, order, options);
   if (found !== undefined) return found;
 
   const purchase: Purchase = { key: order.purchaseKey, n: newest + 1 };
@@ -108,28 +108,31 @@ export async function buyOnce(deps: BuyDeps, order: Order, options: StoreOptions
     options,
   );
   if (!won) return { kind: 'follow', purchase };
-  if (!mayStillSend()) return giveUp(deps, order, purchase, 'too_late', tooLate());
+  if (!mayStillSend()) return recordNotCreated(deps, order, purchase, 'too_late', storeTooSlowError());
 
   const outcome = await provider.createTask(body, { ossResolve: order.ossResolve, mayStillSend });
   switch (outcome.kind) {
     case 'accepted':
       return accepted(deps, purchase, intent, outcome.taskId, outcome.requestId ?? null, fingerprint);
     case 'rejected':
-      return giveUp(deps, order, purchase, 'rejected', outcome.error);
+      return recordNotCreated(deps, order, purchase, 'rejected', outcome.error);
     case 'not_sent':
-      return giveUp(deps, order, purchase, mayStillSend() ? 'not_sent' : 'too_late', outcome.error);
+      return recordNotCreated(deps, order, purchase, mayStillSend() ? 'not_sent' : 'too_late', outcome.error);
     case 'unknown':
       return { kind: 'unknown', purchase, error: outcome.error };
   }
 }
 
 /** What a look in the ledger needs to know of an order. */
-export type Interest = Pick<Order, 'purchaseKey' | 'cache' | 'buyer' | 'firstStartedAtMs' | 'unrestorable'>;
+export type PurchaseQuery = Pick<
+  PurchaseOrder,
+  'purchaseKey' | 'cache' | 'buyer' | 'firstStartedAtMs' | 'unrestorable'
+>;
 
 /** Looks what the ledger offers instead of a new purchase, if anything, and at the number (0: none) of the key's newest one. */
-export async function lookInLedger(
+export async function findExistingPurchase(
   deps: Pick<BuyDeps, 'ledger' | 'clock' | 'times'>,
-  interest: Interest,
+  interest: PurchaseQuery,
   options: StoreOptions = {},
 ): Promise<{ readonly found: BuyOutcome | undefined; readonly newest: number }> {
   const newest = await deps.ledger.newest(interest.purchaseKey, options);
@@ -157,14 +160,14 @@ export async function ensureClaim(
   const claiming = await ledger.claim(task.purchase, claimed, options);
   if (claiming.kind !== 'taken') return claiming.kind;
   // Another purchase took our own task for its lost one. It is paid, so it is recorded where it was bought.
-  await ledger.recordSecond(task.purchase, claimed, options);
+  await ledger.recordExtraTask(task.purchase, claimed, options);
   return 'second';
 }
 
 /** What the newest purchase offers instead of a new one, if anything. */
 async function existing(
   deps: Pick<BuyDeps, 'ledger' | 'clock' | 'times'>,
-  order: Interest,
+  order: PurchaseQuery,
   newest: PurchaseView,
   options: StoreOptions,
 ): Promise<BuyOutcome | undefined> {
@@ -172,7 +175,7 @@ async function existing(
   const { workflowId, firstRunId } = order.buyer;
   // By name, not by time: the run's start is of another clock than the intent.
   const own = intent.workflow_id === workflowId && intent.first_run_id === firstRunId;
-  const standing = await standingOf(deps, newest, order.unrestorable, options);
+  const standing = await assessPurchase(deps, newest, order.unrestorable, options);
   switch (standing.kind) {
     case 'task':
       return standing;
@@ -183,7 +186,7 @@ async function existing(
     case 'buy':
       return undefined;
     case 'unclaimed':
-      return own ? { kind: 'unknown', purchase, error: leftAlone(purchase) } : { kind: 'follow', purchase };
+      return own ? { kind: 'unknown', purchase, error: abandonedAttemptError(purchase) } : { kind: 'follow', purchase };
   }
 }
 
@@ -211,9 +214,9 @@ async function accepted(
 }
 
 /** Nothing was bought: says so in the ledger, so that nobody waits, and ends with the error. */
-async function giveUp(
+async function recordNotCreated(
   { ledger, clock, times, random = Math.random }: BuyDeps,
-  { attempt }: Order,
+  { attempt }: PurchaseOrder,
   purchase: Purchase,
   reason: NotCreated['reason'],
   error: VideoError,
@@ -236,7 +239,7 @@ function delayed(error: VideoError, retryAfterMs: number): VideoError {
   return new VideoError(type, message, { retryable, retryAfterMs, code, requestId, billed, nextStep, cause });
 }
 
-function tooLate(): VideoError {
+function storeTooSlowError(): VideoError {
   return new VideoError(FailureType.StoreUnavailable, 'The asset store took too long to record the purchase', {
     retryable: true,
     billed: false,
@@ -244,7 +247,7 @@ function tooLate(): VideoError {
   });
 }
 
-function leftAlone({ key, n }: Purchase): VideoError {
+function abandonedAttemptError({ key, n }: Purchase): VideoError {
   return new VideoError(
     FailureType.SubmitOutcomeUnknown,
     `An earlier attempt of this step announced purchase ${key}/${n} and did not tell what came of it`,

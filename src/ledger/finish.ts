@@ -67,7 +67,7 @@ async function claimedView(
   seen?: PurchaseView,
 ): Promise<PurchaseView> {
   const view = seen ?? (await ledger.require(task.purchase, options));
-  const { state, late } = view;
+  const { state, extraTasks: late } = view;
   const known =
     ((state.kind === 'claimed' || state.kind === 'closed') && state.task.task_id === task.taskId) ||
     late.some((other) => other.task.task_id === task.taskId);

@@ -2,11 +2,11 @@ import { type Clock, stopwatch } from '../async/clock.js';
 import type { StoreOptions } from '../storage/asset-store.js';
 import type { Ledger } from './ledger.js';
 import type { Purchase } from './purchase-key.js';
-import { type Standing, standingOf } from './purchase-status.js';
+import { assessPurchase, type PurchaseStatus } from './purchase-status.js';
 import type { LedgerTimes } from './times.js';
 
 export type FollowOutcome =
-  | Exclude<Standing, { readonly kind: 'unclaimed' }>
+  | Exclude<PurchaseStatus, { readonly kind: 'unclaimed' }>
   /** Its buyer is silent beyond the bound: `reconcileSubmit`. */
   | { readonly kind: 'reconcile'; readonly purchase: Purchase };
 
@@ -41,7 +41,7 @@ export async function awaitPurchase(
   const sinceSight = stopwatch(clock, seenMs);
   for (;;) {
     const view = await ledger.require(purchase, options);
-    const standing = await standingOf(deps, view, [], options);
+    const standing = await assessPurchase(deps, view, [], options);
     if (standing.kind !== 'unclaimed') return standing;
     if (!parked && sinceSight.elapsedMs() >= times.submitBoundMs) return { kind: 'reconcile', purchase };
     onLook?.(sinceSight.elapsedMs());

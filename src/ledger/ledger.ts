@@ -19,10 +19,10 @@ import {
   dayRecord,
   type Ending,
   type Expectation,
+  type ExtraTaskRecord,
+  extraTaskRecord,
   type IntentRecord,
   intentRecord,
-  type LateRecord,
-  lateRecord,
   type NotCreated,
   type RecentRecord,
   recentRecord,
@@ -43,11 +43,18 @@ export interface LedgerOptions {
   /** Text that no other execution makes; default a random UUID. */
   readonly newToken?: (() => string) | undefined;
   /** Told about every record that stands and was put by this ledger: once per record, whoever repeats what. Must not throw. */
-  readonly onWon?: ((record: WonRecord) => void) | undefined;
+  readonly onRecordWritten?: ((record: WrittenRecord) => void) | undefined;
 }
 
 /** A record of which this ledger's put is the one that stands. */
-export type WonRecord = IntentRecord | ClaimRecord | ClosedRecord | TaskRecord | LateRecord | DayRecord | RecentRecord;
+export type WrittenRecord =
+  | IntentRecord
+  | ClaimRecord
+  | ClosedRecord
+  | TaskRecord
+  | ExtraTaskRecord
+  | DayRecord
+  | RecentRecord;
 
 /** Where a purchase stands. Open are `unclaimed` and `claimed`. */
 export type PurchaseState =
@@ -64,11 +71,11 @@ export interface PurchaseView {
   readonly storedAtMs: number;
   readonly state: PurchaseState;
   /** Further tasks of the same purchase, beside its decision, and how each ended; empty but in the rarest of cases. */
-  readonly late: readonly LateTask[];
+  readonly extraTasks: readonly ExtraTask[];
 }
 
 /** A task that was bought although its purchase had been decided otherwise. */
-export interface LateTask {
+export interface ExtraTask {
   readonly task: ClaimedTask;
   readonly ending: Ending | undefined;
 }
@@ -135,15 +142,15 @@ export class Ledger {
   readonly #root: string;
   readonly #now: () => number;
   readonly #newToken: () => string;
-  readonly #onWon: (record: WonRecord) => void;
+  readonly #onRecordWritten: (record: WrittenRecord) => void;
 
-  constructor({ store, scope, now, newToken = randomUUID, onWon = () => undefined }: LedgerOptions) {
+  constructor({ store, scope, now, newToken = randomUUID, onRecordWritten = () => undefined }: LedgerOptions) {
     this.store = store;
     this.scope = scope;
     this.#root = ledgerRoot(scope);
     this.#now = now;
     this.#newToken = newToken;
-    this.#onWon = onWon;
+    this.#onRecordWritten = onRecordWritten;
   }
 
   /** The newest purchase under a key, or `undefined` when nothing was ever bought under it. */
@@ -229,16 +236,16 @@ export class Ledger {
       options,
     );
     if ('task_id' in record.decision && record.decision.task_id === task.task_id) return { kind: 'claimed' };
-    await this.recordSecond(purchase, task, options);
+    await this.recordExtraTask(purchase, task, options);
     return { kind: 'second' };
   }
 
   /**
    * Records a paid task beside its purchase although another purchase holds it: it was ours, and it must not be lost.
    */
-  async recordSecond(purchase: Purchase, task: ClaimedTask, options: StoreOptions = {}): Promise<void> {
-    const record: LateRecord = { kind: 'late', ...this.#stamp(purchase), ...onlyTask(task) };
-    await this.#put(this.#lateKey(purchase, task.task_id, ''), lateRecord, record, purchase, options);
+  async recordExtraTask(purchase: Purchase, task: ClaimedTask, options: StoreOptions = {}): Promise<void> {
+    const record: ExtraTaskRecord = { kind: 'late', ...this.#stamp(purchase), ...onlyTask(task) };
+    await this.#put(this.#lateKey(purchase, task.task_id, ''), extraTaskRecord, record, purchase, options);
   }
 
   /**
@@ -270,7 +277,7 @@ export class Ledger {
   ): Promise<Ending> {
     const view = seen ?? (await this.view(purchase, options));
     const decided = view?.state.kind === 'claimed' || view?.state.kind === 'closed' ? view.state.task.task_id : '';
-    const late = view?.late.some(({ task }) => task.task_id === taskId) === true;
+    const late = view?.extraTasks.some(({ task }) => task.task_id === taskId) === true;
     if (decided !== taskId && !late) {
       throw new VideoError(
         FailureType.InvalidRequest,
@@ -380,7 +387,7 @@ export class Ledger {
     const damaged: VideoError[] = [];
     for await (const view of this.#recent(fromMs, toMs, damaged, options, options.settled)) {
       const { kind } = view.state;
-      const lateOpen = view.late.some(({ ending }) => ending === undefined);
+      const lateOpen = view.extraTasks.some(({ ending }) => ending === undefined);
       if (kind === 'unclaimed' || kind === 'claimed' || lateOpen) open.push(view);
       else options.settled?.add(recentName(view.purchase));
     }
@@ -459,10 +466,10 @@ export class Ledger {
         : undefined,
     ]);
     if (intent === undefined) throw recordDamaged(store, `${folder}intent.json`, 'is missing beside later records');
-    const late: LateTask[] = [];
+    const late: ExtraTask[] = [];
     for (const name of files.keys()) {
       if (!name.startsWith('late/') || name.endsWith('~closed')) continue;
-      const task = await readLedgerRecord(store, scope, `${folder}${name}.json`, lateRecord, purchase, options);
+      const task = await readLedgerRecord(store, scope, `${folder}${name}.json`, extraTaskRecord, purchase, options);
       const ended = files.has(`${name}~closed`)
         ? await readLedgerRecord(store, scope, `${folder}${name}~closed.json`, closedRecord, purchase, options)
         : undefined;
@@ -473,7 +480,7 @@ export class Ledger {
       intent,
       storedAtMs: files.get('intent')?.modifiedAtMs ?? intent.written_at_ms,
       state: this.#state(folder, claim, closed),
-      late,
+      extraTasks: late,
     };
   }
 
@@ -490,7 +497,7 @@ export class Ledger {
     throw recordDamaged(this.store, `${folder}claim.json`, 'decides nothing');
   }
 
-  async #put<T extends WonRecord>(
+  async #put<T extends WrittenRecord>(
     key: string,
     schema: Parameters<typeof putLedgerRecord<T>>[3],
     record: T,
@@ -498,7 +505,7 @@ export class Ledger {
     options: StoreOptions,
   ): Promise<PutAnswer<T>> {
     const answer = await putLedgerRecord(this.store, this.scope, key, schema, record, place, options);
-    if (answer.won) this.#onWon(answer.record);
+    if (answer.won) this.#onRecordWritten(answer.record);
     return answer;
   }
 

@@ -5,19 +5,19 @@ import type { VideoRequest } from '../contract/request.js';
 import type { VideoResult } from '../contract/result.js';
 import { cacheKey, canonicalRequest } from '../contract/validate.js';
 import type { StoreOptions } from '../storage/asset-store.js';
-import { lookInLedger } from './buy.js';
+import { findExistingPurchase } from './buy.js';
 import type { Ledger } from './ledger.js';
 import { DEFAULT_LEDGER_TIMES } from './times.js';
 
 /** What a run of a request would find, as the ledger stands. */
-export type Foreseen =
+export type Preview =
   /** The video is there, or can be fetched again without buying. */
-  | { readonly would: 'cache'; readonly cached: VideoResult }
+  | { readonly action: 'cache'; readonly cached: VideoResult }
   /** Another run is buying it, or has bought it; its purchase is open. */
-  | { readonly would: 'follow'; readonly cached: null }
-  | { readonly would: 'buy'; readonly cached: null }
+  | { readonly action: 'follow'; readonly cached: null }
+  | { readonly action: 'buy'; readonly cached: null }
   /** Only a worker can fetch the image, and only its content tells which of these it will be. */
-  | { readonly would: 'fetch'; readonly cached: null };
+  | { readonly action: 'fetch'; readonly cached: null };
 
 /** Nobody: what is looked for was bought by others. */
 const BUYER = { workflowId: '', firstRunId: '' };
@@ -27,20 +27,28 @@ const BUYER = { workflowId: '', firstRunId: '' };
  * @param request - Its image as a worker reads it.
  * @throws VideoError as the ledger does.
  */
-export async function foresee(ledger: Ledger, request: VideoRequest, options: StoreOptions = {}): Promise<Foreseen> {
+export async function previewRequest(
+  ledger: Ledger,
+  request: VideoRequest,
+  options: StoreOptions = {},
+): Promise<Preview> {
   const key = cacheKeyOf(request);
-  if (key === undefined) return { would: 'fetch', cached: null };
+  if (key === undefined) return { action: 'fetch', cached: null };
   const { cache } = canonicalRequest(request);
-  if (cache === 'off') return { would: 'buy', cached: null };
+  if (cache === 'off') return { action: 'buy', cached: null };
   const record = cache === 'use' ? await ledger.cached(key, options) : undefined;
   if (record !== undefined && (await ledger.isIntact(record.result, options))) {
-    return { would: 'cache', cached: record.result };
+    return { action: 'cache', cached: record.result };
   }
   const interest = { purchaseKey: key, cache, buyer: BUYER, firstStartedAtMs: systemClock.now() };
-  const { found } = await lookInLedger({ ledger, clock: systemClock, times: DEFAULT_LEDGER_TIMES }, interest, options);
-  if (found === undefined) return { would: 'buy', cached: null };
-  if (found.kind === 'archived' || found.kind === 'restore') return { would: 'cache', cached: found.result };
-  return { would: 'follow', cached: null };
+  const { found } = await findExistingPurchase(
+    { ledger, clock: systemClock, times: DEFAULT_LEDGER_TIMES },
+    interest,
+    options,
+  );
+  if (found === undefined) return { action: 'buy', cached: null };
+  if (found.kind === 'archived' || found.kind === 'restore') return { action: 'cache', cached: found.result };
+  return { action: 'follow', cached: null };
 }
 
 /** The cache key of a request; undefined when its image must be fetched first. */

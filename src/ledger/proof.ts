@@ -2,13 +2,13 @@ import type { TaskSnapshot } from '../dashscope/wire.js';
 import type { Expectation } from './records.js';
 
 /** How one property of a found task compares: `unsure` forbids a guess either way. */
-export type Likeness = 'equal' | 'unsure' | 'different';
+export type Match = 'equal' | 'unsure' | 'different';
 
 /** A finished candidate, field by field. */
 export interface Comparison {
-  readonly prompt: Likeness;
-  readonly usage: Likeness;
-  readonly shape: Likeness;
+  readonly prompt: Match;
+  readonly usage: Match;
+  readonly shape: Match;
 }
 
 /** Pixels of each tier, image-to-video API reference. */
@@ -33,7 +33,7 @@ const bare = (text: string): string =>
  * Compares the prompt that was sent with the one that the provider shows.
  * @returns `unsure` for one that is absent, cut, extended, or differs only in case, width, accents, punctuation or space.
  */
-export function comparePrompts(sent: string, shown: string | undefined): Likeness {
+export function comparePrompts(sent: string, shown: string | undefined): Match {
   if (shown === undefined || shown.trim() === '') return 'unsure';
   if (plain(sent) === plain(shown)) return 'equal';
   const a = bare(sent);
@@ -42,7 +42,7 @@ export function comparePrompts(sent: string, shown: string | undefined): Likenes
 }
 
 /** Compares what would be billed for the request with what was billed for the task. */
-export function compareUsage(expects: Expectation, usage: TaskSnapshot['usage']): Likeness {
+export function compareUsage(expects: Expectation, usage: TaskSnapshot['usage']): Match {
   if (usage === undefined) return 'unsure';
   if (usage.duration !== expects.duration) return 'different';
   if (usage.sr !== undefined && usage.sr !== LINES[expects.resolution]) return 'different';
@@ -54,7 +54,7 @@ export function compareUsage(expects: Expectation, usage: TaskSnapshot['usage'])
 export function compareShape(
   expects: Expectation,
   video: { readonly width: number; readonly height: number } | undefined,
-): Likeness {
+): Match {
   if (expects.image === null || video === undefined) return 'unsure';
   const ratio = expects.image.width / expects.image.height;
   const width = Math.sqrt(PIXELS[expects.resolution] * ratio);
@@ -63,7 +63,7 @@ export function compareShape(
 }
 
 /** One word for all: a single difference excludes, a single doubt forbids a guess. */
-export function overall({ prompt, usage, shape }: Comparison): Likeness {
+export function combineMatches({ prompt, usage, shape }: Comparison): Match {
   const all = [prompt, usage, shape];
   if (all.includes('different')) return 'different';
   return all.includes('unsure') ? 'unsure' : 'equal';

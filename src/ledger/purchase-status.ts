@@ -26,7 +26,7 @@ export interface BoughtTask {
 }
 
 /** What one purchase means for a run that wants the same video. */
-export type Standing =
+export type PurchaseStatus =
   /** Watch this task: another run's or an earlier attempt's. */
   | { readonly kind: 'task'; readonly task: BoughtTask }
   /** The video is in the store. */
@@ -43,7 +43,7 @@ export type Standing =
   /** Its POST may be under way, lost, or never sent. */
   | { readonly kind: 'unclaimed'; readonly view: PurchaseView };
 
-interface StandingDeps {
+interface AssessDeps {
   readonly ledger: Ledger;
   readonly clock: Pick<Clock, 'now'>;
   readonly times: Pick<LedgerTimes, 'resultLifeMs'>;
@@ -53,12 +53,12 @@ interface StandingDeps {
  * Judges a purchase.
  * @param unrestorable - Purchases whose vanished video could not be fetched again.
  */
-export async function standingOf(
-  { ledger, clock, times }: StandingDeps,
+export async function assessPurchase(
+  { ledger, clock, times }: AssessDeps,
   view: PurchaseView,
   unrestorable: readonly Purchase[] = [],
   options: StoreOptions = {},
-): Promise<Standing> {
+): Promise<PurchaseStatus> {
   const { purchase, intent, state } = view;
   switch (state.kind) {
     case 'unclaimed':
@@ -67,7 +67,7 @@ export async function standingOf(
       return { kind: 'task', task: boughtTask(purchase, intent, state.task) };
     case 'not_created': {
       // Decided too early, and its task came all the same: taking that one is cheaper than buying another.
-      for (const { task, ending } of view.late) {
+      for (const { task, ending } of view.extraTasks) {
         if (ending === undefined) return { kind: 'task', task: boughtTask(purchase, intent, task) };
         if (ending.how === 'archived' && (await ledger.isIntact(ending.result, options))) {
           return { kind: 'archived', purchase, result: ending.result };

@@ -1,4 +1,4 @@
-import { inParallel } from '../async/map-parallel.js';
+import { mapParallel } from '../async/map-parallel.js';
 import type { AssetInfo, AssetStore, StoreOptions } from '../storage/asset-store.js';
 import { safeName, videoKey } from '../storage/keys.js';
 import { readLedgerRecord, recordDamaged } from './record-file.js';
@@ -60,7 +60,7 @@ export async function planPurge(
   const made = choice.by === 'age' ? older(store, choice, nowMs, options) : madeFrom(records, choice.key, options);
   const items: PurgeItem[] = [];
   let [keptOpen, keptRecent] = [0, 0];
-  for await (const found of inParallel(made, AT_ONCE, (info) => records.itemOf(info, options))) {
+  for await (const found of mapParallel(made, AT_ONCE, (info) => records.itemOf(info, options))) {
     // A video may be deleted on the day that it was made; an image is needed until its purchases are decided.
     if (found === 'open') keptOpen += 1;
     else if (found.area === 'references' && found.modifiedAtMs > nowMs - PURGE_AGE_MIN_MS) keptRecent += 1;
@@ -71,7 +71,7 @@ export async function planPurge(
 
 /** Deletes what a plan names. Broken off in the middle, it is done by planning anew. */
 export async function purge(store: AssetStore, plan: Pick<PurgePlan, 'items'>, options: StoreOptions = {}) {
-  const deleted = inParallel(each(plan.items), AT_ONCE, async ({ key, pointers }) => {
+  const deleted = mapParallel(each(plan.items), AT_ONCE, async ({ key, pointers }) => {
     // The pointers first: without its video nobody would find them again.
     for (const pointer of pointers) await store.delete(pointer, options);
     await store.delete(key, options);
@@ -96,7 +96,7 @@ async function* older(
 async function* madeFrom(records: Records, reference: string, options: StoreOptions): AsyncGenerator<AssetInfo> {
   const { store } = records;
   const seen = new Set<string>([reference]);
-  const purchases = inParallel(each(records.purchases), AT_ONCE, async (files) => {
+  const purchases = mapParallel(each(records.purchases), AT_ONCE, async (files) => {
     const intent = await records.intent(files, options);
     return referenceOf(intent) === reference ? records.taskNames(files, options) : [];
   });
@@ -158,7 +158,7 @@ class Records {
   }
 
   async findOpen(options: StoreOptions): Promise<void> {
-    for await (const _ of inParallel(each(this.purchases), AT_ONCE, (files) => this.#seeOpen(files, options)));
+    for await (const _ of mapParallel(each(this.purchases), AT_ONCE, (files) => this.#seeOpen(files, options)));
   }
 
   async #seeOpen(purchase: PurchaseFiles, options: StoreOptions): Promise<void> {

@@ -5,9 +5,9 @@ import { VideoError } from '../contract/video-error.js';
 import type { ListedTask, TaskSnapshot, TaskStatus } from '../dashscope/wire.js';
 import type { StoreOptions } from '../storage/asset-store.js';
 import type { Ledger, PurchaseView } from './ledger.js';
-import { type Comparison, comparePrompts, compareShape, compareUsage, overall } from './proof.js';
+import { type Comparison, combineMatches, comparePrompts, compareShape, compareUsage } from './proof.js';
 import type { Purchase } from './purchase-key.js';
-import { boughtTask, type Standing, standingOf } from './purchase-status.js';
+import { assessPurchase, boughtTask, type PurchaseStatus } from './purchase-status.js';
 import { type ListingProvider, listAllTasks } from './task-list.js';
 import type { LedgerTimes } from './times.js';
 import { provesAccount } from './unknown-proof.js';
@@ -79,7 +79,7 @@ export interface Evidence {
 }
 
 export type ReconcileOutcome =
-  | Exclude<Standing, { readonly kind: 'unclaimed' }>
+  | Exclude<PurchaseStatus, { readonly kind: 'unclaimed' }>
   /**
    * Park as `needs_attention`; `awaitPurchase` with `parked` meanwhile, `resolvePurchase` ends it. Never a second
    * purchase.
@@ -90,22 +90,22 @@ export type ReconcileOutcome =
  * What a reconcile has waited for so far; plain JSON. Whoever begins again, anywhere, goes on from it: the time between adds to none of
  * it, so nothing counts as waited for that was not. Without it a step whose workers keep dying would wait for ever.
  */
-export interface Waited {
+export interface ReconcileProgress {
   /** Milliseconds since the first sight of each submit that may still be under way, by its token. */
-  readonly sights: Readonly<Record<string, number>>;
+  readonly seenForMs: Readonly<Record<string, number>>;
   /** Complete listings in a row that showed nothing, the milliseconds between the first and the last, and the key that they are of. */
   readonly empty: { readonly listings: number; readonly spanMs: number; readonly key: string } | null;
 }
 
 export interface ReconcileOptions extends StoreOptions {
   /** What an earlier attempt told last. */
-  readonly waited?: Waited | undefined;
+  readonly progress?: ReconcileProgress | undefined;
   /** Told before every wait, for heartbeats. */
   readonly onWait?:
     | ((state: {
         readonly waitingFor: string;
         readonly candidates: readonly string[];
-        readonly waited: Waited;
+        readonly progress: ReconcileProgress;
       }) => void)
     | undefined;
 }
@@ -154,7 +154,7 @@ class Reconcile {
     this.#deps = deps;
     this.#purchase = purchase;
     this.#options = options;
-    const { sights = {}, empty = null } = options.waited ?? {};
+    const { seenForMs: sights = {}, empty = null } = options.progress ?? {};
     this.#sights = new Map(Object.entries(sights).map(([token, ms]) => [token, stopwatch(deps.clock, ms)]));
     if (empty !== null) this.#empty = { ...empty, since: stopwatch(deps.clock, empty.spanMs) };
   }
@@ -225,10 +225,10 @@ class Reconcile {
     return { signal: this.#options.signal };
   }
 
-  async #standing(): Promise<{ standing: Standing; view: PurchaseView }> {
+  async #standing(): Promise<{ standing: PurchaseStatus; view: PurchaseView }> {
     const { ledger } = this.#deps;
     const view = await ledger.require(this.#purchase, this.#store);
-    return { standing: await standingOf(this.#deps, view, [], this.#store), view };
+    return { standing: await assessPurchase(this.#deps, view, [], this.#store), view };
   }
 
   /**
@@ -323,7 +323,7 @@ class Reconcile {
           if (signal?.aborted || !(error instanceof VideoError) || error.retryable) throw error;
         }
         candidate.compared = { prompt, usage, shape: compareShape(expects, candidate.video) };
-        if (overall(candidate.compared) === 'different') this.#drop(taskId);
+        if (combineMatches(candidate.compared) === 'different') this.#drop(taskId);
         candidate.final = true;
       } catch (error) {
         // A refused or lost query says nothing of the task: it is asked again after the wait.
@@ -339,7 +339,7 @@ class Reconcile {
     const [only] = candidates;
     if (only === undefined) return undefined;
     if (candidates.length > 1) return this.#undecided(view, 'several_fit');
-    if (only.compared === undefined || overall(only.compared) !== 'equal') {
+    if (only.compared === undefined || combineMatches(only.compared) !== 'equal') {
       return this.#undecided(view, 'not_comparable');
     }
     const { open, damaged } = await ledger.openBetween(...this.#window(view), this.#store);
@@ -366,7 +366,7 @@ class Reconcile {
     if (row.createdAtMs !== undefined && (row.createdAtMs < fromMs || row.createdAtMs > toMs)) return false;
     const { expects } = other.intent;
     return (
-      overall({
+      combineMatches({
         prompt: comparePrompts(expects.prompt, snapshot?.origPrompt),
         usage: compareUsage(expects, snapshot?.usage),
         shape: compareShape(expects, video),
@@ -422,14 +422,14 @@ class Reconcile {
   }
 
   async #wait(ms: number, waitingFor: string): Promise<void> {
-    this.#options.onWait?.({ waitingFor, candidates: [...this.#watched.keys()], waited: this.#waited() });
+    this.#options.onWait?.({ waitingFor, candidates: [...this.#watched.keys()], progress: this.#progress() });
     await this.#deps.clock.sleep(ms, this.#options.signal);
   }
 
-  #waited(): Waited {
+  #progress(): ReconcileProgress {
     const empty = this.#empty;
     return {
-      sights: Object.fromEntries([...this.#sights].map(([token, sight]) => [token, sight.elapsedMs()])),
+      seenForMs: Object.fromEntries([...this.#sights].map(([token, sight]) => [token, sight.elapsedMs()])),
       empty: empty === undefined ? null : { listings: empty.listings, spanMs: empty.spanMs, key: empty.key },
     };
   }

@@ -122,8 +122,8 @@ export const closedRecord = z.object({
 export type ClosedRecord = z.infer<typeof closedRecord>;
 
 /** A task of this purchase beside the one that its claim decided: a second purchase, to be watched and reported. */
-export const lateRecord = z.object({ kind: z.literal('late'), ...head, ...purchase, ...claimedTask.shape });
-export type LateRecord = z.infer<typeof lateRecord>;
+export const extraTaskRecord = z.object({ kind: z.literal('late'), ...head, ...purchase, ...claimedTask.shape });
+export type ExtraTaskRecord = z.infer<typeof extraTaskRecord>;
 
 /** What was paid, for whom; put when SUCCEEDED is first seen. */
 export const dayRecord = z.object({

@@ -6,7 +6,7 @@ import type { StoreOptions } from '../storage/asset-store.js';
 import { candidateKey } from '../storage/keys.js';
 import type { Ledger } from './ledger.js';
 import type { Purchase } from './purchase-key.js';
-import { type Standing, standingOf } from './purchase-status.js';
+import { assessPurchase, type PurchaseStatus } from './purchase-status.js';
 import type { LedgerTimes } from './times.js';
 
 /** What a person decided about a purchase whose reply was lost; the payload of the signal `resolveSubmit`. */
@@ -36,7 +36,7 @@ export async function resolvePurchase(
   purchase: Purchase,
   decision: Decision,
   options: StoreOptions = {},
-): Promise<Exclude<Standing, { readonly kind: 'unclaimed' }>> {
+): Promise<Exclude<PurchaseStatus, { readonly kind: 'unclaimed' }>> {
   const { ledger } = deps;
   const name = `${purchase.key}/${purchase.n}`;
   checkDecision(decision);
@@ -46,7 +46,7 @@ export async function resolvePurchase(
     else await ledger.decideNotCreated(purchase, { reason: 'person', failure: null }, options);
   }
   const decided = await ledger.view(purchase, options);
-  const standing = decided === undefined ? undefined : await standingOf(deps, decided, [], options);
+  const standing = decided === undefined ? undefined : await assessPurchase(deps, decided, [], options);
   if (standing !== undefined && standing.kind !== 'unclaimed') return standing;
   throw new VideoError(FailureType.StoreUnavailable, `The decision on purchase ${name} does not show in the store`, {
     retryable: true,

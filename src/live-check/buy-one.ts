@@ -7,7 +7,7 @@ import type { VideoRequest } from '../contract/request.js';
 import { cacheKey, canonicalRequest, parseRequest } from '../contract/validate.js';
 import { VideoError } from '../contract/video-error.js';
 import { buildCreateTask } from '../dashscope/request-body.js';
-import { type BuyOutcome, buyOnce, lookInLedger, type Order } from '../ledger/buy.js';
+import { type BuyOutcome, buyOnce, findExistingPurchase, type PurchaseOrder } from '../ledger/buy.js';
 import { type Purchase, purchaseKeyOf } from '../ledger/purchase-key.js';
 import { type BoughtTask, boughtTask } from '../ledger/purchase-status.js';
 import { reconcileSubmit } from '../ledger/reconcile.js';
@@ -41,7 +41,7 @@ const SUBMITS_MAX = 4;
 /** Whether an earlier check's purchase serves as well, so that nothing is to be bought. */
 export async function findOne(deps: BuyOneDeps): Promise<boolean> {
   const { order } = await orderOf(deps);
-  return (await lookInLedger({ ...deps, times: deps.times.ledger }, order(''))).found !== undefined;
+  return (await findExistingPurchase({ ...deps, times: deps.times.ledger }, order(''))).found !== undefined;
 }
 
 /**
@@ -106,8 +106,8 @@ async function reconcile(deps: BuyOneDeps, purchase: Purchase): Promise<OneTask 
 
 /** The task of a purchase that is over. */
 async function taskOf({ ledger }: BuyOneDeps, purchase: Purchase): Promise<BoughtTask> {
-  const { intent, state, late } = await ledger.require(purchase);
-  const task = state.kind === 'closed' || state.kind === 'claimed' ? state.task : late[0]?.task;
+  const { intent, state, extraTasks } = await ledger.require(purchase);
+  const task = state.kind === 'closed' || state.kind === 'claimed' ? state.task : extraTasks[0]?.task;
   if (task === undefined) {
     throw new VideoError(
       FailureType.RecordDamaged,
@@ -118,7 +118,7 @@ async function taskOf({ ledger }: BuyOneDeps, purchase: Purchase): Promise<Bough
 }
 
 interface Prepared {
-  readonly order: (imgUrl: string) => Order;
+  readonly order: (imgUrl: string) => PurchaseOrder;
   readonly staged: StagedImage;
 }
 

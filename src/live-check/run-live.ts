@@ -8,7 +8,7 @@ import { type Config, loadConfig } from '../config/config.js';
 import { amountOf, LIST_PRICES } from '../config/prices.js';
 import { invalidRequest } from '../contract/validate.js';
 import { startEmulator } from '../emulator/index.js';
-import { proveIfAbsent } from '../storage/verify-conditional-put.js';
+import { verifyConditionalPut } from '../storage/verify-conditional-put.js';
 import { amountText } from '../text/amount.js';
 import { ExitCode } from '../text/exit-code.js';
 import { table } from '../text/table.js';
@@ -33,7 +33,7 @@ export async function runLive({ yes = false }: { readonly yes?: boolean }, conte
     throw invalidRequest([{ path: '--yes', message }]);
   }
   const store = await context.stagingStore();
-  await proveIfAbsent(store, { newId: () => crypto.randomUUID() });
+  await verifyConditionalPut(store, { newId: () => crypto.randomUUID() });
   context.say(`Asking ${config.provider.baseUrl}: first what is free, then by one video: ${price}.`);
   const record = await withInterrupts(context.io, (interrupts) =>
     unlessInterrupted(

@@ -1,7 +1,7 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { RequestOutcome } from '../dashscope/http.js';
 import type { SubmitOutcome } from '../dashscope/submit-outcome.js';
-import type { WonRecord } from '../ledger/ledger.js';
+import type { WrittenRecord } from '../ledger/ledger.js';
 import type { WatchLoad } from '../polling/task-watcher.js';
 import type { Scope } from '../storage/keys.js';
 import type { StepMetrics } from './step-metrics.js';
@@ -147,8 +147,8 @@ export class WorkerMetrics implements StepMetrics {
     this.#requests.inc({ operation, outcome });
   }
 
-  /** A record of the ledger stands that was put here, and by nobody before; for `LedgerOptions.onWon`. */
-  won(record: WonRecord): void {
+  /** This process has written a record of the ledger that nobody had written before; for `LedgerOptions.onRecordWritten`. */
+  won(record: WrittenRecord): void {
     switch (record.kind) {
       case 'claim':
         this.#decided(record.decision);
@@ -169,7 +169,7 @@ export class WorkerMetrics implements StepMetrics {
     }
   }
 
-  #decided(decision: Extract<WonRecord, { kind: 'claim' }>['decision']): void {
+  #decided(decision: Extract<WrittenRecord, { kind: 'claim' }>['decision']): void {
     if ('task_id' in decision) {
       this.#purchases.inc({ found_by: decision.found_by });
       if (decision.found_by === 'reconcile') this.#reconciled.inc({ result: 'found' });

@@ -10,7 +10,7 @@ type BodyOptions = Pick<PutOptions, 'sha256' | 'bytes' | 'signal'>;
  * A body on its way into a store. Counts and hashes what passes, ends with an error when it is not what was announced, and
  * ends with the signal's reason at once, also while its source keeps silent.
  */
-export class CheckedBody implements AsyncIterable<Uint8Array> {
+export class VerifyingStream implements AsyncIterable<Uint8Array> {
   /** What the body itself ended with, as opposed to a fault of the store. */
   fault: { readonly error: unknown } | undefined;
   readonly #key: string;
@@ -94,7 +94,7 @@ function nextUnlessAborted<T>(iterator: AsyncIterator<T>, signal: AbortSignal | 
  * Passes a store's own stream on to the caller: its faults become `toError(fault)`, an abort ends it with the signal's reason,
  * and the source is closed whenever the reader is done with it.
  */
-export function passBody(source: Readable, toError: (cause: unknown) => Error, signal?: AbortSignal): Readable {
+export function forwardStream(source: Readable, toError: (cause: unknown) => Error, signal?: AbortSignal): Readable {
   const onAbort = () => out.destroy(signal?.reason);
   const out = new PassThrough({
     destroy(error, done) {

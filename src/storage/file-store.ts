@@ -15,7 +15,7 @@ import type {
   PutOutcome,
   StoreOptions,
 } from './asset-store.js';
-import { CheckedBody, passBody } from './body.js';
+import { forwardStream, VerifyingStream } from './body.js';
 import { STORE_ID_KEY } from './keys.js';
 import { isKeySegment, keySegments } from './store-key.js';
 
@@ -90,7 +90,7 @@ export class FileStore implements AssetStore {
         // With its end known, a small object takes a buffer of its own size instead of 64 KiB, and one read instead of two.
         const end = Math.min(to ?? Number.POSITIVE_INFINITY, stats.size - 1);
         const source = file.createReadStream({ start: from, ...(end >= from && { end }) });
-        return passBody(source, (cause) => this.#error('read', key, cause), signal);
+        return forwardStream(source, (cause) => this.#error('read', key, cause), signal);
       } catch (error) {
         await file.close();
         throw error;
@@ -105,7 +105,7 @@ export class FileStore implements AssetStore {
   async put(key: string, body: ByteStream, options: PutOptions = {}): Promise<PutOutcome> {
     const { signal, ifAbsent = false } = options;
     const target = this.#pathOf(key);
-    const checked = new CheckedBody(key, body, options);
+    const checked = new VerifyingStream(key, body, options);
     const partial = join(this.#root, PARTIAL_DIR, randomUUID());
     try {
       signal?.throwIfAborted();

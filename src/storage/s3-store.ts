@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { Readable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { PutObjectCommandInput, S3Client, S3ClientConfig } from '@aws-sdk/client-s3';
-import { Turns } from '../async/semaphore.js';
+import { Semaphore } from '../async/semaphore.js';
 import { FailureType } from '../contract/failure-type.js';
 import { VideoError } from '../contract/video-error.js';
 import { NO_PROXIES, type Proxies } from '../net/proxies.js';
@@ -16,7 +16,7 @@ import type {
   PutOutcome,
   StoreOptions,
 } from './asset-store.js';
-import { CheckedBody, passBody } from './body.js';
+import { forwardStream, VerifyingStream } from './body.js';
 import { causeOf, faultOf, isConflict, isTaken, s3Error } from './s3-errors.js';
 import { isKeySegment, keySegments } from './store-key.js';
 
@@ -67,7 +67,7 @@ export class S3Store implements AssetStore {
   readonly name: string;
   readonly #options: S3StoreOptions;
   readonly #prefix: string;
-  readonly #streams = new Turns(STREAMS_AT_ONCE);
+  readonly #streams = new Semaphore(STREAMS_AT_ONCE);
   #sdk: Promise<Sdk> | undefined;
   #createOnly: CreateOnly | undefined;
 
@@ -88,7 +88,7 @@ export class S3Store implements AssetStore {
     try {
       const { client, s3 } = await this.#open(signal);
       const answer = await client.send(new s3.GetObjectCommand({ ...object, ...range }), abortOptions(signal));
-      return passBody(answer.Body as Readable, (cause) => s3Error(this.name, 'read', key, cause), signal);
+      return forwardStream(answer.Body as Readable, (cause) => s3Error(this.name, 'read', key, cause), signal);
     } catch (cause) {
       if (signal?.aborted) throw signal.reason;
       const { name, status } = faultOf(cause);
@@ -109,7 +109,7 @@ export class S3Store implements AssetStore {
       Metadata: { ...(sha256 !== undefined && { sha256 }), [PUT_ID]: putId },
       ...(ifAbsent && { IfNoneMatch: '*' }),
     };
-    const checked = new CheckedBody(key, body, options);
+    const checked = new VerifyingStream(key, body, options);
     try {
       if (body instanceof Uint8Array && body.length <= WHOLE_BYTES) {
         for await (const _ of checked); // only checks: the body is at hand
@@ -248,7 +248,7 @@ export class S3Store implements AssetStore {
   /** Streams the body, in parts unless it fits into one. Rejects only when the parts already sent are removed again. */
   async #putParts(
     target: PutTarget,
-    body: CheckedBody,
+    body: VerifyingStream,
     partSize: number,
     signal: AbortSignal | undefined,
   ): Promise<void> {

@@ -15,7 +15,7 @@ const FOLDER = 'probes/';
  * @throws {@link VideoError} `ConfigurationInvalid`, not retryable, when the store fails the proof: nothing may be bought with it.
  * @throws what the store rejects with, when it cannot be reached or is set up wrongly.
  */
-export async function proveIfAbsent(
+export async function verifyConditionalPut(
   store: AssetStore,
   { newId, signal }: { readonly newId: () => string; readonly signal?: AbortSignal | undefined },
 ): Promise<void> {

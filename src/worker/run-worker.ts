@@ -23,7 +23,7 @@ import type { AssetStore } from '../storage/asset-store.js';
 import { openStore } from '../storage/open-store.js';
 import { checkSharedFileStore } from '../storage/shared-file-store.js';
 import { storeId } from '../storage/store-id.js';
-import { proveIfAbsent } from '../storage/verify-conditional-put.js';
+import { verifyConditionalPut } from '../storage/verify-conditional-put.js';
 import { WebhookSender } from '../webhook/webhook-sender.js';
 import { accountSlotsPort, announceLimit } from './account-slots.js';
 import { itemState } from './batch-item-state.js';
@@ -73,7 +73,7 @@ async function runQueues(options: WorkerOptions, telemetry: Telemetry): Promise<
   const { prices, budgets, webhook: settings } = await readNamedFiles(config);
   const webhook =
     settings && new WebhookSender({ settings, proxies: config.proxies, timeoutMs: times.webhookHttpMs, now: Date.now });
-  const store = await provenStore(config, temporal);
+  const store = await verifiedStore(config, temporal);
   telemetry.health.storeProven();
   await tidySpoolFolder(Date.now());
   const client = await connectClient(temporal);
@@ -197,23 +197,23 @@ async function isRunOpen(client: Client, workflowId: string): Promise<boolean> {
   }
 }
 
-interface ProvenStore {
+interface VerifiedStore {
   readonly store: AssetStore;
   readonly storeId: string;
 }
 
 /** The asset store, once it has shown on this start that of many writers one wins: buying once rests on that. */
-async function provenStore(config: Config, temporal: TemporalTarget): Promise<ProvenStore> {
+async function verifiedStore(config: Config, temporal: TemporalTarget): Promise<VerifiedStore> {
   const { store: configured, sharedFileStore, proxies } = config;
   const temporalAddress = temporal.connection.address ?? 'localhost:7233';
   checkSharedFileStore({ store: configured.kind, temporalAddress, sharedFileStore });
   const store = openStore(configured, proxies);
-  await proveIfAbsent(store, { newId: randomUUID });
+  await verifyConditionalPut(store, { newId: randomUUID });
   return { store, storeId: await storeId(store, { newId: randomUUID }) };
 }
 
 /** What is known of render times, shared with the other workers through the store. */
-function renderTimes({ provider, taskQueues }: Config, { store }: ProvenStore): LearnedRenderTimes {
+function renderTimes({ provider, taskQueues }: Config, { store }: VerifiedStore): LearnedRenderTimes {
   const scope = { provider: provider.providerId, account: provider.account };
   const onWarning = (message: string) => Runtime.instance().logger.warn(redactText(message));
   return new LearnedRenderTimes({
@@ -228,7 +228,7 @@ function renderTimes({ provider, taskQueues }: Config, { store }: ProvenStore): 
 function activityDeps(
   { config, apiKey }: WorkerOptions,
   metrics: WorkerMetrics,
-  { store, storeId: id }: ProvenStore,
+  { store, storeId: id }: VerifiedStore,
   stats: LearnedRenderTimes,
   given: Pick<
     ActivityDeps,
@@ -277,7 +277,7 @@ function activityDeps(
     providerBaseUrl: provider.baseUrl,
     store,
     storeId: id,
-    ledger: new Ledger({ store, scope, now: Date.now, onWon: (record) => metrics.won(record) }),
+    ledger: new Ledger({ store, scope, now: Date.now, onRecordWritten: (record) => metrics.won(record) }),
     allowPrivateUrls: config.allowPrivateUrls,
     proxies: config.proxies,
     spoolDir: SPOOL_FOLDER,

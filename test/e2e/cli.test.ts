@@ -269,16 +269,16 @@ test('--dry-run says what would happen and does nothing', async () => {
   const plan = async (prompt: string, ...flags: string[]) =>
     onlyJson(await here(...generate(prompt, '--dry-run', '--json', ...flags)));
   expect(await plan('never made', '--duration', '10')).toMatchObject({
-    would: 'buy',
+    action: 'buy',
     worker: true,
     billed: { seconds: 10, resolution: '720P', audio: false },
     price: null,
   });
-  expect(await plan('a boat drifts')).toMatchObject({ would: 'cache', billed: null, cached: { duration: 4 } });
+  expect(await plan('a boat drifts')).toMatchObject({ action: 'cache', billed: null, cached: { duration: 4 } });
   const { id } = await stack.videos.start({ ...stack.request('in the making'), duration: 15 });
-  expect(await plan('in the making', '--duration', '15')).toMatchObject({ would: 'join', id });
+  expect(await plan('in the making', '--duration', '15')).toMatchObject({ action: 'join', id });
   const web = ['generate', '--prompt', 'x', '--image', 'https://example.com/a.png', '--dry-run'];
-  expect((await here(...web)).stdout).toMatch(/^would {5}let the worker fetch the image[\s\S]*Nothing was sent\.\n$/);
+  expect((await here(...web)).stdout).toMatch(/^action {4}let the worker fetch the image[\s\S]*Nothing was sent\.\n$/);
   expect(await runsOf('never made')).toEqual([]);
   await stack.videos.cancel(id);
   // By prompt: runs of earlier tests may still be submitting.

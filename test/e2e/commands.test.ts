@@ -274,7 +274,7 @@ describe('cost', () => {
     const plan = ['generate', '--prompt', 'never made', '--image', image, '--audio', '--dry-run'];
     const priced = { env: await prices() };
     expect(onlyJson(await command([...plan, '--json'], priced))).toMatchObject({
-      would: 'buy',
+      action: 'buy',
       price: { amount: 1.2, currency: 'CNY' },
     });
     expect((await command(plan, priced)).stdout).toContain('4 s at 720P, with sound for 1.20 CNY');

@@ -2,7 +2,7 @@ import { FailureType } from '../../src/contract/failure-type.js';
 import { MODEL } from '../../src/contract/model.js';
 import type { VideoResult } from '../../src/contract/result.js';
 import { VideoError } from '../../src/contract/video-error.js';
-import { type BuyDeps, type BuyOutcome, buyOnce, ensureClaim, type Order } from '../../src/ledger/buy.js';
+import { type BuyDeps, type BuyOutcome, buyOnce, ensureClaim, type PurchaseOrder } from '../../src/ledger/buy.js';
 import { closeArchived, closeWithout, recordPaid } from '../../src/ledger/finish.js';
 import { awaitPurchase, type FollowOutcome } from '../../src/ledger/follow.js';
 import { Ledger, type PurchaseView } from '../../src/ledger/ledger.js';
@@ -282,7 +282,7 @@ export class World {
     let attempt = 0;
     return this.#activity(run, 'submit', (process) => {
       attempt += 1;
-      const order: Order = {
+      const order: PurchaseOrder = {
         purchaseKey: key,
         cacheKey: key,
         cache: 'use',
@@ -411,7 +411,7 @@ export class World {
         const view = await this.#activity(run, 'heartbeating', (process) =>
           this.#buyDeps(process).ledger.view(purchase),
         );
-        for (const { task, ending } of view?.late ?? []) {
+        for (const { task, ending } of view?.extraTasks ?? []) {
           if (ending !== undefined) continue;
           const bought = boughtTask(purchase, view!.intent, task);
           await this.#poll(run, bought, false).catch(notFailed);
@@ -436,9 +436,9 @@ export class World {
     const { open } = await this.#activity(run, 'heartbeating', (process) =>
       this.#buyDeps(process).ledger.listOpen(hours),
     );
-    for (const { purchase, intent, late } of open) {
+    for (const { purchase, intent, extraTasks } of open) {
       const lives = this.runs.some(({ name, end }) => name === intent.workflow_id && end === undefined);
-      if (!lives || late.length > 0) this.#salvage(purchase);
+      if (!lives || extraTasks.length > 0) this.#salvage(purchase);
     }
   }
 

@@ -4,7 +4,7 @@ import { VideoError } from '../../src/contract/video-error.js';
 import type { TaskSnapshot } from '../../src/dashscope/wire.js';
 import { buyOnce } from '../../src/ledger/buy.js';
 import { awaitPurchase } from '../../src/ledger/follow.js';
-import { reconcileSubmit, type Waited } from '../../src/ledger/reconcile.js';
+import { type ReconcileProgress, reconcileSubmit } from '../../src/ledger/reconcile.js';
 import { resolvePurchase } from '../../src/ledger/resolve.js';
 import { listAllTasks } from '../../src/ledger/task-list.js';
 import { DEFAULT_LEDGER_TIMES } from '../../src/ledger/times.js';
@@ -46,15 +46,16 @@ test('a submit that never arrived is decided after the bound and three complete 
 
 test('a reconciliation that is begun again goes on from what the one before had waited for, and from nothing more', async () => {
   // Whoever dies after so many waits is followed by one that knows what was told at the last of them.
-  const attempt = async (world: Awaited<ReturnType<typeof lost>>, waits: number, waited?: Waited) => {
+  const attempt = async (world: Awaited<ReturnType<typeof lost>>, waits: number, waited?: ReconcileProgress) => {
     const dead = new AbortController();
-    let told: Waited | undefined;
+    let told: ReconcileProgress | undefined;
     let left = waits;
     const startedMs = world.clock.now();
     const ended = await reconcileSubmit(world.deps, PURCHASE, {
-      ...{ waited, signal: dead.signal },
+      progress: waited,
+      signal: dead.signal,
       onWait: (state) => {
-        told = JSON.parse(JSON.stringify(state.waited)) as Waited;
+        told = JSON.parse(JSON.stringify(state.progress)) as ReconcileProgress;
         left -= 1;
         if (left < 0) dead.abort(new Error('killed'));
       },

@@ -1,7 +1,7 @@
 import type { Clock } from '../../src/async/clock.js';
 import type { SubmitOutcome } from '../../src/dashscope/submit-outcome.js';
 import type { ListedTask, TaskSnapshot } from '../../src/dashscope/wire.js';
-import type { Order } from '../../src/ledger/buy.js';
+import type { PurchaseOrder } from '../../src/ledger/buy.js';
 import { Ledger } from '../../src/ledger/ledger.js';
 import { DEFAULT_LEDGER_TIMES } from '../../src/ledger/times.js';
 import { MemoryStore } from '../property/memory-store.js';
@@ -77,7 +77,7 @@ export function setUp(
   return { clock, store, ledger, posts, deps, provider, rows, snapshots, archived, shape };
 }
 
-export function order(change: Partial<Order> = {}): Order {
+export function order(change: Partial<PurchaseOrder> = {}): PurchaseOrder {
   return {
     purchaseKey: KEY,
     cacheKey: KEY,

@@ -190,7 +190,9 @@ test('an id that arrives after not_created was decided is recorded beside it, fo
   const outcome = await buyOnce(deps, order());
   expect(outcome).toMatchObject({ kind: 'bought', claim: 'second', task: { taskId: 't1' } });
   expect((await ledger.view(PURCHASE))?.state.kind).toBe('not_created');
-  expect((await ledger.listOpen()).open).toMatchObject([{ purchase: PURCHASE, late: [{ task: { task_id: 't1' } }] }]);
+  expect((await ledger.listOpen()).open).toMatchObject([
+    { purchase: PURCHASE, extraTasks: [{ task: { task_id: 't1' } }] },
+  ]);
   // Nobody has bought the next one yet, so a later run takes it instead of buying.
   expect(await buyOnce(deps, order(OTHER))).toMatchObject({ kind: 'task', task: { taskId: 't1' } });
   expect(await awaitPurchase(deps, PURCHASE)).toMatchObject({ kind: 'task', task: { taskId: 't1' } });

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { comparePrompts, compareShape, compareUsage, type Likeness, overall } from '../../src/ledger/proof.js';
+import { combineMatches, comparePrompts, compareShape, compareUsage, type Match } from '../../src/ledger/proof.js';
 import type { Expectation } from '../../src/ledger/records.js';
 
 const expects = (change: Partial<Expectation> = {}): Expectation => ({
@@ -11,7 +11,7 @@ const expects = (change: Partial<Expectation> = {}): Expectation => ({
   ...change,
 });
 
-test.each<[string, string | undefined, Likeness]>([
+test.each<[string, string | undefined, Match]>([
   ['A cat runs.', 'A cat runs.', 'equal'],
   ['A cat\r\n  runs. ', 'A cat runs.', 'equal'],
   ['caf\u00e9', 'cafe\u0301', 'equal'],
@@ -34,7 +34,7 @@ test.each<[string, string | undefined, Likeness]>([
   expect(comparePrompts(sent, shown)).toBe(likeness);
 });
 
-test.each<[string, Partial<Expectation>, Parameters<typeof compareUsage>[1], Likeness]>([
+test.each<[string, Partial<Expectation>, Parameters<typeof compareUsage>[1], Match]>([
   ['all the same', {}, { duration: 4, sr: 720, audio: false }, 'equal'],
   ['1080P with sound', { resolution: '1080P', audio: true }, { duration: 4, sr: 1080, audio: true }, 'equal'],
   ['no usage', {}, undefined, 'unsure'],
@@ -48,7 +48,7 @@ test.each<[string, Partial<Expectation>, Parameters<typeof compareUsage>[1], Lik
   expect(compareUsage(expects(change), usage)).toBe(likeness);
 });
 
-test.each<[string, Expectation['image'], '720P' | '1080P', [number, number] | undefined, Likeness]>([
+test.each<[string, Expectation['image'], '720P' | '1080P', [number, number] | undefined, Match]>([
   ['the documented example (multiples of 16)', { width: 750, height: 1000 }, '720P', [816, 1104], 'equal'],
   ['the measured example (multiples of 2)', { width: 1024, height: 768 }, '720P', [1108, 830], 'equal'],
   ['the nominal size', { width: 1920, height: 1080 }, '1080P', [1920, 1080], 'equal'],
@@ -64,7 +64,7 @@ test.each<[string, Expectation['image'], '720P' | '1080P', [number, number] | un
 });
 
 test('one difference excludes, and one doubt forbids a guess', () => {
-  expect(overall({ prompt: 'equal', usage: 'equal', shape: 'equal' })).toBe('equal');
-  expect(overall({ prompt: 'equal', usage: 'unsure', shape: 'equal' })).toBe('unsure');
-  expect(overall({ prompt: 'unsure', usage: 'unsure', shape: 'different' })).toBe('different');
+  expect(combineMatches({ prompt: 'equal', usage: 'equal', shape: 'equal' })).toBe('equal');
+  expect(combineMatches({ prompt: 'equal', usage: 'unsure', shape: 'equal' })).toBe('unsure');
+  expect(combineMatches({ prompt: 'unsure', usage: 'unsure', shape: 'different' })).toBe('different');
 });

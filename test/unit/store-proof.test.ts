@@ -10,7 +10,7 @@ import { readRecord, writeRecord } from '../../src/storage/json-record.js';
 import { STORE_ID_KEY } from '../../src/storage/keys.js';
 import { checkSharedFileStore } from '../../src/storage/shared-file-store.js';
 import { storeId } from '../../src/storage/store-id.js';
-import { proveIfAbsent } from '../../src/storage/verify-conditional-put.js';
+import { verifyConditionalPut } from '../../src/storage/verify-conditional-put.js';
 
 async function openTemporary(): Promise<FileStore> {
   const directory = await mkdtemp(join(tmpdir(), 'wan-video-store-'));
@@ -37,7 +37,7 @@ const withPut = (store: FileStore, put: AssetStore['put']): AssetStore =>
 describe('the proof of put if absent', () => {
   test('accepts a store that keeps its promise, and leaves nothing', async () => {
     const store = await openTemporary();
-    await proveIfAbsent(store, { newId: randomUUID });
+    await verifyConditionalPut(store, { newId: randomUUID });
     expect(await keysOf(store)).toEqual([]);
   });
 
@@ -60,7 +60,7 @@ describe('the proof of put if absent', () => {
   test.each(Object.entries(answers))('refuses a store that %s, and leaves nothing', async (_, answer) => {
     const store = await openTemporary();
     const broken = withPut(store, (...args) => answer(store, ...args));
-    await expect(proveIfAbsent(broken, { newId: randomUUID })).rejects.toMatchObject({
+    await expect(verifyConditionalPut(broken, { newId: randomUUID })).rejects.toMatchObject({
       type: FailureType.ConfigurationInvalid,
       retryable: false,
       message: expect.stringContaining(store.name),
@@ -81,7 +81,7 @@ describe('the proof of put if absent', () => {
       if (outcome === undefined) throw outage;
       return outcome;
     });
-    await expect(proveIfAbsent(broken, { newId: randomUUID })).rejects.toBe(outage);
+    await expect(verifyConditionalPut(broken, { newId: randomUUID })).rejects.toBe(outage);
     expect(ended).toBe(begun);
     expect(await keysOf(store)).toEqual([]);
   });

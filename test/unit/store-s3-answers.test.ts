@@ -4,7 +4,7 @@ import type { S3ClientConfig } from '@aws-sdk/client-s3';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { FailureType } from '../../src/contract/failure-type.js';
 import { S3Store } from '../../src/storage/s3-store.js';
-import { proveIfAbsent } from '../../src/storage/verify-conditional-put.js';
+import { verifyConditionalPut } from '../../src/storage/verify-conditional-put.js';
 import { type ConditionalWrites, type FakeS3, startFakeS3 } from '../support/s3-fake.js';
 
 const CREDENTIALS = { accessKeyId: 'test', secretAccessKey: 'a-secret-that-must-not-show' };
@@ -63,13 +63,13 @@ test('a conflict with another conditional write is tried again until the store h
 
 test('the proof accepts a store that creates in its own way', async () => {
   const { fake, store } = await openFake('oss');
-  await proveIfAbsent(store, { newId: randomUUID });
+  await verifyConditionalPut(store, { newId: randomUUID });
   expect(fake.objects.size).toBe(0);
 });
 
 test('the proof refuses a store that ignores If-None-Match, names it, and leaves nothing', async () => {
   const { fake, store } = await openFake('ignored');
-  await expect(proveIfAbsent(store, { newId: randomUUID })).rejects.toMatchObject({
+  await expect(verifyConditionalPut(store, { newId: randomUUID })).rejects.toMatchObject({
     type: FailureType.ConfigurationInvalid,
     retryable: false,
     message: expect.stringContaining('s3://bucket/p'),
@@ -96,7 +96,7 @@ test.each([
     () => store.put('a/one.json', Buffer.from('1'), { ifAbsent: true }),
     () => store.delete('a/one.json'),
     () => store.list('a/')[Symbol.asyncIterator]().next(),
-    () => proveIfAbsent(store, { newId: randomUUID }),
+    () => verifyConditionalPut(store, { newId: randomUUID }),
   ];
   for (const call of calls) {
     const error = (await call().catch((e: unknown) => e)) as Error;

@@ -6,7 +6,7 @@ import { FailureType } from '../../src/contract/failure-type.js';
 import { readRecord, writeRecord } from '../../src/storage/json-record.js';
 import { S3Store } from '../../src/storage/s3-store.js';
 import { storeId } from '../../src/storage/store-id.js';
-import { proveIfAbsent } from '../../src/storage/verify-conditional-put.js';
+import { verifyConditionalPut } from '../../src/storage/verify-conditional-put.js';
 import { type FaultyProxy, type ProxyFault, startFaultyProxy } from '../support/faulty-proxy.js';
 import { type S3Server, s3ServerMissing, startS3Server } from '../support/s3-server.js';
 
@@ -136,7 +136,7 @@ describe.skipIf(missing !== undefined)('S3Store with a real S3 server', () => {
 
   test('the proof accepts the server and leaves nothing, and the store has one id for everybody', async () => {
     const { store, direct } = await openBehindFaults(() => undefined);
-    await proveIfAbsent(store, { newId: randomUUID });
+    await verifyConditionalPut(store, { newId: randomUUID });
     for await (const { key } of direct.list('')) expect.fail(`left ${key}`);
     const ids = await Promise.all([store, direct, store, direct].map((one) => storeId(one, { newId: randomUUID })));
     expect(new Set(ids).size).toBe(1);
@@ -154,7 +154,7 @@ describe.skipIf(missing !== undefined)('S3Store with a real S3 server', () => {
   ])('a wrong $what is named at start, with what to correct', async ({ client, bucket, says }) => {
     const config = { ...server.client, ...client };
     const store = new S3Store({ bucket: bucket ?? (await server.newBucket()), client: config });
-    await expect(proveIfAbsent(store, { newId: randomUUID })).rejects.toMatchObject({
+    await expect(verifyConditionalPut(store, { newId: randomUUID })).rejects.toMatchObject({
       type: FailureType.ConfigurationInvalid,
       message: expect.stringContaining(says),
     });
@@ -163,7 +163,7 @@ describe.skipIf(missing !== undefined)('S3Store with a real S3 server', () => {
   test('a wrong secret is named at start, and does not show', async () => {
     const credentials = { ...server.credentials, secretAccessKey: 'a-wrong-secret' };
     const store = new S3Store({ bucket: await server.newBucket(), client: { ...server.client, credentials } });
-    const error = (await proveIfAbsent(store, { newId: randomUUID }).catch((e: unknown) => e)) as Error;
+    const error = (await verifyConditionalPut(store, { newId: randomUUID }).catch((e: unknown) => e)) as Error;
     expect(error).toMatchObject({ type: FailureType.ConfigurationInvalid, code: 'SignatureDoesNotMatch' });
     expect(String(error) + String(error.cause)).not.toContain('a-wrong-secret');
   });

@@ -9,7 +9,7 @@ import { VideoError } from '../../contract/video-error.js';
 import type { AssetStore } from '../../storage/asset-store.js';
 import { checkSharedFileStore } from '../../storage/shared-file-store.js';
 import { storeId } from '../../storage/store-id.js';
-import { proveIfAbsent } from '../../storage/verify-conditional-put.js';
+import { verifyConditionalPut } from '../../storage/verify-conditional-put.js';
 
 /** The proof is some 25 small calls; a store that takes longer is not one to archive to. */
 const STORE_MS = 20_000;
@@ -26,7 +26,7 @@ const STORE_BYTES_MIN = 256 * 1024 ** 2;
 export async function checkStore(store: AssetStore, directory: string | undefined): Promise<string> {
   const signal = AbortSignal.timeout(STORE_MS);
   const proof = async (): Promise<string> => {
-    await proveIfAbsent(store, { newId: randomUUID, signal });
+    await verifyConditionalPut(store, { newId: randomUUID, signal });
     const id = await storeId(store, { newId: randomUUID, signal });
     return `${store.name}, id ${id}: of many writers one wins`;
   };
