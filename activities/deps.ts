@@ -3,7 +3,7 @@ import type { Prices } from '../src/config/prices.js';
 import type { Times } from '../src/config/times.js';
 import type { BatchItemEnd } from '../src/contract/batch.js';
 import type { BudgetAnswer, BudgetQuestion, BudgetTerms } from '../src/contract/budget.js';
-import type { SlotAsk, SlotReturn } from '../src/contract/slots.js';
+import type { SlotReleaseMessage, SlotRequestMessage } from '../src/contract/slots.js';
 import type { DashScopeClient } from '../src/dashscope/client.js';
 import type { Ledger } from '../src/ledger/ledger.js';
 import type { StepMetrics } from '../src/metrics/step-metrics.js';
@@ -78,12 +78,12 @@ export interface AccountSlotsPort {
   /** This worker's budgets; undefined: none. */
   readonly budget: BudgetTerms | undefined;
   /** Asks for a slot, and starts the workflow when it does not run. */
-  ask(ask: Omit<SlotAsk, 'limit' | 'budget'>): Promise<void>;
+  requestSlot(ask: Omit<SlotRequestMessage, 'limit' | 'budget'>): Promise<void>;
   /** Gives a purchase's slot back; nothing when the workflow does not run, which then has nobody's. */
-  giveBack(purchase: SlotReturn): Promise<void>;
+  releaseSlot(purchase: SlotReleaseMessage): Promise<void>;
   /**
    * Whether a key holds a slot and whether a budget has room; undefined when the workflow does not run, which then grants nothing.
    * Rejects with Temporal's error when nobody answers.
    */
-  look(question: BudgetQuestion): Promise<BudgetAnswer | undefined>;
+  queryBudget(question: BudgetQuestion): Promise<BudgetAnswer | undefined>;
 }

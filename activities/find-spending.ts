@@ -4,7 +4,7 @@ import { batchOf, type DayRecord } from '../src/ledger/records.js';
 import { batchManifestKey } from '../src/storage/keys.js';
 import type { ActivityDeps } from './deps.js';
 import { openSlot } from './slot-holders.js';
-import type { OpenSlot, SpendingFound, SpendingQuestion, VideoActivities } from './types.js';
+import type { OpenSlot, SpendingQuery, SpendingReport, VideoActivities } from './types.js';
 import { withSignal } from './with-signal.js';
 
 const DAY_MS = 86_400_000;
@@ -44,7 +44,7 @@ interface DayToRead {
 
 /** The days on which something of what is asked about can have ended. */
 async function daysToRead(
-  { day, whole, batches }: SpendingQuestion,
+  { day, whole, batches }: SpendingQuery,
   { store }: ActivityDeps,
   nowMs: number,
   signal: AbortSignal,
@@ -75,17 +75,17 @@ async function isPaid(ledger: Ledger, { state, extraTasks }: PurchaseView, nowMs
 }
 
 class Sum {
-  readonly #question: SpendingQuestion;
+  readonly #question: SpendingQuery;
   readonly #recentMs: number;
-  readonly #standing: ReadonlyMap<string, number>;
+  readonly #reserved: ReadonlyMap<string, number>;
   readonly #tenants = new Map<string, Map<string, number>>();
   readonly #batches: Map<string, Map<string, number>>;
-  readonly #paid: SpendingFound['paid'][number][] = [];
+  readonly #paid: SpendingReport['paid'][number][] = [];
 
-  constructor(question: SpendingQuestion, startedAtMs: number) {
+  constructor(question: SpendingQuery, startedAtMs: number) {
     this.#question = question;
     this.#recentMs = startedAtMs - RECENT_MS;
-    this.#standing = new Map(question.standing.map(({ key, after }) => [key, after]));
+    this.#reserved = new Map(question.reserved.map(({ key, afterPurchase }) => [key, afterPurchase]));
     this.#batches = new Map(question.batches.map((batch) => [batch, new Map()]));
   }
 
@@ -95,13 +95,13 @@ class Sum {
     if (whole && date === day) addTo(this.#tenants, tenant ?? '', record);
     const batch = batchOf(memo);
     if (batch !== null && this.#batches.has(batch)) addTo(this.#batches, batch, record);
-    const after = this.#standing.get(key);
-    if ((after === undefined || n <= after) && record.written_at_ms < this.#recentMs) return;
+    const afterPurchase = this.#reserved.get(key);
+    if ((afterPurchase === undefined || n <= afterPurchase) && record.written_at_ms < this.#recentMs) return;
     const { billed_seconds: seconds, resolution, audio } = record;
     this.#paid.push({ key, n, billed: { day: date, seconds, resolution, audio, tenant, batch } });
   }
 
-  found(open: readonly OpenSlot[]): SpendingFound {
+  found(open: readonly OpenSlot[]): SpendingReport {
     const { day, whole } = this.#question;
     return {
       day: whole ? { date: day, tenants: plain(this.#tenants) } : null,

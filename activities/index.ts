@@ -15,7 +15,7 @@ import { createReadManifest } from './read-manifest.js';
 import { createReconcileSubmit } from './reconcile-submit.js';
 import { createRequestCancellation } from './request-cancellation.js';
 import { createResolvePurchase } from './resolve-purchase.js';
-import { createAskForSlot, createFindDeadSlots, createFindOpenSlots } from './slot-holders.js';
+import { createFindDeadSlots, createFindOpenSlots, createRequestSlot } from './slot-holders.js';
 import { createSubmitTask } from './submit-task.js';
 import type { VideoActivities } from './types.js';
 import { createUploadReference } from './upload-reference.js';
@@ -29,7 +29,7 @@ export function createActivities(deps: ActivityDeps): VideoActivities {
   return {
     prepareRequest: createPrepareRequest(deps),
     uploadReference: createUploadReference(deps),
-    askForSlot: createAskForSlot(deps),
+    requestSlot: createRequestSlot(deps),
     submitTask: createSubmitTask(deps),
     findPurchase: createFindPurchase(deps),
     awaitPurchase: createAwaitPurchase(deps),

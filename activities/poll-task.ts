@@ -1,7 +1,7 @@
 import { dayOf } from '../src/contract/budget.js';
 import { toFailure } from '../src/contract/failure.js';
 import { FailureType } from '../src/contract/failure-type.js';
-import type { SlotReturn } from '../src/contract/slots.js';
+import type { SlotReleaseMessage } from '../src/contract/slots.js';
 import { VideoError } from '../src/contract/video-error.js';
 import { classifyProviderError } from '../src/dashscope/errors.js';
 import type { TaskSnapshot } from '../src/dashscope/wire.js';
@@ -13,7 +13,7 @@ import { listAllTasks } from '../src/ledger/task-list.js';
 import { provesUnknown } from '../src/ledger/unknown-proof.js';
 import type { ActivityDeps } from './deps.js';
 import { findStoredCopy } from './download-result.js';
-import { giveBackSlot, NOTHING_BILLED } from './slot-holders.js';
+import { NOTHING_BILLED, releaseSlot } from './slot-holders.js';
 import type { FinishedTask, RenderProgress, TaskSeen, VideoActivities, WatchedTask } from './types.js';
 import { withSignal } from './with-signal.js';
 
@@ -88,17 +88,17 @@ async function endOf(
   // The provider has room again from now on, whatever the store does; neither waits for the other. With budgets the return also says what
   // was billed, and the slots must not count that before the ledger has it.
   const early = deps.slots.budget === undefined && seen.status !== 'UNKNOWN';
-  const returned = early ? giveBackSlot(deps, task.purchase) : undefined;
+  const returned = early ? releaseSlot(deps, task.purchase) : undefined;
   try {
     // Not left to the records: a second purchase is told with the video.
     const claim =
       task.claim === 'unwritten' ? await ensureClaim(deps.ledger, task, { signal: options.signal }) : task.claim;
     const { end, settled } = await recorded(deps, { ...task, claim }, seen, options);
     // The purchase of a task that was bought beside another one is settled by the other.
-    if (!early) await giveBackSlot(deps, task.purchase, claim === 'second' ? undefined : settled);
+    if (!early) await releaseSlot(deps, task.purchase, claim === 'second' ? undefined : settled);
     return end;
   } catch (error) {
-    if (!early && seen.status !== 'UNKNOWN') await giveBackSlot(deps, task.purchase);
+    if (!early && seen.status !== 'UNKNOWN') await releaseSlot(deps, task.purchase);
     throw error;
   } finally {
     await returned;
@@ -108,7 +108,7 @@ async function endOf(
 interface Recorded {
   readonly end: TaskSeen;
   /** What it came to; undefined where the ledger cannot tell. */
-  readonly settled: SlotReturn['settled'];
+  readonly settled: SlotReleaseMessage['settled'];
 }
 
 async function recorded(

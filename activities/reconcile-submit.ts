@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { Attention } from '../src/contract/result.js';
-import type { SlotReturn } from '../src/contract/slots.js';
+import type { SlotReleaseMessage } from '../src/contract/slots.js';
 import type { TaskSnapshot } from '../src/dashscope/wire.js';
 import {
   type CandidateVideo,
@@ -16,7 +16,7 @@ import { candidateKey } from '../src/storage/keys.js';
 import type { ActivityDeps, ResultDeps } from './deps.js';
 import { withResult } from './download-result.js';
 import { followStep } from './purchase-step.js';
-import { giveBackSlot, NOTHING_BILLED } from './slot-holders.js';
+import { NOTHING_BILLED, releaseSlot } from './slot-holders.js';
 import type { PurchaseStep, VideoActivities } from './types.js';
 import { previousHeartbeat, withSignal } from './with-signal.js';
 
@@ -41,7 +41,7 @@ export function createReconcileSubmit(deps: ActivityDeps): VideoActivities['reco
         );
         if (outcome.kind === 'undecided') deps.metrics.undecided();
         // Nothing of it is at the provider any more, or not that anybody knows: others go on.
-        if (outcome.kind !== 'task') await giveBackSlot(deps, purchase, settledBy(outcome));
+        if (outcome.kind !== 'task') await releaseSlot(deps, purchase, settledBy(outcome));
         return reconciledStep(outcome);
       },
       () => waiting,
@@ -61,7 +61,7 @@ const progressBefore = (details: unknown): ReconcileProgress | undefined =>
   heartbeatDetails.safeParse(details).data?.progress;
 
 /** What a decision settles: nothing was bought, or what was is free. A bill is settled by whoever saw the task's end. */
-export const settledBy = ({ kind }: ReconcileOutcome): SlotReturn['settled'] =>
+export const settledBy = ({ kind }: ReconcileOutcome): SlotReleaseMessage['settled'] =>
   kind === 'buy' || kind === 'failed' ? NOTHING_BILLED : undefined;
 
 /** Refusals that end when somebody mends key or account. */

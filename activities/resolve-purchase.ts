@@ -1,7 +1,7 @@
 import { resolvePurchase } from '../src/ledger/resolve.js';
 import type { ActivityDeps } from './deps.js';
 import { reconciledStep, settledBy } from './reconcile-submit.js';
-import { giveBackSlot } from './slot-holders.js';
+import { releaseSlot } from './slot-holders.js';
 import type { VideoActivities } from './types.js';
 import { withSignal } from './with-signal.js';
 
@@ -13,7 +13,7 @@ export function createResolvePurchase(deps: ActivityDeps): VideoActivities['reso
       const parts = { ledger, provider, clock, times: times.ledger };
       const outcome = await resolvePurchase(parts, purchase, decision, { signal });
       const settled = settledBy(outcome);
-      if (settled !== undefined) await giveBackSlot(deps, purchase, settled);
+      if (settled !== undefined) await releaseSlot(deps, purchase, settled);
       return reconciledStep(outcome);
     });
 }

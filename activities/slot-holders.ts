@@ -1,6 +1,6 @@
 import type { Billable } from '../src/contract/budget.js';
 import { FailureType } from '../src/contract/failure-type.js';
-import type { SlotReturn } from '../src/contract/slots.js';
+import type { SlotReleaseMessage } from '../src/contract/slots.js';
 import { VideoError } from '../src/contract/video-error.js';
 import type { PurchaseView } from '../src/ledger/ledger.js';
 import type { Purchase } from '../src/ledger/purchase-key.js';
@@ -18,8 +18,8 @@ const UNCLAIMED_MS = 900_000;
 const UNBOUGHT_MS = 60_000;
 
 /** Asks the account's slots again for a run that waits; they are started anew when they are gone. */
-export function createAskForSlot({ slots }: ActivityDeps): VideoActivities['askForSlot'] {
-  return (ask) => slots.ask(ask);
+export function createRequestSlot({ slots }: ActivityDeps): VideoActivities['requestSlot'] {
+  return (ask) => slots.requestSlot(ask);
 }
 
 /**
@@ -27,16 +27,16 @@ export function createAskForSlot({ slots }: ActivityDeps): VideoActivities['askF
  * when somebody needs the slot.
  * @param settled - What it came to; undefined while that is not known.
  */
-export async function giveBackSlot(
+export async function releaseSlot(
   { slots }: ActivityDeps,
   { key, n }: Purchase,
-  settled?: SlotReturn['settled'],
+  settled?: SlotReleaseMessage['settled'],
 ): Promise<void> {
-  await slots.giveBack({ key, n, ...(settled !== undefined && { settled }) }).catch(() => undefined);
+  await slots.releaseSlot({ key, n, ...(settled !== undefined && { settled }) }).catch(() => undefined);
 }
 
 /** Nothing was billed for it, and nothing will be. */
-export const NOTHING_BILLED: SlotReturn['settled'] = { billed: null };
+export const NOTHING_BILLED: SlotReleaseMessage['settled'] = { billed: null };
 
 /** What a request can be billed at most. */
 export const costOf = ({
@@ -86,20 +86,20 @@ export function createFindDeadSlots(deps: ActivityDeps): VideoActivities['findDe
 type SlotEnd = 'alive' | 'unsettled' | 'paid' | 'nothing';
 
 async function endOf(holder: HeldSlot, deps: ActivityDeps, signal: AbortSignal): Promise<SlotEnd> {
-  const { key, after, askers, sinceMs, parked = false } = holder;
+  const { key, afterPurchase, requesters, sinceMs, parked = false } = holder;
   const { ledger, clock, times, isRunOpen } = deps;
   const newest = await ledger.newest(key, { signal }).catch((error: unknown) => {
     if (error instanceof VideoError && error.type === FailureType.RecordDamaged) return undefined;
     throw error;
   });
-  if (newest !== undefined && newest.purchase.n > after) {
+  if (newest !== undefined && newest.purchase.n > afterPurchase) {
     const { state, extraTasks } = newest;
     if (!parked && mayRender(newest, clock.now(), times.resultLifeMs)) return 'alive';
     if (state.kind === 'closed') return ['archived', 'expired'].includes(state.ending.how) ? 'paid' : 'nothing';
     if (state.kind !== 'not_created' || extraTasks.some(({ ending }) => ending === undefined)) return 'unsettled';
   }
   // Nothing is bought: held for a run that is about to.
-  if ((await Promise.all(askers.map(isRunOpen))).includes(true)) return 'alive';
+  if ((await Promise.all(requesters.map(isRunOpen))).includes(true)) return 'alive';
   // Its submit may be on its way all the same.
   return parked && clock.now() - sinceMs >= UNBOUGHT_MS ? 'nothing' : 'unsettled';
 }

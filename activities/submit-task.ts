@@ -15,7 +15,7 @@ import { assertSameStore } from './assert-same-store.js';
 import type { ActivityDeps } from './deps.js';
 import { fromCache, purchaseContextOf } from './purchase-context.js';
 import { restoreStep } from './purchase-step.js';
-import { costOf, giveBackSlot, NOTHING_BILLED } from './slot-holders.js';
+import { costOf, NOTHING_BILLED, releaseSlot } from './slot-holders.js';
 import type { PurchaseStep, SubmitInput, VideoActivities } from './types.js';
 
 /** Buys one generation, unless the ledger shows one to follow. The provider bills every accepted call, so nothing here sends twice. */
@@ -51,7 +51,7 @@ async function isReserved({ slots }: ActivityDeps, { prepared, buyer }: SubmitIn
   const key = purchaseKeyOf(prepared.cacheKey, prepared.request.cache, buyer);
   const payer = { tenant: prepared.request.tenant, batch: prepared.batchId ?? null };
   try {
-    return (await slots.look({ ...payer, key, cost: costOf(prepared.request) }))?.held ?? false;
+    return (await slots.queryBudget({ ...payer, key, cost: costOf(prepared.request) }))?.held ?? false;
   } catch (cause) {
     throw new VideoError(FailureType.TemporalUnreachable, "The account's slots do not answer, which keep the budgets", {
       ...{ retryable: true, billed: false, cause },
@@ -64,7 +64,7 @@ async function isReserved({ slots }: ActivityDeps, { prepared, buyer }: SubmitIn
 async function giveBackRefused(deps: ActivityDeps, { purchaseKey }: PurchaseQuery): Promise<void> {
   // What gets lost here is found by the next look at the holders.
   const newest = await deps.ledger.newest(purchaseKey).catch(() => undefined);
-  if (newest?.state.kind === 'not_created') await giveBackSlot(deps, newest.purchase, NOTHING_BILLED);
+  if (newest?.state.kind === 'not_created') await releaseSlot(deps, newest.purchase, NOTHING_BILLED);
 }
 
 /** What the ledger is asked about for a run. */

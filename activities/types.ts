@@ -1,8 +1,8 @@
-import type { Billable, BudgetReached, Paid, Payer, SecondsByKind } from '../src/contract/budget.js';
+import type { Bill, Billable, BudgetReached, Payer, SecondsByKind } from '../src/contract/budget.js';
 import type { VideoFailure } from '../src/contract/failure.js';
 import type { CanonicalRequest, VideoRequest } from '../src/contract/request.js';
 import type { Attention, SubmitDecision, VideoResult, VideoWarning } from '../src/contract/result.js';
-import type { SlotAsk, SlotName, SlotShare } from '../src/contract/slots.js';
+import type { QueueIdentity, SlotName, SlotRequestMessage } from '../src/contract/slots.js';
 import type { StepTimes } from '../src/contract/times.js';
 import type { WebhookEvent, WebhookEventType } from '../src/contract/webhook.js';
 import type { ClaimState } from '../src/ledger/buy.js';
@@ -139,7 +139,7 @@ export interface SubmitInput {
 
 /** What getting ready to buy needs: the run, its request, and whose turn it is counted as. */
 export interface ReadyInput extends Omit<SubmitInput, 'imgUrl'> {
-  readonly share: SlotShare;
+  readonly queueIdentity: QueueIdentity;
 }
 
 /** Ready to buy, or there is no need to. */
@@ -149,10 +149,10 @@ export type Readiness =
   /** A budget has no room; nothing was uploaded and no slot asked for. */
   | { readonly kind: 'budget_reached'; readonly reached: BudgetReached }
   /** The image is at the provider, and the account's slots have been asked. */
-  | { readonly kind: 'asked'; readonly imgUrl: string; readonly slot: AskedSlot };
+  | { readonly kind: 'requested'; readonly imgUrl: string; readonly slot: RequestedSlot };
 
 /** A slot that a run has asked for, and where. */
-export interface AskedSlot extends SlotName {
+export interface RequestedSlot extends SlotName {
   /** Workflow id of the account's slots. */
   readonly slots: string;
   /** What is to be reserved; present when the asking worker has budgets: nothing is bought without the slots then. */
@@ -161,7 +161,7 @@ export interface AskedSlot extends SlotName {
 
 /** A slot that is held, or money that is reserved, as far as its holder's end shows in the ledger and in Temporal. */
 export interface HeldSlot extends SlotName {
-  readonly askers: readonly string[];
+  readonly requesters: readonly string[];
   /** Milliseconds since the epoch; tells it from a later one of the same name. */
   readonly sinceMs: number;
   /** Its slot is free, and what it may cost is reserved. */
@@ -185,23 +185,23 @@ export interface OpenSlot extends Payer {
 }
 
 /** Which spending is asked about. */
-export interface SpendingQuestion {
+export interface SpendingQuery {
   /** UTC day, `YYYY-MM-DD`. */
   readonly day: string;
   /** Whether the day is asked about, or batches only. */
   readonly whole: boolean;
   readonly batches: readonly string[];
   /** Purchases that money is reserved for: whether their bill is in what is read. */
-  readonly standing: readonly SlotName[];
+  readonly reserved: readonly SlotName[];
 }
 
 /** What the ledger shows of what was spent and of what may still be. */
-export interface SpendingFound {
+export interface SpendingReport {
   /** By tenant (`""`: none); null when only batches were asked about. */
   readonly day: { readonly date: string; readonly tenants: Readonly<Record<string, SecondsByKind>> } | null;
   readonly batches: Readonly<Record<string, SecondsByKind>>;
   /** Of those asked about, and of the latest minutes: purchases whose bill is in what was read. */
-  readonly paid: readonly (Purchase & { readonly billed: Paid })[];
+  readonly paid: readonly (Purchase & { readonly billed: Bill })[];
   /** Open in the ledger, and not billed. */
   readonly open: readonly OpenSlot[];
 }
@@ -218,7 +218,7 @@ export interface OrphanedPurchase {
 export interface VideoActivities extends BatchActivities {
   prepareRequest(input: { request: VideoRequest; batchId?: string | null }): Promise<PreparedRequest>;
   uploadReference(input: ReadyInput): Promise<Readiness>;
-  askForSlot(input: Omit<SlotAsk, 'limit' | 'budget'>): Promise<void>;
+  requestSlot(input: Omit<SlotRequestMessage, 'limit' | 'budget'>): Promise<void>;
   submitTask(input: SubmitInput): Promise<PurchaseStep>;
   findPurchase(input: ReadyInput): Promise<{ found: PurchaseStep | null }>;
   awaitPurchase(input: { purchase: Purchase; parked: boolean }): Promise<PurchaseStep>;
@@ -238,5 +238,5 @@ export interface VideoActivities extends BatchActivities {
   findOpenSlots(): Promise<{ open: OpenSlot[] }>;
   notifyWebhook(input: { event: WebhookEvent }): Promise<{ status: number }>;
   findDeadSlots(input: { holders: readonly HeldSlot[] }): Promise<{ dead: DeadSlot[] }>;
-  findSpending(input: SpendingQuestion): Promise<SpendingFound>;
+  findSpending(input: SpendingQuery): Promise<SpendingReport>;
 }

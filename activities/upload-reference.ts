@@ -24,17 +24,17 @@ export function createUploadReference(deps: ActivityDeps): VideoActivities['uplo
         signal,
       });
       if (found !== undefined) return { kind: 'found', step: purchaseStep(found) };
-      const name = { key: interest.purchaseKey, after: newest };
+      const name = { key: interest.purchaseKey, afterPurchase: newest };
       const cost = costOf(input.prepared.request);
       if (slots.budget !== undefined) {
         // Before the upload, so that what follows in a batch whose money is spent costs next to nothing. No answer is none: the ask decides.
-        const answer = await slots.look({ ...input.share, key: name.key, cost }).catch(() => undefined);
+        const answer = await slots.queryBudget({ ...input.queueIdentity, key: name.key, cost }).catch(() => undefined);
         if (answer?.reached != null) return { kind: 'budget_reached', reached: answer.reached };
       }
       const imgUrl = await upload(reference, deps, signal);
-      await slots.ask({ ...name, ...input.share, cost, asker: input.buyer.workflowId });
+      await slots.requestSlot({ ...name, ...input.queueIdentity, cost, requesterId: input.buyer.workflowId });
       const reserves = slots.budget !== undefined && { cost };
-      return { kind: 'asked', imgUrl, slot: { ...name, slots: slots.workflowId, ...reserves } };
+      return { kind: 'requested', imgUrl, slot: { ...name, slots: slots.workflowId, ...reserves } };
     });
 }
 

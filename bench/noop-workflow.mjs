@@ -26,7 +26,7 @@ export async function noopGenerate() {
     granted = true;
   });
   await nothing(); // prepareRequest
-  await ask({ asker: workflowInfo().workflowId }); // uploadReference
+  await ask({ requesterId: workflowInfo().workflowId }); // uploadReference
   await condition(() => granted, '60s');
   await submitting.nothing(); // submitTask
   await nothing(); // pollTask, until it starts
@@ -37,7 +37,7 @@ export async function noopGenerate() {
 /** Grants at once whatever is asked for. */
 export async function noopSlots() {
   const asked = [];
-  setHandler(defineSignal('ask'), ({ asker }) => void asked.push(asker));
+  setHandler(defineSignal('ask'), ({ requesterId }) => void asked.push(requesterId));
   setHandler(defineSignal('giveBack'), () => undefined);
   for (;;) {
     await condition(() => asked.length > 0);

@@ -1,5 +1,5 @@
 import type { Client } from '@temporalio/client';
-import { lookAtBudget } from '../client/account-slots.js';
+import { queryBudget } from '../client/account-slots.js';
 import { WanVideoClient } from '../client/video-client.js';
 import type { Config } from '../config/config.js';
 import { amountOf } from '../config/prices.js';
@@ -102,7 +102,7 @@ async function budgetReached(
 ): Promise<BudgetReached | null> {
   const slots = slotsWorkflowId(config.provider.providerId, config.provider.account);
   const question = { key: null, tenant, batch: null, cost: { seconds, resolution, audio } };
-  return (await lookAtBudget(client, slots, question).catch(() => undefined))?.reached ?? null;
+  return (await queryBudget(client, slots, question).catch(() => undefined))?.reached ?? null;
 }
 
 async function isRunning(id: string, { client, config }: DryRunDeps): Promise<boolean> {

@@ -48,7 +48,7 @@ const BUDGET_TIMEOUT_MS = 8_000;
  * answers it.
  * @throws an error of Temporal's client when no worker answers within 8 s.
  */
-export async function lookAtBudget(
+export async function queryBudget(
   client: Client,
   workflowId: string,
   question: BudgetQuestion,

@@ -15,7 +15,7 @@ export interface Payer {
 }
 
 /** A purchase that was billed, as the ledger's day record tells it. */
-export interface Paid extends Billable, Payer {
+export interface Bill extends Billable, Payer {
   /** UTC day of the task's end, `YYYY-MM-DD`. */
   readonly day: string;
 }

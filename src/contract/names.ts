@@ -20,13 +20,13 @@ export const SLOTS_QUERY = 'slots';
 /** Query of `accountSlots`: whether a key holds a slot, and whether a budget has room. */
 export const BUDGET_QUERY = 'budget';
 /** Signal to `accountSlots`: a run's request for a slot, which may be repeated. */
-export const ASK_FOR_SLOT_SIGNAL = 'askForSlot';
+export const REQUEST_SLOT_SIGNAL = 'requestSlot';
 /** Signal to `accountSlots`: a purchase is over, was not created, or waits for a person. */
-export const RETURN_SLOT_SIGNAL = 'returnSlot';
+export const RELEASE_SLOT_SIGNAL = 'releaseSlot';
 /** Signal to `accountSlots`: a run that asked does not want to buy any more. */
-export const LEAVE_SLOTS_SIGNAL = 'leaveSlots';
+export const WITHDRAW_SLOT_REQUEST_SIGNAL = 'withdrawSlotRequest';
 /** Signal to `accountSlots`: how many tasks may be at the provider at a time. */
-export const SLOT_LIMIT_SIGNAL = 'slotLimit';
+export const SET_SLOT_LIMIT_SIGNAL = 'setSlotLimit';
 /** Memo of a run that belongs to a batch: its id. */
 export const BATCH_MEMO = 'batch_id';
 /** Memo of a batch that a schedule has started: the schedule's id, which is not the batch's. */

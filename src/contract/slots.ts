@@ -1,4 +1,4 @@
-import type { Billable, BudgetReached, BudgetTerms, BudgetView, Paid } from './budget.js';
+import type { Bill, Billable, BudgetReached, BudgetTerms, BudgetView } from './budget.js';
 
 /** Whether somebody waits for the video, or a batch works through it. Interactive requests are submitted first. */
 export type SlotPriority = 'interactive' | 'batch';
@@ -8,20 +8,20 @@ export interface SlotName {
   /** The purchase key. */
   readonly key: string;
   /** Purchases of the key that were over when the slot was asked for. */
-  readonly after: number;
+  readonly afterPurchase: number;
 }
 
 /** Whose turn it is counted as. */
-export interface SlotShare {
+export interface QueueIdentity {
   readonly tenant: string | null;
   readonly batch: string | null;
   readonly priority: SlotPriority;
 }
 
-/** Signal `askForSlot`: may be repeated, and is answered each time. */
-export interface SlotAsk extends SlotName, SlotShare {
+/** Signal `requestSlot`: may be repeated, and is answered each time. */
+export interface SlotRequestMessage extends SlotName, QueueIdentity {
   /** Workflow id of the run that the answer goes to. */
-  readonly asker: string;
+  readonly requesterId: string;
   /** How many tasks the asking worker was told to have at the provider at a time. */
   readonly limit: number;
   /** What the purchase is billed by, at most; absent from callers that know no budgets: nothing is reserved for them. */
@@ -30,30 +30,30 @@ export interface SlotAsk extends SlotName, SlotShare {
   readonly budget?: BudgetTerms;
 }
 
-/** Signal `slotLimit`, from a worker that starts. */
-export interface SlotTerms {
+/** Signal `setSlotLimit`, from a worker that starts. */
+export interface SlotLimitMessage {
   readonly limit: number;
   /** Null: this worker was told no budgets; absent from workers that know none. */
   readonly budget?: BudgetTerms | null;
 }
 
-/** Signal `returnSlot`: the `n`-th purchase of the key has ended, was not created, or waits for a person. */
-export interface SlotReturn {
+/** Signal `releaseSlot`: the `n`-th purchase of the key has ended, was not created, or waits for a person. */
+export interface SlotReleaseMessage {
   readonly key: string;
   readonly n: number;
   /** What it came to; absent where that is not known yet: what is reserved for it stays reserved. */
   readonly settled?: {
     /** Null when nothing was billed. */
-    readonly billed: Paid | null;
+    readonly billed: Bill | null;
   };
 }
 
-/** Signal `leaveSlots`: a run that asked does not want to buy any more. */
-export interface SlotLeave {
+/** Signal `withdrawSlotRequest`: a run that asked does not want to buy any more. */
+export interface SlotWithdrawalMessage {
   readonly key: string;
-  readonly asker: string;
+  readonly requesterId: string;
   /** The run is certain that it has bought nothing. */
-  readonly nothing?: boolean;
+  readonly nothingBought?: boolean;
 }
 
 /** Signal `slot` to the asking run: its request is known; granted, or how far ahead the grant is. */
@@ -101,7 +101,7 @@ export interface AccountSlotsView {
 }
 
 /** One slot, or one place among those who wait. */
-export interface SlotView extends SlotShare {
+export interface SlotView extends QueueIdentity {
   readonly purchase_key: string;
   /** Workflow ids of the runs that asked for it. */
   readonly runs: readonly string[];

@@ -1,17 +1,17 @@
 import { type Client, WorkflowNotFoundError } from '@temporalio/client';
 import type { AccountSlotsPort } from '../../activities/index.js';
 import type { AccountSlotsInput } from '../../workflows/slots/account-slots.js';
-import { lookAtBudget } from '../client/account-slots.js';
+import { queryBudget } from '../client/account-slots.js';
 import type { Config } from '../config/config.js';
 import type { BudgetTerms } from '../contract/budget.js';
 import {
-  ASK_FOR_SLOT_SIGNAL,
-  RETURN_SLOT_SIGNAL,
-  SLOT_LIMIT_SIGNAL,
+  RELEASE_SLOT_SIGNAL,
+  REQUEST_SLOT_SIGNAL,
+  SET_SLOT_LIMIT_SIGNAL,
   slotsWorkflowId,
   WorkflowType,
 } from '../contract/names.js';
-import type { SlotTerms } from '../contract/slots.js';
+import type { SlotLimitMessage } from '../contract/slots.js';
 import { stepTimesOf } from '../contract/times.js';
 
 /** Temporal answers within milliseconds; what gets lost here is found out by the next look. */
@@ -32,15 +32,15 @@ export function accountSlotsPort(
   const input: AccountSlotsInput = { ...told, times: stepTimesOf(times) };
   return {
     ...{ workflowId, budget },
-    async ask(ask) {
+    async requestSlot(ask) {
       await client.workflow.signalWithStart(WorkflowType.accountSlots, {
         ...{ workflowId, taskQueue: taskQueues.generate, args: [input] },
-        ...{ signal: ASK_FOR_SLOT_SIGNAL, signalArgs: [{ ...ask, ...told }] },
+        ...{ signal: REQUEST_SLOT_SIGNAL, signalArgs: [{ ...ask, ...told }] },
         staticSummary: `who may submit next on account ${provider.account} of ${provider.providerId}`,
       });
     },
-    giveBack: (purchase) => signalIfThere(client, workflowId, RETURN_SLOT_SIGNAL, purchase),
-    look: (question) => lookAtBudget(client, workflowId, question),
+    releaseSlot: (purchase) => signalIfThere(client, workflowId, RELEASE_SLOT_SIGNAL, purchase),
+    queryBudget: (question) => queryBudget(client, workflowId, question),
   };
 }
 
@@ -54,8 +54,8 @@ export function announceLimit(
   budget: BudgetTerms | undefined,
 ): Promise<void> {
   const workflowId = slotsWorkflowId(provider.providerId, provider.account);
-  const terms: SlotTerms = { limit: rates.maxRunning, budget: budget ?? null };
-  return signalIfThere(client, workflowId, SLOT_LIMIT_SIGNAL, terms);
+  const terms: SlotLimitMessage = { limit: rates.maxRunning, budget: budget ?? null };
+  return signalIfThere(client, workflowId, SET_SLOT_LIMIT_SIGNAL, terms);
 }
 
 async function signalIfThere(client: Client, workflowId: string, signal: string, argument: unknown): Promise<void> {

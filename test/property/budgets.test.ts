@@ -1,27 +1,27 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { type Billable, type BudgetTerms, dayOf, microsOf, type Paid } from '../../src/contract/budget.js';
-import type { SlotAsk, SlotReturn } from '../../src/contract/slots.js';
+import { type Bill, type Billable, type BudgetTerms, dayOf, microsOf } from '../../src/contract/budget.js';
+import type { SlotReleaseMessage, SlotRequestMessage } from '../../src/contract/slots.js';
 import {
-  asked,
+  addRequest,
+  adoptOpenPurchases,
   budgetsOf,
-  granted,
-  left,
-  noSlots,
+  emptySlotState,
+  grantSlots,
   type OpenSlot,
   payersOf,
-  returned,
-  roomBeside,
+  releaseDeadHolders,
+  releaseSlot,
+  removeRequester,
+  roomForAnotherPayer,
   type SlotState,
-  takenOver,
-  withoutDead,
 } from '../../workflows/slots/slot-queue.js';
-import { withSpending } from '../../workflows/slots/spending.js';
+import { applySpending } from '../../workflows/slots/spending.js';
 
 /** A purchase of the simulated account: granted, then perhaps sent, then perhaps billed. */
 interface Purchase extends OpenSlot {
   readonly cost: Billable;
-  bill: Paid | null;
+  bill: Bill | null;
   closed: boolean;
 }
 
@@ -38,42 +38,43 @@ class World {
   nowMs = Date.UTC(2026, 2, 31, 20);
   readonly purchases: Purchase[] = [];
   /** Granted runs that have not sent yet, by key. */
-  readonly granted = new Map<string, SlotAsk>();
-  readonly asks: SlotAsk[] = [];
+  readonly granted = new Map<string, SlotRequestMessage>();
+  readonly asks: SlotRequestMessage[] = [];
   /** What the slots were told. */
-  readonly returns: SlotReturn[] = [];
+  readonly returns: SlotReleaseMessage[] = [];
   /** Refusals for which the ledger shows that there was room. */
   readonly wronglyRefused: string[] = [];
   readonly terms: BudgetTerms;
 
   constructor(terms: BudgetTerms, limit: number) {
     this.terms = terms;
-    this.state = { ...noSlots(limit), budget: terms, spending: null, parked: [] };
+    this.state = { ...emptySlotState(limit), budget: terms, spending: null, parked: [] };
   }
 
-  ask(ask: SlotAsk): void {
+  ask(ask: SlotRequestMessage): void {
     // A run looks in the ledger first: an open purchase is followed, one that is archived taken.
     const newest = this.purchases.filter(({ key }) => key === ask.key).at(-1);
     if (newest !== undefined && (!newest.closed || newest.bill !== null)) return;
-    const one = { ...ask, after: newest?.n ?? 0 };
-    if (roomBeside(this.state, one, this.nowMs) !== 'fits') return;
-    this.state = asked(this.state, one, this.nowMs);
+    const one = { ...ask, afterPurchase: newest?.n ?? 0 };
+    if (roomForAnotherPayer(this.state, one, this.nowMs) !== 'fits') return;
+    this.state = addRequest(this.state, one, this.nowMs);
     this.asks.push(one);
   }
 
   settle(): void {
-    const step = granted(this.state, this.nowMs);
+    const step = grantSlots(this.state, this.nowMs);
     this.state = step.state;
-    for (const { key, askers } of step.grants) {
-      const winner = this.asks.findLast((ask) => ask.key === key && askers.includes(ask.asker));
+    for (const { key, requesters } of step.grants) {
+      const winner = this.asks.findLast((ask) => ask.key === key && requesters.includes(ask.requesterId));
       if (winner !== undefined) this.granted.set(key, winner);
     }
-    for (const { key, asker, reached } of step.refusals) {
-      const ask = this.asks.findLast((one) => one.key === key && one.asker === asker);
+    for (const { key, requesterId, reached } of step.refusals) {
+      const ask = this.asks.findLast((one) => one.key === key && one.requesterId === requesterId);
       if (ask === undefined) throw new Error('refused somebody who did not ask');
       const { scope, limit } = reached;
       const needed = this.spentIn(scope, ask) + microsOf(this.terms, ask.cost as Billable);
-      if (needed <= Math.round(limit * MILLION)) this.wronglyRefused.push(`${asker}: ${needed} of ${limit} (${scope})`);
+      if (needed <= Math.round(limit * MILLION))
+        this.wronglyRefused.push(`${requesterId}: ${needed} of ${limit} (${scope})`);
     }
   }
 
@@ -85,12 +86,12 @@ class World {
     const held = this.state.holders.find((holder) => holder.key === key);
     if (held === undefined || this.purchases.some((one) => one.key === key && !one.closed)) return;
     // Any of those who share the slot may be the one that buys.
-    const sharing = this.asks.filter((one) => one.key === key && held.askers.includes(one.asker));
+    const sharing = this.asks.filter((one) => one.key === key && held.requesters.includes(one.requesterId));
     const buyer = sharing[at % Math.max(1, sharing.length)] ?? ask;
     const n = this.purchases.filter((one) => one.key === key).length + 1;
     const { tenant, batch, cost } = buyer;
     if (cost === undefined) throw new Error('no cost');
-    this.purchases.push({ key, n, workflowId: buyer.asker, tenant, batch, cost, bill: null, closed: false });
+    this.purchases.push({ key, n, workflowId: buyer.requesterId, tenant, batch, cost, bill: null, closed: false });
   }
 
   /** A task ends: its bill is in the ledger before the slots are told, if they are. */
@@ -107,7 +108,7 @@ class World {
     if (ledgerOnly) return;
     const given = { key, n, ...(isTold && { settled: { billed } }) };
     this.returns.push(given);
-    this.state = returned(this.state, given, this.nowMs);
+    this.state = releaseSlot(this.state, given, this.nowMs);
   }
 
   /** What the ledger shows; `meanwhile` happens while it is read, before the bills are when `isLate`. */
@@ -121,7 +122,7 @@ class World {
     if (isLate) seen = this.purchases.filter(({ bill }) => bill !== null);
     const settled = this.returns.slice(before);
     const unpaid = open.filter(({ key, n }) => !seen.some((one) => one.key === key && one.n === n));
-    const sum = (of: (paid: Paid) => string | null, on?: string) => {
+    const sum = (of: (paid: Bill) => string | null, on?: string) => {
       const sums: Record<string, Record<string, number>> = {};
       for (const { bill } of seen) {
         if (bill === null || (on !== undefined && bill.day !== on)) continue;
@@ -133,7 +134,7 @@ class World {
       return sums;
     };
     const byBatch = sum(({ batch }) => batch);
-    this.state = withSpending(
+    this.state = applySpending(
       this.state,
       {
         day: whole ? { date: day, tenants: sum(({ tenant }) => tenant ?? '', day) } : null,
@@ -150,23 +151,23 @@ class World {
   look(forPersons: boolean): void {
     const newest = (key: string) => this.purchases.filter((one) => one.key === key).at(-1);
     const entries = [...this.state.holders, ...(this.state.parked ?? [])];
-    const dead = entries.flatMap(({ key, after, sinceMs }) => {
+    const dead = entries.flatMap(({ key, afterPurchase, sinceMs }) => {
       const one = newest(key);
-      if (one === undefined || one.n <= after) return [];
-      if (one.closed) return [{ key, after, sinceMs, over: true }];
+      if (one === undefined || one.n <= afterPurchase) return [];
+      if (one.closed) return [{ key, afterPurchase, sinceMs, over: true }];
       // It waits for a person: its slot is free.
-      return forPersons && one.n % 2 === 1 ? [{ key, after, sinceMs, over: false }] : [];
+      return forPersons && one.n % 2 === 1 ? [{ key, afterPurchase, sinceMs, over: false }] : [];
     });
     this.read(true, false, []);
-    this.state = withoutDead(this.state, dead, this.nowMs);
+    this.state = releaseDeadHolders(this.state, dead, this.nowMs);
   }
 
   /** The slots are gone, and started anew: they take what is open as held, and know nothing of what was granted. */
   restart(forPersons: boolean): void {
     // What waits for a person holds no slot.
     const open = this.purchases.filter(({ closed }) => !closed && !forPersons);
-    this.state = takenOver(
-      { ...noSlots(this.state.limit), budget: this.terms, spending: null, parked: [] },
+    this.state = adoptOpenPurchases(
+      { ...emptySlotState(this.state.limit), budget: this.terms, spending: null, parked: [] },
       open,
       this.nowMs,
     );
@@ -174,7 +175,7 @@ class World {
 
   spentIn(
     scope: 'day' | 'tenant' | 'batch',
-    { tenant, batch }: Pick<SlotAsk, 'tenant' | 'batch'>,
+    { tenant, batch }: Pick<SlotRequestMessage, 'tenant' | 'batch'>,
     day = dayOf(this.nowMs),
   ) {
     return this.purchases
@@ -231,8 +232,15 @@ const request = fc
     batch: fc.constantFrom(null, 'a', 'b'),
   })
   .map(
-    ({ id, whose, tenant, batch }): SlotAsk => ({
-      ...{ key: `k${id}`, after: 0, asker: `r${id}-${whose}-${tenant}-${batch}`, tenant, batch, limit: 3 },
+    ({ id, whose, tenant, batch }): SlotRequestMessage => ({
+      ...{
+        key: `k${id}`,
+        afterPurchase: 0,
+        requesterId: `r${id}-${whose}-${tenant}-${batch}`,
+        tenant,
+        batch,
+        limit: 3,
+      },
       priority: batch === null ? 'interactive' : 'batch',
       // Of the key: equal requests cost the same.
       cost: { seconds: 2 + (id % 4), resolution: '720P', audio: id % 2 === 0 },
@@ -280,16 +288,16 @@ function happens(world: World, one: Event): void {
       world.end(one.at, one.how, one.isTold, one.isLost);
       break;
     case 'leave': {
-      const { key, askers } = world.state.holders[one.at % Math.max(1, world.state.holders.length)] ?? {
+      const { key, requesters } = world.state.holders[one.at % Math.max(1, world.state.holders.length)] ?? {
         key: '',
-        askers: [],
+        requesters: [],
       };
-      const [asker = ''] = askers;
+      const [requesterId = ''] = requesters;
       // A run that has bought something, or may have, does not say that it has not.
       const isCertain = !world.purchases.some(
         (bought) => bought.key === key && (!bought.closed || bought.bill !== null),
       );
-      world.state = left(world.state, key, asker, isCertain, world.nowMs);
+      world.state = removeRequester(world.state, key, requesterId, isCertain, world.nowMs);
       break;
     }
     case 'read':
@@ -334,8 +342,8 @@ test('what is given back while the ledger is read, before it is known what it ca
     { currency: 'CNY', prices: PRICES, limits: { day: 0.6 * MILLION, tenants: {}, batches: {} } },
     3,
   );
-  const ask = (key: string): SlotAsk => ({
-    ...{ key, after: 0, asker: key, tenant: null, batch: null, limit: 3, priority: 'interactive' },
+  const ask = (key: string): SlotRequestMessage => ({
+    ...{ key, afterPurchase: 0, requesterId: key, tenant: null, batch: null, limit: 3, priority: 'interactive' },
     cost: { seconds: 2, resolution: '720P', audio: true },
   });
   const end: Event = { kind: 'end', at: 0, how: 'billed', isTold: false, isLost: false };

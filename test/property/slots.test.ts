@@ -1,22 +1,30 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import type { SlotAsk } from '../../src/contract/slots.js';
-import { asked, granted, inOrder, left, noSlots, returned, type SlotState } from '../../workflows/slots/slot-queue.js';
+import type { SlotRequestMessage } from '../../src/contract/slots.js';
+import {
+  addRequest,
+  emptySlotState,
+  grantOrder,
+  grantSlots,
+  releaseSlot,
+  removeRequester,
+  type SlotState,
+} from '../../workflows/slots/slot-queue.js';
 
 const share = fc.record({
   tenant: fc.constantFrom(null, 't', 'u'),
   batch: fc.constantFrom(null, 'a', 'b', 'c'),
 });
 const request = fc.tuple(fc.integer({ min: 0, max: 30 }), share).map(
-  ([id, { tenant, batch }]): SlotAsk => ({
-    ...{ key: `k${id}`, after: 0, asker: `r${id}`, tenant, batch, limit: 3 },
+  ([id, { tenant, batch }]): SlotRequestMessage => ({
+    ...{ key: `k${id}`, afterPurchase: 0, requesterId: `r${id}`, tenant, batch, limit: 3 },
     priority: batch === null ? 'interactive' : 'batch',
   }),
 );
 const event = fc.oneof(
   { weight: 4, arbitrary: request.map((ask) => ({ kind: 'ask' as const, ask })) },
   { weight: 2, arbitrary: fc.nat(30).map((id) => ({ kind: 'return' as const, key: `k${id}` })) },
-  { weight: 1, arbitrary: fc.nat(30).map((id) => ({ kind: 'leave' as const, key: `k${id}`, asker: `r${id}` })) },
+  { weight: 1, arbitrary: fc.nat(30).map((id) => ({ kind: 'leave' as const, key: `k${id}`, requesterId: `r${id}` })) },
   { weight: 1, arbitrary: fc.nat(6).map((limit) => ({ kind: 'limit' as const, limit })) },
 );
 type Event = typeof event extends fc.Arbitrary<infer One> ? One : never;
@@ -24,11 +32,11 @@ type Event = typeof event extends fc.Arbitrary<infer One> ? One : never;
 function after(state: SlotState, one: Event): SlotState {
   switch (one.kind) {
     case 'ask':
-      return asked(state, one.ask, 0);
+      return addRequest(state, one.ask, 0);
     case 'return':
-      return returned(state, { key: one.key, n: 1 }, 0);
+      return releaseSlot(state, { key: one.key, n: 1 }, 0);
     case 'leave':
-      return left(state, one.key, one.asker, true, 0);
+      return removeRequester(state, one.key, one.requesterId, true, 0);
     case 'limit':
       return { ...state, limit: one.limit };
   }
@@ -37,19 +45,19 @@ function after(state: SlotState, one: Event): SlotState {
 test('whatever happens, no key is in two places, nothing is granted beyond the limit, and the foretold order is kept', () => {
   fc.assert(
     fc.property(fc.array(event, { maxLength: 80 }), (events) => {
-      let state = noSlots(3);
+      let state = emptySlotState(3);
       for (const one of events) {
         state = after(state, one);
-        const foretold = inOrder(state).map(({ key }) => key);
-        const step = granted(state, 0);
+        const foretold = grantOrder(state).map(({ key }) => key);
+        const step = grantSlots(state, 0);
         const keys = step.grants.map(({ key }) => key);
         expect(keys).toEqual(foretold.slice(0, keys.length));
-        expect(inOrder(step.state).map(({ key }) => key)).toEqual(foretold.slice(keys.length));
+        expect(grantOrder(step.state).map(({ key }) => key)).toEqual(foretold.slice(keys.length));
         if (keys.length > 0) expect(step.state.holders.length).toBeLessThanOrEqual(step.state.limit);
         const free = step.state.limit - step.state.holders.length;
         if (free > 0) expect(step.state.waiters).toEqual([]);
         // Nobody waits behind what is granted: interactive requests are never behind a batch's.
-        const order = inOrder(step.state).map(({ priority }) => priority);
+        const order = grantOrder(step.state).map(({ priority }) => priority);
         expect(order).toEqual([...order].sort((a, b) => Number(a === 'batch') - Number(b === 'batch')));
         const all = [...step.state.holders, ...step.state.waiters].map(({ key }) => key);
         expect(new Set(all).size).toBe(all.length);
@@ -64,8 +72,8 @@ test('whatever happens, no key is in two places, nothing is granted beyond the l
 test('repeating any request changes nothing', () => {
   fc.assert(
     fc.property(fc.array(event, { maxLength: 60 }), request, (events, ask) => {
-      const state = asked(granted(events.reduce(after, noSlots(3)), 0).state, ask, 1);
-      expect(asked(state, ask, 2)).toEqual(state);
+      const state = addRequest(grantSlots(events.reduce(after, emptySlotState(3)), 0).state, ask, 1);
+      expect(addRequest(state, ask, 2)).toEqual(state);
     }),
   );
 });
@@ -76,25 +84,25 @@ test('groups that all have somebody waiting never differ by more than one grant,
       fc.array(fc.constantFrom('a', 'b', 'c'), { maxLength: 60 }),
       fc.integer({ min: 1, max: 5 }),
       (asks, limit) => {
-        let state = noSlots(limit);
+        let state = emptySlotState(limit);
         const left = new Map<string, number>();
         const seen = new Map<string, number>();
         for (const [at, batch] of asks.entries()) {
           const ask = {
             key: `${batch}${at}`,
-            after: 0,
-            asker: 'r',
+            afterPurchase: 0,
+            requesterId: 'r',
             tenant: null,
             batch,
             priority: 'batch' as const,
             limit,
           };
-          state = asked(state, ask, at);
+          state = addRequest(state, ask, at);
           left.set(batch, (left.get(batch) ?? 0) + 1);
         }
         const counts = new Map([...left.keys()].map((batch) => [batch, 0]));
         while (state.waiters.length > 0) {
-          const step = granted(state, 0);
+          const step = grantSlots(state, 0);
           for (const { key, batch } of step.grants) {
             const name = batch ?? '';
             expect(Number(key.slice(1))).toBeGreaterThan(seen.get(name) ?? -1);
@@ -105,7 +113,7 @@ test('groups that all have somebody waiting never differ by more than one grant,
               .map(([, count]) => count);
             if (waiting.length > 0) expect(Math.max(...waiting) - Math.min(...waiting)).toBeLessThanOrEqual(1);
           }
-          state = step.grants.reduce((one, { key }) => returned(one, { key: key, n: 1 }, 0), step.state);
+          state = step.grants.reduce((one, { key }) => releaseSlot(one, { key: key, n: 1 }, 0), step.state);
         }
       },
     ),

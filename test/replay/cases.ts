@@ -249,7 +249,7 @@ export const CASES: readonly ReplayCase[] = [
   }),
   generate('rendering-open', 'open', [...BUY, 'pollTask'], (stack) => rendering(stack)),
 
-  generate('waited-for-slot', 'completed', [...GENERATE, 'askForSlot'], (stack) =>
+  generate('waited-for-slot', 'completed', [...GENERATE, 'requestSlot'], (stack) =>
     withAccount(stack, { slotAskAgainMs: 300 }, async (one) => {
       const [, id] = await oneHoldsOneWaits(one);
       return completes(stack, id);
@@ -267,7 +267,7 @@ export const CASES: readonly ReplayCase[] = [
       return completes(stack, await one.start('alone'));
     }),
   ),
-  generate('slots-unreachable-with-budgets', 'completed', [...GENERATE, 'askForSlot'], (stack) =>
+  generate('slots-unreachable-with-budgets', 'completed', [...GENERATE, 'requestSlot'], (stack) =>
     withAccount(
       stack,
       { slotAckMs: 500 },

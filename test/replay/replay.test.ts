@@ -68,7 +68,7 @@ describe('a change that a run in flight would not survive is caught:', () => {
     },
     {
       what: 'a run that does not wait for its slot',
-      from: 'await slot.granted(ready.slot, input.share, times);',
+      from: 'await slot.waitForGrant(ready.slot, input.queueIdentity, times);',
       to: '',
       by: 'videoGenerate/waited-for-slot',
     },

@@ -28,7 +28,7 @@ async function watched(change: { readonly claim?: WatchedTask['claim']; readonly
   const deps = {
     ...{ store: world.store, ledger: world.ledger, clock: world.clock, times: DEFAULT_TIMES },
     watcher: { watch: () => end.promise, eta: () => ({ earliestAtMs: 0, latestAtMs: 0, samples: 0 }) },
-    slots: { budget: {}, giveBack: async (slot: unknown) => void returned.push(slot) },
+    slots: { budget: {}, releaseSlot: async (slot: unknown) => void returned.push(slot) },
     metrics: { detected: () => undefined },
   } as unknown as ActivityDeps;
   /** Polls: `meanwhile` happens after the ledger was read for the first time and before the task ends. */

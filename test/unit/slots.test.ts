@@ -1,30 +1,30 @@
 import { expect, test } from 'vitest';
-import type { SlotAsk } from '../../src/contract/slots.js';
+import type { SlotRequestMessage } from '../../src/contract/slots.js';
 import {
-  asked,
-  granted,
-  inOrder,
-  left,
-  noSlots,
-  returned,
+  addRequest,
+  adoptOpenPurchases,
+  emptySlotState,
+  grantOrder,
+  grantSlots,
+  releaseSlot,
+  removeRequester,
   type SlotState,
   slotView,
-  takenOver,
   withinBytes,
 } from '../../workflows/slots/slot-queue.js';
 
-const ask = (key: string, more: Partial<SlotAsk> = {}): SlotAsk => ({
-  ...{ key, after: 0, asker: `run ${key}`, tenant: null, batch: null, priority: 'interactive', limit: 5 },
+const ask = (key: string, more: Partial<SlotRequestMessage> = {}): SlotRequestMessage => ({
+  ...{ key, afterPurchase: 0, requesterId: `run ${key}`, tenant: null, batch: null, priority: 'interactive', limit: 5 },
   ...more,
 });
 /** `a1` is the first item of batch `a`; `t/a1` one of tenant `t`; without a digit it is interactive. */
-const asking = (name: string): SlotAsk => {
+const asking = (name: string): SlotRequestMessage => {
   const [tenant, item] = name.includes('/') ? name.split('/') : [null, name];
   const batch = /^([a-z]+)\d+$/.exec(item ?? '')?.[1] ?? null;
   return ask(name, { tenant: tenant ?? null, batch, priority: batch === null ? 'interactive' : 'batch' });
 };
 const waiting = (limit: number, names: string): SlotState =>
-  names.split(' ').reduce((state, name, at) => asked(state, asking(name), at), noSlots(limit));
+  names.split(' ').reduce((state, name, at) => addRequest(state, asking(name), at), emptySlotState(limit));
 const keys = (entries: readonly { key: string }[]): string => entries.map(({ key }) => key).join(' ');
 
 test.each([
@@ -40,12 +40,12 @@ test.each([
   { waits: 't/x t/y t/z u/w', order: 't/x u/w t/y t/z', why: 'interactive requests of tenants take turns, too' },
 ])('those who wait as $waits are granted as $order: $why', ({ waits, order }) => {
   const state = waiting(0, waits);
-  expect(keys(inOrder(state))).toBe(order);
+  expect(keys(grantOrder(state))).toBe(order);
   let [after, one] = [state, ''];
   const grants: string[] = [];
   // One free slot after the other gives the same order as it was foretold.
   for (let limit = 1; limit <= order.split(' ').length; limit += 1) {
-    const step = granted({ ...after, limit }, 0);
+    const step = grantSlots({ ...after, limit }, 0);
     [after, one] = [step.state, keys(step.grants)];
     grants.push(one);
   }
@@ -54,50 +54,50 @@ test.each([
 });
 
 test('a batch that comes later takes turns from then on and does not catch up', () => {
-  let state = granted(waiting(3, 'a1 a2 a3 a4 a5 a6'), 0).state;
-  for (const name of ['b1', 'b2', 'b3']) state = asked(state, asking(name), 1);
-  expect(keys(inOrder(state))).toBe('a4 b1 a5 b2 a6 b3');
+  let state = grantSlots(waiting(3, 'a1 a2 a3 a4 a5 a6'), 0).state;
+  for (const name of ['b1', 'b2', 'b3']) state = addRequest(state, asking(name), 1);
+  expect(keys(grantOrder(state))).toBe('a4 b1 a5 b2 a6 b3');
 });
 
 test('a batch that has only one item waiting at a time does not get ahead of another by coming back', () => {
   let state = waiting(1, 'b1 b2 b3 b4 a1');
   const grants: string[] = [];
   for (let round = 1; round <= 6; round += 1) {
-    const step = granted(state, round);
+    const step = grantSlots(state, round);
     grants.push(keys(step.grants));
-    state = returned(step.state, { key: keys(step.grants), n: 1 }, 0);
-    if (keys(step.grants).startsWith('a')) state = asked(state, asking(`a${round + 1}`), round);
+    state = releaseSlot(step.state, { key: keys(step.grants), n: 1 }, 0);
+    if (keys(step.grants).startsWith('a')) state = addRequest(state, asking(`a${round + 1}`), round);
   }
   expect(grants.map((name) => name[0]).join('')).toBe('bababa');
 });
 
 test('never more are granted than the limit, whatever it is changed to', () => {
-  const { state, grants } = granted(waiting(2, 'a b c d e'), 7);
+  const { state, grants } = grantSlots(waiting(2, 'a b c d e'), 7);
   expect(keys(grants)).toBe('a b');
-  expect(keys(granted({ ...state, limit: 1 }, 8).grants)).toBe('');
-  expect(keys(granted({ ...state, limit: 4 }, 8).grants)).toBe('c d');
+  expect(keys(grantSlots({ ...state, limit: 1 }, 8).grants)).toBe('');
+  expect(keys(grantSlots({ ...state, limit: 4 }, 8).grants)).toBe('c d');
   expect(state.holders.map(({ sinceMs }) => sinceMs)).toEqual([7, 7]);
 });
 
 test('a repeated request keeps its place, and its slot', () => {
   const state = waiting(1, 'a b c');
-  expect(asked(state, asking('b'), 99)).toEqual(state);
-  const held = granted(state, 1).state;
-  expect(asked(held, asking('a'), 99)).toEqual(held);
+  expect(addRequest(state, asking('b'), 99)).toEqual(state);
+  const held = grantSlots(state, 1).state;
+  expect(addRequest(held, asking('a'), 99)).toEqual(held);
 });
 
 test('runs of one purchase key share one slot, which is free when the last of them has left', () => {
-  let { state } = granted(asked(waiting(1, 'a'), ask('a', { asker: 'other' }), 1), 1);
-  expect(state.holders).toMatchObject([{ key: 'a', askers: ['run a', 'other'] }]);
-  state = left(state, 'a', 'run a', true, 0);
+  let { state } = grantSlots(addRequest(waiting(1, 'a'), ask('a', { requesterId: 'other' }), 1), 1);
+  expect(state.holders).toMatchObject([{ key: 'a', requesters: ['run a', 'other'] }]);
+  state = removeRequester(state, 'a', 'run a', true, 0);
   expect(keys(state.holders)).toBe('a');
-  state = left(state, 'a', 'other', true, 0);
+  state = removeRequester(state, 'a', 'other', true, 0);
   expect(state.holders).toEqual([]);
 });
 
 test('a request that somebody waits for takes over the place that a batch had asked for', () => {
-  const state = asked(waiting(0, 'a1 a2 a3'), ask('a3', { asker: 'a person', tenant: 't' }), 9);
-  expect(keys(inOrder(state))).toBe('a3 a1 a2');
+  const state = addRequest(waiting(0, 'a1 a2 a3'), ask('a3', { requesterId: 'a person', tenant: 't' }), 9);
+  expect(keys(grantOrder(state))).toBe('a3 a1 a2');
   expect(state.waiters[2]).toMatchObject({ priority: 'interactive', tenant: 't', batch: null, sinceMs: 2 });
 });
 
@@ -106,20 +106,20 @@ test.each([
   { n: 4, held: '', why: 'the third one was not created, and the fourth had its slot' },
   { n: 2, held: 'a', why: 'it was over before the slot was asked for' },
 ])('the return of purchase $n leaves "$held" held after the second: $why', ({ n, held }) => {
-  const { state } = granted(asked(noSlots(1), ask('a', { after: 2 }), 0), 0);
-  expect(keys(returned(state, { key: 'a', n }, 0).holders)).toBe(held);
-  expect(returned(state, { key: 'b', n: 9 }, 0)).toEqual(state);
+  const { state } = grantSlots(addRequest(emptySlotState(1), ask('a', { afterPurchase: 2 }), 0), 0);
+  expect(keys(releaseSlot(state, { key: 'a', n }, 0).holders)).toBe(held);
+  expect(releaseSlot(state, { key: 'b', n: 9 }, 0)).toEqual(state);
 });
 
 test('a request for the next purchase of a key goes on with the slot of the one before', () => {
-  const { state } = granted(waiting(1, 'a'), 0);
-  const next = asked(state, ask('a', { after: 1 }), 5);
-  expect(next.holders).toMatchObject([{ key: 'a', after: 1 }]);
-  expect(keys(returned(next, { key: 'a', n: 1 }, 0).holders)).toBe('a');
+  const { state } = grantSlots(waiting(1, 'a'), 0);
+  const next = addRequest(state, ask('a', { afterPurchase: 1 }), 5);
+  expect(next.holders).toMatchObject([{ key: 'a', afterPurchase: 1 }]);
+  expect(keys(releaseSlot(next, { key: 'a', n: 1 }, 0).holders)).toBe('a');
 });
 
 test('who leaves while waiting frees its place', () => {
-  expect(keys(inOrder(left(waiting(0, 'a b c'), 'b', 'run b', true, 0)))).toBe('a c');
+  expect(keys(grantOrder(removeRequester(waiting(0, 'a b c'), 'b', 'run b', true, 0)))).toBe('a c');
 });
 
 test('open purchases of the ledger are held from the start, above the limit as well, by whoever asked for them', () => {
@@ -127,17 +127,17 @@ test('open purchases of the ledger are held from the start, above the limit as w
     { key: 'a', n: 2, workflowId: 'run a', tenant: 't' },
     { key: 'x', n: 1, workflowId: 'run x', tenant: null },
   ];
-  const state = takenOver(waiting(1, 'a b'), [...open, ...open], 3);
+  const state = adoptOpenPurchases(waiting(1, 'a b'), [...open, ...open], 3);
   expect(state.holders).toMatchObject([
-    { key: 'a', after: 1, askers: ['run a'], tenant: null, sinceMs: 3 },
-    { key: 'x', after: 0, askers: ['run x'] },
+    { key: 'a', afterPurchase: 1, requesters: ['run a'], tenant: null, sinceMs: 3 },
+    { key: 'x', afterPurchase: 0, requesters: ['run x'] },
   ]);
   expect(keys(state.waiters)).toBe('b');
-  expect(granted(state, 4).grants).toEqual([]);
+  expect(grantSlots(state, 4).grants).toEqual([]);
 });
 
 test('a slot is shown with its runs and since when', () => {
-  const { holders } = granted(waiting(1, 't/a1'), 8).state;
+  const { holders } = grantSlots(waiting(1, 't/a1'), 8).state;
   expect(holders.map(slotView)).toEqual([
     { purchase_key: 't/a1', runs: ['run t/a1'], tenant: 't', batch: 'a', priority: 'batch', since_ms: 8 },
   ]);
@@ -146,15 +146,15 @@ test('a slot is shown with its runs and since when', () => {
 test('of more than one payload takes those whose turn comes first are carried, and everything that is held or reserved', () => {
   const cost = { seconds: 4, resolution: '720P', audio: false } as const;
   const held = ask('held', { cost, tenant: 'é'.repeat(1_000) });
-  let state = granted(asked(noSlots(1), held, 0), 0).state;
+  let state = grantSlots(addRequest(emptySlotState(1), held, 0), 0).state;
   state = { ...state, parked: [{ ...state.holders[0]!, key: 'parked' }] };
   const names = Array.from({ length: 60 }, (_, at) => `${'ab'[at % 2]}${at}`);
-  for (const name of names) state = asked(state, { ...asking(name), tenant: 'é'.repeat(100), cost }, 1);
+  for (const name of names) state = addRequest(state, { ...asking(name), tenant: 'é'.repeat(100), cost }, 1);
   const bytes = (of: SlotState) => Buffer.byteLength(JSON.stringify(of));
   const carried = withinBytes(state, Math.floor(bytes(state) / 2));
   expect(bytes(carried)).toBeLessThanOrEqual(bytes(state) / 2);
   expect(carried.waiters.length).toBeGreaterThan(20);
-  expect(keys(inOrder(carried))).toBe(keys(inOrder(state).slice(0, carried.waiters.length)));
+  expect(keys(grantOrder(carried))).toBe(keys(grantOrder(state).slice(0, carried.waiters.length)));
   expect({ ...carried, waiters: [] }).toEqual({ ...state, waiters: [] });
   expect(withinBytes(state, bytes(state))).toBe(state);
 });

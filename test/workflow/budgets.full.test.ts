@@ -3,10 +3,10 @@ import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { WanBatchClient } from '../../src/client/batch-client.js';
 import type { Times } from '../../src/config/times.js';
 import {
-  ASK_FOR_SLOT_SIGNAL,
-  LEAVE_SLOTS_SIGNAL,
-  RETURN_SLOT_SIGNAL,
-  SLOT_LIMIT_SIGNAL,
+  RELEASE_SLOT_SIGNAL,
+  REQUEST_SLOT_SIGNAL,
+  SET_SLOT_LIMIT_SIGNAL,
+  WITHDRAW_SLOT_REQUEST_SIGNAL,
   WorkflowType,
 } from '../../src/contract/names.js';
 import type { VideoProgress } from '../../src/contract/result.js';
@@ -232,7 +232,15 @@ test('messages that are none of ours stop neither the slots nor their budgets', 
   const key = (await one.slots()).holders[0]?.purchase_key;
   const prices = { '720P': { silent: 1, sound: 1 }, '1080P': { silent: 1, sound: 1 } };
   const limits = { day: 1, tenants: {}, batches: {} };
-  const ask = { key: 'k', after: 0, asker: 'nobody', tenant: null, batch: null, priority: 'interactive', limit: 2 };
+  const ask = {
+    key: 'k',
+    afterPurchase: 0,
+    requesterId: 'nobody',
+    tenant: null,
+    batch: null,
+    priority: 'interactive',
+    limit: 2,
+  };
   const bill = { seconds: 4, resolution: '720P', audio: false, day: '2026-11-25', tenant: null, batch: null };
   const messages = [
     ...[null, 'x', 7, [], {}, { key: 1, n: '1' }],
@@ -254,7 +262,12 @@ test('messages that are none of ours stop neither the slots nor their budgets', 
     ].map((budget) => ({ limit: 2, budget })),
   ];
   const slots = stack.client.workflow.getHandle(one.slotsId);
-  for (const signal of [ASK_FOR_SLOT_SIGNAL, RETURN_SLOT_SIGNAL, LEAVE_SLOTS_SIGNAL, SLOT_LIMIT_SIGNAL]) {
+  for (const signal of [
+    REQUEST_SLOT_SIGNAL,
+    RELEASE_SLOT_SIGNAL,
+    WITHDRAW_SLOT_REQUEST_SIGNAL,
+    SET_SLOT_LIMIT_SIGNAL,
+  ]) {
     for (const message of messages) await slots.signal(signal, message);
   }
   const next = await one.start('next');

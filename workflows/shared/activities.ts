@@ -19,7 +19,7 @@ export function steps(times: StepTimes = STEP_TIMES, taskId?: string): VideoActi
   return {
     prepareRequest: step('prepareRequest', { summary: 'check the request and its image' }),
     uploadReference: step('uploadReference', { summary: 'bring the image to the provider, ask for a slot' }),
-    askForSlot: step('askForSlot', { summary: 'ask for the slot again' }),
+    requestSlot: step('requestSlot', { summary: 'ask for the slot again' }),
     submitTask: step('submitTask', {
       taskQueue: submitQueueOf(wf.workflowInfo().taskQueue), // the account's submit rate is set on this queue
       summary: 'buy one task',

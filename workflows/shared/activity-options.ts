@@ -28,7 +28,7 @@ export function activityOptions(times: StepTimes) {
       retry: patient,
       cancellationType: TRY_CANCEL,
     },
-    askForSlot: {
+    requestSlot: {
       startToCloseTimeout: '10s', // Temporal itself answers within milliseconds
       retry: patient, // the run waits in any case
       cancellationType: TRY_CANCEL,

@@ -2,29 +2,29 @@ import { defineQuery, defineSignal } from '@temporalio/workflow';
 import type { BatchItemEnd, BatchProgress } from '../../src/contract/batch.js';
 import type { BudgetAnswer, BudgetQuestion } from '../../src/contract/budget.js';
 import {
-  ASK_FOR_SLOT_SIGNAL,
   BUDGET_QUERY,
   CANCEL_SIGNAL,
   ITEM_SIGNAL,
-  LEAVE_SLOTS_SIGNAL,
   PAUSE_SIGNAL,
   PROGRESS_QUERY,
+  RELEASE_SLOT_SIGNAL,
+  REQUEST_SLOT_SIGNAL,
   RESOLVE_SIGNAL,
   RESUME_SIGNAL,
-  RETURN_SLOT_SIGNAL,
-  SLOT_LIMIT_SIGNAL,
+  SET_SLOT_LIMIT_SIGNAL,
   SLOT_SIGNAL,
   SLOTS_QUERY,
   WINDOW_SIGNAL,
+  WITHDRAW_SLOT_REQUEST_SIGNAL,
 } from '../../src/contract/names.js';
 import type { SubmitDecision, VideoProgress } from '../../src/contract/result.js';
 import type {
   AccountSlotsView,
   SlotAnswer,
-  SlotAsk,
-  SlotLeave,
-  SlotReturn,
-  SlotTerms,
+  SlotLimitMessage,
+  SlotReleaseMessage,
+  SlotRequestMessage,
+  SlotWithdrawalMessage,
 } from '../../src/contract/slots.js';
 
 /** Ends the run as Cancelled; the reason is shown in its details. */
@@ -37,13 +37,13 @@ export const progressQuery = defineQuery<VideoProgress>(PROGRESS_QUERY);
 /** The account's slots to a run that asked: granted, or its place among those who wait. */
 export const slotSignal = defineSignal<[SlotAnswer]>(SLOT_SIGNAL);
 /** A run's request; it is answered each time. */
-export const askForSlotSignal = defineSignal<[SlotAsk]>(ASK_FOR_SLOT_SIGNAL);
+export const requestSlotSignal = defineSignal<[SlotRequestMessage]>(REQUEST_SLOT_SIGNAL);
 /** A purchase is over, was not created, or waits for a person. */
-export const returnSlotSignal = defineSignal<[SlotReturn]>(RETURN_SLOT_SIGNAL);
+export const releaseSlotSignal = defineSignal<[SlotReleaseMessage]>(RELEASE_SLOT_SIGNAL);
 /** A run that asked does not want to buy any more. */
-export const leaveSlotsSignal = defineSignal<[SlotLeave]>(LEAVE_SLOTS_SIGNAL);
+export const withdrawSlotRequestSignal = defineSignal<[SlotWithdrawalMessage]>(WITHDRAW_SLOT_REQUEST_SIGNAL);
 /** How many tasks the account may have at the provider, and its budgets, from a worker that starts. */
-export const slotLimitSignal = defineSignal<[SlotTerms]>(SLOT_LIMIT_SIGNAL);
+export const setSlotLimitSignal = defineSignal<[SlotLimitMessage]>(SET_SLOT_LIMIT_SIGNAL);
 /** Who holds slots and who waits. */
 export const slotsQuery = defineQuery<AccountSlotsView>(SLOTS_QUERY);
 /** Whether a key holds a slot, and whether a budget has room for a purchase. */

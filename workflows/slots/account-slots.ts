@@ -1,40 +1,46 @@
 import * as wf from '@temporalio/workflow';
 import { type BudgetTerms, type BudgetView, dayOf, limitOf, type Payer } from '../../src/contract/budget.js';
-import type { AccountSlotsView, SlotAnswer, SlotAsk, SlotPlace, SlotReturn } from '../../src/contract/slots.js';
+import type {
+  AccountSlotsView,
+  SlotAnswer,
+  SlotPlace,
+  SlotReleaseMessage,
+  SlotRequestMessage,
+} from '../../src/contract/slots.js';
 import type { StepTimes } from '../../src/contract/times.js';
 import { steps } from '../shared/activities.js';
 import {
-  askForSlotSignal,
   budgetQuery,
-  leaveSlotsSignal,
-  returnSlotSignal,
-  slotLimitSignal,
+  releaseSlotSignal,
+  requestSlotSignal,
+  setSlotLimitSignal,
   slotSignal,
   slotsQuery,
+  withdrawSlotRequestSignal,
 } from '../shared/messages.js';
 import { continueOnNewVersion, newVersionAvailable, upgradeAttempted } from '../shared/version-upgrade.js';
 import { workerSinks } from '../shared/worker-sinks.js';
 import { unknownBatches } from './budgets.js';
-import { fieldsOf, isAsk, isLeave, isReturn, isTerms } from './message-guards.js';
+import { fieldsOf, isBudgetTerms, isSlotRelease, isSlotRequest, isSlotWithdrawal } from './message-guards.js';
 import {
-  asked,
+  addRequest,
+  adoptOpenPurchases,
   budgetsOf,
-  granted,
-  heldOf,
-  inOrder,
-  left,
-  noSlots,
+  emptySlotState,
+  grantOrder,
+  grantSlots,
+  heldEntries,
   payersOf,
-  returned,
-  roomBeside,
+  releaseDeadHolders,
+  releaseSlot,
+  removeRequester,
+  roomForAnotherPayer,
   type SlotEntry,
   type SlotState,
   slotView,
-  takenOver,
   withinBytes,
-  withoutDead,
 } from './slot-queue.js';
-import { withSpending } from './spending.js';
+import { applySpending } from './spending.js';
 
 /** What a run of `accountSlots` begins with. */
 export interface AccountSlotsInput {
@@ -78,7 +84,7 @@ const READ_EVERY_MS = 3_600_000;
 export async function accountSlots(input: AccountSlotsInput): Promise<void> {
   const { times, eventsMax = Number.POSITIVE_INFINITY, carried } = input;
   let state = carried?.state ?? {
-    ...noSlots(input.limit),
+    ...emptySlotState(input.limit),
     ...(input.budget !== undefined && { budget: input.budget }),
   };
   let lookedAtMs = carried?.lookedAtMs ?? 0;
@@ -89,11 +95,11 @@ export async function accountSlots(input: AccountSlotsInput): Promise<void> {
   const guessed = new Set<string>();
   /** Runs whose request was not answered yet. */
   const unanswered = new Set<string>();
-  const early: SlotReturn[] = [];
+  const early: SlotReleaseMessage[] = [];
   /** Requests for a slot that is held, by runs whose own budget has no room beside it. */
-  const beside: SlotAsk[] = [];
+  const beside: SlotRequestMessage[] = [];
   /** Returns since the ledger is being read: it may have seen them or not. */
-  let returnedMeanwhile: SlotReturn[] = [];
+  let returnedMeanwhile: SlotReleaseMessage[] = [];
   let ready = carried !== undefined;
   let changed = true;
   let lookDue = false;
@@ -105,10 +111,10 @@ export async function accountSlots(input: AccountSlotsInput): Promise<void> {
     changed = true;
   };
 
-  const letters = new Letters((asker, key) => {
+  const letters = new Outbox((requesterId, key) => {
     // The run is gone. What it waited for is free; what it holds may be a purchase that goes on without it: the ledger knows.
     if (state.holders.some((held) => held.key === key)) lookDue = true;
-    else change(left(state, key, asker, true, Date.now()));
+    else change(removeRequester(state, key, requesterId, true, Date.now()));
   });
   const limited = (limit: unknown): void => {
     if (typeof limit === 'number' && Number.isInteger(limit) && limit > 0) change({ ...state, limit });
@@ -116,7 +122,7 @@ export async function accountSlots(input: AccountSlotsInput): Promise<void> {
   /** Undefined says nothing. A budget that is new is spent from before it was: the ledger tells how much. */
   const budgeted = (budget: unknown): void => {
     if (budget === undefined) return;
-    if (budget !== null && !isTerms(budget)) {
+    if (budget !== null && !isBudgetTerms(budget)) {
       notUnderstood('budgets');
       return;
     }
@@ -126,32 +132,32 @@ export async function accountSlots(input: AccountSlotsInput): Promise<void> {
   };
   // A signal that is none of ours must not stop the run: an error here would.
   const notUnderstood = (signal: string): void => wf.log.warn('a signal was not understood', { signal });
-  wf.setHandler(askForSlotSignal, (ask) => {
-    if (!isAsk(ask)) return notUnderstood('askForSlot');
+  wf.setHandler(requestSlotSignal, (ask) => {
+    if (!isSlotRequest(ask)) return notUnderstood('requestSlot');
     limited(ask.limit);
     budgeted(ask.budget);
-    if (roomBeside(state, ask, Date.now()) === 'fits') {
-      change(asked(state, ask, Date.now()));
-      unanswered.add(ask.asker);
+    if (roomForAnotherPayer(state, ask, Date.now()) === 'fits') {
+      change(addRequest(state, ask, Date.now()));
+      unanswered.add(ask.requesterId);
     } else {
       beside.push(ask);
       changed = true;
     }
   });
-  wf.setHandler(returnSlotSignal, (given) => {
-    if (!isReturn(given)) return notUnderstood('returnSlot');
+  wf.setHandler(releaseSlotSignal, (given) => {
+    if (!isSlotRelease(given)) return notUnderstood('releaseSlot');
     if (!ready) early.push(given);
     if (reading) returnedMeanwhile.push(given);
-    change(returned(state, given, Date.now()));
+    change(releaseSlot(state, given, Date.now()));
   });
-  wf.setHandler(leaveSlotsSignal, (message) => {
-    if (!isLeave(message)) return notUnderstood('leaveSlots');
-    const { key, asker, nothing = false } = message;
+  wf.setHandler(withdrawSlotRequestSignal, (message) => {
+    if (!isSlotWithdrawal(message)) return notUnderstood('withdrawSlotRequest');
+    const { key, requesterId, nothingBought = false } = message;
     const before = state.parked?.length;
-    change(left(state, key, asker, nothing, Date.now()));
+    change(removeRequester(state, key, requesterId, nothingBought, Date.now()));
     if (state.parked?.length !== before) lookDue = true;
   });
-  wf.setHandler(slotLimitSignal, (message) => {
+  wf.setHandler(setSlotLimitSignal, (message) => {
     const { limit, budget } = fieldsOf(message);
     limited(limit);
     budgeted(budget);
@@ -165,41 +171,46 @@ export async function accountSlots(input: AccountSlotsInput): Promise<void> {
   });
 
   const settle = (): void => {
-    const step = granted(state, Date.now());
+    const step = grantSlots(state, Date.now());
     state = step.state;
-    for (const { key, after, asker, reached } of step.refusals) {
-      letters.send(asker, { key, after, waiting: placeOf(state, [], 1), reached });
+    for (const { key, afterPurchase, requesterId, reached } of step.refusals) {
+      letters.send(requesterId, { key, afterPurchase, waiting: placeOf(state, [], 1), reached });
     }
     const budgets = state.budget == null ? undefined : budgetsOf(state, state.budget, Date.now());
     for (const ask of beside.splice(0)) {
-      const room = roomBeside(state, ask, Date.now());
+      const room = roomForAnotherPayer(state, ask, Date.now());
       // Who waits for its budget beside a purchase of others asks again, and finds the video.
       const reached = typeof room === 'string' ? undefined : room;
-      const { key, after, asker } = ask;
-      const waiting = placeOf(state, [], 1, ask.cost !== undefined ? budgets?.tight(ask, ask.cost) : undefined);
-      letters.send(asker, { key, after, waiting, ...(reached !== undefined && { reached }) });
+      const { key, afterPurchase, requesterId } = ask;
+      const waiting = placeOf(
+        state,
+        [],
+        1,
+        ask.cost !== undefined ? budgets?.blockingBudget(ask, ask.cost) : undefined,
+      );
+      letters.send(requesterId, { key, afterPurchase, waiting, ...(reached !== undefined && { reached }) });
     }
-    const grant = ({ key, after }: SlotEntry, askers: readonly string[]): void => {
+    const grant = ({ key, afterPurchase }: SlotEntry, requesters: readonly string[]): void => {
       told.delete(key);
-      for (const asker of askers) letters.send(asker, { key, after, waiting: null });
+      for (const requesterId of requesters) letters.send(requesterId, { key, afterPurchase, waiting: null });
     };
     for (const held of state.holders) {
       const isNew = step.grants.includes(held);
-      grant(held, isNew ? held.askers : held.askers.filter((asker) => unanswered.has(asker)));
+      grant(held, isNew ? held.requesters : held.requesters.filter((requesterId) => unanswered.has(requesterId)));
     }
-    const order = inOrder(state);
+    const order = grantOrder(state);
     for (const [at, waiter] of order.entries()) {
-      const { key, after, askers, cost } = waiter;
+      const { key, afterPurchase, requesters, cost } = waiter;
       const position = at + 1;
       // Told again when it has halved: a place that moves up costs a few signals, however long the queue is.
       const moved = position <= (told.get(key) ?? Number.POSITIVE_INFINITY) / 2;
       if (moved) told.set(key, position);
       const isRead = guessed.has(key) && state.spending != null;
-      const toTell = moved || isRead ? askers : askers.filter((asker) => unanswered.has(asker));
+      const toTell = moved || isRead ? requesters : requesters.filter((requesterId) => unanswered.has(requesterId));
       if (toTell.length === 0) continue;
-      const tight = cost == null ? [] : payersOf(waiter).flatMap((payer) => budgets?.tight(payer, cost) ?? []);
+      const tight = cost == null ? [] : payersOf(waiter).flatMap((payer) => budgets?.blockingBudget(payer, cost) ?? []);
       const waiting = placeOf(state, order, position, tight[0]);
-      for (const asker of toTell) letters.send(asker, { key, after, waiting });
+      for (const requesterId of toTell) letters.send(requesterId, { key, afterPurchase, waiting });
       if (budgets !== undefined && state.spending == null) guessed.add(key);
       else guessed.delete(key);
     }
@@ -220,7 +231,7 @@ export async function accountSlots(input: AccountSlotsInput): Promise<void> {
     timers.add(name);
     const due = (): void => {
       timers.delete(name);
-      lookDue ||= heldOf(state).length > 0 && (name === 'idle' || state.waiters.length > 0);
+      lookDue ||= heldEntries(state).length > 0 && (name === 'idle' || state.waiters.length > 0);
       changed = true; // sets the next reminder
     };
     wf.sleep(ms, { summary: `look after the holders (${name})` }).then(due, () => undefined);
@@ -230,9 +241,9 @@ export async function accountSlots(input: AccountSlotsInput): Promise<void> {
       if (Date.now() - lookedAtMs >= times.slotCheckMs) lookDue = true;
       remind('waited for', times.slotCheckMs);
     }
-    if (heldOf(state).length > 0) remind('idle', IDLE_FACTOR * times.slotCheckMs);
+    if (heldEntries(state).length > 0) remind('idle', IDLE_FACTOR * times.slotCheckMs);
     if (state.budget == null) return;
-    const isOld = Date.now() - readAtMs >= READ_EVERY_MS && heldOf(state).length + state.waiters.length > 0;
+    const isOld = Date.now() - readAtMs >= READ_EVERY_MS && heldEntries(state).length + state.waiters.length > 0;
     if (isOld || state.spending == null || unknownBatches(state.budget, state.spending, payersIn(state)).length > 0) {
       readDue = true;
     }
@@ -248,13 +259,13 @@ export async function accountSlots(input: AccountSlotsInput): Promise<void> {
     );
     const limited = [...new Set(payers.flatMap(({ batch }) => (batch === null ? [] : [batch])))];
     const batches = whole ? limited : unknownBatches(budget, state.spending ?? null, payers);
-    const standing = heldOf(state).map(({ key, after }) => ({ key, after }));
+    const reserved = heldEntries(state).map(({ key, afterPurchase }) => ({ key, afterPurchase }));
     const startedAtMs = Date.now();
     returnedMeanwhile = [];
     reading = true;
     try {
-      const found = await findSpending({ day: dayOf(startedAtMs), whole, batches, standing });
-      change(withSpending(state, found, returnedMeanwhile, Date.now()));
+      const found = await findSpending({ day: dayOf(startedAtMs), whole, batches, reserved });
+      change(applySpending(state, found, returnedMeanwhile, Date.now()));
       if (whole) readAtMs = startedAtMs;
     } finally {
       reading = false;
@@ -277,7 +288,12 @@ export async function accountSlots(input: AccountSlotsInput): Promise<void> {
     looking = true;
     lookDue = false;
     lookedAtMs = Date.now();
-    const of = ({ key, after, askers, sinceMs }: SlotEntry) => ({ key, after, askers, sinceMs });
+    const of = ({ key, afterPurchase, requesters, sinceMs }: SlotEntry) => ({
+      key,
+      afterPurchase,
+      requesters,
+      sinceMs,
+    });
     const holders = state.holders.map(of);
     const parked = (state.parked ?? []).map((entry) => ({ ...of(entry), parked: true }));
     try {
@@ -287,7 +303,7 @@ export async function accountSlots(input: AccountSlotsInput): Promise<void> {
         await wf.condition(() => !reading);
         await read(true);
       }
-      if (dead.length > 0) change(withoutDead(state, dead, Date.now()));
+      if (dead.length > 0) change(releaseDeadHolders(state, dead, Date.now()));
     } catch (error) {
       wf.log.warn('the holders could not be looked after', { error: String(error) });
     } finally {
@@ -297,8 +313,8 @@ export async function accountSlots(input: AccountSlotsInput): Promise<void> {
 
   if (!ready) {
     const { open } = await findOpenSlots();
-    state = takenOver(state, open, Date.now());
-    for (const given of early) state = returned(state, given, Date.now());
+    state = adoptOpenPurchases(state, open, Date.now());
+    for (const given of early) state = releaseSlot(state, given, Date.now());
     ready = true;
   }
   const full = (): boolean =>
@@ -316,7 +332,7 @@ export async function accountSlots(input: AccountSlotsInput): Promise<void> {
       setReminders();
     }
     if (mayLook()) {
-      if (heldOf(state).length > 0) void look();
+      if (heldEntries(state).length > 0) void look();
       else lookDue = false;
     }
     if (mayRead()) void readAgain();
@@ -337,12 +353,12 @@ export async function accountSlots(input: AccountSlotsInput): Promise<void> {
 }
 
 /** Answers on their way to runs; so many at a time. */
-class Letters {
-  readonly #queue: { readonly asker: string; readonly answer: SlotAnswer }[] = [];
-  readonly #lost: (asker: string, key: string) => void;
+class Outbox {
+  readonly #queue: { readonly requesterId: string; readonly answer: SlotAnswer }[] = [];
+  readonly #lost: (requesterId: string, key: string) => void;
   #underWay = 0;
 
-  constructor(lost: (asker: string, key: string) => void) {
+  constructor(lost: (requesterId: string, key: string) => void) {
     this.#lost = lost;
   }
 
@@ -350,8 +366,8 @@ class Letters {
     return this.#underWay === 0 && this.#queue.length === 0;
   }
 
-  send(asker: string, answer: SlotAnswer): void {
-    this.#queue.push({ asker, answer });
+  send(requesterId: string, answer: SlotAnswer): void {
+    this.#queue.push({ requesterId, answer });
     this.#pump();
   }
 
@@ -360,10 +376,10 @@ class Letters {
       const letter = this.#queue.shift();
       if (letter === undefined) return;
       this.#underWay += 1;
-      const { asker, answer } = letter;
-      wf.getExternalWorkflowHandle(asker)
+      const { requesterId, answer } = letter;
+      wf.getExternalWorkflowHandle(requesterId)
         .signal(slotSignal, answer)
-        .catch(() => this.#lost(asker, answer.key))
+        .catch(() => this.#lost(requesterId, answer.key))
         .finally(() => {
           this.#underWay -= 1;
           this.#pump();
@@ -372,11 +388,11 @@ class Letters {
   }
 }
 
-const payersIn = (state: SlotState): readonly Payer[] => [...heldOf(state), ...state.waiters].flatMap(payersOf);
+const payersIn = (state: SlotState): readonly Payer[] => [...heldEntries(state), ...state.waiters].flatMap(payersOf);
 
 function viewOf(state: SlotState, nowMs: number): AccountSlotsView {
   const { limit, holders, budget } = state;
-  const view = { limit, holders: holders.map(slotView), waiting: inOrder(state).map(slotView) };
+  const view = { limit, holders: holders.map(slotView), waiting: grantOrder(state).map(slotView) };
   return budget == null ? view : { ...view, currency: budget.currency, budgets: budgetViews(state, budget, nowMs) };
 }
 
@@ -415,7 +431,7 @@ const ROWS_MAX = 20;
 /** The Web UI's markdown: who holds a slot and who waits, since when. */
 function detailsOf(state: SlotState, nowMs: number): string {
   const { holders, limit } = state;
-  const waiting = inOrder(state);
+  const waiting = grantOrder(state);
   const rows = [
     ...holders.slice(0, ROWS_MAX).map((entry) => row('holds', entry)),
     ...waiting.slice(0, ROWS_MAX).map((entry, at) => row(`waits, ${at + 1}`, entry)),
@@ -441,8 +457,8 @@ function budgetLines(state: SlotState, budget: BudgetTerms, nowMs: number): stri
   ];
 }
 
-function row(what: string, { askers, tenant, batch, sinceMs }: SlotEntry): string {
-  const [first = '', ...others] = askers;
+function row(what: string, { requesters, tenant, batch, sinceMs }: SlotEntry): string {
+  const [first = '', ...others] = requesters;
   const runs = others.length === 0 ? `\`${first}\`` : `\`${first}\` and ${others.length} more`;
   return `| ${[what, runs, tenant ?? '', batch ?? '', new Date(sinceMs).toISOString().slice(0, 19)].join(' | ')} |`;
 }

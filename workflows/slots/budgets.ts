@@ -1,4 +1,5 @@
 import {
+  type Bill,
   type Billable,
   type BudgetReached,
   type BudgetTerms,
@@ -9,7 +10,6 @@ import {
   limitOf,
   MICRO,
   microsOf,
-  type Paid,
   type Payer,
   type SecondsByKind,
 } from '../../src/contract/budget.js';
@@ -40,7 +40,7 @@ type Scope = BudgetReached['scope'];
 const DAYS_KEPT = 2;
 
 /** Adds what was billed; of batches only to those that are known. */
-export function spent(spending: Spending, paid: Paid): Spending {
+export function addBill(spending: Spending, paid: Bill): Spending {
   const { day, tenant, batch } = paid;
   const days = { ...spending.days, [day]: addTo(own(spending.days, day) ?? {}, tenant ?? '', paid) };
   const kept = Object.entries(days)
@@ -113,7 +113,7 @@ export class Budgets {
   }
 
   /** The budget that has room only once what is reserved has settled lower; undefined when none stands in the way for now. */
-  tight(payer: Payer, cost: Billable): Scope | undefined {
+  blockingBudget(payer: Payer, cost: Billable): Scope | undefined {
     const price = microsOf(this.#terms, cost);
     return this.#limitsOf(payer).find(({ scope, name, limit }) => {
       const already = this.#spentIn(scope, name);

@@ -1,11 +1,11 @@
-import type { SlotPriority, SlotShare } from '../../src/contract/slots.js';
+import type { QueueIdentity, SlotPriority } from '../../src/contract/slots.js';
 import type { SlotState, Waiter } from './slot-queue.js';
 
 /**
  * How many turns each group has had; the group with the fewest is next. One that comes anew, or comes back, enters beside the one
  * that has had the most: it neither catches up on what it did not ask for nor gets ahead by staying away.
  */
-export type Round = Readonly<Record<string, number>>;
+export type TurnCounts = Readonly<Record<string, number>>;
 
 const PRIORITIES: readonly SlotPriority[] = ['interactive', 'batch'];
 
@@ -14,7 +14,7 @@ export function groupsOf({
   priority,
   tenant,
   batch,
-}: SlotShare): readonly { readonly round: string; readonly group: string }[] {
+}: QueueIdentity): readonly { readonly round: string; readonly group: string }[] {
   const whose = JSON.stringify(tenant);
   return [
     { round: priority, group: whose },
@@ -28,7 +28,7 @@ type Batches = Map<string, Waiter[]>;
  * Takes one waiter after the other out of a state, which itself stays as it is: interactive requests first, then tenants in turn, a tenant's
  * batches in turn, and within one in the order of asking.
  */
-export class Turns {
+export class FairOrder {
   readonly #waiting = new Map<SlotPriority, Map<string, Batches>>();
   readonly #turns: Map<string, Map<string, number>>;
 
@@ -67,7 +67,7 @@ export class Turns {
   }
 
   /** The turns of the groups that still wait. */
-  rounds(): Record<string, Round> {
+  rounds(): Record<string, TurnCounts> {
     const rounds: Record<string, Record<string, number>> = {};
     for (const tenants of this.#waiting.values()) {
       for (const batches of tenants.values()) {

@@ -1,16 +1,16 @@
-import type { Billable, BudgetTerms, Paid } from '../../src/contract/budget.js';
-import type { SlotAsk, SlotLeave, SlotReturn } from '../../src/contract/slots.js';
+import type { Bill, Billable, BudgetTerms } from '../../src/contract/budget.js';
+import type { SlotReleaseMessage, SlotRequestMessage, SlotWithdrawalMessage } from '../../src/contract/slots.js';
 
 // What signals bring is from anybody who may signal; an error in a handler would stop the account's slots. Unknown fields do no harm.
 
 type Fields = Readonly<Record<string, unknown>>;
 
 /** A request for a slot that can be kept and priced. */
-export function isAsk(message: unknown): message is SlotAsk {
-  const { key, after, asker, tenant, batch, priority, cost } = fieldsOf(message);
+export function isSlotRequest(message: unknown): message is SlotRequestMessage {
+  const { key, afterPurchase, requesterId, tenant, batch, priority, cost } = fieldsOf(message);
   return (
-    [key, asker].every(isText) &&
-    isAmount(after) &&
+    [key, requesterId].every(isText) &&
+    isAmount(afterPurchase) &&
     [tenant, batch].every(isName) &&
     (priority === 'interactive' || priority === 'batch') &&
     (cost === undefined || isBillable(cost))
@@ -18,7 +18,7 @@ export function isAsk(message: unknown): message is SlotAsk {
 }
 
 /** A return whose bill, if it has one, can be counted. */
-export function isReturn(message: unknown): message is SlotReturn {
+export function isSlotRelease(message: unknown): message is SlotReleaseMessage {
   const { key, n, settled } = fieldsOf(message);
   if (!isText(key) || !isAmount(n)) return false;
   if (settled === undefined) return true;
@@ -27,13 +27,13 @@ export function isReturn(message: unknown): message is SlotReturn {
 }
 
 /** A run that leaves. */
-export function isLeave(message: unknown): message is SlotLeave {
-  const { key, asker } = fieldsOf(message);
-  return isText(key) && isText(asker);
+export function isSlotWithdrawal(message: unknown): message is SlotWithdrawalMessage {
+  const { key, requesterId } = fieldsOf(message);
+  return isText(key) && isText(requesterId);
 }
 
 /** Budgets that everything can be priced by. */
-export function isTerms(budget: unknown): budget is BudgetTerms {
+export function isBudgetTerms(budget: unknown): budget is BudgetTerms {
   const { currency, prices, limits } = fieldsOf(budget);
   const { day, tenants, batches } = fieldsOf(limits);
   const isLimit = (limit: unknown): boolean => limit === null || isAmount(limit);
@@ -54,7 +54,7 @@ export function isTerms(budget: unknown): budget is BudgetTerms {
 /** The fields of a message; none of what is no object. */
 export const fieldsOf = (message: unknown): Fields => (isObject(message) ? message : {});
 
-function isPaid(billed: unknown): billed is Paid {
+function isPaid(billed: unknown): billed is Bill {
   const { day, tenant, batch } = fieldsOf(billed);
   return isBillable(billed) && isText(day) && [tenant, batch].every(isName);
 }

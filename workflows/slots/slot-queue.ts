@@ -1,14 +1,14 @@
 import type { Billable, BudgetReached, BudgetTerms, Payer } from '../../src/contract/budget.js';
-import type { SlotAsk, SlotReturn, SlotShare, SlotView } from '../../src/contract/slots.js';
-import { Budgets, type Reservation, type Room, type Spending, spent } from './budgets.js';
-import { groupsOf, type Round, Turns } from './fair-order.js';
+import type { QueueIdentity, SlotReleaseMessage, SlotRequestMessage, SlotView } from '../../src/contract/slots.js';
+import { addBill, Budgets, type Reservation, type Room, type Spending } from './budgets.js';
+import { FairOrder, groupsOf, type TurnCounts } from './fair-order.js';
 
 /** One slot, held or wanted, and the runs that asked for it. */
-export interface SlotEntry extends SlotShare {
+export interface SlotEntry extends QueueIdentity {
   readonly key: string;
-  readonly after: number;
+  readonly afterPurchase: number;
   /** Workflow ids. Runs of one purchase key share one slot: only one of them buys, and the others follow it. */
-  readonly askers: readonly string[];
+  readonly requesters: readonly string[];
   /** Milliseconds since the epoch: held, or waiting, since then. */
   readonly sinceMs: number;
   /** What it can cost at most; absent when whoever asked did not say, null once it is counted as spent. */
@@ -28,7 +28,7 @@ export interface SlotState {
   readonly holders: readonly SlotEntry[];
   readonly waiters: readonly Waiter[];
   /** By priority for tenants, by priority and tenant for batches; only of groups that wait. */
-  readonly rounds: Readonly<Record<string, Round>>;
+  readonly rounds: Readonly<Record<string, TurnCounts>>;
   readonly nextSeq: number;
   /** Absent or null: no budgets. */
   readonly budget?: BudgetTerms | null;
@@ -51,35 +51,45 @@ export interface OpenSlot {
 /** A run whose request a budget has no room for. */
 export interface Refusal {
   readonly key: string;
-  readonly after: number;
-  readonly asker: string;
+  readonly afterPurchase: number;
+  readonly requesterId: string;
   readonly reached: BudgetReached;
 }
 
-export const noSlots = (limit: number): SlotState => ({ limit, holders: [], waiters: [], rounds: {}, nextSeq: 1 });
+export const emptySlotState = (limit: number): SlotState => ({
+  limit,
+  holders: [],
+  waiters: [],
+  rounds: {},
+  nextSeq: 1,
+});
 
 /**
  * Takes a request; one that is known already keeps its place, or its slot. One that would share a slot that is held, on a budget that has
- * no room, changes nothing: see {@link roomBeside}.
+ * no room, changes nothing: see {@link roomForAnotherPayer}.
  */
-export function asked(state: SlotState, ask: SlotAsk, nowMs: number): SlotState {
-  const { key, after, asker, tenant, batch, priority, cost } = ask;
+export function addRequest(state: SlotState, ask: SlotRequestMessage, nowMs: number): SlotState {
+  const { key, afterPurchase, requesterId, tenant, batch, priority, cost } = ask;
   if (state.holders.some((held) => held.key === key)) {
-    if (roomBeside(state, ask, nowMs) !== 'fits') return state;
-    return { ...state, holders: state.holders.map((held) => (held.key === key ? joined(held, ask) : held)) };
+    if (roomForAnotherPayer(state, ask, nowMs) !== 'fits') return state;
+    return { ...state, holders: state.holders.map((held) => (held.key === key ? mergeRequest(held, ask) : held)) };
   }
   const waiting = state.waiters.find((waiter) => waiter.key === key);
   if (waiting !== undefined) {
-    const now = joined(waiting, ask);
-    return enrolled({ ...state, waiters: state.waiters.map((waiter) => (waiter === waiting ? now : waiter)) }, now);
+    const now = mergeRequest(waiting, ask);
+    return enqueue({ ...state, waiters: state.waiters.map((waiter) => (waiter === waiting ? now : waiter)) }, now);
   }
   const share = { tenant, batch, priority, ...(cost !== undefined && { cost }) };
-  const waiter = { key, after, askers: [asker], ...share, sinceMs: nowMs, seq: state.nextSeq };
-  return enrolled({ ...state, waiters: [...state.waiters, waiter], nextSeq: state.nextSeq + 1 }, waiter);
+  const waiter = { key, afterPurchase, requesters: [requesterId], ...share, sinceMs: nowMs, seq: state.nextSeq };
+  return enqueue({ ...state, waiters: [...state.waiters, waiter], nextSeq: state.nextSeq + 1 }, waiter);
 }
 
 /** Whether a run may share the slot that its key holds: any of those who share one may be the one that buys. */
-export function roomBeside(state: SlotState, { key, tenant, batch, cost }: SlotAsk, nowMs: number): Room {
+export function roomForAnotherPayer(
+  state: SlotState,
+  { key, tenant, batch, cost }: SlotRequestMessage,
+  nowMs: number,
+): Room {
   const held = state.holders.find((holder) => holder.key === key);
   if (state.budget == null || held?.cost == null || cost === undefined) return 'fits';
   if (payersOf(held).some((payer) => payer.tenant === tenant && payer.batch === batch)) return 'fits';
@@ -99,14 +109,14 @@ export function budgetsOf(state: SlotState, terms: BudgetTerms, nowMs: number): 
 }
 
 /** Whatever has a slot or money reserved. */
-export const heldOf = ({ holders, parked = [] }: SlotState): readonly SlotEntry[] => [...holders, ...parked];
+export const heldEntries = ({ holders, parked = [] }: SlotState): readonly SlotEntry[] => [...holders, ...parked];
 
 function* reservationsOf(state: SlotState): Generator<Reservation> {
-  for (const entry of heldOf(state)) if (entry.cost != null) yield { cost: entry.cost, payers: payersOf(entry) };
+  for (const entry of heldEntries(state)) if (entry.cost != null) yield { cost: entry.cost, payers: payersOf(entry) };
 }
 
 /** Gives the groups of a waiter their turns, unless they have them. */
-function enrolled(state: SlotState, waiter: Waiter): SlotState {
+function enqueue(state: SlotState, waiter: Waiter): SlotState {
   const rounds = { ...state.rounds };
   for (const { round, group } of groupsOf(waiter)) {
     const turns = rounds[round] ?? {};
@@ -115,23 +125,23 @@ function enrolled(state: SlotState, waiter: Waiter): SlotState {
   return { ...state, rounds };
 }
 
-function joined<Entry extends SlotEntry>(entry: Entry, ask: SlotAsk): Entry {
-  const { after, asker, tenant, batch, priority, cost } = ask;
-  const isNew = !entry.askers.includes(asker);
+function mergeRequest<Entry extends SlotEntry>(entry: Entry, ask: SlotRequestMessage): Entry {
+  const { afterPurchase, requesterId, tenant, batch, priority, cost } = ask;
+  const isNew = !entry.requesters.includes(requesterId);
   // Somebody waits now for what only a batch had wanted.
   const takesOver = priority === 'interactive' && entry.priority === 'batch';
   const isSame = entry.tenant === tenant && entry.batch === batch;
   const { tenant: tenantBefore, batch: batchBefore } = entry;
-  const before = entry.askers.map((one) => [one, { tenant: tenantBefore, batch: batchBefore }]);
+  const before = entry.requesters.map((one) => [one, { tenant: tenantBefore, batch: batchBefore }]);
   const payers = {
     ...(takesOver && !isSame && Object.fromEntries(before)),
     ...entry.payers,
-    ...(isNew && !takesOver && !isSame && { [asker]: { tenant, batch } }),
+    ...(isNew && !takesOver && !isSame && { [requesterId]: { tenant, batch } }),
   };
   return {
     ...entry,
-    after: Math.max(entry.after, after),
-    askers: isNew ? [...entry.askers, asker] : entry.askers,
+    afterPurchase: Math.max(entry.afterPurchase, afterPurchase),
+    requesters: isNew ? [...entry.requesters, requesterId] : entry.requesters,
     ...(takesOver && { tenant, batch, priority }),
     ...(entry.cost === undefined && cost !== undefined && { cost }),
     ...(Object.keys(payers).length > 0 && { payers }),
@@ -142,10 +152,10 @@ function joined<Entry extends SlotEntry>(entry: Entry, ask: SlotAsk): Entry {
  * Frees the slot of a purchase that is over; a return of one that was over when the slot was asked for changes nothing. What was reserved
  * is settled when the return says what it came to, and stays reserved otherwise.
  */
-export function returned(state: SlotState, { key, n, settled }: SlotReturn, nowMs: number): SlotState {
-  const isMeant = (entry: SlotEntry): boolean => entry.key === key && n > entry.after;
+export function releaseSlot(state: SlotState, { key, n, settled }: SlotReleaseMessage, nowMs: number): SlotState {
+  const isMeant = (entry: SlotEntry): boolean => entry.key === key && n > entry.afterPurchase;
   const parked = state.parked ?? [];
-  const ended = heldOf(state).filter(isMeant);
+  const ended = heldEntries(state).filter(isMeant);
   if (ended.length === 0) return state;
   const holders = state.holders.filter((held) => !isMeant(held));
   if (state.budget == null) return { ...state, holders };
@@ -156,7 +166,7 @@ export function returned(state: SlotState, { key, n, settled }: SlotReturn, nowM
   return {
     ...state,
     ...{ holders, parked: parked.filter((entry) => !isMeant(entry)) },
-    ...(settled.billed !== null && spending != null && !isCounted && { spending: spent(spending, settled.billed) }),
+    ...(settled.billed !== null && spending != null && !isCounted && { spending: addBill(spending, settled.billed) }),
   };
 }
 
@@ -166,14 +176,20 @@ const parkedOf = (entries: readonly SlotEntry[], parked: readonly SlotEntry[], n
 
 /**
  * Takes a run out; what nobody else asked for is free.
- * @param nothing - It is certain that nothing was bought; otherwise the ledger has to show it before what is reserved is free, too.
+ * @param nothingBought - It is certain that nothing was bought; otherwise the ledger has to show it before what is reserved is free, too.
  */
-export function left(state: SlotState, key: string, asker: string, nothing: boolean, nowMs: number): SlotState {
+export function removeRequester(
+  state: SlotState,
+  key: string,
+  requesterId: string,
+  nothingBought: boolean,
+  nowMs: number,
+): SlotState {
   const without = <Entry extends SlotEntry>(entries: readonly Entry[]): Entry[] =>
-    entries.map((entry) => (entry.key === key ? withoutAsker(entry, asker) : entry));
-  const isEmpty = ({ askers }: SlotEntry): boolean => askers.length === 0;
+    entries.map((entry) => (entry.key === key ? withoutRequester(entry, requesterId) : entry));
+  const isEmpty = ({ requesters }: SlotEntry): boolean => requesters.length === 0;
   const holders = without(state.holders);
-  const abandoned = nothing ? [] : state.holders.filter((_, at) => holders[at]?.askers.length === 0);
+  const abandoned = nothingBought ? [] : state.holders.filter((_, at) => holders[at]?.requesters.length === 0);
   const parked = state.parked ?? [];
   return {
     ...state,
@@ -183,24 +199,24 @@ export function left(state: SlotState, key: string, asker: string, nothing: bool
   };
 }
 
-function withoutAsker<Entry extends SlotEntry>(entry: Entry, asker: string): Entry {
+function withoutRequester<Entry extends SlotEntry>(entry: Entry, requesterId: string): Entry {
   const { payers, ...others } = entry;
-  const left = Object.fromEntries(Object.entries(payers ?? {}).filter(([one]) => one !== asker));
+  const left = Object.fromEntries(Object.entries(payers ?? {}).filter(([one]) => one !== requesterId));
   return {
     ...(others as Entry),
-    askers: entry.askers.filter((one) => one !== asker),
+    requesters: entry.requesters.filter((one) => one !== requesterId),
     ...(Object.keys(left).length > 0 && { payers: left }),
   };
 }
 
 /** Counts purchases that stand open in the ledger as held, whatever the limit is: they are at the provider. */
-export function takenOver(state: SlotState, open: readonly OpenSlot[], nowMs: number): SlotState {
+export function adoptOpenPurchases(state: SlotState, open: readonly OpenSlot[], nowMs: number): SlotState {
   const holders = [...state.holders];
   for (const one of open) {
     const { key, n } = one;
     if (holders.some((held) => held.key === key)) continue;
     const waiting = state.waiters.find((waiter) => waiter.key === key);
-    holders.push(entryOf({ ...(waiting ?? openEntry(one)), after: n - 1 }, nowMs));
+    holders.push(entryOf({ ...(waiting ?? openEntry(one)), afterPurchase: n - 1 }, nowMs));
   }
   return { ...state, holders, waiters: state.waiters.filter(({ key }) => !holders.some((held) => held.key === key)) };
 }
@@ -214,7 +230,7 @@ export const openEntry = ({
   batch = null,
   cost,
 }: OpenSlot): Omit<SlotEntry, 'sinceMs'> => ({
-  ...{ key, after: n - 1, askers: [workflowId], tenant, batch },
+  ...{ key, afterPurchase: n - 1, requesters: [workflowId], tenant, batch },
   priority: batch === null ? 'interactive' : 'batch',
   ...(cost !== undefined && { cost }),
 });
@@ -222,15 +238,18 @@ export const openEntry = ({
 /** How far the end of a holder shows: its slot is free, and nothing can be billed for it any more that the ledger does not have. */
 export interface DeadSlot {
   readonly key: string;
-  readonly after: number;
+  readonly afterPurchase: number;
   readonly sinceMs: number;
   readonly over: boolean;
 }
 
 /** Frees what is dead; what may still be billed stays reserved. */
-export function withoutDead(state: SlotState, dead: readonly DeadSlot[], nowMs: number): SlotState {
+export function releaseDeadHolders(state: SlotState, dead: readonly DeadSlot[], nowMs: number): SlotState {
   const verdict = (entry: SlotEntry): DeadSlot | undefined =>
-    dead.find(({ key, after, sinceMs }) => key === entry.key && after === entry.after && sinceMs === entry.sinceMs);
+    dead.find(
+      ({ key, afterPurchase, sinceMs }) =>
+        key === entry.key && afterPurchase === entry.afterPurchase && sinceMs === entry.sinceMs,
+    );
   const parked = (state.parked ?? []).filter((entry) => verdict(entry)?.over !== true);
   const free = state.holders.filter((held) => verdict(held) !== undefined);
   const open = free.filter((held) => verdict(held)?.over === false);
@@ -245,13 +264,14 @@ export function withoutDead(state: SlotState, dead: readonly DeadSlot[], nowMs: 
  * Grants what is free: interactive requests first, then tenants in turn, a tenant's batches in turn, and within one in the order
  * of asking. Who has no room in a budget for now is passed over and keeps its place; who cannot have any is refused.
  */
-export function granted(
+export function grantSlots(
   state: SlotState,
   nowMs: number,
 ): { readonly state: SlotState; readonly grants: SlotEntry[]; readonly refusals: readonly Refusal[] } {
   const budgets = state.budget == null ? undefined : budgetsOf(state, state.budget, nowMs);
-  const { waiters: judged, refusals } = budgets === undefined ? { ...state, refusals: [] } : refused(state, budgets);
-  const turns = new Turns({ ...state, waiters: judged });
+  const { waiters: judged, refusals } =
+    budgets === undefined ? { ...state, refusals: [] } : refuseRequests(state, budgets);
+  const turns = new FairOrder({ ...state, waiters: judged });
   const fits = (waiter: Waiter): boolean =>
     budgets === undefined ||
     waiter.cost == null ||
@@ -269,7 +289,7 @@ export function granted(
   const waiters = judged.filter((waiter) => !gone.has(waiter));
   // Asked for again under the same name: what was reserved under it is reserved anew.
   const isAgain = (entry: SlotEntry): boolean =>
-    grants.some(({ key, after }) => key === entry.key && after === entry.after);
+    grants.some(({ key, afterPurchase }) => key === entry.key && afterPurchase === entry.afterPurchase);
   return {
     state: {
       ...{ ...state, holders: [...state.holders, ...grants], waiters, rounds: turns.rounds() },
@@ -280,22 +300,22 @@ export function granted(
 }
 
 /** Takes out the runs whose own budget has no room, whatever becomes of what is reserved. */
-function refused(
+function refuseRequests(
   { waiters }: SlotState,
   budgets: Budgets,
 ): { readonly waiters: readonly Waiter[]; readonly refusals: readonly Refusal[] } {
   const refusals: Refusal[] = [];
   const left = waiters.flatMap((waiter) => {
-    const { key, after, tenant, batch, cost, payers = {} } = waiter;
+    const { key, afterPurchase, tenant, batch, cost, payers = {} } = waiter;
     if (cost == null) return [waiter];
     let rest: Waiter = waiter;
-    for (const asker of waiter.askers) {
-      const room = budgets.room(payers[asker] ?? { tenant, batch }, cost);
+    for (const requesterId of waiter.requesters) {
+      const room = budgets.room(payers[requesterId] ?? { tenant, batch }, cost);
       if (typeof room === 'string') continue;
-      refusals.push({ key, after, asker, reached: room });
-      rest = withoutAsker(rest, asker);
+      refusals.push({ key, afterPurchase, requesterId, reached: room });
+      rest = withoutRequester(rest, requesterId);
     }
-    return rest.askers.length === 0 ? [] : [ownPayer(rest)];
+    return rest.requesters.length === 0 ? [] : [ownPayer(rest)];
   });
   return { waiters: left, refusals };
 }
@@ -303,16 +323,20 @@ function refused(
 /** A waiter whose own payer has gone is counted as one of those that are left. */
 function ownPayer(waiter: Waiter): Waiter {
   const { payers, ...others } = waiter;
-  const [first] = waiter.askers;
-  if (payers === undefined || first === undefined || !waiter.askers.every((asker) => payers[asker] !== undefined))
+  const [first] = waiter.requesters;
+  if (
+    payers === undefined ||
+    first === undefined ||
+    !waiter.requesters.every((requesterId) => payers[requesterId] !== undefined)
+  )
     return waiter;
   const { [first]: own, ...rest } = payers;
   return { ...others, ...own, ...(Object.keys(rest).length > 0 && { payers: rest }) };
 }
 
 /** Who waits, in the order in which the slots will be granted if nobody else asks. */
-export function inOrder(state: SlotState): Waiter[] {
-  const turns = new Turns(state);
+export function grantOrder(state: SlotState): Waiter[] {
+  const turns = new FairOrder(state);
   const order: Waiter[] = [];
   for (let waiter = turns.next(); waiter !== undefined; waiter = turns.next()) order.push(waiter);
   return order;
@@ -327,7 +351,7 @@ export function withinBytes(state: SlotState, bytesMax: number): SlotState {
   if (bytesOf(state) <= bytesMax) return state;
   let left = bytesMax - bytesOf({ ...state, waiters: [] });
   const kept = new Set<Waiter>();
-  for (const waiter of inOrder(state)) {
+  for (const waiter of grantOrder(state)) {
     left -= bytesOf(waiter) + 1; // and the comma
     if (left < 0) break;
     kept.add(waiter);
@@ -336,15 +360,15 @@ export function withinBytes(state: SlotState, bytesMax: number): SlotState {
 }
 
 /** An entry as people and programs are shown it. */
-export const slotView = ({ key, askers, sinceMs, tenant, batch, priority }: SlotEntry): SlotView => ({
-  ...{ purchase_key: key, runs: askers, tenant, batch, priority, since_ms: sinceMs },
+export const slotView = ({ key, requesters, sinceMs, tenant, batch, priority }: SlotEntry): SlotView => ({
+  ...{ purchase_key: key, runs: requesters, tenant, batch, priority, since_ms: sinceMs },
 });
 
 const entryOf = (
-  { key, after, askers, tenant, batch, priority, cost, payers }: Omit<SlotEntry, 'sinceMs'>,
+  { key, afterPurchase, requesters, tenant, batch, priority, cost, payers }: Omit<SlotEntry, 'sinceMs'>,
   nowMs: number,
 ): SlotEntry => ({
-  ...{ key, after, askers, tenant, batch, priority, sinceMs: nowMs },
+  ...{ key, afterPurchase, requesters, tenant, batch, priority, sinceMs: nowMs },
   ...(cost !== undefined && { cost }),
   ...(payers !== undefined && { payers }),
 });

@@ -1,17 +1,17 @@
 import * as wf from '@temporalio/workflow';
-import type { AskedSlot } from '../../activities/types.js';
+import type { RequestedSlot } from '../../activities/types.js';
 import { budgetReachedFailure } from '../../src/contract/budget.js';
-import type { SlotAnswer, SlotShare } from '../../src/contract/slots.js';
+import type { QueueIdentity, SlotAnswer } from '../../src/contract/slots.js';
 import type { StepTimes } from '../../src/contract/times.js';
 import { steps } from '../shared/activities.js';
 import { failure } from '../shared/failures.js';
-import { leaveSlotsSignal, slotSignal } from '../shared/messages.js';
+import { slotSignal, withdrawSlotRequestSignal } from '../shared/messages.js';
 import type { Progress } from './progress.js';
 
 /** The asking side of the account's slots (docs/slots.md). */
 export class SlotRequest {
   readonly #progress: Progress;
-  #asked: AskedSlot | undefined;
+  #asked: RequestedSlot | undefined;
   #answer: SlotAnswer | undefined;
   #waiting = false;
 
@@ -29,7 +29,7 @@ export class SlotRequest {
    * stop them. With budgets nothing is bought without them.
    * @throws ApplicationFailure `BudgetReached` when a budget has no room.
    */
-  async granted(slot: AskedSlot, share: SlotShare, times: StepTimes): Promise<void> {
+  async waitForGrant(slot: RequestedSlot, share: QueueIdentity, times: StepTimes): Promise<void> {
     this.#asked = slot;
     const decided = () => this.#mine()?.waiting === null || this.#mine()?.reached !== undefined;
     if (!decided()) {
@@ -49,21 +49,21 @@ export class SlotRequest {
 
   /**
    * Says that this run does not buy any more; a purchase that another run has made keeps the slot.
-   * @param nothing - Whether it is certain that this run has bought nothing: what is reserved for it is free at once.
+   * @param nothingBought - Whether it is certain that this run has bought nothing: what is reserved for it is free at once.
    */
-  async leave(nothing: boolean): Promise<void> {
+  async withdraw(nothingBought: boolean): Promise<void> {
     if (this.#asked === undefined) return;
     const { slots, key } = this.#asked;
     this.#asked = undefined;
-    const asker = wf.workflowInfo().workflowId;
+    const requesterId = wf.workflowInfo().workflowId;
     // Slots that are gone have nobody waiting.
     await wf
       .getExternalWorkflowHandle(slots)
-      .signal(leaveSlotsSignal, { key, asker, nothing })
+      .signal(withdrawSlotRequestSignal, { key, requesterId, nothingBought })
       .catch(() => undefined);
   }
 
-  async #answered(decided: () => boolean, slot: AskedSlot, share: SlotShare, times: StepTimes): Promise<void> {
+  async #answered(decided: () => boolean, slot: RequestedSlot, share: QueueIdentity, times: StepTimes): Promise<void> {
     this.#tell();
     for (;;) {
       const answered = this.#mine() !== undefined || (await within(times.slotAckMs, () => this.#mine() !== undefined));
@@ -72,9 +72,15 @@ export class SlotRequest {
       if (!answered) this.#progress.waitingForSlots();
       else if (decided() || (await within(times.slotAskAgainMs, decided))) return;
       this.#answer = undefined;
-      const { key, after, cost } = slot;
-      const asker = wf.workflowInfo().workflowId;
-      await steps(times).askForSlot({ key, after, ...share, ...(cost !== undefined && { cost }), asker });
+      const { key, afterPurchase, cost } = slot;
+      const requesterId = wf.workflowInfo().workflowId;
+      await steps(times).requestSlot({
+        key,
+        afterPurchase,
+        ...share,
+        ...(cost !== undefined && { cost }),
+        requesterId,
+      });
     }
   }
 
@@ -87,7 +93,7 @@ export class SlotRequest {
   #mine(): SlotAnswer | undefined {
     const [answer, asked] = [this.#answer, this.#asked];
     if (answer === undefined || asked === undefined) return undefined;
-    return answer.key === asked.key && answer.after >= asked.after ? answer : undefined;
+    return answer.key === asked.key && answer.afterPurchase >= asked.afterPurchase ? answer : undefined;
   }
 
   #tell(): void {

@@ -89,11 +89,11 @@ async function buyAndArchive(prepared: PreparedRequest, run: Run): Promise<Video
     if (ready.kind === 'found') step = ready.step;
     else {
       const uploadedAtMs = Date.now();
-      await slot.granted(ready.slot, input.share, times);
+      await slot.waitForGrant(ready.slot, input.queueIdentity, times);
       if (Date.now() - uploadedAtMs > IMAGE_FRESH_MS) continue;
       step = await buy(input, ready.imgUrl, run);
       // Bought, found out about and archived by others while this run waited: there is nothing to hold the slot for.
-      if (step.kind === 'archived' || step.kind === 'restore') await slot.leave(false);
+      if (step.kind === 'archived' || step.kind === 'restore') await slot.withdraw(false);
     }
     const settled = await tracker.settle(step, times);
     if (settled.kind === 'buy') continue;
@@ -120,13 +120,13 @@ async function buyAndArchive(prepared: PreparedRequest, run: Run): Promise<Video
 function readyInput(prepared: PreparedRequest, unrestorable: readonly Purchase[]): ReadyInput {
   const { workflowId, firstExecutionRunId, startTime } = wf.workflowInfo();
   const buyer = { workflowId, firstRunId: firstExecutionRunId };
-  const share = queueIdentityOf(prepared.request.tenant);
-  return { prepared, buyer, firstStartedAtMs: startTime.getTime(), unrestorable, share };
+  const queueIdentity = queueIdentityOf(prepared.request.tenant);
+  return { prepared, buyer, firstStartedAtMs: startTime.getTime(), unrestorable, queueIdentity };
 }
 
 /** The one step that may cost money. */
 async function buy(ready: ReadyInput, imgUrl: string, run: Run): Promise<PurchaseStep> {
-  const { share: _, ...input } = ready;
+  const { queueIdentity: _, ...input } = ready;
   const { submitTask } = steps(input.prepared.times);
   run.progress.enter('submitting');
   for (;;) {
@@ -162,7 +162,7 @@ async function release(run: Run): Promise<Omit<CancelOutcome, 'reason'>> {
   await findUnanswered(run);
   const { purchase, task } = tracker;
   if (purchase === undefined) {
-    await slot.leave(run.unanswered === undefined);
+    await slot.withdraw(run.unanswered === undefined);
     return run.unanswered === undefined
       ? { outcome: 'Nothing was bought.', billed: false }
       : {
@@ -212,7 +212,7 @@ async function findUnanswered({ tracker, unanswered }: Run): Promise<void> {
 async function handOverPurchase(run: Run, error: unknown): Promise<unknown> {
   const { purchase, task } = run.tracker;
   if (purchase === undefined) {
-    await run.slot.leave(run.unanswered === undefined);
+    await run.slot.withdraw(run.unanswered === undefined);
     return error;
   }
   run.slot.transferToSalvage();
