@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, test } from 'vitest';
 import { S3Store } from '../../src/storage/s3-store.js';
+import { COMPILE_TIMEOUT_MS } from '../support/compile-timeout.js';
 import { type S3Server, s3ServerMissing, startS3Server } from '../support/s3-server.js';
 import { describeAssetStore } from './asset-store.js';
 
@@ -13,7 +14,7 @@ describe.skipIf(missing !== undefined)('with a real S3 server', () => {
   let server: S3Server;
   beforeAll(async () => {
     server = await startS3Server();
-  }, 600_000); // with REQUIRE_PARTS=1 it may have to be built first
+  }, COMPILE_TIMEOUT_MS); // with REQUIRE_PARTS=1 it may have to be built first
   afterAll(() => server?.close());
 
   describeAssetStore(

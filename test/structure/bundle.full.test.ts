@@ -1,7 +1,10 @@
 import { fileURLToPath } from 'node:url';
 import { bundleWorkflowCode, DefaultLogger } from '@temporalio/worker';
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
+import { COMPILE_TIMEOUT_MS } from '../support/compile-timeout.js';
 import { bundleFaults, bundleModules } from './bundle-modules.js';
+
+vi.setConfig({ testTimeout: COMPILE_TIMEOUT_MS });
 
 const fixture = (name: string) => fileURLToPath(new URL(`./fixtures/${name}`, import.meta.url));
 const bundle = (workflowsPath: string, log: string[] = []) =>

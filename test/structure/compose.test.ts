@@ -9,6 +9,7 @@ import { Ajv2020 } from 'ajv/dist/2020.js';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { parse } from 'yaml';
 import { DEFAULT_TIMES } from '../../src/config/times.js';
+import { COMPILE_TIMEOUT_MS } from '../support/compile-timeout.js';
 import { documentedVariables } from './environment.js';
 import { partIsMissing } from './parts.js';
 
@@ -245,7 +246,9 @@ describe('docker-compose.yml', () => {
     }
   });
 
-  test('loads in compose-go, with and without the emulator, and a faulty one does not', async ({ skip }) => {
+  test('loads in compose-go, with and without the emulator, and a faulty one does not', {
+    timeout: COMPILE_TIMEOUT_MS,
+  }, async ({ skip }) => {
     const folder = await mkdtemp(join(tmpdir(), 'wan-video-compose-'));
     onTestFinished(() => rm(folder, { recursive: true, force: true }));
     const binary = join(folder, 'compose-check');

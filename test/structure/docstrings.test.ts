@@ -1,8 +1,11 @@
 import { join } from 'node:path';
 import ts from 'typescript';
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
+import { COMPILE_TIMEOUT_MS } from '../support/compile-timeout.js';
 import { ROOT } from '../support/root.js';
 import { ENTRIES } from './api-report.js';
+
+vi.setConfig({ testTimeout: COMPILE_TIMEOUT_MS });
 
 const FILES = ENTRIES.map((name) => join(ROOT, 'src', name, 'index.ts'));
 /** Where the examples are compiled; the file exists in memory only. */

@@ -4,8 +4,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import ts from 'typescript';
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, onTestFinished, test, vi } from 'vitest';
+import { COMPILE_TIMEOUT_MS } from '../support/compile-timeout.js';
 import { ROOT } from '../support/root.js';
+
+vi.setConfig({ testTimeout: COMPILE_TIMEOUT_MS });
 
 const run = promisify(execFile);
 
@@ -21,7 +24,7 @@ test('docs/reference is what `npm run docs` makes of the code, without a warning
   onTestFinished(() => rm(out, { recursive: true, force: true }));
   await run(process.execPath, [join(ROOT, 'node_modules', 'typedoc', 'bin', 'typedoc'), '--out', out], { cwd: ROOT });
   expect(await pagesOf(join(ROOT, 'docs', 'reference'))).toEqual(await pagesOf(out));
-}, 120_000);
+});
 
 test('the examples of README and documents that import the package compile against the published entries', async () => {
   const documents = [
@@ -67,4 +70,4 @@ test('the examples of README and documents that import the package compile again
     return faults.map(({ messageText }) => `${name}: ${ts.flattenDiagnosticMessageText(messageText, ' ')}`);
   });
   expect(said).toEqual([]);
-}, 120_000);
+});

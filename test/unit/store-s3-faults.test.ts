@@ -7,6 +7,7 @@ import { readRecord, writeRecord } from '../../src/storage/json-record.js';
 import { S3Store } from '../../src/storage/s3-store.js';
 import { storeId } from '../../src/storage/store-id.js';
 import { verifyConditionalPut } from '../../src/storage/verify-conditional-put.js';
+import { COMPILE_TIMEOUT_MS } from '../support/compile-timeout.js';
 import { type FaultyProxy, type ProxyFault, startFaultyProxy } from '../support/faulty-proxy.js';
 import { type S3Server, s3ServerMissing, startS3Server } from '../support/s3-server.js';
 
@@ -26,7 +27,7 @@ describe.skipIf(missing !== undefined)('S3Store with a real S3 server', () => {
   let server: S3Server;
   beforeAll(async () => {
     server = await startS3Server();
-  }, 600_000); // with REQUIRE_PARTS=1 it may have to be built first
+  }, COMPILE_TIMEOUT_MS); // with REQUIRE_PARTS=1 it may have to be built first
   afterAll(() => server?.close());
 
   /** A store whose connection fails as `faultOf` says, and one beside it that never does. */

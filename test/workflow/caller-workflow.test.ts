@@ -1,6 +1,7 @@
 import { fileURLToPath } from 'node:url';
 import { NativeConnection, Worker } from '@temporalio/worker';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { COMPILE_TIMEOUT_MS } from '../support/compile-timeout.js';
 import { type Stack, startStack } from '../support/stack.js';
 
 let stack: Stack;
@@ -16,7 +17,7 @@ beforeAll(async () => {
     workflowsPath: fileURLToPath(new URL('../support/caller-workflow.ts', import.meta.url)),
   });
   running = worker.run();
-}, 60_000);
+}, COMPILE_TIMEOUT_MS); // the caller's workflow is bundled
 
 afterAll(async () => {
   worker.shutdown();
