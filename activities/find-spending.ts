@@ -1,4 +1,5 @@
-import { dayOf, kindOf, type SecondsByKind } from '../src/contract/budget.js';
+import { kindOf, type SecondsByKind } from '../src/contract/budget.js';
+import { DAY_MS, utcDay } from '../src/contract/utc.js';
 import type { Ledger, PurchaseView } from '../src/ledger/ledger.js';
 import { batchOf, type DayRecord } from '../src/ledger/records.js';
 import { batchManifestKey } from '../src/storage/keys.js';
@@ -7,7 +8,6 @@ import { openSlot } from './slot-holders.js';
 import type { OpenSlot, SpendingQuery, SpendingReport, VideoActivities } from './types.js';
 import { withSignal } from './with-signal.js';
 
-const DAY_MS = 86_400_000;
 /** Whose bill is told by name besides those asked about: a settlement that crosses the reading is minutes old at most, clocks included. */
 const RECENT_MS = 300_000;
 /** A batch's bills are looked for from its start on; one that lasts longer is counted from here. */
@@ -58,8 +58,8 @@ async function daysToRead(
   }
   const days: DayToRead[] = [];
   for (let atMs = sinceMs; atMs < nowMs + DAY_MS; atMs += DAY_MS) {
-    const date = dayOf(atMs);
-    if (date <= dayOf(nowMs + CLOCKS_MS) && !(whole && date === day)) days.push({ date, writtenSinceMs: sinceMs });
+    const date = utcDay(atMs);
+    if (date <= utcDay(nowMs + CLOCKS_MS) && !(whole && date === day)) days.push({ date, writtenSinceMs: sinceMs });
   }
   return whole ? [...days, { date: day, writtenSinceMs: undefined }] : days;
 }
@@ -69,7 +69,7 @@ async function isPaid(ledger: Ledger, { state, extraTasks }: PurchaseView, nowMs
   const open = extraTasks.filter(({ ending }) => ending === undefined).map(({ task }) => task);
   const tasks = state.kind === 'claimed' ? [state.task, ...open] : open;
   if (tasks.length === 0) return false;
-  const dates = [nowMs - DAY_MS, nowMs, nowMs + CLOCKS_MS].map(dayOf);
+  const dates = [nowMs - DAY_MS, nowMs, nowMs + CLOCKS_MS].map(utcDay);
   for (const { task_id } of tasks) if (!(await ledger.isPaid(task_id, dates, { signal }))) return false;
   return true;
 }

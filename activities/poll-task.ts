@@ -1,7 +1,7 @@
-import { dayOf } from '../src/contract/budget.js';
 import { toFailure } from '../src/contract/failure.js';
 import { FailureType } from '../src/contract/failure-type.js';
 import type { SlotReleaseMessage } from '../src/contract/slots.js';
+import { utcDay } from '../src/contract/utc.js';
 import { VideoError } from '../src/contract/video-error.js';
 import { classifyProviderError } from '../src/dashscope/errors.js';
 import type { TaskSnapshot } from '../src/dashscope/wire.js';
@@ -131,7 +131,7 @@ async function recorded(
       // Once per task: an attempt that is repeated would count the time that it was away.
       if (isFirst && finished.detectedSeconds !== null) deps.metrics.detected(finished.detectedSeconds);
       const payer = { tenant: intent.tenant, batch: batchOf(intent.memo) };
-      const billed = { day: dayOf(endTimeMs), seconds: billedSeconds, resolution, audio, ...payer };
+      const billed = { day: utcDay(endTimeMs), seconds: billedSeconds, resolution, audio, ...payer };
       return { end: { kind: 'succeeded', task: { ...finished, resolution } }, settled: { billed } };
     }
     case 'CANCELED':

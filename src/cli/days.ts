@@ -1,11 +1,9 @@
-const DAY_MS = 86_400_000;
+import { DAY_MS, utcDay } from '../contract/utc.js';
+
 /** Days of a default report. */
 const DAYS = 30;
 /** One listing each; a leap year. */
 const DAYS_MAX = 366;
-
-/** The UTC day (`YYYY-MM-DD`) of a moment in milliseconds since the epoch. */
-export const today = (nowMs: number): string => new Date(nowMs).toISOString().slice(0, 10);
 
 /**
  * The days from `first` (default: 30 days in all) to `last`, both included, in order.
@@ -16,5 +14,5 @@ export function daysUntil(last: string, first?: string): string[] {
   const firstMs = first === undefined ? lastMs - (DAYS - 1) * DAY_MS : Date.parse(`${first}T00:00:00Z`);
   const count = (lastMs - firstMs) / DAY_MS + 1;
   if (!(count >= 1 && count <= DAYS_MAX)) return [];
-  return Array.from({ length: count }, (_, index) => today(firstMs + index * DAY_MS));
+  return Array.from({ length: count }, (_, index) => utcDay(firstMs + index * DAY_MS));
 }

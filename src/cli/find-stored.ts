@@ -1,5 +1,6 @@
 import type { VideoErrorObject } from '../client/run-error.js';
 import type { VideoResult } from '../contract/result.js';
+import { DAY_MS, utcDay } from '../contract/utc.js';
 import type { Ledger, PurchaseView } from '../ledger/ledger.js';
 import type { FailureRecord } from '../ledger/records.js';
 
@@ -26,7 +27,6 @@ export interface StoredRun {
 export const SEARCHED_DAYS = 31;
 /** Records that are read at most in that search: a minute's worth at S3's some 30 ms each. */
 const RECORDS_MAX = 2_000;
-const DAY_MS = 86_400_000;
 
 /**
  * Finds the purchase behind a task id, a purchase (`<key>` or `<key>/<n>`), a salvage's id or the workflow id of the run that bought
@@ -54,7 +54,7 @@ async function boughtBy(ledger: Ledger, workflowId: string, nowMs: number): Prom
   // One day ahead as well: the day is that of the provider's clock.
   for (let day = -1; day < SEARCHED_DAYS; day += 1) {
     let latest: { key: string; n: number; endMs: number } | undefined;
-    for await (const record of ledger.days(new Date(nowMs - day * DAY_MS).toISOString().slice(0, 10))) {
+    for await (const record of ledger.days(utcDay(nowMs - day * DAY_MS))) {
       if (record.workflow_id === workflowId && record.end_time_ms >= (latest?.endMs ?? 0)) {
         latest = { key: record.purchase_key, n: record.n, endMs: record.end_time_ms };
       }

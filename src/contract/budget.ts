@@ -107,9 +107,6 @@ export function limitOf(limits: BudgetLimits['tenants'], name: string): number |
   return longest === undefined ? null : (limits[longest] ?? null);
 }
 
-/** `YYYY-MM-DD`, UTC: days of budgets are those of the ledger. */
-export const dayOf = (ms: number): string => new Date(ms).toISOString().slice(0, 10);
-
 /** An amount with two to six decimals. */
 const amountText = (amount: number): string => amount.toFixed(6).replace(/0{1,4}$/, '');
 

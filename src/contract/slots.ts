@@ -1,4 +1,5 @@
 import type { Bill, Billable, BudgetReached, BudgetTerms, BudgetView } from './budget.js';
+import { utcTime } from './utc.js';
 
 /** Whether somebody waits for the video, or a batch works through it. Interactive requests are submitted first. */
 export type SlotPriority = 'interactive' | 'batch';
@@ -84,7 +85,7 @@ export interface SlotPlace {
 export function placeText(place: SlotPlace): string {
   const { position, ahead_interactive, ahead_batch, running, limit, as_of_ms } = place;
   const ahead = `${ahead_interactive} interactive and ${ahead_batch} of batches ahead`;
-  const asOf = new Date(as_of_ms).toISOString().slice(11, 19);
+  const asOf = utcTime(as_of_ms);
   return `position ${position} at ${asOf} UTC: ${ahead}, ${running} of ${limit} slots taken`;
 }
 

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { FailureType } from '../contract/failure-type.js';
 import type { VideoResult } from '../contract/result.js';
+import { utcDay } from '../contract/utc.js';
 import { VideoError } from '../contract/video-error.js';
 import type { AssetInfo, AssetStore, StoreOptions } from '../storage/asset-store.js';
 import { writeRecord } from '../storage/json-record.js';
@@ -319,8 +320,7 @@ export class Ledger {
       tenant,
       memo,
     };
-    const date = new Date(day.endTimeMs).toISOString().slice(0, 10);
-    const key = `${this.#root}/days/${date}/${safeName(day.taskId)}.json`;
+    const key = `${this.#root}/days/${utcDay(day.endTimeMs)}/${safeName(day.taskId)}.json`;
     return (await this.#put(key, dayRecord, record, undefined, options)).won;
   }
 

@@ -1,6 +1,7 @@
 import type { Writable } from 'node:stream';
 import type { VideoProgress } from '../contract/result.js';
 import { placeText } from '../contract/slots.js';
+import { utcTime } from '../contract/utc.js';
 
 /** Where progress goes; `columns` of a terminal. */
 export type ProgressStream = Writable & { readonly isTTY?: boolean; readonly columns?: number };
@@ -65,10 +66,9 @@ function etaBar({ stage, eta, rendering_since_ms: sinceMs }: ShownProgress, nowM
 /** What is known when rendering begins, in a line that is written once. */
 function facts({ stage, eta, queued_seconds: queued }: ShownProgress): string {
   if (stage !== 'rendering') return '';
-  const clock = (ms: number): string => new Date(ms).toISOString().slice(11, 19);
   return [
     queued === null || queued < 1 ? '' : `, after ${Math.round(queued)} s in the provider's queue`,
-    eta === null || eta.samples === 0 ? '' : `, expected ${clock(eta.earliest_ms)} to ${clock(eta.latest_ms)} UTC`,
+    eta === null || eta.samples === 0 ? '' : `, expected ${utcTime(eta.earliest_ms)} to ${utcTime(eta.latest_ms)} UTC`,
   ].join('');
 }
 

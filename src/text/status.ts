@@ -3,6 +3,7 @@ import { hasVideo, otherKind } from '../client/run-kind.js';
 import type { VideoStatus } from '../client/video-run.js';
 import type { VideoProgress } from '../contract/result.js';
 import { placeText } from '../contract/slots.js';
+import { utcTime } from '../contract/utc.js';
 import { durationText } from './duration.js';
 import { failureText, NO_VIDEO, resultText } from './result.js';
 
@@ -33,14 +34,13 @@ export function statusText(run: VideoStatus, nowMs: number): string {
 
 function progressLines({ stage, since_ms, attempt, waiting_for, slot, eta }: VideoProgress, nowMs: number): string[] {
   const again = attempt > 1 ? `, attempt ${attempt}` : '';
-  const clock = (ms: number): string => new Date(ms).toISOString().slice(11, 19);
   return [
     `stage     ${stage} for ${durationText(Math.max(0, nowMs - since_ms) / 1000)}${again}`,
     ...(waiting_for === 'nothing' ? [] : [`waits     for ${waiting_for}`]),
     ...(slot === null ? [] : [`place     ${placeText(slot)}`]),
     // A range that rests on no render of its kind is a guess.
     ...(stage === 'rendering' && eta !== null && eta.samples > 0
-      ? [`expected  ${clock(eta.earliest_ms)} to ${clock(eta.latest_ms)} UTC`]
+      ? [`expected  ${utcTime(eta.earliest_ms)} to ${utcTime(eta.latest_ms)} UTC`]
       : []),
   ];
 }

@@ -44,7 +44,8 @@ export function budgetFileOf({ day, tenant, batch }) {
 export const batchIdOf = (name, seed) => `${name}-chaos-${seed}`;
 
 const microsOf = (seconds) => seconds * MICROS_PER_SECOND;
-const dayOf = (ms) => new Date(ms).toISOString().slice(0, 10);
+/** The UTC day on which something ended. */
+export const dayOf = (ms) => new Date(ms).toISOString().slice(0, 10);
 const sumOf = (tasks) => microsOf(tasks.reduce((sum, { billed_seconds }) => sum + billed_seconds, 0));
 
 /** The budgets that hold for a generation, and which of the provider's tasks count in each. */

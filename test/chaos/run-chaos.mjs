@@ -6,7 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { copyBuild } from './build.mjs';
 import { hashesOf, REFUSED, verdict } from './judge.mjs';
-import { batchIdOf, budgetFileOf, limitsOf, overspent, PRICES, slotsBelieve } from './money.mjs';
+import { batchIdOf, budgetFileOf, dayOf, limitsOf, overspent, PRICES, slotsBelieve } from './money.mjs';
 import { BATCHES, faultForAnybody, planOf } from './plan.mjs';
 import { end, endAll, startEmulator, startS3, startWorker } from './processes.mjs';
 import { randomOf } from './random.mjs';
@@ -250,7 +250,7 @@ async function settled(beliefs) {
 /** What the ledger's day records of the given tasks add up to. */
 async function paidSecondsOf(ledger, tasks) {
   const ends = tasks.flatMap(({ end_ms }) => (end_ms === null ? [] : [end_ms]));
-  const days = new Set(ends.map((ms) => new Date(ms).toISOString().slice(0, 10)));
+  const days = new Set(ends.map(dayOf));
   let seconds = 0;
   for (const day of days) for await (const { billed_seconds } of ledger.days(day)) seconds += billed_seconds;
   return seconds;

@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { type Bill, type Billable, type BudgetTerms, dayOf, microsOf } from '../../src/contract/budget.js';
+import { type Bill, type Billable, type BudgetTerms, microsOf } from '../../src/contract/budget.js';
 import type { SlotReleaseMessage, SlotRequestMessage } from '../../src/contract/slots.js';
+import { utcDay } from '../../src/contract/utc.js';
 import {
   addRequest,
   adoptOpenPurchases,
@@ -102,7 +103,7 @@ class World {
     const { key, n, tenant, cost } = one;
     const seconds = how === 'less' ? cost.seconds - 1 : cost.seconds;
     const batch = one.batch ?? null;
-    const billed = how === 'free' ? null : { ...cost, seconds, tenant, batch, day: dayOf(this.nowMs) };
+    const billed = how === 'free' ? null : { ...cost, seconds, tenant, batch, day: utcDay(this.nowMs) };
     one.bill = billed;
     one.closed = true;
     if (ledgerOnly) return;
@@ -115,7 +116,7 @@ class World {
   read(whole: boolean, isLate: boolean, meanwhile: readonly (() => void)[]): void {
     const batches = ['a', 'b'];
     const open = this.purchases.filter(({ closed }) => !closed).map((one) => ({ ...one }));
-    const day = dayOf(this.nowMs);
+    const day = utcDay(this.nowMs);
     const before = this.returns.length;
     let seen = this.purchases.filter(({ bill }) => bill !== null);
     for (const happens of meanwhile) happens();
@@ -176,7 +177,7 @@ class World {
   spentIn(
     scope: 'day' | 'tenant' | 'batch',
     { tenant, batch }: Pick<SlotRequestMessage, 'tenant' | 'batch'>,
-    day = dayOf(this.nowMs),
+    day = utcDay(this.nowMs),
   ) {
     return this.purchases
       .flatMap(({ bill }) => (bill === null ? [] : [bill]))

@@ -7,6 +7,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
 import { copyBuild } from '../chaos/build.mjs';
 import { hashesOf } from '../chaos/judge.mjs';
+import { dayOf } from '../chaos/money.mjs';
 import { end, endAll, startEmulator, startWorker } from '../chaos/processes.mjs';
 import { randomOf } from '../chaos/random.mjs';
 import { largestPayload, soakVerdict } from './judge.mjs';
@@ -156,7 +157,7 @@ async function historiesOf(client, workflowId) {
 }
 
 /** The days, UTC, on which the tasks ended. */
-const daysOf = (tasks) => [...new Set(tasks.map(({ end_ms }) => new Date(end_ms).toISOString().slice(0, 10)))];
+const daysOf = (tasks) => [...new Set(tasks.map(({ end_ms }) => dayOf(end_ms)))];
 
 async function listOf(generator) {
   const list = [];

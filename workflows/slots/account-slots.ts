@@ -1,5 +1,5 @@
 import * as wf from '@temporalio/workflow';
-import { type BudgetTerms, type BudgetView, dayOf, limitOf, type Payer } from '../../src/contract/budget.js';
+import { type BudgetTerms, type BudgetView, limitOf, type Payer } from '../../src/contract/budget.js';
 import type {
   AccountSlotsView,
   SlotAnswer,
@@ -8,6 +8,7 @@ import type {
   SlotRequestMessage,
 } from '../../src/contract/slots.js';
 import type { StepTimes } from '../../src/contract/times.js';
+import { utcDay } from '../../src/contract/utc.js';
 import { steps } from '../shared/activities.js';
 import {
   budgetQuery,
@@ -264,7 +265,7 @@ export async function accountSlots(input: AccountSlotsInput): Promise<void> {
     returnedMeanwhile = [];
     reading = true;
     try {
-      const found = await findSpending({ day: dayOf(startedAtMs), whole, batches, reserved });
+      const found = await findSpending({ day: utcDay(startedAtMs), whole, batches, reserved });
       change(applySpending(state, found, returnedMeanwhile, Date.now()));
       if (whole) readAtMs = startedAtMs;
     } finally {
@@ -399,7 +400,7 @@ function viewOf(state: SlotState, nowMs: number): AccountSlotsView {
 /** The budgets that somebody spends from: the day's, and those of whoever spent, reserves or waits. */
 function budgetViews(state: SlotState, budget: BudgetTerms, nowMs: number): BudgetView[] {
   const { days = {}, batches = {} } = state.spending ?? {};
-  const tenants = Object.keys(days[dayOf(nowMs)] ?? {}).map((tenant) => ({ tenant: tenant || null, batch: null }));
+  const tenants = Object.keys(days[utcDay(nowMs)] ?? {}).map((tenant) => ({ tenant: tenant || null, batch: null }));
   const known = Object.keys(batches).map((batch) => ({ tenant: null, batch }));
   const limited = Object.keys(budget.limits.tenants).filter((tenant) => !tenant.endsWith('*'));
   const named = limited.map((tenant) => ({ tenant: tenant || null, batch: null }));

@@ -5,7 +5,6 @@ import {
   type BudgetTerms,
   type BudgetView,
   billableOf,
-  dayOf,
   kindOf,
   limitOf,
   MICRO,
@@ -13,6 +12,7 @@ import {
   type Payer,
   type SecondsByKind,
 } from '../../src/contract/budget.js';
+import { utcDay } from '../../src/contract/utc.js';
 
 /** What was billed, from the ledger's day records and from what was settled since they were read; plain JSON. */
 export interface Spending {
@@ -88,7 +88,7 @@ export class Budgets {
   constructor(terms: BudgetTerms, spending: Spending | null, reservations: Iterable<Reservation>, nowMs: number) {
     this.#terms = terms;
     this.#spending = spending;
-    this.#day = dayOf(nowMs);
+    this.#day = utcDay(nowMs);
     for (const reservation of reservations) this.reserve(reservation);
   }
 

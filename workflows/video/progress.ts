@@ -3,6 +3,7 @@ import type { RenderProgress } from '../../activities/types.js';
 import type { VideoFailure } from '../../src/contract/failure.js';
 import type { Attention, CancelOutcome, Eta, VideoProgress, VideoResult } from '../../src/contract/result.js';
 import { placeText, type SlotPlace } from '../../src/contract/slots.js';
+import { utcTime } from '../../src/contract/utc.js';
 import type { EndedBy } from '../shared/cancellation.js';
 import { progressQuery } from '../shared/messages.js';
 import { logTransition, workerSinks } from '../shared/worker-sinks.js';
@@ -207,10 +208,8 @@ export class Progress {
 
 /** `17:03:10 to 17:03:20 UTC` */
 function timeRange({ earliest_ms, latest_ms }: Eta): string {
-  return `${timeOf(earliest_ms)} to ${timeOf(latest_ms)} UTC`;
+  return `${utcTime(earliest_ms)} to ${utcTime(latest_ms)} UTC`;
 }
-
-const timeOf = (ms: number): string => new Date(ms).toISOString().slice(11, 19);
 
 function failureLines({ type, message, billed, next_step }: VideoFailure): string[] {
   return [

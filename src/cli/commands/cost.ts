@@ -1,4 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import { utcDay } from '../../contract/utc.js';
 import { ExitCode } from '../../text/exit-code.js';
 import type { CommandContext } from '../context.js';
 
@@ -28,12 +29,12 @@ export function addCost(program: Command, context: CommandContext): void {
     .addHelpText('after', '\nExample:\n  wan-video cost --since 2026-03-01 --until 2026-03-31 --by tenant --format csv')
     .action(
       context.action(async ({ since, until, by, format, json }: CostFlags) => {
-        const [{ costBetween, costCsv, costTable }, { daysUntil, today }, { invalidRequest }] = await Promise.all([
+        const [{ costBetween, costCsv, costTable }, { daysUntil }, { invalidRequest }] = await Promise.all([
           import('../cost.js'),
           import('../days.js'),
           import('../../contract/validate.js'),
         ]);
-        const last = until ?? today(Date.now());
+        const last = until ?? utcDay(Date.now());
         const days = daysUntil(last, since);
         if (days.length === 0) {
           throw invalidRequest([{ path: '--since', message: `${since} is not a day of the year that ends ${last}` }]);
@@ -50,7 +51,7 @@ export function addCost(program: Command, context: CommandContext): void {
 function day(text: string): string {
   // A day that does not exist does not print back to the same text.
   const atMs = /^\d{4}-\d{2}-\d{2}$/.test(text) ? Date.parse(`${text}T00:00:00Z`) : Number.NaN;
-  if (Number.isNaN(atMs) || new Date(atMs).toISOString().slice(0, 10) !== text) {
+  if (Number.isNaN(atMs) || utcDay(atMs) !== text) {
     throw new InvalidArgumentError('It must be a day such as 2026-03-31.');
   }
   return text;
