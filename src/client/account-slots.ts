@@ -4,9 +4,7 @@ import { FailureType } from '../contract/failure-type.js';
 import { BUDGET_QUERY, SLOTS_QUERY, slotsWorkflowId } from '../contract/names.js';
 import type { AccountSlotsView } from '../contract/slots.js';
 import { VideoError } from '../contract/video-error.js';
-
-/** A worker answers within milliseconds; without one the query would wait for its default of ten seconds and more. */
-const QUERY_TIMEOUT_MS = 5_000;
+import { QUERY_TIMEOUT_MS } from './query-timeout.js';
 
 /**
  * Who holds the slots of a provider account and who waits; undefined when no run has asked for one yet. A worker answers it.

@@ -31,6 +31,7 @@ import {
   openManifest,
   type WanBatchClientOptions,
 } from './batch-parts.js';
+import { QUERY_TIMEOUT_MS } from './query-timeout.js';
 import { VideoRunError } from './run-error.js';
 import { batchDetails } from './run-texts.js';
 
@@ -88,7 +89,6 @@ export interface BatchStatus {
   readonly summary: BatchSummary | null;
 }
 
-const QUERY_TIMEOUT_MS = 5_000;
 const STATUS: Readonly<Record<string, BatchStatus['status']>> = {
   ...{ RUNNING: 'running', CONTINUED_AS_NEW: 'running', COMPLETED: 'completed', CANCELLED: 'cancelled' },
   ...{ FAILED: 'failed', TIMED_OUT: 'failed', TERMINATED: 'terminated' },

@@ -18,6 +18,7 @@ import { invalidRequest, parseRequest, requestFingerprint, requestIssues } from 
 import { VideoError } from '../contract/video-error.js';
 import type { AssetStore } from '../storage/asset-store.js';
 import { encodesPayloads } from './payload-codec.js';
+import { QUERY_TIMEOUT_MS } from './query-timeout.js';
 import { type ImageSource, isReference, LocalImage, UNSTAGED_REFERENCE } from './reference.js';
 import { VideoRunError } from './run-error.js';
 import { runErrorOf } from './run-failure.js';
@@ -65,8 +66,6 @@ export interface RunOptions {
   readonly runId?: string | undefined;
 }
 
-/** Temporal holds a query until a worker answers it; nobody waits longer than this for a progress text. */
-const QUERY_TIMEOUT_MS = 5_000;
 const NO_END = { result: null, error: null };
 
 /**

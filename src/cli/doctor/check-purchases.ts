@@ -1,4 +1,5 @@
 import { type Client, WorkflowNotFoundError } from '@temporalio/client';
+import { QUERY_TIMEOUT_MS } from '../../client/query-timeout.js';
 import { FailureType } from '../../contract/failure-type.js';
 import { PROGRESS_QUERY, salvageWorkflowId } from '../../contract/names.js';
 import type { VideoProgress } from '../../contract/result.js';
@@ -6,8 +7,6 @@ import { VideoError } from '../../contract/video-error.js';
 import type { Ledger, PurchaseView } from '../../ledger/ledger.js';
 import { SWEEP_COMMAND } from './check-temporal.js';
 
-/** A worker answers a query within milliseconds. */
-const QUERY_TIMEOUT_MS = 5_000;
 /** The sweep looks every hour; what is older than that has been overlooked, or the sweep does not run. */
 const ORPHAN_MS = 65 * 60_000;
 /** Of the 24 hours in which the provider keeps a video; four are left to mend what stands in the way. */

@@ -1,5 +1,6 @@
 import type { Client } from '@temporalio/client';
 import { readAccountSlots } from '../../client/account-slots.js';
+import { QUERY_TIMEOUT_MS } from '../../client/query-timeout.js';
 import { troubleOf } from '../../client/video-run.js';
 import type { Config } from '../../config/config.js';
 import type { BatchProgress } from '../../contract/batch.js';
@@ -15,8 +16,6 @@ import { budgetName } from '../cost-budgets.js';
 const RUNS_MAX = 100;
 /** A step's first retry comes after a second or two; what still fails after that is worth a line. */
 const YOUNG_MS = 5_000;
-/** A worker answers a query within milliseconds. */
-const QUERY_TIMEOUT_MS = 5_000;
 /** The provider gives up a render after 3 h; the quarter of an hour is for the task's wait before it. */
 const SLOT_HELD_MAX_MS = 3.25 * 3_600_000;
 /** A free slot is granted at once; a minute is what a look at the holders may take. */
