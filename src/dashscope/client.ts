@@ -1,17 +1,19 @@
 import { createHash } from 'node:crypto';
 import type { Dispatcher } from 'undici';
-import type { z } from 'zod';
 import { FailureType } from '../contract/failure-type.js';
 import { VideoError } from '../contract/video-error.js';
 import { headerValue } from '../net/headers.js';
 import { redactText } from '../net/redact.js';
 import { parseRetryAfter } from '../net/retry-after.js';
-import { classifyProviderError, type ProviderOperation } from './errors.js';
+import { AnswerReader, type Oddity } from './answer-reader.js';
+import { classifyProviderError, lastSegment, type ProviderOperation } from './errors.js';
 import { type Answer, describeFault, ProviderHttp, type ProviderHttpOptions, refusalError } from './http.js';
 import type { CreateTaskRequest } from './request-body.js';
-import { decideSubmitOutcome, type SubmitOutcome, stringField } from './submit-outcome.js';
+import { decideSubmitOutcome, type SubmitOutcome } from './submit-outcome.js';
 import { buildUploadForm, type UploadedFile } from './upload-form.js';
 import {
+  type AnswerParser,
+  errorAnswer,
   formatListTime,
   listAnswer,
   policyAnswer,
@@ -47,6 +49,8 @@ export interface DashScopeClientOptions extends Omit<ProviderHttpOptions, 'now'>
   readonly apiKey: () => Promise<string> | string;
   readonly workspace?: string | undefined;
   readonly timeouts?: Partial<ClientTimeouts> | undefined;
+  /** Called for every field of an answer that is not as documented; must not throw. */
+  readonly onOddity?: ((oddity: Oddity) => void) | undefined;
   /** Called at the end of every submit; must not throw. */
   readonly onSubmit?: ((outcome: SubmitOutcome) => void) | undefined;
   /** Milliseconds since the epoch; injected so that a test owns the clock. */
@@ -150,7 +154,7 @@ export class DashScopeClient {
    */
   async queryTask(taskId: string, options: CallOptions = {}): Promise<TaskSnapshot> {
     const path = `/tasks/${encodeURIComponent(taskId)}`;
-    const { value, key, requestId } = await this.#read('query', path, taskAnswer, options);
+    const { value, key, requestId } = await this.#read('query', path, taskAnswer(taskId), options);
     const { message } = value;
     return {
       ...value,
@@ -188,9 +192,9 @@ export class DashScopeClient {
       secrets: [key],
       headers: this.#headers(key),
     });
-    // A 200 that is not the provider's JSON came from a server in between: it cancelled nothing that we know of.
-    if (answer.status === 200 && typeof answer.json === 'object' && answer.json !== null) return true;
-    if (stringField(answer.json, 'code') === 'UnsupportedOperation') return false;
+    const { code } = errorAnswer('cancel', answer.json);
+    if (code !== undefined && lastSegment(code) === 'unsupportedoperation') return false;
+    if (answer.status === 200 && code === undefined && saysCancelled(answer.json)) return true;
     throw refusalError(answer, 'cancel', [key]);
   }
 
@@ -271,7 +275,7 @@ export class DashScopeClient {
     };
   }
 
-  async #read<T>(operation: ProviderOperation, path: string, schema: z.ZodType<T>, { signal }: CallOptions) {
+  async #read<T>(operation: ProviderOperation, path: string, parse: AnswerParser<T>, { signal }: CallOptions) {
     const key = await this.#key();
     const answer = await this.#http.call(operation, 'GET', `${this.#base}${path}`, {
       timeoutMs: this.#timeouts.readMs,
@@ -280,9 +284,13 @@ export class DashScopeClient {
       headers: this.#headers(key),
     });
     if (answer.status !== 200) throw refusalError(answer, operation, [key]);
-    const parsed = schema.safeParse(answer.json);
-    if (parsed.success) return { value: parsed.data, key, requestId: answer.requestId };
-    const fields = parsed.error.issues.map((issue) => issue.path.join('.') || 'answer').join(', ');
+    const { value, oddities } = parse(answer.json);
+    for (const oddity of oddities) this.#options.onOddity?.(oddity);
+    if (value !== undefined) return { value, key, requestId: answer.requestId };
+    // A gateway's or the provider's refusal may come with status 200.
+    const { code } = errorAnswer(operation, answer.json);
+    if (code !== undefined) throw refusalError(answer, operation, [key]);
+    const fields = oddities.map(({ field }) => field).join(', ') || 'no JSON object';
     throw new VideoError(
       FailureType.ProviderUnavailable,
       `The answer to the ${operation} is not as documented: ${fields}`,
@@ -293,6 +301,18 @@ export class DashScopeClient {
       },
     );
   }
+}
+
+/**
+ * Whether a 200 says that the task is cancelled: the documented answer has a request id and no output. A page of a
+ * server in between, or an empty object, says nothing.
+ */
+function saysCancelled(json: unknown): boolean {
+  const answer = new AnswerReader('cancel', json);
+  const output = answer.object('output');
+  const status = output.text('task_status');
+  if (status !== undefined) return /^cancell?ed$/i.test(status);
+  return answer.id('request_id') !== undefined;
 }
 
 function asCredentialError(cause: unknown): VideoError {

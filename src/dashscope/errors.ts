@@ -41,53 +41,78 @@ const FREE_TIER = no(
 );
 const KEY = no(
   FailureType.CredentialsRejected,
-  'Check the API key, its workspace, and that DASHSCOPE_HTTP_BASE_URL is of the same region as the key.',
+  'Check the API key, its workspace, its billing plan, and that DASHSCOPE_HTTP_BASE_URL is of the same region as the key.',
 );
 const WORKSPACE = no(FailureType.ConfigurationInvalid, 'Check the workspace id in DASHSCOPE_WORKSPACE.');
 const ADDRESS = no(
   FailureType.ConfigurationInvalid,
   'Check DASHSCOPE_HTTP_BASE_URL (it ends with /api/v1) and that the region offers the model.',
 );
-const THROTTLED = again(FailureType.ProviderThrottled, 'Wait; the step is tried again. Lower the rates if it stays.');
-const DOWN = again(FailureType.ProviderUnavailable, 'Wait; the step is tried again.');
-const POLICY = again(FailureType.ProviderUnavailable, 'Ask for a new upload policy and upload again.');
+const THROTTLED = again(FailureType.ProviderThrottled, 'Wait; the step is retried. Lower the rates if it persists.');
+const DOWN = again(FailureType.ProviderUnavailable, 'Wait; the step is retried.');
+const POLICY = again(FailureType.ProviderUnavailable, 'Request a new upload policy and upload again.');
 const EXPIRED = no(FailureType.ResultExpired, 'The link lives 24 hours; generate again if the video is not archived.');
 
-/** By code; the longest dotted prefix of the code wins, so that new sub-codes inherit. */
-const BY_CODE = new Map<string, Verdict>([
-  ['InvalidParameter', INVALID],
-  ['BadRequest', INVALID],
-  ['BadRequest.InputDownloadFailed', UNREACHABLE],
-  ['InvalidURL', INVALID],
-  ['InvalidURL.ConnectionRefused', UNREACHABLE],
-  ['InvalidURL.Timeout', UNREACHABLE],
-  ['UnsupportedOperation', INVALID],
-  ['DataInspectionFailed', CONTENT],
-  ['IPInfringementSuspect', CONTENT],
-  ['Arrearage', BILLING],
-  ['CommodityNotPurchased', BILLING],
-  ['PrepaidBillOverdue', BILLING],
-  ['PostpaidBillOverdue', BILLING],
-  ['AccessDenied', KEY],
-  ['AccessDenied.Unpurchased', ACTIVATION],
-  ['Model.AccessDenied', ACTIVATION],
-  ['Workspace.AccessDenied', ACTIVATION],
-  ['AllocationQuota.FreeTierOnly', FREE_TIER],
-  ['InvalidApiKey', KEY],
-  ['NOT AUTHORIZED', KEY],
-  ['ModelNotFound', ADDRESS],
-  ['WorkSpaceNotFound', WORKSPACE],
-  ['NotFound', ADDRESS],
-  ['Throttling', THROTTLED],
-  ['LimitRequests', THROTTLED],
-  ['InternalError', DOWN],
-  ['SystemError', DOWN],
-  ['ModelServiceFailed', DOWN],
-  ['RequestTimeOut', DOWN],
-  ['RewriteFailed', DOWN],
-  ['ModelServingError', DOWN],
-  ['ModelUnavailable', DOWN],
-]);
+/** By code. Letters and digits decide, so that `invalid_api_key` and `InvalidApiKey` are one code. */
+const BY_CODE: ReadonlyMap<string, Verdict> = new Map(
+  (
+    [
+      ['InvalidParameter', INVALID],
+      ['BadRequest', INVALID],
+      ['BadRequest.InputDownloadFailed', UNREACHABLE],
+      ['InvalidURL', INVALID],
+      ['InvalidURL.ConnectionRefused', UNREACHABLE],
+      ['InvalidURL.Timeout', UNREACHABLE],
+      ['UnsupportedOperation', INVALID],
+      ['DataInspectionFailed', CONTENT],
+      ['IPInfringementSuspect', CONTENT],
+      ['Arrearage', BILLING],
+      ['CommodityNotPurchased', BILLING],
+      ['PrepaidBillOverdue', BILLING],
+      ['PostpaidBillOverdue', BILLING],
+      ['AccessDenied', KEY],
+      ['AccessDenied.Unpurchased', ACTIVATION],
+      ['Model.AccessDenied', ACTIVATION],
+      ['Workspace.AccessDenied', ACTIVATION],
+      ['AllocationQuota.FreeTierOnly', FREE_TIER],
+      ['InvalidApiKey', KEY],
+      ['InvalidToken', KEY],
+      ['NOT AUTHORIZED', KEY],
+      ['Unauthorized', KEY],
+      ['ModelNotFound', ADDRESS],
+      ['WorkSpaceNotFound', WORKSPACE],
+      ['NotFound', ADDRESS],
+      ['Throttling', THROTTLED],
+      ['LimitRequests', THROTTLED],
+      ['TooManyRequests', THROTTLED],
+      ['InternalError', DOWN],
+      ['SystemError', DOWN],
+      ['ModelServiceFailed', DOWN],
+      ['RequestTimeOut', DOWN],
+      ['RewriteFailed', DOWN],
+      ['ModelServingError', DOWN],
+      ['ModelUnavailable', DOWN],
+    ] as const
+  ).map(([code, verdict]) => [code.split('.').map(bareWord).join('.'), verdict]),
+);
+
+/** Kinds of codes that nobody lists yet, by how a segment begins. */
+const BY_STEM: readonly (readonly [RegExp, Verdict])[] = [
+  [/^(invalid|missing|unsupported|illegal)/, INVALID],
+  [/^(throttl|ratelimit)/, THROTTLED],
+];
+
+/** Segments of a code that are read; real codes have up to three. */
+const SEGMENTS_MAX = 6;
+
+function bareWord(word: string): string {
+  return word.replace(/[^\p{L}\p{N}]+/gu, '').toLowerCase();
+}
+
+/** The last dotted part of a code in lower case, letters and digits only: `Foo.UnsupportedOperation` → `unsupportedoperation`. */
+export function lastSegment(code: string): string {
+  return bareWord(code.slice(0, 200).split('.').at(-1) ?? '');
+}
 
 function byStatus(status: number): Verdict {
   if (status === 401 || status === 403) return KEY;
@@ -97,12 +122,23 @@ function byStatus(status: number): Verdict {
   return INVALID;
 }
 
+/**
+ * By code: the last segment that is known decides, with as many segments before it as make it more precise
+ * (`InternalError.Algo.InvalidParameter` is an input fault, `AccessDenied.Unpurchased` a missing activation).
+ */
 function byCode(code: string | undefined): Verdict | undefined {
-  for (let key = code ?? ''; key !== ''; key = key.slice(0, Math.max(0, key.lastIndexOf('.')))) {
-    const verdict = BY_CODE.get(key);
-    if (verdict) return verdict;
+  if (code === undefined) return undefined;
+  const segments = code.slice(0, 200).split('.').slice(0, SEGMENTS_MAX).map(bareWord);
+  for (let end = segments.length; end > 0; end -= 1) {
+    for (let start = 0; start < end; start += 1) {
+      const verdict = BY_CODE.get(segments.slice(start, end).join('.'));
+      if (verdict !== undefined) return verdict;
+    }
+    const stem = BY_STEM.find(([pattern]) => pattern.test(segments[end - 1] ?? ''));
+    if (stem !== undefined) return stem[1];
   }
-  return undefined;
+  // Gateways repeat the HTTP status as the code.
+  return /^[45]\d\d$/.test(code) ? byStatus(Number(code)) : undefined;
 }
 
 function judge({ status, code, message = '' }: ProviderFault, operation: ProviderOperation): Verdict {

@@ -5,8 +5,9 @@ import { headerValue } from '../net/headers.js';
 import { redactText } from '../net/redact.js';
 import { parseRetryAfter } from '../net/retry-after.js';
 import { untrustedHint } from '../net/trust.js';
+import { AnswerReader } from './answer-reader.js';
 import { classifyProviderError, type ProviderOperation } from './errors.js';
-import { stringField } from './submit-outcome.js';
+import { errorAnswer } from './wire.js';
 
 /** How a request ended: answered, HTTP 429, another 4xx, no whole answer or 5xx, or ended by the caller's signal. */
 export type RequestOutcome = 'ok' | 'throttled' | 'refused' | 'failed' | 'aborted';
@@ -49,8 +50,8 @@ export interface ProviderHttpOptions {
   readonly now: () => number;
 }
 
-/** Largest answer that is read: 1 MiB; a full page of the task list is some 50 kB. */
-const MAX_ANSWER_BYTES = 1_048_576;
+/** Largest answer that is read: 4 MiB; a full page of the task list is some 50 kB, and a message may have a megabyte. */
+const MAX_ANSWER_BYTES = 4_194_304;
 
 /** The transport below the provider's operations: each request is sent once, follows no redirect and is bounded. */
 export class ProviderHttp {
@@ -77,7 +78,7 @@ export class ProviderHttp {
   /** Like {@link call}, but rejects with the transport's own error. */
   async send(operation: ProviderOperation, method: 'GET' | 'POST', url: string, options: SendOptions): Promise<Answer> {
     try {
-      const answer = await this.#exchange(method, url, options);
+      const answer = await this.#exchange(operation, method, url, options);
       this.#report(operation, answer.status);
       return answer;
     } catch (error) {
@@ -126,7 +127,12 @@ export class ProviderHttp {
     else onRequest?.(operation, status < 500 ? 'refused' : 'failed');
   }
 
-  async #exchange(method: 'GET' | 'POST', url: string, options: SendOptions): Promise<Answer> {
+  async #exchange(
+    operation: ProviderOperation,
+    method: 'GET' | 'POST',
+    url: string,
+    options: SendOptions,
+  ): Promise<Answer> {
     // undici's own timers are coarse; this one is exact and covers the whole call.
     const bound = AbortSignal.timeout(options.timeoutMs);
     const signal = options.signal === undefined ? bound : AbortSignal.any([options.signal, bound]);
@@ -144,16 +150,19 @@ export class ProviderHttp {
       if (bytes > MAX_ANSWER_BYTES) throw new Error(`the answer is larger than ${MAX_ANSWER_BYTES} bytes`);
       chunks.push(chunk as Buffer);
     }
-    const text = Buffer.concat(chunks).toString('utf8');
+    // Secrets go before anything is parsed, so that no key that a server echoes gets further.
+    const text = options.secrets.reduce(
+      (kept, secret) => kept.replaceAll(secret, '[secret]'),
+      Buffer.concat(chunks).toString('utf8'),
+    );
     const json = parseJson(text);
     const { headers } = response;
     return {
       status: response.statusCode,
       text,
-      // Errors are redacted here, once, so that no key echoed by the provider gets further.
-      json: response.statusCode >= 400 ? redactJson(json, options.secrets) : json,
+      json,
       requestId:
-        stringField(json, 'request_id') ??
+        new AnswerReader(operation, json).id('request_id') ??
         headerValue(headers, 'x-request-id') ??
         headerValue(headers, 'x-oss-request-id'),
       retryAfterMs: parseRetryAfter(headerValue(headers, 'retry-after'), this.#options.now()),
@@ -164,10 +173,12 @@ export class ProviderHttp {
 /** The typed error of a whole answer that refuses an operation. */
 export function refusalError(answer: Answer, operation: ProviderOperation, secrets: readonly string[]): VideoError {
   const { status, text, json, requestId, retryAfterMs } = answer;
-  // The object store answers in XML.
-  const xml = (tag: string) => new RegExp(`<${tag}>([^<]{1,300})</${tag}>`).exec(text)?.[1];
-  const code = stringField(json, 'code') ?? xml('Code');
-  const message = stringField(json, 'message') ?? stringField(json, 'msg') ?? xml('Message');
+  // The object store answers in XML, and briefly.
+  const start = text.slice(0, 4_096);
+  const xml = (tag: string) => new RegExp(`<${tag}>([^<]{1,300})</${tag}>`).exec(start)?.[1];
+  const error = errorAnswer(operation, json);
+  const code = error.code ?? xml('Code');
+  const message = error.message ?? xml('Message');
   return classifyProviderError(
     { status, code, message: message && redactText(message, secrets), retryAfterMs, requestId },
     operation,
@@ -200,11 +211,4 @@ function parseJson(text: string): unknown {
   } catch {
     return undefined;
   }
-}
-
-function redactJson(json: unknown, secrets: readonly string[]): unknown {
-  if (typeof json !== 'object' || json === null) return json;
-  return Object.fromEntries(
-    Object.entries(json).map(([name, value]) => [name, typeof value === 'string' ? redactText(value, secrets) : value]),
-  );
 }

@@ -1,6 +1,8 @@
 import { FailureType } from '../contract/failure-type.js';
 import { VideoError } from '../contract/video-error.js';
+import { AnswerReader } from './answer-reader.js';
 import { classifyProviderError } from './errors.js';
+import { errorAnswer } from './wire.js';
 
 /** How a submit ended, as far as anybody can know. Only `unknown` may have left a paid task behind unseen. */
 export type SubmitOutcome =
@@ -30,31 +32,31 @@ export interface SubmitObservation {
   readonly cause?: unknown;
 }
 
-/** A string field of an object that came from outside; undefined when absent, empty or of another type. */
-export function stringField(value: unknown, name: string): string | undefined {
-  if (typeof value !== 'object' || value === null) return undefined;
-  const field: unknown = Reflect.get(value, name);
-  return typeof field === 'string' && field !== '' ? field : undefined;
-}
+/** Statuses after which a server in between may have passed the request on: it timed out, or the client left. */
+const AMBIGUOUS_4XX: ReadonlySet<number> = new Set([408, 499]);
 
-/** Decides what a submit came to; pure. In doubt it says `unknown`, because a second submit is a second bill. */
+/**
+ * Decides what a submit came to; pure. In doubt it says `unknown`, because a second submit is a second bill. A whole
+ * 4xx answer is a refusal, also without the provider's envelope; 429 and the provider's own 503 bought nothing and may
+ * be sent again.
+ */
 export function decideSubmitOutcome({ bodyPulled, answer, fault, cause }: SubmitObservation): SubmitOutcome {
-  const requestId = stringField(answer?.json, 'request_id') ?? answer?.requestId;
+  const reader = new AnswerReader('submit', answer?.json);
+  const requestId = reader.id('request_id') ?? answer?.requestId;
+  const error = errorAnswer('submit', answer?.json);
   if (answer !== undefined) {
-    const { status, json, retryAfterMs } = answer;
-    const output: unknown = typeof json === 'object' && json !== null ? Reflect.get(json, 'output') : undefined;
-    const taskId = stringField(output, 'task_id');
+    const { status, retryAfterMs } = answer;
     // A task id is a task, regardless of status and of the other fields.
+    const taskId = reader.object('output').id('task_id') ?? reader.id('task_id');
     if (taskId !== undefined) return { kind: 'accepted', taskId, requestId };
-    const code = stringField(json, 'code');
-    if (code !== undefined) {
-      const message = stringField(json, 'message') ?? stringField(json, 'msg');
-      const error = classifyProviderError({ status, code, message, retryAfterMs, requestId }, 'submit');
-      if (status === 429) return error.retryable ? { kind: 'not_sent', error } : { kind: 'rejected', error };
-      if (status === 503) return { kind: 'not_sent', error: error.retryable ? error : retryable(error) };
-      if (status >= 400 && status < 500 && status !== 408) {
-        return { kind: 'rejected', error: error.retryable ? final(error) : error };
-      }
+    const refusal = (): VideoError => classifyProviderError({ status, ...error, retryAfterMs, requestId }, 'submit');
+    if (status === 429) {
+      const refused = refusal();
+      return refused.retryable ? { kind: 'not_sent', error: refused } : { kind: 'rejected', error: refused };
+    }
+    if (status === 503 && error.code !== undefined) return { kind: 'not_sent', error: asRetryable(refusal()) };
+    if (status >= 400 && status < 500 && !AMBIGUOUS_4XX.has(status)) {
+      return { kind: 'rejected', error: asFinal(refusal()) };
     }
   }
   const reason = fault ?? (answer === undefined ? 'no answer' : `HTTP ${answer.status} without a readable answer`);
@@ -66,7 +68,7 @@ export function decideSubmitOutcome({ bodyPulled, answer, fault, cause }: Submit
         requestId,
         retryAfterMs: answer?.retryAfterMs,
         billed: false,
-        nextStep: 'Wait; the step is tried again. Check network and DASHSCOPE_HTTP_BASE_URL if it stays.',
+        nextStep: 'Wait; the step is retried. If it persists, check the network and DASHSCOPE_HTTP_BASE_URL.',
         cause,
       }),
     };
@@ -76,29 +78,25 @@ export function decideSubmitOutcome({ bodyPulled, answer, fault, cause }: Submit
     error: new VideoError(FailureType.SubmitOutcomeUnknown, `Nobody knows whether the submit was accepted: ${reason}`, {
       retryable: false,
       requestId,
-      code: stringField(answer?.json, 'code'),
+      code: error.code,
       nextStep: 'Compare with the task list of the account before anything is sent again; a paid task may exist.',
       cause,
     }),
   };
 }
 
-function retryable(error: VideoError): VideoError {
+function asRetryable(error: VideoError): VideoError {
+  if (error.retryable) return error;
   const { code, requestId, retryAfterMs } = error;
-  const nextStep = 'Wait; the step is tried again.';
-  return new VideoError(FailureType.ProviderUnavailable, error.message, {
-    retryable: true,
-    code,
-    requestId,
-    retryAfterMs,
-    billed: false,
-    nextStep,
-  });
+  const nextStep = 'Wait; the step is retried.';
+  const context = { retryable: true, code, requestId, retryAfterMs, billed: false, nextStep };
+  return new VideoError(FailureType.ProviderUnavailable, error.message, context);
 }
 
-function final(error: VideoError): VideoError {
-  const { type, message, code, requestId, nextStep } = error;
-  return new VideoError(type, message, { retryable: false, code, requestId, billed: false, nextStep });
+/** A refusal that ends the purchase: its advice must not promise a retry. */
+function asFinal(error: VideoError): VideoError {
+  const nextStep = error.retryable ? 'Nothing was bought. Start the generation again later.' : error.nextStep;
+  return error.with({ retryable: false, retryAfterMs: undefined, billed: false, nextStep });
 }
 
 /** First pause after a submit that bought nothing; the account may submit five times per second. */

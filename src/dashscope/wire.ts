@@ -1,4 +1,5 @@
-import { z } from 'zod';
+import { AnswerReader, type Oddity } from './answer-reader.js';
+import type { ProviderOperation } from './errors.js';
 
 export type TaskStatus = 'PENDING' | 'RUNNING' | 'SUCCEEDED' | 'FAILED' | 'CANCELED' | 'UNKNOWN';
 
@@ -15,10 +16,17 @@ export interface TaskSnapshot {
   readonly code?: string | undefined;
   readonly message?: string | undefined;
   readonly requestId: string | undefined;
-  /** Billed seconds, tier (720 or 1080) and sound; only on success. */
-  readonly usage?:
-    | { readonly duration: number; readonly sr?: number | undefined; readonly audio?: boolean | undefined }
-    | undefined;
+  /** What the provider says that it bills, only on success; each field is absent when it cannot be read. */
+  readonly usage?: TaskUsage | undefined;
+  /** Documented paths of the fields that could not be read. */
+  readonly oddities?: readonly string[] | undefined;
+}
+
+/** Billed seconds, tier (720 or 1080 lines) and sound. */
+export interface TaskUsage {
+  readonly duration?: number | undefined;
+  readonly sr?: number | undefined;
+  readonly audio?: boolean | undefined;
 }
 
 /** One row of the task list; it has neither prompt nor result. */
@@ -37,6 +45,8 @@ export interface ListedTask {
 
 export interface TaskPage {
   readonly tasks: readonly ListedTask[];
+  /** Rows that name no readable task: each may be any task of the account, and an open one. */
+  readonly unreadable: number;
   readonly total: number;
   readonly pageNo: number;
   readonly totalPages: number;
@@ -49,145 +59,230 @@ export interface UploadPolicy {
   readonly signature: string;
   readonly uploadDir: string;
   readonly uploadHost: string;
-  readonly expiresInMs: number;
-  readonly maxFileBytes: number;
   readonly accessKeyId: string;
   readonly objectAcl: string;
   readonly forbidOverwrite: string;
 }
 
-const text = z
-  .string()
-  .nullish()
-  .transform((value) => value || undefined);
-const idText = z
-  .union([z.string(), z.number()])
-  .nullish()
-  .transform((value) => (value == null ? undefined : String(value)));
-const epochMs = z.coerce
-  .number()
-  .nullish()
-  .transform((value) => value || undefined);
-const status = z
-  .enum(['PENDING', 'RUNNING', 'SUCCEEDED', 'FAILED', 'CANCELED', 'UNKNOWN', 'SUSPENDED'])
-  // Undocumented, only in the SDKs' enums: not ended, so we keep asking.
-  .transform((value): TaskStatus => (value === 'SUSPENDED' ? 'PENDING' : value));
-const time = text.transform((value) => parseProviderTime(value));
-
-/** Reads `YYYY-MM-DD HH:mm:ss[.SSS]`, which the provider writes in UTC+8 without saying so. */
-export function parseProviderTime(value: string | undefined): number | undefined {
-  const match = /^(\d{4}-\d{2}-\d{2})[ T](\d{2}:\d{2}:\d{2}(?:\.\d{1,3})?)$/.exec(value ?? '');
-  if (match === null) return undefined;
-  const atMs = Date.parse(`${match[1]}T${match[2]}+08:00`);
-  return Number.isNaN(atMs) ? undefined : atMs;
+/** What was read, and what of it was not as documented. */
+export interface Reading<T> {
+  /** Undefined when a field that decides is missing or unreadable. */
+  readonly value: T | undefined;
+  readonly oddities: readonly Oddity[];
 }
+
+/** Reads one operation's answer; pure. */
+export type AnswerParser<T> = (json: unknown) => Reading<T>;
 
 /** Writes `YYYYMMDDhhmmss` in UTC+8, the form of the task list's filter. */
 export function formatListTime(atMs: number): string {
   return new Date(atMs + 8 * 3_600_000).toISOString().slice(0, 19).replace(/\D/g, '');
 }
 
-export const taskAnswer = z
-  .object({
-    request_id: text,
-    output: z.object({
-      task_id: z.string(),
-      task_status: status,
-      submit_time: time,
-      scheduled_time: time,
-      end_time: time,
-      orig_prompt: text,
-      video_url: text,
-      code: text,
-      message: text,
-    }),
-    usage: z
-      .object({ duration: z.coerce.number().nullish(), SR: z.coerce.number().nullish(), audio: z.boolean().nullish() })
-      .nullish(),
-  })
-  .transform(
-    ({ request_id, output, usage }): TaskSnapshot => ({
-      taskId: output.task_id,
-      status: output.task_status,
-      submitTimeMs: output.submit_time,
-      scheduledTimeMs: output.scheduled_time,
-      endTimeMs: output.end_time,
-      origPrompt: output.orig_prompt,
-      videoUrl: output.video_url,
-      code: output.code,
-      message: output.message,
-      requestId: request_id,
-      usage:
-        usage?.duration == null
-          ? undefined
-          : { duration: usage.duration, sr: usage.SR ?? undefined, audio: usage.audio ?? undefined },
-    }),
-  );
+/** Longest clip that any tier renders, in seconds, with room for a longer one: more is no billed duration. */
+const BILLED_SECONDS_MAX = 60;
 
-export const listAnswer = z
-  .object({
-    request_id: text,
-    total: z.number(),
-    page_no: z.number(),
-    total_page: z.number(),
-    data: z
-      .array(
-        z.object({
-          task_id: z.string(),
-          status,
-          model_name: text,
-          gmt_create: epochMs,
-          start_time: epochMs,
-          end_time: epochMs,
-          api_key_id: idText,
-          request_id: text,
-        }),
-      )
-      .nullish(),
-  })
-  .transform(
-    ({ request_id, total, page_no, total_page, data }): TaskPage => ({
-      total,
-      pageNo: page_no,
-      totalPages: total_page,
-      requestId: request_id,
-      tasks: (data ?? []).map((row) => ({
-        taskId: row.task_id,
-        status: row.status,
-        modelName: row.model_name,
-        createdAtMs: row.gmt_create,
-        startedAtMs: row.start_time,
-        endedAtMs: row.end_time,
-        apiKeyId: row.api_key_id,
-        requestId: row.request_id,
-      })),
-    }),
-  );
+/** Spellings of a status, by their letters in upper case. */
+const STATUS_WORDS: Readonly<Record<string, TaskStatus>> = {
+  PENDING: 'PENDING',
+  // Undocumented, only in the SDKs' enums: not ended, so it is queried again.
+  SUSPENDED: 'PENDING',
+  RUNNING: 'RUNNING',
+  SUCCEEDED: 'SUCCEEDED',
+  SUCCEED: 'SUCCEEDED',
+  SUCCESS: 'SUCCEEDED',
+  FAILED: 'FAILED',
+  CANCELED: 'CANCELED',
+  CANCELLED: 'CANCELED',
+  UNKNOWN: 'UNKNOWN',
+};
 
-export const policyAnswer = z
-  .object({
-    data: z.object({
-      policy: z.string(),
-      signature: z.string(),
-      upload_dir: z.string(),
-      upload_host: z.string(),
-      expire_in_seconds: z.coerce.number(),
-      max_file_size_mb: z.coerce.number(),
-      oss_access_key_id: z.string(),
-      x_oss_object_acl: z.string(),
-      x_oss_forbid_overwrite: z.union([z.string(), z.boolean()]).transform(String),
-    }),
-  })
-  .transform(
-    ({ data }): UploadPolicy => ({
-      policy: data.policy,
-      signature: data.signature,
-      uploadDir: data.upload_dir,
-      uploadHost: data.upload_host,
-      expiresInMs: data.expire_in_seconds * 1000,
-      maxFileBytes: data.max_file_size_mb * 1024 * 1024,
-      accessKeyId: data.oss_access_key_id,
-      objectAcl: data.x_oss_object_acl,
-      forbidOverwrite: data.x_oss_forbid_overwrite,
-    }),
-  );
+/** The status in a field. A word that nobody documents means "not ended"; undefined when there is no word. */
+function statusOf(reader: AnswerReader, name: string): TaskStatus | undefined {
+  const word = reader.text(name);
+  if (word === undefined) return undefined;
+  const known = word.length > 40 ? undefined : STATUS_WORDS[word.replace(/[^a-z]/gi, '').toUpperCase()];
+  if (known === undefined) reader.note(name, word);
+  return known ?? 'PENDING';
+}
+
+/** The link of a result, in each place that the provider's pages show. */
+function linkOf(output: AnswerReader): string | undefined {
+  const direct = output.url('video_url');
+  if (direct !== undefined || !output.has('results')) return direct;
+  const rows = output.list('results') ?? [output.object('results')];
+  for (const row of rows) {
+    const link = row.url('video_url') ?? row.url('url');
+    if (link !== undefined) return link;
+  }
+  return undefined;
+}
+
+function usageOf(usage: AnswerReader): TaskUsage | undefined {
+  // 0 s of a video that was made is no statement about its price.
+  const duration = usage.number('duration', 0.001, BILLED_SECONDS_MAX);
+  const lines = usage.number('SR');
+  if (lines !== undefined && lines !== 720 && lines !== 1080) usage.note('SR', lines);
+  const sr = lines === 720 || lines === 1080 ? lines : undefined;
+  const audio = usage.boolean('audio');
+  return duration === undefined && sr === undefined && audio === undefined ? undefined : { duration, sr, audio };
+}
+
+/**
+ * `GET /tasks/{id}`. The status decides, and the id must not be another one; everything else is read on its own. A link
+ * without a readable status is a success, because only a success has one.
+ * @param askedId - The task that was queried.
+ */
+export const taskAnswer =
+  (askedId: string): AnswerParser<TaskSnapshot> =>
+  (json) => {
+    const answer = new AnswerReader('query', json);
+    const output = answer.has('output') ? answer.object('output') : answer;
+    const taskId = output.id('task_id');
+    if (taskId === undefined || !isSameId(taskId, askedId)) output.note('task_id', taskId);
+    const word = statusOf(output, 'task_status');
+    if (word === undefined) output.note('task_status', undefined);
+    const videoUrl = word === undefined || word === 'SUCCEEDED' ? linkOf(output) : undefined;
+    const status = word ?? (videoUrl === undefined ? undefined : 'SUCCEEDED');
+    if (status === undefined || !isSameId(taskId ?? askedId, askedId)) {
+      return { value: undefined, oddities: answer.oddities };
+    }
+    const submitTimeMs = output.time('submit_time');
+    const scheduledTimeMs = output.time('scheduled_time');
+    let endTimeMs = output.time('end_time');
+    if (endTimeMs !== undefined && endTimeMs < Math.max(submitTimeMs ?? 0, scheduledTimeMs ?? 0)) {
+      output.note('end_time', endTimeMs);
+      endTimeMs = undefined;
+    }
+    const usage = status === 'SUCCEEDED' ? usageOf(answer.object('usage')) : undefined;
+    const value: TaskSnapshot = {
+      taskId: askedId,
+      status,
+      submitTimeMs,
+      scheduledTimeMs,
+      endTimeMs,
+      origPrompt: output.text('orig_prompt'),
+      videoUrl,
+      ...readError(output),
+      requestId: answer.id('request_id'),
+      usage,
+      ...(answer.oddities.length > 0 && { oddities: answer.oddities.map(({ field }) => field) }),
+    };
+    return { value, oddities: answer.oddities };
+  };
+
+const isSameId = (a: string, b: string): boolean => a.toLowerCase() === b.toLowerCase();
+
+/**
+ * `GET /tasks/`, at the top level or under `output`. Rows are judged one by one; a page that does not say whether it
+ * has rows is unreadable as a whole, because it must not count as empty.
+ */
+export const listAnswer: AnswerParser<TaskPage> = (json) => {
+  const top = new AnswerReader('list', json);
+  const answer = !top.has('data') && top.has('output') ? top.object('output') : top;
+  const rows = answer.list('data');
+  const total = answer.number('total');
+  if (rows === undefined && (total !== 0 || answer.has('data'))) {
+    if (!answer.has('data')) answer.note('data', undefined);
+    return { value: undefined, oddities: top.oddities };
+  }
+  const tasks = (rows ?? []).map(listedTask);
+  const readable = tasks.filter((task) => task !== undefined);
+  const pageNo = answer.number('page_no', 1) ?? 1;
+  return {
+    value: {
+      tasks: readable,
+      unreadable: tasks.length - readable.length,
+      total: total ?? 0,
+      pageNo,
+      // Without a count of pages, a page with rows may be followed by another one.
+      totalPages: answer.number('total_page') ?? (tasks.length > 0 ? pageNo + 1 : pageNo),
+      requestId: top.id('request_id'),
+    },
+    oddities: top.oddities,
+  };
+};
+
+function listedTask(row: AnswerReader): ListedTask | undefined {
+  const taskId = row.id('task_id');
+  if (taskId === undefined) {
+    row.note('task_id', undefined);
+    return undefined;
+  }
+  const status = statusOf(row, 'status');
+  if (status === undefined) row.note('status', undefined);
+  return {
+    taskId,
+    status: status ?? 'PENDING',
+    modelName: row.text('model_name'),
+    createdAtMs: row.time('gmt_create'),
+    startedAtMs: row.time('start_time'),
+    endedAtMs: row.time('end_time'),
+    apiKeyId: row.id('api_key_id'),
+    requestId: row.id('request_id'),
+  };
+}
+
+/** Longest part of an upload policy, in characters; real ones have some 500. */
+const POLICY_TEXT_MAX = 16_384;
+
+/** `GET /uploads?action=getPolicy`. What only guards the upload has the documented default. */
+export const policyAnswer: AnswerParser<UploadPolicy> = (json) => {
+  const top = new AnswerReader('policy', json);
+  const data = top.has('data') ? top.object('data') : top.has('output') ? top.object('output') : top;
+  const required = (name: string): string => {
+    const value = data.whole(name, POLICY_TEXT_MAX);
+    if (value === undefined) data.note(name, undefined);
+    return value ?? '';
+  };
+  const uploadHost = data.url('upload_host');
+  if (uploadHost === undefined) data.note('upload_host', undefined);
+  const policy: UploadPolicy = {
+    policy: required('policy'),
+    signature: required('signature'),
+    uploadDir: required('upload_dir').replace(/\/+$/, ''),
+    uploadHost: uploadHost ?? '',
+    accessKeyId: required('oss_access_key_id'),
+    objectAcl: data.text('x_oss_object_acl') ?? 'private',
+    forbidOverwrite: String(data.boolean('x_oss_forbid_overwrite') ?? true),
+  };
+  return { value: Object.values(policy).includes('') ? undefined : policy, oddities: top.oddities };
+};
+
+/** What an answer says of a refusal. */
+export interface ProviderErrorText {
+  readonly code?: string | undefined;
+  readonly message?: string | undefined;
+}
+
+const CODE_NAMES = ['code', 'error_code', 'err_code'] as const;
+const MESSAGE_NAMES = ['message', 'msg', 'error_message', 'error_msg', 'err_msg', 'detail'] as const;
+
+/** Code and message where they lie at this level; `error` may hold them as an object, or be the message itself. */
+function readError(reader: AnswerReader): ProviderErrorText {
+  const code = firstOf(CODE_NAMES, (name) => reader.text(name));
+  const message = firstOf(MESSAGE_NAMES, (name) => reader.prose(name));
+  if (code !== undefined || !reader.has('error')) return { code, message };
+  const error = reader.object('error');
+  return {
+    code: firstOf([...CODE_NAMES, 'type', 'status'], (name) => error.text(name)),
+    message: firstOf(MESSAGE_NAMES, (name) => error.prose(name)) ?? message ?? reader.prose('error'),
+  };
+}
+
+function firstOf(names: readonly string[], read: (name: string) => string | undefined): string | undefined {
+  for (const name of names) {
+    const text = read(name);
+    if (text !== undefined) return text;
+  }
+  return undefined;
+}
+
+/** Code and message of a refusal, from each envelope that was seen: at the top, under `output` and under `error`. */
+export function errorAnswer(operation: ProviderOperation, json: unknown): ProviderErrorText {
+  const top = new AnswerReader(operation, Array.isArray(json) ? json[0] : json);
+  const found = readError(top);
+  if (found.code !== undefined || !top.has('output')) return found;
+  const inner = readError(top.object('output'));
+  return { code: inner.code, message: inner.message ?? found.message };
+}

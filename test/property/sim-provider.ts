@@ -177,6 +177,7 @@ export class SimProvider {
             return {
               total: listed.length,
               pageNo,
+              unreadable: 0,
               totalPages: Math.ceil(listed.length / pageSize),
               tasks: listed.slice((pageNo - 1) * pageSize, pageNo * pageSize).map((task) => ({
                 taskId: task.id,

@@ -171,14 +171,14 @@ test('the task list is asked in UTC+8 and read row by row', async () => {
       page_no: 1,
       total_page: 1,
       request_id: 'r',
-      data: [{ task_id: 't', status: 'RUNNING', gmt_create: 5, api_key_id: 15, request_id: 's' }],
+      data: [{ task_id: 't', status: 'RUNNING', gmt_create: 1_745_568_428_109, api_key_id: 15, request_id: 's' }],
     }),
   );
   const page = await client.listTasks({ modelName: 'm', startMs: Date.UTC(2026, 0, 1, 20), pageNo: 1, pageSize: 50 });
   expect(page.tasks[0]).toMatchObject({
     taskId: 't',
     status: 'RUNNING',
-    createdAtMs: 5,
+    createdAtMs: 1_745_568_428_109,
     apiKeyId: '15',
     requestId: 's',
   });
@@ -220,7 +220,6 @@ test('an upload streams the file as the last field with the exact length and wit
   });
   const { client, calls } = server;
   const policy = await client.getUploadPolicy('m');
-  expect(policy).toMatchObject({ expiresInMs: 300_000, maxFileBytes: 104_857_600 });
   expect(
     await client.uploadFile(policy, {
       name: 'a.png',

@@ -157,12 +157,7 @@ test.each<[string, Parameters<typeof decideSubmitOutcome>[0], string, F | undefi
     'not_sent',
     F.ProviderUnavailable,
   ],
-  [
-    '429 of a gateway',
-    { bodyPulled: true, answer: { status: 429, json: undefined } },
-    'unknown',
-    F.SubmitOutcomeUnknown,
-  ],
+  ['429 of a gateway', { bodyPulled: true, answer: { status: 429, json: undefined } }, 'not_sent', F.ProviderThrottled],
   [
     '500 of the provider',
     { bodyPulled: true, answer: { status: 500, json: refused('InternalError') } },

@@ -353,6 +353,7 @@ test('all pages of the list are read, and a list that does not add up is refused
       tasks: tasks.slice((pageNo - 1) * 2, pageNo * 2),
       total,
       pageNo,
+      unreadable: 0,
       totalPages: 3,
     }),
   });

@@ -196,6 +196,7 @@ export class SimulatedProvider {
       tasks: rows.slice((pageNo - 1) * pageSize, pageNo * pageSize),
       total: rows.length,
       pageNo,
+      unreadable: 0,
       totalPages: Math.ceil(rows.length / pageSize),
     };
   };

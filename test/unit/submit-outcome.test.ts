@@ -204,14 +204,36 @@ test.each<[number, string, string, 'rejected' | 'not_sent' | 'unknown', F]>([
   expect(outcome).toMatchObject({ kind, error: { type, retryable: kind === 'not_sent', requestId: 'r' } });
 });
 
-test.each([200, 201, 301, 400, 403, 404, 408, 429, 500, 502, 503, 504])(
-  "HTTP %i without the provider's JSON is a gateway's word, so the outcome is unknown",
+test.each([200, 201, 301, 408, 499, 500, 502, 503, 504])(
+  "HTTP %i without the provider's JSON leaves the outcome unknown",
   (status) => {
     for (const json of [undefined, null, 'text', {}, { output: {} }, { output: { task_id: '' } }]) {
       expect(decideSubmitOutcome({ bodyPulled: true, answer: { status, json } }).kind).toBe('unknown');
     }
   },
 );
+
+test.each([
+  [400, 'rejected', F.InvalidRequest],
+  [401, 'rejected', F.CredentialsRejected],
+  [403, 'rejected', F.CredentialsRejected],
+  [404, 'rejected', F.ConfigurationInvalid],
+  [407, 'rejected', F.InvalidRequest],
+  [429, 'not_sent', F.ProviderThrottled],
+])("a whole answer with HTTP %i is %s, also without the provider's envelope", (status, kind, type) => {
+  for (const json of [undefined, null, 'text', {}, { output: {} }, { output: { task_id: '' } }]) {
+    const outcome = decideSubmitOutcome({ bodyPulled: true, answer: { status, json } });
+    expect(outcome).toMatchObject({ kind, error: { type, billed: false } });
+  }
+});
+
+test('a refusal that ends the purchase does not promise a retry', () => {
+  for (const code of ['InternalError', 'SystemError', 'ModelUnavailable', 'Throttling']) {
+    const outcome = decideSubmitOutcome({ bodyPulled: true, answer: coded(400, code, 'no') });
+    expect(outcome.kind).toBe('rejected');
+    expect(outcome.kind === 'rejected' && outcome.error.nextStep).not.toMatch(/retried|tried again|Wait/);
+  }
+});
 
 test.each([200, 202, 400, 500])(
   'a task id in the answer is a task, whatever the status (%i) and the rest say',
