@@ -34,7 +34,7 @@ COPY --from=dependencies /app/node_modules node_modules
 COPY --from=build /app/dist dist
 COPY LICENSE CHANGELOG.md ./
 COPY docker/worker-health.mjs docker/create-bucket.mjs docker/
-# The user `node`, as a number: that is how Kubernetes tells that it is not root.
+# The user `node`, as a number: Kubernetes can see from a number that it is not root.
 USER 1000:1000
 STOPSIGNAL SIGTERM
 # Connecting takes up to 8 s before it is given up.

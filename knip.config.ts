@@ -1,9 +1,10 @@
 import type { KnipConfig } from 'knip';
 
 /**
- * Dead code. Entries marked with `!` are what the product and its tools begin with, the others belong to tests. Two runs, `npm run
- * dead-code`: over everything an export that nobody else imports is a fault, also when its own file uses it; over the product alone
- * (`--production`) one that the product does not use at all, so that only tests keep it alive.
+ * Dead code. Entries marked with `!` are what the product and its tools begin with, the others belong to tests. Two
+ * runs, `npm run dead-code`: over everything an export that nobody else imports is a fault, also when its own file uses
+ * it; over the product alone (`--production`) one that the product does not use at all, so that only tests keep it
+ * alive.
  */
 const config: KnipConfig = {
   entry: [
@@ -22,8 +23,8 @@ const config: KnipConfig = {
   // The tools import the build; what they use of it is used.
   compilers: { mjs: (text: string) => text.replaceAll(/(['"])((?:\.\.\/)+)dist\//g, '$1$2') },
   ignoreExportsUsedInFile: process.argv.includes('--production'),
-  // Two are direct dependencies only to pin what others bring (docs/decisions/0004-libraries.md), one is a peer of the PromQL parser,
-  // and of one only the path is resolved: `wan-video dev` downloads the Temporal CLI with its help.
+  // Two are direct dependencies only to pin what others bring (docs/decisions/0004-libraries.md), one is a peer of the
+  // PromQL parser, and of one only the path is resolved: `wan-video dev` downloads the Temporal CLI with its help.
   ignoreDependencies: ['light-my-request', 'protobufjs', '@lezer/common', '@temporalio/testing'],
   ignoreBinaries: ['mount', 'umount', 'sqlite3', 'openssl'],
 };

@@ -1,11 +1,14 @@
 import { defineConfig } from 'vitest/config';
 import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
-/** What only `npm run test:full` runs: every cell of the fault matrix, and whatever takes minutes. */
+/** What only `npm run test:full` runs: every cell of the fault matrix, and all that takes minutes. */
 const LONG = ['test/**/*.full.test.ts'];
 const full = process.env['TEST_FULL'] === '1';
 
-/** Folders whose files take up to a minute and a half, mostly waiting. Begun last, one of them would run alone at the end. */
+/**
+ * Folders whose files take up to a minute and a half, mostly waiting. Begun last, one of them would run alone at the
+ * end.
+ */
 const LONGEST_FIRST = ['matrix', 'e2e', 'workflow', 'ui'];
 
 class LongestFirst extends BaseSequencer {

@@ -1,15 +1,19 @@
 /**
- * Temporal Cloud Actions of one history, by kind, as the page "Temporal Cloud Actions" (docs.temporal.io/evaluate/cloud/actions) and its
- * tables of history events say. The rules, each from the page's section of that name:
+ * Temporal Cloud Actions of one history, by kind, as the page "Temporal Cloud Actions"
+ * (docs.temporal.io/evaluate/cloud/actions) and its tables of history events say. The rules, each from the page's
+ * section of that name:
  *
- * - Workflow: a start is one (client, continue-as-new, child; attributes given at the start are not counted), an upsert of search attributes one
- *   per command, a change of execution options one, the parent's intent to start a child one more, a reset one.
- * - Activity: one when it is scheduled, one for each further attempt (`attempt - 1` of the started event), and one for each heartbeat that
- *   reaches the server. Heartbeats leave no event: they are counted at the worker and handed in.
+ * - Workflow: a start is one (client, continue-as-new, child; attributes given at the start are not counted), an upsert
+ *   of search attributes one per command, a change of execution options one, the parent's intent to start a child one
+ *   more, a reset one.
+ * - Activity: one when it is scheduled, one for each further attempt (`attempt - 1` of the started event), and one for
+ *   each heartbeat that reaches the server. Heartbeats leave no event: they are counted at the worker and handed in.
  * - Activity, local: all markers of one workflow task are one.
  * - Timer: one, also those that a condition with a time-out starts.
- * - Signal: one, in the history that gets it; the sender's event is not counted again, and a signal-with-start is one in all.
- * - Query: one, without an event: handed in. Update: one when it is accepted. Schedule: two for the firing besides the start.
+ * - Signal: one, in the history that gets it; the sender's event is not counted again, and a signal-with-start is one
+ *   in all.
+ * - Query: one, without an event: handed in. Update: one when it is accepted. Schedule: two for the firing, and the
+ *   start.
  *
  * @param events - All events of the run.
  * @param unseen.heartbeats - Heartbeats that were sent to the server.

@@ -1,4 +1,5 @@
-// npm run bench: every figure of docs/performance.md. What needs the machine for itself first, then what mostly waits, side by side:
+// npm run bench: every figure of docs/performance.md. What needs the machine for itself first, then what mostly waits,
+//     side by side:
 //   node bench/all.mjs [--full] [--json FILE]
 // Exit code 1: a bound is not kept, or a part did not end.
 import { spawn } from 'node:child_process';

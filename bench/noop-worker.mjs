@@ -1,4 +1,5 @@
-// A worker whose steps do nothing: what Temporal itself costs. Its queues are as the product's: a second one for submits, with a rate.
+// A worker whose steps do nothing: what Temporal itself costs. Its queues are as the product's: a second one for
+// submits, with a rate.
 
 import { fileURLToPath } from 'node:url';
 import { Client, Connection } from '@temporalio/client';
@@ -17,11 +18,15 @@ const ask = (given) =>
 const giveBack = () => client.workflow.getHandle(slots.workflowId).signal('giveBack');
 const workers = [
   await Worker.create({
-    ...{ connection, taskQueue: 'bench-noop', activities: { nothing, ask, giveBack } },
+    connection,
+    taskQueue: 'bench-noop',
+    activities: { nothing, ask, giveBack },
     workflowsPath: fileURLToPath(new URL('./noop-workflow.mjs', import.meta.url)),
   }),
   await Worker.create({
-    ...{ connection, taskQueue: 'bench-noop-submit', activities: { nothing } },
+    connection,
+    taskQueue: 'bench-noop-submit',
+    activities: { nothing },
     maxTaskQueueActivitiesPerSecond: Number(submitRate),
   }),
 ];

@@ -34,7 +34,7 @@ export async function noopGenerate() {
   await nothing(); // archiveVideo
 }
 
-/** Grants at once whatever is asked for. */
+/** Grants every request at once. */
 export async function noopSlots() {
   const asked = [];
   setHandler(defineSignal('ask'), ({ requesterId }) => void asked.push(requesterId));

@@ -26,7 +26,7 @@ def run(entry):
         )
         if answer.output is None or answer.output.task_status != "SUCCEEDED":
             failures.append(f"{answer.status_code} {answer.code}")
-    except Exception as error:  # whatever it is, this run has no video
+    except Exception as error:  # any fault: this run has no video
         failures.append(repr(error))
 
 

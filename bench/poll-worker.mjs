@@ -1,5 +1,5 @@
-// A worker that does nothing but watch tasks, with the product's own step: node --expose-gc poll-worker.mjs ADDRESS BASE_URL KEY STORE.
-// Asked with any message, it tells its memory after a collection, in bytes.
+// A worker that does nothing but watch tasks, with the product's own step: node --expose-gc poll-worker.mjs ADDRESS
+// BASE_URL KEY STORE. It answers any message with its memory after a collection, in bytes.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { getHeapSpaceStatistics } from 'node:v8';
 import { DefaultLogger, NativeConnection, Runtime, Worker } from '@temporalio/worker';
@@ -19,7 +19,10 @@ const client = new DashScopeClient({ baseUrl, apiKey: () => key });
 const watcher = createTaskWatcher({
   query: (taskId, options) => client.queryTask(taskId, options),
   list: (query) => client.listTasks(query),
-  ...{ perSecond: 10, clock: systemClock, random: Math.random, times: DEFAULT_TIMES.poll },
+  perSecond: 10,
+  clock: systemClock,
+  random: Math.random,
+  times: DEFAULT_TIMES.poll,
   stats: { forecast: (kind) => guessForecast(kind, []), learn: () => {} },
 });
 const ledger = new Ledger({ store: openStore({ kind: 'file', path: folder }), scope: SCOPE, now: Date.now });
@@ -27,7 +30,8 @@ const ledger = new Ledger({ store: openStore({ kind: 'file', path: folder }), sc
 const pollTask = createPollTask({ watcher, ledger, clock: systemClock, times: DEFAULT_TIMES, dashscope: client });
 const watching = new Set();
 const worker = await Worker.create({
-  ...{ connection: await NativeConnection.connect({ address }), taskQueue: 'bench-poll' },
+  connection: await NativeConnection.connect({ address }),
+  taskQueue: 'bench-poll',
   activities: {
     pollTask: (input) => {
       watching.add(input.task.taskId);
@@ -38,7 +42,8 @@ const worker = await Worker.create({
       });
     },
   },
-  ...{ maxConcurrentActivityTaskExecutions: 500, maxHeartbeatThrottleInterval: DEFAULT_TIMES.heartbeatThrottleMs },
+  maxConcurrentActivityTaskExecutions: 500,
+  maxHeartbeatThrottleInterval: DEFAULT_TIMES.heartbeatThrottleMs,
   shutdownGraceTime: 0,
 });
 process.on('message', async (wanted) => {
@@ -50,7 +55,8 @@ process.on('message', async (wanted) => {
     await sleep(250);
   }
   const { rss, heapUsed, external } = process.memoryUsage();
-  // V8's nursery grows with the rate of allocation, up to a fixed size, and is not given back: it says nothing of a task.
+  // V8's nursery grows with the rate of allocation, up to a fixed size, and is not given back: it says nothing of a
+  // task.
   const nursery = getHeapSpaceStatistics().find(({ space_name }) => space_name === 'new_space').physical_space_size;
   process.send({ rss, kept: rss - nursery, heap: heapUsed + external });
 });

@@ -1,5 +1,5 @@
-// The emulators of one bench run, each behind a recorder: who asked what and when, and when it was told that a task ended.
-// Every client is measured there, in the same way and without its help.
+// The emulators of one bench run, each behind a recorder: who asked what and when, and when an answer first showed
+// that a task had ended. Every client is measured there, in the same way and without its help.
 import { Agent, createServer, request } from 'node:http';
 import { startEmulator } from '../dist/src/emulator/index.js';
 
@@ -32,8 +32,8 @@ async function record({ origin }, agent, write) {
       const body = Buffer.concat(chunks);
       const endMs = Date.now();
       const kind = kindOf(method, url);
-      const told = kind === 'submit' || kind === 'query' ? toldOf(body, endMs) : {};
-      const entry = { atMs, endMs, kind, key: headers.authorization?.slice(7), status: answer.statusCode, ...told };
+      const task = kind === 'submit' || kind === 'query' ? taskOf(body, endMs) : {};
+      const entry = { atMs, endMs, kind, key: headers.authorization?.slice(7), status: answer.statusCode, ...task };
       // A transfer is over when its bytes have left; an answer is known before it can be read.
       if (kind === 'transfer') outgoing.once('finish', () => write({ ...entry, endMs: Date.now() }));
       else if (kind !== 'control') write(entry);
@@ -55,7 +55,7 @@ function kindOf(method, url) {
   return /^\/api\/v1\/tasks\/?$/.test(path) ? 'list' : 'query';
 }
 
-function toldOf(body, toldAtMs) {
+function taskOf(body, shownAtMs) {
   let output;
   try {
     output = JSON.parse(body.toString()).output;
@@ -68,6 +68,6 @@ function toldOf(body, toldAtMs) {
     state: output?.task_status,
     startedAtMs: time(output?.scheduled_time),
     endedAtMs: time(output?.end_time),
-    toldAtMs,
+    shownAtMs,
   };
 }

@@ -1,7 +1,8 @@
-// Requests per generation and detection delay of this product, the official Python SDK and the Vercel AI SDK's Alibaba model,
-// side by side against the same emulators:
-//   node bench/run.mjs [--full] [--seconds 30,90,180] [--jitter 0.05] [--runs 20] [--in-flight 100] [--fleet 150] [--json FILE]
-// Needs the build (dist/), `npm ci` in bench/, and scripts/parts/python.sh for the official SDK; who is missing is named.
+// Requests per generation and detection delay of this product, the official Python SDK and the Vercel AI SDK's Alibaba
+// model, side by side against the same emulators:
+//   node bench/run.mjs [--full] [--seconds 30,90,180] [--jitter 0.05] [--runs 20] [--in-flight 100] [--fleet 150]
+//       [--json FILE]
+// Needs the build (dist/), and scripts/parts/python.sh for the official SDK, which is left out without it.
 import { fork, spawn } from 'node:child_process';
 import { existsSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
@@ -139,8 +140,11 @@ function ratios(rows) {
             cell.name === ours.cell.name && (state === ours.state || (ours.state === 'learned' && state === 'cold')),
         )
         .map(({ client, requests, meanMs }) => ({
-          ...{ cell: ours.cell.name, state: ours.state, against: client.name },
-          ...{ requests: ours.requests / requests, delay: ours.meanMs / meanMs },
+          cell: ours.cell.name,
+          state: ours.state,
+          against: client.name,
+          requests: ours.requests / requests,
+          delay: ours.meanMs / meanMs,
         })),
     );
 }

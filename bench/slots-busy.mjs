@@ -1,8 +1,8 @@
 /**
  * How busy the provider's slots were, from its own times of the tasks; pure.
  * @param tasks - `start_ms` and `end_ms` of each, milliseconds since the epoch.
- * @returns `share` of the slots' time in which a task rendered, from the first start to the last one (then there is nothing left to begin:
- * the tail), `most` tasks at once, and the time between the two in milliseconds.
+ * @returns `share` of the slots' time in which a task rendered, from the first start to the last one (then there is
+ * nothing left to begin: the tail), `most` tasks at once, and the time between the two in milliseconds.
  */
 export function slotsBusy(tasks, slots) {
   const starts = tasks.map(({ start_ms }) => start_ms);

@@ -1,4 +1,5 @@
-// What the benches through Temporal stand on: a Temporal server, emulators behind recorders, and workers, each a process of its own.
+// What the benches through Temporal run on: a Temporal server, emulators behind recorders, and workers, each a
+// process of its own.
 import { fork, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
@@ -31,8 +32,8 @@ export function ask(child, message) {
 }
 
 /**
- * Starts the server and one emulator per cell; `cells` as provider.mjs takes them, each with the `accounts` of its keys.
- * What it started ends with `close`, or with this process.
+ * Starts the server and one emulator per cell; `cells` as provider.mjs takes them, each with the `accounts` of its
+ * keys. What it started ends with `close`, or with this process.
  */
 export async function startStack(cells) {
   const folder = mkdtempSync(join(tmpdir(), 'wan-video-bench-'));
@@ -46,7 +47,9 @@ export async function startStack(cells) {
     for (const child of children) child.kill('SIGKILL');
   });
   const server = await startDevServer({
-    ...{ cliPath: await findTemporalCli(process.env), port: await freePort(), searchAttributes: {} },
+    cliPath: await findTemporalCli(process.env),
+    port: await freePort(),
+    searchAttributes: {},
   });
   const { address } = server;
   const client = await connectClient({ namespace: 'default', connection: { address } });
@@ -77,14 +80,14 @@ export async function startStack(cells) {
     const outputDir = join(folder, cell);
     mkdirSync(outputDir);
     const variables = {
-      ...{
-        PATH: process.env.PATH,
-        HOME: outputDir,
-        OUTPUT_DIR: outputDir,
-        TEMPORAL_ADDRESS: address,
-        LOG_LEVEL: 'error',
-      },
-      ...{ DASHSCOPE_HTTP_BASE_URL: `${origin(cell)}/api/v1`, WAN_VIDEO_ACCOUNT: cell, WAN_VIDEO_TASK_QUEUE: cell },
+      PATH: process.env.PATH,
+      HOME: outputDir,
+      OUTPUT_DIR: outputDir,
+      TEMPORAL_ADDRESS: address,
+      LOG_LEVEL: 'error',
+      DASHSCOPE_HTTP_BASE_URL: `${origin(cell)}/api/v1`,
+      WAN_VIDEO_ACCOUNT: cell,
+      WAN_VIDEO_TASK_QUEUE: cell,
       ...env,
     };
     const config = loadConfig(variables, { cwd: outputDir, homeDir: outputDir });
@@ -92,9 +95,17 @@ export async function startStack(cells) {
     const { asset } = await stageImageFile(at('../assets/sample.jpg'), store);
     const taskQueue = config.taskQueues.generate;
     return {
-      ...{ config, store, taskQueue, videos: new WanVideoClient({ client, taskQueue }) },
+      config,
+      store,
+      taskQueue,
+      videos: new WanVideoClient({ client, taskQueue }),
       request: (prompt, change) => ({
-        ...{ prompt, duration: 5, fps: 30, size: '1280*720', reference_image: `asset:${asset.key}`, ...change },
+        prompt,
+        duration: 5,
+        fps: 30,
+        size: '1280*720',
+        reference_image: `asset:${asset.key}`,
+        ...change,
       }),
       /** The worker as it is shipped. */
       async startWorker(key) {
@@ -105,7 +116,7 @@ export async function startStack(cells) {
         await Promise.race([once(createInterface({ input: keep(child).stdout }), 'line'), failed(child)]);
         return child;
       },
-      /** The same, with a place where it tells its metrics. */
+      /** The same, with an address where it serves its metrics. */
       async startMetered(key) {
         const port = await freePort();
         const child = keep(fork(at('worker.mjs'), [String(port)], { env: { ...variables, DASHSCOPE_API_KEY: key } }));
@@ -116,7 +127,12 @@ export async function startStack(cells) {
   }
 
   return {
-    ...{ client, address, folder, product, control, origin },
+    client,
+    address,
+    folder,
+    product,
+    control,
+    origin,
     /** A script of this folder as a process; resolves when it says that it is ready. */
     async start(script, args = [], options = {}) {
       const child = keep(fork(at(script), args, options));

@@ -1,5 +1,5 @@
-// Memory and time around the store: archiving, staging, cache hits. Real worker process, real Temporal server, emulator in this
-// process, local store; every figure beside something measured in the same run:
+// Memory and time around the store: archiving, staging, cache hits. Real worker process, real Temporal server, emulator
+// in this process, local store; every figure next to something measured in the same run:
 //   node bench/storage.mjs [--json FILE]
 // Needs the build (dist/). Memory is the process's resident set (/proc, Linux), sampled every 20 ms.
 import { fork, spawn } from 'node:child_process';
@@ -24,9 +24,9 @@ const at = (name) => fileURLToPath(new URL(name, import.meta.url));
 const { values } = parseArgs({ options: { json: { type: 'string' }, hits: { type: 'string', default: '30' } } });
 const MIB = 1024 * 1024;
 const figures = [];
-const show = (what, value, beside) => {
-  figures.push({ what, value, beside });
-  process.stdout.write(`${what.padEnd(58)} ${value.padStart(12)}   ${beside}\n`);
+const show = (what, value, comparison) => {
+  figures.push({ what, value, comparison });
+  process.stdout.write(`${what.padEnd(58)} ${value.padStart(12)}   ${comparison}\n`);
 };
 
 const rss = (pid) => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))[1]) * 1024;
@@ -55,9 +55,16 @@ const emulator = await startEmulator({ settings: { speed: 200, submit_rate: 0, q
 const client = await connectClient({ namespace: 'default', connection: { address: server.address } });
 await registerSearchAttributes(client);
 const env = {
-  ...{ PATH: process.env.PATH, HOME: folder, OUTPUT_DIR: folder, TEMPORAL_ADDRESS: server.address },
-  ...{ DASHSCOPE_HTTP_BASE_URL: emulator.baseUrl, DASHSCOPE_API_KEY: 'sk-bench', LOG_LEVEL: 'error' },
-  ...{ WAN_VIDEO_QUERY_RATE: '200', WAN_VIDEO_SUBMIT_RATE: '50', WAN_VIDEO_MAX_RUNNING: '50' },
+  PATH: process.env.PATH,
+  HOME: folder,
+  OUTPUT_DIR: folder,
+  TEMPORAL_ADDRESS: server.address,
+  DASHSCOPE_HTTP_BASE_URL: emulator.baseUrl,
+  DASHSCOPE_API_KEY: 'sk-bench',
+  LOG_LEVEL: 'error',
+  WAN_VIDEO_QUERY_RATE: '200',
+  WAN_VIDEO_SUBMIT_RATE: '50',
+  WAN_VIDEO_MAX_RUNNING: '50',
 };
 const worker = spawn(process.execPath, [at('../dist/src/cli/main.js'), 'worker'], {
   env,
@@ -69,7 +76,10 @@ const store = new FileStore(join(folder, 'ai-video-wan-video'));
 const staged = await stageImageFile(at('../assets/sample.jpg'), store);
 const videos = new WanVideoClient({ client });
 const request = (prompt) => ({
-  ...{ prompt, duration: 2, fps: 30, size: '1280*720' },
+  prompt,
+  duration: 2,
+  fps: 30,
+  size: '1280*720',
   reference_image: `asset:${staged.asset.key}`,
 });
 const generate = () => videos.generate(request(randomUUID()));

@@ -1,8 +1,9 @@
 // What a generation costs through Temporal: real server, real worker processes, emulators behind recorders, one run:
-//   node bench/temporal.mjs [--only overhead,memory,actions,workers,batch] [--full] [--runs 30] [--polls 10,100,500] [--seconds 180]
+//   node bench/temporal.mjs [--only overhead,memory,actions,workers,batch] [--full] [--runs 30] [--polls 10,100,500]
+//       [--seconds 180]
 //                           [--in-flight 100] [--fleet 150] [--items 60] [--batch-seconds 30] [--json FILE]
-// Needs the build (dist/). `actions`, `workers` and `batch` are real time and mostly wait, so they run side by side; `overhead` and `memory`
-// come before them, alone. Exit code 1: a bound is not kept.
+// Needs the build (dist/). `actions`, `workers` and `batch` are real time and mostly wait, so they run side by side;
+// `overhead` and `memory` come before them, alone. Exit code 1: a bound is not kept.
 import { randomUUID } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -48,21 +49,27 @@ const KIB = 1024;
 const ACCOUNT_SLOTS = 5;
 /** The shipped `WAN_VIDEO_QUERY_RATE` of each worker. */
 const BUDGET = 10;
-/** Rounds before the first one that counts: the render times are learned after a few, the code of both is compiled after some twenty. */
+/**
+ * Rounds before the first one that counts: the render times are learned after a few, the code of both is compiled after
+ * some twenty.
+ */
 const WARM_UP = 20;
 const median = (numbers) => numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)];
-/** As in the image (`Dockerfile`): without it glibc keeps what a burst of starts has used, some 200 KiB for each of them. */
+/**
+ * As in the image (`Dockerfile`): without it glibc keeps what a burst of starts has used, some 200 KiB for each of
+ * them.
+ */
 const MALLOC = { MALLOC_ARENA_MAX: '2', MALLOC_TRIM_THRESHOLD_: '131072', MALLOC_MMAP_THRESHOLD_: '131072' };
 const rows = [];
 
 /** Prints a figure; one with `most` or `least` is judged. */
-function show(cell, what, value, { unit = '', digits = 0, most, least, beside = '' } = {}) {
+function show(cell, what, value, { unit = '', digits = 0, most, least, note = '' } = {}) {
   const held = (most === undefined || value <= most) && (least === undefined || value >= least);
-  rows.push({ cell, what, value, unit, most, least, held, beside });
+  rows.push({ cell, what, value, unit, most, least, held, note });
   const bound = most !== undefined ? `at most ${most}` : least !== undefined ? `at least ${least}` : '';
   const judged = bound === '' ? '' : held ? `${bound}: held` : `${bound}: NOT HELD`;
   const text = `${cell.padEnd(9)} ${what.padEnd(58)} ${value.toFixed(digits).padStart(8)} ${unit.padEnd(5)} ${judged}`;
-  process.stdout.write(`${text}${beside === '' ? '' : `   (${beside})`}\n`);
+  process.stdout.write(`${text}${note === '' ? '' : `   (${note})`}\n`);
 }
 
 /** Alternately a generation and a workflow of as many no-op activities and the same signals. */
@@ -77,11 +84,11 @@ async function overhead(stack) {
     const wallMs = performance.now() - startedMs;
     const log = await stack.log('overhead');
     const accepted = log.find(({ kind, status }) => kind === 'submit' && status === 200);
-    const told = log.find(({ kind, state }) => kind === 'query' && state === 'SUCCEEDED');
+    const seen = log.find(({ kind, state }) => kind === 'query' && state === 'SUCCEEDED');
     const transfers = log.filter(({ kind }) => kind === 'transfer');
     const transferMs = transfers.reduce((sum, { atMs, endMs }) => sum + endMs - atMs, 0);
-    const ownMs = wallMs - (told.toldAtMs - accepted.endMs) - transferMs;
-    return { ownMs, steps: stepsOf(await stack.events(id), told.toldAtMs, transfers) };
+    const ownMs = wallMs - (seen.shownAtMs - accepted.endMs) - transferMs;
+    return { ownMs, steps: stepsOf(await stack.events(id), seen.shownAtMs, transfers) };
   };
   const nothing = async () => {
     const startedMs = performance.now();
@@ -108,8 +115,11 @@ async function overhead(stack) {
   noop.kill('SIGKILL');
 }
 
-/** Where a generation's own time went, in milliseconds: each step from its start to its end, and the workflow tasks between them. */
-function stepsOf(events, toldAtMs, transfers) {
+/**
+ * Where a generation's own time went, in milliseconds: each step from its start to its end, and the workflow tasks
+ * between them.
+ */
+function stepsOf(events, shownAtMs, transfers) {
   const byId = new Map(events.map((event) => [String(event.eventId), event]));
   const msOf = ({ eventTime }) => Number(eventTime.seconds) * 1000 + eventTime.nanos / 1e6;
   const spent = new Map([['workflow tasks', 0]]);
@@ -127,7 +137,7 @@ function stepsOf(events, toldAtMs, transfers) {
     const transferMs = within.reduce((sum, { atMs, endMs }) => sum + endMs - atMs, 0);
     if (activityType.name !== 'pollTask') spent.set(activityType.name, toMs - fromMs - transferMs);
     // The first one, until the task starts, lies within the render.
-    else if (toMs > toldAtMs) spent.set('pollTask, from the end seen', toMs - toldAtMs);
+    else if (toMs > shownAtMs) spent.set('pollTask, from the end seen', toMs - shownAtMs);
   }
   return spent;
 }
@@ -138,7 +148,9 @@ async function memory(stack) {
   Runtime.install({ logger: new DefaultLogger('ERROR') });
   const connection = await NativeConnection.connect({ address: stack.address });
   const workflows = await Worker.create({
-    ...{ connection, taskQueue: 'bench-poll', workflowsPath: at('poll-workflow.mjs') },
+    connection,
+    taskQueue: 'bench-poll',
+    workflowsPath: at('poll-workflow.mjs'),
   });
   const running = workflows.run();
   const baseUrl = `${stack.origin('memory')}/api/v1`;
@@ -158,21 +170,21 @@ async function memory(stack) {
     });
     const render = { resolution: '720P', seconds: 5, audio: false };
     const purchase = { key: taskId.replaceAll('-', ''), n: 1 };
-    const told = { requestId: null, keyFingerprint: '', seed: 1 };
+    const answer = { requestId: null, keyFingerprint: '', seed: 1 };
     await ledger.openIntent({
-      ...{
-        purchase,
-        cacheKey: purchase.key,
-        workflowId: `poll/${taskId}`,
-        firstRunId: taskId,
-        attempt: 1,
-        tenant: null,
-      },
-      ...{ seed: 1, keyFingerprint: '', expects: { ...render, prompt: PROMPT, duration: 5, image: null } },
+      purchase,
+      cacheKey: purchase.key,
+      workflowId: `poll/${taskId}`,
+      firstRunId: taskId,
+      attempt: 1,
+      tenant: null,
+      seed: 1,
+      keyFingerprint: '',
+      expects: { ...render, prompt: PROMPT, duration: 5, image: null },
       memo: { request: { prompt: PROMPT, duration: 5, fps: 30, size: '1280*720' }, warnings: [], labels: {} },
     });
     await ledger.claim(purchase, { task_id: taskId, request_id: null, key_fingerprint: '', found_by: 'submit' });
-    const task = { taskId, intentAtMs: Date.now(), claim: 'claimed', render, purchase, ...told };
+    const task = { taskId, intentAtMs: Date.now(), claim: 'claimed', render, purchase, ...answer };
     await stack.client.workflow.start('pollOnly', {
       workflowId: `poll/${taskId}`,
       taskQueue: 'bench-poll',
@@ -188,17 +200,17 @@ async function memory(stack) {
   for (const { count, rss, kept, heap } of measured) {
     show('memory', `${count} in flight`, rss / KIB / KIB, {
       unit: 'MiB',
-      beside: `${(kept / KIB / KIB).toFixed(1)} MiB without V8's nursery, ${(heap / KIB / KIB).toFixed(1)} MiB of heap`,
+      note: `${(kept / KIB / KIB).toFixed(1)} MiB without V8's nursery, ${(heap / KIB / KIB).toFixed(1)} MiB of heap`,
     });
   }
   const [from, to] = measured.slice(-2);
   const slope = (part) => (to[part] - from[part]) / (to.count - from.count) / KIB;
-  const beside = `${slope('rss').toFixed(1)} KiB with the nursery, ${slope('heap').toFixed(1)} KiB of heap`;
+  const note = `${slope('rss').toFixed(1)} KiB with the nursery, ${slope('heap').toFixed(1)} KiB of heap`;
   show('memory', `each more, from ${from.count} to ${to.count}`, slope('kept'), {
     unit: 'KiB',
     digits: 1,
     most: 64,
-    beside,
+    note,
   });
   watcher.kill('SIGKILL');
   workflows.shutdown();
@@ -228,9 +240,9 @@ async function actions(stack) {
   const run = actionsOf(events, { heartbeats: (await heartbeats()) - before.heartbeats });
   const slots = actionsOf(await stack.events(slotsId)).total - before.slots.total;
   const counted = Object.entries(run).filter(([kind, count]) => count > 0 && kind !== 'total');
-  const beside = `${counted.map(([kind, count]) => `${kind} ${count}`).join(', ')}, at the slots ${slots}`;
+  const note = `${counted.map(([kind, count]) => `${kind} ${count}`).join(', ')}, at the slots ${slots}`;
   show('actions', `events of one ${seconds} s generation`, events.length, { most: 50 });
-  show('actions', `Cloud Actions of one ${seconds} s generation`, run.total + slots, { most: 28, beside });
+  show('actions', `Cloud Actions of one ${seconds} s generation`, run.total + slots, { most: 28, note });
 }
 
 /** Two workers as they are shipped, on one account whose slots are raised. */
@@ -257,9 +269,9 @@ async function workers(stack) {
   show('workers', `${what} most requests of both in a second`, busiest(asked), { most: 2 * BUDGET });
   for (const key of keys) {
     const own = asked.filter((entry) => entry.key === key);
-    // Not judged: an archive's one query comes beside the watcher's budget.
+    // Not judged: an archive's one query comes on top of the watcher's budget.
     show('workers', `${what} most requests of ${key.slice(3)} in a second`, busiest(own), {
-      beside: `budget ${BUDGET}`,
+      note: `budget ${BUDGET}`,
     });
   }
   show('workers', `${what} requests per generation, archive's included`, requests, { digits: 1 });
@@ -278,12 +290,12 @@ async function batch(stack) {
   const { counts } = await batches.result(batch_id);
   const { tasks } = await stack.control('batch', 'state');
   const { share, most, spanMs } = slotsBusy(tasks, ACCOUNT_SLOTS);
-  const beside = `${(spanMs / 1000).toFixed(0)} s until the last one started`;
+  const note = `${(spanMs / 1000).toFixed(0)} s until the last one started`;
   show('batch', `${items} items of ${batchSeconds} s: slots busy until the tail`, 100 * share, {
     unit: '%',
     digits: 1,
     least: 95,
-    beside,
+    note,
   });
   show('batch', 'most tasks at once', most, { most: ACCOUNT_SLOTS });
   show('batch', 'videos', counts.generated, { least: items });
@@ -303,7 +315,10 @@ const cells = [
     accounts: { 'sk-workers-1': 'workers', 'sk-workers-2': 'workers' },
   },
   {
-    ...{ name: 'batch', seconds: batchSeconds, jitter, settings: { slots: ACCOUNT_SLOTS, submit_rate: 5 } },
+    name: 'batch',
+    seconds: batchSeconds,
+    jitter,
+    settings: { slots: ACCOUNT_SLOTS, submit_rate: 5 },
     accounts: { 'sk-batch-1': 'batch', 'sk-batch-2': 'batch' },
   },
 ].map((cell) => ({ accounts: { [`sk-${cell.name}`]: cell.name }, ...cell }));

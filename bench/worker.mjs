@@ -1,5 +1,5 @@
-// The product's worker as a process of its own, which tells how many heartbeats it has sent to the server: `node worker.mjs METRICS_PORT`.
-// Configuration: environment.
+// The product's worker as a process of its own, which reports how many heartbeats it has sent to the server:
+// `node worker.mjs METRICS_PORT`. Configuration: environment.
 import { homedir } from 'node:os';
 import { DefaultLogger, Runtime } from '@temporalio/worker';
 import { temporalFromEnv } from '../dist/src/client/connect.js';

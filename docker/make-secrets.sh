@@ -1,10 +1,11 @@
 #!/bin/sh
-# Makes the secrets that docker-compose.yml reads from files; what is there is kept. DASHSCOPE_API_KEY, when set, becomes the
-# provider's key; otherwise write it into docker/secrets/dashscope-api-key yourself.
+# Makes the secrets that docker-compose.yml reads from files; what is there is kept. DASHSCOPE_API_KEY, when set,
+# becomes the provider's key; otherwise write it into docker/secrets/dashscope-api-key yourself.
 set -eu
 cd "$(dirname "$0")/secrets"
 
-# The folder shuts out other people of this machine; the files stay readable, because each container reads them as a user of its own.
+# The folder shuts out other people of this machine; the files stay readable, because each container reads them as a
+# user of its own.
 chmod 700 .
 umask 022
 

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Starts versitygw with the keys of the worker's own credentials file, so that they stand in one place.
+# Starts versitygw with the keys of the worker's own credentials file, so that they are kept in one place.
 set -eu
 value() { sed -n "s/^[[:space:]]*$1[[:space:]]*=[[:space:]]*//p" /run/secrets/s3_credentials | head -n 1; }
 ROOT_ACCESS_KEY_ID="$(value aws_access_key_id)"

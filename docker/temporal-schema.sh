@@ -2,7 +2,8 @@
 # Creates Temporal's two databases and brings their schema up to this release; repeating it changes nothing.
 set -eu
 
-# The tool reads SQL_HOST, SQL_USER and SQL_PLUGIN by itself. A password on its command line would show in the process list.
+# The tool reads SQL_HOST, SQL_USER and SQL_PLUGIN by itself. A password on its command line would show in the process
+# list.
 SQL_PASSWORD="$(cat /run/secrets/postgres_password)"
 export SQL_PASSWORD
 

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Tries the whole stack with a container engine: builds it, starts it with the emulator, generates a video, removes everything.
+# Tries the whole stack with a container engine: builds it, starts it with the emulator, generates a video, removes
+# everything.
 set -eu
 cd "$(dirname "$0")/.."
 

@@ -1,5 +1,6 @@
-// Health of the worker in this container: exit code 0 when it can work. With WAN_VIDEO_METRICS the worker itself says so, on /readyz; else
-// Temporal is asked whether it sees the polls, because a process that is there but cannot reach the server, or has stopped to poll, does no work.
+// Health of the worker in this container: exit code 0 when it can work. With WAN_VIDEO_METRICS the worker itself says
+// so, on /readyz; else Temporal is asked whether it sees the polls, because a process that is there but cannot reach
+// the server, or has stopped to poll, does no work.
 import { homedir, hostname } from 'node:os';
 import { connectClient, temporalFromEnv } from '../dist/src/client/connect.js';
 import { loadConfig } from '../dist/src/config/config.js';

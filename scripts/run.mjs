@@ -36,7 +36,7 @@ const BUNDLE = at('dist', 'workflow-bundle.js');
 const SEALED_BUNDLE = at('dist', 'workflow-bundle-sealed.js');
 /** One process at a time installs or builds. */
 const LOCK = at('.wan-video', 'setup.lock');
-/** The holder of the lock touches it this often; one that was not touched for ten times as long was left behind. */
+/** The holder of the lock touches it this often; one that was not touched for ten times as long is stale. */
 const TOUCH_MS = 3_000;
 
 async function main([command, ...args]) {
@@ -133,14 +133,14 @@ function isBuilt() {
 }
 
 /**
- * Compiles beside `dist` and swaps, so that a process that starts meanwhile finds the old build or the new one. The workflow
- * bundle names its modules by their path, so it is made after the swap; until then the old one stands there.
+ * Compiles next to `dist` and swaps, so that a process that starts meanwhile finds the old build or the new one. The
+ * workflow bundle names its modules by their path, so it is made after the swap; until then the old one is there.
  */
 async function build() {
   say('Building …');
   const fresh = at('.wan-video', `build-${process.pid}`);
   const old = at('.wan-video', `replaced-${process.pid}`);
-  // What a killed build left behind.
+  // Folders of a build that was killed.
   const leftovers = readdirSync(at('.wan-video')).filter((name) => /^(build|replaced)-/.test(name));
   for (const name of leftovers) rmSync(at('.wan-video', name), { recursive: true, force: true });
   const step = async (args) => {
@@ -155,7 +155,7 @@ async function build() {
       if (existsSync(bundle)) copyFileSync(bundle, join(fresh, basename(bundle)));
     }
     if (existsSync(at('dist'))) renameSync(at('dist'), old);
-    chmodSync(join(fresh, 'src', 'cli', 'main.js'), 0o755); // npx runs it as it stands
+    chmodSync(join(fresh, 'src', 'cli', 'main.js'), 0o755); // npx runs it as it is
     renameSync(fresh, at('dist'));
     await step([at('dist', 'src', 'worker', 'build-bundle.js')]);
     writeFileSync(STAMP, hash);
@@ -164,7 +164,7 @@ async function build() {
   }
 }
 
-/** Runs `work` while no other process of this clone does; a lock that its holder left behind is removed. */
+/** Runs `work` while no other process of this clone does; a stale lock is removed. */
 async function locked(work) {
   mkdirSync(at('.wan-video'), { recursive: true });
   for (let said = false; ; ) {
@@ -174,7 +174,7 @@ async function locked(work) {
     } catch (error) {
       if (error.code !== 'EEXIST') throw error;
     }
-    if (isLeftBehind()) {
+    if (isStale()) {
       rmSync(LOCK, { force: true });
       continue;
     }
@@ -191,7 +191,7 @@ async function locked(work) {
   }
 }
 
-function isLeftBehind() {
+function isStale() {
   try {
     const { mtimeMs } = statSync(LOCK);
     if (Date.now() - mtimeMs > 10 * TOUCH_MS) return true;

@@ -14,8 +14,12 @@ function optionsOf(args) {
   const { values } = parseArgs({
     args,
     options: {
-      ...{ items: text('1000'), lines: text('10000'), minutes: text('30'), 'kill-every': text('60') },
-      ...{ seed: text(String(1 + Math.floor(Math.random() * 1_000_000))), help: { type: 'boolean', default: false } },
+      items: text('1000'),
+      lines: text('10000'),
+      minutes: text('30'),
+      'kill-every': text('60'),
+      seed: text(String(1 + Math.floor(Math.random() * 1_000_000))),
+      help: { type: 'boolean', default: false },
     },
   });
   if (values.help) return undefined;
@@ -25,7 +29,10 @@ function optionsOf(args) {
     throw new Error(`--${name} must be a whole number of at least ${least}`);
   };
   return {
-    ...{ items: whole('items', 1), lines: whole('lines', 0), minutes: whole('minutes', 1), seed: whole('seed', 1) },
+    items: whole('items', 1),
+    lines: whole('lines', 0),
+    minutes: whole('minutes', 1),
+    seed: whole('seed', 1),
     killEvery: whole('kill-every', 1),
   };
 }

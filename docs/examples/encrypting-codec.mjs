@@ -1,4 +1,5 @@
-// A payload codec for WAN_VIDEO_PAYLOAD_CODEC that encrypts with AES-256-GCM. Node's own modules only, so it may lie anywhere.
+// A payload codec for WAN_VIDEO_PAYLOAD_CODEC that encrypts with AES-256-GCM. Node's own modules only, so it may lie
+// anywhere.
 //
 //   head -c 32 /dev/urandom | base64 > codec.key
 //   export WAN_VIDEO_CODEC_KEYS=codec.key WAN_VIDEO_PAYLOAD_CODEC=./docs/examples/encrypting-codec.mjs

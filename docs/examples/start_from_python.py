@@ -76,6 +76,7 @@ async def watch(run: WorkflowHandle, ended: asyncio.Event) -> None:
 if __name__ == "__main__":
     answer = asyncio.run(generate(json.loads(sys.argv[1])))
     print(json.dumps(answer), flush=True)
-    # Not sys.exit: a thread of the SDK may still be handing over its last answer, and an interpreter that is torn down meanwhile
-    # aborts (https://github.com/temporalio/sdk-python/issues/300). A process that lives on does not need this.
+    # Not sys.exit: a thread of the SDK may still be handing over its last answer, and an interpreter that is torn down
+    # meanwhile aborts (https://github.com/temporalio/sdk-python/issues/300). A process that lives on does not need
+    # this.
     os._exit(0 if "result" in answer else 1)

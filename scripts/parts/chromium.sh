@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes sure that there is a Chromium for the tests of the Web UI (test/ui) and prints its path: CHROMIUM_PATH, else `chromium`
-# on PATH, else Debian's package, for which it must run as root.
+# Makes sure that there is a Chromium for the tests of the Web UI (test/ui) and prints its path: CHROMIUM_PATH, else
+# `chromium` on PATH, else Debian's package, for which it must run as root.
 set -euo pipefail
 
 binary="${CHROMIUM_PATH:-$(command -v chromium || true)}"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs hadolint, which checks the Dockerfile, into the user's cache folder and prints its path. Does nothing when it is there.
-# test/structure/dockerfile.test.ts finds it by itself; the version and the folder stand in both.
+# Installs hadolint, which checks the Dockerfile, into the user's cache folder and prints its path. Does nothing when it
+# is there. test/structure/dockerfile.test.ts finds it by itself; both name the version and the folder.
 set -euo pipefail
 
 version=2.15.1

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs the S3 server of the store's tests into the user's cache folder and prints its path. Does nothing when it is there.
-# The tests find it by themselves (test/support/s3-server.ts); the version and the folder stand in both.
+# Installs the S3 server of the store's tests into the user's cache folder and prints its path. Does nothing when it is
+# there. The tests find it by themselves (test/support/s3-server.ts); both name the version and the folder.
 set -euo pipefail
 
 version=v1.8.0
@@ -13,7 +13,7 @@ if [[ ! -x "$binary" ]]; then
     exit 1
   }
   mkdir -p "$folder"
-  # Built beside its place and moved there whole: an interrupted build leaves nothing that looks finished.
+  # Built next to its place and moved there whole: an interrupted build leaves nothing that looks finished.
   build="$(mktemp -d "$folder/build.XXXXXX")"
   trap 'rm -rf "$build"' EXIT
   GOBIN="$build" go install "github.com/versity/versitygw/cmd/versitygw@$version" >&2

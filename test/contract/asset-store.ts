@@ -344,7 +344,8 @@ export function describeAssetStore(name: string, open: () => Promise<StoreUnderT
       const output = Buffer.concat(await child.stdout.toArray()).toString();
       const { bytes, same, grownMib } = JSON.parse(output) as { bytes: number; same: boolean; grownMib: number };
       expect({ bytes, same }).toEqual({ bytes: 128 * MIB, same: true });
-      // Parts on the way and garbage not yet collected: 30 to 60, whatever the size. The whole body would be 128 and its copies.
+      // Parts on the way and garbage not yet collected: 30 to 60, whatever the size. The whole body would be 128 and
+      // its copies.
       expect(grownMib).toBeLessThan(100);
     });
   });

@@ -61,9 +61,14 @@ export async function runSoak({ items, lines, minutes, seed, killEvery, say }) {
     const outputDir = join(home, 'output');
     await mkdir(outputDir);
     const env = {
-      ...{ DASHSCOPE_HTTP_BASE_URL: emulator.baseUrl, DASHSCOPE_API_KEY: KEY, OUTPUT_DIR: outputDir, HOME: home },
-      ...{ TEMPORAL_ADDRESS: server.address, WAN_VIDEO_MAX_RUNNING: String(SLOTS) },
-      ...{ WAN_VIDEO_QUERY_RATE: '500', WAN_VIDEO_SUBMIT_RATE: '100' },
+      DASHSCOPE_HTTP_BASE_URL: emulator.baseUrl,
+      DASHSCOPE_API_KEY: KEY,
+      OUTPUT_DIR: outputDir,
+      HOME: home,
+      TEMPORAL_ADDRESS: server.address,
+      WAN_VIDEO_MAX_RUNNING: String(SLOTS),
+      WAN_VIDEO_QUERY_RATE: '500',
+      WAN_VIDEO_SUBMIT_RATE: '100',
     };
     const config = loadConfig(env, { cwd: ROOT, homeDir: home });
     const store = openStore(config.store);
@@ -109,7 +114,10 @@ export async function runSoak({ items, lines, minutes, seed, killEvery, say }) {
     const scope = { provider: config.provider.providerId, account: config.provider.account };
     const ledger = new Ledger({ store, scope, now: Date.now });
     const verdict = soakVerdict({
-      ...{ items: ids, summary, tasks, histories: await historiesOf(client, id) },
+      items: ids,
+      summary,
+      tasks,
+      histories: await historiesOf(client, id),
       rows: await listOf(batches.report(batch_id)),
       days: (await Promise.all(daysOf(tasks).map((day) => listOf(ledger.days(day))))).flat(),
       hashes: await hashesOf(tasks, { baseUrl: emulator.baseUrl, key: KEY, store }),

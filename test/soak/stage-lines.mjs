@@ -1,5 +1,5 @@
-// Validates and stages a manifest of many lines, as `batch start` does before it starts anything: node stage-lines.mjs DIST FOLDER LINES.
-// Tells the time it took and by how much its memory grew from a tenth of the lines to all of them.
+// Validates and stages a manifest of many lines, as `batch start` does before it starts anything: node stage-lines.mjs
+// DIST FOLDER LINES. Tells the time it took and by how much its memory grew from a tenth of the lines to all of them.
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -30,7 +30,10 @@ async function stage(lines) {
   }, 20);
   const startedMs = performance.now();
   const prepared = await prepareManifest(() => openManifest({ file }), {
-    ...{ name: file, allowInvalid: false, signal: undefined, images: imagesBeside(folder, store, undefined) },
+    name: file,
+    allowInvalid: false,
+    signal: undefined,
+    images: imagesBeside(folder, store, undefined),
   });
   await prepared.put(store, 'manifest.jsonl');
   const ms = performance.now() - startedMs;

@@ -5,8 +5,8 @@ import ts from 'typescript';
 export const ENTRIES = ['client', 'contract', 'emulator', 'webhook', 'worker'] as const;
 
 /**
- * Writes what the compiler publishes of an entry, without comments: its exports in order of their names, then the types of ours that
- * these name without exporting them. A change of either is a change of the public surface.
+ * Writes what the compiler publishes of an entry, without comments: its exports in order of their names, then the types
+ * of ours that these name without exporting them. A change of either is a change of the public surface.
  */
 export function apiReports(root: string): Map<string, string> {
   const config = ts.readConfigFile(join(root, 'tsconfig.build.json'), ts.sys.readFile);

@@ -3,13 +3,17 @@ const PACKAGES = new Set(['@temporalio/common', '@temporalio/workflow', 'long', 
 
 /** Modules of a workflow bundle, as webpack names them, such as `./node_modules/long/umd/index.js`. */
 export function bundleModules(code: string): string[] {
-  // Each module begins with its name and a banner that repeats it; an ignored one has a hash for a name and its own in the banner.
+  // Each module begins with its name and a banner that repeats it; an ignored one has a hash for a name and its own in
+  // the banner.
   return [...code.matchAll(/^\/\*{3}\/ "([^"\n]+)"\n\/\*!\*+!\*\\\n {2}!\*{3} (.+?) \*{3}!$/gm)].map(
     ([, name = '', banner = '']) => (name.startsWith('?') ? banner : name),
   );
 }
 
-/** Lists what does not belong into a workflow bundle: foreign packages, node's own modules, files beyond workflows and contract. */
+/**
+ * Lists what does not belong into a workflow bundle: foreign packages, node's own modules, files beyond workflows and
+ * contract.
+ */
 export function bundleFaults(modules: readonly string[]): string[] {
   return modules.filter((name) => {
     // The last `node_modules` counts: a package may bring its own copy of another.

@@ -59,7 +59,7 @@ function composeFaults({ services, volumes, secrets }: Compose): string[] {
         .map((other) => `depends on ${other}`),
       ...Object.entries(one.depends_on ?? {})
         .filter(([other, { condition }]) => condition === 'service_healthy' && !services[other]?.healthcheck?.test)
-        .map(([other]) => `waits for the health of ${other}, which tells none`),
+        .map(([other]) => `waits for the health of ${other}, which has no health check`),
       ...mounts
         .filter((mount) => !mount.startsWith('.') && !(mount in volumes))
         .map((mount) => `mounts the volume ${mount}`),
@@ -90,7 +90,7 @@ describe('docker-compose.yml', () => {
   test.each<[string, Partial<Service>]>([
     ['depends on nobody', { depends_on: { nobody: { condition: 'service_started' } } }],
     [
-      'waits for the health of temporal-schema, which tells none',
+      'waits for the health of temporal-schema, which has no health check',
       { depends_on: { 'temporal-schema': { condition: 'service_healthy' } } },
     ],
     ['mounts the volume nowhere', { volumes: ['nowhere:/data'] }],
@@ -127,7 +127,7 @@ describe('docker-compose.yml', () => {
     expect(jobs.sort()).toEqual(['s3-bucket', 'temporal-namespace', 'temporal-schema', 'temporal-search-attributes']);
     for (const [name, one] of services.filter(([name]) => !jobs.includes(name))) {
       expect(one.restart, name).toBe('unless-stopped');
-      // The worker's own stands in the Dockerfile.
+      // The worker's own is in the Dockerfile.
       if (name !== 'worker') expect(one.healthcheck?.test?.[0], name).toBe('CMD');
     }
     for (const job of jobs) {

@@ -38,7 +38,9 @@ const sourcesOf = ({ text }: Instruction) =>
     .filter((word) => !word.startsWith('--'))
     .slice(0, -1);
 
-/** Answers what `.dockerignore` leaves in the build context, for our form of it: everything out, then single entries in. */
+/**
+ * Answers what `.dockerignore` leaves in the build context, for our form of it: everything out, then single entries in.
+ */
 function inContext(path: string): boolean {
   const [first, ...rest] = read('.dockerignore')
     .split('\n')

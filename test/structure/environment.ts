@@ -17,7 +17,10 @@ const SURROUNDINGS = new Set([
 ]);
 const NAME = /^[A-Z][A-Z0-9]*(_[A-Z0-9]+)*$/;
 
-/** Environment variables that the code reads: every upper-case text in `src/config`, and every `env['NAME']` or `env.NAME` elsewhere. */
+/**
+ * Environment variables that the code reads: every upper-case text in `src/config`, and every `env['NAME']` or
+ * `env.NAME` elsewhere.
+ */
 export function variablesInCode(root: string): string[] {
   const found = new Set<string>();
   for (const [file, text] of readSources(root)) {
@@ -32,7 +35,8 @@ export function variablesInCode(root: string): string[] {
       const index = ts.isElementAccessExpression(node) && /\benv$/.test(node.expression.getText());
       if (index && ts.isStringLiteral(node.argumentExpression)) found.add(node.argumentExpression.text);
       if (ts.isPropertyAccessExpression(node) && /\benv$/.test(node.expression.getText())) found.add(node.name.text);
-      // The configuration reads through small functions of its own, `read('LOG_LEVEL')`; error codes have no underscore.
+      // The configuration reads through small functions of its own, `read('LOG_LEVEL')`; error codes have no
+      // underscore.
       if (config && ts.isStringLiteral(node) && node.text.includes('_')) found.add(node.text);
       ts.forEachChild(node, visit);
     };

@@ -84,7 +84,8 @@ export const ROOMS: readonly Room[] = [
     uses: ['src/contract', ...LIBRARY_ROOMS, 'activities', 'workflows', 'workflows/shared', 'src/client'],
     packages: ANYTHING,
   },
-  // A misreading of the wire that the product makes must not be made by its emulator as well: it shares no code with it.
+  // A misreading of the wire that the product makes must not be made by its emulator as well: it shares no code with
+  // it.
   { room: 'src/emulator', uses: [], packages: /^(?!@temporalio\/|@aws-sdk\/)/ },
   { room: 'src/text', uses: ['src/contract', ...LIBRARY_ROOMS, 'src/client'], packages: ANYTHING },
   { room: 'src/live-check', uses: ['src/contract', ...LIBRARY_ROOMS, 'src/text'], packages: ANYTHING },
@@ -136,7 +137,10 @@ export function importFaults(sources: Sources): string[] {
   ];
 }
 
-/** Circles between files and between rooms. An import of types counts: who reads one file of a circle has to read them all. */
+/**
+ * Circles between files and between rooms. An import of types counts: who reads one file of a circle has to read them
+ * all.
+ */
 function circles(imports: readonly Import[]): string[] {
   const betweenRooms = imports.map(({ from, to }) => [roomOf(from), roomOf(to)] as const).filter(([a, b]) => a !== b);
   return [
@@ -174,7 +178,8 @@ function importsOf(file: string, source: ts.SourceFile, sources: Sources): Impor
     if (specifier === undefined || !ts.isStringLiteralLike(specifier)) return;
     const ours = specifier.text.startsWith('.');
     const resolved = posix.join(posix.dirname(file), specifier.text).replace(/\.js$/, '.ts');
-    // A specifier that is no module of ours, such as a JSON file, stays as it is; a missing file is the compiler's business.
+    // A specifier that is no module of ours, such as a JSON file, stays as it is; a missing file is the compiler's
+    // business.
     const to = ours ? resolved : specifier.text;
     found.push({ from: file, line: lineOf(node), to, ours: ours && (sources.has(to) || to.endsWith('.ts')), typeOnly });
   };
@@ -212,7 +217,8 @@ function arrowFaults({ from, line, to, ours, typeOnly }: Import): string[] {
 const isWorkflowCode = (file: string) => file.startsWith('workflows/');
 
 function environmentFaults(file: string, source: ts.SourceFile): string[] {
-  // The client's own configuration, for programs that hand in no environment; Temporal's part of it reads the process anyway.
+  // The client's own configuration, for programs that hand in no environment; Temporal's part of it reads the process
+  // anyway.
   if (file === 'src/client/connect.ts' || COMPOSING_ROOMS.includes(roomOf(file))) return [];
   const faults: string[] = [];
   const visit = (node: ts.Node): void => {

@@ -9,7 +9,9 @@ interface Lock {
 
 const LOCK = JSON.parse(readFileSync(new URL('../../package-lock.json', import.meta.url), 'utf8')) as Lock;
 
-/** Optional packages of some platform without an entry: `npm ci` refuses such a lock file, `npm install` says nothing. */
+/**
+ * Optional packages of some platform without an entry: `npm ci` refuses such a lock file, `npm install` says nothing.
+ */
 function missingOptional({ packages }: Lock): string[] {
   return Object.entries(packages).flatMap(([path, { optionalDependencies = {} }]) =>
     Object.keys(optionalDependencies)

@@ -1,11 +1,48 @@
 import type { ShapeFault } from './shape-rules.js';
 
+const ROOMS = [
+  'activities',
+  'src/async',
+  'src/batch',
+  'src/cli',
+  'src/client',
+  'src/config',
+  'src/contract',
+  'src/dashscope',
+  'src/dev',
+  'src/emulator',
+  'src/ledger',
+  'src/live-check',
+  'src/media',
+  'src/metrics',
+  'src/net',
+  'src/polling',
+  'src/storage',
+  'src/text',
+  'src/webhook',
+  'src/worker',
+  'test/chaos',
+  'test/e2e',
+  'test/matrix',
+  'test/property',
+  'test/replay',
+  'test/unit',
+  'test/workflow',
+  'workflows',
+];
+
 /**
- * Folders and files whose faults of a kind are still to be fixed, which the shape test leaves out. A line goes as soon as its folder
- * is clean; the lists are meant to become empty.
+ * Folders and files whose faults of a kind are still to be fixed, which the shape test leaves out. A line goes as soon
+ * as its folder is clean; the lists are meant to become empty.
  */
 export const UNFINISHED: Readonly<Record<ShapeFault['kind'], readonly string[]>> = {
-  'long file': ['workflows', 'src/client', 'src/dashscope', 'src/ledger', 'src/polling'],
-  'wide line': ['activities', 'bench', 'docker', 'docs', 'scripts', 'src', 'test', 'vitest.config.ts', 'workflows'],
-  'spread literal': ['activities', 'bench', 'scripts', 'src', 'test', 'workflows'],
+  'long file': [
+    'src/client/schedule-client.ts',
+    'src/ledger',
+    'src/polling/task-watcher.ts',
+    'workflows/batch/video-batch.ts',
+    'workflows/slots',
+  ],
+  'wide line': ROOMS,
+  'spread literal': ROOMS,
 };

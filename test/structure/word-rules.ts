@@ -5,8 +5,9 @@ import { treeFiles } from './tree-files.js';
 /** A word or an expression that is not written here, and what is written instead. */
 interface WordRule {
   /**
-   * The forms, each of one or several words, in lower case. A form matches in prose and inside of names in camelCase, PascalCase,
-   * snake_case and kebab-case; a word of a form may list alternatives as `a|b`, and `*` matches any one word.
+   * The forms, each of one or several words, in lower case. A form matches in prose and inside of names in camelCase,
+   * PascalCase, snake_case and kebab-case; a word of a form may list alternatives as `a|b`, and `*` matches any one
+   * word.
    */
   readonly forms: readonly string[];
   readonly use: string;
@@ -68,8 +69,8 @@ export const WORDS: readonly WordRule[] = [
 ];
 
 /**
- * Names that a better one has replaced, each in the form in which it was a name. Only distinctive ones are listed: `cut`, `late` or
- * `full` remain good names elsewhere.
+ * Names that a better one has replaced, each in the form in which it was a name. Only distinctive ones are listed:
+ * `cut`, `late` or `full` remain good names elsewhere.
  */
 export const RETIRED_NAMES: Readonly<Record<string, string>> = {
   BatchNews: 'BatchNotifier',
@@ -81,7 +82,6 @@ export const RETIRED_NAMES: Readonly<Record<string, string>> = {
   LateTask: 'ExtraTask',
   recordSecond: 'recordExtraTask',
   secondPurchase: 'duplicatePurchaseWarning',
-  Letters: 'Outbox',
   enrolled: 'enqueue',
   takenOver: 'adoptOpenPurchases',
   withoutDead: 'releaseDeadHolders',
@@ -144,7 +144,10 @@ const hump = (word: string, first: boolean) => {
   return `(?:(?<![A-Za-z])(?:${lower}|${capital})|(?<=[a-z0-9])(?:${capital})|(?<![A-Za-z])(?:${upper})(?![A-Za-z]))`;
 };
 
-/** White space, a joint of a name, or the end of a line of a comment or of a Markdown paragraph with the next line's marker. */
+/**
+ * White space, a joint of a name, or the end of a line of a comment or of a Markdown paragraph with the next line's
+ * marker.
+ */
 const JOINT = String.raw`(?:\s*\n[ \t]*(?:\*|\/\/\/?|#+|>)?[ \t]*|[ _-]+|(?=[A-Z]))`;
 
 const compile = (form: string) =>

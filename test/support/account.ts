@@ -45,7 +45,8 @@ export interface Accounts {
 }
 
 /**
- * Starts servers for tests of whose turn it is and of what it costs: no worker yet, and no rates, which are not what is tested.
+ * Starts servers for tests of whose turn it is and of what it costs: no worker yet, and no rates, which are not what is
+ * tested.
  * @param speed - Of the emulator; at 50 rendering takes half a second.
  */
 export async function startAccounts(speed: number): Promise<Accounts> {
@@ -84,11 +85,15 @@ export function account(stack: Stack, maxRunning: number, times: Partial<Times> 
   const slotsId = slotsWorkflowId(config.provider.providerId, name);
   const videos = new WanVideoClient({ client: stack.client, taskQueue: config.taskQueues.generate });
   return {
-    ...{ name, config, slotsId, videos },
+    name,
+    config,
+    slotsId,
+    videos,
     async start(prompt, { batch, tenant } = {}) {
       const workflowId = `${name}/${prompt}`;
       await stack.client.workflow.start(WorkflowType.videoGenerate, {
-        ...{ workflowId, taskQueue: config.taskQueues.generate },
+        workflowId,
+        taskQueue: config.taskQueues.generate,
         args: [{ ...stack.request(`${name} ${prompt}`), ...(tenant !== undefined && { tenant }) }],
         ...(batch !== undefined && { memo: { [BATCH_MEMO]: batch } }),
       });
@@ -100,10 +105,14 @@ export function account(stack: Stack, maxRunning: number, times: Partial<Times> 
       await new Promise<void>((ready, failed) => {
         running = runWorker({
           config: {
-            ...{ ...config, rates: { ...config.rates, maxRunning: limit } },
+            ...config,
+            rates: { ...config.rates, maxRunning: limit },
             ...money,
           },
-          ...{ temporal: stack.temporal, signal: stop.signal, bundlePath: BUNDLE, onReady: ready },
+          temporal: stack.temporal,
+          signal: stop.signal,
+          bundlePath: BUNDLE,
+          onReady: ready,
           apiKey: () => TEST_KEY,
         });
         running.catch(failed);

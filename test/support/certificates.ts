@@ -70,7 +70,10 @@ export async function makeCertificates(names: readonly string[]): Promise<Certif
   const server = await pair('server', `extendedKeyUsage=serverAuth\nsubjectAltName=${alternatives},IP:127.0.0.1`);
   const client = await pair('client', 'extendedKeyUsage=clientAuth');
   return {
-    ...{ server, client, authorityFile: at('ca.pem'), authority: await readFile(at('ca.pem'), 'utf8') },
+    server,
+    client,
+    authorityFile: at('ca.pem'),
+    authority: await readFile(at('ca.pem'), 'utf8'),
     close: () => rm(folder, { recursive: true, force: true }),
   };
 }

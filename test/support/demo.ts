@@ -43,7 +43,9 @@ export interface DemoFolder {
   close(): Promise<void>;
 }
 
-/** Prepares a folder, and an environment whose Temporal, provider, store and proxy lead nowhere: who touches them fails. */
+/**
+ * Prepares a folder, and an environment whose Temporal, provider, store and proxy lead nowhere: who touches them fails.
+ */
 export async function demoFolder(): Promise<DemoFolder> {
   const folder = await mkdtemp(join(tmpdir(), 'wan-video-demo-'));
   const state = join(folder, 'demo');
@@ -53,15 +55,20 @@ export async function demoFolder(): Promise<DemoFolder> {
     ...process.env,
     OUTPUT_DIR: join(folder, 'output'),
     INIT_CWD: folder,
-    ...{
-      TEMPORAL_ADDRESS: nowhere,
-      TEMPORAL_NAMESPACE: 'elsewhere',
-      TEMPORAL_API_KEY: 'not-for-us',
-      TEMPORAL_TLS: 'true',
-    },
-    ...{ DASHSCOPE_HTTP_BASE_URL: `${proxy}/api/v1`, DASHSCOPE_API_KEY: 'sk-not-for-the-demo' },
-    ...{ WAN_VIDEO_TASK_QUEUE: 'elsewhere', ASSET_STORE: 's3://elsewhere/bucket' },
-    ...{ HTTP_PROXY: proxy, HTTPS_PROXY: proxy, http_proxy: proxy, https_proxy: proxy, NO_PROXY: '', no_proxy: '' },
+    TEMPORAL_ADDRESS: nowhere,
+    TEMPORAL_NAMESPACE: 'elsewhere',
+    TEMPORAL_API_KEY: 'not-for-us',
+    TEMPORAL_TLS: 'true',
+    DASHSCOPE_HTTP_BASE_URL: `${proxy}/api/v1`,
+    DASHSCOPE_API_KEY: 'sk-not-for-the-demo',
+    WAN_VIDEO_TASK_QUEUE: 'elsewhere',
+    ASSET_STORE: 's3://elsewhere/bucket',
+    HTTP_PROXY: proxy,
+    HTTPS_PROXY: proxy,
+    http_proxy: proxy,
+    https_proxy: proxy,
+    NO_PROXY: '',
+    no_proxy: '',
   };
   const started: ChildProcess[] = [];
   const address = async (): Promise<string> =>

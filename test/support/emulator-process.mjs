@@ -1,4 +1,5 @@
-// The emulator of a given build as a process of its own: node emulator-process.mjs DIST '{"port":…,"stateFile":…,"settings":{…}}'.
+// The emulator of a given build as a process of its own: node emulator-process.mjs DIST
+// '{"port":…,"stateFile":…,"settings":{…}}'.
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 

@@ -11,7 +11,9 @@ export interface FaultyProxy {
   close(): Promise<void>;
 }
 
-/** An HTTP proxy in front of a real server that `faultOf` lets fail. The Host header, which S3 signs, stays as it came. */
+/**
+ * An HTTP proxy in front of a real server that `faultOf` lets fail. The Host header, which S3 signs, stays as it came.
+ */
 export async function startFaultyProxy(
   target: string,
   faultOf: (request: IncomingMessage) => ProxyFault,

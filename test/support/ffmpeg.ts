@@ -1,6 +1,9 @@
 import { execFileSync } from 'node:child_process';
 
-/** Whether ffmpeg and ffprobe are there to decode with; says what is skipped without them, or refuses with REQUIRE_PARTS=1. */
+/**
+ * Whether ffmpeg and ffprobe are there to decode with; says what is skipped without them, or refuses with
+ * REQUIRE_PARTS=1.
+ */
 export function hasFfmpeg(what: string): boolean {
   try {
     for (const name of ['ffmpeg', 'ffprobe']) execFileSync(name, ['-version'], { stdio: 'ignore' });

@@ -40,7 +40,9 @@ interface Gate {
   readonly release: () => void;
 }
 
-/** Starts a proxy in front of `target`; the Host header stays as it came, so that addresses in answers lead through it. */
+/**
+ * Starts a proxy in front of `target`; the Host header stays as it came, so that addresses in answers lead through it.
+ */
 export async function startGateProxy(target: string): Promise<GateProxy> {
   const { hostname, port } = new URL(target);
   const gates = new Set<Gate>();
@@ -88,8 +90,11 @@ export async function startGateProxy(target: string): Promise<GateProxy> {
       const arrived = deferred<PassingRequest>();
       const released = deferred<void>();
       const gate: Gate = {
-        ...{ where, fits, arrived: arrived.resolve },
-        ...{ released: released.promise, release: () => released.resolve() },
+        where,
+        fits,
+        arrived: arrived.resolve,
+        released: released.promise,
+        release: () => released.resolve(),
       };
       gates.add(gate);
       return {

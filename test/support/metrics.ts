@@ -10,7 +10,8 @@ export interface MetricFacts {
 export function metricsTable(text: string): MetricFacts[] {
   const rows = text.matchAll(/^\| `(wan_video_\w+)` \| (\w+) \| ([^|]+) \|/gm);
   return [...rows].map(([, name = '', type = '', labels = '']) => ({
-    ...{ name, type },
+    name,
+    type,
     labels: [...labels.matchAll(/`(\w+)`/g)].map(([, label = '']) => label).sort(),
   }));
 }

@@ -22,7 +22,8 @@ export async function startPictureEmulator(stateFile: string): Promise<PictureEm
   const calls = () => ({ origin: emulator.origin, baseUrl: emulator.baseUrl }) as Emulator;
   const output = async (id: string) => (await call(calls(), `/tasks/${id}`)).body.output;
   return {
-    ...{ process: emulator, calls },
+    process: emulator,
+    calls,
     async result(img_url, parameters = {}, headers = {}) {
       const { body } = await submit(calls(), { img_url }, { audio: false, ...parameters }, { headers });
       const id: string = body.output.task_id;

@@ -6,7 +6,12 @@ import { POLL_TIMES } from '../../src/polling/poll-schedule.js';
 export const QUICK_POLL: Partial<Times> = {
   poll: {
     ...POLL_TIMES,
-    ...{ firstLookMs: 100, tightMinMs: 200, tightMaxMs: 300, coldMinMs: 200, coldMaxMs: 400, patientMs: 1_000 },
+    firstLookMs: 100,
+    tightMinMs: 200,
+    tightMaxMs: 300,
+    coldMinMs: 200,
+    coldMaxMs: 400,
+    patientMs: 1_000,
   },
 };
 

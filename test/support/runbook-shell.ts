@@ -47,7 +47,9 @@ export class RunbookShell {
     return new RunbookShell(folder);
   }
 
-  /** Runs every line of a section in its order. @throws Error that names the line, what it said and what was expected. */
+  /**
+   * Runs every line of a section in its order. @throws Error that names the line, what it said and what was expected.
+   */
   async run({ blocks }: RunbookSection, scenario: Scenario): Promise<void> {
     let later = 0;
     for (const block of blocks) {

@@ -34,7 +34,8 @@ export function s3ServerMissing(): string | undefined {
 }
 
 /**
- * The server named by S3_TEST_ENDPOINT (with the AWS SDK's own variables), or else a versitygw of our own on a free port.
+ * The server named by S3_TEST_ENDPOINT (with the AWS SDK's own variables), or else a versitygw of our own on a free
+ * port.
  * @throws when there is none, and with REQUIRE_PARTS=1 none can be installed.
  */
 export async function startS3Server(): Promise<S3Server> {

@@ -112,7 +112,11 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     let running: Promise<void> | undefined;
     await new Promise<void>((ready, failed) => {
       running = runWorker({
-        ...{ config, temporal, signal: stop.signal, bundlePath: BUNDLE, onReady: ready },
+        config,
+        temporal,
+        signal: stop.signal,
+        bundlePath: BUNDLE,
+        onReady: ready,
         apiKey: () => TEST_KEY,
       });
       running.catch(failed);
@@ -131,7 +135,15 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
   const image = `asset:${staged.asset.key}`;
   if (options.worker !== false) await startWorker();
   return {
-    ...{ client, temporal, emulator, config, store, env, outputDir, image, startWorker },
+    client,
+    temporal,
+    emulator,
+    config,
+    store,
+    env,
+    outputDir,
+    image,
+    startWorker,
     uiUrl: server.uiUrl,
     temporalPid: server.pid,
     videos: new WanVideoClient({ client, taskQueue: config.taskQueues.generate }),

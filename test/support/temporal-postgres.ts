@@ -12,7 +12,9 @@ import { answering, freePort } from '../../src/dev/temporal-server.js';
 
 const run = promisify(execFile);
 const cache = process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache');
-/** The version that the compose file names; `scripts/parts/full/temporal-postgres.sh` builds it into the same folder. */
+/**
+ * The version that the compose file names; `scripts/parts/full/temporal-postgres.sh` builds it into the same folder.
+ */
 const SERVER = join(cache, 'wan-video-temporal', 'temporal-server-v1.32.0');
 const DEBIAN = '/usr/lib/postgresql';
 const STARTED_WITHIN_MS = 30_000;
@@ -162,15 +164,24 @@ async function serverConfig(port: number, dbPort: number, dynamic: string): Prom
   });
   const sql = (databaseName: string) => ({
     sql: {
-      ...{ pluginName: 'postgres12', databaseName, connectAddr: `127.0.0.1:${dbPort}`, connectProtocol: 'tcp' },
-      ...{ user: 'temporal', password: 'any', maxConns: 20, maxIdleConns: 20, maxConnLifetime: '1h' },
+      pluginName: 'postgres12',
+      databaseName,
+      connectAddr: `127.0.0.1:${dbPort}`,
+      connectProtocol: 'tcp',
+      user: 'temporal',
+      password: 'any',
+      maxConns: 20,
+      maxIdleConns: 20,
+      maxConnLifetime: '1h',
     },
   });
   // JSON is YAML.
   return JSON.stringify({
     log: { stdout: true, level: 'warn' },
     persistence: {
-      ...{ defaultStore: 'main', visibilityStore: 'visibility', numHistoryShards: 4 },
+      defaultStore: 'main',
+      visibilityStore: 'visibility',
+      numHistoryShards: 4,
       datastores: { main: sql('temporal'), visibility: sql('temporal_visibility') },
     },
     global: { membership: { maxJoinDuration: '30s', broadcastAddress: '127.0.0.1' } },
@@ -181,8 +192,10 @@ async function serverConfig(port: number, dbPort: number, dynamic: string): Prom
       worker: await service(await lowPort()),
     },
     clusterMetadata: {
-      ...{ enableGlobalNamespace: false, failoverVersionIncrement: 10 },
-      ...{ masterClusterName: 'active', currentClusterName: 'active' },
+      enableGlobalNamespace: false,
+      failoverVersionIncrement: 10,
+      masterClusterName: 'active',
+      currentClusterName: 'active',
       clusterInformation: {
         active: { enabled: true, initialFailoverVersion: 1, rpcName: 'frontend', rpcAddress: `127.0.0.1:${port}` },
       },

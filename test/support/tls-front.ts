@@ -40,7 +40,10 @@ export interface GrpcFrontOptions {
   readonly denied?: RegExp;
 }
 
-/** Puts TLS in front of a gRPC server, call by call, so that it can judge each. `calls` counts those that were let through. */
+/**
+ * Puts TLS in front of a gRPC server, call by call, so that it can judge each. `calls` counts those that were let
+ * through.
+ */
 export async function startGrpcFront(
   address: string,
   certificates: Certificates,

@@ -1,4 +1,5 @@
-// A worker as a process of its own, with shortened times: node worker-process.mjs '{"times":{…}}'. Configuration: environment.
+// A worker as a process of its own, with shortened times: node worker-process.mjs '{"times":{…}}'. Configuration:
+// environment.
 import { homedir } from 'node:os';
 import { temporalFromEnv } from '../../dist/src/client/connect.js';
 import { loadConfig } from '../../dist/src/config/config.js';

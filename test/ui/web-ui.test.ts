@@ -40,7 +40,8 @@ describe.skipIf(chromium === undefined)("in Temporal's Web UI", () => {
     ]);
     runs.completed = await start({
       ...stack.request('Waves roll towards a lighthouse at dawn, the camera rises slowly'),
-      ...{ tenant: 'studio-a', labels: { film: 'harbour', shot: '12' } },
+      tenant: 'studio-a',
+      labels: { film: 'harbour', shot: '12' },
     });
     runs.failed = await start({ ...stack.request('A crowd cheers in the harbour'), tenant: 'studio-b' });
     // Two runs whose lost replies nothing tells apart: both are parked.
@@ -71,8 +72,10 @@ describe.skipIf(chromium === undefined)("in Temporal's Web UI", () => {
     const { client, store, config, emulator } = stack;
     const batches = new WanBatchClient({ client, store, taskQueue: config.taskQueues.generate });
     const lines = [1, 2, 3, 4, 5].map((n) => ({
-      ...{ ...stack.request(`Boats rock in the spring breeze, shot ${n}`), item_id: `shot-${n}` },
-      ...{ tenant: 'studio-c', labels: { film: 'spring' } },
+      ...stack.request(`Boats rock in the spring breeze, shot ${n}`),
+      item_id: `shot-${n}`,
+      tenant: 'studio-c',
+      labels: { film: 'spring' },
     }));
     await batches.start({ lines }, { id: BATCH_ID, window: 2 });
     const task = async (n: number) => {

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Builds the Temporal server and its schema tool into the user's cache folder and prints the folder. Does nothing when they are
-# there. Only `npm run test:full` uses them (test/support/temporal-postgres.ts; the version and the folder stand in both):
-# the build takes some four minutes. PostgreSQL itself is Debian's package `postgresql`.
+# Builds the Temporal server and its schema tool into the user's cache folder and prints the folder. Does nothing when
+# they are there. Only `npm run test:full` uses them (test/support/temporal-postgres.ts; both name the version and
+# the folder): the build takes some four minutes. PostgreSQL itself is Debian's package `postgresql`.
 set -euo pipefail
 
 version=v1.32.0
@@ -13,7 +13,7 @@ if [[ ! -x "$folder/server" ]]; then
     exit 1
   }
   mkdir -p "$folder"
-  # Built beside their place and moved there whole: an interrupted build leaves nothing that looks finished.
+  # Built next to their place and moved there whole: an interrupted build leaves nothing that looks finished.
   build="$(mktemp -d "$folder/build.XXXXXX")"
   trap 'chmod -R u+w "$build"; rm -rf "$build"' EXIT
   GOBIN="$build" nice -n 19 go install "go.temporal.io/server/cmd/server@$version" "go.temporal.io/server/cmd/tools/sql@$version" >&2
