@@ -3,9 +3,12 @@
  * goes as soon as `node scripts/words.mjs <path>` finds nothing there; the list is meant to become empty.
  */
 export const ROOMS_NOT_YET_CONVERTED: readonly string[] = [
-  'CHANGELOG.md',
   'activities',
-  'docs',
+  'docs/api',
+  'docs/batches.md',
+  'docs/emulator.md',
+  'docs/operations.md',
+  'docs/reference',
   'src/async',
   'src/batch',
   'src/cli',
