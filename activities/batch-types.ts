@@ -2,7 +2,7 @@ import type { BatchItemEnd, BatchSummary } from '../src/contract/batch.js';
 import type { VideoRequest } from '../src/contract/request.js';
 import type { StepTimes } from '../src/contract/times.js';
 import type { Issue } from '../src/contract/video-error.js';
-import type { WebhookEvents } from './types.js';
+import type { WebhookEvents } from '../src/contract/webhook.js';
 
 /** Where a batch takes its items from, and how. */
 export interface OpenBatchInput {
@@ -36,7 +36,7 @@ export type BatchOpening =
       /** Whether the namespace knows our search attributes. */
       readonly attributes: boolean;
       /** Labels may not become search attributes, because a payload codec keeps them from Temporal. */
-      readonly labelsHidden?: boolean;
+      readonly labelsHidden: boolean;
       readonly times: StepTimes;
       readonly webhookEvents?: WebhookEvents;
     };

@@ -1,10 +1,10 @@
 import { totalAmount } from '../src/config/prices.js';
 import { FailureType } from '../src/contract/failure-type.js';
 import { VideoError } from '../src/contract/video-error.js';
-import type { WebhookEvent } from '../src/contract/webhook.js';
+import type { WebhookEvent, WebhookEvents } from '../src/contract/webhook.js';
 import { batchReportKey } from '../src/storage/keys.js';
 import type { ActivityDeps } from './deps.js';
-import type { VideoActivities, WebhookEvents } from './types.js';
+import type { VideoActivities } from './types.js';
 import { withSignal } from './with-signal.js';
 
 /**

@@ -54,7 +54,7 @@ export function createOpenBatch(deps: ActivityDeps): VideoActivities['openBatch'
         duplicates,
         invalid: invalid.length,
         attributes: await deps.knowsAttributes(),
-        ...(deps.payloadsEncoded === true && { labelsHidden: true }),
+        labelsHidden: deps.payloadsEncoded === true,
         times,
         ...subscribedEvents(deps),
       };

@@ -4,7 +4,7 @@ import type { CanonicalRequest, VideoRequest } from '../src/contract/request.js'
 import type { Attention, SubmitDecision, VideoResult, VideoWarning } from '../src/contract/result.js';
 import type { QueueIdentity, SlotName, SlotRequestMessage } from '../src/contract/slots.js';
 import type { StepTimes } from '../src/contract/times.js';
-import type { WebhookEvent, WebhookEventType } from '../src/contract/webhook.js';
+import type { WebhookEvent, WebhookEvents } from '../src/contract/webhook.js';
 import type { ClaimState } from '../src/ledger/buy.js';
 import type { Buyer, Purchase } from '../src/ledger/purchase-key.js';
 import type { BoughtTask } from '../src/ledger/purchase-status.js';
@@ -37,9 +37,6 @@ export interface PreparedRequest {
 
 /** What a failed `prepareRequest` tells its run beside the failure: how the run ends can then be found all the same. */
 export type FailedPreparation = Pick<PreparedRequest, 'attributes'>;
-
-/** What a run tells to the worker's webhook. */
-export type WebhookEvents = readonly WebhookEventType[];
 
 export type RequestFields = Omit<CanonicalRequest, 'reference_image'>;
 

@@ -1,5 +1,5 @@
 import { mapParallel } from '../async/map-parallel.js';
-import type { BilledSeconds } from '../contract/batch.js';
+import type { Billable } from '../contract/budget.js';
 import type { CanonicalRequest } from '../contract/request.js';
 import { canonicalRequest } from '../contract/validate.js';
 import type { Ledger } from '../ledger/ledger.js';
@@ -29,7 +29,7 @@ export interface EstimateCounts {
 export interface ManifestEstimate {
   readonly counts: EstimateCounts;
   /** At most: of the lines in `buy` and `fetch`. */
-  readonly billed: readonly BilledSeconds[];
+  readonly billed: readonly Billable[];
   readonly duration: EstimatedDuration;
 }
 
@@ -146,8 +146,8 @@ class Sum {
     return [...this.#kinds.values()];
   }
 
-  billed(): BilledSeconds[] {
-    const tiers = new Map<string, BilledSeconds>();
+  billed(): Billable[] {
+    const tiers = new Map<string, Billable>();
     for (const { kind, count } of this.#kinds.values()) {
       const { resolution, audio } = kind;
       const name = `${resolution} ${audio}`;

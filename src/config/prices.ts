@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { BilledSeconds } from '../contract/batch.js';
+import type { Billable } from '../contract/budget.js';
 import type { Resolution } from '../contract/model.js';
 import { type NamedFile, parseNamedFile, readNamedFile, unlessUnknown, unusable } from './named-file.js';
 
@@ -75,7 +75,7 @@ export function amountOf(prices: Prices, seconds: number, resolution: Resolution
 }
 
 /** What all of it costs together. */
-export function totalAmount(prices: Prices, billed: readonly BilledSeconds[]): Money {
+export function totalAmount(prices: Prices, billed: readonly Billable[]): Money {
   const amounts = billed.map(({ seconds, resolution, audio }) => amountOf(prices, seconds, resolution, audio));
   const sum = amounts.reduce((total, amount) => total + amount, 0);
   return { amount: Math.round(sum * MICRO) / MICRO, currency: prices.currency };

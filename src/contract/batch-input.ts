@@ -1,19 +1,19 @@
 import { BATCH_ITEMS_BYTES_MAX, BATCH_ITEMS_MAX, BATCH_WINDOW_MAX, type VideoBatchInput } from './batch.js';
 import type { Issue } from './video-error.js';
 
-/** What is wrong with a value; undefined: nothing. */
-type Judge = (value: unknown) => string | undefined;
+/** Returns what is wrong with a value; undefined: nothing. */
+type Check = (value: unknown) => string | undefined;
 
 const isNumber = (value: unknown): value is number => typeof value === 'number' && Number.isFinite(value);
-const text: Judge = (value) => (typeof value === 'string' && value !== '' ? undefined : 'must be text');
+const text: Check = (value) => (typeof value === 'string' && value !== '' ? undefined : 'must be text');
 const whole =
-  (max: number): Judge =>
+  (max: number): Check =>
   (value) =>
     isNumber(value) && Number.isInteger(value) && value >= 1 && value <= max
       ? undefined
       : `must be a whole number from 1 to ${max}`;
 
-const FIELDS: Readonly<Record<keyof VideoBatchInput, Judge>> = {
+const FIELDS: Readonly<Record<keyof VideoBatchInput, Check>> = {
   manifest_key: text,
   items: itemsFault,
   window: whole(BATCH_WINDOW_MAX),
@@ -21,7 +21,7 @@ const FIELDS: Readonly<Record<keyof VideoBatchInput, Judge>> = {
   manifest_wait_seconds: (value) => (isNumber(value) && value >= 0 ? undefined : 'must be a number of seconds from 0'),
   timezone: text,
   retry_of: text,
-  // Far above the default, and still below Temporal's limit of events for one run.
+  // Far above the default, and still below Temporal's limit of events in one run.
   page_items: whole(1_000),
   schedule_id: text,
   pause_when_failed_above: (value) =>
@@ -29,8 +29,9 @@ const FIELDS: Readonly<Record<keyof VideoBatchInput, Judge>> = {
 };
 
 /**
- * Every fault of what a batch is started with, each with its field; nothing for one that can be opened. Whether the manifest, or each of
- * the items, is good is found out when it is opened. A field that is null counts as left out. Pure, and free of zod for the sandbox.
+ * Lists every fault of the input of a batch, each with its field; none for a batch that can be opened. The manifest, or each
+ * of the items, is checked when the batch is opened. A field that is null counts as absent. Pure, and free of zod, which the
+ * workflow sandbox must not load.
  */
 export function batchInputIssues(input: unknown): Issue[] {
   if (typeof input !== 'object' || input === null || Array.isArray(input)) {
@@ -38,33 +39,33 @@ export function batchInputIssues(input: unknown): Issue[] {
   }
   const given = Object.entries(input).filter(([, value]) => value !== undefined && value !== null);
   const issues = given.flatMap(([path, value]): Issue[] => {
-    const judge = Object.hasOwn(FIELDS, path)
+    const check = Object.hasOwn(FIELDS, path)
       ? FIELDS[path as keyof VideoBatchInput]
       : () => 'is not a field of a batch';
-    const message = judge(value);
+    const message = check(value);
     return message === undefined ? [] : [{ path, message }];
   });
   const names = given.map(([name]) => name);
   if (names.includes('manifest_key') && names.includes('items')) {
-    issues.push({ path: 'items', message: 'cannot be given beside manifest_key; leave one of them out' });
+    issues.push({ path: 'items', message: 'cannot be combined with manifest_key; leave one of them out' });
   } else if (!names.includes('manifest_key') && !names.includes('items')) {
     issues.push({ path: 'manifest_key', message: 'is missing; name a manifest in the store, or give a few items' });
   }
   return issues;
 }
 
-/** The items that came inline, when they are a list that may travel on. */
+/** The inline items, when they are a list that a step can be given. */
 export function inlineItems(value: unknown): readonly unknown[] | undefined {
   return Array.isArray(value) && itemsFault(value) === undefined ? value : undefined;
 }
 
 function itemsFault(value: unknown): string | undefined {
-  const bigger = 'put them into a manifest and give its manifest_key';
+  const instead = 'put them into a manifest and give its manifest_key';
   if (!Array.isArray(value) || value.length === 0) return 'must be a list of requests, at least one';
   if (value.length > BATCH_ITEMS_MAX)
-    return `has ${value.length} items, at most ${BATCH_ITEMS_MAX} go inline; ${bigger}`;
+    return `has ${value.length} items, at most ${BATCH_ITEMS_MAX} go inline; ${instead}`;
   const bytes = new TextEncoder().encode(JSON.stringify(value)).length;
   return bytes <= BATCH_ITEMS_BYTES_MAX
     ? undefined
-    : `has ${bytes} bytes, at most ${BATCH_ITEMS_BYTES_MAX} go inline; ${bigger}`;
+    : `has ${bytes} bytes, at most ${BATCH_ITEMS_BYTES_MAX} go inline; ${instead}`;
 }

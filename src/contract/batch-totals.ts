@@ -1,6 +1,7 @@
-import type { BatchCounts, BatchItemEnd, BatchSummary, BilledSeconds } from './batch.js';
+import type { BatchCounts, BatchItemEnd, BatchSummary } from './batch.js';
+import type { Billable } from './budget.js';
 
-/** What the ends of a batch's items add up to. */
+/** The sums over the ends of a batch's items. */
 export type BatchTotals = Pick<BatchSummary, 'counts' | 'causes' | 'billed' | 'maybe_billed'>;
 
 /** The totals before any item has ended. */
@@ -14,16 +15,13 @@ export function noTotals({
 }
 
 /**
- * The totals with an end counted.
- * @param times - −1 takes back what was counted: an item that waited for a person has ended after all.
+ * Counts an end.
+ * @param times - −1 takes a counted end back: an item that waited for a person has ended after all.
  */
 export function countEnd(totals: BatchTotals, end: BatchItemEnd, times: 1 | -1 = 1): BatchTotals {
   const { outcome, cause, billed, billed_seconds, resolution, audio } = end;
-  // A batch that was begun by an earlier version carries no count of it.
-  const before: Partial<BatchCounts> = totals.counts;
-  const counts = { ...totals.counts, [outcome]: (before[outcome] ?? 0) + times };
   return {
-    counts,
+    counts: { ...totals.counts, [outcome]: totals.counts[outcome] + times },
     causes: outcome === 'failed' ? withCause(totals.causes, cause ?? 'unknown', times) : totals.causes,
     billed:
       resolution === null || billed_seconds === 0
@@ -38,8 +36,8 @@ function withCause(causes: BatchTotals['causes'], cause: string, times: number):
   return before + times === 0 ? others : { ...others, [cause]: before + times };
 }
 
-function withSeconds(billed: readonly BilledSeconds[], more: BilledSeconds): readonly BilledSeconds[] {
-  const isSame = ({ resolution, audio }: BilledSeconds) => resolution === more.resolution && audio === more.audio;
+function withSeconds(billed: readonly Billable[], more: Billable): readonly Billable[] {
+  const isSame = ({ resolution, audio }: Billable) => resolution === more.resolution && audio === more.audio;
   const seconds = (billed.find(isSame)?.seconds ?? 0) + more.seconds;
   const others = billed.filter((item) => !isSame(item));
   return seconds === 0 ? others : [...others, { ...more, seconds }];

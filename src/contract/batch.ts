@@ -1,3 +1,4 @@
+import type { Billable } from './budget.js';
 import type { Resolution } from './model.js';
 import type { VideoResult } from './result.js';
 
@@ -5,16 +6,16 @@ import type { VideoResult } from './result.js';
 export interface VideoBatchInput {
   /**
    * Key of the manifest in the asset store; `{date}` in it is the nominal date of a scheduled run in the schedule's zone. It is
-   * read once, at the beginning: later changes of the object change later batches only. Either this or `items`.
+   * read once, at the beginning: later changes of the object affect later batches only. Give either this or `items`.
    */
   readonly manifest_key?: string;
-  /** A few lines of a manifest in its place, whose images a worker can read by themselves: at most 100, and 128 KiB as JSON. */
+  /** A few requests instead of a manifest, with images that a worker can read: at most 100, and 128 KiB as JSON. */
   readonly items?: readonly Readonly<Record<string, unknown>>[];
-  /** How many items are in work at a time; default 10. */
+  /** Items in progress at a time; default 10. */
   readonly window?: number;
-  /** Run the valid lines of a manifest that has faults; default: refuse it whole. */
+  /** Run the valid lines of a manifest that has faults; default: refuse the whole manifest. */
   readonly allow_invalid?: boolean;
-  /** How long a manifest that is not there yet is waited for, in seconds; default 0. */
+  /** How long to wait for a manifest that does not exist yet, in seconds; default 0. */
   readonly manifest_wait_seconds?: number;
   /** IANA time zone of `{date}`; default UTC. */
   readonly timezone?: string;
@@ -22,17 +23,18 @@ export interface VideoBatchInput {
   readonly retry_of?: string;
   /** Items that one run starts before it continues as new; default 250. */
   readonly page_items?: number;
-  /** Schedule that starts it, by its name in `wan-video schedule`. */
+  /** Schedule that starts the batch, by its name in `wan-video schedule`. */
   readonly schedule_id?: string;
-  /** That schedule is paused when a larger share of the items failed or waits for a person: from 0 to below 1; default: never. */
+  /** Pauses that schedule when a larger share of the items fails or waits for a person: from 0 to below 1; default: never. */
   readonly pause_when_failed_above?: number;
 }
 
-/** Items that a batch may be started with inline: a page of the Web UI; more are a manifest. */
+/** Items that a batch may be started with inline: a page of the Web UI; more of them go into a manifest. */
 export const BATCH_ITEMS_MAX = 100;
 /**
- * They stand in the history twice, as the input of the run and at the step that opens it, and no payload of ours is to have 256 KB. Temporal
- * refuses 2 MB (https://docs.temporal.io/troubleshooting/blob-size-limit-error).
+ * Bytes of those items as JSON. The history holds them twice, in the input of the run and of the step that opens the batch,
+ * and no payload of this product exceeds 256 kB. Temporal refuses 2 MB
+ * (https://docs.temporal.io/troubleshooting/blob-size-limit-error).
  */
 export const BATCH_ITEMS_BYTES_MAX = 128 * 1024;
 
@@ -44,7 +46,7 @@ export const BATCH_WINDOW = 10;
 /** How an item ended, or that it waits for a person. */
 export type BatchItemOutcome = VideoResult['source'] | 'failed' | 'cancelled' | 'needs_attention' | 'budget_reached';
 
-/** What an item tells its batch: one line of `results/<page>.jsonl`. */
+/** The end of an item as its batch learns it: one line of `results/<page>.jsonl`. */
 export interface BatchItemEnd {
   readonly item_id: string;
   readonly outcome: BatchItemOutcome;
@@ -61,9 +63,9 @@ export interface BatchItemEnd {
   readonly video_url: string | null;
   /** SHA-256 (hex) of the video. */
   readonly sha256: string | null;
-  /** Whether the provider bills what this item did; null when that is not known. */
+  /** Whether the provider bills what this item did; null when nobody can know. */
   readonly billed: boolean | null;
-  /** Seconds that were bought for this item; 0 for one that cost nothing, or of which nothing is known. */
+  /** Seconds bought for this item; 0 when it cost nothing, or when nothing is known. */
   readonly billed_seconds: number;
   readonly resolution: Resolution | null;
   readonly audio: boolean;
@@ -84,25 +86,18 @@ export interface BatchCounts {
   readonly failed: number;
   readonly cancelled: number;
   readonly needs_attention: number;
-  /** Not bought, because a budget had no room; `batch retry` runs them. */
+  /** Not bought, because a budget had no room; `batch retry` runs them again. */
   readonly budget_reached: number;
-  /** Lines that ask for the same video as an earlier one; they have its outcome. */
+  /** Lines that request the same video as an earlier line; they share its outcome. */
   readonly duplicate: number;
-  /** Lines that were left out because they have faults. */
+  /** Lines that were left out because of their faults. */
   readonly invalid: number;
-}
-
-/** What was bought: seconds of one tier, with or without sound. */
-export interface BilledSeconds {
-  readonly resolution: Resolution;
-  readonly audio: boolean;
-  readonly seconds: number;
 }
 
 /** Why a batch starts no further item. */
 export interface BatchPause {
   readonly reason: string;
-  /** Failure type when the account is the reason; null when somebody asked for it. */
+  /** Failure type when the account is the reason; null when the pause was requested. */
   readonly cause: string | null;
   readonly since_ms: number;
 }
@@ -110,11 +105,12 @@ export interface BatchPause {
 /** Answer of the query `progress` of a batch: complete by itself, for callers in any language. */
 export interface BatchProgress {
   readonly batch_id: string;
-  readonly stage: /** The manifest is read and checked. */
+  /** `opening`: the manifest is being read and checked. */
+  readonly stage:
     | 'opening'
     | 'waiting_for_manifest'
     | 'running'
-    /** Starts nothing until it is told to go on; what is in work goes on. */
+    /** Starts nothing until it is resumed; items in progress continue. */
     | 'paused'
     | 'cancelling'
     | 'reporting'
@@ -129,8 +125,8 @@ export interface BatchProgress {
   readonly window: number;
   /** By failure type. */
   readonly causes: Readonly<Record<string, number>>;
-  readonly billed: readonly BilledSeconds[];
-  /** Items of which nobody can say whether they are billed. */
+  readonly billed: readonly Billable[];
+  /** Items of which nobody can know whether they are billed. */
   readonly maybe_billed: number;
   readonly started_at_ms: number;
   /** From the latest ends; null before there are enough. */
@@ -142,10 +138,10 @@ export interface BatchProgress {
   readonly retry_of: string | null;
 }
 
-/** What a batch did to the schedule that started it, because more of it failed than the schedule bears. */
+/** What a batch did to its schedule, because more of it failed than the schedule allows. */
 export interface BatchSchedulePause {
   readonly schedule_id: string;
-  /** `changed`: somebody changed it meanwhile, and it was left as it is; `unknown`: Temporal did not confirm it. */
+  /** `changed`: it was changed meanwhile, and remains as it is; `unknown`: Temporal did not confirm the pause. */
   readonly done: 'paused' | 'changed' | 'unknown';
   readonly reason: string;
 }
@@ -156,14 +152,14 @@ export interface BatchSummary {
   readonly outcome: 'completed' | 'cancelled' | 'manifest_missing';
   readonly counts: BatchCounts;
   readonly causes: Readonly<Record<string, number>>;
-  readonly billed: readonly BilledSeconds[];
+  readonly billed: readonly Billable[];
   readonly maybe_billed: number;
   readonly started_at_ms: number;
   readonly ended_at_ms: number;
   readonly retry_of: string | null;
-  /** Absent or null: it had no reason to pause a schedule, or found that paused or deleted. */
+  /** Absent or null: there was no reason to pause a schedule, or it was paused or deleted already. */
   readonly schedule_pause?: BatchSchedulePause | null;
 }
 
-/** Failures that the next item would meet as well: the batch pauses, and their items are run again when it goes on. */
+/** Failures that would hit the next item as well: the batch pauses, and runs their items again once it is resumed. */
 export const ACCOUNT_CAUSES: readonly string[] = ['CredentialsMissing', 'CredentialsRejected', 'AccountBlocked'];

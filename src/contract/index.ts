@@ -4,9 +4,9 @@ export type {
   BatchProgress,
   BatchSchedulePause,
   BatchSummary,
-  BilledSeconds,
   VideoBatchInput,
 } from './batch.js';
+export type { Billable } from './budget.js';
 export { FailureType } from './failure-type.js';
 export { LIMITS, MODEL, QUICK_START, type Resolution, SIZES } from './model.js';
 export { CANCEL_SIGNAL, PROGRESS_QUERY, RESOLVE_SIGNAL, SEARCH_ATTRIBUTES, WorkflowType } from './names.js';

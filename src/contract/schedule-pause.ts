@@ -5,9 +5,9 @@ import { plainText, shellWord } from './command-lines.js';
 /**
  * The share of a batch's items that failed, of those that were run to an end: 0 to 1, and 0 when there was none.
  *
- * An item that waits for a person counts as failed: it has no video, and what has made its outcome unknown would meet the next run as
- * well. Left out on both sides are lines that nothing was asked of the provider for (`invalid`, `duplicate`, `budget_reached`) and those
- * that somebody cancelled.
+ * An item that waits for a person counts as failed: it has no video, and what made its outcome unknown would hit the next
+ * run as well. Both sides leave out the lines that requested nothing of the provider (`invalid`, `duplicate`,
+ * `budget_reached`) and the cancelled ones.
  */
 export function failedShare(counts: BatchCounts): number {
   const { failed, ran } = failedOf(counts);
@@ -20,29 +20,30 @@ const failedOf = ({ generated, cache, adopted, failed, needs_attention }: BatchC
 });
 
 /** `12 of 60 items failed, 20 %, more than 10 %; above all ContentRejected` */
-export function pauseReason({ counts, causes }: Pick<BatchTotals, 'counts' | 'causes'>, bearable: number): string {
+export function pauseReason({ counts, causes }: Pick<BatchTotals, 'counts' | 'causes'>, allowedShare: number): string {
   const { failed, ran } = failedOf(counts);
   const waiting = counts.needs_attention === 0 ? '' : ` (${counts.needs_attention} of them wait for a person)`;
   const [cause] = Object.entries(causes).sort(([, a], [, b]) => b - a)[0] ?? [];
   const most = cause === undefined ? '' : `; above all ${cause}`;
-  return `${failed} of ${ran} items failed${waiting}, ${percent(failed / ran)}, more than ${percent(bearable)}${most}`;
+  return `${failed} of ${ran} items failed${waiting}, ${percent(failed / ran)}, more than ${percent(allowedShare)}${most}`;
 }
 
-/** The note that stays with a paused schedule: the batch, the share, the mend. */
-export function pauseNote({
-  scheduleId,
-  batchId,
-  reason,
-}: {
+/** What a note of a pause names. */
+interface PauseNote {
   readonly scheduleId: string;
   readonly batchId: string;
   readonly reason: string;
-}): string {
-  const id = plainText(batchId);
-  return `${id}: ${reason}. See "wan-video batch report ${shellWord(batchId)}", mend it, then "wan-video schedule resume ${shellWord(scheduleId)}"`;
 }
 
-/** What became of a schedule at the end of its run, in a sentence, and what is to be done about it. */
+/** The note that Temporal keeps with a paused schedule: the batch, the share, how to resume. */
+export function pauseNote({ scheduleId, batchId, reason }: PauseNote): string {
+  return (
+    `${plainText(batchId)}: ${reason}. See "wan-video batch report ${shellWord(batchId)}", fix the cause, ` +
+    `then "wan-video schedule resume ${shellWord(scheduleId)}"`
+  );
+}
+
+/** What became of a schedule at the end of its run, in a sentence, and what a person does next. */
 export function schedulePauseText({ schedule_id, done, reason }: BatchSchedulePause): {
   readonly text: string;
   readonly nextStep: string;
@@ -52,20 +53,20 @@ export function schedulePauseText({ schedule_id, done, reason }: BatchSchedulePa
     case 'paused':
       return {
         text: `${name} is paused: ${reason}.`,
-        nextStep: `mend it, then go on with "wan-video schedule resume ${id}"`,
+        nextStep: `fix the cause, then resume with "wan-video schedule resume ${id}"`,
       };
     case 'changed':
       return {
-        text: `${name} goes on, because somebody changed it while it was being paused: ${reason}.`,
+        text: `${name} continues, because it was changed while it was being paused: ${reason}.`,
         nextStep: `pause it, if it should be, with "wan-video schedule pause ${id}"`,
       };
     case 'unknown':
       return {
         text: `${name} should be paused and perhaps is not, because Temporal did not confirm it: ${reason}.`,
-        nextStep: `look at it with "wan-video schedule show ${id}", and pause it with "wan-video schedule pause ${id}"`,
+        nextStep: `check it with "wan-video schedule show ${id}", and pause it with "wan-video schedule pause ${id}"`,
       };
   }
 }
 
-/** `20 %`, `12.5 %`: at most one place behind the point. */
+/** `20 %`, `12.5 %`: at most one digit after the point. */
 export const percent = (share: number): string => `${Math.round(share * 1000) / 10} %`;

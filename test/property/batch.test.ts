@@ -35,8 +35,8 @@ const step = fc.oneof(
 test('whatever ends in whatever order, over however many runs, each item is counted once and none is lost', () => {
   fc.assert(
     fc.property(fc.array(step, { maxLength: 120, size: 'max' }), fc.integer({ min: 1, max: 12 }), (steps, items) => {
-      const size = { items, duplicates: 0, invalid: 0 };
-      let state = BatchState.first(size, { times: STEP_TIMES, attributes: false, startedAtMs: 0, window: 3 });
+      const size = { items, duplicates: 0, invalid: 0, times: STEP_TIMES, attributes: false, labelsHidden: false };
+      let state = BatchState.first(size, { startedAtMs: 0, window: 3 });
       const written: BatchItemEnd[] = [];
       const startNext = () => {
         const again = state.again.shift();

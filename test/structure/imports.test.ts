@@ -12,7 +12,6 @@ const KNOWN_FAULTS = [
   'src/live-check/',
   'src/text/',
   'src/worker/account-slots.ts',
-  'workflows/batch/video-batch.ts',
   'room circle: src/cli → src/live-check',
   'room circle: src/cli → src/text',
   'room circle: src/cli → src/dev',

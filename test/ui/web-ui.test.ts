@@ -67,7 +67,7 @@ describe.skipIf(chromium === undefined)("in Temporal's Web UI", () => {
     await batchIsThere;
     ui = await WebUi.open(chromium ?? '', stack.uiUrl ?? '');
   });
-  /** Five lines, two at a time: one has its video, one has failed, two are in work and one waits. */
+  /** Five lines, two at a time: one has its video, one has failed, two are in progress and one waits. */
   async function startBatch(): Promise<void> {
     const { client, store, config, emulator } = stack;
     const batches = new WanBatchClient({ client, store, taskQueue: config.taskQueues.generate });
@@ -174,7 +174,7 @@ describe.skipIf(chromium === undefined)("in Temporal's Web UI", () => {
     expect(run.status).toMatch(/running/i);
     expect(run.summary).toBe('5 items');
     expect(run.details).toMatch(/manifest_key: batches\/harbour-spring\/manifest.jsonl\s+window: 2/);
-    expect(run.currentDetails).toContain('5 lines: 1 generated, 1 failed, 2 in work, 1 waiting; window 2');
+    expect(run.currentDetails).toContain('5 lines: 1 generated, 1 failed, 2 in progress, 1 waiting; window 2');
     expect(run.currentDetails).toContain('4 s billed at 720P, silent');
     expect(run.currentDetails).toMatch(/items per minute; done about \d{4}-/);
     expect(run.searchAttributes).toContain('"harbour-spring"');

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { noTotals } from '../../src/contract/batch-totals.js';
 import { failedShare, pauseNote, pauseReason, schedulePauseText } from '../../src/contract/schedule-pause.js';
-import { endedBatch } from '../../src/contract/webhook.js';
+import { endedBatch } from '../../src/contract/webhook-data.js';
 
 const countsOf = (ended: Partial<ReturnType<typeof noTotals>['counts']>) => ({
   ...noTotals({ total: 100, duplicate: 0, invalid: 0 }).counts,
@@ -12,7 +12,7 @@ describe('the share of a batch that failed', () => {
   test.each([
     { counts: {}, share: 0, why: 'nothing was run' },
     { counts: { generated: 45, cache: 20, adopted: 10, failed: 25 }, share: 0.25, why: 'every video counts' },
-    { counts: { generated: 1, needs_attention: 1 }, share: 0.5, why: 'who waits for a person has no video' },
+    { counts: { generated: 1, needs_attention: 1 }, share: 0.5, why: 'an item that waits for a person has no video' },
     { counts: { generated: 1, failed: 1, budget_reached: 98 }, share: 0.5, why: 'a reached budget is no failure' },
     { counts: { budget_reached: 100 }, share: 0, why: 'a budget alone is no reason' },
     { counts: { generated: 3, failed: 1, cancelled: 96 }, share: 0.25, why: 'cancelled ones were not run to an end' },
@@ -21,7 +21,7 @@ describe('the share of a batch that failed', () => {
     expect(failedShare(countsOf(counts))).toBe(share);
   });
 
-  test('exactly as much as a schedule bears is not more, whatever the number', () => {
+  test('exactly as much as a schedule allows is not more, whatever the number', () => {
     for (let failed = 0; failed < 1000; failed += 1) {
       expect(failedShare(countsOf({ generated: 1000 - failed, failed }))).toBe(
         Number(`0.${String(failed).padStart(3, '0')}`),
@@ -30,7 +30,7 @@ describe('the share of a batch that failed', () => {
   });
 });
 
-test('a pause names the batch, the share and the mend', () => {
+test('a pause names the batch, the share and what to do', () => {
   const counts = countsOf({ generated: 48, failed: 9, needs_attention: 3 });
   const reason = pauseReason({ counts, causes: { TaskFailed: 2, ContentRejected: 7 } }, 0.125);
   expect(reason).toBe(
@@ -38,22 +38,26 @@ test('a pause names the batch, the share and the mend', () => {
   );
   const batchId = 'nightly-2026-03-31T00:30:00Z';
   expect(pauseNote({ scheduleId: 'nightly', batchId, reason })).toBe(
-    `${batchId}: ${reason}. See "wan-video batch report ${batchId}", mend it, then "wan-video schedule resume nightly"`,
+    `${batchId}: ${reason}. See "wan-video batch report ${batchId}", fix the cause, then "wan-video schedule resume nightly"`,
   );
 });
 
 test.each([
-  { done: 'paused', text: /Its schedule nightly is paused: 2 of 3/, next: /; mend it, .*schedule resume nightly"\.$/ },
-  { done: 'changed', text: /nightly goes on, because somebody changed it/, next: /schedule pause nightly"\.$/ },
+  {
+    done: 'paused',
+    text: /Its schedule nightly is paused: 2 of 3/,
+    next: /; fix the cause, .*schedule resume nightly"\.$/,
+  },
+  { done: 'changed', text: /nightly continues, because it was changed/, next: /schedule pause nightly"\.$/ },
   { done: 'unknown', text: /nightly should be paused and perhaps is not/, next: /schedule show nightly", and/ },
-] as const)('the end of a batch tells that its schedule is: $done', ({ done, text, next }) => {
+] as const)('the end of a batch says that its schedule is: $done', ({ done, text, next }) => {
   const counts = countsOf({ total: 3, generated: 1, failed: 2 });
-  const told = { workflowId: 'batch/n', batchId: 'n', retryOf: null, inFlight: 0, waiting: 0, startedAtMs: 0 };
+  const source = { workflowId: 'batch/n', batchId: 'n', retryOf: null, inFlight: 0, waiting: 0, startedAtMs: 0 };
   const totals = { ...noTotals(counts), counts };
   const schedulePause = { schedule_id: 'nightly', done, reason: '2 of 3' };
-  const event = endedBatch({ ...told, ...totals }, 'completed', schedulePause);
+  const event = endedBatch({ ...source, ...totals }, 'completed', schedulePause);
   expect(event).toMatchObject({ schedule_pause: schedulePause, text: expect.stringMatching(text) });
   expect(event.next_step).toMatch(next);
   expect(schedulePauseText(schedulePause).text).toMatch(/\.$/);
-  expect(endedBatch({ ...told, ...totals }, 'completed')).toMatchObject({ schedule_pause: null });
+  expect(endedBatch({ ...source, ...totals }, 'completed')).toMatchObject({ schedule_pause: null });
 });

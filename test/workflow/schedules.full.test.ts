@@ -116,7 +116,7 @@ describe('a schedule that bears a share of failures', () => {
         `See "wan-video batch report ${batch}", mend it, then "wan-video schedule resume careful"`,
     );
     expect((await run('batch', 'status', batch)).stdout).toMatch(
-      /\nschedule {2}Its schedule careful is paused: 2 of 3 .*\nnext {6}mend it, then go on with "wan-video schedule/,
+      /\nschedule {2}Its schedule careful is paused: 2 of 3 .*\nnext {6}fix the cause, then resume with "wan-video schedule/,
     );
     await expect.poll(() => receiver.taken(batch).length, WAIT).toBe(1);
     expect(receiver.taken(batch)[0]?.event).toMatchObject({

@@ -118,7 +118,7 @@ describe.concurrent('the webhook', () => {
     const [account = expect.unreachable()] = await untilTold(id, 'batch.paused');
     expect(account.event.data).toMatchObject({
       ...{ state: 'paused', cause: 'CredentialsRejected', report_url: null },
-      next_step: `Mend the reason, then go on with "wan-video batch resume ${batch_id}".`,
+      next_step: `Fix the cause, then resume with "wan-video batch resume ${batch_id}".`,
     });
     await batches.pause(batch_id, 'asked while it is paused'); // is paused already
     await until(async () => (await batches.progress(batch_id)).in_flight === 0);
@@ -152,7 +152,7 @@ describe.concurrent('the webhook', () => {
     ]);
     expect(JSON.stringify(event)).not.toContain(prompt);
     const [ended = expect.unreachable()] = await untilTold(id, 'batch.ended');
-    expect(ended.event.data.next_step).toContain('waits for a person');
+    expect(ended.event.data.next_step).toContain('wait for a person');
     for (const run of [one, two]) await stack.videos.cancel(run);
     for (const run of [one, two]) await stack.videos.result(run).catch(() => undefined);
     expect([one, two].map((run) => told(run, 'run.needs_attention').length)).toEqual([1, 1]);

@@ -1,90 +1,94 @@
 import * as wf from '@temporalio/workflow';
 import type { OpeningFault } from '../../activities/batch-types.js';
-import type { WebhookEvents } from '../../activities/types.js';
 import type { BatchItemEnd, BatchSummary } from '../../src/contract/batch.js';
 import { noTotals } from '../../src/contract/batch-totals.js';
 import { shellWord } from '../../src/contract/command-lines.js';
+import type { WebhookBatch, WebhookEvents } from '../../src/contract/webhook.js';
 import {
   type BatchEventSource,
   budgetReachedBatch,
   endedBatch,
   failedBatch,
   pausedBatch,
-  type WebhookBatch,
-} from '../../src/contract/webhook.js';
+} from '../../src/contract/webhook-data.js';
 import { failureOf } from '../shared/failures.js';
-import { tell } from '../shared/notify-webhook.js';
+import { notify } from '../shared/notify-webhook.js';
 import type { BatchState } from './batch-state.js';
 
-/** What a batch tells to the webhook, each piece once. */
+/** Sends the webhook's events of a batch, each once over all runs of the batch. */
 export class BatchNotifier {
   readonly #batch: Pick<BatchEventSource, 'workflowId' | 'batchId' | 'retryOf'>;
   readonly #starting = new Set<Promise<void>>();
-  /** When the pause began that was told of last. */
-  #toldPauseMs: number | undefined;
-  #budgetTold = false;
+  /** When the pause began that was reported last. */
+  #reportedPauseMs: number | undefined;
+  #budgetReported = false;
   #webhookEvents: WebhookEvents | undefined;
 
   constructor(batchId: string, retryOf: string | null) {
     this.#batch = { workflowId: wf.workflowInfo().workflowId, batchId, retryOf };
   }
 
-  /** Says what is to be told, once that is known. */
-  wants(webhookEvents: WebhookEvents | undefined): void {
+  /** Sets the events that the webhook is subscribed to, once they are known. */
+  subscribe(webhookEvents: WebhookEvents | undefined): void {
     this.#webhookEvents = webhookEvents;
   }
 
-  /** Goes on where the run before has left off, which told of the pause that still holds. */
-  carriedOn({ webhookEvents, pause }: BatchState): void {
+  /** Continues from the previous run, which has reported the current pause. */
+  continueFrom({ webhookEvents, pause }: BatchState): void {
     this.#webhookEvents = webhookEvents;
-    this.#toldPauseMs = pause?.since_ms;
+    this.#reportedPauseMs = pause?.since_ms;
   }
 
-  /** Looks whether the batch has been paused since. */
-  paused(state: BatchState): void {
+  /** Reports the current pause, unless it is reported or there is none. */
+  reportPause(state: BatchState): void {
     const { pause } = state;
-    if (pause === null || pause.since_ms === this.#toldPauseMs) return;
-    this.#toldPauseMs = pause.since_ms;
-    const what = `batch_paused_${pause.since_ms}`;
-    this.#tell('batch.paused', what, () => pausedBatch(this.#told(state), pause));
+    if (pause === null || pause.since_ms === this.#reportedPauseMs) return;
+    this.#reportedPauseMs = pause.since_ms;
+    const key = `batch_paused_${pause.since_ms}`;
+    this.#send('batch.paused', key, () => pausedBatch(this.#sourceOf(state), pause));
   }
 
-  /** A budget has stopped an item: told of the first one only. */
-  budgetReached(state: BatchState, { cause, message }: Pick<BatchItemEnd, 'cause' | 'message'>): void {
-    if (this.#budgetTold) return;
-    this.#budgetTold = true;
+  /** Reports the first item that a budget has stopped. */
+  reportBudget(state: BatchState, { cause, message }: Pick<BatchItemEnd, 'cause' | 'message'>): void {
+    if (this.#budgetReported) return;
+    this.#budgetReported = true;
     const retry = `"wan-video batch retry ${shellWord(this.#batch.batchId)}"`;
-    const nextStep = `Lines whose video is bought already still get it. Raise the limit, or wait for the next day (UTC), and run ${retry} once the batch has ended.`;
-    const failure = { type: cause ?? '', message: message ?? '', next_step: nextStep };
-    // The id holds over the batch's runs: whichever of them comes to this first has told it for all.
-    this.#tell('batch.budget_reached', 'budget_reached', () => budgetReachedBatch(this.#told(state), failure));
+    const failure = {
+      type: cause ?? '',
+      message: message ?? '',
+      next_step:
+        'Lines whose video is bought already still get it. Raise the limit, or wait for the next day (UTC), and run ' +
+        `${retry} once the batch has ended.`,
+    };
+    // The key is the same in all runs of the batch, so that a later run does not send it again.
+    this.#send('batch.budget_reached', 'budget_reached', () => budgetReachedBatch(this.#sourceOf(state), failure));
   }
 
-  /** Tells of the end, and resolves once all that was told is on its way. */
-  async ended(summary: BatchSummary): Promise<void> {
+  /** Reports the end, and resolves once every delivery has started. */
+  async reportEnd(summary: BatchSummary): Promise<void> {
     const { counts, causes, billed, maybe_billed, started_at_ms: startedAtMs, outcome, schedule_pause } = summary;
-    const told = { ...this.#batch, counts, causes, billed, maybe_billed, startedAtMs, inFlight: 0, waiting: 0 };
-    this.#tell('batch.ended', 'batch_ended', () => endedBatch(told, outcome, schedule_pause));
-    await this.onTheirWay();
+    const source = { ...this.#batch, counts, causes, billed, maybe_billed, startedAtMs, inFlight: 0, waiting: 0 };
+    this.#send('batch.ended', 'batch_ended', () => endedBatch(source, outcome, schedule_pause));
+    await this.allStarted();
   }
 
-  /** As {@link ended}, for a batch that fails as a whole; a step that could not open it says whom to tell. */
-  async failed(error: unknown, state: BatchState | undefined): Promise<void> {
+  /** Reports a batch that fails as a whole. The step that could not open it names the events in its failure. */
+  async reportFailure(error: unknown, state: BatchState | undefined): Promise<void> {
     const cause = error instanceof wf.ActivityFailure ? error.cause : error;
-    if (cause instanceof wf.ApplicationFailure)
-      this.#webhookEvents ??= (cause.details?.[1] as OpeningFault | undefined)?.webhookEvents;
+    const fault = cause instanceof wf.ApplicationFailure ? (cause.details?.[1] as OpeningFault | undefined) : undefined;
+    this.#webhookEvents ??= fault?.webhookEvents;
     const failure = failureOf(error) ?? { type: 'UnexpectedError', message: String(error) };
-    this.#tell('batch.ended', 'batch_ended', () => failedBatch(this.#told(state), failure));
-    await this.onTheirWay();
+    this.#send('batch.ended', 'batch_ended', () => failedBatch(this.#sourceOf(state), failure));
+    await this.allStarted();
   }
 
-  /** Resolves once what was told is known to Temporal: with the run it would end otherwise. */
-  async onTheirWay(): Promise<void> {
+  /** Resolves once Temporal has every delivery: a run that ends earlier takes its deliveries with it. */
+  async allStarted(): Promise<void> {
     await Promise.all(this.#starting);
   }
 
-  #tell(type: 'batch.ended' | 'batch.paused' | 'batch.budget_reached', what: string, data: () => WebhookBatch): void {
-    const starting: Promise<void> = tell(this.#webhookEvents, type, () => ({ type, what, data: data() })).finally(
+  #send(type: 'batch.ended' | 'batch.paused' | 'batch.budget_reached', key: string, data: () => WebhookBatch): void {
+    const starting: Promise<void> = notify(this.#webhookEvents, type, () => ({ type, key, data: data() })).finally(
       () => {
         this.#starting.delete(starting);
       },
@@ -92,10 +96,13 @@ export class BatchNotifier {
     this.#starting.add(starting);
   }
 
-  #told(state: BatchState | undefined): BatchEventSource {
+  #sourceOf(state: BatchState | undefined): BatchEventSource {
     const totals = state?.totals ?? noTotals({ total: 0, duplicate: 0, invalid: 0 });
     return {
-      ...{ ...this.#batch, ...totals, inFlight: state?.inFlight.size ?? 0, waiting: state?.waiting ?? 0 },
+      ...this.#batch,
+      ...totals,
+      inFlight: state?.inFlight.size ?? 0,
+      waiting: state?.waiting ?? 0,
       startedAtMs: state?.startedAtMs ?? wf.workflowInfo().startTime.getTime(),
     };
   }

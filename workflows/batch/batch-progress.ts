@@ -7,23 +7,22 @@ import type { BatchState } from './batch-state.js';
 
 type Stage = BatchProgress['stage'];
 
-/** Ids that the answer of a query carries; the report has them all. */
+/** Ids in the answer of the query; the report has all of them. */
 const ATTENTION_MAX = 50;
 
-/** Keeps what the `progress` query and the current details say of a batch in step with each other. */
+/** Answers the query `progress` of a batch, and shows the same in the run's current details. */
 export class BatchProgressView {
   readonly #batchId: string;
   readonly #retryOf: string | null;
-  #stage: Stage;
+  #stage: Stage = 'opening';
   #state: BatchState | undefined;
   #note: string | undefined;
 
   constructor(batchId: string, retryOf: string | null) {
     this.#batchId = batchId;
     this.#retryOf = retryOf;
-    this.#stage = 'opening';
     wf.setHandler(batchProgressQuery, () => this.#view());
-    this.enter('opening');
+    this.show();
   }
 
   enter(stage: Stage, note?: string): void {
@@ -32,27 +31,19 @@ export class BatchProgressView {
     this.show();
   }
 
-  /** From now on the numbers are those of `state`. */
+  /** Shows the numbers of `state` from now on. */
   watch(state: BatchState): void {
     this.#state = state;
     this.enter('running');
   }
 
-  /** Shows the numbers as they are now. */
+  /** Shows the current numbers. */
   show(): void {
-    const { stage, counts, pause, in_flight, waiting, window, items_per_minute, eta_ms, billed, attention } =
-      this.#view();
-    const named = Object.entries(counts).filter(([name, count]) => name !== 'total' && count > 0);
-    const lines = [`**${stage}**`, ...(this.#note === undefined ? [] : [this.#note])];
-    if (this.#state !== undefined) {
-      lines.push(
-        `${counts.total} lines: ${[...named.map(([name, count]) => `${count} ${name.replace('_', ' ')}`), `${in_flight} in work`, `${waiting} waiting`].join(', ')}; window ${window}`,
-        ...billed.map(
-          ({ seconds, resolution, audio }) =>
-            `${seconds} s billed at ${resolution}, ${audio ? 'with sound' : 'silent'}`,
-        ),
-      );
-    }
+    const view = this.#view();
+    const { items_per_minute, eta_ms, pause, attention } = view;
+    const lines = [`**${view.stage}**`];
+    if (this.#note !== undefined) lines.push(this.#note);
+    if (this.#state !== undefined) lines.push(countsLine(view), ...billedLines(view));
     if (items_per_minute !== null) {
       const until = eta_ms === null ? '' : `; done about ${new Date(eta_ms).toISOString().slice(0, 16)} UTC`;
       lines.push(`${items_per_minute.toFixed(1)} items per minute${until}`);
@@ -64,17 +55,20 @@ export class BatchProgressView {
 
   #view(): BatchProgress {
     const state = this.#state;
-    const { startTime } = wf.workflowInfo();
     const totals = state?.totals ?? noTotals({ total: 0, duplicate: 0, invalid: 0 });
     const [inFlight, waiting, rate] = [state?.inFlight.size ?? 0, state?.waiting ?? 0, state?.itemsPerMinute ?? null];
     const pause = state?.pause ?? null;
     return {
       batch_id: this.#batchId,
       stage: this.#stage === 'running' && pause !== null ? 'paused' : this.#stage,
-      ...{ pause, ...totals, in_flight: inFlight, waiting, window: state?.window ?? 0 },
-      started_at_ms: state?.startedAtMs ?? startTime.getTime(),
+      pause,
+      ...totals,
+      in_flight: inFlight,
+      waiting,
+      window: state?.window ?? 0,
+      started_at_ms: state?.startedAtMs ?? wf.workflowInfo().startTime.getTime(),
       items_per_minute: rate,
-      // Of the lines that wait, those that are duplicates take no time; how many they are shows at the end.
+      // Waiting lines that are duplicates take no time; how many they are shows at the end.
       eta_ms: rate === null || pause !== null ? null : Date.now() + ((inFlight + waiting) / rate) * 60_000,
       attention: [...(state?.parked.keys() ?? [])]
         .slice(0, ATTENTION_MAX)
@@ -84,6 +78,20 @@ export class BatchProgressView {
   }
 }
 
+/** `5 lines: 1 generated, 1 failed, 2 in progress, 1 waiting; window 2` */
+function countsLine({ counts, in_flight, waiting, window }: BatchProgress): string {
+  const { total, ...ended } = counts;
+  const parts = Object.entries(ended).flatMap(([name, count]) =>
+    count === 0 ? [] : [`${count} ${name.replace('_', ' ')}`],
+  );
+  return `${total} lines: ${[...parts, `${in_flight} in progress`, `${waiting} waiting`].join(', ')}; window ${window}`;
+}
+
+const billedLines = ({ billed }: BatchProgress): string[] =>
+  billed.map(
+    ({ seconds, resolution, audio }) => `${seconds} s billed at ${resolution}, ${audio ? 'with sound' : 'silent'}`,
+  );
+
 const pauseLine = ({ reason, cause, since_ms }: BatchPause, batchId: string): string =>
   `paused at ${new Date(since_ms).toISOString().slice(0, 19)} UTC${cause === null ? '' : `, ${cause}`}: ${reason}; ` +
-  `go on with \`wan-video batch resume ${batchId}\``;
+  `resume with \`wan-video batch resume ${batchId}\``;

@@ -1,5 +1,4 @@
-import type { PageItem } from '../../activities/batch-types.js';
-import type { WebhookEvents } from '../../activities/types.js';
+import type { BatchOpening, PageItem } from '../../activities/batch-types.js';
 import {
   ACCOUNT_CAUSES,
   BATCH_WINDOW,
@@ -9,12 +8,13 @@ import {
 } from '../../src/contract/batch.js';
 import { type BatchTotals, countEnd, noTotals } from '../../src/contract/batch-totals.js';
 import type { StepTimes } from '../../src/contract/times.js';
+import type { WebhookEvents } from '../../src/contract/webhook.js';
 
-/** An item that is to be run again, because it failed for the account's sake. */
-export interface AgainItem {
+/** An item that runs again once the batch resumes, because a fault of the account failed it. */
+export interface RepeatItem {
   /** Offset in the manifest. */
   readonly at: number;
-  /** What it stays at when the batch does not go on. */
+  /** The end that counts when the batch does not resume. */
   readonly end: BatchItemEnd;
 }
 
@@ -22,23 +22,23 @@ export interface AgainItem {
 export interface CarriedBatch {
   readonly times: StepTimes;
   readonly startedAtMs: number;
-  /** Whether the namespace knows our search attributes. */
+  /** Whether the namespace has the search attributes. */
   readonly attributes: boolean;
-  /** Labels are not to be searched by: they are the caller's texts, and a payload codec keeps those from Temporal. */
-  readonly labelsHidden?: boolean;
-  /** What is told to the webhook; absent: there is none. */
-  readonly webhookEvents?: WebhookEvents;
+  /** Whether labels stay out of search attributes: they are the caller's texts, which a payload codec keeps from Temporal. */
+  readonly labelsHidden: boolean;
+  /** Events that the worker's webhook is subscribed to; absent: there is no webhook. */
+  readonly webhookEvents?: WebhookEvents | undefined;
   readonly window: number;
   readonly pause: BatchPause | null;
   readonly totals: BatchTotals;
   /** Offset of the first item that was not started; null at the end of the manifest. */
   readonly position: number | null;
-  /** Lines that were taken from the manifest, duplicates included. */
+  /** Lines taken from the manifest, duplicates included. */
   readonly taken: number;
   /** Offset in the manifest by id. */
   readonly inFlight: Readonly<Record<string, number>>;
   readonly parked: Readonly<Record<string, BatchItemEnd>>;
-  readonly again: readonly AgainItem[];
+  readonly again: readonly RepeatItem[];
   /** Pages of results that are written. */
   readonly pages: number;
   readonly recentEndsMs: readonly number[];
@@ -47,7 +47,7 @@ export interface CarriedBatch {
 /** Ends that the rate is measured by: enough to even out two tiers, few enough to follow a change within minutes. */
 const RATE_ENDS = 20;
 
-/** Every item of a batch stands in exactly one place here, so no end is counted twice and none is lost. Pure. */
+/** Holds every item of a batch in exactly one place, so that no end is counted twice and none is lost. Pure. */
 export class BatchState {
   readonly times: StepTimes;
   readonly startedAtMs: number;
@@ -64,14 +64,14 @@ export class BatchState {
   unwritten: BatchItemEnd[] = [];
   readonly inFlight: Map<string, number>;
   readonly parked: Map<string, BatchItemEnd>;
-  readonly again: AgainItem[];
+  readonly again: RepeatItem[];
   readonly recentEndsMs: number[];
 
   constructor(carried: CarriedBatch) {
     this.times = carried.times;
     this.startedAtMs = carried.startedAtMs;
     this.attributes = carried.attributes;
-    this.labelsHidden = carried.labelsHidden ?? false;
+    this.labelsHidden = carried.labelsHidden;
     this.webhookEvents = carried.webhookEvents;
     this.window = carried.window;
     this.pause = carried.pause;
@@ -85,33 +85,36 @@ export class BatchState {
     this.recentEndsMs = [...carried.recentEndsMs];
   }
 
-  /** A batch at its beginning. */
+  /**
+   * The state of a batch at its beginning.
+   * @param window - As the caller gave it; anything that is no window counts as the default.
+   */
   static first(
-    { items, duplicates, invalid }: { readonly items: number; readonly duplicates: number; readonly invalid: number },
-    {
-      window,
-      ...known
-    }: Pick<CarriedBatch, 'times' | 'startedAtMs' | 'attributes' | 'labelsHidden' | 'webhookEvents'> & {
-      readonly window: unknown;
-    },
+    { items, duplicates, invalid, times, attributes, labelsHidden, webhookEvents }: OpenedBatch,
+    { window, startedAtMs }: { readonly window: unknown; readonly startedAtMs: number },
   ): BatchState {
     return new BatchState({
-      ...{ ...known, pause: null, position: 0, taken: 0, inFlight: {}, parked: {}, again: [] },
-      ...{ pages: 0, recentEndsMs: [] },
+      times,
+      startedAtMs,
+      attributes,
+      labelsHidden,
+      webhookEvents,
       window: isWindow(window) ? window : BATCH_WINDOW,
+      pause: null,
       totals: noTotals({ total: items + invalid, duplicate: duplicates, invalid }),
+      position: 0,
+      taken: 0,
+      inFlight: {},
+      parked: {},
+      again: [],
+      pages: 0,
+      recentEndsMs: [],
     });
   }
 
   carried(): CarriedBatch {
-    const { times, startedAtMs, attributes, window, pause, totals, position, taken, again, pages, recentEndsMs } = this;
-    return {
-      ...{ times, startedAtMs, attributes, window, pause, totals, position, taken, again, pages, recentEndsMs },
-      ...(this.labelsHidden && { labelsHidden: true }),
-      inFlight: Object.fromEntries(this.inFlight),
-      parked: Object.fromEntries(this.parked),
-      ...(this.webhookEvents !== undefined && { webhookEvents: this.webhookEvents }),
-    };
+    const { unwritten: _, inFlight, parked, ...carried } = this;
+    return { ...carried, inFlight: Object.fromEntries(inFlight), parked: Object.fromEntries(parked) };
   }
 
   get mayStart(): boolean {
@@ -122,7 +125,7 @@ export class BatchState {
     return this.again.length > 0 || this.position !== null;
   }
 
-  /** Whether nothing is left to start or to wait for; who waits for a person does not hold up the end. */
+  /** Whether nothing is left to start or to wait for; an item that waits for a person does not hold up the end. */
   get isComplete(): boolean {
     return this.inFlight.size === 0 && !this.hasMore;
   }
@@ -133,7 +136,12 @@ export class BatchState {
     return total - invalid - this.taken + this.again.length;
   }
 
-  /** The item at the position was taken from the manifest, to be started or because it needs no run of its own. */
+  /** Whether the end of an item is still to come. */
+  isAwaited(itemId: string): boolean {
+    return this.inFlight.has(itemId) || this.parked.has(itemId);
+  }
+
+  /** Moves on behind an item that is taken from the manifest, to be started or because it needs no run of its own. */
   took({ next }: Pick<PageItem, 'next'>): void {
     this.taken += 1;
     this.position = next;
@@ -143,7 +151,7 @@ export class BatchState {
     this.inFlight.set(itemId, at);
   }
 
-  /** Counts an end, once; whoever is not waited for is not heard. */
+  /** Counts an end once. Ends of items that are not awaited are ignored. */
   ended(end: BatchItemEnd, nowMs: number): void {
     const at = this.inFlight.get(end.item_id);
     if (at === undefined) {
@@ -163,12 +171,12 @@ export class BatchState {
     this.#count(end, nowMs);
   }
 
-  /** The items that were to be run again stay what they were. */
-  settlePending(nowMs: number): void {
+  /** Counts the items that were to run again as what they are: failed. */
+  giveUpRepeats(nowMs: number): void {
     for (const { end } of this.again.splice(0)) this.#count(end, nowMs);
   }
 
-  /** Per minute, from the latest ends; null before there are two. */
+  /** Ends per minute, from the latest ones; null before there are two. */
   get itemsPerMinute(): number | null {
     const [first, last] = [this.recentEndsMs[0], this.recentEndsMs.at(-1)];
     if (first === undefined || last === undefined || last <= first) return null;
@@ -183,6 +191,11 @@ export class BatchState {
   }
 }
 
-/** Whether a value can be a window: whoever sends it is not checked. */
+type OpenedBatch = Pick<
+  Extract<BatchOpening, { kind: 'open' }>,
+  'items' | 'duplicates' | 'invalid' | 'times' | 'attributes' | 'labelsHidden' | 'webhookEvents'
+>;
+
+/** Whether a value can be a window: any client may send one. */
 export const isWindow = (value: unknown): value is number =>
   typeof value === 'number' && Number.isInteger(value) && value >= 1 && value <= BATCH_WINDOW_MAX;

@@ -1,84 +1,89 @@
 import * as wf from '@temporalio/workflow';
-import type { WebhookEvents } from '../../activities/types.js';
 import type { VideoFailure } from '../../src/contract/failure.js';
 import { webhookWorkflowId } from '../../src/contract/names.js';
 import type { Attention } from '../../src/contract/result.js';
 import {
-  attentionRun,
-  budgetReachedRun,
   type WebhookEvent,
+  type WebhookEvents,
   type WebhookEventType,
   webhookEventId,
 } from '../../src/contract/webhook.js';
+import { attentionRun, budgetReachedRun } from '../../src/contract/webhook-data.js';
 import { steps } from './activities.js';
 import { isAlreadyStarted } from './failures.js';
 import { batchOf } from './run-context.js';
 
 /**
- * Delivers one event to the webhook. A run of its own, because who has something to tell must neither wait for the receiver nor fail with
- * it, and what was to be told must outlive both.
+ * Delivers one event to the webhook. It is a run of its own: the run that reports must neither wait for the receiver nor
+ * fail with it, and an event must outlive both.
  */
 export async function deliverWebhook(event: WebhookEvent): Promise<{ status: number }> {
   wf.setCurrentDetails(event.data.text);
   return steps().notifyWebhook({ event });
 }
 
-/** An event by what tells it apart within its chain of executions. */
-type News<Event extends WebhookEvent = WebhookEvent> = Event extends WebhookEvent
-  ? Pick<Event, 'type' | 'data'> & { readonly what: string }
+/** Content of an event, with a key that is unique among the events of one chain of executions. */
+type Notification<Event extends WebhookEvent = WebhookEvent> = Event extends WebhookEvent
+  ? Pick<Event, 'type' | 'data'> & { readonly key: string }
   : never;
 
 /**
- * Starts the delivery of an event when it is wanted; resolves once it is started, which takes Temporal milliseconds. Never rejects, whatever
- * becomes of the caller.
- * @param news - Asked only when the event is wanted.
+ * Starts the delivery of an event that the webhook is subscribed to; resolves once it has started, which takes Temporal
+ * milliseconds. Never rejects, and a cancellation of the caller does not stop it.
+ * @param webhookEvents - The subscribed events; undefined: there is no webhook.
+ * @param notification - Called only when the event is subscribed to.
  */
-export async function tell(
+export async function notify(
   webhookEvents: WebhookEvents | undefined,
   type: WebhookEventType,
-  news: () => News,
+  notification: () => Notification,
 ): Promise<void> {
   if (webhookEvents?.includes(type) !== true) return;
-  const { what, ...content } = news();
-  const id = webhookEventId(wf.workflowInfo().firstExecutionRunId, what);
+  const { key, ...content } = notification();
+  const id = webhookEventId(wf.workflowInfo().firstExecutionRunId, key);
   const event = { id, timestamp: new Date().toISOString(), ...content } as WebhookEvent;
   try {
     await wf.CancellationScope.nonCancellable(() =>
       wf.startChild(deliverWebhook, {
-        ...{ workflowId: webhookWorkflowId(id), args: [event], parentClosePolicy: 'ABANDON' },
+        workflowId: webhookWorkflowId(id),
+        args: [event],
+        parentClosePolicy: 'ABANDON',
         cancellationType: wf.ChildWorkflowCancellationType.ABANDON,
-        // What was delivered is not told again, also not by a run that was reset; what was refused is.
+        // A delivered event is not sent again, not even by a run that was reset; a refused one is.
         workflowIdReusePolicy: 'ALLOW_DUPLICATE_FAILED_ONLY',
         staticSummary: `${type}: ${event.data.workflow_id}`,
       }),
     );
   } catch (error) {
-    if (!isAlreadyStarted(error)) wf.log.warn('the webhook could not be told', { error: String(error) });
+    if (!isAlreadyStarted(error)) wf.log.warn('the webhook could not be notified', { error: String(error) });
   }
 }
 
 /**
- * Tells that this run waits for a person.
- * @param count - How many times it has, this one included.
+ * Reports that this run waits for a person.
+ * @param count - How many questions it has asked so far, this one included.
  */
 export function notifyAttention(
   webhookEvents: WebhookEvents | undefined,
   attention: Attention,
   count: number,
 ): Promise<void> {
-  return tell(webhookEvents, 'run.needs_attention', () => ({
+  return notify(webhookEvents, 'run.needs_attention', () => ({
     type: 'run.needs_attention',
-    what: `needs_attention_${count}`,
+    key: `needs_attention_${count}`,
     data: attentionRun(runEventSource(), attention),
   }));
 }
 
-/** Tells that a budget has stopped this run; an item of a batch leaves that to its batch, which tells it once. */
-export function notifyBudgetReached(webhookEvents: WebhookEvents | undefined, failure: VideoFailure): Promise<void> {
-  if (batchOf() !== null) return Promise.resolve();
-  return tell(webhookEvents, 'run.budget_reached', () => ({
+/** Reports that a budget has stopped this run; for an item of a batch its batch does so, once for all items. */
+export async function notifyBudgetReached(
+  webhookEvents: WebhookEvents | undefined,
+  failure: VideoFailure,
+): Promise<void> {
+  if (batchOf() !== null) return;
+  await notify(webhookEvents, 'run.budget_reached', () => ({
     type: 'run.budget_reached',
-    what: 'budget_reached',
+    key: 'budget_reached',
     data: budgetReachedRun(runEventSource(), failure),
   }));
 }

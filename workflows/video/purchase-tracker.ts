@@ -1,8 +1,9 @@
 import * as wf from '@temporalio/workflow';
-import type { Purchase, PurchaseStep, WatchedTask, WebhookEvents } from '../../activities/types.js';
+import type { Purchase, PurchaseStep, WatchedTask } from '../../activities/types.js';
 import type { VideoFailure } from '../../src/contract/failure.js';
 import type { Attention, SubmitDecision, VideoResult } from '../../src/contract/result.js';
 import type { StepTimes } from '../../src/contract/times.js';
+import type { WebhookEvents } from '../../src/contract/webhook.js';
 import { steps } from '../shared/activities.js';
 import { failure, failureOf } from '../shared/failures.js';
 import { resolveSignal } from '../shared/messages.js';

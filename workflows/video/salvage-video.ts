@@ -1,8 +1,9 @@
 import * as wf from '@temporalio/workflow';
-import type { Purchase, WatchedTask, WebhookEvents } from '../../activities/types.js';
+import type { Purchase, WatchedTask } from '../../activities/types.js';
 import { salvageWorkflowId } from '../../src/contract/names.js';
 import type { VideoResult } from '../../src/contract/result.js';
 import { STEP_TIMES } from '../../src/contract/times.js';
+import type { WebhookEvents } from '../../src/contract/webhook.js';
 import { failureOf, isAlreadyStarted } from '../shared/failures.js';
 import { Progress } from './progress.js';
 import { PurchaseTracker } from './purchase-tracker.js';

@@ -1,0 +1,189 @@
+import type { BatchPause, BatchSchedulePause, BatchSummary } from './batch.js';
+import type { BatchTotals } from './batch-totals.js';
+import { plainText, resolveCommands, shellWord } from './command-lines.js';
+import type { Attention } from './result.js';
+import { schedulePauseText } from './schedule-pause.js';
+import type { Issue } from './video-error.js';
+import type { WebhookBatch, WebhookRun, WebhookSummary } from './webhook.js';
+
+/** What the events of a batch need to know of it. */
+export interface BatchEventSource extends BatchTotals {
+  readonly workflowId: string;
+  readonly batchId: string;
+  readonly retryOf: string | null;
+  readonly inFlight: number;
+  readonly waiting: number;
+  readonly startedAtMs: number;
+}
+
+/** What the events of a run need to know of it. */
+export interface RunEventSource {
+  readonly workflowId: string;
+  readonly batchId: string | null;
+}
+
+/** What events say of a failure. */
+export interface EventFailure {
+  readonly type: string;
+  readonly message: string;
+  readonly issues?: readonly Issue[] | undefined;
+  readonly next_step?: string | undefined;
+}
+
+/** Data of `batch.ended` for a batch that has run to its end, was cancelled, or found no manifest. */
+export function endedBatch(
+  batch: BatchEventSource,
+  outcome: BatchSummary['outcome'],
+  schedulePause: BatchSchedulePause | null = null,
+): WebhookBatch {
+  const name = `Batch ${plainText(batch.batchId)}`;
+  if (outcome === 'manifest_missing') {
+    return batchData(batch, outcome, {
+      text: `${name} has not found its manifest; nothing was started.`,
+      next_step: 'Put the manifest into the store under its key, and start the batch again.',
+    });
+  }
+  const { counts } = batch;
+  const id = shellWord(batch.batchId);
+  const schedule = schedulePause === null ? null : schedulePauseText(schedulePause);
+  const steps = [
+    ...(counts.failed + counts.cancelled + counts.budget_reached > 0
+      ? [`see why with "wan-video batch report ${id}"`, `run again what can pass with "wan-video batch retry ${id}"`]
+      : []),
+    ...(counts.needs_attention > 0
+      ? [`decide the items that wait for a person: "wan-video batch status ${id}" lists them`]
+      : []),
+    ...(schedule === null ? [] : [schedule.nextStep]),
+  ];
+  const end = `${name} ${outcome === 'cancelled' ? 'was cancelled' : 'has ended'}: ${countsText(batch)}.`;
+  return batchData(batch, outcome, {
+    text: schedule === null ? end : `${end} ${schedule.text}`,
+    next_step: steps.length === 0 ? null : `${capitalize(steps.join('; '))}.`,
+    schedule_pause: schedulePause,
+  });
+}
+
+/** Data of `batch.ended` for a batch that fails as a whole; a failed item never causes that. */
+export function failedBatch(batch: BatchEventSource, failure: EventFailure): WebhookBatch {
+  return batchData(batch, 'failed', {
+    ...failureData(failure),
+    text: `Batch ${plainText(batch.batchId)} has failed: ${truncate(reasonOf(failure))}`,
+  });
+}
+
+/** Data of `batch.paused`. */
+export function pausedBatch(batch: BatchEventSource, { reason, cause }: BatchPause): WebhookBatch {
+  const resume = `resume with "wan-video batch resume ${shellWord(batch.batchId)}".`;
+  return batchData(batch, 'paused', {
+    text:
+      `Batch ${plainText(batch.batchId)} is paused: ${truncate(reason)} ` +
+      `(${countsText(batch)}; items in progress continue).`,
+    reason: truncate(reason),
+    cause,
+    next_step: cause === null ? capitalize(resume) : `Fix the cause, then ${resume}`,
+  });
+}
+
+/** Data of `batch.budget_reached`, at the first item that a budget has stopped. */
+export function budgetReachedBatch(batch: BatchEventSource, failure: EventFailure): WebhookBatch {
+  return batchData(batch, 'running', {
+    ...failureData(failure),
+    text: `Batch ${plainText(batch.batchId)} has reached a budget: ${truncate(failure.message)} (${countsText(batch)}).`,
+  });
+}
+
+/** Data of `run.needs_attention`. */
+export function attentionRun({ workflowId, batchId }: RunEventSource, { reason, candidates }: Attention): WebhookRun {
+  return {
+    workflow_id: workflowId,
+    batch_id: batchId,
+    state: 'needs_attention',
+    text: `Run ${plainText(workflowId)} waits for a person: ${truncate(reason)}`,
+    reason: truncate(reason),
+    cause: 'SubmitOutcomeUnknown',
+    next_step: 'Look at the candidates, then decide with one of the commands; the run continues by itself.',
+    candidates,
+    commands: resolveCommands(workflowId, candidates),
+  };
+}
+
+/** Data of `run.budget_reached`. */
+export function budgetReachedRun({ workflowId, batchId }: RunEventSource, failure: EventFailure): WebhookRun {
+  return {
+    workflow_id: workflowId,
+    batch_id: batchId,
+    state: 'failed',
+    ...failureData(failure),
+    text: `Run ${plainText(workflowId)} was not started: ${truncate(failure.message)}`,
+    candidates: [],
+    commands: [],
+  };
+}
+
+function batchData(
+  {
+    workflowId,
+    batchId,
+    retryOf,
+    inFlight,
+    waiting,
+    startedAtMs,
+    counts,
+    causes,
+    billed,
+    maybe_billed,
+  }: BatchEventSource,
+  state: WebhookBatch['state'],
+  given: Pick<WebhookBatch, 'text' | 'next_step'> & Partial<Pick<WebhookBatch, 'reason' | 'cause' | 'schedule_pause'>>,
+): WebhookBatch {
+  return {
+    workflow_id: workflowId,
+    batch_id: batchId,
+    state,
+    reason: null,
+    cause: null,
+    counts,
+    causes,
+    billed,
+    maybe_billed,
+    in_flight: inFlight,
+    waiting,
+    retry_of: retryOf,
+    started_at_ms: startedAtMs,
+    amount: null,
+    report_url: null,
+    schedule_pause: null,
+    ...given,
+  };
+}
+
+const failureData = (failure: EventFailure): Pick<WebhookSummary, 'reason' | 'cause' | 'next_step'> => ({
+  reason: truncate(reasonOf(failure)),
+  cause: failure.type,
+  next_step: failure.next_step === undefined ? null : truncate(failure.next_step),
+});
+
+/** The message with the faults themselves, which it may only count. */
+const reasonOf = ({ message, issues = [] }: EventFailure): string =>
+  [message, ...issues.map((issue) => `${issue.path}: ${issue.message}`)].join('; ');
+
+/** Characters of one text: an event has at most some 20 kB, and a manifest may have ten thousand faults. */
+const TEXT_MAX = 1_000;
+
+const truncate = (text: string): string => {
+  const plain = plainText(text);
+  return plain.length <= TEXT_MAX ? plain : `${plain.slice(0, TEXT_MAX - 1)}…`;
+};
+
+/** `58 of 60 lines have their video, 1 failed, 1 in progress` */
+function countsText({ counts, inFlight, waiting }: BatchEventSource): string {
+  const { total, generated, cache, adopted, duplicate, ...others } = counts;
+  const more = { ...others, 'in progress': inFlight, waiting };
+  return [
+    `${generated + cache + adopted} of ${total} lines have their video`,
+    ...(duplicate === 0 ? [] : [`${duplicate} request the same video as another line`]),
+    ...Object.entries(more).flatMap(([name, count]) => (count === 0 ? [] : [`${count} ${name.replace('_', ' ')}`])),
+  ].join(', ');
+}
+
+const capitalize = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);

@@ -1,0 +1,51 @@
+import * as wf from '@temporalio/workflow';
+import type { BatchOpening, OpenBatchInput } from '../../activities/batch-types.js';
+import type { VideoBatchInput } from '../../src/contract/batch.js';
+import { batchInputIssues, inlineItems } from '../../src/contract/batch-input.js';
+import { steps } from '../shared/activities.js';
+
+/** Pause between two looks for a manifest that does not exist yet. */
+const MANIFEST_RETRY_MS = 60_000;
+
+/**
+ * Checks the manifest or the items of a batch and copies them into the store; waits for a manifest as long as the input says.
+ * @param given - Any client may start a batch, with anything.
+ * @param onMissing - Called before each pause, with the key that has no manifest yet.
+ */
+export async function openBatch(
+  given: VideoBatchInput,
+  batchId: string,
+  onMissing: (manifestKey: string) => void,
+): Promise<BatchOpening> {
+  const input = openingOf(given, batchId);
+  const untilMs = Date.now() + (inputOf(given).manifest_wait_seconds ?? 0) * 1000;
+  for (;;) {
+    const opening = await steps().openBatch(input);
+    if (opening.kind === 'open' || Date.now() >= untilMs) return opening;
+    onMissing(opening.manifestKey);
+    const pauseMs = Math.min(MANIFEST_RETRY_MS, untilMs - Date.now());
+    await wf.sleep(pauseMs, { summary: 'until the next look for the manifest' });
+  }
+}
+
+/** What a batch was started with, when it is an object at all. */
+export const inputOf = <Input extends object>(given: Input): Partial<Input> => (Object(given) === given ? given : {});
+
+function openingOf(given: VideoBatchInput, batchId: string): OpenBatchInput {
+  const { manifest_key, allow_invalid, timezone, items: givenItems } = inputOf(given);
+  const items = inlineItems(givenItems);
+  const issues = batchInputIssues(given);
+  return {
+    batchId,
+    timezone: timezone ?? 'UTC',
+    allowInvalid: allow_invalid === true,
+    ...(manifest_key != null && { manifestKey: manifest_key }),
+    ...(items !== undefined && { items }),
+    // Reported by the step, which adds the faults of the items and knows the webhook.
+    ...(issues.length > 0 && { issues }),
+    nominalTime: nominalTimeOf(batchId) ?? wf.workflowInfo().startTime.toISOString(),
+  };
+}
+
+/** A schedule ends the id of each run with its nominal time. */
+const nominalTimeOf = (batchId: string): string | undefined => /-(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ)$/.exec(batchId)?.[1];
