@@ -2,24 +2,24 @@ import { ApiError } from './wire.js';
 
 export const HOUR = 3_600_000;
 
-/** Life of a finished task, of its result's address, and the widest window of the list. */
+/** How long a finished task and the address of its result exist; also the widest window of the list. */
 export const DAY = 24 * HOUR;
 
-/** Reads the provider's time in epoch milliseconds. */
+/** Returns the provider's time in epoch milliseconds. */
 export type Clock = () => number;
 
-/** The provider's zone: its documents show times of UTC+8 without saying so. */
+/** The provider's zone is UTC+8; its documents show such times without naming a zone. */
 const BEIJING_HOURS = 8;
 
-/** 'YYYY-MM-DD HH:mm:ss.SSS' in UTC+8, as queries show times. */
+/** Formats a time as a query's answer does: 'YYYY-MM-DD HH:mm:ss.SSS' in UTC+8. */
 export function formatTime(ms: number): string {
   return new Date(ms + BEIJING_HOURS * HOUR).toISOString().replace('T', ' ').replace('Z', '');
 }
 
 /**
- * Epoch milliseconds of a list filter's 'YYYYMMDDhhmmss'.
+ * Parses the time of a list filter, 'YYYYMMDDhhmmss', into epoch milliseconds.
  * @param utcOffsetHours - zone in which the list reads its filter.
- * @throws ApiError 400 for anything else.
+ * @throws ApiError 400 for any other text.
  */
 export function parseTime(text: string, utcOffsetHours: number): number {
   const digits = /^(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)$/.exec(text);

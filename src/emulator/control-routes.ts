@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify';
 import type { Emulator } from './emulator.js';
-import { parseObject, textOf } from './wire.js';
+import { bodyText, parseObject } from './wire.js';
 
 /** Adds the paths under `/_emulator`: the interface {@link Emulator} for other processes. */
 export function addControlRoutes(app: FastifyInstance, emulator: Emulator): void {
@@ -10,7 +10,7 @@ export function addControlRoutes(app: FastifyInstance, emulator: Emulator): void
   app.post('/_emulator/settings', ({ body }) => emulator.changeSettings(parseObject(body)));
   app.get('/_emulator/faults', () => ({ queued: emulator.queuedFaults() }));
   app.post('/_emulator/faults', ({ body }) => {
-    const text = textOf(body);
+    const text = bodyText(body);
     emulator.queueFaults(text.trimStart().startsWith('[') ? JSON.parse(text) : parseObject(body));
     return { queued: emulator.queuedFaults() };
   });

@@ -1,6 +1,6 @@
 import type { Operation } from './faults.js';
 
-/** Requests received since the start or the last reset, whatever they were answered. */
+/** Requests received since the start or the last reset, including those that were refused. */
 export interface Counters {
   submits: number;
   queries: number;
@@ -9,11 +9,12 @@ export interface Counters {
   policies: number;
   cancels: number;
   downloads: number;
-  /** Requests over a rate or, with `beyond_slots: refuse`, over the slots; faults do not count. */
+  /** Requests answered 429 for a rate or, with `beyond_slots: refuse`, the slots; injected faults do not count. */
   throttled: number;
 }
 
-export const COUNTER = {
+/** Counter of each kind of request. */
+export const COUNTER_OF = {
   submit: 'submits',
   query: 'queries',
   list: 'lists',
@@ -23,15 +24,7 @@ export const COUNTER = {
   download: 'downloads',
 } as const satisfies Record<Operation, keyof Counters>;
 
+/** Returns counters that are all zero. */
 export function noCounters(): Counters {
-  return {
-    submits: 0,
-    queries: 0,
-    lists: 0,
-    uploads: 0,
-    policies: 0,
-    cancels: 0,
-    downloads: 0,
-    throttled: 0,
-  };
+  return { submits: 0, queries: 0, lists: 0, uploads: 0, policies: 0, cancels: 0, downloads: 0, throttled: 0 };
 }

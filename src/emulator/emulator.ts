@@ -24,7 +24,7 @@ export interface EmulatorOptions {
   accounts?: Record<string, string>;
   /** Settings that differ from the defaults. */
   settings?: Partial<EmulatorSettings>;
-  /** File in which tasks and uploads survive the end of the process; pictures are in the folder `<stateFile>.pictures`. */
+  /** File in which tasks and uploads survive the process; pictures are in the folder `<stateFile>.pictures`. */
   stateFile?: string;
   /** Clock in epoch milliseconds; `time_offset_ms` is added to it. */
   now?: () => number;

@@ -7,79 +7,10 @@ const OPERATIONS = ['submit', 'query', 'list', 'cancel', 'upload', 'policy', 'do
 /** Kind of request. */
 export type Operation = (typeof OPERATIONS)[number];
 
-/** What goes wrong. */
-export type FaultKind =
-  | 'drop-reply'
-  | 'reset'
-  | 'delay'
-  | 'status'
-  | 'gateway'
-  | 'malformed'
-  | 'truncate'
-  | 'slow'
-  | 'stall'
-  | 'redirect'
-  | 'zero-fill'
-  | 'not-mp4'
-  | 'expired'
-  | 'task-failed'
-  | 'unknown'
-  | 'override';
-
-/** A fault for one or more coming requests. */
-export interface EmulatorFault {
-  /** Kind of request that is hit. */
-  on: Operation;
-  /**
-   * - `drop-reply` closes the connection, `reset` sends a TCP reset;
-   * - `delay` answers later; `slow` sends the body over `delay_ms`, `stall` half of it and then nothing more;
-   * - `status` answers an error in the provider's form, `gateway` one in HTML from in front of it, `redirect` a 3xx;
-   * - `malformed` answers 200 with a body that is no answer, `truncate` half of the body and then the end of the connection;
-   * - `zero-fill`, `not-mp4`, `expired` spoil a download;
-   * - `task-failed` ends the task, `unknown` denies it for this query, `override` changes the fields of this answer.
-   */
-  fault: FaultKind;
-  /** Number of requests that are hit; default 1; null: all, until the faults are cleared. */
-  times?: number | null;
-  /** Number of fitting requests that pass unharmed before; default 0. */
-  skip?: number;
-  /** Only requests about a task whose prompt contains this text. */
-  match?: string;
-  /**
-   * Whether the request takes effect first; default "after" for drop-reply and unreadable, else "before" (no effect).
-   * `midway` (reset only): it takes effect, and half of the body is sent.
-   */
-  when?: 'before' | 'after' | 'midway';
-  /** HTTP status of `status` (default 500), `gateway` (502) and `redirect` (302). */
-  status?: number;
-  /** Error code of `status` and `task-failed`; a task that fails without one has none, as some real ones. */
-  code?: string;
-  /** Error message of `status` and `task-failed`. */
-  message?: string;
-  /** `Retry-After` of `status` and `gateway`: seconds, or any text as it stands. */
-  retry_after?: number | string;
-  /** Whether seconds are sent as a number or as the HTTP date that they lead to; default "seconds". */
-  retry_after_as?: 'seconds' | 'date';
-  /** Real milliseconds of `delay` and `slow`; default 1000. */
-  delay_ms?: number;
-  /** Body of `malformed`; default "not-json". */
-  form?: 'not-json' | 'truncated' | 'empty' | 'html' | 'text' | 'no-output';
-  /** `Location` of `redirect`. */
-  location?: string;
-  /** Bytes that `zero-fill` leaves at the start; default 0. */
-  keep_bytes?: number;
-  /** Members that `override` puts into `output`; null takes one away. */
-  output?: Record<string, unknown>;
-  /** Members that `override` puts into `usage`; null takes one away. */
-  usage?: Record<string, unknown>;
-}
-
 const ALL = OPERATIONS;
-const WITH_PROMPT: readonly Operation[] = ['submit', 'query', 'cancel', 'download'];
-const BASE = new Set(['on', 'fault', 'times', 'skip', 'match']);
 
-/** Where each kind can happen and which fields it reads: a field that would have no effect is refused. */
-const KINDS: Record<FaultKind, { on: readonly Operation[]; fields: readonly string[] }> = {
+/** Requests that can be hit by each kind of fault, and the fields that it reads; a field without effect is refused. */
+const KINDS = {
   'drop-reply': { on: ALL, fields: ['when'] },
   reset: { on: ALL, fields: ['when'] },
   delay: { on: ALL, fields: ['when', 'delay_ms'] },
@@ -96,7 +27,64 @@ const KINDS: Record<FaultKind, { on: readonly Operation[]; fields: readonly stri
   'task-failed': { on: ['submit', 'query'], fields: ['code', 'message'] },
   unknown: { on: ['query'], fields: [] },
   override: { on: ['query'], fields: ['output', 'usage'] },
-};
+} as const satisfies Record<string, { on: readonly Operation[]; fields: readonly (keyof EmulatorFault)[] }>;
+
+/** Fields that every kind of fault reads. */
+const COMMON_FIELDS = new Set(['on', 'fault', 'times', 'skip', 'match']);
+
+/** Requests that are about a task, whose prompt `match` compares. */
+const WITH_PROMPT: readonly Operation[] = ['submit', 'query', 'cancel', 'download'];
+
+/** Kind of fault. */
+export type FaultKind = keyof typeof KINDS;
+
+/** A fault that hits one or more of the next requests. */
+export interface EmulatorFault {
+  /** Kind of request that is hit. */
+  on: Operation;
+  /**
+   * - `drop-reply` closes the connection, `reset` sends a TCP reset;
+   * - `delay` answers later; `slow` sends the body over `delay_ms`, `stall` sends half of it and nothing more;
+   * - `status` answers an error in the provider's form, `gateway` an HTML error page, `redirect` a 3xx;
+   * - `malformed` answers 200 with an invalid body, `truncate` closes the connection after half of the body;
+   * - `zero-fill`, `not-mp4`, `expired` corrupt or refuse a download;
+   * - `task-failed` ends the task, `unknown` answers one query with UNKNOWN, `override` changes fields of one answer.
+   */
+  fault: FaultKind;
+  /** Number of requests that are hit; default 1; null: all, until the faults are cleared. */
+  times?: number | null;
+  /** Number of matching requests that pass unchanged before; default 0. */
+  skip?: number;
+  /** Only requests about a task whose prompt contains this text. */
+  match?: string;
+  /**
+   * Whether the request takes effect first; default "after" for drop-reply and malformed, else "before" (no effect).
+   * `midway` (reset only): it takes effect, and half of the body is sent.
+   */
+  when?: 'before' | 'after' | 'midway';
+  /** HTTP status of `status` (default 500), `gateway` (502) and `redirect` (302). */
+  status?: number;
+  /** Error code of `status` and `task-failed`; without it a failed task has none, like some real ones. */
+  code?: string;
+  /** Error message of `status` and `task-failed`. */
+  message?: string;
+  /** `Retry-After` of `status` and `gateway`: seconds, or any text, which is sent unchanged. */
+  retry_after?: number | string;
+  /** Whether seconds are sent as a number or as an HTTP date; default "seconds". */
+  retry_after_as?: 'seconds' | 'date';
+  /** Milliseconds of real time that `delay` and `slow` take; default 1000. */
+  delay_ms?: number;
+  /** Body of `malformed`; default "not-json". */
+  form?: 'not-json' | 'truncated' | 'empty' | 'html' | 'text' | 'no-output';
+  /** `Location` of `redirect`. */
+  location?: string;
+  /** Bytes that `zero-fill` keeps at the start; default 0. */
+  keep_bytes?: number;
+  /** Members that `override` sets in `output`; null removes one. */
+  output?: Record<string, unknown>;
+  /** Members that `override` sets in `usage`; null removes one. */
+  usage?: Record<string, unknown>;
+}
 
 const schema = z
   .strictObject({
@@ -119,20 +107,20 @@ const schema = z
     usage: z.record(z.string(), z.unknown()).optional(),
   })
   .superRefine((fault, context) => {
-    const { on, fields } = KINDS[fault.fault];
+    const { on, fields }: { on: readonly string[]; fields: readonly string[] } = KINDS[fault.fault];
     const refuse = (path: string, message: string): void => context.addIssue({ code: 'custom', path: [path], message });
-    if (!on.includes(fault.on)) refuse('on', `${fault.fault} happens on ${on.join(', ')}`);
+    if (!on.includes(fault.on)) refuse('on', `${fault.fault} is possible for ${on.join(', ')}`);
     for (const name of Object.keys(fault)) {
-      if (!BASE.has(name) && !fields.includes(name)) refuse(name, `${fault.fault} does not read it`);
+      if (!COMMON_FIELDS.has(name) && !fields.includes(name)) refuse(name, `${fault.fault} does not use this field`);
     }
-    if (fault.match !== undefined && !WITH_PROMPT.includes(fault.on)) refuse('match', `${fault.on} knows no prompt`);
-    if (fault.when === 'midway' && fault.fault !== 'reset') refuse('when', 'midway is for reset');
+    if (fault.match !== undefined && !WITH_PROMPT.includes(fault.on)) refuse('match', `${fault.on} has no prompt`);
+    if (fault.when === 'midway' && fault.fault !== 'reset') refuse('when', 'midway is possible for reset only');
     if (fault.fault === 'redirect' && fault.location === undefined) refuse('location', 'required');
   });
 
 type QueuedFault = EmulatorFault & { times: number | null; skip: number };
 
-/** The faults that wait for their requests, in the order in which they were queued. */
+/** Faults that are still to be injected, in the order in which they were queued. */
 export class FaultQueue {
   #queued: QueuedFault[] = [];
 
@@ -140,25 +128,21 @@ export class FaultQueue {
     return structuredClone(this.#queued);
   }
 
-  /** Queues one fault or several, all or none. @throws ApiError 400 that names every field that is unknown, wrong or useless. */
+  /** Queues all faults or none. @throws ApiError 400 that names every unknown, invalid or unused field. */
   add(faults: unknown): void {
     const parsed = z.array(schema).min(1).safeParse([faults].flat());
     if (!parsed.success) throw new ApiError(400, 'InvalidParameter', `faults: ${describeIssues(parsed.error)}`);
-    const checked = parsed.data as EmulatorFault[];
-    this.#queued.push(
-      ...checked.map((fault) => ({
-        ...fault,
-        times: fault.times === undefined ? 1 : fault.times,
-        skip: fault.skip ?? 0,
-      })),
-    );
+    for (const fault of parsed.data as EmulatorFault[]) {
+      const { times = 1, skip = 0 } = fault;
+      this.#queued.push({ ...fault, times, skip });
+    }
   }
 
   clear(): void {
     this.#queued = [];
   }
 
-  /** Takes the first fault that fits and lets no more requests pass. */
+  /** Removes and returns the first fault for a request; a fault that skips the request is passed over. */
   take(on: Operation, prompt: string | undefined): EmulatorFault | undefined {
     for (const fault of this.#queued) {
       if (fault.on !== on || (fault.match !== undefined && !prompt?.includes(fault.match))) continue;

@@ -1,10 +1,13 @@
 import { type Clock, DAY, formatTime, parseTime } from './clock.js';
 import type { EmulatorSettings } from './settings.js';
-import { type EmulatorTask, isOver } from './task.js';
+import { type EmulatorTask, hasEnded } from './task.js';
 import type { ListedTask, TaskRegistry } from './task-registry.js';
 import { ApiError, type Json } from './wire.js';
 
-/** `output` and `usage` of a query. */
+/** Parameters of a request's query string. */
+type QueryParameters = Readonly<Record<string, string | undefined>>;
+
+/** Returns `output` and `usage` of a query's answer. */
 export function describeTask(
   task: EmulatorTask,
   videoUrl: string,
@@ -13,7 +16,7 @@ export function describeTask(
   const { task_id, status, duration } = task;
   const output: Json = { task_id, task_status: status, submit_time: formatTime(task.submit_ms) };
   if (task.start_ms !== null && status !== 'PENDING') output['scheduled_time'] = formatTime(task.start_ms);
-  if (isOver(task) && task.end_ms !== null) output['end_time'] = formatTime(task.end_ms);
+  if (hasEnded(task) && task.end_ms !== null) output['end_time'] = formatTime(task.end_ms);
   if (status === 'FAILED') Object.assign(output, task.failure);
   if (status !== 'SUCCEEDED') return { output };
   const prompt = returnedPrompt(task.prompt, settings.orig_prompt);
@@ -30,9 +33,9 @@ export function describeTask(
   return { output, usage };
 }
 
-function returnedPrompt(prompt: string, how: EmulatorSettings['orig_prompt']): string | undefined {
+function returnedPrompt(prompt: string, form: EmulatorSettings['orig_prompt']): string | undefined {
   const characters = [...prompt];
-  switch (how) {
+  switch (form) {
     case 'sent':
       return prompt;
     case 'truncated':
@@ -45,12 +48,12 @@ function returnedPrompt(prompt: string, how: EmulatorSettings['orig_prompt']): s
 }
 
 /**
- * A page of the account's tasks.
- * @throws ApiError 400 for a time or number that is none, or a window of more than 24 h.
+ * Returns a page of the account's tasks.
+ * @throws ApiError 400 for an invalid time or number, or a window of more than 24 h.
  */
 export function listTasks(
-  book: TaskRegistry,
-  query: Readonly<Record<string, string | undefined>>,
+  tasks: TaskRegistry,
+  query: QueryParameters,
   account: string,
   settings: EmulatorSettings,
   now: Clock,
@@ -68,15 +71,15 @@ export function listTasks(
     throw new ApiError(400, 'InvalidParameter', message);
   }
   const { task_id, model_name, status, api_key_id } = query;
-  const found = book.list({ account, from, to, task_id, model_name, status, api_key_id });
+  const found = tasks.list({ account, from, to, task_id, model_name, status, api_key_id });
   if (settings.list_order === 'newest') found.reverse();
-  const page_no = whole(query, 'page_no', 1);
-  const page_size = Math.min(whole(query, 'page_size', 10), settings.list_page_max);
+  const page_no = positiveInteger(query, 'page_no', 1);
+  const page_size = Math.min(positiveInteger(query, 'page_size', 10), settings.list_page_max);
   const data = found.slice((page_no - 1) * page_size, page_no * page_size).map((one) => row(one, settings));
   return { total: found.length, data, total_page: Math.ceil(found.length / page_size), page_no, page_size };
 }
 
-/** A row has neither prompt nor parameters, result, usage or error: only a query tells them. */
+/** Returns a row. It has no prompt, parameters, result, usage or error; only a query's answer has them. */
 function row({ task, status }: ListedTask, { list_skew_ms }: EmulatorSettings): Json {
   const { start_ms, end_ms, model } = task;
   return {
@@ -95,8 +98,8 @@ function row({ task, status }: ListedTask, { list_skew_ms }: EmulatorSettings): 
   };
 }
 
-function whole(query: Readonly<Record<string, string | undefined>>, name: string, otherwise: number): number {
-  const value = query[name] ? Number(query[name]) : otherwise;
+function positiveInteger(query: QueryParameters, name: string, fallback: number): number {
+  const value = query[name] ? Number(query[name]) : fallback;
   if (!Number.isInteger(value) || value < 1) throw new ApiError(400, 'InvalidParameter', `Invalid ${name}.`);
   return value;
 }

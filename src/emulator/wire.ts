@@ -1,25 +1,25 @@
 import type { OutgoingHttpHeaders } from 'node:http';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 
-/** A JSON object as it stands on the wire. */
+/** A JSON object of a request or a response. */
 export type Json = Record<string, unknown>;
 
 /** Bytes that need not be in memory at once: a video padded to 200 MB is written in pieces. */
 export interface ByteSource {
   readonly size: number;
-  /** Bytes `from` (inclusive) to `to` (exclusive), in pieces. */
+  /** Returns bytes `from` (inclusive) to `to` (exclusive) in pieces. */
   read(from: number, to: number): Iterable<Uint8Array>;
 }
 
-/** What a route answers. */
-export interface Answer {
+/** The response of a route. */
+export interface HttpResponse {
   status: number;
   /** An object is sent as JSON. */
   body: Json | string | ByteSource;
   headers?: Record<string, string>;
 }
 
-/** An error in the provider's JSON form. */
+/** An error that is answered in the provider's JSON form. */
 export class ApiError extends Error {
   override readonly name: string = 'ApiError';
   readonly status: number;
@@ -34,13 +34,13 @@ export class ApiError extends Error {
   }
 }
 
-/** An error in the object store's XML form. */
+/** An error that is answered in the object store's XML form. */
 export class StoreError extends ApiError {
   override readonly name = 'StoreError';
 }
 
-/** The answer that says `error`. */
-export function refusal(error: ApiError, requestId: string): Answer {
+/** Returns the response for an error. */
+export function errorResponse(error: ApiError, requestId: string): HttpResponse {
   const { status, code, message, headers } = error;
   if (error instanceof StoreError) {
     const body =
@@ -51,38 +51,39 @@ export function refusal(error: ApiError, requestId: string): Answer {
   return { status, body: { code, message, request_id: requestId }, headers };
 }
 
-/** Any body as a source of bytes. */
-export function bytesOf(body: Answer['body']): ByteSource {
-  if (typeof body !== 'string' && isByteSource(body)) return body;
+/** Returns any body as a source of bytes. */
+export function toByteSource(body: HttpResponse['body']): ByteSource {
+  if (isByteSource(body)) return body;
   const bytes = Buffer.from(typeof body === 'string' ? body : JSON.stringify(body));
   return { size: bytes.length, read: (from, to) => [bytes.subarray(from, to)] };
 }
 
 /**
- * Sends status and headers alone; whoever calls it writes the body.
- * @param promised - least `Content-Length`: a body that is to be cut needs one that it can fall short of.
+ * Sends status and headers; the caller writes the body, which is returned.
+ * @param minLength - least `Content-Length`: a body that is to be truncated needs a length that it can fall short of.
  */
-export function writeHead(reply: FastifyReply, answer: Answer, promised = 0): ByteSource {
-  const source = bytesOf(answer.body);
-  for (const [name, value] of Object.entries(answer.headers ?? {})) reply.header(name, value);
-  const isJson = typeof answer.body !== 'string' && !isByteSource(answer.body);
+export function writeHead(reply: FastifyReply, response: HttpResponse, minLength = 0): ByteSource {
+  const { status, body, headers = {} } = response;
+  const source = toByteSource(body);
+  for (const [name, value] of Object.entries(headers)) reply.header(name, value);
+  const isJson = typeof body !== 'string' && !isByteSource(body);
   if (isJson && !reply.hasHeader('content-type')) reply.header('content-type', 'application/json');
-  // A 204 has no body and so no length (RFC 9110, section 8.6).
-  if (answer.status !== 204) reply.header('content-length', Math.max(source.size, promised));
+  // A 204 has no body and therefore no length (RFC 9110, section 8.6).
+  if (status !== 204) reply.header('content-length', Math.max(source.size, minLength));
   reply.hijack();
-  reply.raw.writeHead(answer.status, reply.getHeaders() as OutgoingHttpHeaders);
+  reply.raw.writeHead(status, reply.getHeaders() as OutgoingHttpHeaders);
   return source;
 }
 
-/** Sends a whole answer; for HEAD the server leaves out the body by itself. */
-export async function send(reply: FastifyReply, answer: Answer): Promise<FastifyReply> {
-  const source = writeHead(reply, answer);
+/** Sends a whole response; Node.js leaves out the body of a response to HEAD. */
+export async function send(reply: FastifyReply, response: HttpResponse): Promise<FastifyReply> {
+  const source = writeHead(reply, response);
   await writePieces(reply, source.read(0, source.size));
   reply.raw.end();
   return reply;
 }
 
-/** Writes pieces at the speed of the reader, each handed to the system before the next; ends early when the reader is gone. */
+/** Writes pieces one by one, as fast as the client reads them; returns early when the client has disconnected. */
 export async function writePieces(reply: FastifyReply, pieces: Iterable<Uint8Array>): Promise<void> {
   const { raw } = reply;
   for (const piece of pieces) {
@@ -98,44 +99,40 @@ export async function writePieces(reply: FastifyReply, pieces: Iterable<Uint8Arr
   }
 }
 
-/** A request header, the first one when it was sent twice. */
-export function header(request: FastifyRequest, name: string): string | undefined {
+/** Returns a request header; of one that was sent twice, the first. */
+export function headerOf(request: FastifyRequest, name: string): string | undefined {
   const value = request.headers[name];
   return Array.isArray(value) ? value[0] : value;
 }
 
-/** The origin under which the client reached us: addresses in answers must work for it. */
+/** Returns the origin at which the client reached the server: addresses in a response must work for this client. */
 export function originOf(request: FastifyRequest): string {
-  // Behind something that speaks TLS for us.
+  // A proxy in front of the server may have ended TLS.
   const scheme = request.headers['x-forwarded-proto'] === 'https' ? 'https' : 'http';
   return `${scheme}://${request.headers.host ?? ''}`;
 }
 
-/** Parses a JSON object out of a body. @throws ApiError 400 when it is none. */
+/** Parses a body as a JSON object. @throws ApiError 400 for any other body. */
 export function parseObject(body: unknown): Json {
   try {
-    const value: unknown = JSON.parse(textOf(body));
+    const value: unknown = JSON.parse(bodyText(body));
     if (isObject(value)) return value;
   } catch {
-    // answered below
+    // The error below covers a body that is not JSON as well.
   }
   throw new ApiError(400, 'BadRequest.IllegalInput', 'Required body invalid, please check the request body format.');
 }
 
-/** The text of a body; empty when there was none. */
-export function textOf(body: unknown): string {
+/** Returns the text of a request's body; empty without a body. */
+export function bodyText(body: unknown): string {
   return Buffer.isBuffer(body) ? body.toString('utf8') : '';
 }
 
+/** Whether a value is a JSON object, neither null nor an array. */
 export function isObject(value: unknown): value is Json {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** The object without its null members: the service takes null as absent. */
-export function present(value: unknown): Json {
-  return isObject(value) ? Object.fromEntries(Object.entries(value).filter(([, member]) => member !== null)) : {};
-}
-
-function isByteSource(body: Json | ByteSource): body is ByteSource {
-  return typeof body['read'] === 'function';
+function isByteSource(body: HttpResponse['body']): body is ByteSource {
+  return typeof body !== 'string' && typeof body['read'] === 'function';
 }

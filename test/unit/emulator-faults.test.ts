@@ -290,10 +290,10 @@ test.each<[unknown, RegExp]>([
   [{ on: 'submit', fault: 'drop' }, /fault: Invalid option/],
   [{ on: 'submit', fault: 'reset', time: 2 }, /Unrecognized key: "time"/],
   [{ on: 'submit', fault: 'reset', times: 0 }, /times: /],
-  [{ on: 'submit', fault: 'reset', delay_ms: 5 }, /delay_ms: reset does not read it/],
-  [{ on: 'submit', fault: 'drop-reply', when: 'midway' }, /when: midway is for reset/],
-  [{ on: 'submit', fault: 'not-mp4' }, /on: not-mp4 happens on download/],
-  [{ on: 'list', fault: 'reset', match: 'dog' }, /match: list knows no prompt/],
+  [{ on: 'submit', fault: 'reset', delay_ms: 5 }, /delay_ms: reset does not use this field/],
+  [{ on: 'submit', fault: 'drop-reply', when: 'midway' }, /when: midway is possible for reset only/],
+  [{ on: 'submit', fault: 'not-mp4' }, /on: not-mp4 is possible for download/],
+  [{ on: 'list', fault: 'reset', match: 'dog' }, /match: list has no prompt/],
   [{ on: 'query', fault: 'redirect' }, /location: required/],
   [
     [

@@ -41,7 +41,10 @@ type Reference = 'reference' | 'disposable';
 const I_PCM = { I: 25, P: 5 + 25 } as const;
 
 /** Number of macroblocks across and down. */
-export function macroblocksOf({ width, height }: VideoFormat): { columns: number; rows: number } {
+export function macroblocksOf({ width, height }: Pick<VideoFormat, 'width' | 'height'>): {
+  columns: number;
+  rows: number;
+} {
   return { columns: Math.ceil(width / 16), rows: Math.ceil(height / 16) };
 }
 
@@ -61,7 +64,7 @@ export function writePcm(bits: BitWriter, slice: 'I' | 'P', picture: YuvPicture,
 
 /**
  * Builds a stream frame by frame: Constrained Baseline, CAVLC, one slice per frame, one reference frame, no deblocking.
- * The caller writes the macroblocks of each frame; this class writes all that surrounds them.
+ * The caller writes the macroblocks of each frame; this class writes headers and parameter sets.
  */
 export class H264Builder {
   readonly #samples: H264Sample[] = [];

@@ -1,26 +1,19 @@
 import { encodeBars, type Tile, tileOf } from './bars.js';
-import { CLIP_FPS, muxed } from './mux.js';
+import { macroblocksOf } from './h264.js';
+import { CLIP_FPS, type ClipFormat, frameCountOf, muxMp4 } from './mux.js';
 
-/** What a clip shows. */
-export interface ClipOptions {
-  /** Width in pixels, even. */
-  width: number;
-  /** Height in pixels, even. */
-  height: number;
-  /** Length of the video track in seconds. */
-  durationSeconds: number;
-  /** Whether a (silent) AAC track is added. */
-  audio: boolean;
-  /** Chooses the colours. */
-  seed: number;
+/** Options of {@link makeClip}. */
+export interface ClipOptions extends ClipFormat {
+  /** Determines the colours. */
+  readonly seed: number;
   /** Text in the picture; letters, digits and dashes are drawn. */
-  label: string;
+  readonly label: string;
 }
 
 const WHITE = 235;
 const BLACK = 16;
 
-/** 5x7 glyphs as five columns, lowest bit on top. */
+/** Glyphs of 5x7 pixels as five columns each; the lowest bit is the top. */
 const GLYPHS = new Map(
   (
     '0:3E5149453E 1:00427F4000 2:4261514946 3:2141454B31 4:1814127F10 5:2745454539 6:3C4A494930 7:0171090503 ' +
@@ -61,43 +54,34 @@ const PROGRESS_TODO = tileOf(48);
  * bar. The same options always give the same bytes.
  */
 export async function makeClip(options: ClipOptions): Promise<Uint8Array> {
-  const { width, height, durationSeconds, audio, seed, label } = options;
-  const frames = Math.max(1, Math.round(durationSeconds * CLIP_FPS));
-  const columns = Math.ceil(width / 16);
-  const rows = Math.ceil(height / 16);
-  const room = Math.max(0, columns - 2);
-  const put = (tiles: Map<number, Tile>, row: number, text: string): void => {
-    if (row < 1 || row >= rows) return; // the top row feeds the prediction of the bars
-    for (const [i, character] of [...text].slice(0, room).entries())
-      tiles.set(row * columns + 1 + i, glyphTile(character));
+  const video = { width: options.width, height: options.height, fps: CLIP_FPS };
+  const frames = frameCountOf(options);
+  const { columns, rows } = macroblocksOf(video);
+  const lineLength = Math.max(0, columns - 2);
+  const tilesOf = (frame: number): Map<number, Tile> => {
+    const tiles = new Map<number, Tile>();
+    const putLine = (row: number, line: readonly Tile[]): void => {
+      // The bars are predicted from the top row, which therefore has no tiles.
+      if (row < 1 || row >= rows) return;
+      for (const [i, tile] of line.slice(0, lineLength).entries()) tiles.set(row * columns + 1 + i, tile);
+    };
+    putLine(1, [...options.label].map(glyphTile));
+    putLine(3, [...String(frame).padStart(5, '0')].map(glyphTile));
+    const done = Math.ceil(((frame + 1) / frames) * lineLength);
+    const progress = Array.from({ length: lineLength }, (_, i) => (i < done ? PROGRESS_DONE : PROGRESS_TODO));
+    if (rows - 2 > 3) putLine(rows - 2, progress);
+    return tiles;
   };
-  const stream = encodeBars({
-    width,
-    height,
-    frames,
-    fps: CLIP_FPS,
-    keyInterval: CLIP_FPS,
-    bars: barsOf(seed),
-    tiles: (frame) => {
-      const tiles = new Map<number, Tile>();
-      put(tiles, 1, label);
-      put(tiles, 3, String(frame).padStart(5, '0'));
-      const done = Math.ceil(((frame + 1) / frames) * room);
-      const row = rows - 2;
-      if (row > 3) {
-        for (let i = 0; i < room; i++) tiles.set(row * columns + 1 + i, i < done ? PROGRESS_DONE : PROGRESS_TODO);
-      }
-      return tiles;
-    },
-  });
-  return muxed(stream, { width, height, durationSeconds, audio });
+  const stream = encodeBars({ ...video, frames, keyInterval: CLIP_FPS, bars: barsOf(options.seed), tiles: tilesOf });
+  return muxMp4(stream, options);
 }
 
+/** Returns six colours that depend on the seed (linear congruential generator). */
 function barsOf(seed: number): Tile[] {
   let state = (seed ^ 0x9e3779b9) >>> 0;
-  const next = (low: number, high: number): number => {
+  const next = (min: number, max: number): number => {
     state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return low + ((state >>> 8) % (high - low + 1));
+    return min + ((state >>> 8) % (max - min + 1));
   };
   return Array.from({ length: 6 }, () => tileOf(next(50, 200), next(60, 200), next(60, 200)));
 }

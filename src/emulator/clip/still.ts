@@ -3,7 +3,7 @@ import { PNG } from 'pngjs';
 import type { YuvPicture } from './h264.js';
 import type { View } from './moving-picture.js';
 
-/** Larger pictures are not decoded: at 24 megapixels the decoder holds some 200 MB, and takes about two seconds. */
+/** Largest picture that is decoded: at 24 megapixels the decoder needs some 200 MB and about two seconds. */
 const MAX_MEGAPIXELS = 24;
 const MAX_DECODER_MB = 512;
 
@@ -14,7 +14,7 @@ interface Plane {
   readonly samples: Uint8Array;
 }
 
-/** A still picture in the shape of a video, as luma and, at half the size, two colour differences (BT.709, limited range). */
+/** A picture in the shape of a video: luma, and at half the size two colour differences (BT.709, limited range). */
 export interface Still {
   readonly y: Plane;
   readonly cb: Plane;
@@ -28,7 +28,7 @@ interface Pixels {
   readonly data: Uint8Array;
 }
 
-/** Whether the bytes begin like a JPEG or a PNG file, the two kinds that {@link readStill} reads. */
+/** Whether the bytes begin like a JPEG or PNG file, the formats that {@link readStill} supports. */
 export function isReadable(bytes: Uint8Array): boolean {
   return isJpeg(bytes) || isPng(bytes);
 }
@@ -38,12 +38,12 @@ const isPng = (bytes: Uint8Array): boolean =>
   Buffer.from(bytes.subarray(0, 8)).toString('latin1') === '\x89PNG\r\n\x1a\n';
 
 /**
- * Decodes a JPEG or PNG picture and crops it, around its middle, to the shape of `width` by `height`. It keeps at most half
- * as many pixels again in each direction, enough for a camera that comes closer.
- * @throws Error for a picture that is damaged, of another kind, or larger than 24 megapixels.
+ * Decodes a JPEG or PNG picture and crops it, around its middle, to the shape of `width` by `height`. The result has at
+ * most 1.5 times as many pixels in each direction, enough for the camera's zoom.
+ * @throws Error for a picture that is damaged, of another format, or larger than 24 megapixels.
  */
 export function readStill(bytes: Uint8Array, width: number, height: number): Still {
-  const pixels = decoded(bytes);
+  const pixels = decode(bytes);
   const shape = width / height;
   const [cropWidth, cropHeight] =
     pixels.width / pixels.height > shape
@@ -57,16 +57,16 @@ export function readStill(bytes: Uint8Array, width: number, height: number): Sti
   };
   const scale = Math.min(1.5, Math.max(1, cropWidth / width));
   const [toWidth, toHeight] = [Math.round(width * scale), Math.round(height * scale)];
-  const { y, cb, cr } = colourDifferences(pixels);
-  const fitted = (samples: Uint8Array, part: number): Plane =>
-    resampled({ ...pixels, samples }, crop, Math.ceil(toWidth / part), Math.ceil(toHeight / part));
-  return { y: fitted(y, 1), cb: fitted(cb, 2), cr: fitted(cr, 2) };
+  const { y, cb, cr } = toYuv(pixels);
+  const scaled = (samples: Uint8Array, subsampling: number): Plane =>
+    resample({ ...pixels, samples }, crop, Math.ceil(toWidth / subsampling), Math.ceil(toHeight / subsampling));
+  return { y: scaled(y, 1), cb: scaled(cb, 2), cr: scaled(cr, 2) };
 }
 
-/** What a camera sees of the still picture, on whole macroblocks; beyond the video's edges the last samples go on. */
-export function drawStill(still: Still, { x, y, zoom }: View, width: number, height: number): YuvPicture {
+/** Draws what the camera sees, on whole macroblocks; outside of the picture its last samples are repeated. */
+export function drawView(still: Still, { x, y, zoom }: View, width: number, height: number): YuvPicture {
   const [wide, high] = [Math.ceil(width / 16) * 16, Math.ceil(height / 16) * 16];
-  const seen = (plane: Plane, part: number): Uint8Array => {
+  const draw = (plane: Plane, subsampling: number): Uint8Array => {
     const [perX, perY] = [plane.width / width, plane.height / height];
     const crop = {
       x: (x - width / 2 / zoom) * perX,
@@ -74,18 +74,19 @@ export function drawStill(still: Still, { x, y, zoom }: View, width: number, hei
       width: (wide / zoom) * perX,
       height: (high / zoom) * perY,
     };
-    return resampled(plane, crop, wide / part, high / part).samples;
+    return resample(plane, crop, wide / subsampling, high / subsampling).samples;
   };
-  return { width: wide, height: high, y: seen(still.y, 1), cb: seen(still.cb, 2), cr: seen(still.cr, 2) };
+  return { width: wide, height: high, y: draw(still.y, 1), cb: draw(still.cb, 2), cr: draw(still.cr, 2) };
 }
 
-function decoded(bytes: Uint8Array): Pixels {
+function decode(bytes: Uint8Array): Pixels {
   if (isPng(bytes)) {
-    const header = Buffer.from(bytes.subarray(0, 24)); // the size stands before anything is unpacked
-    if ((header.readUInt32BE(16) * header.readUInt32BE(20)) / 1e6 > MAX_MEGAPIXELS) throw new Error('too many pixels');
+    const header = Buffer.from(bytes.subarray(0, 24)); // The size can be read before anything is decompressed.
+    if ((header.readUInt32BE(16) * header.readUInt32BE(20)) / 1e6 > MAX_MEGAPIXELS)
+      throw new Error('the picture has too many pixels');
     return PNG.sync.read(Buffer.from(bytes));
   }
-  if (!isJpeg(bytes)) throw new Error('neither JPEG nor PNG');
+  if (!isJpeg(bytes)) throw new Error('the picture is neither JPEG nor PNG');
   return jpeg.decode(bytes, {
     useTArray: true,
     tolerantDecoding: false,
@@ -94,8 +95,8 @@ function decoded(bytes: Uint8Array): Pixels {
   });
 }
 
-/** Luma and colour differences of every pixel; what is transparent lies on white. */
-function colourDifferences({ width, height, data }: Pixels): Record<'y' | 'cb' | 'cr', Uint8Array> {
+/** Converts RGB to luma and colour differences; the background of transparent pixels is white. */
+function toYuv({ width, height, data }: Pixels): Record<'y' | 'cb' | 'cr', Uint8Array> {
   const [y, cb, cr] = Array.from({ length: 3 }, () => new Uint8Array(width * height)) as [
     Uint8Array,
     Uint8Array,
@@ -122,10 +123,10 @@ interface Crop {
   readonly height: number;
 }
 
-/** A part of a plane at another size, by a triangle filter as wide as a target pixel (at least one source pixel). */
-function resampled(plane: Plane, crop: Crop, width: number, height: number): Plane {
-  const across = taps(crop.x, crop.width / width, width, plane.width);
-  const down = taps(crop.y, crop.height / height, height, plane.height);
+/** Resizes a part of a plane with a triangle filter as wide as a target pixel (at least one source pixel). */
+function resample(plane: Plane, crop: Crop, width: number, height: number): Plane {
+  const across = filterTaps(crop.x, crop.width / width, width, plane.width);
+  const down = filterTaps(crop.y, crop.height / height, height, plane.height);
   const firstRow = Math.min(...down.starts);
   const lastRow = Math.max(...down.starts) + down.count - 1;
   const narrow = new Float32Array((lastRow - firstRow + 1) * width);
@@ -154,8 +155,8 @@ function resampled(plane: Plane, crop: Crop, width: number, height: number): Pla
   return { width, height, samples };
 }
 
-/** For every target sample the first source sample and the weights of so many from there on; they add up to one. */
-function taps(from: number, step: number, length: number, available: number) {
+/** Returns for each target sample its first source sample and the weights, whose sum is one, of `count` samples. */
+function filterTaps(from: number, step: number, length: number, available: number) {
   const radius = Math.max(1, step);
   const count = Math.min(available, Math.ceil(radius * 2) + 1);
   const starts = new Int32Array(length);
@@ -170,7 +171,7 @@ function taps(from: number, step: number, length: number, available: number) {
       weights[i * count + tap] = weight;
       sum += weight;
     }
-    // Outside of the picture its last sample goes on.
+    // Outside of the picture its last sample is repeated.
     if (sum === 0) weights[i * count + (middle < 0 ? 0 : count - 1)] = 1;
     for (let tap = 0; tap < count && sum > 0; tap++) weights[i * count + tap] = (weights[i * count + tap] ?? 0) / sum;
   }
