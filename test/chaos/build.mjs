@@ -5,8 +5,8 @@ import { fileURLToPath } from 'node:url';
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 
 /**
- * Builds that break what buying once rests on: exact replacements in a copy of the compiled code, so that the product has no
- * switch for it. What `npm run chaos -- --broken X` must catch.
+ * Builds that break what buying once rests on: exact replacements in a copy of the compiled code, so that the product
+ * has no switch for it. What `npm run chaos -- --broken X` must catch.
  */
 export const BROKEN = {
   'retry-on-502': {

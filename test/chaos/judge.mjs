@@ -2,9 +2,11 @@ import { createHash } from 'node:crypto';
 import { overspent, wronglyRefused } from './money.mjs';
 
 /**
- * How the provider's own books, the store and the runs fit together; pure. `violations` is empty when nothing was broken.
+ * How the provider's own books, the store and the runs fit together; pure. `violations` is empty when nothing was
+ * broken.
  * @param evidence.paidSeconds - What the ledger's day records add up to.
- * @param evidence.summaries - Of each batch: its id, and the seconds and counts of its result beside those of its report's lines.
+ * @param evidence.summaries - Of each batch: its id, and the seconds and counts of its result and of its report's
+ * lines.
  * @param evidence.beliefs - What the account's slots still believe that is not so.
  */
 export function verdict(evidence) {
@@ -99,13 +101,16 @@ function groupByPrompt(tasks) {
   return groups;
 }
 
-/** The task as the provider shows it; a 429 is waited out, because many tasks are more than the account may ask for in a second. */
-async function askedUntilTold(url, key) {
+/**
+ * The task as the provider shows it; a 429 is waited out, because many tasks are more than the account may ask for in a
+ * second.
+ */
+async function queryUntilAnswered(url, key) {
   for (let tries = 1; ; tries += 1) {
     const answer = await fetch(url, { headers: { authorization: `Bearer ${key}` } });
     if (answer.ok) return (await answer.json()).output;
     if (answer.status !== 429 || tries === 50) throw new Error(`the provider does not show a task (${answer.status})`);
-    await new Promise((told) => setTimeout(told, 200));
+    await new Promise((resolve) => setTimeout(resolve, 200));
   }
 }
 
@@ -113,7 +118,7 @@ async function askedUntilTold(url, key) {
 export async function hashesOf(tasks, { baseUrl, key, store }) {
   const hashes = new Map();
   for (const { task_id } of tasks.filter(({ billed_seconds }) => billed_seconds > 0)) {
-    const output = await askedUntilTold(`${baseUrl}/tasks/${task_id}`, key);
+    const output = await queryUntilAnswered(`${baseUrl}/tasks/${task_id}`, key);
     const file = await fetch(output.video_url);
     if (!file.ok) throw new Error(`the provider does not serve the video of ${task_id} (${file.status})`);
     const name = `videos/${task_id}.mp4`;

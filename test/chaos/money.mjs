@@ -1,4 +1,4 @@
-/** What the workers are told that videos cost; every generation is silent and 720P. */
+/** The prices that the workers are configured with; every generation is silent and 720P. */
 export const PRICES = {
   currency: 'CNY',
   per_second: { '720P': { silent: 0.15, sound: 0.3 }, '1080P': { silent: 0.25, sound: 0.5 } },
@@ -14,8 +14,8 @@ const SHORT_SHARE = 0.6;
 const DAY_SHARE = 0.9;
 
 /**
- * Budgets that bind for a part of a plan: for one tenant, for one batch and, at the end, for the day. In millionths of the currency,
- * because the judge counts them itself.
+ * Budgets that bind for a part of a plan: for one tenant, for one batch and, at the end, for the day. In millionths of
+ * the currency, because the judge counts them itself.
  */
 export function limitsOf(plan) {
   const cost = (generations) => microsOf(generations.reduce((sum, { duration }) => sum + duration, 0));
@@ -84,8 +84,8 @@ export function overspent({ tasks, generations, limits }) {
 const CLOCKS_MS = 10_000;
 
 /**
- * What is wrong with a run that ended as `budget_reached`: that its video was bought, or that there was room. What was billed by the end
- * of the run is at least what the slots knew when they refused it.
+ * What is wrong with a run that ended as `budget_reached`: that its video was bought, or that there was room. What was
+ * billed by the end of the run is at least what the slots knew when they refused it.
  * @param run.scope - The budget that it names.
  */
 export function wronglyRefused({ id, prompt, scope, endedAtMs }, { tasks, generations, limits }) {
@@ -108,7 +108,10 @@ export function wronglyRefused({ id, prompt, scope, endedAtMs }, { tasks, genera
   ];
 }
 
-/** What the slots believe at the end, against the provider's books: nothing is reserved any more, and everything billed is counted. */
+/**
+ * What the slots believe at the end, against the provider's books: nothing is reserved any more, and everything billed
+ * is counted.
+ */
 export function slotsBelieve({ holders, budgets = [] }, { tasks, generations, limits, nowMs }) {
   const payers = new Map(generations.map((generation) => [generation.prompt, generation]));
   const billed = tasks.filter(({ billed_seconds }) => billed_seconds > 0);

@@ -1,7 +1,7 @@
 import { SHORT_TENANT } from './money.mjs';
 import { randomOf } from './random.mjs';
 
-/** A lost reply and everything else that a submit can meet; `when: "after"` leaves a task behind that nobody was told of. */
+/** A lost reply and everything else that a submit can meet; `when: "after"` creates a task that no client knows of. */
 const ON_SUBMIT = [
   ...['before', 'after'].flatMap((when) => [
     { fault: 'drop-reply', when },
@@ -42,7 +42,7 @@ const ON_DOWNLOAD = [
   { fault: 'slow', delay_ms: 2_000 },
   { fault: 'status', status: 503 },
 ];
-/** What meets whoever comes next: these requests carry no prompt. */
+/** Faults that meet the next caller: these requests carry no prompt. */
 const ON_ANYBODY = [
   ...ON_READ.map((fault) => ({ on: 'list', ...fault })),
   ...ON_READ.filter(({ fault }) => fault !== 'truncate').map((fault) => ({ on: 'policy', ...fault })),
@@ -69,7 +69,7 @@ export function planOf(seed, generations) {
     at('submit', 0.55, ON_SUBMIT);
     at('query', 0.4, ON_QUERY, 3);
     at('download', 0.35, ON_DOWNLOAD, 2);
-    // Free of charge, so it is bought anew: two tasks, one bill.
+    // Free of charge, so it is bought again: two tasks, one bill.
     at('query', 0.04, [{ fault: 'task-failed', code: 'InternalError' }]);
     const end = random.next();
     const leave = end < 0.15 ? 'cancel' : end < 0.19 ? 'terminate' : undefined;
@@ -77,10 +77,14 @@ export function planOf(seed, generations) {
     const inBatch = random.chance(0.35) ? random.pick(BATCHES) : undefined;
     if (leave === undefined && inBatch !== undefined) {
       // An item of a batch is neither left nor asked for twice: the batch answers for each of its lines.
-      return { ...{ index, prompt, faults, batch: inBatch }, duration: random.between(2, 5) };
+      return { index, prompt, faults, batch: inBatch, duration: random.between(2, 5) };
     }
     return {
-      ...{ index, prompt, faults, leave, leaveAfterMs: random.between(100, 10_000) },
+      index,
+      prompt,
+      faults,
+      leave,
+      leaveAfterMs: random.between(100, 10_000),
       natively: random.chance(0.5),
       duration: random.between(2, 5),
       twinAfterMs: random.chance(0.15) ? random.between(0, 3_000) : undefined,
@@ -89,5 +93,5 @@ export function planOf(seed, generations) {
   });
 }
 
-/** One fault that meets whoever comes next. */
+/** One fault that meets the next caller. */
 export const faultForAnybody = (random) => random.pick(ON_ANYBODY);

@@ -63,7 +63,9 @@ export async function startEmulator(dist, port, stateFile, settings) {
   };
   let child = await launch(settings);
   return {
-    ...{ origin, baseUrl: `${origin}/api/v1`, control },
+    origin,
+    baseUrl: `${origin}/api/v1`,
+    control,
     /** Kills it and starts it again with its tasks, its settings and the faults that were still to come. */
     async restart() {
       const [{ queued }, made] = [await control('faults'), await control('settings')];

@@ -29,8 +29,9 @@ const FREEZE_MS = 4_000;
 const END_SHARE = 0.4;
 
 /**
- * The shipped times, shortened in proportion. A worker may freeze for FREEZE_MS between its last check and the socket, and the provider
- * may take the task 5 s after that: 1.5 s + 4 s + 5 s lie below the bound of 12 s after which a silent submit is reconciled.
+ * The shipped times, shortened in proportion. A worker may freeze for FREEZE_MS between its last check and the socket,
+ * and the provider may take the task 5 s after that: 1.5 s + 4 s + 5 s lie below the bound of 12 s after which a silent
+ * submit is reconciled.
  */
 const timesOf = (ledger) => ({
   submitHttpMs: 4_000,
@@ -63,7 +64,8 @@ const timesOf = (ledger) => ({
 });
 
 /**
- * Generates under random faults while workers are killed, stopped, frozen and started, and judges by the provider's books.
+ * Generates under random faults while workers are killed, stopped, frozen and started, and judges by the provider's
+ * books.
  * @param options.say - Gets lines about the progress.
  * @returns what `verdict` says, and what was done.
  */
@@ -114,16 +116,15 @@ export async function runChaos({ seed, generations, minutes, workers: workersMax
     await writeFile(pricesFile, JSON.stringify(PRICES));
     await writeFile(budgetsFile, JSON.stringify(budgetFileOf(limits)));
     const env = {
-      ...{ DASHSCOPE_HTTP_BASE_URL: emulator.baseUrl, DASHSCOPE_API_KEY: KEY },
-      ...{
-        OUTPUT_DIR: outputDir,
-        TEMPORAL_ADDRESS: server.address,
-        HOME: home,
-        WAN_VIDEO_MAX_RUNNING: String(SLOTS),
-        WAN_VIDEO_PRICES: pricesFile,
-        WAN_VIDEO_BUDGETS: budgetsFile,
-        ...storeEnv,
-      },
+      DASHSCOPE_HTTP_BASE_URL: emulator.baseUrl,
+      DASHSCOPE_API_KEY: KEY,
+      OUTPUT_DIR: outputDir,
+      TEMPORAL_ADDRESS: server.address,
+      HOME: home,
+      WAN_VIDEO_MAX_RUNNING: String(SLOTS),
+      WAN_VIDEO_PRICES: pricesFile,
+      WAN_VIDEO_BUDGETS: budgetsFile,
+      ...storeEnv,
     };
     const config = loadConfig(env, { cwd: ROOT, homeDir: home });
     const store = openStore(config.store);
@@ -160,7 +161,8 @@ export async function runChaos({ seed, generations, minutes, workers: workersMax
 
     const sweep = () =>
       client.workflow.execute('sweepPurchases', { workflowId: `sweep/${randomUUID()}`, taskQueue, args: [] });
-    // A terminated run's money stays reserved until a sweep has seen to its task, and others may wait for just that money.
+    // A terminated run's money stays reserved until a sweep has seen to its task, and others may wait for just that
+    // money.
     void sweepNowAndThen(sweep, state);
 
     const image = `asset:${staged.asset.key}`;
@@ -199,7 +201,7 @@ export async function runChaos({ seed, generations, minutes, workers: workersMax
       return { done, started: started.length, ...early, losses: 0, violations: [...bought, ...above] };
     }
 
-    say('every run has ended; sweeping what terminated ones left behind');
+    say('every run has ended; sweeping the purchases of terminated ones');
     await crew.fill();
     await sweep();
     const open = await openRuns(client, videos, deadlineMs);
@@ -217,7 +219,15 @@ export async function runChaos({ seed, generations, minutes, workers: workersMax
       done,
       started: started.length,
       ...verdict({
-        ...{ tasks, hashes, generations: started, limits, runs, open, openPurchases, reports, summaries },
+        tasks,
+        hashes,
+        generations: started,
+        limits,
+        runs,
+        open,
+        openPurchases,
+        reports,
+        summaries,
         paidSeconds: await paidSecondsOf(ledger, tasks),
         beliefs: await settled(beliefs),
       }),
@@ -232,18 +242,26 @@ export async function runChaos({ seed, generations, minutes, workers: workersMax
 }
 
 const EMPTY = {
-  ...{ hashes: new Map(), open: [], openPurchases: [], reports: [], summaries: [], beliefs: [] },
+  hashes: new Map(),
+  open: [],
+  openPurchases: [],
+  reports: [],
+  summaries: [],
+  beliefs: [],
   paidSeconds: 0,
 };
 
-/** A lost settlement is found by the look at the holders, every 20 s while nobody waits; two of them, and a killed worker's time. */
+/**
+ * A lost settlement is found by the look at the holders, every 20 s while nobody waits; two of them, and a killed
+ * worker's time.
+ */
 const BELIEFS_MS = 60_000;
 
-/** Asks until there is nothing to tell any more, or for so long. */
+/** Asks until nothing is left to report, or until `untilMs`. */
 async function settled(beliefs) {
   for (const untilMs = Date.now() + BELIEFS_MS; ; await delay(500)) {
-    const told = await beliefs();
-    if (told.length === 0 || Date.now() > untilMs) return told;
+    const found = await beliefs();
+    if (found.length === 0 || Date.now() > untilMs) return found;
   }
 }
 
@@ -283,7 +301,7 @@ class Crew {
     this.members.push(worker);
   }
 
-  /** Kills all of them at once, so that whoever ran a certain workflow is among them. */
+  /** Kills all of them at once, so that the one that ran a certain workflow is among them. */
   async killEverybody() {
     const all = this.members;
     this.members = [];
@@ -293,8 +311,9 @@ class Crew {
   }
 
   /**
-   * Kills, stops and freezes members at random and starts others, until `over`; and terminates the account's slots. Not while a member is
-   * frozen: slots that are terminated while somebody stands between its last question and the socket are a race that stays (docs/slots.md).
+   * Kills, stops and freezes members at random and starts others, until `over`; and terminates the account's slots. Not
+   * while a member is frozen: slots that are terminated while a worker is between its last question and the socket are
+   * a race that stays (docs/slots.md).
    */
   async disturb(over) {
     while (!over()) {
@@ -353,7 +372,10 @@ async function disturbEverybody(emulator, random, done, over) {
   await emulator.control('settings', { list_lag_ms: 0, list_page_max: 100 });
 }
 
-/** Tells the progress, and ends a broken build's run as soon as the provider billed a prompt twice, or more than a budget. */
+/**
+ * Prints the progress, and ends a broken build's run as soon as the provider billed a prompt twice, or more than a
+ * budget.
+ */
 async function watch(emulator, state, { broken, deadlineMs, plan, limits, say, runs, videos, client }) {
   for (let looks = 1; !state.over && Date.now() < deadlineMs; looks += 1) {
     await delay(1_000);
@@ -409,7 +431,10 @@ async function generate(generation, { videos, client, emulator, runs, image, dea
   await Promise.all(following);
 }
 
-/** A batch of generations; every worker is killed at once when a third of it has ended. Resolves what it says of itself and of each. */
+/**
+ * A batch of generations; every worker is killed at once when a third of it has ended. Resolves what it says of itself
+ * and of each.
+ */
 async function runBatch(id, generations, { batches, emulator, crew, runs, image, deadlineMs, state }) {
   if (generations.length === 0) return { reports: [] };
   const faults = generations.flatMap((generation) => generation.faults);
@@ -447,7 +472,7 @@ async function runBatch(id, generations, { batches, emulator, crew, runs, image,
   for (const { item_id, outcome, cause, message, ended_at_ms: endedAtMs } of rows) {
     const end = VIDEO_OUTCOMES.has(outcome) ? 'completed' : outcome === REFUSED ? REFUSED : `${outcome} ${cause ?? ''}`;
     const refused = end === REFUSED && { scope: scopeOf(message), endedAtMs };
-    runs.push({ ...{ id: `${id}/${item_id}`, prompt: promptOf.get(item_id), leave: undefined, end }, ...refused });
+    runs.push({ id: `${id}/${item_id}`, prompt: promptOf.get(item_id), leave: undefined, end, ...refused });
   }
   return {
     reports: rows.map(({ item_id, billed_seconds }) => ({ prompt: promptOf.get(item_id), billed_seconds })),
@@ -494,7 +519,7 @@ function endOf(error) {
 /** Which budget is reached, as the message for people has it. */
 const scopeOf = (message) => /^The budget of (?:the )?(day|tenant|batch)\b/.exec(message)?.[1] ?? message;
 
-/** Waits until nothing runs any more, salvages included; what still does at the deadline is told with its stage. */
+/** Waits until nothing runs any more, salvages included; what still does at the deadline is reported with its stage. */
 async function openRuns(client, videos, deadlineMs) {
   for (;;) {
     const open = [];

@@ -59,7 +59,7 @@ describe.skipIf(python === undefined).concurrent('a caller in Python, with plain
     expect(answer.result).toMatchObject({ source: 'generated', duration: 4, width: 1280, height: 720 });
     expect(answer.result).toEqual(await stack.videos.result(answer.id));
     expect(code).toBe(0);
-    // Complete by itself: every field is there, whatever the stage.
+    // Complete by itself: every field is there at every stage.
     const fields = Object.keys(await stack.videos.progress(answer.id)).sort();
     expect(seen.length).toBeGreaterThan(0);
     for (const progress of seen) {

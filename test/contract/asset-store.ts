@@ -90,7 +90,7 @@ export function describeAssetStore(name: string, open: () => Promise<StoreUnderT
       const info = await store.head('videos/one.mp4');
       expect(info).toMatchObject({ key: 'videos/one.mp4', bytes: body.length, contentType: 'video/mp4' });
       if (traits.keepsChecksum) expect(info?.sha256).toBe(options.sha256);
-      // S3 tells whole seconds.
+      // S3 reports whole seconds.
       expect(info?.modifiedAtMs).toBeGreaterThanOrEqual(before - 1_000);
       expect(info?.modifiedAtMs).toBeLessThanOrEqual(Date.now() + 1_000);
     });
@@ -126,7 +126,7 @@ export function describeAssetStore(name: string, open: () => Promise<StoreUnderT
       expect((await read(store, 'videos/one.mp4')).equals(first)).toBe(true);
     });
 
-    test('of 20 puts if absent at once exactly one wins, and its body stands', async () => {
+    test('of 20 puts if absent at once exactly one wins, and its body is kept', async () => {
       for (const round of ['one', 'two', 'three']) {
         const key = `ledger/${round}/intent.json`;
         const bodies = Array.from({ length: 20 }, (_, i) => Buffer.from(`writer ${i} `.repeat(1 + i * 200)));
@@ -344,7 +344,7 @@ export function describeAssetStore(name: string, open: () => Promise<StoreUnderT
       const output = Buffer.concat(await child.stdout.toArray()).toString();
       const { bytes, same, grownMib } = JSON.parse(output) as { bytes: number; same: boolean; grownMib: number };
       expect({ bytes, same }).toEqual({ bytes: 128 * MIB, same: true });
-      // Parts on the way and garbage not yet collected: 30 to 60, whatever the size. The whole body would be 128 and
+      // Parts on the way and garbage not yet collected: 30 to 60, for any size. The whole body would be 128 and
       // its copies.
       expect(grownMib).toBeLessThan(100);
     });

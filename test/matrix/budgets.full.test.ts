@@ -3,13 +3,13 @@ import { isDeepStrictEqual } from 'node:util';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { Disturbance, Step } from './cells.js';
 import {
+  type ArrangedRun,
   arrange,
   disturb,
   expectSettled,
-  letGo,
   outcomeOf,
   reached,
-  type Standing,
+  releaseRuns,
   start,
   waitFor,
 } from './run-cells.js';
@@ -27,24 +27,27 @@ const HOLDING: readonly Holding[] = ['reconcile', 'reserve', 'submit', 'follow',
 
 interface Rivals {
   readonly at: Holding;
-  readonly standing: Pick<Standing, 'id' | 'prompt' | 'buyer'>;
+  readonly arranged: Pick<ArrangedRun, 'id' | 'prompt' | 'buyer'>;
   readonly rival: { readonly id: string; readonly prompt: string };
 }
 
-/** A run that stands where its money is reserved, or just spent, and another one of its tenant that wants the same money. */
+/**
+ * A run that is held where its money is reserved, or just spent, and another one of its tenant that wants the same
+ * money.
+ */
 async function rivals(at: Holding): Promise<Rivals> {
   const tenant = `${TENANT_OF_ONE}${randomUUID()}`;
-  const standing = at === 'reserve' ? await reserve(tenant) : await arrange(world, at, tenant);
+  const arranged = at === 'reserve' ? await reserve(tenant) : await arrange(world, at, tenant);
   const prompt = `the rival at ${at} ${randomUUID()}`;
   const id = await start(world, prompt, { tenant });
   // What is archived is spent, and what is cancelled perhaps, by its salvage: there is nothing to wait for.
   const stages = ['waiting_for_slot', ...(at === 'archive' || at === 'cancel' ? ['budget_reached'] : [])];
   await waitFor(`the rival at ${at}`, async () => stages.includes((await world.videos.progress(id)).stage));
-  return { at, standing, rival: { id, prompt } };
+  return { at, arranged, rival: { id, prompt } };
 }
 
 /** The announcement is written, and the POST not at the provider yet. */
-async function reserve(tenant: string): Promise<Rivals['standing']> {
+async function reserve(tenant: string): Promise<Rivals['arranged']> {
   const prompt = `reserve ${randomUUID()}`;
   const hold = world.gate.hold('before', ({ url, body }) => url.endsWith('/video-synthesis') && body.includes(prompt));
   const id = await start(world, prompt, { tenant });
@@ -71,14 +74,14 @@ test.each(DISTURBANCES.map((what) => [what.join(' and '), what] as const))(
     try {
       for (const one of what) await disturb(world, one, []);
     } finally {
-      letGo(world);
+      releaseRuns(world);
     }
-    const wrong = all.map(async ({ at, standing, rival }) => {
-      const [came, rivals] = await Promise.all([outcomeOf(world, standing), outcomeOf(world, rival)]);
+    const wrong = all.map(async ({ at, arranged, rival }) => {
+      const [came, rivals] = await Promise.all([outcomeOf(world, arranged), outcomeOf(world, rival)]);
       const bought = { end: at === 'cancel' ? 'cancelled' : 'completed', tasks: 1, billedSeconds: 4, archived: true };
       const refused = { end: 'failed BudgetReached', tasks: 0, billedSeconds: 0, archived: true };
       const orders = [[bought, refused]];
-      // A submit that never arrived gives its money back, and whoever waits for it is the next.
+      // A submit that never arrived gives its money back, and the run that waits for it is the next.
       if (at === 'reserve') orders.push([refused, bought]);
       const isExpected = orders.some((order) => isDeepStrictEqual([came, rivals], order));
       return isExpected ? [] : [`${at}: ${JSON.stringify([came, rivals])}`];

@@ -37,7 +37,7 @@ export interface ProviderCell {
   readonly expected: Expected;
 }
 
-/** What is done to a whole run, worker, store or server while runs stand in the given steps. */
+/** What is done to a whole run, worker, store or server while runs are in the given steps. */
 export type Disturbance =
   | 'worker-sigterm'
   | 'worker-sigkill'
@@ -91,7 +91,7 @@ const SUBMIT_ONLY = {
   download: READS_ONLY,
 };
 
-/** The answers of the provider, and of what stands in front of it. */
+/** The answers of the provider, and of what is in front of it. */
 export const PROVIDER_FAULTS: Readonly<Record<string, ProviderFault>> = {
   '400': {
     title: '400 `InvalidParameter`',
@@ -186,7 +186,10 @@ function providerCells(): ProviderCell[] {
       (REQUESTS[step] ?? [])
         .filter((on) => without?.[on] === undefined)
         .map((on) => ({
-          ...{ fault, step, on, inject },
+          fault,
+          step,
+          on,
+          inject,
           expected: at?.[step] ?? (step === 'cancel' ? SALVAGED : BOUGHT),
         })),
     ),

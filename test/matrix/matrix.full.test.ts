@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { s3ServerMissing } from '../support/s3-server.js';
 import { DISTURBANCES, type Disturbance, PROVIDER_CELLS, type ProviderCell, type Step } from './cells.js';
-import { arrangeAll, disturb, expectSettled, letGo, outcomeOf, providerOutcome } from './run-cells.js';
+import { arrangeAll, disturb, expectSettled, outcomeOf, providerOutcome, releaseRuns } from './run-cells.js';
 import { HOLDING_TIMES, mayMount, type StoreKind, startWorld, type World } from './world.js';
 
 /** What a row needs beyond the file store. */
@@ -25,7 +25,7 @@ describe('an answer of the provider', () => {
   const title = '$fault to the $on of $step: $expected.tasks task, the run ends $expected.end';
   const check = async (cell: ProviderCell) =>
     expect(await providerOutcome(world, cell)).toEqual({ ...cell.expected, archived: true });
-  // A fault of these requests meets whoever comes next, so nobody else may.
+  // A fault of these requests meets the next caller, so there must be no other one.
   const anybody = ({ on }: ProviderCell) => on === 'policy' || on === 'upload' || on === 'list';
   test.each(PROVIDER_CELLS.filter(anybody))(title, check, 120_000);
   describe.concurrent('about one task', () => {
@@ -51,7 +51,7 @@ for (const store of ['file', 'small-disk', 's3'] as const) {
         try {
           await disturb(world, fault, runs);
         } finally {
-          letGo(world);
+          releaseRuns(world);
         }
         const wrong = runs.map(async (run) => {
           const came = await outcomeOf(world, run).catch(String);

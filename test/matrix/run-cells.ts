@@ -13,8 +13,8 @@ const AWAY_MS = 3_000;
 /** A run that has not ended by then hangs. */
 const END_MS = 180_000;
 
-/** A run that stands in the step under test. */
-export interface Standing {
+/** A run that is held in the step under test. */
+export interface ArrangedRun {
   readonly step: Step;
   readonly id: string;
   readonly prompt: string;
@@ -57,7 +57,7 @@ export async function reached(hold: Hold, what: string): Promise<void> {
 }
 
 /** Brings a run into a step and holds it there. */
-export async function arrange(world: World, step: Step, tenant?: string): Promise<Standing> {
+export async function arrange(world: World, step: Step, tenant?: string): Promise<ArrangedRun> {
   const { gate, emulator, images } = world;
   const prompt = `${step} ${randomUUID()}`;
   const isSubmit = (url: string, body: string) => url.endsWith('/video-synthesis') && body.includes(prompt);
@@ -139,50 +139,50 @@ async function startRendering(world: World, prompt: string, tenant?: string): Pr
   return id;
 }
 
-/** Runs that stand in the given steps, one in each, all at once. */
-export async function arrangeAll(world: World, steps: readonly Step[]): Promise<Standing[]> {
-  const standing: Standing[] = [];
+/** Runs that are held in the given steps, one in each, all at once. */
+export async function arrangeAll(world: World, steps: readonly Step[]): Promise<ArrangedRun[]> {
+  const arranged: ArrangedRun[] = [];
   const one = async (step: Step) => {
-    if (steps.includes(step)) standing.push(await arrange(world, step));
+    if (steps.includes(step)) arranged.push(await arrange(world, step));
   };
-  // The first one needs the longest to come into its step, the second must be alone in its own; the others are quick. A cancel
-  // cannot be held for longer than its run waits for it, two seconds: it comes last.
+  // The first one needs the longest to come into its step, the second must be alone in its own; the others are quick. A
+  // cancel cannot be held for longer than its run waits for it, two seconds: it comes last.
   await one('reconcile');
   await one('upload');
   const others = steps.filter((step) => !['reconcile', 'upload', 'cancel'].includes(step));
-  standing.push(...(await Promise.all(others.map((step) => arrange(world, step)))));
+  arranged.push(...(await Promise.all(others.map((step) => arrange(world, step)))));
   await one('cancel');
-  return standing;
+  return arranged;
 }
 
-export function letGo(world: World): void {
+export function releaseRuns(world: World): void {
   world.gate.releaseAll();
   world.images.releaseAll();
 }
 
-/** Does to the standing runs what the row says, and lets them go. */
-export async function disturb(world: World, what: Disturbance, runs: readonly Standing[]): Promise<void> {
+/** Does to the arranged runs what the row says, and releases them. */
+export async function disturb(world: World, what: Disturbance, runs: readonly ArrangedRun[]): Promise<void> {
   const away = async (takeAway: () => Promise<() => Promise<unknown>>) => {
     const giveBack = await takeAway();
-    letGo(world);
+    releaseRuns(world);
     await delay(AWAY_MS);
     await giveBack();
   };
   switch (what) {
     case 'worker-sigterm': {
       const ended = world.worker.end('SIGTERM');
-      letGo(world);
+      releaseRuns(world);
       await Promise.all([ended, world.startWorker()]);
       return;
     }
     case 'worker-sigkill':
       await world.worker.end('SIGKILL');
-      letGo(world);
+      releaseRuns(world);
       await world.startWorker();
       return;
     case 'slots-terminated':
       await world.client.workflow.getHandle(world.slotsId).terminate('a test');
-      return letGo(world);
+      return releaseRuns(world);
     case 'temporal-down':
       return away(async () => {
         await world.temporalDown();
@@ -206,7 +206,7 @@ export async function disturb(world: World, what: Disturbance, runs: readonly St
       });
     case 'activity-pause': {
       const paused = await Promise.all(runs.map((one) => onActivity(world, one, 'pause')));
-      letGo(world);
+      releaseRuns(world);
       await delay(AWAY_MS);
       // A step that ended meanwhile by itself (a submit is not interrupted) has nothing to unpause.
       await Promise.all(paused.map((args) => world.temporal('activity', 'unpause', ...args).catch(() => undefined)));
@@ -214,19 +214,21 @@ export async function disturb(world: World, what: Disturbance, runs: readonly St
     }
     case 'activity-reset':
       await Promise.all(runs.map((one) => onActivity(world, one, 'reset')));
-      return letGo(world);
+      return releaseRuns(world);
     case 'workflow-reset':
       await Promise.all(
         runs.map(async ({ id }) => {
           const { runId } = await world.client.workflow.getHandle(id).describe();
           await world.client.workflowService.resetWorkflowExecution({
-            ...{ namespace: 'default', requestId: randomUUID(), reason: 'a test' },
+            namespace: 'default',
+            requestId: randomUUID(),
+            reason: 'a test',
             workflowExecution: { workflowId: id, runId },
             workflowTaskFinishEventId: 4 as never, // the first workflow task: everything is done again
           });
         }),
       );
-      return letGo(world);
+      return releaseRuns(world);
     case 'cancel-signal':
     case 'cancel-native':
       await Promise.all(
@@ -239,11 +241,11 @@ export async function disturb(world: World, what: Disturbance, runs: readonly St
                 .then(() => undefined),
         ),
       );
-      return letGo(world);
+      return releaseRuns(world);
   }
 }
 
-async function onActivity(world: World, { id }: Standing, verb: 'pause' | 'reset'): Promise<string[]> {
+async function onActivity(world: World, { id }: ArrangedRun, verb: 'pause' | 'reset'): Promise<string[]> {
   const activityId = await waitFor(`an activity of ${id}`, async () => {
     const { raw } = await world.client.workflow.getHandle(id).describe();
     return raw.pendingActivities?.[0]?.activityId ?? undefined;
@@ -259,10 +261,10 @@ export interface Outcome extends Expected {
   readonly archived: boolean;
 }
 
-/** Waits for the end of a run and of whatever it leaves behind, and counts at the provider. */
+/** Waits for the end of a run and of its salvage, and counts at the provider. */
 export async function outcomeOf(
   world: World,
-  { id, prompt, buyer }: Pick<Standing, 'id' | 'prompt' | 'buyer'>,
+  { id, prompt, buyer }: Pick<ArrangedRun, 'id' | 'prompt' | 'buyer'>,
 ): Promise<Outcome> {
   const end = await endOf(world, id);
   if (buyer !== undefined) await endOf(world, buyer);
@@ -304,13 +306,15 @@ async function salvaged(world: World, id: string): Promise<void> {
 }
 
 /**
- * What a run leaves that cannot say that it bought nothing, such as one that is cancelled while it asks, is free once the ledger has shown
- * nothing for a minute; a look at the holders, here every ten seconds, finds it, and a killed worker takes its time.
+ * What a run leaves that cannot say that it bought nothing, such as one that is cancelled while it asks, is free once
+ * the ledger has shown nothing for a minute; a look at the holders, here every ten seconds, finds it, and a killed
+ * worker takes its time.
  */
 const SETTLED_MS = 100_000;
 
 /**
- * Waits until the slots have nothing more in hand: nothing is held or reserved, and what they count as spent is what the provider billed.
+ * Waits until the slots have nothing open: nothing is held or reserved, and what they count as spent is what the
+ * provider billed.
  */
 export async function expectSettled(world: World): Promise<void> {
   const books = async () => {

@@ -6,7 +6,7 @@ import { leftOutList, matrixTable } from './table.js';
 
 const GUARANTEES = join(ROOT, 'docs', 'guarantees.md');
 
-/** With UPDATE_DOCS=1 the document is written anew from the cells. */
+/** With UPDATE_DOCS=1 the document is rewritten from the cells. */
 function withParts(text: string): string {
   const part = (name: string, body: string, whole: string) =>
     whole.replace(

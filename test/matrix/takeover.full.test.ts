@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { Step } from './cells.js';
-import { arrangeAll, letGo, outcomeOf, type Standing } from './run-cells.js';
+import { type ArrangedRun, arrangeAll, outcomeOf, releaseRuns } from './run-cells.js';
 import { startWorld, type World } from './world.js';
 
 let world: World;
@@ -12,7 +12,10 @@ afterAll(() => world?.close());
 
 /** Design target: a killed worker's run is taken up within this time. */
 const TAKEN_UP_MS = 40_000;
-/** Steps that are held together. A reconciliation begins a minute after its submit, longer than the others' requests may be held. */
+/**
+ * Steps that are held together. A reconciliation begins a minute after its submit, longer than the others' requests may
+ * be held.
+ */
 const HELD: readonly (readonly Step[])[] = [
   ['upload', 'prepare', 'submit', 'follow', 'poll', 'archive'],
   ['reconcile', 'cancel'],
@@ -24,7 +27,7 @@ test.each(HELD.map((steps) => [steps.join(', '), steps] as const))(
     const runs = await arrangeAll(world, steps);
     await world.worker.end('SIGKILL');
     const killedMs = Date.now();
-    letGo(world);
+    releaseRuns(world);
     const { pid } = await world.startWorker();
     const waiting = new Map(runs.map((run) => [run.step, run]));
     const taken: Partial<Record<Step, number>> = {};
@@ -51,7 +54,7 @@ test.each(HELD.map((steps) => [steps.join(', '), steps] as const))(
 );
 
 /** Whether the run's step, or the run itself, is in the hands of the worker. */
-async function isTakenUp({ id }: Standing, identity: string): Promise<boolean> {
+async function isTakenUp({ id }: ArrangedRun, identity: string): Promise<boolean> {
   const handle = world.client.workflow.getHandle(id);
   const { raw } = await handle.describe();
   if (raw.pendingActivities?.some(({ lastWorkerIdentity }) => lastWorkerIdentity?.startsWith(identity))) return true;

@@ -114,7 +114,9 @@ export interface WorldWorker {
   end(signal: 'SIGTERM' | 'SIGKILL'): Promise<void>;
 }
 
-/** A Temporal server, an emulator behind a gate, a store and a worker, each of which can be taken away and given back. */
+/**
+ * A Temporal server, an emulator behind a gate, a store and a worker, each of which can be taken away and given back.
+ */
 export interface World {
   readonly client: Client;
   readonly videos: WanVideoClient;
@@ -179,7 +181,10 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
     }
     const cliPath = await findTemporalCli(process.env);
     const temporalOptions = {
-      ...{ cliPath, port: await freePort(), searchAttributes: {}, dbFilename: join(home, 'temporal.db') },
+      cliPath,
+      port: await freePort(),
+      searchAttributes: {},
+      dbFilename: join(home, 'temporal.db'),
     };
     let server: DevServer = await startDevServer(temporalOptions);
     closers.push(() => server.stop());
@@ -256,12 +261,23 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
     const world: World = {
       slots: () => readAccountSlots(client, providerId, account),
       slotsId: slotsWorkflowId(providerId, account),
-      ...{ client, emulator, gate, images, store, times, s3, startWorker },
+      client,
+      emulator,
+      gate,
+      images,
+      store,
+      times,
+      s3,
+      startWorker,
       videos: new WanVideoClient({ client, taskQueue: config.taskQueues.generate }),
       storeDir: join(outputDir, 'ai-video-wan-video'),
       worker: undefined as unknown as WorldWorker,
       request: (prompt, image = `asset:${staged.asset.key}`) => ({
-        ...{ prompt, duration: DURATION, fps: 30, size: '1280*720', reference_image: image },
+        prompt,
+        duration: DURATION,
+        fps: 30,
+        size: '1280*720',
+        reference_image: image,
       }),
       temporal: async (...args) => (await run(cliPath, [...args, '--address', server.address])).stdout,
       temporalDown: () => server.stop(),

@@ -99,14 +99,14 @@ export async function runSoak({ items, lines, minutes, seed, killEvery, say }) {
     })();
     const late = delay(deadlineMs - Date.now(), undefined, { ref: false }).then(() => undefined);
     const summary = await Promise.race([batches.result(batch_id), late]);
-    const stands = summary === undefined ? await progressOf(batches, batch_id) : '';
+    const progress = summary === undefined ? await progressOf(batches, batch_id) : '';
     state.over = true;
     await killing;
     if (summary === undefined) {
       return {
         kills: state.kills,
         staged,
-        violations: [`did not end in ${minutes} min: ${stands}`, ...faultsOf(staged, lines)],
+        violations: [`did not end in ${minutes} min: ${progress}`, ...faultsOf(staged, lines)],
       };
     }
 

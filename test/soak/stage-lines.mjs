@@ -1,5 +1,5 @@
 // Validates and stages a manifest of many lines, as `batch start` does before it starts anything: node stage-lines.mjs
-// DIST FOLDER LINES. Tells the time it took and by how much its memory grew from a tenth of the lines to all of them.
+// DIST FOLDER LINES. Reports the time it took and by how much its memory grew from a tenth of the lines to all of them.
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';

@@ -5,7 +5,7 @@ import type { Duplex } from 'node:stream';
 /** A proxy that tunnels to the hosts it knows, which nobody else can resolve, and refuses all others. */
 export interface ConnectProxy {
   readonly url: string;
-  /** What was asked for by CONNECT, in order. */
+  /** The targets of the CONNECT requests, in order. */
   readonly asked: string[];
   close(): Promise<void>;
 }

@@ -9,7 +9,7 @@ export const MODEL = 'wan2.6-i2v-flash';
 /** Where test clocks start. */
 export const START = Date.UTC(2026, 0, 22, 15, 24, 46, 527);
 
-/** Time that stands still until the test moves it. */
+/** Time that only moves when the test moves it. */
 export interface TestClock {
   ms: number;
 }
@@ -22,7 +22,7 @@ export async function startOnClock(options: EmulatorOptions = {}): Promise<{ emu
   return { emulator, clock };
 }
 
-/** What a call sends besides its path. */
+/** What a call sends in addition to its path. */
 export interface Call {
   method?: string;
   body?: unknown;

@@ -23,8 +23,8 @@ export interface Hold {
 export interface GateProxy {
   readonly origin: string;
   /**
-   * Holds the next request that `fits`: before the server sees it, or after, with the server's answer in hand.
-   * Whoever hangs up while it is held before is never forwarded.
+   * Holds the next request that `fits`: before the server sees it, or after the server has answered.
+   * A request whose client hangs up while it is held before the server is never forwarded.
    */
   hold(where: 'before' | 'after', fits: (request: PassingRequest) => boolean): Hold;
   /** Lets everything pass that is held or would be. */

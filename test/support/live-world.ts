@@ -50,7 +50,7 @@ export const EXPECTED_OF_EMULATOR: Readonly<Record<string, string>> = {
   unknown_task: '200 UNKNOWN',
   malformed_task: '200 UNKNOWN',
   cancel_unknown: '400 UnsupportedOperation',
-  refused_key: '200 UNKNOWN', // it takes every key unless it is told which
+  refused_key: '200 UNKNOWN', // it takes every key unless `accounts` names some
   list: 'yes',
   list_page: '100 of 500 asked for',
   upload_policy: '300 s, 100 MB',

@@ -1,4 +1,4 @@
-/** A metric as a document or a scrape tells of it. */
+/** A metric as a document or a scrape describes it. */
 export interface MetricFacts {
   readonly name: string;
   readonly type: string;

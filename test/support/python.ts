@@ -12,7 +12,7 @@ export const PYTHON_PART = 'scripts/parts/python.sh makes it, or set WAN_VIDEO_P
  * Finds a Python that has `module`: `WAN_VIDEO_PYTHON`, else the environment of `scripts/parts/python.sh`.
  * @returns the interpreter's path, or `undefined` when there is none with that module.
  * @throws Error when `REQUIRE_PARTS=1` and there is none, or when `WAN_VIDEO_PYTHON` names one without the module:
- * whoever names it means it.
+ * a named interpreter is meant to be used.
  */
 export async function findPython(module: string, env: NodeJS.ProcessEnv = process.env): Promise<string | undefined> {
   const named = env['WAN_VIDEO_PYTHON'];

@@ -17,7 +17,7 @@ const SERVICES: readonly (readonly [command: RegExp, ready: RegExp])[] = [
 /** What a scenario prepares for the commands of a section. */
 export interface Scenario {
   readonly env: Readonly<Record<string, string>>;
-  /** What the words in capitals stand for. */
+  /** Values of the words in capitals. */
   readonly words: Record<string, string>;
   /** What happens before the n-th block (from 0) that is tagged `later`. */
   readonly later?: (n: number) => Promise<void>;
@@ -94,7 +94,7 @@ export class RunbookShell {
     return child;
   }
 
-  /** Ends whatever still runs. */
+  /** Ends everything that still runs. */
   close(): void {
     for (const child of this.#services) child.kill('SIGKILL');
   }

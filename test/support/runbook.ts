@@ -4,7 +4,7 @@ import { ROOT } from './root.js';
 
 /** One command line of docs/operations.md, with what its comment expects. */
 export interface RunbookLine {
-  /** As it stands there, without its comment. */
+  /** As it is written there, without its comment. */
   readonly command: string;
   readonly exits: number;
   /** Text in its output; undefined when any will do. */

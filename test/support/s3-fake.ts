@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 
 /** How the server treats a write that must not replace. */
 export type ConditionalWrites =
-  /** Ignores `If-None-Match`, as some S3 clones do without a word. */
+  /** Ignores `If-None-Match`, as some S3 clones do silently. */
   | 'ignored'
   /** Answers `If-None-Match` with 501 and knows `x-oss-forbid-overwrite`, as Alibaba OSS does. */
   | 'oss'

@@ -88,7 +88,7 @@ export async function startReceiver(): Promise<WebhookReceiver> {
   };
 }
 
-/** Writes the file of `WAN_VIDEO_WEBHOOK` for a receiver, its secret beside it, and returns its path. */
+/** Writes the file of `WAN_VIDEO_WEBHOOK` for a receiver, its secret next to it, and returns its path. */
 export async function webhookFile(
   directory: string,
   { url, secret }: Pick<WebhookReceiver, 'url' | 'secret'>,

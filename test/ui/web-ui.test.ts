@@ -44,7 +44,7 @@ describe.skipIf(chromium === undefined)("in Temporal's Web UI", () => {
       labels: { film: 'harbour', shot: '12' },
     });
     runs.failed = await start({ ...stack.request('A crowd cheers in the harbour'), tenant: 'studio-b' });
-    // Two runs whose lost replies nothing tells apart: both are parked.
+    // Two runs whose lost replies cannot be matched to one task each: both are parked.
     const storm = stack.request('A storm over the harbour, lightning in the distance');
     const file = join(stack.outputDir, 'other.bmp');
     await writeTestImage(file, { width: 1280, height: 720 });
@@ -218,7 +218,7 @@ describe.skipIf(chromium === undefined)("in Temporal's Web UI", () => {
     for (const [n, run] of found.entries()) expect(rows[n]).toContain(runs[run].id);
   });
 
-  test('the list tells the runs apart by outcome, error code and tenant', async () => {
+  test('the list distinguishes the runs by outcome, error code and tenant', async () => {
     // Two of them are parked.
     const rows = (await ui.find('WorkflowType="videoGenerate" AND VideoBatchId IS NULL', 6, 'list')).join('\n');
     for (const text of ['generated', 'failed', 'cancelled', 'needs_attention', 'DataInspectionFailed', 'studio-b']) {

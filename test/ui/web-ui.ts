@@ -142,7 +142,7 @@ export class WebUi {
     return page;
   }
 
-  /** On a run's page, once it is there; within the application, since loading it anew takes seconds. */
+  /** On a run's page, once it is there; within the application, since reloading it takes seconds. */
   async #onPage<T>(run: Run, tab: string, look: (page: Page) => Promise<T>): Promise<T> {
     this.#run ??= this.#openList();
     const page = await this.#run;
@@ -155,7 +155,7 @@ export class WebUi {
   }
 }
 
-/** The application follows its links without loading itself anew, also this one. */
+/** The application follows its links without reloading itself, also this one. */
 const visit = (page: Page, href: string): Promise<void> =>
   page.evaluate(`(() => {
     const link = Object.assign(document.createElement('a'), { href: ${JSON.stringify(href)} });
@@ -170,6 +170,6 @@ async function picture(page: Page, name: string | undefined, height: number): Pr
   mkdirSync(SCREENSHOTS, { recursive: true });
   await page.mouse.move(0, 0); // else what the mouse was used for last explains itself
   await page.setViewportSize({ width: WIDTH, height });
-  await page.waitForTimeout(500); // the frames grow with it; nothing tells when they have
+  await page.waitForTimeout(500); // the frames grow with it; nothing signals when they have
   await page.screenshot({ path: join(SCREENSHOTS, `${name}.png`) });
 }
