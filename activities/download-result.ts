@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { FailureType } from '../src/contract/failure-type.js';
 import { VideoError } from '../src/contract/video-error.js';
 import { downloadToFile } from '../src/net/download.js';
-import { assertResultUrl } from '../src/net/result-url.js';
+import { openResult } from '../src/net/open-result.js';
 import { type Spooled, spoolToFile } from '../src/net/spool.js';
 import type { AssetStore } from '../src/storage/asset-store.js';
 import { candidateKey, videoKey } from '../src/storage/keys.js';
@@ -84,11 +84,11 @@ async function withDownload<T>(
   use: (file: string, spooled: Spooled) => Promise<T>,
 ): Promise<T> {
   const { dashscope, providerBaseUrl: baseUrl, allowPrivateUrls: allow, times } = deps;
-  assertResultUrl(videoUrl, { baseUrl, allow });
-  const open = async (from: number) => {
-    const { statusCode, headers, body } = await dashscope.download(videoUrl, { from, signal });
+  const request = async (url: string, from: number) => {
+    const { statusCode, headers, body } = await dashscope.download(url, { from, signal });
     return { status: statusCode, headers, body };
   };
+  const open = (from: number) => openResult(videoUrl, { from, rules: { baseUrl, allow }, request });
   return withSpoolFile(deps, async (file) => {
     const limits = { maxBytes: RESULT_BYTES_MAX, idleMs: times.downloadIdleMs };
     return use(file, await downloadToFile({ open, file, ...limits, signal }));

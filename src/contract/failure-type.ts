@@ -32,6 +32,8 @@ export const FailureType = {
   DeadlineExceeded: 'DeadlineExceeded',
   /** The provider no longer knows the task or its result. */
   ResultExpired: 'ResultExpired',
+  /** The result exists and cannot be downloaded for now: its link, host or encoding is not accepted. The purchase stays open. */
+  ResultUnreachable: 'ResultUnreachable',
   /** The result was downloaded and is not a playable MP4. */
   ResultRejected: 'ResultRejected',
   /** The asset store could not be read or written for now. */

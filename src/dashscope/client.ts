@@ -233,8 +233,8 @@ export class DashScopeClient {
   /**
    * Opens a result link, without credentials.
    * @param options.from - First byte wanted. The answer is then 206, or 200 with the whole file from a server without ranges.
-   * @returns undici's answer with status 200, 206, or 416 when there is nothing from `from` on; the caller reads or
-   * destroys `body`.
+   * @returns undici's answer with status 200, 206, a redirect, or 416 when there is nothing from `from` on; the caller
+   * reads or destroys `body`.
    * @throws {@link VideoError} `ResultExpired` when the link is out of date.
    */
   async download(
@@ -244,7 +244,7 @@ export class DashScopeClient {
     const { signal, from = 0 } = options;
     const response = await this.#http.download(url, { from, idleMs: this.#timeouts.downloadIdleMs, signal });
     // The caller judges 416: the bytes it has may be the whole file, or belong to another one.
-    if ([200, 206, 416].includes(response.statusCode)) return response;
+    if ([200, 206, 416].includes(response.statusCode) || isRedirect(response)) return response;
     response.body.on('error', () => {}).destroy();
     const retryAfterMs = parseRetryAfter(headerValue(response.headers, 'retry-after'), this.#now());
     throw classifyProviderError({ status: response.statusCode, retryAfterMs }, 'download');
@@ -302,6 +302,9 @@ export class DashScopeClient {
     );
   }
 }
+
+const isRedirect = ({ statusCode, headers }: Dispatcher.ResponseData): boolean =>
+  statusCode >= 300 && statusCode < 400 && headers['location'] !== undefined;
 
 /**
  * Whether a 200 says that the task is cancelled: the documented answer has a request id and no output. A page of a

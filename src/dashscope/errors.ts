@@ -51,6 +51,7 @@ const ADDRESS = no(
 const THROTTLED = again(FailureType.ProviderThrottled, 'Wait; the step is retried. Lower the rates if it persists.');
 const DOWN = again(FailureType.ProviderUnavailable, 'Wait; the step is retried.');
 const POLICY = again(FailureType.ProviderUnavailable, 'Request a new upload policy and upload again.');
+const UNDELIVERED = again(FailureType.ResultUnreachable, 'Nothing is lost: the link is requested again.');
 const EXPIRED = no(FailureType.ResultExpired, 'The link lives 24 hours; generate again if the video is not archived.');
 
 /** By code. Letters and digits decide, so that `invalid_api_key` and `InvalidApiKey` are one code. */
@@ -143,7 +144,7 @@ function byCode(code: string | undefined): Verdict | undefined {
 
 function judge({ status, code, message = '' }: ProviderFault, operation: ProviderOperation): Verdict {
   // A signed link that is out of date is refused by the object store with 403, a removed object with 404.
-  if (operation === 'download' && [403, 404, 410].includes(status)) return EXPIRED;
+  if (operation === 'download') return [403, 404, 410].includes(status) ? EXPIRED : UNDELIVERED;
   if (/policy expired/i.test(message)) return POLICY;
   if (operation === 'upload' && code === undefined && status === 403) return POLICY;
   if (/free (?:allocated )?(?:quota|tier)|quota has been exhausted/i.test(message)) return FREE_TIER;

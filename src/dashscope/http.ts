@@ -1,6 +1,7 @@
 import { Agent, type Dispatcher, request } from 'undici';
 import { FailureType } from '../contract/failure-type.js';
 import { VideoError } from '../contract/video-error.js';
+import { decodeBody } from '../net/encoding.js';
 import { headerValue } from '../net/headers.js';
 import { redactText } from '../net/redact.js';
 import { parseRetryAfter } from '../net/retry-after.js';
@@ -95,7 +96,7 @@ export class ProviderHttp {
         headersTimeout: idleMs,
         bodyTimeout: idleMs,
         ...(signal !== undefined && { signal }),
-        headers: from > 0 ? { range: `bytes=${from}-` } : {},
+        headers: { 'accept-encoding': 'identity', ...(from > 0 && { range: `bytes=${from}-` }) },
       });
       this.#report('download', response.statusCode);
       return response;
@@ -150,11 +151,10 @@ export class ProviderHttp {
       if (bytes > MAX_ANSWER_BYTES) throw new Error(`the answer is larger than ${MAX_ANSWER_BYTES} bytes`);
       chunks.push(chunk as Buffer);
     }
+    const encoding = headerValue(response.headers, 'content-encoding');
+    const body = await decodeBody(Buffer.concat(chunks), encoding, MAX_ANSWER_BYTES);
     // Secrets go before anything is parsed, so that no key that a server echoes gets further.
-    const text = options.secrets.reduce(
-      (kept, secret) => kept.replaceAll(secret, '[secret]'),
-      Buffer.concat(chunks).toString('utf8'),
-    );
+    const text = options.secrets.reduce((kept, secret) => kept.replaceAll(secret, '[secret]'), body.toString('utf8'));
     const json = parseJson(text);
     const { headers } = response;
     return {

@@ -9,7 +9,7 @@ import { formatListTime, type TaskSnapshot } from '../dashscope/wire.js';
 import { closeWithout, recordPaid } from '../ledger/finish.js';
 import { comparePrompts } from '../ledger/proof.js';
 import type { BoughtTask } from '../ledger/purchase-status.js';
-import { assertResultUrl } from '../net/result-url.js';
+import { judgeResultUrl } from '../net/open-result.js';
 import type { FreeDeps } from './ask-free.js';
 import { type BuyOneDeps, LIVE_PROMPT } from './buy-one.js';
 import { LIVE_IMAGE } from './live-image.js';
@@ -179,8 +179,7 @@ async function askResult({ answers, resultDispatcher, buying, signal }: WatchDep
   answers.give('usage', usageText(usage), usage ?? null);
   const { videoUrl, endTimeMs } = seen;
   if (videoUrl === undefined) return;
-  assertResultUrl(videoUrl, { baseUrl: buying.providerBaseUrl, allow: buying.allowPrivateUrls });
-  const url = new URL(videoUrl);
+  const url = judgeResultUrl(videoUrl, { baseUrl: buying.providerBaseUrl, allow: buying.allowPrivateUrls });
   const expires = Number(url.searchParams.get('Expires'));
   const life =
     endTimeMs === undefined || !(expires > 0) ? NOT_SEEN : `${Math.round((expires - endTimeMs / 1000) / 60)} min`;

@@ -43,7 +43,7 @@ export const PROGRESS_BYTES = 256 * 1024;
  * server ignores the range, or when length or ETag show that there is another file now.
  * @returns length and SHA-256 of exactly the bytes in the file.
  * @throws {@link VideoError} `ResultRejected` above `maxBytes`; `ResultExpired` for HTTP 403, 404 and 410;
- * `ProviderUnavailable` (retryable) when it does not get on; `StoreUnavailable` for the disk; what `open` throws for good.
+ * `ProviderUnavailable` (retryable) without progress; `StoreUnavailable` for the disk; what `open` throws for good.
  * @throws `signal.reason`, unchanged, on abort.
  */
 export async function downloadToFile(options: DownloadOptions): Promise<Spooled> {
@@ -130,13 +130,13 @@ function badStatus(status: number): VideoError {
   if (status === 403 || status === 404 || status === 410) {
     return new VideoError(FailureType.ResultExpired, `The result can no longer be downloaded (HTTP ${status})`, {
       billed: true,
-      nextStep: 'Links live 24 hours; the task is asked for a fresh one while the provider knows it.',
+      nextStep: 'Links live 24 hours; a new one is requested while the provider knows the task.',
     });
   }
-  const retryable = status < 400 || status === 408 || status === 429 || status >= 500;
-  return new VideoError(FailureType.ProviderUnavailable, `The download is answered with HTTP ${status}`, {
-    retryable,
+  return new VideoError(FailureType.ResultUnreachable, `The download is answered with HTTP ${status}`, {
+    retryable: true,
     billed: true,
+    nextStep: 'Nothing is lost: the link is requested again.',
   });
 }
 
@@ -155,6 +155,6 @@ function stuck(fault: unknown, bytes: number): VideoError {
   return new VideoError(
     FailureType.ProviderUnavailable,
     `The download does not get beyond ${bytes} bytes: ${code ?? message}`,
-    { retryable: true, billed: true, nextStep: 'Wait; the step is tried again. Check the network if it stays.' },
+    { retryable: true, billed: true, nextStep: 'Wait; the step is retried. If it persists, check the network.' },
   );
 }
