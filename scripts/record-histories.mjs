@@ -1,5 +1,6 @@
-// Records the histories that the replay gate holds (docs/versioning.md): npm run record-histories [-- PART OF A CASE'S
-// NAME] Needs a build; everything else (Temporal server, emulator, worker) it starts itself.
+// Records the histories that the replay gate holds (docs/versioning.md):
+//   npm run record-histories [-- PART OF A CASE'S NAME]
+// Needs a build; everything else (Temporal server, emulator, worker) it starts itself.
 import { startVitest } from 'vitest/node';
 
 const [testNamePattern] = process.argv.slice(2);

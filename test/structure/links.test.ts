@@ -6,6 +6,7 @@ import { ROOT } from '../support/root.js';
 const DOCUMENTS = [
   'README.md',
   'CHANGELOG.md',
+  'CONTRIBUTING.md',
   ...readdirSync(join(ROOT, 'docs'), { recursive: true, encoding: 'utf8' })
     .filter((name) => name.endsWith('.md'))
     .map((name) => join('docs', name)),
@@ -60,6 +61,24 @@ test('every link of every document leads to a file of the repository, and to a h
   expect(DOCUMENTS.length).toBeGreaterThan(15);
   expect(DOCUMENTS.flatMap((document) => targetsOf(join(ROOT, document))).length).toBeGreaterThan(50);
   expect(DOCUMENTS.flatMap(linkFaults)).toEqual([]);
+});
+
+/** Code spans that are paths from the root: they begin with a folder or a file of it and end with a file's ending or `/`. */
+function pathsIn(document: string): string[] {
+  const spans = [...prose(join(ROOT, document)).matchAll(/`([\w.-]+\/[\w./-]*)`/g)].map(([, span = '']) => span);
+  const roots = new Set(readdirSync(ROOT));
+  return spans.filter((span) => roots.has(span.split('/')[0] ?? '') && /(\/|\.\w+)$/.test(span));
+}
+
+test('every path that the guides of the source tree name is there', () => {
+  const guides = ['CONTRIBUTING.md', 'docs/architecture.md', 'docs/versioning.md'];
+  expect(guides.flatMap(pathsIn).length).toBeGreaterThan(20);
+  const missing = guides.flatMap((guide) =>
+    pathsIn(guide)
+      .filter((path) => !existsSync(join(ROOT, path)))
+      .map((path) => `${guide}: ${path}`),
+  );
+  expect(missing).toEqual([]);
 });
 
 test('the reference of the public API covers every published entry', () => {
