@@ -5,7 +5,6 @@
 export const ROOMS_NOT_YET_CONVERTED: readonly string[] = [
   'activities',
   'docs/api',
-  'docs/batches.md',
   'docs/emulator.md',
   'docs/operations.md',
   'docs/reference',
