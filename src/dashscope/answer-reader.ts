@@ -5,7 +5,7 @@ export interface Oddity {
   readonly operation: ProviderOperation;
   /** Its documented path, such as `usage.SR`. */
   readonly field: string;
-  /** What stood there instead, such as `array` or `text`. */
+  /** The kind of value found there, such as `array` or `text`. */
   readonly found: string;
 }
 

@@ -1,21 +1,21 @@
 import { isIP } from 'node:net';
 import ipaddr from 'ipaddr.js';
 
-/** Says which addresses a URL that somebody else gave may lead to. Faults are sentences without a query string. */
+/** Decides which addresses a foreign URL may lead to. Faults are sentences without a query string. */
 export interface AddressPolicy {
   /**
-   * Judges scheme, user name and host of a URL, without any look-up. A host name that passes says nothing yet about the
+   * Checks scheme, user name and host of a URL, without a DNS query. A host name that passes says nothing yet about the
    * address behind it.
    */
   faultOfUrl(url: URL): string | undefined;
   /**
-   * Judges an address that is about to be, or has been, connected to.
+   * Checks an address before and after a connection to it.
    * @param hostname - The name it was resolved from, for hosts that are allowed by name.
    */
   faultOfAddress(address: string, hostname: string): string | undefined;
 }
 
-/** What the ranges of the address registries (RFC 6890 and its successors) are called in messages. */
+/** Names in messages of the ranges of the address registries (RFC 6890 and its successors). */
 const RANGE_NAMES: Readonly<Record<string, string>> = {
   unspecified: 'an unspecified address',
   loopback: 'a loopback address',
@@ -29,13 +29,13 @@ const RANGE_NAMES: Readonly<Record<string, string>> = {
   ipv4Mapped: 'a mapped address',
 };
 
-/** Names that lead inside by convention (RFC 6761, 6762, 8375 and the `internal` top-level domain of ICANN). */
-const INSIDE_NAMES = /(^|\.)(localhost|local|internal|home\.arpa|localdomain|lan|intranet|corp|home)$/;
+/** Names that lead into a private network by convention (RFC 6761, 6762, 8375 and the `internal` top-level domain of ICANN). */
+const PRIVATE_NAMES = /(^|\.)(localhost|local|internal|home\.arpa|localdomain|lan|intranet|corp|home)$/;
 
 /**
- * Public addresses only, but for what is in `allow`.
+ * Allows public addresses, and those in `allow`.
  * @param allow - Host names, addresses or CIDR blocks that may be reached although they are private
- * (`WAN_VIDEO_ALLOW_PRIVATE_URLS`). A host name opens whatever it resolves to.
+ * (`WAN_VIDEO_ALLOW_PRIVATE_URLS`). A host name in it is allowed with every address that it resolves to.
  */
 export function createAddressPolicy(allow: readonly string[]): AddressPolicy {
   const hosts = new Set<string>();
@@ -64,7 +64,7 @@ export function createAddressPolicy(allow: readonly string[]): AddressPolicy {
       if (isIP(host) !== 0) return faultOfAddress(host, host);
       if (hosts.has(host)) return undefined;
       if (isLoopbackHost(host) && blocks.some((block) => contains(block, ipaddr.parse('127.0.0.1')))) return undefined;
-      if (INSIDE_NAMES.test(host)) return `${host} is a name inside a private network`;
+      if (PRIVATE_NAMES.test(host)) return `${host} is a name inside a private network`;
       // Resolved by search domains, so it leads inside; no public image is served from a bare label.
       if (!host.includes('.')) return `${host} is not a public host name`;
       return undefined;
@@ -108,18 +108,18 @@ function contains({ base, bits }: Block, address: Address): boolean {
   return base.kind() === address.kind() && address.match(base, bits);
 }
 
-/** What is special about an address, or `undefined` for one that is globally reachable. */
+/** The reason why an address is not globally reachable; `undefined` for one that is. */
 function specialRange(address: Address): string | undefined {
   const range = address.range();
   if (address instanceof ipaddr.IPv6) {
     const bytes = address.toByteArray();
-    // 64:ff9b::/96 is how a network without IPv4 reaches it: as good or bad as the IPv4 address inside.
+    // 64:ff9b::/96 is how a network without IPv4 reaches IPv4: the address inside decides.
     if (address.match(ipaddr.IPv6.parse('64:ff9b::'), 96)) {
       const inner = ipaddr.fromByteArray(bytes.slice(12));
       const kind = specialRange(inner);
       return kind === undefined ? undefined : `a translation of ${inner.toString()}, ${kind}`;
     }
-    // Only 2000::/3 is given out; the rest holds the IPv4-compatible and other forms that name a machine inside.
+    // Only 2000::/3 is assigned; the rest holds IPv4-compatible and other forms that name a machine inside a network.
     if (range === 'unicast' && ((bytes[0] ?? 0) & 0xe0) !== 0x20) return 'not a public address';
   }
   return range === 'unicast' ? undefined : (RANGE_NAMES[range] ?? `not a public address (${range})`);

@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream';
 
-/** Bytes that come one after the other. */
+/** Bytes in order, in any pieces. */
 export type ByteSource = Iterable<Uint8Array> | AsyncIterable<Uint8Array>;
 
 /** Bounds of the wait for each chunk. */
@@ -19,7 +19,7 @@ export class IdleError extends Error {
 /**
  * The chunks of `source`. An abort or a silence ends the wait at once, also where the source itself would not notice,
  * and a stream that was not read to its end is destroyed.
- * @throws {@link IdleError} after a silence; `signal.reason` on abort; whatever the source throws, unchanged.
+ * @throws {@link IdleError} after a silence; `signal.reason` on abort; errors of the source, unchanged.
  */
 export async function* chunksOf(source: ByteSource, options: ChunkOptions = {}): AsyncGenerator<Uint8Array> {
   const { signal } = options;
@@ -46,7 +46,7 @@ export async function* chunksOf(source: ByteSource, options: ChunkOptions = {}):
 /** Ends a source that is not read on: a stream is destroyed, an iterator returned. */
 export function closeSource(source: ByteSource, iterator?: Iterator<Uint8Array> | AsyncIterator<Uint8Array>): void {
   if (source instanceof Readable) source.on('error', () => {}).destroy();
-  // Not awaited: a generator that is stuck in its own wait answers only when that wait ends.
+  // Nothing awaits this: a generator that is stuck in its own wait returns only when that wait ends.
   else void Promise.resolve(iterator?.return?.()).catch(() => {});
 }
 

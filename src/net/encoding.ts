@@ -19,7 +19,7 @@ const isIdentity = (encoding: string | undefined): boolean =>
   encoding === undefined || encoding === '' || encoding.toLowerCase() === 'identity';
 
 /**
- * The bytes that an encoded body stands for.
+ * The decoded bytes of a body.
  * @param maxBytes - Longest result; a longer one rejects.
  * @throws Error for an encoding that is not known, damaged bytes, or too many.
  */
@@ -31,7 +31,7 @@ export async function decodeBody(bytes: Buffer, encoding: string | undefined, ma
 }
 
 /**
- * A stream of the bytes that an encoded stream stands for; undefined for an encoding that is not known. The reader
+ * The decoded stream of a body; undefined for an encoding that is not known. The reader
  * bounds its length.
  */
 export function decodeStream(body: Readable, encoding: string | undefined): Readable | undefined {

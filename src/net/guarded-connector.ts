@@ -25,7 +25,7 @@ export function guardedConnector(
   return (options, callback) => {
     const { hostname } = options;
     const refuse = (fault: string) => callback(new AddressRefusedError(fault), null);
-    // The look-up is not asked for literal addresses.
+    // Literal addresses never reach the look-up.
     const literal = isIP(hostname) === 0 ? undefined : policy.faultOfAddress(hostname, hostname);
     if (literal !== undefined) return refuse(literal);
     const pinned: LookupFunction = (name, wish, done) => {

@@ -35,7 +35,7 @@ export interface GuardedAnswer {
 
 /**
  * Fetches a URL that a caller gave, without letting it reach anything but public addresses: http(s) only, no user in the
- * URL, every redirect judged anew, every resolved address judged and the connection pinned to it, no credential or
+ * URL, every redirect and every resolved address checked and the connection pinned to it, no credential or
  * cookie sent, size and time bounded while streaming.
  *
  * Behind a proxy the name is resolved there, so only the name or the literal address in the URL can be judged here; the proxy's own

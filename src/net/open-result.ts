@@ -28,7 +28,7 @@ const REDIRECTS_MAX = 5;
 
 /**
  * Opens a result link: follows redirects, each judged like the link itself, asks an `http:` address of a public host by
- * `https:` first, and undoes an encoding that nobody asked for.
+ * `https:` first, and decodes a body that the server encoded unasked.
  * @throws {@link VideoError} `ResultUnreachable`, retryable: our rules refuse an address, or the redirects do not end. The
  * message names the host, never the link.
  */

@@ -28,7 +28,7 @@ export function proxyOf(target: URL, { http, https, except }: Proxies): URL | un
   return target.protocol === 'https:' ? https : http;
 }
 
-/** A proxy as it may be told: without the user's name and password. */
+/** A proxy's name for messages, without user name and password. */
 export const proxyName = (proxy: URL): string => `${proxy.protocol}//${proxy.host}`;
 
 /**

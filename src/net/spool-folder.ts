@@ -2,13 +2,13 @@ import { mkdir, readdir, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-/** Twice as long as any step may take: whatever is older belongs to a worker that was killed. */
-const LEFT_BEHIND_MS = 48 * 3_600_000;
+/** Twice as long as any step may take: an older file belongs to a worker that was killed. */
+const STALE_MS = 48 * 3_600_000;
 
-/** This host's room for files on their way; workers share it, and each file has a name of its own. */
+/** Temporary files of this host; workers share the folder, and each file has a name of its own. */
 export const SPOOL_FOLDER = join(tmpdir(), 'wan-video-spool');
 
-/** Makes the folder and clears it of what killed workers have left behind. Never rejects: a step that cannot write says so itself. */
+/** Makes the folder and removes stale files of killed workers. Never rejects: a step that cannot write reports it itself. */
 export async function tidySpoolFolder(nowMs: number, folder = SPOOL_FOLDER): Promise<void> {
   await mkdir(folder, { recursive: true }).catch(() => undefined);
   const names = await readdir(folder).catch(() => []);
@@ -20,6 +20,6 @@ export async function tidySpoolFolder(nowMs: number, folder = SPOOL_FOLDER): Pro
         ({ mtimeMs }) => mtimeMs,
         () => nowMs,
       ));
-    if (age > LEFT_BEHIND_MS) await rm(file, { force: true, recursive: true }).catch(() => undefined);
+    if (age > STALE_MS) await rm(file, { force: true, recursive: true }).catch(() => undefined);
   }
 }

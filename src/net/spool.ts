@@ -26,7 +26,7 @@ export interface Spooled {
 
 /**
  * Streams `source` into a new file, in constant memory; makes the folder when it is missing. The caller removes the file.
- * @throws whatever the source throws, unchanged, and `signal.reason` on abort.
+ * @throws errors of the source, unchanged, and `signal.reason` on abort.
  * @throws {@link VideoError} `StoreUnavailable` (retryable) when the disk cannot take it.
  */
 export async function spoolToFile(source: ByteSource, file: string, options: SpoolOptions = {}): Promise<Spooled> {

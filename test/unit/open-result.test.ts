@@ -80,7 +80,7 @@ test('redirects without end are left after five', async () => {
 test.each([
   ['gzip', gzipSync(VIDEO)],
   ['br', brotliCompressSync(VIDEO)],
-])('an encoding that nobody asked for is undone: %s', async (encoding, body) => {
+])('a body that the server encoded unasked is decoded: %s', async (encoding, body) => {
   const headers = { 'content-encoding': encoding, 'content-length': String(body.length), etag: '"e"' };
   const { answer } = await open('https://h.example/v.mp4', { 'https://h.example/v.mp4': { headers, body } });
   expect(answer).toMatchObject({ status: 200, headers: {} });
