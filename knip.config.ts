@@ -10,7 +10,7 @@ const config: KnipConfig = {
   entry: [
     'src/{client,contract,worker,webhook,emulator}/index.ts!',
     'src/dev/{demo,temporal-cli}.ts!',
-    'src/worker/{build-bundle.ts,sealed-failures.cts}!',
+    'src/worker/{build-bundle.ts,encrypted-failure-converter.cts}!',
     'workflows/index.ts!',
     '{bench,scripts,docker}/*.mjs!',
     'docs/examples/*.mjs!',

@@ -109,7 +109,7 @@ export async function writeEnds(
 }
 
 /** The latest end of every item that has one. */
-export async function endsOf(
+async function endsOf(
   store: AssetStore,
   batchId: string,
   options: StoreOptions = {},

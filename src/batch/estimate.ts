@@ -10,7 +10,7 @@ import type { StoredItem } from './manifest.js';
 import { type ManifestImages, type PrepareOptions, prepareManifest } from './prepare-manifest.js';
 
 /** What becomes of the lines of a manifest, as things stand; the others add up to `total`. */
-export interface EstimateCounts {
+interface EstimateCounts {
   readonly total: number;
   /** Left out because they have faults. */
   readonly invalid: number;

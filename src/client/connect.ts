@@ -83,7 +83,7 @@ export const addressOf = ({ connection }: TemporalTarget): string => {
 };
 
 /** What the client connects with. */
-export function clientOptionsOf(target: TemporalTarget): Record<string, unknown> {
+function clientOptionsOf(target: TemporalTarget): Record<string, unknown> {
   const { connection, proxy } = target;
   // grpc-js has its own way with the environment, in which loopback goes through the proxy: the decision is made here.
   const channelArgs = { ...(connection['channelArgs'] as object | undefined), 'grpc.enable_http_proxy': 0 };

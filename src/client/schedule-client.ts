@@ -32,7 +32,7 @@ import { VideoRunError } from './run-error.js';
 import { batchDetails } from './run-texts.js';
 
 /** What happens when a run is due while the one before still runs. */
-export type ScheduleOverlap = 'skip' | 'buffer_one' | 'buffer_all' | 'allow_all';
+type ScheduleOverlap = 'skip' | 'buffer_one' | 'buffer_all' | 'allow_all';
 
 /** A batch that is started again and again. */
 export interface ScheduledBatch {

@@ -6,11 +6,11 @@ import { type Issue, VideoError } from '../contract/video-error.js';
 import { type Network, readNetwork } from './network.js';
 import { DEFAULT_TIMES, type Times } from './times.js';
 
-export type StoreConfig =
+type StoreConfig =
   | { readonly kind: 'file'; readonly path: string }
   | { readonly kind: 's3'; readonly bucket: string; readonly prefix: string };
 
-export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent';
+type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent';
 
 /** Where a server of this process listens. */
 export interface ListenAddress {

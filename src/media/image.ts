@@ -6,9 +6,9 @@ import { type ImageFormat, kindOfImage } from './image-kind.js';
 /** Largest image the provider takes, in bytes: 20 MB (image-to-video API reference, `img_url`). */
 export const IMAGE_BYTES_MAX = 20 * 1024 * 1024;
 /** Shortest side the provider takes, in pixels (same source). */
-export const IMAGE_SIDE_MIN = 240;
+const IMAGE_SIDE_MIN = 240;
 /** Longest side the provider takes, in pixels (same source). */
-export const IMAGE_SIDE_MAX = 8000;
+const IMAGE_SIDE_MAX = 8000;
 /** How much of a file {@link inspectImage} wants to see: a JPEG's size may stand behind hundreds of kilobytes of metadata. */
 export const IMAGE_HEAD_BYTES = 1024 * 1024;
 

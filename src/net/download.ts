@@ -36,7 +36,7 @@ export interface DownloadOptions {
 /** Resumes in a row without {@link PROGRESS_BYTES} more: with 0.5 s doubled each time some 8 s of a dead network. */
 export const RESUMES_MAX = 4;
 /** What counts as progress; a server that gives a byte per connection would otherwise be followed for ever. */
-export const PROGRESS_BYTES = 256 * 1024;
+const PROGRESS_BYTES = 256 * 1024;
 
 /**
  * Downloads a result into a file, in constant memory, and goes on where a cut connection left off. It starts over when the

@@ -43,7 +43,7 @@ export interface TaskWatcherOptions {
 }
 
 /** A task to watch. */
-export interface WatchedTask extends RenderKind {
+interface WatchedTask extends RenderKind {
   readonly taskId: string;
   /** When the provider accepted it by our clock, in milliseconds since the epoch; without it the first look is at once. */
   readonly submittedAtMs?: number | undefined;
@@ -62,7 +62,7 @@ export interface WatchOptions {
 }
 
 /** When a video is expected, in milliseconds since the epoch. */
-export interface Eta {
+interface Eta {
   readonly earliestAtMs: number;
   /** Never in the past: an overdue video is expected any moment. */
   readonly latestAtMs: number;

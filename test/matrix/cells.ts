@@ -5,7 +5,7 @@ export const STEPS = ['prepare', 'upload', 'submit', 'follow', 'reconcile', 'pol
 export type Step = (typeof STEPS)[number];
 
 /** How a run ends; `failed` with the type of its failure. */
-export type End = 'completed' | 'cancelled' | `failed ${string}`;
+type End = 'completed' | 'cancelled' | `failed ${string}`;
 
 /** What a fault at a step must come to. */
 export interface Expected {

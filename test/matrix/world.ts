@@ -34,7 +34,7 @@ import { DURATION } from './cells.js';
 const run = promisify(execFile);
 
 /** The shipped times, shortened in proportion: every bound that must lie above another one still does. */
-export const MATRIX_TIMES: Partial<Times> = {
+const MATRIX_TIMES: Partial<Times> = {
   submitHttpMs: 3_000,
   submitStartToCloseMs: 8_000, // 1.5 s + 3 s + 1.5 s, and the machine may be busy
   cancelStartToCloseMs: 4_000,
@@ -108,7 +108,7 @@ export interface WorldOptions {
 }
 
 /** A worker process. */
-export interface WorldWorker {
+interface WorldWorker {
   /** As Temporal shows it: `<pid>@<host>`. */
   readonly pid: number;
   end(signal: 'SIGTERM' | 'SIGKILL'): Promise<void>;
@@ -147,7 +147,7 @@ export interface World {
 }
 
 /** Serves the sample image under any path; the first request for a held one waits. */
-export interface HeldImages {
+interface HeldImages {
   readonly origin: string;
   hold(path: string): { readonly reached: Promise<void> };
   releaseAll(): void;

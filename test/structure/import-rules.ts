@@ -60,7 +60,7 @@ const LIBRARIES = [
 const LIBRARY_ROOMS = LIBRARIES.map(({ room }) => room);
 
 /** Every room, from the ground up: the table is the architecture. */
-export const ROOMS: readonly Room[] = [
+const ROOMS: readonly Room[] = [
   { room: 'src/contract', uses: [], packages: /^(zod|node:crypto|@temporalio\/common)$/ },
   ...LIBRARIES,
   {

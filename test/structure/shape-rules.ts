@@ -5,7 +5,7 @@ export const FILE_LINES_MAX = 400;
 /** What the formatter wraps code at; it leaves comments and long strings alone. */
 export const COLUMNS_MAX = 120;
 
-export const isProduct = (file: string): boolean => /^(workflows|activities|src)\/.*\.c?ts$/.test(file);
+const isProduct = (file: string): boolean => /^(workflows|activities|src)\/.*\.c?ts$/.test(file);
 export const isCode = (file: string): boolean => /\.(ts|cts|mjs)$/.test(file);
 
 /**

@@ -16,7 +16,7 @@ interface WordRule {
 }
 
 /** The words that the field or plain modern English replaces. One rule may hold several forms of one word. */
-export const WORDS: readonly WordRule[] = [
+const WORDS: readonly WordRule[] = [
   { forms: ['tell|tells|told|telling'], use: 'notify, report, say, show, deliver (tell apart: distinguish)' },
   {
     forms: ['stand|stands|standing|stood'],
@@ -72,7 +72,7 @@ export const WORDS: readonly WordRule[] = [
  * Names that a better one has replaced, each in the form in which it was a name. Only distinctive ones are listed:
  * `cut`, `late` or `full` remain good names elsewhere.
  */
-export const RETIRED_NAMES: Readonly<Record<string, string>> = {
+const RETIRED_NAMES: Readonly<Record<string, string>> = {
   BatchNews: 'BatchNotifier',
   lookInLedger: 'findExistingPurchase',
   giveUp: 'recordNotCreated',
@@ -169,7 +169,7 @@ const PATTERNS = [
 ];
 
 /** Which files are read: all that people write here. What others wrote, recorded data and locks are not. */
-export const isChecked = (file: string): boolean =>
+const isChecked = (file: string): boolean =>
   /\.(ts|cts|mjs|md|sh|ya?ml|py|go)$|(^|\/)(Dockerfile|run)$|^package\.json$|^docs\/.*\.json$/.test(file) &&
   !/^(test\/fixtures|test\/structure\/fixtures|test\/replay\/histories)\/|^test\/structure\/word/.test(file);
 

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 /** A certificate with its key, as files and as text. */
-export interface Pair {
+interface Pair {
   readonly certFile: string;
   readonly keyFile: string;
   readonly cert: string;

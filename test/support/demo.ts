@@ -11,7 +11,7 @@ import { type EmulatorState, startEmulator } from '../../src/emulator/index.js';
 import { ROOT } from './stack.js';
 
 /** One run as Temporal knows it. */
-export interface SeenRun {
+interface SeenRun {
   readonly workflowId: string;
   readonly runId: string;
   readonly status: string;
@@ -19,7 +19,7 @@ export interface SeenRun {
 }
 
 /** A demo as a process. */
-export interface DemoProcess {
+interface DemoProcess {
   readonly process: ChildProcess;
   /** Everything on stderr and on stdout so far. */
   readonly output: { said: string; printed: string };

@@ -3,7 +3,7 @@ import type { AddressInfo } from 'node:net';
 import { deferred } from './deferred.js';
 
 /** One request on its way to the server behind the proxy; `reply` is the answer's body, when that is what is held. */
-export interface PassingRequest {
+interface PassingRequest {
   readonly method: string;
   /** Path and query. */
   readonly url: string;

@@ -17,7 +17,7 @@ export function metricsTable(text: string): MetricFacts[] {
 }
 
 /** One sample of a scrape. */
-export interface Sample {
+interface Sample {
   readonly name: string;
   readonly labels: Readonly<Record<string, string>>;
   readonly value: number;

@@ -13,7 +13,7 @@ export interface RunbookLine {
 }
 
 /** One fenced block of commands. */
-export interface RunbookBlock {
+interface RunbookBlock {
   /** `fixed`: its lines become true after a while. */
   readonly fixed: boolean;
   /** `later`: something has happened in the world since the block before. */
