@@ -2,41 +2,27 @@ import { z } from 'zod';
 import { describeIssues } from './settings.js';
 import { ApiError } from './wire.js';
 
-const OPERATIONS = ['submit', 'query', 'list', 'cancel', 'upload', 'policy', 'download'] as const;
-
 /** Kind of request. */
-export type Operation = (typeof OPERATIONS)[number];
-
-const ALL = OPERATIONS;
-
-/** Requests that can be hit by each kind of fault, and the fields that it reads; a field without effect is refused. */
-const KINDS = {
-  'drop-reply': { on: ALL, fields: ['when'] },
-  reset: { on: ALL, fields: ['when'] },
-  delay: { on: ALL, fields: ['when', 'delay_ms'] },
-  status: { on: ALL, fields: ['when', 'status', 'code', 'message', 'retry_after', 'retry_after_as'] },
-  gateway: { on: ALL, fields: ['when', 'status', 'retry_after', 'retry_after_as'] },
-  malformed: { on: ['submit', 'query', 'list', 'cancel', 'policy'], fields: ['when', 'form'] },
-  truncate: { on: ALL, fields: [] },
-  slow: { on: ALL, fields: ['delay_ms'] },
-  stall: { on: ALL, fields: [] },
-  redirect: { on: ALL, fields: ['status', 'location'] },
-  'zero-fill': { on: ['download'], fields: ['keep_bytes'] },
-  'not-mp4': { on: ['download'], fields: [] },
-  expired: { on: ['download'], fields: [] },
-  'task-failed': { on: ['submit', 'query'], fields: ['code', 'message'] },
-  unknown: { on: ['query'], fields: [] },
-  override: { on: ['query'], fields: ['output', 'usage'] },
-} as const satisfies Record<string, { on: readonly Operation[]; fields: readonly (keyof EmulatorFault)[] }>;
-
-/** Fields that every kind of fault reads. */
-const COMMON_FIELDS = new Set(['on', 'fault', 'times', 'skip', 'match']);
-
-/** Requests that are about a task, whose prompt `match` compares. */
-const WITH_PROMPT: readonly Operation[] = ['submit', 'query', 'cancel', 'download'];
+export type Operation = 'submit' | 'query' | 'list' | 'cancel' | 'upload' | 'policy' | 'download';
 
 /** Kind of fault. */
-export type FaultKind = keyof typeof KINDS;
+export type FaultKind =
+  | 'drop-reply'
+  | 'reset'
+  | 'delay'
+  | 'status'
+  | 'gateway'
+  | 'malformed'
+  | 'truncate'
+  | 'slow'
+  | 'stall'
+  | 'redirect'
+  | 'zero-fill'
+  | 'not-mp4'
+  | 'expired'
+  | 'task-failed'
+  | 'unknown'
+  | 'override';
 
 /** A fault that hits one or more of the next requests. */
 export interface EmulatorFault {
@@ -86,9 +72,37 @@ export interface EmulatorFault {
   usage?: Record<string, unknown>;
 }
 
+const ALL: readonly Operation[] = ['submit', 'query', 'list', 'cancel', 'upload', 'policy', 'download'];
+
+/** Requests that can be hit by each kind of fault, and the fields that it reads; a field without effect is refused. */
+const KINDS: Record<FaultKind, { on: readonly Operation[]; fields: readonly (keyof EmulatorFault)[] }> = {
+  'drop-reply': { on: ALL, fields: ['when'] },
+  reset: { on: ALL, fields: ['when'] },
+  delay: { on: ALL, fields: ['when', 'delay_ms'] },
+  status: { on: ALL, fields: ['when', 'status', 'code', 'message', 'retry_after', 'retry_after_as'] },
+  gateway: { on: ALL, fields: ['when', 'status', 'retry_after', 'retry_after_as'] },
+  malformed: { on: ['submit', 'query', 'list', 'cancel', 'policy'], fields: ['when', 'form'] },
+  truncate: { on: ALL, fields: [] },
+  slow: { on: ALL, fields: ['delay_ms'] },
+  stall: { on: ALL, fields: [] },
+  redirect: { on: ALL, fields: ['status', 'location'] },
+  'zero-fill': { on: ['download'], fields: ['keep_bytes'] },
+  'not-mp4': { on: ['download'], fields: [] },
+  expired: { on: ['download'], fields: [] },
+  'task-failed': { on: ['submit', 'query'], fields: ['code', 'message'] },
+  unknown: { on: ['query'], fields: [] },
+  override: { on: ['query'], fields: ['output', 'usage'] },
+};
+
+/** Fields that every kind of fault reads. */
+const COMMON_FIELDS = new Set<keyof EmulatorFault>(['on', 'fault', 'times', 'skip', 'match']);
+
+/** Requests that are about a task, whose prompt `match` compares. */
+const WITH_PROMPT: readonly Operation[] = ['submit', 'query', 'cancel', 'download'];
+
 const schema = z
   .strictObject({
-    on: z.enum(OPERATIONS),
+    on: z.enum(ALL),
     fault: z.enum(Object.keys(KINDS) as FaultKind[]),
     times: z.int().positive().nullable().optional(),
     skip: z.int().min(0).optional(),
@@ -107,10 +121,10 @@ const schema = z
     usage: z.record(z.string(), z.unknown()).optional(),
   })
   .superRefine((fault, context) => {
-    const { on, fields }: { on: readonly string[]; fields: readonly string[] } = KINDS[fault.fault];
+    const { on, fields } = KINDS[fault.fault];
     const refuse = (path: string, message: string): void => context.addIssue({ code: 'custom', path: [path], message });
     if (!on.includes(fault.on)) refuse('on', `${fault.fault} is possible for ${on.join(', ')}`);
-    for (const name of Object.keys(fault)) {
+    for (const name of Object.keys(fault) as (keyof EmulatorFault)[]) {
       if (!COMMON_FIELDS.has(name) && !fields.includes(name)) refuse(name, `${fault.fault} does not use this field`);
     }
     if (fault.match !== undefined && !WITH_PROMPT.includes(fault.on)) refuse('match', `${fault.on} has no prompt`);

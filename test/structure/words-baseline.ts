@@ -15,7 +15,6 @@ export const ROOMS_NOT_YET_CONVERTED: readonly string[] = [
   'src/config',
   'src/contract',
   'src/dev',
-  'src/emulator',
   'src/ledger',
   'src/live-check',
   'src/media',

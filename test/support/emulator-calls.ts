@@ -14,7 +14,7 @@ export interface TestClock {
   ms: number;
 }
 
-/** An emulator that lives for one test, on a clock of the test. */
+/** Starts an emulator for one test, on the test's own clock. */
 export async function startOnClock(options: EmulatorOptions = {}): Promise<{ emulator: Emulator; clock: TestClock }> {
   const clock: TestClock = { ms: START };
   const emulator = await startEmulator({ now: () => clock.ms, ...options });
@@ -30,7 +30,7 @@ export interface Call {
   key?: string;
 }
 
-/** Calls a path below the provider's base; rejects when the answer is no JSON. */
+/** Calls a path below the provider's base; rejects when the answer is not JSON. */
 export async function call(
   emulator: Emulator,
   path: string,
@@ -40,7 +40,7 @@ export async function call(
   return { status: response.status, body: await response.json(), headers: response.headers };
 }
 
-/** Like {@link call}, with the answer as it came. */
+/** Like {@link call}, with the unparsed response. */
 export function request(emulator: Emulator, path: string, options: Call = {}): Promise<Response> {
   return fetch(emulator.baseUrl + path, {
     method: options.method ?? 'GET',
@@ -69,12 +69,12 @@ export function submit(emulator: Emulator, input: Wire = {}, parameters: Wire = 
   return call(emulator, SUBMIT_PATH, submission(input, parameters, options));
 }
 
-/** Like {@link submit}, with the answer as it came. */
+/** Like {@link submit}, with the unparsed response. */
 export function submitRaw(emulator: Emulator, input: Wire = {}, parameters: Wire = {}): Promise<Response> {
   return request(emulator, SUBMIT_PATH, submission(input, parameters, {}));
 }
 
-/** Asks the control interface; with a body it is a POST. */
+/** Calls the control interface; with a body as a POST. */
 export async function control(
   emulator: Emulator,
   path: string,
@@ -85,7 +85,7 @@ export async function control(
   return { status: response.status, body: await response.json() };
 }
 
-/** The head of a PNG: enough for its size to be read. */
+/** The header of a PNG, from which its size can be read. */
 export function png(width: number, height: number): Buffer {
   const bytes = Buffer.alloc(33);
   Buffer.from('89504e470d0a1a0a0000000d49484452', 'hex').copy(bytes);

@@ -35,7 +35,7 @@ describe.skipIf(!decoder)('a real decoder', () => {
     { width: 1080, height: 1920, durationSeconds: 2, audio: false, seed: 0 },
     { width: 960, height: 960, durationSeconds: 15 },
     { width: 5242, height: 174, durationSeconds: 2 },
-  ])('decodes %j without a word and counts its frames', async (options) => {
+  ])('decodes %j without a warning and counts its frames', async (options) => {
     const clip = { ...base, ...options };
     const folder = await mkdtemp(join(tmpdir(), 'wan-video-clip-'));
     try {

@@ -114,7 +114,7 @@ describe('a submit whose answer is spoiled', () => {
     });
     await expect(aborted).rejects.toThrow(/timeout/);
     expect(emulator.state().tasks).toHaveLength(when === 'after' ? 1 : 0);
-    // What the client left behind still happens.
+    // The request takes effect although its client gave up.
     await expect.poll(() => emulator.state().tasks.length, { timeout: 3000 }).toBe(1);
   });
 });

@@ -56,7 +56,7 @@ describe.skipIf(!decoder)('a clip of a picture', () => {
     expect(toKeyPicture).toBeLessThan(1.2 * usual);
   });
 
-  test('is decoded without a word, frame by frame, when the picture is noise of any strength', async () => {
+  test('is decoded without a warning, frame by frame, when the picture is noise of any strength', async () => {
     for (const noise of [2, 20, 255]) {
       const [width, height] = [306, 274];
       const still = pngOf(width, height, noise);
