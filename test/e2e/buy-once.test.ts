@@ -89,7 +89,9 @@ describe.concurrent('one request under many runs', () => {
     await isBought(request.prompt);
     const { runId } = await stack.client.workflow.getHandle(id).describe();
     await stack.client.workflowService.resetWorkflowExecution({
-      ...{ namespace: 'default', requestId: randomUUID(), reason: 'a test' },
+      namespace: 'default',
+      requestId: randomUUID(),
+      reason: 'a test',
       workflowExecution: { workflowId: id, runId },
       workflowTaskFinishEventId: 4 as never, // the first workflow task: everything is done again
     });

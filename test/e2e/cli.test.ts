@@ -55,7 +55,7 @@ test('without a key and without a worker nothing is started: exit 3 says what to
   expect(words).toMatchObject({ code: 3, stdout: '', stderr: expect.stringContaining('Set DASHSCOPE_API_KEY') });
 });
 
-test('a real process refuses bad input with exit 2, and leaves no workflow behind', async () => {
+test('a real process refuses bad input with exit 2, and starts no workflow', async () => {
   const flags = ['generate', '--duration', '16', '--fps', 'fast', '--image', 'no-such-file.jpg'];
   const { code, stdout, stderr } = await processOf(flags, env);
   expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
@@ -141,7 +141,8 @@ test('--detach prints the id alone; status, watch and list find the run by it', 
 });
 
 test('Temporal that cannot be reached is reported within 10 s', async () => {
-  // In this process, which has loaded the command's modules: how long a busy machine takes to start another one is not the claim.
+  // In this process, which has loaded the command's modules: how long a busy machine takes to start another one is not
+  // the claim.
   const started = Date.now();
   const { code } = await command(generate('x'), { env: { ...env, TEMPORAL_ADDRESS: '127.0.0.1:1' } });
   expect(code).toBe(3);

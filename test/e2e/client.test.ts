@@ -32,7 +32,8 @@ test('a start is one call, and one that meets a run in its last moment starts th
   let first = '';
   const videos = new WanVideoClient({
     client: new Client({
-      ...{ connection, namespace: options.namespace },
+      connection,
+      namespace: options.namespace,
       interceptors: {
         workflow: [
           {
@@ -121,7 +122,7 @@ test('an image is taken as path, bytes or Blob when there is a store, and refuse
   });
 });
 
-test('the Web UI reads what was asked for, and a list finds the run by tenant and labels', async () => {
+test('the Web UI shows the request, and a list finds the run by tenant and labels', async () => {
   const request = {
     ...stack.request('shown in the UI'),
     tenant: 'ui "team"',
@@ -151,7 +152,10 @@ test('a namespace without search attributes runs videos all the same, and a list
   const stop = new AbortController();
   const { config, temporal } = stack;
   const running = runWorker({
-    ...{ config, signal: stop.signal, bundlePath: BUNDLE, apiKey: () => TEST_KEY },
+    config,
+    signal: stop.signal,
+    bundlePath: BUNDLE,
+    apiKey: () => TEST_KEY,
     temporal: { ...temporal, namespace },
   });
   onTestFinished(async () => {
@@ -169,7 +173,7 @@ test('a namespace without search attributes runs videos all the same, and a list
 });
 type Long = never;
 
-test('following tells the stages in their order and ends with the video', async () => {
+test('following reports the stages in their order and ends with the video', async () => {
   stack.emulator.changeSettings({ speed: 10 });
   onTestFinished(() => void stack.emulator.changeSettings({ speed: 100 }));
   const { id, runId } = await stack.videos.start(stack.request('followed'));
@@ -204,7 +208,7 @@ test('following ends with the reason of its signal, and the run goes on', async 
   expect(await stack.videos.result(id)).toMatchObject({ source: 'generated' });
 });
 
-test('a cancelled run tells what became of its task, in its error and in its description', async () => {
+test('a cancelled run says what became of its task, in its error and in its description', async () => {
   stack.emulator.changeSettings({ speed: 2 });
   onTestFinished(() => void stack.emulator.changeSettings({ speed: 100 }));
   const { id, runId } = await stack.videos.start(stack.request('cancelled'));
@@ -223,7 +227,7 @@ test('a cancelled run tells what became of its task, in its error and in its des
   await expect(stack.videos.cancel(id)).rejects.toMatchObject({ error: { type: 'RunNotFound' } });
 });
 
-test('a run that nobody knows is told as RunNotFound by every method', async () => {
+test('an unknown run is reported as RunNotFound by every method', async () => {
   const { videos } = stack;
   const calls = [
     videos.result('no/run'),

@@ -43,13 +43,15 @@ const tasksOf = (prompt: string) => stack.emulator.state().tasks.filter((task) =
 const stageOf = async (id: string) => (await stack.videos.progress(id)).stage;
 const reaches = (id: string, stage: string) =>
   expect.poll(() => stageOf(id), { timeout: 40_000, interval: 200 }).toBe(stage);
-/** `status` for a Temporal that has forgotten every run: another namespace, as deletion takes a server half a minute. */
+/**
+ * `status` for a Temporal that has forgotten every run: another namespace, as deletion takes a server half a minute.
+ */
 const forgotten = async (...args: string[]): Promise<Answer> => {
   const end = await command(['status', ...args, '--json'], { env: { ...env, TEMPORAL_NAMESPACE: FORGETFUL } });
   return { ...onlyJson(end), code: end.code };
 };
 
-/** Two runs in needs_attention, and the two tasks that nothing tells apart. */
+/** Two runs in needs_attention, and the two tasks that nothing distinguishes. */
 async function twins(): Promise<{ ids: [string, string]; tasks: [string, string] }> {
   const prompt = `twins ${randomUUID()}`;
   stack.emulator.queueFaults({ on: 'submit', fault: 'drop-reply', match: prompt, times: 2 });
@@ -67,7 +69,7 @@ async function twins(): Promise<{ ids: [string, string]; tasks: [string, string]
 let disowned = '';
 
 describe('a run whose submit only a person can decide', () => {
-  test('tells watch and status what to type; resolve says whether it, or its salvage, took the decision', async () => {
+  test('shows in watch and status what to type; resolve says whether it, or its salvage, took the decision', async () => {
     const { ids, tasks } = await twins();
     const [id, other] = ids;
     const watched = run('watch', id, '--quiet');
@@ -183,7 +185,7 @@ describe('status', () => {
     );
   });
 
-  test('tells the failure of a forgotten run that the ledger kept, and that an unknown one is in neither', async () => {
+  test('shows the failure of a forgotten run that the ledger kept, and that an unknown one is in neither', async () => {
     const prompt = 'fails at the provider';
     const { id } = await stack.videos.start({ ...stack.request(prompt), duration: 15 });
     await reaches(id, 'rendering');
@@ -300,7 +302,7 @@ describe('doctor', () => {
     };
     expect(code).toBe(healthy ? 0 : 3);
     const faults = checks.filter(({ status }) => status === 'fault');
-    for (const { next_step } of faults) expect(next_step).toMatch(/\w+ \w+/); // every fault says how to mend it
+    for (const { next_step } of faults) expect(next_step).toMatch(/\w+ \w+/); // every fault says how to fix it
     return {
       code,
       names: checks.map(({ name }) => name),
@@ -361,7 +363,7 @@ describe('doctor', () => {
     expect(nowhere.skipped).toEqual(inTemporal);
   });
 
-  test('names a Temporal that does not answer, and the local store beside one on another machine', async () => {
+  test('names a Temporal that does not answer, and the local store with one on another machine', async () => {
     const { stdout } = await remote;
     const { checks } = JSON.parse(stdout) as { checks: { name: string; status: string; message: string }[] };
     const faults = checks.filter(({ status }) => status === 'fault').map(({ name, message }) => [name, message]);
@@ -495,7 +497,8 @@ describe.skipIf(noS3 !== undefined && process.env['REQUIRE_PARTS'] !== '1')('pre
       const end = await command(['presign', name, '--json'], { env });
       expect(end.code).toBe(3);
       expect(onlyJson(end).error).toMatchObject({
-        ...{ type: 'ConfigurationInvalid', issues: [{ path: 'ASSET_STORE' }] },
+        type: 'ConfigurationInvalid',
+        issues: [{ path: 'ASSET_STORE' }],
         next_step: expect.stringMatching(new RegExp(`^${next.replaceAll('.', '\\.')}`)),
       });
     }

@@ -43,7 +43,7 @@ test('a demo that is interrupted while rendering ends with 130, and the next one
   expect((await demos.emulator()).submits).toBe(1);
 });
 
-test('--lost-reply shows one purchase beside two, and the emulator’s books agree', async () => {
+test('--lost-reply shows one purchase instead of two, and the emulator’s books agree', async () => {
   const scene = demos.start(['--lost-reply']);
   expect(await scene.exit(), scene.output.said).toBe(0);
   expect(scene.output.printed).toMatch(/^this project +1 +4 s +CNY 0\.60$/m);

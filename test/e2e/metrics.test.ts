@@ -16,14 +16,17 @@ let worker: WorkerProcess;
 let address: string;
 let log = '';
 let seen: Scrape;
-/** What a careless provider says of a request: without it no secret comes near the log, and redacting nothing would pass. */
+/**
+ * What a careless provider says of a request: without it no secret comes near the log, and redacting nothing would
+ * pass.
+ */
 const LEAKY =
   'refused: https://a.example/i.png?Signature=leaked with Bearer sk-leaked-0123456789 and data:image/png;base64,bGVha2Vk';
 /** What Prometheus itself says of each scrape, by the name that the configuration gives to the job. */
 const OF_PROMETHEUS = 'up';
 /** Runs by what becomes of them. */
 const ids: Record<string, string> = {};
-/** What callers were told of where their video comes from. */
+/** The sources that callers got of their videos. */
 const sources: string[] = [];
 
 beforeAll(async () => {
@@ -96,12 +99,13 @@ test('billed seconds, purchases and ends are what the provider has counted, thro
   expect(seen.value('wan_video_purchases_closed_total', { how: 'failed' })).toBe(1);
   expect(seen.value('wan_video_submits_total', { outcome: 'unknown' })).toBe(1);
   expect(seen.value('wan_video_submit_refusals_total', { code: 'DataInspectionFailed' })).toBe(1);
-  // A twin that comes while the video is bought adopts it, and one that comes later finds it in the cache: the callers know.
-  const told = (source: string) => sources.filter((one) => one === source).length;
-  expect(told('cache') + told('adopted')).toBe(2); // the repeated one, and one of the twins
+  // A twin that comes while the video is bought adopts it, and one that comes later finds it in the cache: the callers
+  // know.
+  const count = (source: string) => sources.filter((one) => one === source).length;
+  expect(count('cache') + count('adopted')).toBe(2); // the repeated one, and one of the twins
   for (const outcome of ['generated', 'cache', 'adopted']) {
     const runs = seen.value('wan_video_runs_ended_total', { workflow: 'videoGenerate', outcome }) ?? 0;
-    expect([outcome, runs]).toEqual([outcome, told(outcome)]);
+    expect([outcome, runs]).toEqual([outcome, count(outcome)]);
   }
   expect(seen.value('wan_video_runs_ended_total', { outcome: 'cancelled' })).toBe(1);
   expect(seen.value('wan_video_detection_delay_seconds_count')).toBe(4);

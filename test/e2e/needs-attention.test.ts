@@ -25,7 +25,9 @@ const reaches = (id: string, stage: string) =>
   expect.poll(async () => (await stack.videos.progress(id)).stage, { timeout: 40_000, interval: 200 }).toBe(stage);
 const tasksOf = (prompt: string) => stack.emulator.state().tasks.filter((task) => task.prompt === prompt);
 
-/** Two runs with one prompt and two images of one shape, whose replies are both lost: nothing tells their tasks apart. */
+/**
+ * Two runs with one prompt and two images of one shape, whose replies are both lost: nothing distinguishes their tasks.
+ */
 async function twins(): Promise<{ prompt: string; ids: [string, string] }> {
   const prompt = `twins ${randomUUID()}`;
   stack.emulator.queueFaults({ on: 'submit', fault: 'drop-reply', match: prompt, times: 2 });
@@ -51,7 +53,7 @@ async function outcomesOf(id: string): Promise<(string | undefined)[]> {
   });
 }
 
-describe('two lost replies that nothing tells apart', () => {
+describe('two lost replies that nothing distinguishes', () => {
   test('park both runs with the evidence, and a person gives each its task', async () => {
     const { prompt, ids } = await twins();
     const [one, two] = tasksOf(prompt);
@@ -96,7 +98,7 @@ describe('two lost replies that nothing tells apart', () => {
     expect(tasksOf(prompt)).toHaveLength(3);
   });
 
-  test('buy nothing for a decision that says nothing, and nothing for one that nobody asked for', async () => {
+  test('buy nothing for a decision that says nothing, and nothing for one without a question', async () => {
     const { prompt, ids } = await twins();
     for (const nothing of [{}, { taskId: 'x' }, { buy_again: false }, null, { task_id: 5 }]) {
       await stack.client.workflow.getHandle(ids[0]).signal('resolveSubmit', nothing);

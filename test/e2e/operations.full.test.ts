@@ -46,7 +46,11 @@ async function world(options: StackOptions = {}): Promise<World> {
       .poll(async () => (await stack.videos.progress(id).catch(() => undefined))?.stage, { timeout: 60_000 })
       .toBe(stage);
   return {
-    ...{ stack, shell, folder, scenario, reaches },
+    stack,
+    shell,
+    folder,
+    scenario,
+    reaches,
     async worker(env = {}) {
       const worker = await startWorkerProcess({ ...stack, env: { ...stack.env, ...env } }, TIMES);
       workers.push(worker);
@@ -285,8 +289,13 @@ test('Backup of the embedded database: after a restore the runs are there and no
   };
   const submits = () => Object.values(prompts).map((prompt) => tasksOf(stack, prompt).length);
   await follow(here, 'Backup of the embedded database', {
-    ...{ ID, OTHER_ID, DB, PID: pidOf(worker), SERVER_PID: String(stack.temporalPid) },
-    ...{ PORT: stack.env['TEMPORAL_ADDRESS']?.split(':')[1] ?? '', STORE: join(stack.outputDir, 'ai-video-wan-video') },
+    ID,
+    OTHER_ID,
+    DB,
+    PID: pidOf(worker),
+    SERVER_PID: String(stack.temporalPid),
+    PORT: stack.env['TEMPORAL_ADDRESS']?.split(':')[1] ?? '',
+    STORE: join(stack.outputDir, 'ai-video-wan-video'),
     BACKUP: join(folder, 'backup'),
   });
   // With the restored store as well, everything that was bought before the backup is answered from it.

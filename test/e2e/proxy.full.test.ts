@@ -66,7 +66,7 @@ describe.skipIf(missing !== undefined)('behind a proxy, with a private authority
     proxy = await opened(startConnectProxy(hosts, `me:${PASSWORD}`));
     env = {
       HTTPS_PROXY: proxy.url,
-      HTTP_PROXY: 'http://127.0.0.1:9', // everything here is https; whoever comes here fails
+      HTTP_PROXY: 'http://127.0.0.1:9', // everything here is https; a request that comes here fails
       NODE_EXTRA_CA_CERTS: certificates.authorityFile,
       DASHSCOPE_HTTP_BASE_URL: 'https://provider.test/api/v1',
       DASHSCOPE_API_KEY: TEST_KEY,
@@ -120,7 +120,7 @@ describe.skipIf(missing !== undefined)('behind a proxy, with a private authority
     expect(end.stdout + end.stderr).not.toContain(PASSWORD);
   });
 
-  test('doctor tells proxy and authorities, and no password', async () => {
+  test('doctor names proxy and authorities, and no password', async () => {
     const { code, stdout } = await processOf(['doctor', '--json'], env);
     const { checks } = JSON.parse(stdout) as { checks: { name: string; status: string; message: string }[] };
     const by = Object.fromEntries(checks.map((check) => [check.name, check]));
@@ -162,7 +162,8 @@ describe.skipIf(missing !== undefined)('behind a proxy, with a private authority
     );
   });
 
-  // This process was started without the authority: each kind of connection reaches the host through the proxy, and is refused.
+  // This process was started without the authority: each kind of connection reaches the host through the proxy, and is
+  // refused.
   const local = () => {
     const config = loadConfig(env, { cwd: ROOT, homeDir: stack.outputDir });
     return { config, dispatcher: createDispatcher(config.proxies) };
@@ -170,8 +171,15 @@ describe.skipIf(missing !== undefined)('behind a proxy, with a private authority
   const clientAt = (dispatcher: ReturnType<typeof createDispatcher>) =>
     new DashScopeClient({ baseUrl: env['DASHSCOPE_HTTP_BASE_URL']!, apiKey: () => TEST_KEY, dispatcher });
   const policy = {
-    ...{ policy: 'p', signature: 's', uploadDir: 'd', uploadHost: 'https://provider.test/upload', accessKeyId: 'a' },
-    ...{ objectAcl: 'private', forbidOverwrite: 'true', expiresInSeconds: 60, maxMb: 1 },
+    policy: 'p',
+    signature: 's',
+    uploadDir: 'd',
+    uploadHost: 'https://provider.test/upload',
+    accessKeyId: 'a',
+    objectAcl: 'private',
+    forbidOverwrite: 'true',
+    expiresInSeconds: 60,
+    maxMb: 1,
   };
   test.each<[string, string, () => Promise<unknown>, string]>([
     ['the API', 'provider.test:443', () => clientAt(local().dispatcher).queryTask('x'), 'ProviderUnavailable'],

@@ -46,13 +46,21 @@ async function aged(key: string, ageDays: number): Promise<string> {
   return key;
 }
 
-/** A purchase that was announced `ageDays` ago from an image, up to the claim of its task unless `task` is undefined. */
+/**
+ * A purchase that was announced `ageDays` ago from an image, up to the claim of its task unless `task` is undefined.
+ */
 async function bought(image: string, task: string | undefined, ageDays: number) {
   purchases += 1;
   const purchase = { key: purchases.toString(16).padStart(64, '0'), n: 1 };
   const cacheKey = `c${purchase.key}`;
   await ledger.openIntent({
-    ...{ purchase, cacheKey, workflowId: `video/${purchases}`, firstRunId: 'r', attempt: 1, seed: 1, tenant: null },
+    purchase,
+    cacheKey,
+    workflowId: `video/${purchases}`,
+    firstRunId: 'r',
+    attempt: 1,
+    seed: 1,
+    tenant: null,
     expects: { prompt: 'waves', duration: 4, resolution: '720P', audio: false, image: null },
     memo: { reference: { kind: 'asset', key: image } },
   });
@@ -79,7 +87,12 @@ test('an old video goes with its cache record, a young one and every ledger reco
   const young = await archived(IMAGE, 'young', 80);
   const rejected = await put(rejectedKey('broken'), 100);
   expect(await purge('--older-than', '90d', '--yes')).toMatchObject({
-    ...{ code: 0, deleted: true, objects: 2, bytes: 20, cache_records: 1, kept_open: 0 },
+    code: 0,
+    deleted: true,
+    objects: 2,
+    bytes: 20,
+    cache_records: 1,
+    kept_open: 0,
     prefixes: { videos: { objects: 1, bytes: 10 }, rejected: { objects: 1 } },
   });
   expect(await Promise.all([old.video, old.pointer, rejected].map(isThere))).toEqual([false, false, false]);
@@ -159,9 +172,9 @@ test('--prefix purges there alone', async () => {
 
 test('nothing is deleted by --dry-run, nor without --yes where there is no terminal, which is exit code 2', async () => {
   const { video, pointer } = await archived(IMAGE, 'old', 100);
-  const told = { deleted: false, objects: 1, bytes: 10, cache_records: 1 };
-  expect(await purge('--older-than', '90d', '--dry-run')).toMatchObject({ code: 0, ...told });
-  expect(await purge('--older-than', '90d')).toMatchObject({ code: 2, ...told });
+  const counts = { deleted: false, objects: 1, bytes: 10, cache_records: 1 };
+  expect(await purge('--older-than', '90d', '--dry-run')).toMatchObject({ code: 0, ...counts });
+  expect(await purge('--older-than', '90d')).toMatchObject({ code: 2, ...counts });
   expect(await Promise.all([video, pointer].map(isThere))).toEqual([true, true]);
 });
 
@@ -206,7 +219,8 @@ test('within 24 hours an equal request restores a purged video from the provider
   const first = await stack.videos.result((await stack.videos.start(request)).id);
   const video = await aged(videoKey(first.task_id), 100);
   expect(await purge('--older-than', '90d', '--prefix', 'videos', '--yes')).toMatchObject({
-    ...{ objects: 1, cache_records: 1 },
+    objects: 1,
+    cache_records: 1,
   });
   expect(await isThere(video)).toBe(false);
   const second = await stack.videos.result((await stack.videos.start(request)).id);

@@ -11,9 +11,12 @@ const WORKER_LIFE_MS = 5_000;
 const TIMES = {
   ...QUICK_LEDGER,
   ledger: { ...DEFAULT_LEDGER_TIMES, ...QUICK_LEDGER.ledger, submitBoundMs: 2 * WORKER_LIFE_MS },
-  ...{ heartbeatTimeoutMs: 2_000, heartbeatThrottleMs: 500 },
+  heartbeatTimeoutMs: 2_000,
+  heartbeatThrottleMs: 500,
 };
-/** Each life adds some three seconds to what was waited: four for the bound, two for the listings, and some to spare. */
+/**
+ * Each life adds some three seconds to what was waited: four for the bound, two for the listings, and some to spare.
+ */
 const LIVES_MAX = 12;
 
 let stack: Stack;

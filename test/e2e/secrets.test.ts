@@ -17,8 +17,12 @@ const SECRETS = [TEST_KEY, 'Signature=', 'OSSAccessKeyId', 'x-oss-', 'base64,/9j
 test('the most talkative log of a worker, through refusals and failures, holds no secret', async () => {
   const worker = spawn(process.execPath, [join(ROOT, 'dist', 'src', 'cli', 'main.js'), 'worker'], {
     env: {
-      ...{ PATH: process.env['PATH'], HOME: stack.outputDir, ...stack.env },
-      ...{ DASHSCOPE_API_KEY: TEST_KEY, LOG_LEVEL: 'trace', LOG_FORMAT: 'json' },
+      PATH: process.env['PATH'],
+      HOME: stack.outputDir,
+      ...stack.env,
+      DASHSCOPE_API_KEY: TEST_KEY,
+      LOG_LEVEL: 'trace',
+      LOG_FORMAT: 'json',
     },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
@@ -47,10 +51,10 @@ test('the most talkative log of a worker, through refusals and failures, holds n
   await ended;
 
   const histories = await Promise.all([refused, failed, well].map((id) => historyText(stack.client, id)));
-  const told = errors.map((error) => JSON.stringify([(error as Error).message, error]));
-  for (const text of [log, ...histories, ...told]) {
+  const reported = errors.map((error) => JSON.stringify([(error as Error).message, error]));
+  for (const text of [log, ...histories, ...reported]) {
     expect(text.length).toBeGreaterThan(100);
     for (const secret of SECRETS) expect(text).not.toContain(secret);
   }
-  expect(log).toContain('Invalid API-key'); // the refusal itself is told
+  expect(log).toContain('Invalid API-key'); // the refusal itself is reported
 });

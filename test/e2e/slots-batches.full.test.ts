@@ -9,7 +9,7 @@ import { startStack } from '../support/stack.js';
 const SLOTS = 5;
 const ITEMS = 30;
 
-test('two batches of thirty and an interactive request share five slots, whoever runs the slots is killed', async () => {
+test('two batches of thirty and an interactive request share five slots, also when the worker that runs the slots is killed', async () => {
   const stack = await startStack({
     // A render takes 1.5 s.
     settings: { speed: 20, render_seconds: 30, slots: 0 },
@@ -17,7 +17,9 @@ test('two batches of thirty and an interactive request share five slots, whoever
   });
   const times = { heartbeatTimeoutMs: 3_000, heartbeatThrottleMs: 500, retryInitialMs: 200 };
   const batches = new WanBatchClient({
-    ...{ client: stack.client, store: stack.store, taskQueue: stack.config.taskQueues.generate },
+    client: stack.client,
+    store: stack.store,
+    taskQueue: stack.config.taskQueues.generate,
   });
   const tasks = () => stack.emulator.state().tasks;
   const until = (is: () => unknown, expected: unknown) =>

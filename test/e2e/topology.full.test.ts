@@ -26,7 +26,8 @@ describe.skipIf(missing !== undefined)(
     let stack: Stack;
     let workers: WorkerProcess[] = [];
     beforeAll(async () => {
-      s3 = await startS3Server(); // one after the other: whatever was started is ended, also when the next one fails
+      // one after the other: everything that was started is ended, also when the next one fails
+      s3 = await startS3Server();
       temporal = await startTemporalOnPostgres();
       Object.assign(process.env, s3.env); // the store reads the AWS SDK's own environment, as a deployed worker does
       const env = { ASSET_STORE: `s3://${await s3.newBucket()}/videos`, ...s3.env };

@@ -44,7 +44,7 @@ test('a worker that takes over what a killed one had logs only what happens from
   const reaches = (id: string, stage: string) =>
     expect.poll(async () => (await stack.videos.progress(id)).stage, { timeout: 60_000, interval: 200 }).toBe(stage);
 
-  // Two lost replies to one prompt with images of one shape: only a person can tell their tasks apart.
+  // Two lost replies to one prompt with images of one shape: only a person can distinguish their tasks.
   stack.emulator.queueFaults({ on: 'submit', fault: 'drop-reply', match: 'parked', times: 2 });
   const parked = await Promise.all(
     [stack.image, otherImage].map(async (reference_image) => {
@@ -67,9 +67,9 @@ test('a worker that takes over what a killed one had logs only what happens from
   const of = (id: string, lines: ReturnType<typeof transitions>) =>
     lines.filter((line) => line.id === id).map(({ transition }) => transition);
   for (const [at, id] of [...parked, killed].entries()) {
-    const told = [...of(id, before), ...of(id, after)];
-    expect(new Set(told).size, `${told}`).toBe(told.length);
-    expect(told.at(-1)).toBe('done 1');
+    const lines = [...of(id, before), ...of(id, after)];
+    expect(new Set(lines).size, `${lines}`).toBe(lines.length);
+    expect(lines.at(-1)).toBe('done 1');
     expect(of(id, after)).not.toContain('preparing 1');
     const done = after.find((line) => line.id === id && line.transition === 'done 1');
     expect(done?.taskId).toBe(results[at]?.task_id);

@@ -14,7 +14,9 @@ let cli: string;
 const workers: WorkerProcess[] = [];
 beforeAll(async () => {
   stack = await startStack({
-    ...{ worker: false, settings: { speed: 1, slots: 2 }, env: { WAN_VIDEO_MAX_RUNNING: '2' } },
+    worker: false,
+    settings: { speed: 1, slots: 2 },
+    env: { WAN_VIDEO_MAX_RUNNING: '2' },
     // Instead of the three minutes that the server leaves between two looks at a version that drains.
     dynamicConfig: {
       'matching.wv.VersionDrainageStatusVisibilityGracePeriod': '"3s"',
@@ -61,7 +63,8 @@ test('a new version takes over in the middle of a batch: runs end where they beg
   const jsonl = manifest.map((line) => `${JSON.stringify(line)}\n`).join('');
   await stack.store.put('manifests/versions.jsonl', Buffer.from(jsonl));
   const handle = await stack.client.workflow.start('videoBatch', {
-    ...{ workflowId: 'batch/versions', taskQueue: stack.config.taskQueues.generate },
+    workflowId: 'batch/versions',
+    taskQueue: stack.config.taskQueues.generate,
     args: [{ manifest_key: 'manifests/versions.jsonl', window: 2 }],
   });
   for (const item of ['i1', 'i2']) {
@@ -121,7 +124,8 @@ test('a batch that is held on its version by hand stays there, without continuin
   const lines = [1, 2, 3, 4, 5].map((n) => `${JSON.stringify({ ...stack.request(`held ${n}`), item_id: `h${n}` })}\n`);
   await stack.store.put('manifests/held.jsonl', Buffer.from(lines.join('')));
   await stack.client.workflow.start('videoBatch', {
-    ...{ workflowId: 'batch/held', taskQueue: stack.config.taskQueues.generate },
+    workflowId: 'batch/held',
+    taskQueue: stack.config.taskQueues.generate,
     args: [{ manifest_key: 'manifests/held.jsonl', window: 1 }],
   });
   await expect

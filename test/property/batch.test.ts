@@ -7,9 +7,23 @@ import { BatchState } from '../../workflows/batch/batch-state.js';
 const ENDS: readonly BatchItemOutcome[] = ['generated', 'cache', 'adopted', 'failed', 'cancelled'];
 
 const endOf = (item: number, outcome: BatchItemOutcome, cause: string | null = null): BatchItemEnd => ({
-  ...{ item_id: `item-${item}`, outcome, cause, code: null, message: null, run: '', task_id: null, video_url: null },
-  ...{ sha256: null, billed: outcome === 'generated', billed_seconds: outcome === 'generated' ? 4 : 0 },
-  ...{ resolution: '720P', audio: false, duration: null, timings: null, started_at_ms: 0, ended_at_ms: 0 },
+  item_id: `item-${item}`,
+  outcome,
+  cause,
+  code: null,
+  message: null,
+  run: '',
+  task_id: null,
+  video_url: null,
+  sha256: null,
+  billed: outcome === 'generated',
+  billed_seconds: outcome === 'generated' ? 4 : 0,
+  resolution: '720P',
+  audio: false,
+  duration: null,
+  timings: null,
+  started_at_ms: 0,
+  ended_at_ms: 0,
 });
 
 /** What happens to a batch, in any order and as often as it likes. */
@@ -32,7 +46,7 @@ const step = fc.oneof(
   },
 );
 
-test('whatever ends in whatever order, over however many runs, each item is counted once and none is lost', () => {
+test('for ends in any order, over any number of runs, each item is counted once and none is lost', () => {
   fc.assert(
     fc.property(fc.array(step, { maxLength: 120, size: 'max' }), fc.integer({ min: 1, max: 12 }), (steps, items) => {
       const size = { items, duplicates: 0, invalid: 0, times: STEP_TIMES, attributes: false, labelsHidden: false };
@@ -75,7 +89,7 @@ test('whatever ends in whatever order, over however many runs, each item is coun
         }
         holds();
       }
-      // Told to go on, it comes to its end, and what was written says the same as the totals.
+      // Resumed, it comes to its end, and what was written says the same as the totals.
       state.pause = null;
       for (let turn = 0; !state.isComplete; turn += 1) {
         expect(turn).toBeLessThan(1_000);

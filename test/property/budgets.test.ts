@@ -41,7 +41,7 @@ class World {
   /** Granted runs that have not sent yet, by key. */
   readonly granted = new Map<string, SlotRequestMessage>();
   readonly asks: SlotRequestMessage[] = [];
-  /** What the slots were told. */
+  /** What was reported to the slots. */
   readonly returns: SlotReleaseMessage[] = [];
   /** Refusals for which the ledger shows that there was room. */
   readonly wronglyRefused: string[] = [];
@@ -79,7 +79,7 @@ class World {
     }
   }
 
-  /** A run sends what was granted: only while its slot stands. `by` is any of those who share it. */
+  /** A run sends what was granted: only while it holds its slot. `by` is any of those who share it. */
   send(at: number): void {
     const [key, ask] = [...this.granted][at % Math.max(1, this.granted.size)] ?? [];
     if (key === undefined || ask === undefined) return;
@@ -95,8 +95,8 @@ class World {
     this.purchases.push({ key, n, workflowId: buyer.requesterId, tenant, batch, cost, bill: null, closed: false });
   }
 
-  /** A task ends: its bill is in the ledger before the slots are told, if they are. */
-  end(at: number, how: 'billed' | 'free' | 'less', isTold: boolean, ledgerOnly: boolean): void {
+  /** A task ends: its bill is in the ledger before it is reported to the slots, if it is. */
+  end(at: number, how: 'billed' | 'free' | 'less', isReported: boolean, ledgerOnly: boolean): void {
     const open = this.purchases.filter(({ bill, closed }) => !closed && bill === null);
     const one = open[at % Math.max(1, open.length)];
     if (one === undefined) return;
@@ -107,7 +107,7 @@ class World {
     one.bill = billed;
     one.closed = true;
     if (ledgerOnly) return;
-    const given = { key, n, ...(isTold && { settled: { billed } }) };
+    const given = { key, n, ...(isReported && { settled: { billed } }) };
     this.returns.push(given);
     this.state = releaseSlot(this.state, given, this.nowMs);
   }
@@ -163,7 +163,7 @@ class World {
     this.state = releaseDeadHolders(this.state, dead, this.nowMs);
   }
 
-  /** The slots are gone, and started anew: they take what is open as held, and know nothing of what was granted. */
+  /** The slots are gone, and started again: they take what is open as held, and know nothing of what was granted. */
   restart(forPersons: boolean): void {
     // What waits for a person holds no slot.
     const open = this.purchases.filter(({ closed }) => !closed && !forPersons);
@@ -221,7 +221,8 @@ const micros = fc.option(
 );
 const terms = fc.record({ day: micros, t: micros, u: micros, a: micros, b: micros }).map(
   ({ day, t, u, a, b }): BudgetTerms => ({
-    ...{ currency: 'CNY', prices: PRICES },
+    currency: 'CNY',
+    prices: PRICES,
     limits: { day, tenants: { t, u }, batches: { a, b } },
   }),
 );
@@ -234,14 +235,12 @@ const request = fc
   })
   .map(
     ({ id, whose, tenant, batch }): SlotRequestMessage => ({
-      ...{
-        key: `k${id}`,
-        afterPurchase: 0,
-        requesterId: `r${id}-${whose}-${tenant}-${batch}`,
-        tenant,
-        batch,
-        limit: 3,
-      },
+      key: `k${id}`,
+      afterPurchase: 0,
+      requesterId: `r${id}-${whose}-${tenant}-${batch}`,
+      tenant,
+      batch,
+      limit: 3,
       priority: batch === null ? 'interactive' : 'batch',
       // Of the key: equal requests cost the same.
       cost: { seconds: 2 + (id % 4), resolution: '720P', audio: id % 2 === 0 },
@@ -251,7 +250,7 @@ const ending = fc.record({
   kind: fc.constant('end' as const),
   at: fc.nat(20),
   how: fc.constantFrom('billed' as const, 'billed' as const, 'free' as const, 'less' as const),
-  isTold: fc.boolean(),
+  isReported: fc.boolean(),
   isLost: fc.boolean(),
 });
 const event = fc.oneof(
@@ -286,7 +285,7 @@ function happens(world: World, one: Event): void {
       world.send(one.at);
       break;
     case 'end':
-      world.end(one.at, one.how, one.isTold, one.isLost);
+      world.end(one.at, one.how, one.isReported, one.isLost);
       break;
     case 'leave': {
       const { key, requesters } = world.state.holders[one.at % Math.max(1, world.state.holders.length)] ?? {
@@ -344,10 +343,16 @@ test('what is given back while the ledger is read, before it is known what it ca
     3,
   );
   const ask = (key: string): SlotRequestMessage => ({
-    ...{ key, afterPurchase: 0, requesterId: key, tenant: null, batch: null, limit: 3, priority: 'interactive' },
+    key,
+    afterPurchase: 0,
+    requesterId: key,
+    tenant: null,
+    batch: null,
+    limit: 3,
+    priority: 'interactive',
     cost: { seconds: 2, resolution: '720P', audio: true },
   });
-  const end: Event = { kind: 'end', at: 0, how: 'billed', isTold: false, isLost: false };
+  const end: Event = { kind: 'end', at: 0, how: 'billed', isReported: false, isLost: false };
   const events: readonly Event[] = [
     { kind: 'read', whole: true, isLate: false, during: [] },
     { kind: 'ask', ask: ask('k0') },

@@ -26,14 +26,19 @@ const requests = fc
   .record(fields)
   .map((request) => ({ ...request, reference_image: 'https://images.example/boat.jpg' }) as Record<string, unknown>);
 
-/** Another way of writing the same request: other order, `x` for `*`, nulls left out, things that change nothing added. */
+/**
+ * Another way of writing the same request: other order, `x` for `*`, nulls left out, things that change nothing added.
+ */
 function sameRequest(request: Record<string, unknown>): Record<string, unknown> {
   const entries = Object.entries(request).filter(([, value]) => value !== null);
   return {
     ...Object.fromEntries(entries.reverse()),
     size: String(request['size']).replace('*', 'x'),
     model: MODEL,
-    ...{ tenant: 'another', labels: { team: 'another' }, deadline_seconds: 60, cache: 'refresh' },
+    tenant: 'another',
+    labels: { team: 'another' },
+    deadline_seconds: 60,
+    cache: 'refresh',
     reference_image: 'asset:references/the-same-image-under-another-name.jpg',
   };
 }
@@ -78,7 +83,11 @@ test('another image, another model and another sound file are other keys', () =>
 
 test('the run that equal requests share is named by cache and tenant, too, but not by labels', () => {
   const request: VideoRequest = {
-    ...{ prompt: 'p', duration: 4, fps: 24, size: '1280*720', reference_image: 'https://a.example/b.jpg' },
+    prompt: 'p',
+    duration: 4,
+    fps: 24,
+    size: '1280*720',
+    reference_image: 'https://a.example/b.jpg',
   };
   const name = requestFingerprint(request);
   expect(requestFingerprint({ ...request, labels: { team: 'a' } })).toBe(name);

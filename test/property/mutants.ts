@@ -65,7 +65,7 @@ export const MUTANTS: Readonly<Record<string, Partial<Pieces>>> = {
         },
       }),
   },
-  'a submit that does not look at its time once the connection stands': {
+  'a submit that does not look at its time once the connection is open': {
     client: (client) =>
       alike<SimClient>(client, {
         createTask: (body: CreateTaskRequest) => client.createTask(body, { mayStillSend: () => true }),

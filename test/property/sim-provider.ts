@@ -49,7 +49,7 @@ export interface ProviderFaults {
 /** What a request shows of its image: a simulated one names its own purchase key and size. */
 export const imageAddress = (key: string, width: number, height: number): string => `sim:${key}:${width}:${height}`;
 
-/** The provider's side: what exists, whoever knows of it. */
+/** The provider's side: what exists, known to a client or not. */
 export class SimProvider {
   readonly tasks: SimTask[] = [];
   readonly #sim: Simulation;
@@ -170,7 +170,7 @@ export class SimProvider {
       listTasks: ({ pageNo }: { readonly pageNo: number }): Promise<TaskPage> =>
         process.operation(
           () => {
-            const pageSize = 4; // smaller than asked for
+            const pageSize = 4; // smaller than requested
             const listed = this.tasks
               .filter((task) => task.listedAtMs <= sim.nowMs && sim.nowMs - task.createdAtMs <= DAY_MS)
               .reverse();

@@ -17,7 +17,12 @@ const share = fc.record({
 });
 const request = fc.tuple(fc.integer({ min: 0, max: 30 }), share).map(
   ([id, { tenant, batch }]): SlotRequestMessage => ({
-    ...{ key: `k${id}`, afterPurchase: 0, requesterId: `r${id}`, tenant, batch, limit: 3 },
+    key: `k${id}`,
+    afterPurchase: 0,
+    requesterId: `r${id}`,
+    tenant,
+    batch,
+    limit: 3,
     priority: batch === null ? 'interactive' : 'batch',
   }),
 );
@@ -42,7 +47,7 @@ function after(state: SlotState, one: Event): SlotState {
   }
 }
 
-test('whatever happens, no key is in two places, nothing is granted beyond the limit, and the foretold order is kept', () => {
+test('in any schedule, no key is in two places, nothing is granted beyond the limit, and the foretold order is kept', () => {
   fc.assert(
     fc.property(fc.array(event, { maxLength: 80 }), (events) => {
       let state = emptySlotState(3);

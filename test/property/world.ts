@@ -93,7 +93,7 @@ export class World {
   readonly store: MemoryStore;
   readonly provider: SimProvider;
   readonly runs: Run[] = [];
-  /** Every way a step came out, so that a test can tell that its schedules reach it. */
+  /** Every way a step came out, so that a test can check that its schedules reach it. */
   readonly seen = new Set<string>();
   readonly #keys: Key[] = [];
   readonly #pieces: Pieces;
@@ -132,7 +132,7 @@ export class World {
     const ended = await this.sim.run(everybody, limits);
     if (this.#broken !== undefined) throw this.#broken;
     if (!ended) throw new Broken(`runs wait for ever: ${this.#describe()}`);
-    // Whatever was left open is found by time, taken over and closed.
+    // Every purchase that was left open is found by time, taken over and closed.
     this.#faulty = false;
     for (const process of this.#processes) process.stalledUntilMs = 0;
     await this.#checkFindable();
@@ -153,7 +153,7 @@ export class World {
     const calm = this.#weather === 'calm';
     for (let index = 0; index < 4; index += 1) this.#processes.push(this.#newProcess());
     const keys = random.between(1, 3);
-    // Only the purchase tells such requests apart, as with one prompt and several images of one shape.
+    // Only the purchase distinguishes such requests, as with one prompt and several images of one shape.
     const alike = random.chance(0.4);
     for (let index = 0; index < keys; index += 1) {
       const wide = alike || random.chance(0.7);
@@ -481,7 +481,7 @@ export class World {
     });
   }
 
-  /** One durable step: done anew on another process when its own is silent, and retried after passing faults. */
+  /** One durable step: repeated on another process when its own is silent, and retried after passing faults. */
   async #activity<T>(
     run: Run,
     kind: 'submit' | 'heartbeating',
@@ -698,7 +698,9 @@ export class World {
         !['FAILED', 'CANCELED', 'UNKNOWN'].includes(this.provider.statusOf(other)),
     );
     if (earlier.length > 0 && !this.#excused.has(key)) {
-      this.#fail(new Broken(`${task.id} was bought beside ${earlier.map(({ id }) => id).join(', ')} for ${key}`));
+      this.#fail(
+        new Broken(`${task.id} was bought in addition to ${earlier.map(({ id }) => id).join(', ')} for ${key}`),
+      );
     }
   }
 
@@ -709,7 +711,9 @@ export class World {
     }
   }
 
-  /** Every accepted task is claimed, recorded beside its purchase, or behind an open purchase that is found by time. */
+  /**
+   * Every accepted task is claimed, recorded next to its purchase, or behind an open purchase that is found by time.
+   */
   async #checkFindable(): Promise<void> {
     const open = await this.#leftOpen();
     for (const task of this.provider.tasks) {

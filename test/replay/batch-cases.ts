@@ -105,7 +105,9 @@ export const BATCH_CASES: readonly ReplayCase[] = [
     return id;
   }),
   {
-    ...{ workflow: 'videoGenerate', name: 'item-of-a-batch', ends: 'completed' },
+    workflow: 'videoGenerate',
+    name: 'item-of-a-batch',
+    ends: 'completed',
     steps: ['prepareRequest', 'submitTask', 'archiveVideo'],
     reach: async (stack) => {
       const { batches, batchId } = await start(stack, linesOf(stack, 1));
@@ -114,7 +116,9 @@ export const BATCH_CASES: readonly ReplayCase[] = [
     },
   },
   {
-    ...{ workflow: 'videoGenerate', name: 'item-of-a-batch-cancelled', ends: 'cancelled' },
+    workflow: 'videoGenerate',
+    name: 'item-of-a-batch-cancelled',
+    ends: 'cancelled',
     steps: ['prepareRequest', 'submitTask'],
     reach: async (stack) => {
       const { batches, batchId } = await start(stack, linesOf(stack, 1, 15));
@@ -139,7 +143,9 @@ function batch(
 const linesOf = (stack: Stack, count: number, duration = 4) => {
   const name = randomUUID();
   return Array.from({ length: count }, (_, n) => ({
-    ...{ item_id: `item-${n + 1}`, ...stack.request(`${name} ${n + 1}`), duration },
+    item_id: `item-${n + 1}`,
+    ...stack.request(`${name} ${n + 1}`),
+    duration,
   }));
 };
 

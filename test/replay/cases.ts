@@ -33,7 +33,10 @@ export interface ReplayCase {
   readonly alone?: true;
   /** Is led there on a stack whose worker has a webhook; the others would tell, too. */
   readonly webhook?: true;
-  /** Leads a run there and resolves its workflow id (and run id, where it is not the latest) once its history is as far as it should be. */
+  /**
+   * Leads a run there and resolves its workflow id (and run id, where it is not the latest) once its history is as far
+   * as it should be.
+   */
   reach(stack: Stack): Promise<string | readonly [workflowId: string, runId: string]>;
 }
 
@@ -105,7 +108,8 @@ export const CASES: readonly ReplayCase[] = [
   generate('failed-invalid-request', 'failed', ['prepareRequest'], async (stack) => {
     const id = `video/${randomUUID()}`;
     await stack.client.workflow.start('videoGenerate', {
-      ...{ workflowId: id, taskQueue: stack.config.taskQueues.generate },
+      workflowId: id,
+      taskQueue: stack.config.taskQueues.generate,
       args: [{ ...stack.request(prompt()), duration: 99 }],
     });
     return fails(stack, id, 'InvalidRequest');
@@ -305,7 +309,10 @@ export const CASES: readonly ReplayCase[] = [
     ),
   ),
   {
-    ...{ workflow: 'videoBatch', name: 'budget-reached', ends: 'completed', steps: ['openBatch', 'writeReport'] },
+    workflow: 'videoBatch',
+    name: 'budget-reached',
+    ends: 'completed',
+    steps: ['openBatch', 'writeReport'],
     reach: (stack) =>
       withAccount(
         stack,
@@ -443,7 +450,10 @@ function slots(
   budgets?: unknown,
 ): ReplayCase {
   return {
-    ...{ workflow: 'accountSlots', name, ends, steps },
+    workflow: 'accountSlots',
+    name,
+    ends,
+    steps,
     reach: (stack) => withAccount(stack, times, (one) => reach(stack, one), budgets),
   };
 }
@@ -476,7 +486,8 @@ async function oneHoldsOneWaits(one: Account): Promise<readonly [string, string]
 async function startSlots(stack: Stack, one: Account, how: { taskQueue?: string; eventsMax?: number }) {
   const { taskQueue = one.config.taskQueues.generate, ...input } = how;
   const started = await stack.client.workflow.start('accountSlots', {
-    ...{ workflowId: one.slotsId, taskQueue },
+    workflowId: one.slotsId,
+    taskQueue,
     args: [{ limit: 1, times: stepTimesOf(one.config.times), ...input }],
   });
   return started.firstExecutionRunId;
@@ -503,7 +514,9 @@ function sweep(
 async function runSweep(stack: Stack): Promise<{ id: string; report: Report }> {
   const id = `sweep/${randomUUID()}`;
   const report = (await stack.client.workflow.execute('sweepPurchases', {
-    ...{ workflowId: id, taskQueue: stack.config.taskQueues.generate, args: [] },
+    workflowId: id,
+    taskQueue: stack.config.taskQueues.generate,
+    args: [],
   })) as Report;
   return { id, report };
 }
@@ -630,7 +643,8 @@ async function salvageOf(stack: Stack, id: string): Promise<string> {
 /** Waits for the salvage of a cancelled run, and resolves its workflow id. */
 async function salvaged(stack: Stack, id: string, what: 'a video' | 'nothing' = 'a video'): Promise<string> {
   const { task_id, cancel } = await stack.videos.progress(id);
-  // A task that was cancelled at the provider is not spoken of as salvaged, yet its salvage was started beside the cancel.
+  // A task that was cancelled at the provider is not spoken of as salvaged, yet its salvage was started beside the
+  // cancel.
   const salvage = cancel?.billed === false ? await salvageAbout(stack, task_id) : await salvageOf(stack, id);
   const result: unknown = await stack.client.workflow.getHandle(salvage).result();
   must((result === null) === (what === 'nothing'), `the salvage ended with ${JSON.stringify(result)}`);

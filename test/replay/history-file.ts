@@ -40,8 +40,8 @@ export function writeHistory(path: string, { events }: HistoryJson): void {
 const OF_THE_MACHINE = new Set(['identity', 'stackTrace', 'requestId', 'workerVersion', 'meteringMetadata']);
 
 /**
- * Takes out of a history what only says on which machine it was recorded: process and host names, folders, ports. Results are
- * inputs of the workflow, so they may be changed as long as every occurrence is changed alike.
+ * Takes out of a history what only says on which machine it was recorded: process and host names, folders, ports.
+ * Results are inputs of the workflow, so they may be changed as long as every occurrence is changed alike.
  * @param outputDir - Folder of the store.
  */
 export function withoutMachine(history: HistoryJson, outputDir: string): HistoryJson {

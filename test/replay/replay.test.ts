@@ -28,7 +28,9 @@ async function replay(workflowCode: string, which: readonly string[]): Promise<R
   return faults;
 }
 
-/** The workflow code with one place changed; fails when the place is not there exactly once, so that no test goes blind. */
+/**
+ * The workflow code with one place changed; fails when the place is not there exactly once, so that no test goes blind.
+ */
 function changed(from: string, to: string): string {
   // A module's number in the bundle changes with every import.
   const pattern = from.replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&').replaceAll(/MODULE_\d+__/g, 'MODULE_\\d+__');

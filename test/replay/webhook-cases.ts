@@ -11,7 +11,11 @@ export const REFUSED = 'refused-';
 /** Runs that tell, and deliveries of what they told: on a stack with a webhook. */
 export const WEBHOOK_CASES: readonly ReplayCase[] = [
   {
-    ...{ workflow: 'deliverWebhook', name: 'delivered', ends: 'completed', steps: ['notifyWebhook'], webhook: true },
+    workflow: 'deliverWebhook',
+    name: 'delivered',
+    ends: 'completed',
+    steps: ['notifyWebhook'],
+    webhook: true,
     reach: async (stack) => {
       const id = await tellOfAnEnd(stack, randomUUID());
       await stack.client.workflow.getHandle(id).result();
@@ -19,7 +23,11 @@ export const WEBHOOK_CASES: readonly ReplayCase[] = [
     },
   },
   {
-    ...{ workflow: 'deliverWebhook', name: 'refused', ends: 'failed', steps: ['notifyWebhook'], webhook: true },
+    workflow: 'deliverWebhook',
+    name: 'refused',
+    ends: 'failed',
+    steps: ['notifyWebhook'],
+    webhook: true,
     reach: async (stack) => {
       const id = await tellOfAnEnd(stack, `${REFUSED}${randomUUID()}`);
       await ended(stack, id);
@@ -27,7 +35,10 @@ export const WEBHOOK_CASES: readonly ReplayCase[] = [
     },
   },
   {
-    ...{ workflow: 'videoBatch', name: 'told-its-pause-and-its-end', ends: 'completed', webhook: true },
+    workflow: 'videoBatch',
+    name: 'told-its-pause-and-its-end',
+    ends: 'completed',
+    webhook: true,
     steps: ['openBatch', 'readManifest', 'writeReport'],
     reach: async (stack) => {
       const batches = batchesOf(stack);
@@ -41,7 +52,11 @@ export const WEBHOOK_CASES: readonly ReplayCase[] = [
     },
   },
   {
-    ...{ workflow: 'videoBatch', name: 'told-that-it-failed', ends: 'failed', steps: ['openBatch'], webhook: true },
+    workflow: 'videoBatch',
+    name: 'told-that-it-failed',
+    ends: 'failed',
+    steps: ['openBatch'],
+    webhook: true,
     reach: async (stack) => {
       const key = `manifests/${randomUUID()}.jsonl`;
       await stack.store.put(key, Buffer.from('{"prompt":7}\n'));
@@ -51,7 +66,10 @@ export const WEBHOOK_CASES: readonly ReplayCase[] = [
     },
   },
   {
-    ...{ workflow: 'videoGenerate', name: 'told-that-it-waits-for-a-person', ends: 'cancelled', webhook: true },
+    workflow: 'videoGenerate',
+    name: 'told-that-it-waits-for-a-person',
+    ends: 'cancelled',
+    webhook: true,
     steps: ['prepareRequest', 'submitTask', 'reconcileSubmit'],
     reach: async (stack) => {
       const prompt = randomUUID();

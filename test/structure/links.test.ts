@@ -63,7 +63,10 @@ test('every link of every document leads to a file of the repository, and to a h
   expect(DOCUMENTS.flatMap(linkFaults)).toEqual([]);
 });
 
-/** Code spans that are paths from the root: they begin with a folder or a file of it and end with a file's ending or `/`. */
+/**
+ * Code spans that are paths from the root: they begin with a folder or a file of it and end with a file's ending or
+ * `/`.
+ */
 function pathsIn(document: string): string[] {
   const spans = [...prose(join(ROOT, document)).matchAll(/`([\w.-]+\/[\w./-]*)`/g)].map(([, span = '']) => span);
   const roots = new Set(readdirSync(ROOT));

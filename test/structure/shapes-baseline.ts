@@ -21,11 +21,7 @@ const ROOMS = [
   'src/text',
   'src/webhook',
   'src/worker',
-  'test/e2e',
-  'test/property',
   'test/replay',
-  'test/unit',
-  'test/workflow',
   'workflows',
 ];
 

@@ -9,7 +9,7 @@ const promtool = process.env['PROMTOOL'] || findPart('promtool');
 if (promtool === undefined) partIsMissing('promtool', "Debian's package prometheus has it, or set PROMTOOL");
 
 test.skipIf(promtool === undefined)(
-  "Prometheus' own tool accepts every rule, and the rules that tell of missing workers and looks fire then, and only then",
+  "Prometheus' own tool accepts every rule, and the rules for missing workers and audits fire then, and only then",
   async () => {
     const run = (...args: string[]) => promisify(execFile)(promtool ?? '', args, { cwd: ROOT });
     expect((await run('check', 'rules', join('docs', 'alerts.yml'))).stdout).toContain('SUCCESS');

@@ -24,8 +24,15 @@ async function finished() {
   const bought = await buyOnce(world.deps, order({ memo }));
   if (bought.kind !== 'bought') throw new Error(`not bought but ${bought.kind}`);
   const task: FinishedTask = {
-    ...{ ...bought.task, claim: 'claimed' as const, queuedSeconds: 1, renderingSeconds: 2, detectedSeconds: 0.5 },
-    ...{ billedSeconds: 2, resolution: '720P', audio: false, seenAtMs: world.clock.now() },
+    ...bought.task,
+    claim: 'claimed' as const,
+    queuedSeconds: 1,
+    renderingSeconds: 2,
+    detectedSeconds: 0.5,
+    billedSeconds: 2,
+    resolution: '720P',
+    audio: false,
+    seenAtMs: world.clock.now(),
   };
   const clip = await makeClip({ width: 64, height: 36, durationSeconds: 2, audio: false, seed: 1, label: 't1' });
   const spoolDir = await mkdtemp(join(tmpdir(), 'wan-video-archive-'));
@@ -44,13 +51,20 @@ async function finished() {
     },
   };
   const deps: ResultDeps = {
-    ...{ dashscope: dashscope as never, providerBaseUrl: BASE_URL, store: world.store, ledger: world.ledger, spoolDir },
-    ...{ allowPrivateUrls: [], publicBaseUrl: undefined, times: DEFAULT_TIMES, clock: world.clock },
+    dashscope: dashscope as never,
+    providerBaseUrl: BASE_URL,
+    store: world.store,
+    ledger: world.ledger,
+    spoolDir,
+    allowPrivateUrls: [],
+    publicBaseUrl: undefined,
+    times: DEFAULT_TIMES,
+    clock: world.clock,
   };
   return { ...world, task, deps, asked };
 }
 
-test('the ledger is read beside the download, which does not wait for it', async () => {
+test('the ledger is read during the download, which does not wait for it', async () => {
   const { deps, task, store, asked } = await finished();
   const get = store.get.bind(store);
   store.get = async (key, options) => {
@@ -60,7 +74,7 @@ test('the ledger is read beside the download, which does not wait for it', async
   expect(await archiveFinished(deps, task, 1, undefined)).toMatchObject({ task_id: 't1', duration: 2, fps: 30 });
 });
 
-test('a video whose record is damaged is in the store before that is told', async () => {
+test('a video whose record is damaged is in the store before that is reported', async () => {
   const { deps, task, store } = await finished();
   store.set(`${FOLDER}/intent.json`, Buffer.from('{"v":1}'));
   await expect(archiveFinished(deps, task, 1, undefined)).rejects.toMatchObject({ type: 'RecordDamaged' });

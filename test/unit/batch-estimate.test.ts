@@ -19,12 +19,17 @@ const renders = (ms: number) => ({ forecast: () => ({ earliestMs: ms, latestMs: 
 
 const estimate = (lines: readonly object[], { ledger, store }: ReturnType<typeof setUp>, allowInvalid = false) =>
   estimateManifest(() => openManifest({ lines: lines as Record<string, unknown>[] }), {
-    ...{ name: 'of a test', allowInvalid, ledger, renderTimes: renders(30_000), slots: { limit: 5, ahead: 0 } },
-    ...{ window: 10, images: imagesBeside(ASSETS, store, undefined) },
+    name: 'of a test',
+    allowInvalid,
+    ledger,
+    renderTimes: renders(30_000),
+    slots: { limit: 5, ahead: 0 },
+    window: 10,
+    images: imagesBeside(ASSETS, store, undefined),
   });
 
 describe('the estimate of a manifest', () => {
-  test('tells what is cached, what shares a purchase and what is bought, and writes nothing', async () => {
+  test('lists what is cached, what shares a purchase and what is bought, and writes nothing', async () => {
     const world = setUp();
     const { ledger, deps, store } = world;
     const image = await identifyImage(join(ASSETS, 'sample.jpg'));
@@ -121,8 +126,19 @@ describe('the expected time', () => {
 
 const resultOf = (taskId: string, sha256: string) =>
   ({
-    ...{ video_url: `file:///videos/${taskId}.mp4`, duration: 4, fps: 24, seed: 1, width: 1280, height: 720, bytes: 5 },
-    ...{ sha256, has_audio: false, task_id: taskId, request_id: 'r', source: 'generated', warnings: [] },
+    video_url: `file:///videos/${taskId}.mp4`,
+    duration: 4,
+    fps: 24,
+    seed: 1,
+    width: 1280,
+    height: 720,
+    bytes: 5,
+    sha256,
+    has_audio: false,
+    task_id: taskId,
+    request_id: 'r',
+    source: 'generated',
+    warnings: [],
     requested: { duration: 4, fps: 24, size: canonicalRequest(local as never).size },
     usage: { billed_seconds: 4, resolution: '720P', audio: false },
     timings: { queued: 0, rendering: 1, detected: 1, archived: 1 },

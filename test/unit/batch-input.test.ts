@@ -7,8 +7,15 @@ describe('what a batch is started with', () => {
     { items: [{ prompt: 1 }] }, // judged when the batch is opened
     { items: new Array(100).fill({}) },
     {
-      ...{ manifest_key: 'a', window: 500, allow_invalid: false, manifest_wait_seconds: 0, timezone: 'UTC' },
-      ...{ retry_of: 'b', page_items: 1, schedule_id: 's', pause_when_failed_above: 0 },
+      manifest_key: 'a',
+      window: 500,
+      allow_invalid: false,
+      manifest_wait_seconds: 0,
+      timezone: 'UTC',
+      retry_of: 'b',
+      page_items: 1,
+      schedule_id: 's',
+      pause_when_failed_above: 0,
     },
     { manifest_key: 'a', items: null, window: null, timezone: undefined }, // null counts as left out
   ])('may be %j', (input) => {
@@ -28,8 +35,15 @@ describe('what a batch is started with', () => {
     { input: { manifest_key: 'a', constructor: 1, manifest: 'b' }, paths: ['constructor', 'manifest'] },
     {
       input: {
-        ...{ manifest_key: 7, window: 501, allow_invalid: 'yes', manifest_wait_seconds: -1, timezone: 1 },
-        ...{ retry_of: {}, page_items: 0.5, schedule_id: '', pause_when_failed_above: 25 },
+        manifest_key: 7,
+        window: 501,
+        allow_invalid: 'yes',
+        manifest_wait_seconds: -1,
+        timezone: 1,
+        retry_of: {},
+        page_items: 0.5,
+        schedule_id: '',
+        pause_when_failed_above: 25,
       },
       paths: [
         ...['manifest_key', 'window', 'allow_invalid', 'manifest_wait_seconds', 'timezone'],

@@ -107,7 +107,7 @@ describe('a manifest is judged line by line:', () => {
   });
 });
 
-test('whatever the chunks, lines and their offsets are the same', async () => {
+test('for any chunks, lines and their offsets are the same', async () => {
   const text = Buffer.from('one\r\n\ntwo three\nfour');
   const read = async (size: number) => {
     const chunks = Array.from({ length: Math.ceil(text.length / size) }, (_, n) =>
@@ -129,10 +129,11 @@ test('whatever the chunks, lines and their offsets are the same', async () => {
   for (const size of [1, 2, 3, 7]) expect(await read(size)).toEqual(whole);
 });
 
-/** Prepares lines beside the test's images. */
+/** Prepares lines in the folder of the test's images. */
 const prepare = (lines: readonly object[], allowInvalid = false) =>
   prepareManifest(() => openManifest({ lines: lines as Record<string, unknown>[] }), {
-    ...{ name: 'of a test', allowInvalid },
+    name: 'of a test',
+    allowInvalid,
     images: imagesBeside(folder, store, undefined),
   });
 
@@ -190,7 +191,8 @@ describe('preparing a manifest', () => {
     expect(pages).toEqual(['line-00001', 'equal', 'off-1', 'off-2']);
     // What was written is a manifest itself.
     const again = await prepareManifest(() => store.get(batchManifestKey('b')), {
-      ...{ name: 'again', allowInvalid: false },
+      name: 'again',
+      allowInvalid: false,
       images: { stage: () => Promise.reject(new Error('nothing is to be staged')) },
     });
     onTestFinished(() => again.dispose());
@@ -223,7 +225,7 @@ describe('preparing a manifest', () => {
       ['no-fps', 'InvalidRequest: fps'],
       ['line-00004', 'InvalidRequest: fps'],
       ['line-00005', 'InvalidRequest: duration'],
-      ['Ärger', 'InvalidRequest: item_id'], // an id that is at fault itself is the editor's to mend
+      ['Ärger', 'InvalidRequest: item_id'], // an id that is at fault itself is the editor's to fix
     ]);
   });
 

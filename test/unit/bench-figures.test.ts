@@ -111,15 +111,15 @@ test('a figure beyond its bound is not held, and what was not run is not judged'
   const row = { client: { learns: true }, cell: { name: '180 s ± 5 %' }, noticed: 2, plan: [0, 0], refused: 0 };
   const learned = { ...row, state: 'learned', requests: 11, meanMs: 700 };
   const fleet = { ...row, state: '100 in flight', requests: 2.9, p95Ms: 1_800, busiestSecond: 10 };
-  const heldOf = (rows: object[], ratios: object[] = []) =>
+  const boundsHold = (rows: object[], ratios: object[] = []) =>
     (bounds(rows, ratios) as { held: boolean }[]).every(({ held }) => held);
-  expect(heldOf([learned, fleet])).toBe(true);
+  expect(boundsHold([learned, fleet])).toBe(true);
   expect(bounds([], [])).toEqual([]);
   for (const change of [{ requests: 13 }, { meanMs: 1_100 }, { noticed: 1 }])
-    expect(heldOf([{ ...learned, ...change }])).toBe(false);
+    expect(boundsHold([{ ...learned, ...change }])).toBe(false);
   for (const change of [{ requests: 3.1 }, { p95Ms: 2_100 }, { busiestSecond: 11 }, { refused: 0.01 }])
-    expect(heldOf([{ ...fleet, ...change }])).toBe(false);
+    expect(boundsHold([{ ...fleet, ...change }])).toBe(false);
   const cold = { cell: '180 s ± 5 %', state: 'cold', against: 'official Python SDK', requests: 1, delay: 1.4 };
-  expect(heldOf([], [cold])).toBe(true);
-  expect(heldOf([], [{ ...cold, requests: 1.2 }])).toBe(false);
+  expect(boundsHold([], [cold])).toBe(true);
+  expect(boundsHold([], [{ ...cold, requests: 1.2 }])).toBe(false);
 });

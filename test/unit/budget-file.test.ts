@@ -91,7 +91,7 @@ test('a worker names the faults of its price list and its budgets at once, and r
   expect(await paths({ WAN_VIDEO_BUDGETS: 'gone.json' })).toEqual(['WAN_VIDEO_BUDGETS', 'WAN_VIDEO_BUDGETS']);
 });
 
-test('a name has its own limit, else that of the longest beginning, whatever text it is', () => {
+test('a name has its own limit, else that of the longest beginning, for any text', () => {
   const limits = { 'nightly-*': 2, 'nightly-x*': 3, 'nightly-xy': null, '*': 1, '': 9 };
   const of = (name: string) => limitOf(limits, name);
   expect(['nightly-1', 'nightly-xz', 'nightly-xy', 'other', '', '__proto__', 'constructor'].map(of)).toEqual([
@@ -120,7 +120,7 @@ test.each([
   { scope: 'tenant', limit: 0.7, advice: 'start the request again on the next day (UTC), or raise the limit' },
   { scope: 'batch', limit: 0.7, advice: 'Nothing was bought: raise the limit' },
   { scope: 'tenant', limit: 0.2, advice: 'the limit is below the price of this video alone; raise the limit' },
-] as const)('whose budget per $scope of $limit has no room for 0.3 is told: $advice', ({ scope, limit, advice }) => {
+] as const)('whose budget per $scope of $limit has no room for 0.3 is advised: $advice', ({ scope, limit, advice }) => {
   const reached = { scope, name: 'acme', currency: 'CNY', limit, spent: 0.6, price: 0.3 };
   const { next_step } = budgetReachedFailure(reached);
   expect(next_step).toContain(advice);

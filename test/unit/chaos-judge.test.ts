@@ -116,6 +116,6 @@ test.each([
 ])('of what the slots believe at the end the judge names $what', ({ budgets, says }) => {
   const view = { holders: [], budgets: budgets.map((one) => ({ scope: 'day', name: null, ...one })) };
   const { tasks, generations, limits } = good;
-  const told = slotsBelieve(view, { tasks, generations, limits, nowMs: 2_000 }) as string[];
-  expect(told.join('\n')).toMatch(says);
+  const found = slotsBelieve(view, { tasks, generations, limits, nowMs: 2_000 }) as string[];
+  expect(found.join('\n')).toMatch(says);
 });

@@ -177,7 +177,7 @@ test.each([
   expect((await command(args, { env })).stderr).toContain(`\n${help}\n`);
 });
 
-test('wrong configuration is told with every variable, and exits with 3', async () => {
+test('wrong configuration is reported with every variable, and exits with 3', async () => {
   const wrong = { ...env, ASSET_STORE: 'ftp://x', WAN_VIDEO_QUERY_RATE: '-1' };
   const { code, stderr } = await command(['stage', SAMPLE], { env: wrong, cwd: folder });
   expect(code).toBe(3);
@@ -218,7 +218,7 @@ test.each(['--help', 'generate --help', 'help worker'])('wan-video %s explains i
   expect(stdout).toMatch(/^Usage: wan-video/);
 });
 
-test('a group of commands alone tells its own, and exits with 2', async () => {
+test('a group of commands alone lists its own, and exits with 2', async () => {
   for (const group of ['batch', 'schedule', 'webhook']) {
     const end = await command([group]);
     expect(end).toMatchObject({ code: 2, stderr: expect.stringContaining(`Usage: wan-video ${group}`) });
@@ -240,7 +240,7 @@ test('every command has an example and --json in its help', async () => {
 });
 
 test.each([{ args: ['stage', SAMPLE] }, { args: ['generate', ...good] }, { args: ['generate', ...good, '--dry-run'] }])(
-  '$args does not go into a local store beside a Temporal on another machine',
+  '$args does not go into a local store with a Temporal on another machine',
   async ({ args }) => {
     const output = join(folder, 'remote');
     const remote = { ...env, OUTPUT_DIR: output, TEMPORAL_ADDRESS: 'temporal.invalid:7233' };
@@ -256,7 +256,7 @@ test.each([{ args: ['stage', SAMPLE] }, { args: ['generate', ...good] }, { args:
   },
 );
 
-test('a local store that every worker shares takes an image also beside a Temporal on another machine', async () => {
+test('a local store that every worker shares takes an image also with a Temporal on another machine', async () => {
   const shared = { ...env, TEMPORAL_ADDRESS: 'temporal.invalid:7233', WAN_VIDEO_SHARED_FILE_STORE: '1' };
   expect((await command(['stage', SAMPLE], { env: shared })).code).toBe(0);
 });

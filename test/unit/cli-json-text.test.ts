@@ -16,7 +16,7 @@ test.each([
   { text: '{"a": "line\nbreak"}', fault: [1, 7, 'a value'] },
   { text: '{"a": 01}', fault: [1, 8, '"," or "}"'] },
   { text: '{"a": 1', fault: [1, 8, '"," or "}"'] },
-])('the fault of $text is told by line, column and what could stand there', ({ text, fault }) => {
+])('the fault of $text is reported by line, column and what could be there', ({ text, fault }) => {
   const [line, column, expected] = fault;
   expect(jsonFault(text)).toEqual({ line, column, expected });
 });

@@ -71,7 +71,7 @@ test('a message that is one fault is not said twice, and one of several faults l
   );
 });
 
-test('a table pads its columns and cannot be torn by what stands in it', () => {
+test('a table pads its columns and cannot be torn by its contents', () => {
   expect(
     table(
       ['A', 'B'],

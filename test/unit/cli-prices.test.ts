@@ -21,7 +21,7 @@ test('a price list prices each tier with and without sound, exactly', () => {
   expect(amountOf(prices, 15, '1080P', true)).toBe(7.5);
 });
 
-test('every fault of a price list is told at once, with its field', () => {
+test('every fault of a price list is reported at once, with its field', () => {
   const error = issuesOf({
     currency: 'yuan',
     per_second: { '720P': { silent: -1, sound: 'much' }, '1080P': 7, '480P': {} },
@@ -43,7 +43,7 @@ test.each([
   ['a list', '[]', 'WAN_VIDEO_PRICES', /one JSON object/],
   ['without prices', '{"currency":"CNY"}', 'per_second', /720P and 1080P/],
   [
-    'with a field that stands there twice',
+    'with a field that occurs twice',
     '{"currency":"CNY","currency":"USD","per_second":{"720P":{"silent":1,"sound":1},"1080P":{"silent":1,"sound":1}}}',
     'currency',
     /more than once/,

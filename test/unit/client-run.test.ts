@@ -26,7 +26,7 @@ test.each([
   { cause: new TimeoutFailure('x', undefined, 'START_TO_CLOSE'), type: 'TimedOut', cancelled: false },
   { cause: new Error('x'), type: 'Failed', cancelled: false },
   { cause: ApplicationFailure.create({ type: 'Odd', message: 'x' }), type: 'Odd', cancelled: false },
-])('a run that ended by $cause is told as $type', ({ cause, type, cancelled }) => {
+])('a run that ended by $cause is reported as $type', ({ cause, type, cancelled }) => {
   const error = failed(cause);
   expect(error.error.type).toBe(type);
   expect(error.cancelled).toBe(cancelled);
@@ -67,7 +67,7 @@ test('a run is unattended when its workflow task waits for longer than any worke
   expect(troubleOf(description({ pendingWorkflowTask: { state: 2, scheduledTime: at(0) } }), 106_000)).toBeNull();
 });
 
-test('a step that fails and is tried again is told with its reason', () => {
+test('a step that fails and is tried again is reported with its reason', () => {
   const retrying = description({
     pendingActivities: [
       { activityType: { name: 'pollTask' }, attempt: 3, lastFailure: { message: 'The provider is unavailable' } },

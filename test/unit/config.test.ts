@@ -48,7 +48,7 @@ test.each([
   expect(loadConfig({ ASSET_STORE: value }, where).store).toEqual(store);
 });
 
-test('all faults are told at once, by variable', () => {
+test('all faults are reported at once, by variable', () => {
   const env = {
     DASHSCOPE_HTTP_BASE_URL: 'http://example.com/api/v1',
     DASHSCOPE_WORKSPACE: 'a b',

@@ -17,7 +17,10 @@ const terms = termsOf(PRICES, {
 /** Four silent seconds at 720P for each: 0.40. */
 const paid = (tenant: string | null, batch?: string): DayRecord =>
   ({
-    ...{ tenant, resolution: '720P', audio: false, billed_seconds: 4 },
+    tenant,
+    resolution: '720P',
+    audio: false,
+    billed_seconds: 4,
     memo: batch === undefined ? {} : { batch_id: batch },
   }) as unknown as DayRecord;
 const ledgerOf = (records: Readonly<Record<string, readonly DayRecord[]>>) => {
@@ -78,7 +81,11 @@ test('cost without budgets has none, reads no day twice, and shows budgets also 
 });
 
 const view = (scope: BudgetView['scope'], name: string | null, limit: number): BudgetView => ({
-  ...{ scope, name, limit, spent: 0, reserved: 0 },
+  scope,
+  name,
+  limit,
+  spent: 0,
+  reserved: 0,
 });
 const slots = { limit: 5, holders: [], waiting: [] };
 const day = view('day', null, 2);
@@ -90,13 +97,13 @@ test.each([
   ['another limit', { currency: 'CNY', budgets: [view('day', null, 20)] }, /day has 20\.00 there, and 2\.00 here/],
   ['no limit of the day', { currency: 'CNY', budgets: [view('tenant', 'film', 1)] }, /no limit of the day/],
   ['a limit that is gone', { currency: 'CNY', budgets: [day, view('tenant', 'free', 1)] }, /free.* no limit here/],
-])('slots that were told %s are compared with the configured budgets', (_what, told, expected) => {
-  const fault = otherBudgets({ ...slots, ...told }, terms);
+])('slots that report %s are compared with the configured budgets', (_what, reported, expected) => {
+  const fault = otherBudgets({ ...slots, ...reported }, terms);
   if (expected === undefined) expect(fault).toBeUndefined();
   else expect(fault).toMatch(expected);
 });
 
-test('slots shows what is left beside what is reserved, and what is not known yet', () => {
+test('slots shows what is left next to what is reserved, and what is not known yet', () => {
   const budgets = [
     { ...day, spent: 0.4, reserved: 0.1 },
     { ...view('tenant', null, 1), spent: 0.9, reserved: 0.3 },

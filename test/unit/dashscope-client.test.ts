@@ -16,8 +16,12 @@ const body = buildCreateTask({
   resolution: '720P',
   seed: 1,
   audio: false,
-  ...{ negative_prompt: null, audio_url: null, motion_strength: null },
-  ...{ prompt_extend: null, shot_type: null, watermark: null },
+  negative_prompt: null,
+  audio_url: null,
+  motion_strength: null,
+  prompt_extend: null,
+  shot_type: null,
+  watermark: null,
 });
 
 interface Seen {

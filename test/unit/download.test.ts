@@ -83,11 +83,11 @@ const whole = { bytes: VIDEO.length, sha256: sha256Of(VIDEO) };
 
 test.each<[string, Reply[], number[]]>([
   ['at once', [{}], [0]],
-  ['at once from a server that tells no length', [{ withoutLength: true }], [0]],
+  ['at once from a server that sends no length', [{ withoutLength: true }], [0]],
   ['over one cut', [{ cutAfter: 300_000 }, {}], [0, 300_000]],
   ['over a cut before the first byte', [{ cutAfter: 0 }, {}], [0, 0]],
   [
-    'over many cuts, as long as it gets on',
+    'over many cuts, as long as it makes progress',
     [...Array<Reply>(6).fill({ cutAfter: 400_000 }), {}],
     [0, 400_000, 800_000, 1_200_000, 1_600_000, 2_000_000, 2_400_000],
   ],
@@ -111,7 +111,7 @@ test.each<[string, Reply]>([
   ['ETag', { video: OTHER, etag: '"two"' }],
   ['length', { video: OTHER.subarray(0, 2_400_000) }],
   ['end, which is before what was loaded', { video: OTHER.subarray(0, 200_000) }],
-])('a file that is another one after a cut, by its %s, is begun anew and never mixed', async (_, changed) => {
+])('a file that is another one after a cut, by its %s, is started again and never mixed', async (_, changed) => {
   const { download, file } = await serve({ cutAfter: 300_000 }, changed);
   const now = changed.video ?? OTHER;
   expect(await download()).toEqual({ bytes: now.length, sha256: sha256Of(now) });
@@ -157,8 +157,8 @@ test.each([403, 404, 410])(
 );
 
 test.each<[string, Reply, number]>([
-  ['that it tells', {}, 0],
-  ['that it does not tell', { withoutLength: true }, 2_499_999],
+  ['that it sends', {}, 0],
+  ['that it does not send', { withoutLength: true }, 2_499_999],
 ])('a result above the limit by a length %s is refused', async (_, reply, most) => {
   const { download, file, ranges } = await serve(reply);
   await expect(download({ maxBytes: VIDEO.length - 1 })).rejects.toMatchObject({ type: FailureType.ResultRejected });

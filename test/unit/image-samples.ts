@@ -1,6 +1,6 @@
 import { crc32, deflateSync } from 'node:zlib';
 
-/** Small images in every shape that the rules tell apart; their pictures are grey, or too short for absurd sizes. */
+/** Small images in every shape that the rules distinguish; their pictures are grey, or too short for absurd sizes. */
 
 interface Shape {
   width?: number;

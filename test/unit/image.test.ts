@@ -206,7 +206,7 @@ test('a view into a larger buffer is judged by its own bytes', () => {
   expect(faultsOf(around.subarray(start, start + file.length))).toEqual([expect.stringContaining('transparency')]);
 });
 
-test('whatever the bytes are, an image is either taken within the limits or refused as such, quickly', () => {
+test('for any bytes, an image is either taken within the limits or refused as such, quickly', () => {
   const samples = [
     jpeg({ orientation: 6, extra: [preview] }),
     png({ extra: [pngChunk('tRNS', Buffer.alloc(6))] }),

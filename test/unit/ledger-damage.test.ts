@@ -20,7 +20,7 @@ const DAMAGES: Readonly<Record<string, (record: Record<string, unknown>) => stri
   'is of a newer version': (record) => JSON.stringify({ ...record, v: 2 }),
   'is of another account': (record) => JSON.stringify({ ...record, account: 'somebody' }),
   'is of another provider': (record) => JSON.stringify({ ...record, provider: 'cn-beijing' }),
-  'tells of another purchase': (record) => JSON.stringify({ ...record, n: 7 }),
+  'describes another purchase': (record) => JSON.stringify({ ...record, n: 7 }),
   'is larger than any of ours': (record) => JSON.stringify({ ...record, memo: { text: 'x'.repeat(300_000) } }),
 };
 
@@ -31,7 +31,7 @@ function damage(store: MemoryStore, key: string, how: string): Buffer {
 }
 
 test.each(['intent', 'claim'].flatMap((record) => Object.keys(DAMAGES).map((how) => [record, how] as const)))(
-  'when the %s %s, nothing is bought or overwritten, and the error names the record and the mend',
+  'when the %s %s, nothing is bought or overwritten, and the error names the record and the fix',
   async (record, how) => {
     const { deps, store, posts, ledger } = setUp();
     await buyOnce(deps, order());
@@ -98,17 +98,17 @@ test('a damaged record that was read by nobody before the POST still does not lo
   expect(await buyOnce(deps, order())).toMatchObject({ kind: 'bought', claim: 'unwritten', task: { taskId: 't1' } });
 });
 
-test('no message of a damaged record quotes what stands in it', async () => {
+test('no message of a damaged record quotes its contents', async () => {
   const { deps, store } = setUp();
   await buyOnce(deps, order({ expects: { ...order().expects, prompt: 'secret prompt' } }));
-  for (const how of ['is cut', 'is of another kind', 'tells of another purchase']) {
+  for (const how of ['is cut', 'is of another kind', 'describes another purchase']) {
     damage(store, `${FOLDER}/intent.json`, how);
     await expect(buyOnce(deps, order(OTHER))).rejects.not.toMatchObject({ message: expect.stringContaining('secret') });
     if (how === 'is cut') break;
   }
 });
 
-test('files that are not ours beside the records are left alone', async () => {
+test('files that are not ours next to the records are left alone', async () => {
   const { deps, store } = setUp();
   store.set(`${FOLDER}/notes.txt`, Buffer.from('mine'));
   store.set(`${ROOT}/purchases/${KEY}/old/intent.json`, Buffer.from('mine'));

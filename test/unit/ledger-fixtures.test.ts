@@ -7,7 +7,8 @@ import { Ledger } from '../../src/ledger/ledger.js';
 import { FileStore } from '../../src/storage/file-store.js';
 import { ROOT } from '../support/root.js';
 
-// Written by the first form of the ledger, before intents kept the fingerprint of their key. Add a folder with each later form; never change one.
+// Written by the first form of the ledger, before intents kept the fingerprint of their key. Add a folder with each
+// later form; never change one.
 const KEY = 'e04f48174e0b1684d3ecfb07641198bfc6ac0f75473645d12ee3e79fd030e4e5';
 const TASK = '7762ecd4-8ac9-4d32-bb75-ad54ac2ccf70';
 

@@ -45,39 +45,39 @@ test('a submit that never arrived is decided after the bound and three complete 
 });
 
 test('a reconciliation that is begun again goes on from what the one before had waited for, and from nothing more', async () => {
-  // Whoever dies after so many waits is followed by one that knows what was told at the last of them.
+  // An attempt that dies after so many waits is followed by one that knows the last reported progress.
   const attempt = async (world: Awaited<ReturnType<typeof lost>>, waits: number, waited?: ReconcileProgress) => {
     const dead = new AbortController();
-    let told: ReconcileProgress | undefined;
+    let reported: ReconcileProgress | undefined;
     let left = waits;
     const startedMs = world.clock.now();
     const ended = await reconcileSubmit(world.deps, PURCHASE, {
       progress: waited,
       signal: dead.signal,
       onWait: (state) => {
-        told = JSON.parse(JSON.stringify(state.progress)) as ReconcileProgress;
+        reported = JSON.parse(JSON.stringify(state.progress)) as ReconcileProgress;
         left -= 1;
         if (left < 0) dead.abort(new Error('killed'));
       },
     }).catch((error: Error) => error.message);
-    return { ended, told, tookMs: world.clock.now() - startedMs };
+    return { ended, reported, tookMs: world.clock.now() - startedMs };
   };
   const world = await lost();
   const whole = await attempt(await lost(), 1_000);
   const first = await attempt(world, 20);
-  expect(first).toMatchObject({ ended: 'killed', tookMs: 40_000, told: { empty: null } });
+  expect(first).toMatchObject({ ended: 'killed', tookMs: 40_000, reported: { empty: null } });
   world.clock.advance(3_600_000); // nobody watched meanwhile, so it does not count
-  const second = await attempt(world, 11, first.told);
-  expect(second).toMatchObject({ ended: 'killed', told: { empty: { listings: 2, spanMs: 20_000, key: 'f1' } } });
-  const third = await attempt(world, 1_000, second.told);
+  const second = await attempt(world, 11, first.reported);
+  expect(second).toMatchObject({ ended: 'killed', reported: { empty: { listings: 2, spanMs: 20_000, key: 'f1' } } });
+  const third = await attempt(world, 1_000, second.reported);
   expect(third.ended).toEqual({ kind: 'buy' });
   expect(first.tookMs + second.tookMs + third.tookMs).toBe(whole.tookMs);
   // The list of another key may be of another account.
   const other = await lost();
   Object.assign(other.provider, { fingerprint: 'f2' });
-  const anew = await attempt(other, 31, second.told);
-  expect(anew.told?.empty).toMatchObject({ listings: 2, key: 'f2' });
-  expect(anew.ended).toBe('killed');
+  const restarted = await attempt(other, 31, second.reported);
+  expect(restarted.reported?.empty).toMatchObject({ listings: 2, key: 'f2' });
+  expect(restarted.ended).toBe('killed');
 });
 
 test('a follower that is begun again adds to what the one before had seen', async () => {
@@ -222,7 +222,7 @@ test('a task outside the attempt, and one that another purchase has claimed, are
   expect(await reconcileSubmit(deps, PURCHASE)).toEqual({ kind: 'buy' });
 });
 
-test('a task record without its claim is completed by whoever finds it', async () => {
+test('a task record without its claim is completed by any run that finds it', async () => {
   const { deps, task, store, ledger } = await lost();
   task('t1', { status: 'RUNNING' });
   await ledger.claim(PURCHASE, { task_id: 't1', request_id: 'r1', key_fingerprint: 'f1', found_by: 'submit' });
@@ -332,7 +332,7 @@ test.each<[string, (world: Awaited<ReturnType<typeof lost>>) => Promise<void>, R
   expect(world.store.objects.size).toBe(before);
 });
 
-test('a task that the provider has forgotten is taken when its video was kept, and an earlier decision stands', async () => {
+test('a task that the provider has forgotten is taken when its video was kept, and an earlier decision is kept', async () => {
   const { deps, store } = await lost();
   store.set(candidateKey('t1'), Buffer.from('video'));
   expect(await resolvePurchase(deps, PURCHASE, { task_id: 't1' })).toMatchObject({

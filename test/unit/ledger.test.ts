@@ -53,7 +53,7 @@ test('a second run with the same request takes the task of the first and sends n
   expect(posts).toHaveLength(1);
 });
 
-test('a refused submit is recorded, fails those who follow it, and lets a later run try anew', async () => {
+test('a refused submit is recorded, fails those who follow it, and lets a later run try again', async () => {
   const error = new VideoError(FailureType.ContentRejected, 'no', { code: 'DataInspectionFailed' });
   const { deps, posts } = setUp({ kind: 'rejected', error });
   await expect(buyOnce(deps, order())).rejects.toBe(error);
@@ -107,7 +107,7 @@ test('a task id that was read is returned although the store is away, and the cl
   expect((await ledger.newest(KEY))?.state).toMatchObject({ kind: 'claimed', task: { task_id: 't1' } });
 });
 
-test('an archived purchase is the result of every later run, whatever its id', async () => {
+test('an archived purchase is the result of every later run, under any id', async () => {
   const { deps, posts, result, ledger } = await archived();
   expect(await buyOnce(deps, order(OTHER))).toMatchObject({ kind: 'archived', result });
   expect(await awaitPurchase(deps, PURCHASE)).toMatchObject({ kind: 'archived', result });
@@ -115,7 +115,7 @@ test('an archived purchase is the result of every later run, whatever its id', a
   expect(posts).toHaveLength(1);
 });
 
-test('what was paid stands under the UTC day of its end, once', async () => {
+test('what was paid is recorded under the UTC day of its end, once', async () => {
   const { ledger, task } = await archived();
   await recordPaid(ledger, task, { endTimeMs: START, billedSeconds: 4, resolution: '720P', audio: false });
   const days = [];
@@ -158,7 +158,7 @@ test.each(['cancelled', 'expired'] as const)(
   },
 );
 
-test('a failed task fails its followers the same way, and the first ending stands', async () => {
+test('a failed task fails its followers the same way, and the first ending is kept', async () => {
   const { deps, ledger, task } = await bought();
   const error = new VideoError(FailureType.TaskFailed, 'FAILED', {
     code: 'InternalError',
@@ -182,7 +182,7 @@ test('nothing is closed before its task is claimed', async () => {
   });
 });
 
-test('an id that arrives after not_created was decided is recorded beside it, found by time, and closed there', async () => {
+test('an id that arrives after not_created was decided is recorded next to it, found by time, and closed there', async () => {
   const { deps, ledger, store } = setUp(() => {
     void ledger.decideNotCreated(PURCHASE, { reason: 'none_found', failure: null });
     return { kind: 'accepted', taskId: 't1', requestId: 'r1' };

@@ -9,14 +9,12 @@ test('a link or a token in quotes is blanked, and the log line stays readable', 
 });
 
 const OF_A_RUN = {
-  ...{
-    level: 30,
-    time: 0,
-    namespace: 'default',
-    taskQueue: 'video-generate',
-    runId: 'r',
-    workflowType: 'videoGenerate',
-  },
+  level: 30,
+  time: 0,
+  namespace: 'default',
+  taskQueue: 'video-generate',
+  runId: 'r',
+  workflowType: 'videoGenerate',
   workflowId: 'video/0a1b',
 };
 test.each([

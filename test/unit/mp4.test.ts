@@ -230,7 +230,7 @@ test.each([
   expect(performance.now() - startedAt).toBeLessThan(2_000);
 });
 
-test('whatever happens to the index, the file is measured or refused, in bounded time', async () => {
+test('for any damage of the index, the file is measured or refused, in bounded time', async () => {
   const file = join(await folder(), 'video');
   const clip = Buffer.from(await makeClip({ ...SHAPE, width: 64, height: 64, durationSeconds: 1, audio: true }));
   const moov = boxOf(clip, 'moov');

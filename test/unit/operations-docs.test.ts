@@ -11,7 +11,7 @@ import { readRunbook, shellWords } from '../support/runbook.js';
 const lines = [...new Set(readRunbook().flatMap(({ blocks }) => blocks.flatMap((block) => block.lines)))].map(
   (line) => line.command,
 );
-/** `wan-video batch status BATCH` → `batch status`; flags and whatever is to be filled in are no part of it. */
+/** `wan-video batch status BATCH` → `batch status`; flags and placeholders are no part of it. */
 const pathOf = (words: readonly string[]): string[] => {
   const end = words.findIndex((word) => !/^[a-z][a-z-]*$/.test(word));
   return words.slice(0, end < 0 ? words.length : end);

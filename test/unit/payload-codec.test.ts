@@ -34,7 +34,7 @@ test('the documented codec encrypts: the text is nowhere in what it makes, and c
   const [sealed] = await codec.encode([payload({ prompt: 'a secret boat' })]);
   expect(Buffer.from(sealed!.data!).toString('latin1')).not.toContain('boat');
   const [again] = await codec.encode([payload({ prompt: 'a secret boat' })]);
-  expect(again!.data).not.toEqual(sealed!.data); // equal texts cannot be told to be equal
+  expect(again!.data).not.toEqual(sealed!.data); // equal texts cannot be recognised as equal
   const [opened] = await codec.decode([sealed!]);
   expect(defaultPayloadConverter.fromPayload(opened!)).toEqual({ prompt: 'a secret boat' });
 });

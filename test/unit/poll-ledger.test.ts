@@ -26,7 +26,10 @@ async function watched(change: { readonly claim?: WatchedTask['claim']; readonly
   const end = deferred<TaskSnapshot>();
   const returned: unknown[] = [];
   const deps = {
-    ...{ store: world.store, ledger: world.ledger, clock: world.clock, times: DEFAULT_TIMES },
+    store: world.store,
+    ledger: world.ledger,
+    clock: world.clock,
+    times: DEFAULT_TIMES,
     watcher: { watch: () => end.promise, eta: () => ({ earliestAtMs: 0, latestAtMs: 0, samples: 0 }) },
     slots: { budget: {}, releaseSlot: async (slot: unknown) => void returned.push(slot) },
     metrics: { detected: () => undefined },
@@ -55,7 +58,7 @@ test('a store that is away while the task renders delays nothing, and its end is
   expect(store.json(`${DAY}/${task.taskId}.json`)).toMatchObject({ task_id: task.taskId, n: 1 });
 });
 
-test('a task that is recorded beside its purchase after the ledger was read is closed beside it', async () => {
+test('a task that is recorded next to its purchase after the ledger was read is closed there', async () => {
   const { store, ledger, poll, task, folder } = await watched({ taskId: 'second', claim: 'second' });
   expect(store.json(`${folder}/claim.json`)).toMatchObject({ decision: { task_id: 't1' } });
   await poll('FAILED', () => ensureClaim(ledger, task));
@@ -63,7 +66,7 @@ test('a task that is recorded beside its purchase after the ledger was read is c
   expect(store.json(`${folder}/closed.json`)).toBeUndefined();
 });
 
-test('a task whose purchase was decided otherwise after the ledger was read is recorded beside it, and told as a second one', async () => {
+test('a task whose purchase was decided otherwise after the ledger was read is recorded next to it, and reported as an extra one', async () => {
   const { store, ledger, poll, task, folder, returned } = await watched({ claim: 'unwritten' });
   store.objects.delete(`${folder}/claim.json`);
   store.objects.delete(`${ROOT}/tasks/t1.json`);
@@ -81,7 +84,7 @@ test('a task whose purchase was decided otherwise after the ledger was read is r
   expect(store.json(`${DAY}/t1.json`)).toMatchObject({ task_id: 't1' });
 });
 
-test('an ending that another run wrote while the task was watched stands', async () => {
+test('an ending that another run wrote while the task was watched is kept', async () => {
   const { store, ledger, poll, task, folder, returned } = await watched();
   expect(await poll('FAILED', () => closeWithout(ledger, task, 'cancelled'))).toMatchObject({ kind: 'free' });
   expect(store.json(`${folder}/closed.json`)).toMatchObject({ ending: { how: 'cancelled' } });

@@ -24,7 +24,10 @@ test('five tasks of a real server are listed together, queried at their ends, an
   const watcher = createTaskWatcher({
     query: (taskId, options) => client.queryTask(taskId, options),
     list: (query) => client.listTasks(query),
-    ...{ perSecond: 10, clock: systemClock, random: () => 0, stats },
+    perSecond: 10,
+    clock: systemClock,
+    random: () => 0,
+    stats,
   });
   const ends = await Promise.all(
     Array.from({ length: 5 }, async () => {

@@ -14,7 +14,10 @@ function world() {
   const warnings: string[] = [];
   const open = (worker: string): LearnedRenderTimes =>
     new LearnedRenderTimes({
-      ...{ store, scope: SCOPE, worker, now: () => time.ms },
+      store,
+      scope: SCOPE,
+      worker,
+      now: () => time.ms,
       onWarning: (message) => warnings.push(message),
     });
   const learn = (times: LearnedRenderTimes, seconds: number, kind = KIND): void => {
@@ -65,7 +68,7 @@ test('older renders that arrive late from another worker do not look like the ne
   expect(reader.forecast(KIND).latestMs).toBeLessThan(70_000);
 });
 
-test('kinds are told apart by tier, length and sound', async () => {
+test('kinds are distinguished by tier, length and sound', async () => {
   const { open, learn } = world();
   const times = open('a');
   learn(times, 60);

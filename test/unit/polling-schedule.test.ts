@@ -9,7 +9,11 @@ const FEW: Forecast = { ...LEARNED, samples: 2 };
 const GUESS = guessForecast(KIND, []);
 
 const moment = (change: Partial<PollMoment>): PollMoment => ({
-  ...{ phase: 'running', elapsedMs: 0, forecast: LEARNED, faults: 0, random: 0 },
+  phase: 'running',
+  elapsedMs: 0,
+  forecast: LEARNED,
+  faults: 0,
+  random: 0,
   ...change,
 });
 
@@ -48,7 +52,7 @@ test.each([
   { spreadMs: 0, intervalMs: 1_000 },
   { spreadMs: 21_000, intervalMs: 1_500 },
   { spreadMs: 600_000, intervalMs: 2_000 },
-])('renders that differ by $spreadMs ms are asked for every $intervalMs ms', ({ spreadMs, intervalMs }) => {
+])('renders that differ by $spreadMs ms are queried every $intervalMs ms', ({ spreadMs, intervalMs }) => {
   expect(tightInterval({ earliestMs: 100_000, latestMs: 100_000 + spreadMs, samples: 9 })).toBe(intervalMs);
 });
 

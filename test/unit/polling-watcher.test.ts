@@ -59,7 +59,11 @@ class World {
     const { clock, random, provider } = this;
     this.watchers = this.stats.map((stats) =>
       createTaskWatcher({
-        ...{ query: provider.query, perSecond, clock, random, stats },
+        query: provider.query,
+        perSecond,
+        clock,
+        random,
+        stats,
         ...(withList && { list: provider.list }),
       }),
     );
@@ -222,7 +226,7 @@ describe('one task', () => {
     expect(world.provider.log.length).toBeLessThan(20);
   });
 
-  test('time in the queue of the provider is asked for rarely and does not count as rendering', async () => {
+  test('time in the queue of the provider is queried rarely and does not count as rendering', async () => {
     const world = new World();
     const task = world.provider.create('t', 180_000, { queuedMs: 600_000 });
     let endedMs: number | undefined;
@@ -345,9 +349,9 @@ describe('many tasks', () => {
     troubles.retryAfterMs = 30_000;
     const asked = log.length;
     await world.clock.run(() => log.length > asked);
-    const told = log.length;
+    const before = log.length;
     await world.clock.run(() => false, 29_900);
-    expect(log.length).toBe(told);
+    expect(log.length).toBe(before);
     troubles.throttled = false;
     const overMs = world.clock.now();
     await world.clock.run(() => world.ends.length === 50);
@@ -368,9 +372,9 @@ describe('many tasks', () => {
     expect(faults.length).toBeGreaterThan(5);
     expect(world.ends).toHaveLength(0);
     troubles.keyRefused = false;
-    const mendedMs = world.clock.now();
+    const fixedMs = world.clock.now();
     await world.clock.run(() => world.ends.length === 10);
-    expect(world.clock.now() - mendedMs).toBeLessThan(17_000);
+    expect(world.clock.now() - fixedMs).toBeLessThan(17_000);
   });
 });
 

@@ -138,7 +138,7 @@ test('an S3 store goes through the tunnel, and says that the proxy refuses', asy
   expect(proxy.asked).toEqual(['s3.test:80', 'other.test:443']);
 });
 
-test('a Temporal that the proxy refuses is told with the proxy and its answer, without its password', async () => {
+test('a Temporal that the proxy refuses is reported with the proxy and its answer, without its password', async () => {
   const proxy = await proxyTo({}, 'me:se-cret');
   const env = { TEMPORAL_ADDRESS: 'temporal.test', HTTPS_PROXY: proxy.url.replace('se-cret', 'wrong') };
   await expect(connectClient(temporalFromEnv(env), { timeoutMs: 300 })).rejects.toMatchObject({
@@ -148,7 +148,7 @@ test('a Temporal that the proxy refuses is told with the proxy and its answer, w
   });
 });
 
-test('a Temporal on loopback is reached directly, whatever its library reads in the environment', async () => {
+test('a Temporal on loopback is reached directly, regardless of what its library reads in the environment', async () => {
   const proxy = await proxyTo({});
   const port = await serve(() => undefined);
   for (const name of ['https_proxy', 'http_proxy', 'grpc_proxy']) {

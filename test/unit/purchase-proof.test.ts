@@ -30,7 +30,7 @@ test.each<[string, string | undefined, Match]>([
   ['...', '!!!', 'unsure'],
   ['A cat runs.', 'A dog runs.', 'different'],
   ['一只猫', '一只狗', 'different'],
-])('the prompt %j beside %j is %s', (sent, shown, likeness) => {
+])('the prompt %j compared with %j is %s', (sent, shown, likeness) => {
   expect(comparePrompts(sent, shown)).toBe(likeness);
 });
 
@@ -39,9 +39,9 @@ test.each<[string, Partial<Expectation>, Parameters<typeof compareUsage>[1], Mat
   ['1080P with sound', { resolution: '1080P', audio: true }, { duration: 4, sr: 1080, audio: true }, 'equal'],
   ['no usage', {}, undefined, 'unsure'],
   ['no tier', {}, { duration: 4, audio: false }, 'unsure'],
-  ['no sound told', {}, { duration: 4, sr: 720 }, 'unsure'],
+  ['no sound reported', {}, { duration: 4, sr: 720 }, 'unsure'],
   ['another length', {}, { duration: 5, sr: 720, audio: false }, 'different'],
-  ['another length and nothing else told', {}, { duration: 5 }, 'different'],
+  ['another length and nothing else reported', {}, { duration: 5 }, 'different'],
   ['another tier', {}, { duration: 4, sr: 1080, audio: false }, 'different'],
   ['sound', {}, { duration: 4, sr: 720, audio: true }, 'different'],
 ])('usage with %s is compared', (_what, change, usage, likeness) => {

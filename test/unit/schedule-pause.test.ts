@@ -21,7 +21,7 @@ describe('the share of a batch that failed', () => {
     expect(failedShare(countsOf(counts))).toBe(share);
   });
 
-  test('exactly as much as a schedule allows is not more, whatever the number', () => {
+  test('exactly as much as a schedule allows is not more, for any number', () => {
     for (let failed = 0; failed < 1000; failed += 1) {
       expect(failedShare(countsOf({ generated: 1000 - failed, failed }))).toBe(
         Number(`0.${String(failed).padStart(3, '0')}`),

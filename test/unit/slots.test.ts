@@ -14,7 +14,13 @@ import {
 } from '../../workflows/slots/slot-queue.js';
 
 const ask = (key: string, more: Partial<SlotRequestMessage> = {}): SlotRequestMessage => ({
-  ...{ key, afterPurchase: 0, requesterId: `run ${key}`, tenant: null, batch: null, priority: 'interactive', limit: 5 },
+  key,
+  afterPurchase: 0,
+  requesterId: `run ${key}`,
+  tenant: null,
+  batch: null,
+  priority: 'interactive',
+  limit: 5,
   ...more,
 });
 /** `a1` is the first item of batch `a`; `t/a1` one of tenant `t`; without a digit it is interactive. */
@@ -71,7 +77,7 @@ test('a batch that has only one item waiting at a time does not get ahead of ano
   expect(grants.map((name) => name[0]).join('')).toBe('bababa');
 });
 
-test('never more are granted than the limit, whatever it is changed to', () => {
+test('never more are granted than the limit, also when it changes', () => {
   const { state, grants } = grantSlots(waiting(2, 'a b c d e'), 7);
   expect(keys(grants)).toBe('a b');
   expect(keys(grantSlots({ ...state, limit: 1 }, 8).grants)).toBe('');
@@ -104,7 +110,7 @@ test('a request that somebody waits for takes over the place that a batch had as
 test.each([
   { n: 3, held: '', why: 'it is the purchase that was made with the slot' },
   { n: 4, held: '', why: 'the third one was not created, and the fourth had its slot' },
-  { n: 2, held: 'a', why: 'it was over before the slot was asked for' },
+  { n: 2, held: 'a', why: 'it was over before the slot was requested' },
 ])('the return of purchase $n leaves "$held" held after the second: $why', ({ n, held }) => {
   const { state } = grantSlots(addRequest(emptySlotState(1), ask('a', { afterPurchase: 2 }), 0), 0);
   expect(keys(releaseSlot(state, { key: 'a', n }, 0).holders)).toBe(held);
@@ -122,7 +128,7 @@ test('who leaves while waiting frees its place', () => {
   expect(keys(grantOrder(removeRequester(waiting(0, 'a b c'), 'b', 'run b', true, 0)))).toBe('a c');
 });
 
-test('open purchases of the ledger are held from the start, above the limit as well, by whoever asked for them', () => {
+test('open purchases of the ledger are held from the start, above the limit as well, by the runs that requested them', () => {
   const open = [
     { key: 'a', n: 2, workflowId: 'run a', tenant: 't' },
     { key: 'x', n: 1, workflowId: 'run x', tenant: null },

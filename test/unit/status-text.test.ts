@@ -77,7 +77,7 @@ test('status of a salvage says what it is, and what it means that it ended witho
   expect(text).not.toMatch(/^(waits|stage)/m);
 });
 
-test('status of what is no generation names the command that tells of it', () => {
+test('status of what is no generation names the command that shows it', () => {
   const batch = { ...running, id: 'batch/spring', workflow_type: 'videoBatch', progress: null };
   const text = statusText(batch, NOW);
   expect(text).toContain('\nkind      a batch\n');

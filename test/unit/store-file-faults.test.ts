@@ -27,7 +27,7 @@ test.each([
   { code: 'EACCES', says: /permission/ },
   { code: 'EXDEV', says: /one file system/ },
   { code: 'EIO', says: /Check the disk/ },
-])('$code is an outage with a next step, leaves nothing, and passes when it is mended', async ({ code, says }) => {
+])('$code is an outage with a next step, leaves nothing, and passes when it is fixed', async ({ code, says }) => {
   const store = await openTemporary();
   vi.mocked(rename).mockRejectedValueOnce(errno(code));
   const error = (await store.put('a/one.json', Buffer.from('1')).catch((e: unknown) => e)) as Error;

@@ -47,7 +47,7 @@ test('what a dead process left unfinished is removed by the first put, and what 
   expect(await readdir(join(directory, '.partial'))).toEqual(['young']);
 });
 
-test('a store whose directory was deleted meanwhile is made anew by the next put', async () => {
+test('a store whose directory was deleted meanwhile is made again by the next put', async () => {
   const { directory, store } = await openTemporary();
   await store.put('a/one.json', Buffer.from('1'));
   await rm(directory, { recursive: true });
@@ -55,7 +55,7 @@ test('a store whose directory was deleted meanwhile is made anew by the next put
   expect(await store.put('a/one.json', Buffer.from('2'), { ifAbsent: true })).toEqual({ stored: true });
 });
 
-test('a put leaves nothing beside its file, whichever way it ends', async () => {
+test('a put leaves nothing next to its file, whichever way it ends', async () => {
   const { directory, store } = await openTemporary();
   await store.put('a/one.json', Buffer.from('1'), { ifAbsent: true });
   await store.put('a/one.json', Buffer.from('2'), { ifAbsent: true });
@@ -84,8 +84,8 @@ test('a folder is not an asset', async () => {
   expect(await store.head('a/b/one.json/deeper')).toBeUndefined();
 });
 
-// Root may write anywhere: there a file in the folder's place stands for what refuses.
-test('a directory that cannot be written is an outage that names key, store and mend', async () => {
+// Root may write anywhere: there a file in the folder's place plays the part of what refuses.
+test('a directory that cannot be written is an outage that names key, store and fix', async () => {
   const { directory } = await openTemporary();
   const root = process.getuid?.() === 0;
   if (root) await writeFile(join(directory, 'taken'), '');

@@ -43,15 +43,15 @@ describe('the proof of put if absent', () => {
 
   const answers: Record<string, (store: FileStore, ...args: Parameters<AssetStore['put']>) => Promise<PutOutcome>> = {
     'ignores the condition': (store, key, body, options) => store.put(key, body, { ...options, ifAbsent: false }),
-    'stores once and tells everybody that they won': async (store, ...args) => {
+    'stores once and answers everybody that they won': async (store, ...args) => {
       await store.put(...args);
       return { stored: true };
     },
-    'tells nobody that they won': async (store, ...args) => {
+    'answers nobody that they won': async (store, ...args) => {
       await store.put(...args);
       return { stored: false };
     },
-    'tells the first that it won and keeps the last': async (store, key, body, options) => {
+    'answers the first that it won and keeps the last': async (store, key, body, options) => {
       const outcome = await store.put(key, body, options);
       if (!outcome.stored) await store.put(key, body, { ...options, ifAbsent: false });
       return outcome;

@@ -88,7 +88,7 @@ test.each([
   { status: 400, code: 'AuthorizationHeaderMalformed', says: 'region is another one' },
   { status: 301, code: 'PermanentRedirect', says: 'bucket is elsewhere' },
   { status: 403, code: 'AccessDenied', says: 'access is denied' },
-])('$status $code says that the $says, whatever was asked', async ({ status, code, says }) => {
+])('$status $code says that the $says, for any request', async ({ status, code, says }) => {
   const { fake, store } = await openFake('ignored');
   fake.refuseWith(status, code);
   const calls = [

@@ -30,7 +30,7 @@ describe.skipIf(missing !== undefined)('S3Store with a real S3 server', () => {
   }, COMPILE_TIMEOUT_MS); // with REQUIRE_PARTS=1 it may have to be built first
   afterAll(() => server?.close());
 
-  /** A store whose connection fails as `faultOf` says, and one beside it that never does. */
+  /** A store whose connection fails as `faultOf` says, and a second one that never does. */
   async function openBehindFaults(faultOf: (request: IncomingMessage) => ProxyFault) {
     const bucket = await server.newBucket();
     const proxy: FaultyProxy = await startFaultyProxy(server.endpoint, faultOf);

@@ -128,7 +128,7 @@ test.each<[string, string, () => Promise<DashScopeClient>]>([
   expect(outcome.kind === 'not_sent' && outcome.error.message).toContain(code);
 });
 
-test('a submit whose time is over when the connection stands sends not one byte of its body', async () => {
+test('a submit whose time is over when the connection is open sends not one byte of its body', async () => {
   let bytes = 0;
   const port = await listen(createServer((socket) => socket.on('data', (chunk) => (bytes += chunk.length))));
   const asked: string[] = [];
@@ -236,7 +236,7 @@ test('a refusal that ends the purchase does not promise a retry', () => {
 });
 
 test.each([200, 202, 400, 500])(
-  'a task id in the answer is a task, whatever the status (%i) and the rest say',
+  'a task id in the answer is a task, regardless of the status (%i) and the rest',
   (status) => {
     const json = { code: 'InternalError', output: { task_id: 't', task_status: 'FAILED' } };
     expect(decideSubmitOutcome({ bodyPulled: true, answer: { status, json } })).toMatchObject({

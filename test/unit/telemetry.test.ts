@@ -53,7 +53,7 @@ test('a worker is ready once its store is proven, both workers run and Temporal 
   expect((await health.readiness()).checks.temporal).toMatch(/^saw the last poll \d+ s ago$/);
   polls = [{ identity: IDENTITY, lastAccessTime: { seconds: nowSeconds() } }];
   expect(await health.readiness()).toMatchObject({ ready: true, checks: { temporal: 'ok' } });
-  // However often it is asked for, Temporal is not asked anew at once.
+  // However often it is requested, Temporal is not asked again at once.
   const before = asked();
   await Promise.all([health.readiness(), health.readiness(), health.readiness()]);
   expect(asked()).toBe(before);
@@ -115,8 +115,14 @@ test('when store and Temporal cannot be read, their gauges are absent and the ti
     return listOpen(...input);
   };
   await ledger.openIntent({
-    ...{ purchase: { key: 'a'.repeat(64), n: 1 }, cacheKey: 'a'.repeat(64), workflowId: 'w', firstRunId: 'r' },
-    ...{ attempt: 1, seed: 1, tenant: null, memo: {} },
+    purchase: { key: 'a'.repeat(64), n: 1 },
+    cacheKey: 'a'.repeat(64),
+    workflowId: 'w',
+    firstRunId: 'r',
+    attempt: 1,
+    seed: 1,
+    tenant: null,
+    memo: {},
     expects: { prompt: 'p', duration: 4, resolution: '720P', audio: false, image: null },
   });
   const metrics = new WorkerMetrics(SCOPE);

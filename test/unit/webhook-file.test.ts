@@ -27,7 +27,7 @@ const read = async (content: unknown) => {
   return readWebhook(file);
 };
 
-test('a file names the receiver, and its secret beside it; everything is told', async () => {
+test('a file names the receiver, and its secret next to it; every event is delivered', async () => {
   const settings = await read({ url: URL_GIVEN, secret_file: 'one.secret' });
   expect(settings).toMatchObject({ host: 'hooks.example.com', events: WEBHOOK_EVENT_TYPES });
   expect(settings.url.reveal()).toBe(URL_GIVEN);
@@ -40,12 +40,12 @@ test('two secrets, one per line, are both signed with', async () => {
   expect(secrets.map((one) => one.reveal())).toEqual([next, secret]);
 });
 
-test('a file may hold the secret itself, and say what is told', async () => {
+test('a file may hold the secret itself, and name the events', async () => {
   const settings = await read({ url: 'http://127.0.0.1:9/', secret, events: ['batch.ended', 'batch.ended'] });
   expect(settings).toMatchObject({ host: '127.0.0.1:9', events: ['batch.ended'] });
 });
 
-test('every fault is told at once, with its field, and neither secret nor address', async () => {
+test('every fault is reported at once, with its field, and neither secret nor address', async () => {
   const url = 'ftp://user:password@private.example.com/';
   const error = await read({ url, secret_file: 'bad.secret', events: ['batch.started'], method: 'PUT' }).catch(
     (fault) => fault,
@@ -79,7 +79,7 @@ test.each([
   ['names a secret that is not there', { url: URL_GIVEN, secret_file: 'gone' }, 'secret_file', /does not exist/],
   ['names a folder as secret', { url: URL_GIVEN, secret_file: '.' }, 'secret_file', /cannot be read/],
   ['names an empty secret', { url: URL_GIVEN, secret_file: 'empty.secret' }, 'secret_file', /every line/],
-  ['tells nothing', { url: URL_GIVEN, secret_file: 'one.secret', events: [] }, 'events', /batch\.ended/],
+  ['names no event', { url: URL_GIVEN, secret_file: 'one.secret', events: [] }, 'events', /batch\.ended/],
 ])('a file that %s is refused', async (_what, content, path, message) => {
   const error = await read(content).catch((fault) => fault);
   expect(error.issues).toEqual([{ path, message: expect.stringMatching(message) }]);

@@ -7,7 +7,9 @@ import { WebhookSender } from '../../src/webhook/webhook-sender.js';
 import { type Reply, startReceiver, type WebhookReceiver } from '../support/webhook-receiver.js';
 
 const EVENT: WebhookTestEvent = {
-  ...{ id: 'msg_1', type: 'webhook.test', timestamp: '2026-03-01T00:00:00.000Z' },
+  id: 'msg_1',
+  type: 'webhook.test',
+  timestamp: '2026-03-01T00:00:00.000Z',
   data: { text: 'Grüße, 世界' },
 };
 let receiver: WebhookReceiver;

@@ -39,7 +39,7 @@ test.each([
   ['text', {}],
   ['bytes', { body: Buffer.from(message.body) }],
   ['with a signature of another secret before ours', { headers: { 'webhook-signature': `v1,bm9wZQ== ${signature}` } }],
-  ['with another kind of signature beside ours', { headers: { 'webhook-signature': `v1a,bm9wZQ== ${signature}` } }],
+  ['with another kind of signature next to ours', { headers: { 'webhook-signature': `v1a,bm9wZQ== ${signature}` } }],
   ['to a receiver that knows the new secret and the old one', { secret: [other, secret] }],
   ['from a clock 300 s behind', { atMs: NOW + 300_000 }],
   ['from a clock 300 s ahead', { atMs: NOW - 300_000 }],
@@ -56,7 +56,7 @@ test('headers are read as fetch gives them, and in any case', () => {
 
 test.each([
   ['whose body was changed', { body: '{"test": 2432232315}' }, /no signature/],
-  ['whose body was parsed and written anew', { body: '{"test":2432232314}' }, /no signature/],
+  ['whose body was parsed and serialised again', { body: '{"test":2432232314}' }, /no signature/],
   ['under another id', { headers: { 'webhook-id': 'msg_other' } }, /no signature/],
   ['with another time', { headers: { 'webhook-timestamp': String(message.timestampSeconds + 1) } }, /no signature/],
   ['of another secret', { secret: other }, /no signature/],

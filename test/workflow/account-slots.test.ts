@@ -144,7 +144,7 @@ test('a run that is cancelled while it waits buys nothing and leaves its place t
   expect(one.submits()).toEqual(['held', 'stays']);
 });
 
-test('slots that were terminated are started anew, take the open purchases as held, and those who wait keep waiting', async () => {
+test('slots that were terminated are started again, take the open purchases as held, and those who wait keep waiting', async () => {
   const one = accounts.account(2, { slotAskAgainMs: 1_000, slotAckMs: 20_000 });
   await one.startWorker();
   const ids = await whileNothingRenders(async () => {
@@ -153,8 +153,8 @@ test('slots that were terminated are started anew, take the open purchases as he
     const waits = await Promise.all(['waits 1', 'waits 2'].map((prompt) => one.start(prompt)));
     await until(() => counts(one), [2, 2]);
     // Answered, too: who has no answer waits for it, and then goes on without the slots.
-    const told = () => Promise.all(waits.map(async (id) => (await one.videos.progress(id)).slot !== null));
-    await until(told, [true, true]);
+    const arePlaced = () => Promise.all(waits.map(async (id) => (await one.videos.progress(id)).slot !== null));
+    await until(arePlaced, [true, true]);
     await stack.client.workflow.getHandle(one.slotsId).terminate('a test');
     await until(() => counts(one), [2, 2]);
     const { holders, waiting } = await one.slots();
@@ -170,7 +170,8 @@ test.concurrent('slots that do not answer stop nobody, and the slot of a run tha
   const deaf = accounts.account(1, { slotAckMs: 500 });
   await deaf.startWorker();
   await stack.client.workflow.start(WorkflowType.accountSlots, {
-    ...{ workflowId: deaf.slotsId, taskQueue: 'nobody-polls-this' },
+    workflowId: deaf.slotsId,
+    taskQueue: 'nobody-polls-this',
     args: [{ limit: 1, times: stepTimesOf(deaf.config.times) }],
   });
   const asked = command(['slots'], { env: { ...stack.env, WAN_VIDEO_ACCOUNT: deaf.name } });
@@ -190,15 +191,18 @@ test.concurrent('slots that do not answer stop nobody, and the slot of a run tha
   ]);
   expect(deaf.submits()).toHaveLength(2);
   // Temporal is there; it is the worker that is not.
-  const told = new RegExp(`account ${deaf.name} do not answer: no worker .* queue nobody-polls-this\\nStart a worker`);
-  expect(await asked).toMatchObject({ code: 3, stdout: '', stderr: expect.stringMatching(told) });
+  const report = new RegExp(
+    `account ${deaf.name} do not answer: no worker .* queue nobody-polls-this\\nStart a worker`,
+  );
+  expect(await asked).toMatchObject({ code: 3, stdout: '', stderr: expect.stringMatching(report) });
 });
 
 test.concurrent('forced to continue as new again and again, the slots forget neither holders nor who waits', async () => {
   const one = accounts.account(2);
   await one.startWorker();
   const first = await stack.client.workflow.start(WorkflowType.accountSlots, {
-    ...{ workflowId: one.slotsId, taskQueue: one.config.taskQueues.generate },
+    workflowId: one.slotsId,
+    taskQueue: one.config.taskQueues.generate,
     args: [{ limit: 2, times: stepTimesOf(one.config.times), eventsMax: 30 }],
   });
   const ids = await Promise.all(Array.from({ length: 10 }, (_, at) => one.start(`item ${at}`)));

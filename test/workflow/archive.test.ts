@@ -48,18 +48,18 @@ test.each(['zero-fill', 'not-mp4'] as const)(
     expect(error).toMatchObject({ error: { type: 'ResultRejected', task_id: taskId, billed: true } });
     expect(await keysUnder('rejected/')).toContain(`rejected/${taskId}.bin`);
     expect(await keysUnder('videos/')).not.toContain(`videos/${taskId}.mp4`);
-    // Its purchase is closed, so nobody follows it for ever; who asks again buys anew.
+    // Its purchase is closed, so nobody follows it for ever; a later request buys again.
     expect((await stack.videos.generate(stack.request(prompt))).task_id).not.toBe(taskId);
   },
 );
 
-test('a link that ran out is asked for anew', async () => {
+test('a link that ran out is fetched again', async () => {
   const prompt = `expired ${randomUUID()}`;
   stack.emulator.queueFaults({ on: 'download', match: prompt, fault: 'expired' });
   expect((await stack.videos.generate(stack.request(prompt))).source).toBe('generated');
 });
 
-test('links that run out again and again are asked for until one holds, while the provider shows a result', async () => {
+test('links that run out again and again are fetched until one holds, while the provider shows a result', async () => {
   const prompt = `expired five times ${randomUUID()}`;
   stack.emulator.queueFaults({ on: 'download', match: prompt, fault: 'expired', times: 5 });
   expect((await stack.videos.generate(stack.request(prompt))).source).toBe('generated');

@@ -114,15 +114,18 @@ describe('batch', () => {
       { ...request('web'), reference_image: 'https://e.com/a.png' },
     ]);
     expect(await json('batch', 'start', plan, '--dry-run')).toMatchObject({
-      ...{ dry_run: true, batch_id: null, already_existed: false, price: { amount: 1.2, currency: 'CNY' } },
+      dry_run: true,
+      batch_id: null,
+      already_existed: false,
+      price: { amount: 1.2, currency: 'CNY' },
       counts: { total: 4, cached: 1, buy: 1, duplicate: 1, fetch: 1, adopt: 0, invalid: 0 },
-      ...{ slots: { limit: 5, ahead: 0 } },
+      slots: { limit: 5, ahead: 0 },
     });
-    const told = (await run('batch', 'start', plan, '--dry-run', '--id', 'spring')).stdout;
-    expect(told).toMatch(
+    const text = (await run('batch', 'start', plan, '--dry-run', '--id', 'spring')).stdout;
+    expect(text).toMatch(
       /^The batch spring exists; nothing would be started\.\nlines {5}4\n {10}1 answered from the cache\n/,
     );
-    expect(told).toMatch(
+    expect(text).toMatch(
       /amount {4}at most 1\.20 CNY\nslots {5}5 at a time\ntakes .*\ndone {6}about .*Nothing was sent\.\n$/s,
     );
     expect(stack.emulator.state().submits).toBe(submits);
@@ -181,7 +184,9 @@ describe('batch', () => {
 describe('a batch that any client starts with its items in the input', () => {
   const start = (input: unknown, batchId: string = randomUUID()) =>
     stack.client.workflow.start('videoBatch', {
-      ...{ workflowId: `batch/${batchId}`, taskQueue: stack.config.taskQueues.generate, args: [input] },
+      workflowId: `batch/${batchId}`,
+      taskQueue: stack.config.taskQueues.generate,
+      args: [input],
     });
   const faultOf = async (input: unknown, batchId?: string) =>
     (await start(input, batchId)).result().catch((error: { cause: { cause?: unknown } }) => error.cause.cause);
@@ -247,8 +252,16 @@ describe('schedule', () => {
     });
     const shown = await json('schedule', 'show', 'nightly');
     expect(shown).toMatchObject({
-      ...{ cron: '30 2 * * *', timezone: 'Europe/Berlin', paused: true, note: 'holidays', window: 7, overlap: 'skip' },
-      ...{ manifest_key: 'lists/{date}.jsonl', jitter_seconds: 30, catchup_seconds: 86_400, runs: [] },
+      cron: '30 2 * * *',
+      timezone: 'Europe/Berlin',
+      paused: true,
+      note: 'holidays',
+      window: 7,
+      overlap: 'skip',
+      manifest_key: 'lists/{date}.jsonl',
+      jitter_seconds: 30,
+      catchup_seconds: 86_400,
+      runs: [],
     });
     expect(shown.next[0]).toMatch(/^\d{4}-\d\d-\d\d 02:3[01]$/);
     expect((await json('schedule', 'list')).schedules).toMatchObject([{ id: 'nightly', paused: true }]);

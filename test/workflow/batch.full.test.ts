@@ -8,8 +8,13 @@ import { type Stack, startStack } from '../support/stack.js';
 const ITEMS = 300;
 const times = {
   ...QUICK_LEDGER,
-  ...{ retryInitialMs: 100, heartbeatTimeoutMs: 3_000, heartbeatThrottleMs: 500, batchSweepMs: 5_000 },
-  ...{ submitHttpMs: 2_000, submitStartToCloseMs: 3_000, slotCheckMs: 2_000 },
+  retryInitialMs: 100,
+  heartbeatTimeoutMs: 3_000,
+  heartbeatThrottleMs: 500,
+  batchSweepMs: 5_000,
+  submitHttpMs: 2_000,
+  submitStartToCloseMs: 3_000,
+  slotCheckMs: 2_000,
 };
 
 let stack: Stack;
@@ -24,7 +29,9 @@ afterAll(() => stack?.close());
 
 test('three hundred items while one of two workers is killed again and again: totals exact, nothing lost, nothing twice', async () => {
   const batches = new WanBatchClient({
-    ...{ client: stack.client, store: stack.store, taskQueue: stack.config.taskQueues.generate },
+    client: stack.client,
+    store: stack.store,
+    taskQueue: stack.config.taskQueues.generate,
   });
   const name = randomUUID();
   const lines = Array.from({ length: ITEMS }, (_, n) => ({ ...stack.request(`${name} ${n}`), item_id: `item-${n}` }));

@@ -11,11 +11,15 @@ let stack: Stack;
 let batches: WanBatchClient;
 let worker: RunningWorker;
 const times = {
-  ...{ retryInitialMs: 100, heartbeatTimeoutMs: 2_000, heartbeatThrottleMs: 500, batchSweepMs: 2_000 },
-  ...{ submitHttpMs: 2_000, submitStartToCloseMs: 3_000 },
+  retryInitialMs: 100,
+  heartbeatTimeoutMs: 2_000,
+  heartbeatThrottleMs: 500,
+  batchSweepMs: 2_000,
+  submitHttpMs: 2_000,
+  submitStartToCloseMs: 3_000,
 };
 beforeAll(async () => {
-  // Renders of about half a second on as many slots as asked for: a window of three is the only bound.
+  // Renders of about half a second on as many slots as requested: a window of three is the only bound.
   stack = await startStack({
     settings: { speed: 60, slots: 50, submit_rate: 0, query_rate: 0 },
     times: { ...QUICK_LEDGER, ...times },
@@ -66,17 +70,16 @@ test('twelve items with a window of three over several runs, and a worker killed
   const summary = await batches.result(batch_id).finally(() => clearInterval(watch));
 
   expect(summary.counts).toEqual({
-    ...{
-      total: 12,
-      generated: 10,
-      cache: 0,
-      adopted: 0,
-      failed: 0,
-      cancelled: 0,
-      needs_attention: 0,
-      budget_reached: 0,
-    },
-    ...{ duplicate: 2, invalid: 0 },
+    total: 12,
+    generated: 10,
+    cache: 0,
+    adopted: 0,
+    failed: 0,
+    cancelled: 0,
+    needs_attention: 0,
+    budget_reached: 0,
+    duplicate: 2,
+    invalid: 0,
   });
   expect(summary).toMatchObject({ outcome: 'completed', billed: [{ resolution: '720P', audio: false, seconds: 40 }] });
   expect(tasksOf(lines)).toHaveLength(10); // one purchase per distinct line
@@ -98,8 +101,9 @@ test('twelve items with a window of three over several runs, and a worker killed
   expect(await batches.status(batch_id)).toMatchObject({ status: 'completed', summary });
 });
 
-// Side by side: each waits for renders and looks, and none for another. Each has its own `expect`: a poll must know whose it is.
-test('cancelling reaches the items of every earlier run and tells what became of each', async () => {
+// Side by side: each waits for renders and looks, and none for another. Each has its own `expect`: a poll must know
+// whose it is.
+test('cancelling reaches the items of every earlier run and says what became of each', async () => {
   stack.emulator.changeSettings({ speed: 6 }); // all of them render at one moment, however busy the machine is
   onTestFinished(() => void stack.emulator.changeSettings({ speed: 60 }));
   const lines = linesOf(6).map((line) => ({ ...line, duration: 15 }));
@@ -112,7 +116,7 @@ test('cancelling reaches the items of every earlier run and tells what became of
   await expect(batches.result(batch_id)).rejects.toMatchObject({ cancelled: true });
   expect(await statusOf(id)).toBe('CANCELLED');
   for (const { item_id } of lines.slice(0, 4)) {
-    // An item tells its batch first, and ends then.
+    // An item reports to its batch first, and ends then.
     await expect.poll(() => statusOf(batchItemWorkflowId(batch_id, String(item_id)))).toBe('CANCELLED');
   }
   const { status, summary } = await batches.status(batch_id);
@@ -129,7 +133,7 @@ test('cancelling reaches the items of every earlier run and tells what became of
 });
 
 describe.concurrent('a batch', () => {
-  test('a key that is refused pauses the batch with the reason; told to go on, it runs those items again', async ({
+  test('a key that is refused pauses the batch with the reason; resumed, it runs those items again', async ({
     expect,
   }) => {
     const lines = linesOf(5);
@@ -171,7 +175,7 @@ describe.concurrent('a batch', () => {
     for (const id of ['one', 'two']) await stack.videos.cancel(batchItemWorkflowId(batch_id, id));
   });
 
-  test('an item whose run is terminated is found and counted, although it tells nobody', async ({ expect }) => {
+  test('an item whose run is terminated is found and counted, although it reports to nobody', async ({ expect }) => {
     const lines = linesOf(3).map((line) => ({ ...line, duration: 15 }));
     const { batch_id } = await batches.start({ lines }, { window: 1, pageItems: 1 });
     await expect.poll(() => tasksOf(lines).length, { timeout: 20_000 }).toBe(1);
@@ -234,7 +238,7 @@ describe.concurrent('a batch', () => {
     expect(tasksOf(lines)).toHaveLength(2);
   });
 
-  test('paused by hand, with another window, a batch goes on when told to; its items are found by its id', async ({
+  test('paused by hand, with another window, a batch goes on when it is resumed; its items are found by its id', async ({
     expect,
   }) => {
     const lines = linesOf(4).map((line) => ({ ...line, tenant: 'film' }));
@@ -244,7 +248,10 @@ describe.concurrent('a batch', () => {
     await expect
       .poll(() => batches.progress(batch_id), { timeout: 20_000 })
       .toMatchObject({
-        ...{ stage: 'paused', pause: { reason: 'lunch', cause: null }, window: 4, in_flight: 0 },
+        stage: 'paused',
+        pause: { reason: 'lunch', cause: null },
+        window: 4,
+        in_flight: 0,
       });
     const { waiting } = await batches.progress(batch_id);
     expect(waiting).toBeGreaterThanOrEqual(3);

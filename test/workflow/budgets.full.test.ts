@@ -27,8 +27,11 @@ afterAll(() => accounts?.close());
 
 function account(maxRunning: number, times: Partial<Times> = {}): Account {
   return accounts.account(maxRunning, {
-    ...{ slotAskAgainMs: 2_000, slotAckMs: 10_000, slotCheckMs: 2_000 },
-    ...{ heartbeatTimeoutMs: 2_000, heartbeatThrottleMs: 500 },
+    slotAskAgainMs: 2_000,
+    slotAckMs: 10_000,
+    slotCheckMs: 2_000,
+    heartbeatTimeoutMs: 2_000,
+    heartbeatThrottleMs: 500,
     ...times,
   });
 }
@@ -39,7 +42,7 @@ const until = (is: () => unknown, expected: unknown) =>
   expect.poll(is, { timeout: 45_000, interval: 50 }).toEqual(expected);
 const count = (all: readonly string[], outcome: string) => all.filter((one) => one === outcome).length;
 
-test('fifty runs at once on a budget for seven videos buy exactly seven, whatever slots are free', async () => {
+test('fifty runs at once on a budget for seven videos buy exactly seven, with any number of free slots', async () => {
   const one = account(50);
   await one.startWorker(50, await money(one, { day: '3.00' }));
   const ids = await Promise.all(Array.from({ length: 50 }, (_, at) => one.start(`item ${at}`)));
@@ -50,13 +53,18 @@ test('fifty runs at once on a budget for seven videos buy exactly seven, whateve
 }, 180_000);
 
 test('fifty runs at once buy no more than the budget while the slots are terminated and their worker is killed', async () => {
-  // A submit that was on the wire when its worker was killed is bought or given up after the step's time, the submit's bound and, where
-  // nothing was created, the empty listings: 30, 60 and 60 s as shipped, and the others wait for its money meanwhile.
+  // A submit that was on the wire when its worker was killed is bought or given up after the step's time, the submit's
+  // bound and, where nothing was created, the empty listings: 30, 60 and 60 s as shipped, and the others wait for its
+  // money meanwhile.
   const one = account(10, { ...QUICK_LEDGER, submitHttpMs: 2_000, submitStartToCloseMs: 10_000 });
   const files = await money(one, { day: '4.00' });
   const env = {
-    ...{ ...stack.env, WAN_VIDEO_ACCOUNT: one.name, WAN_VIDEO_TASK_QUEUE: one.name, WAN_VIDEO_MAX_RUNNING: '10' },
-    ...{ WAN_VIDEO_PRICES: files.pricesFile, WAN_VIDEO_BUDGETS: files.budgetsFile },
+    ...stack.env,
+    WAN_VIDEO_ACCOUNT: one.name,
+    WAN_VIDEO_TASK_QUEUE: one.name,
+    WAN_VIDEO_MAX_RUNNING: '10',
+    WAN_VIDEO_PRICES: files.pricesFile,
+    WAN_VIDEO_BUDGETS: files.budgetsFile,
   };
   const killed = await startWorkerProcess({ ...stack, env }, one.config.times);
   const ids = await Promise.all(Array.from({ length: 50 }, (_, at) => one.start(`item ${at} of fifty`)));
@@ -118,7 +126,8 @@ test('with budgets nothing is bought while the slots do not answer, which the ru
   const files = await money(one, { day: 1 });
   await one.startWorker(1, files);
   await stack.client.workflow.start(WorkflowType.accountSlots, {
-    ...{ workflowId: one.slotsId, taskQueue: 'nobody-polls-this' },
+    workflowId: one.slotsId,
+    taskQueue: 'nobody-polls-this',
     args: [{ limit: 1, times: stepTimesOf(one.config.times) }],
   });
   const id = await one.start('waits');
@@ -149,7 +158,10 @@ test('a budget that is raised while runs wait for it, as they say, is spent by t
   expect(await one.outcomes(ids)).toEqual(['generated', 'generated', 'generated']);
 }, 180_000);
 
-/** A run whose submit lost its reply and whose task nothing proves to be its own: it waits for a person and holds all of the money. */
+/**
+ * A run whose submit lost its reply and whose task nothing proves to be its own: it waits for a person and holds all of
+ * the money.
+ */
 async function parked(one: Account): Promise<string> {
   await one.startWorker(5, await money(one, { day: '0.40' }));
   stack.emulator.changeSettings({ orig_prompt: 'absent' });

@@ -34,7 +34,8 @@ test('of twelve runs at once a budget for three videos buys exactly three, and t
   expect(one.submits()).toHaveLength(3);
   const { currency, budgets, waiting } = await one.slots();
   expect({ currency, budgets, waiting }).toEqual({
-    ...{ currency: 'CNY', waiting: [] },
+    currency: 'CNY',
+    waiting: [],
     budgets: [{ scope: 'day', name: null, limit: 1.3, spent: 1.2, reserved: 0 }],
   });
   const refused = ids[ended.indexOf('BudgetReached')] ?? '';
@@ -92,7 +93,8 @@ test('a tenant and a batch whose money is spent hold up nobody else, and what is
   expect(one.submits()).toHaveLength(5);
   const bought = one.submits().find((prompt) => prompt.startsWith('film')) ?? '';
   await stack.client.workflow.start(WorkflowType.videoGenerate, {
-    ...{ workflowId: `${one.name}/again`, taskQueue: one.config.taskQueues.generate },
+    workflowId: `${one.name}/again`,
+    taskQueue: one.config.taskQueues.generate,
     args: [{ ...stack.request(`${one.name} ${bought}`), tenant: 'film' }],
   });
   expect(await one.outcomes([`${one.name}/again`])).toEqual(['cache']);

@@ -54,7 +54,7 @@ async function everythingInTemporal(): Promise<string> {
     texts.push(historyToJSON(await handle.fetchHistory()), JSON.stringify(raw), JSON.stringify(described));
   }
   const text = texts.join('\n');
-  // Payloads stand in base64 in JSON, and in lists of numbers where nobody has converted them.
+  // Payloads are in base64 in JSON, and in lists of numbers where nobody has converted them.
   const decoded = text.replace(/"([A-Za-z0-9+/]{8,}={0,2})"/g, (_all, data: string) =>
     Buffer.from(data, 'base64').toString('latin1'),
   );
@@ -99,7 +99,9 @@ test('a generation, a failure, a cancel and a batch leave no word of the caller 
   expectNoWordIn(await everythingInTemporal());
   // What the Web UI asks a worker for: encoded as well, so it needs a codec server to show it.
   const { queryResult } = await stack.client.workflowService.queryWorkflow({
-    ...{ namespace: 'default', execution: { workflowId: id }, query: { queryType: '__temporal_workflow_metadata' } },
+    namespace: 'default',
+    execution: { workflowId: id },
+    query: { queryType: '__temporal_workflow_metadata' },
   });
   const [details] = queryResult?.payloads ?? [];
   expect(Buffer.from(details?.metadata?.['encoding'] ?? []).toString()).toBe('binary/encrypted');

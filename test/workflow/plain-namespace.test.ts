@@ -13,7 +13,9 @@ afterAll(() => stack?.close());
 
 const start = (workflowId: string, ...args: unknown[]) =>
   stack.client.workflow.start(WorkflowType.videoGenerate, {
-    ...{ workflowId, taskQueue: stack.config.taskQueues.generate, args },
+    workflowId,
+    taskQueue: stack.config.taskQueues.generate,
+    args,
   });
 
 test('runs work without search attributes, also those that a plain caller starts', async () => {
@@ -36,7 +38,7 @@ test('a cancelled run is salvaged without search attributes', async () => {
 });
 
 test.each([[[]], [[null]], [['text']], [[{ deadline_seconds: 'soon' }]]])(
-  'a run that is started with %j ends as InvalidRequest instead of standing still',
+  'a run that is started with %j ends as InvalidRequest instead of waiting for ever',
   async (args) => {
     const run = await start(`odd/${randomUUID()}`, ...args);
     await expect(stack.videos.result(run.workflowId)).rejects.toMatchObject({ error: { type: 'InvalidRequest' } });

@@ -123,7 +123,9 @@ test('a sweep salvages the purchase of a run that was terminated, and leaves tho
   await Promise.all([reaches(live.id, 'rendering'), reaches(lost.id, 'rendering')]);
   await stack.client.workflow.getHandle(lost.id).terminate('a test');
   const report = (await stack.client.workflow.execute(WorkflowType.sweepPurchases, {
-    ...{ workflowId: `sweep/${randomUUID()}`, taskQueue: stack.config.taskQueues.generate, args: [] },
+    workflowId: `sweep/${randomUUID()}`,
+    taskQueue: stack.config.taskQueues.generate,
+    args: [],
   })) as SweepReport;
   expect(report).toEqual({ salvaged: [expect.stringMatching(/^salvage\//)], damaged: [] });
   await stack.client.workflow.getHandle(report.salvaged[0] ?? '').result();
@@ -147,7 +149,7 @@ test('the sweep’s schedule is made once, keeps a pause, and runs sweeps on the
 });
 
 describe('a task that changes behind our back', () => {
-  test('CANCELED, was free and is bought anew', async () => {
+  test('CANCELED, was free and is bought again', async () => {
     const request = stack.request(`cancelled elsewhere ${randomUUID()}`);
     const { id } = await stack.videos.start({ ...request, duration: 15 });
     await reaches(id, 'rendering');
@@ -156,7 +158,7 @@ describe('a task that changes behind our back', () => {
     expect(tasksOf(request.prompt)).toHaveLength(2);
   });
 
-  test('forgotten, ends the run as ResultExpired, and the next run buys anew', async () => {
+  test('forgotten, ends the run as ResultExpired, and the next run buys again', async () => {
     const request = { ...stack.request(`forgotten ${randomUUID()}`), duration: 15 };
     const { id } = await stack.videos.start(request);
     await reaches(id, 'rendering');
@@ -183,7 +185,7 @@ test('a video that the store lost is fetched again from the provider, not bought
   expect(tasksOf(request.prompt)).toHaveLength(1);
 });
 
-test('cache: refresh buys anew once, cache: off always, and use finds the newest', async () => {
+test('cache: refresh buys again once, cache: off always, and use finds the newest', async () => {
   const request = stack.request(`refreshed ${randomUUID()}`);
   const first = await stack.videos.generate(request);
   const refreshed = await stack.videos.generate({ ...request, cache: 'refresh' });

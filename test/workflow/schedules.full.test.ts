@@ -14,7 +14,7 @@ let stack: Stack;
 let folder: string;
 let schedules: WanScheduleClient;
 let receiver: WebhookReceiver;
-let telling: Record<string, string>;
+let withWebhook: Record<string, string>;
 beforeAll(async () => {
   receiver = await startReceiver();
   stack = await startStack({ settings: { speed: 100 }, worker: false });
@@ -26,7 +26,7 @@ beforeAll(async () => {
     join(folder, 'prices.json'),
     JSON.stringify({ currency: 'CNY', per_second: { '720P': prices, '1080P': prices } }),
   );
-  telling = { WAN_VIDEO_WEBHOOK: await webhookFile(folder, receiver) };
+  withWebhook = { WAN_VIDEO_WEBHOOK: await webhookFile(folder, receiver) };
   const { client, store, config } = stack;
   schedules = new WanScheduleClient({ client, store, taskQueue: config.taskQueues.generate });
 });
@@ -73,7 +73,7 @@ const ended = async (id: string) => {
   return { details, latest: details.runs.at(-1) };
 };
 
-/** Waits until the step stands in the history of the schedule's latest run. */
+/** Waits until the step is in the history of the schedule's latest run. */
 async function reaches(id: string, step: string): Promise<void> {
   await expect
     .poll(
@@ -90,7 +90,7 @@ async function reaches(id: string, step: string): Promise<void> {
 
 describe('a schedule that bears a share of failures', () => {
   test('goes on after as much, is paused by more, and schedule, batch and webhook say why and what to do', async () => {
-    const worker = await startWorkerProcess(stack, {}, { env: telling });
+    const worker = await startWorkerProcess(stack, {}, { env: withWebhook });
     onTestFinished(() => void worker.end('SIGKILL'));
     const key = await manifestOf(['good', 'bad-1', 'bad-2'], 2);
     const create = ['schedule', 'create', 'careful', '--cron', '30 2 * * *', '--timezone', 'UTC', '--manifest', key];
@@ -136,7 +136,9 @@ describe('a schedule that bears a share of failures', () => {
     const listed = (await json('list', '--batch', batch)).runs as { id: string }[];
     expect(listed.map(({ id }) => id)).toContain(batchItemWorkflowId(batch, 'bad-1'));
     expect(await json('batch', 'retry', batch, '--cause', 'all', '--wait')).toMatchObject({
-      ...{ batch_id: `${batch}.retry-1`, retry_of: batch, counts: { total: 2, generated: 2 } },
+      batch_id: `${batch}.retry-1`,
+      retry_of: batch,
+      counts: { total: 2, generated: 2 },
     });
     await worker.end('SIGTERM');
   });
@@ -232,7 +234,7 @@ describe('a pause whose answer is lost', () => {
 });
 
 describe('an estimate', () => {
-  test('its estimate tells cost and end of the next run in its zone, warns when that passes the run after it, and makes nothing', async () => {
+  test('its estimate shows cost and end of the next run in its zone, warns when that passes the run after it, and makes nothing', async () => {
     const staged = await json('stage', 'images/boat.jpg');
     const lines = Array.from({ length: 200 }, (_, n) =>
       JSON.stringify({ ...request(`estimate ${n}`), duration: 15, reference_image: staged.reference_image }),
@@ -262,11 +264,14 @@ describe('an estimate', () => {
       /amount {4}at most 450\.00 CNY[\s\S]*warning {3}it may not be done when the run after it/,
     );
     expect(await json(...create('30 2 * * *', 'none/{date}.jsonl'), '--dry-run')).toMatchObject({
-      ...{ estimate: null, expected: null, manifest_key: expect.stringMatching(/^none\/\d{4}-\d\d-\d\d\.jsonl$/) },
+      estimate: null,
+      expected: null,
+      manifest_key: expect.stringMatching(/^none\/\d{4}-\d\d-\d\d\.jsonl$/),
     });
     const local = await manifest('planned.jsonl', [request('estimate 0')]);
     expect(await json(...create('30 2 * * *', local), '--dry-run')).toMatchObject({
-      ...{ manifest_key: null, estimate: { counts: { buy: 1 } } },
+      manifest_key: null,
+      estimate: { counts: { buy: 1 } },
     });
     expect((await run(...create('99 2 * * *'), '--dry-run')).code).toBe(2);
 

@@ -36,7 +36,13 @@ test('one request becomes one archived video whose measures come from the file',
   const file = fileURLToPath(result.video_url);
   const measured = await measureMp4(file);
   expect(result).toMatchObject({
-    ...{ duration: 4, fps: 30, width: 1280, height: 720, has_audio: false, source: 'generated', seed: 7 },
+    duration: 4,
+    fps: 30,
+    width: 1280,
+    height: 720,
+    has_audio: false,
+    source: 'generated',
+    seed: 7,
     requested: { duration: 4, fps: 24, size: '1280*720' },
     usage: { billed_seconds: 4, resolution: '720P', audio: false },
   });
@@ -78,7 +84,8 @@ test('twenty callers with one request share one run and one purchase', async () 
 test('a request that the contract forbids ends the run as InvalidRequest with every fault, and nothing is sent', async () => {
   const id = `video/${randomUUID()}`;
   await stack.client.workflow.start('videoGenerate', {
-    ...{ workflowId: id, taskQueue: stack.config.taskQueues.generate },
+    workflowId: id,
+    taskQueue: stack.config.taskQueues.generate,
     args: [{ ...stack.request('x'), duration: 99, fps: 'fast' }],
   });
   const { error } = await fails(id);
@@ -106,7 +113,12 @@ describe('a submit', () => {
 
   test('that is throttled is tried again until it is accepted, once', async () => {
     stack.emulator.queueFaults({
-      ...{ on: 'submit', fault: 'status', status: 429, code: 'Throttling.RateQuota', times: 2, match: 'throttled' },
+      on: 'submit',
+      fault: 'status',
+      status: 429,
+      code: 'Throttling.RateQuota',
+      times: 2,
+      match: 'throttled',
     });
     const { source } = await stack.videos.generate(stack.request('throttled'));
     expect(source).toBe('generated');
@@ -134,7 +146,7 @@ describe('a task that FAILED at the provider', () => {
   test.each([
     { prompt: 'fails with a code', code: 'InternalError' },
     { prompt: 'fails without a code', code: undefined },
-  ])('for a fault of the provider ($prompt) is free and is bought anew', async ({ prompt, code }) => {
+  ])('for a fault of the provider ($prompt) is free and is bought again', async ({ prompt, code }) => {
     stack.emulator.queueFaults({ ...fault, match: prompt, ...(code !== undefined && { code }) });
     const { id } = await stack.videos.start(stack.request(prompt));
     expect((await stack.videos.result(id)).source).toBe('generated');
@@ -155,7 +167,7 @@ describe('a task that FAILED at the provider', () => {
     ['DataInspectionFailed', 'ContentRejected'],
     ['InvalidParameter', 'InvalidRequest'],
     ['InternalError.Timeout', 'TaskFailed'],
-  ])('with %s is not bought anew', async (code, type) => {
+  ])('with %s is not bought again', async (code, type) => {
     stack.emulator.queueFaults({ ...fault, match: `fails with ${code}`, code });
     const { id } = await stack.videos.start(stack.request(`fails with ${code}`));
     const { error } = await fails(id);
@@ -247,7 +259,9 @@ test('a run of a plain caller, also one that says nothing of search attributes, 
   const request = { ...stack.request(`plain ${randomUUID()}`), tenant, labels: { film: 'harbour' } };
   const { taskQueues } = stack.config;
   const run = await stack.client.workflow.start('videoGenerate', {
-    ...{ workflowId, taskQueue: taskQueues.generate, args: [request] },
+    workflowId,
+    taskQueue: taskQueues.generate,
+    args: [request],
   });
   await run.result();
   const found = async (): Promise<unknown> => {

@@ -22,7 +22,7 @@ let folder: string;
 let stack: Stack;
 let batches: WanBatchClient;
 let receiver: WebhookReceiver;
-/** How the receiver meets what is told of one workflow, delivery by delivery; then with 204. */
+/** How the receiver answers the events of one workflow, delivery by delivery; then with 204. */
 const replies = new Map<string, Reply[]>();
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'wan-video-webhook-'));
@@ -35,8 +35,11 @@ beforeAll(async () => {
     settings: { speed: 60, slots: 50, submit_rate: 0, query_rate: 0 },
     times: { ...QUICK_LEDGER, unknownForMs: 1_000, parkedRetryMs: 300, webhookHttpMs: 500 },
     env: {
-      ...{ WAN_VIDEO_WEBHOOK: await webhookFile(folder, receiver), WAN_VIDEO_PRICES: prices },
-      ...{ WAN_VIDEO_SUBMIT_RATE: '100', WAN_VIDEO_QUERY_RATE: '100', WAN_VIDEO_MAX_RUNNING: '50' },
+      WAN_VIDEO_WEBHOOK: await webhookFile(folder, receiver),
+      WAN_VIDEO_PRICES: prices,
+      WAN_VIDEO_SUBMIT_RATE: '100',
+      WAN_VIDEO_QUERY_RATE: '100',
+      WAN_VIDEO_MAX_RUNNING: '50',
     },
   });
   const { client, store, config } = stack;
@@ -50,11 +53,11 @@ afterAll(async () => {
 
 const linesOf = (count: number, name = randomUUID()) =>
   Array.from({ length: count }, (_, n) => ({ item_id: `item-${n + 1}`, ...stack.request(`${name} ${n + 1}`) }));
-const told = (workflowId: string, type: WebhookEvent['type']): Delivery[] =>
+const delivered = (workflowId: string, type: WebhookEvent['type']): Delivery[] =>
   receiver.deliveries.filter(({ event }) => event.data.workflow_id === workflowId && event.type === type);
-const untilTold = async (workflowId: string, type: WebhookEvent['type'], times = 1): Promise<Delivery[]> => {
-  await until(() => told(workflowId, type).length >= times);
-  return told(workflowId, type);
+const untilDelivered = async (workflowId: string, type: WebhookEvent['type'], times = 1): Promise<Delivery[]> => {
+  await until(() => delivered(workflowId, type).length >= times);
+  return delivered(workflowId, type);
 };
 /** Vitest's own poll knows one test at a time. */
 async function until(isSo: () => boolean | Promise<boolean>): Promise<void> {
@@ -65,42 +68,52 @@ async function until(isSo: () => boolean | Promise<boolean>): Promise<void> {
   }
 }
 
-/** A batch that ends at once, because its manifest is not there; the receiver meets what is told as said. */
+/** A batch that ends at once, because its manifest is not there; the receiver answers its events as given. */
 async function endAtOnce(...meet: Reply[]): Promise<{ id: string; startedMs: number }> {
   const id = batchWorkflowId(randomUUID());
   replies.set(id, meet);
   const startedMs = Date.now();
   await stack.client.workflow.execute('videoBatch', {
-    ...{ workflowId: id, taskQueue: stack.config.taskQueues.generate },
+    workflowId: id,
+    taskQueue: stack.config.taskQueues.generate,
     args: [{ manifest_key: 'manifests/nowhere.jsonl' }],
   });
   return { id, startedMs };
 }
 const deliveryOf = ({ id }: Pick<Delivery, 'id'>) => stack.client.workflow.getHandle(webhookWorkflowId(id));
 
-// Side by side: what is told of one workflow is no other test's.
+// Side by side: the events of one workflow are no other test's.
 describe.concurrent('the webhook', () => {
-  test('is told of the end of a batch, once, signed, with counts, amount and the address of the report', async () => {
+  test('gets the end of a batch, once, signed, with counts, amount and the address of the report', async () => {
     const lines = linesOf(3);
     const refusal = { on: 'submit', fault: 'status', status: 400, code: 'DataInspectionFailed' } as const;
     stack.emulator.queueFaults({ ...refusal, match: lines[1]?.prompt ?? '' });
     const { batch_id, id } = await batches.start({ lines }, { window: 2, pageItems: 2 });
     await batches.result(batch_id);
-    const [delivery = expect.unreachable()] = await untilTold(id, 'batch.ended');
+    const [delivery = expect.unreachable()] = await untilDelivered(id, 'batch.ended');
     const { counts, causes, billed } = await batches.result(batch_id);
     expect(verifyWebhook(delivery.body, delivery.headers, receiver.secret)).toEqual(delivery.event);
     expect(delivery.event.id).toBe(delivery.id);
     expect(delivery.event.data).toMatchObject({
-      ...{ workflow_id: id, batch_id, state: 'completed', reason: null, cause: null, counts, causes, billed },
+      workflow_id: id,
+      batch_id,
+      state: 'completed',
+      reason: null,
+      cause: null,
+      counts,
+      causes,
+      billed,
       text: `Batch ${batch_id} has ended: 2 of 3 lines have their video, 1 failed.`,
       next_step: expect.stringContaining(`wan-video batch retry ${batch_id}`),
-      ...{ in_flight: 0, waiting: 0, amount: { currency: 'CNY', amount: 1.2 } },
+      in_flight: 0,
+      waiting: 0,
+      amount: { currency: 'CNY', amount: 1.2 },
       report_url: stack.store.url(`batches/${batch_id}/report.json`),
     } satisfies Partial<WebhookBatch>);
     expect(delivery.body).not.toContain(lines[0]?.prompt); // a summary, and no prompts
     await deliveryOf(delivery).result();
-    expect(told(id, 'batch.ended')).toHaveLength(1);
-    // Neither secret nor address stands in anything that Temporal keeps.
+    expect(delivered(id, 'batch.ended')).toHaveLength(1);
+    // Neither secret nor address is in anything that Temporal keeps.
     const item = batchItemWorkflowId(batch_id, 'item-1');
     for (const run of [id, item, webhookWorkflowId(delivery.id)]) {
       const history = await historyText(stack.client, run);
@@ -110,14 +123,16 @@ describe.concurrent('the webhook', () => {
     }
   });
 
-  test('is told of each pause once, over the runs of a batch: of the account, and when somebody asks for it', async () => {
+  test('gets each pause once, over the runs of a batch: of the account, and on request', async () => {
     const lines = linesOf(5);
     const refusal = { on: 'submit', fault: 'status', status: 401, code: 'InvalidApiKey' } as const;
     stack.emulator.queueFaults(lines.slice(0, 2).map(({ prompt }) => ({ ...refusal, match: prompt })));
     const { batch_id, id } = await batches.start({ lines }, { window: 2, pageItems: 2 });
-    const [account = expect.unreachable()] = await untilTold(id, 'batch.paused');
+    const [account = expect.unreachable()] = await untilDelivered(id, 'batch.paused');
     expect(account.event.data).toMatchObject({
-      ...{ state: 'paused', cause: 'CredentialsRejected', report_url: null },
+      state: 'paused',
+      cause: 'CredentialsRejected',
+      report_url: null,
       next_step: `Fix the cause, then resume with "wan-video batch resume ${batch_id}".`,
     });
     await batches.pause(batch_id, 'asked while it is paused'); // is paused already
@@ -125,23 +140,23 @@ describe.concurrent('the webhook', () => {
     await batches.resume(batch_id);
     await until(async () => (await batches.progress(batch_id)).stage === 'running');
     await batches.pause(batch_id, 'the pictures\u0007 are wrong');
-    const [, person = expect.unreachable()] = await untilTold(id, 'batch.paused', 2);
+    const [, person = expect.unreachable()] = await untilDelivered(id, 'batch.paused', 2);
     expect(person.event.data).toMatchObject({ cause: null, reason: 'the pictures  are wrong' });
     await batches.resume(batch_id);
     await batches.result(batch_id);
-    await untilTold(id, 'batch.ended');
-    expect(told(id, 'batch.paused').map((delivery) => delivery.id)).toEqual([account.id, person.id]);
+    await untilDelivered(id, 'batch.ended');
+    expect(delivered(id, 'batch.paused').map((delivery) => delivery.id)).toEqual([account.id, person.id]);
     expect(account.id).not.toBe(person.id);
   });
 
-  test('is told of a run that waits for a person, once for each question, with the commands that decide', async () => {
+  test('gets a run that waits for a person, once for each question, with the commands that decide', async () => {
     const prompt = `parked ${randomUUID()}`;
     const lines = ['one', 'two'].map((item_id, seed) => ({ ...stack.request(prompt), seed, item_id }));
     stack.emulator.queueFaults({ on: 'submit', fault: 'drop-reply', match: prompt, times: 2 });
     const { batch_id, id } = await batches.start({ lines }, { window: 2 });
     const [one = '', two = ''] = ['one', 'two'].map((itemId) => batchItemWorkflowId(batch_id, itemId));
-    const [{ event } = expect.unreachable()] = await untilTold(one, 'run.needs_attention');
-    await untilTold(two, 'run.needs_attention');
+    const [{ event } = expect.unreachable()] = await untilDelivered(one, 'run.needs_attention');
+    await untilDelivered(two, 'run.needs_attention');
     const { candidates, commands } = event.data as WebhookRun;
     const { attention } = await stack.videos.progress(one);
     expect(event.data).toMatchObject({ batch_id, state: 'needs_attention', cause: 'SubmitOutcomeUnknown' });
@@ -151,25 +166,27 @@ describe.concurrent('the webhook', () => {
       `wan-video resolve ${one} --buy`,
     ]);
     expect(JSON.stringify(event)).not.toContain(prompt);
-    const [ended = expect.unreachable()] = await untilTold(id, 'batch.ended');
+    const [ended = expect.unreachable()] = await untilDelivered(id, 'batch.ended');
     expect(ended.event.data.next_step).toContain('wait for a person');
     for (const run of [one, two]) await stack.videos.cancel(run);
     for (const run of [one, two]) await stack.videos.result(run).catch(() => undefined);
-    expect([one, two].map((run) => told(run, 'run.needs_attention').length)).toEqual([1, 1]);
+    expect([one, two].map((run) => delivered(run, 'run.needs_attention').length)).toEqual([1, 1]);
   });
 
-  test('is told of a batch whose manifest is missing, or has faults', async () => {
+  test('gets the end of a batch whose manifest is missing, or has faults', async () => {
     const { id } = await endAtOnce();
-    const [missing = expect.unreachable()] = await untilTold(id, 'batch.ended');
+    const [missing = expect.unreachable()] = await untilDelivered(id, 'batch.ended');
     expect(missing.event.data).toMatchObject({ state: 'manifest_missing', text: expect.stringContaining('not found') });
     const key = `manifests/${randomUUID()}.jsonl`;
     await stack.store.put(key, Buffer.from('{"prompt":7}\n'));
     const invalid = batchWorkflowId(randomUUID());
     const running = stack.client.workflow.execute('videoBatch', {
-      ...{ workflowId: invalid, taskQueue: stack.config.taskQueues.generate, args: [{ manifest_key: key }] },
+      workflowId: invalid,
+      taskQueue: stack.config.taskQueues.generate,
+      args: [{ manifest_key: key }],
     });
     await expect(running).rejects.toThrow();
-    const [failed = expect.unreachable()] = await untilTold(invalid, 'batch.ended');
+    const [failed = expect.unreachable()] = await untilDelivered(invalid, 'batch.ended');
     expect(failed.event.data).toMatchObject({ state: 'failed', cause: 'InvalidRequest', report_url: null });
     expect(failed.event.data.reason).toContain('line 1');
   });
@@ -177,22 +194,22 @@ describe.concurrent('the webhook', () => {
   test('delivers the same id until it is taken: through a refusal for now, a lost answer and a slow receiver; the batch waits for none', async () => {
     const { id, startedMs } = await endAtOnce(503, 'drop', 'silence');
     const batchMs = Date.now() - startedMs;
-    const deliveries = await untilTold(id, 'batch.ended', 4);
+    const deliveries = await untilDelivered(id, 'batch.ended', 4);
     await deliveryOf(deliveries[0] ?? expect.unreachable()).result();
     expect(batchMs).toBeLessThan(Date.now() - startedMs);
     expect(deliveries.map(({ status }) => status)).toEqual([503, null, null, 204]);
     expect(new Set(deliveries.map((delivery) => delivery.id)).size).toBe(1);
     expect(new Set(deliveries.map(({ body }) => body)).size).toBe(1);
     for (const { body, headers } of deliveries) verifyWebhook(body, headers, receiver.secret);
-    expect(told(id, 'batch.ended')).toHaveLength(4);
+    expect(delivered(id, 'batch.ended')).toHaveLength(4);
   });
 
   test('does not repeat what is refused for good; the delivery shows as failed', async () => {
     const { id } = await endAtOnce(400);
-    const [refused = expect.unreachable()] = await untilTold(id, 'batch.ended');
+    const [refused = expect.unreachable()] = await untilDelivered(id, 'batch.ended');
     await expect(deliveryOf(refused).result()).rejects.toMatchObject({
       cause: { cause: { type: 'WebhookRefused', message: expect.stringContaining(`${receiver.host} answered 400`) } },
     });
-    expect(told(id, 'batch.ended')).toHaveLength(1);
+    expect(delivered(id, 'batch.ended')).toHaveLength(1);
   });
 });
