@@ -72,7 +72,7 @@ export function parseBudgets(text: string, file: string): BudgetLimits {
 
 /** The fault of budgets whose prices are not known. */
 export function withoutPrices(): VideoError {
-  const message = 'needs WAN_VIDEO_PRICES: without prices nobody can tell what is spent';
+  const message = 'needs WAN_VIDEO_PRICES: without prices the spending is not known';
   return new VideoError(FailureType.ConfigurationInvalid, `WAN_VIDEO_BUDGETS ${message}`, {
     issues: [{ path: 'WAN_VIDEO_BUDGETS', message }],
     ...{ billed: false, nextStep: 'Set WAN_VIDEO_PRICES as well (docs/configuration.md), or unset WAN_VIDEO_BUDGETS.' },

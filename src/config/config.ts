@@ -18,7 +18,7 @@ export interface ListenAddress {
   readonly port: number;
 }
 
-/** Everything the environment decides, but the key (see `resolveApiKey`). */
+/** Everything that the environment decides, except the key (see `resolveApiKey`). */
 export interface Config extends Network {
   readonly provider: {
     /** With `/api/v1`, without a trailing slash. */
@@ -29,7 +29,7 @@ export interface Config extends Network {
     readonly account: string;
   };
   readonly store: StoreConfig;
-  /** The operator vouches that every worker host sees the same `file:` directory. */
+  /** The operator states that every worker host sees the same `file:` directory. */
   readonly sharedFileStore: boolean;
   readonly publicBaseUrl?: string | undefined;
   readonly taskQueues: { readonly generate: string; readonly submit: string };
@@ -42,7 +42,7 @@ export interface Config extends Network {
   readonly payloadCodec?: string | undefined;
   /** Path of the price list (`readPrices`). */
   readonly pricesFile?: string | undefined;
-  /** Path of the file that says whom to tell (`readWebhook`). */
+  /** Path of the webhook's file (`readWebhook`). */
   readonly webhookFile?: string | undefined;
   /** Where metrics and health are served; none: nowhere. */
   readonly metrics?: ListenAddress | undefined;
@@ -60,7 +60,7 @@ const SHARED_HOSTS = new Map([
   ['dashscope-us.aliyuncs.com', 'us-east-1'],
 ]);
 
-/** The provider's name in the ledger; a host that is not Alibaba's stands for itself. */
+/** The provider's name in the ledger; for a host that is not Alibaba's, the host itself. */
 export function providerIdOf(baseUrl: string): string {
   const { hostname, host } = new URL(baseUrl);
   if (isLoopbackHost(hostname)) return 'emulator';
@@ -70,7 +70,7 @@ export function providerIdOf(baseUrl: string): string {
   return SHARED_HOSTS.get(hostname) ?? region ?? host.replace(/[^a-z0-9.-]/g, '-');
 }
 
-/** Which payload codec Temporal's data go through: asked also by commands that need nothing else of the configuration. */
+/** The payload codec of Temporal's data; commands that need nothing else of the configuration read it alone. */
 export const payloadCodecOf = (env: Readonly<Record<string, string | undefined>>): string | undefined =>
   env['WAN_VIDEO_PAYLOAD_CODEC']?.trim() || undefined;
 
@@ -165,7 +165,7 @@ export function loadConfig(
       maxRunning: rate('WAN_VIDEO_MAX_RUNNING', 5, 5, true),
     },
     allowPrivateUrls,
-    ...readNetwork(env, where.cwd, fail),
+    ...readNetwork(env, where.cwd, fail, providerId === 'emulator'),
     ...(deployment !== undefined && { deployment }),
     ...(codec !== undefined && { payloadCodec: codec }),
     ...(prices !== undefined && { pricesFile: path(prices) }),
@@ -228,14 +228,19 @@ function readStore(
 }
 
 function faultOfBase(baseUrl: string): string | undefined {
+  const placeholder = /\{[^}]*\}|<[^>]*>/.exec(baseUrl)?.[0];
+  if (placeholder !== undefined) return `has the placeholder ${placeholder.slice(0, 40)}; write your own value there`;
   const url = urlOf(baseUrl);
   if (url === undefined || !/^https?:$/.test(url.protocol))
-    return 'must be an http or https address ending with /api/v1';
+    return 'must be an http or https address that ends with /api/v1';
   if (url.protocol === 'http:' && !isLoopbackHost(url.hostname))
-    return 'must be https: the key would travel in the clear';
+    return 'must be https: http would send the key unencrypted';
   if (url.username !== '' || url.password !== '' || url.search !== '' || url.hash !== '')
     return 'must not carry a user, a query or a fragment';
-  if (url.pathname === '/') return 'lacks the path; append /api/v1';
+  if (!url.pathname.endsWith('/api/v1')) {
+    // `/compatible-mode/v1` and others are interfaces of the same host that know no tasks.
+    return `must end with /api/v1, such as ${url.origin}/api/v1`;
+  }
   return undefined;
 }
 

@@ -36,7 +36,7 @@ type Env = Readonly<Record<string, string | undefined>>;
 /**
  * Finds the provider key: `DASHSCOPE_API_KEY`, else the file named by `DASHSCOPE_API_KEY_FILE_PATH`, else
  * `dashscope_api_key` in `[default]` (or the profile `ALIBABA_CLOUD_PROFILE`) of `~/.alibabacloud/credentials`.
- * Reads the files anew on every call, so that a renewed key is found.
+ * Reads the files on every call, so that a renewed key is found.
  * @throws {@link VideoError} `CredentialsMissing`, naming all three places and what is wrong with each.
  */
 export async function resolveApiKey(env: Env, { homeDir }: { readonly homeDir: string }): Promise<Secret> {

@@ -8,11 +8,11 @@ interface Level {
 }
 
 /**
- * Names that stand twice in one object of a JSON text. A parser takes the last one without a word, and a limit that is overruled by a
- * later line is one that nobody means.
+ * Finds names that occur twice in one object of a JSON text. A parser silently takes the last one, and nobody means a
+ * limit that a later line overrules.
  * @param text - Valid JSON.
  */
-export function repeatedFields(text: string): Issue[] {
+export function findDuplicateKeys(text: string): Issue[] {
   const issues = new Map<string, Issue>();
   const levels: Level[] = [];
   for (const [token] of text.matchAll(/"(?:[^"\\]|\\.)*"|[{}[\],]/g)) {
@@ -29,7 +29,7 @@ export function repeatedFields(text: string): Issue[] {
       level.isNameNext = false;
       level.name = JSON.parse(token) as string;
       const path = levels.map(({ name }) => name).join('.');
-      if (level.names.has(level.name)) issues.set(path, { path, message: 'stands there more than once' });
+      if (level.names.has(level.name)) issues.set(path, { path, message: 'occurs more than once' });
       level.names.add(level.name);
     }
   }

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import type { z } from 'zod';
 import { FailureType } from '../contract/failure-type.js';
 import { type Issue, VideoError } from '../contract/video-error.js';
-import { repeatedFields } from './duplicate-keys.js';
+import { findDuplicateKeys } from './duplicate-keys.js';
 
 /** A kind of JSON file that an environment variable names. */
 export interface NamedFile {
@@ -51,10 +51,10 @@ export function parseNamedFile<T>(
   }
   const { data, error } = schema.safeParse(value);
   const issues = (error?.issues ?? []).flatMap((issue) => issuesOf(kind, issue));
-  return { value, data, issues: [...issues, ...repeatedFields(text)] };
+  return { value, data, issues: [...issues, ...findDuplicateKeys(text)] };
 }
 
-/** For a schema: the text for a value of the wrong shape; unknown fields are told one by one. */
+/** For a schema: the text for a value of the wrong shape; unknown fields are reported one by one. */
 export const unlessUnknown =
   (text: string) =>
   (issue: { code?: string | undefined }): string | undefined =>
@@ -72,7 +72,7 @@ function issuesOf({ variable, title }: NamedFile, issue: z.core.$ZodIssue): Issu
   if (issue.code === 'unrecognized_keys') {
     return issue.keys.map((key) => ({ path: [...issue.path, key].join('.'), message: `is not a field of a ${title}` }));
   }
-  // A name of the wrong form is told by the issue inside.
+  // The inner issue describes a name of the wrong form.
   const message = issue.code === 'invalid_key' ? (issue.issues[0]?.message ?? issue.message) : issue.message;
   return [{ path: issue.path.join('.') || variable, message }];
 }

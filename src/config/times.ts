@@ -26,7 +26,7 @@ export interface Times extends StepTimes {
   /** How long in a row the provider must deny to know a task before it counts as lost. */
   readonly unknownForMs: number;
   readonly resultLifeMs: number;
-  /** Intervals at which the provider is asked for a task. */
+  /** Intervals between two queries of a task. */
   readonly poll: PollTimes;
   /** Times of buying once. */
   readonly ledger: LedgerTimes;
@@ -48,7 +48,7 @@ export const DEFAULT_TIMES: Times = {
   webhookHttpMs: 15_000, // the specification recommends 15 to 30 s; below the step's start-to-close of 30 s
   heartbeatThrottleMs: 15_000, // a sent heartbeat costs an Action: 12 per 180 s generation
   connectTemporalMs: 8_000, // the command promises an answer within 10 s
-  metricsEveryMs: 120_000, // 26 listings each, some 20 000 a day and worker; what they tell is about minutes and hours
+  metricsEveryMs: 120_000, // 26 listings each, some 20 000 a day and worker; they show minutes and hours
   unknownForMs: 600_000, // a lag of the provider passes within seconds; a task that was paid is not given up lightly
   resultLifeMs: 86_400_000, // 24 h, image-to-video API reference
   poll: POLL_TIMES,

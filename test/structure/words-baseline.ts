@@ -12,7 +12,6 @@ export const ROOMS_NOT_YET_CONVERTED: readonly string[] = [
   'src/batch',
   'src/cli',
   'src/client',
-  'src/config',
   'src/contract',
   'src/dev',
   'src/ledger',

@@ -125,3 +125,37 @@ test('a deployment version is both its name and its build, without the character
   ] as const)
     expect(() => read(env)).toThrow(expect.objectContaining({ issues: [expect.objectContaining({ path })] }));
 });
+
+test.each([
+  ['https://dashscope.aliyuncs.com/compatible-mode/v1', 'https://dashscope.aliyuncs.com/api/v1'],
+  ['https://dashscope.aliyuncs.com/api/v2', 'https://dashscope.aliyuncs.com/api/v1'],
+  ['https://dashscope.aliyuncs.com/api/v1/services', 'https://dashscope.aliyuncs.com/api/v1'],
+  ['https://dashscope.aliyuncs.com', 'https://dashscope.aliyuncs.com/api/v1'],
+  ['https://{WorkspaceId}.cn-beijing.maas.aliyuncs.com/api/v1', '{WorkspaceId}'],
+  ['https://<workspace>.cn-beijing.maas.aliyuncs.com/api/v1', '<workspace>'],
+])('the base URL %s is refused, and the message names the fix', (DASHSCOPE_HTTP_BASE_URL, part) => {
+  const load = () => loadConfig({ DASHSCOPE_HTTP_BASE_URL }, { cwd: '/w', homeDir: '/h' });
+  expect(load).toThrow(
+    expect.objectContaining({
+      issues: [{ path: 'DASHSCOPE_HTTP_BASE_URL', message: expect.stringContaining(part) }],
+    }),
+  );
+});
+
+test.each([
+  [{ ALL_PROXY: 'socks5://me:secret@p.example:1' }, ['ALL_PROXY']],
+  [{ all_proxy: 'http://p.example:1' }, ['all_proxy']],
+  [{ HTTPS_PROXY: 'socks5h://p.example:1' }, ['HTTPS_PROXY']],
+  [{ ALL_PROXY: 'http://p.example:1', HTTPS_PROXY: 'http://p.example:1' }, []],
+  [{ ALL_PROXY: 'http://p.example:1', NO_PROXY: '*' }, []],
+  [{ ALL_PROXY: 'http://p.example:1', DASHSCOPE_HTTP_BASE_URL: 'http://127.0.0.1:9/api/v1' }, []],
+])('a proxy that nothing would use is reported: %j', (env, variables) => {
+  let paths: readonly string[] = [];
+  try {
+    loadConfig(env, { cwd: '/w', homeDir: '/h' });
+  } catch (error) {
+    expect(String(error)).not.toContain('secret');
+    paths = (error as VideoError).issues?.map(({ path }) => path) ?? [];
+  }
+  expect(paths).toEqual(variables);
+});
