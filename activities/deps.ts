@@ -72,18 +72,18 @@ export type ResultDeps = Pick<
   | 'clock'
 >;
 
-/** The account's slots, which are a workflow; the composition root gives the client. */
+/** The account's slots, which are a workflow; the composition root provides the client. */
 export interface AccountSlotsPort {
   readonly workflowId: string;
   /** This worker's budgets; undefined: none. */
   readonly budget: BudgetTerms | undefined;
-  /** Asks for a slot, and starts the workflow when it does not run. */
-  requestSlot(ask: Omit<SlotRequestMessage, 'limit' | 'budget'>): Promise<void>;
-  /** Gives a purchase's slot back; nothing when the workflow does not run, which then has nobody's. */
-  releaseSlot(purchase: SlotReleaseMessage): Promise<void>;
+  /** Requests a slot, and starts the workflow if it does not run. */
+  requestSlot(request: Omit<SlotRequestMessage, 'limit' | 'budget'>): Promise<void>;
+  /** Releases a purchase's slot; does nothing if the workflow does not run, because no slot is held then. */
+  releaseSlot(release: SlotReleaseMessage): Promise<void>;
   /**
-   * Whether a key holds a slot and whether a budget has room; undefined when the workflow does not run, which then grants nothing.
-   * Rejects with Temporal's error when nobody answers.
+   * Asks whether a key holds a slot and whether a budget has room; undefined when the workflow does not run, which then
+   * grants nothing. Rejects with Temporal's error when no worker answers.
    */
   queryBudget(question: BudgetQuestion): Promise<BudgetAnswer | undefined>;
 }

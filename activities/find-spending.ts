@@ -1,38 +1,42 @@
-import { kindOf, type SecondsByKind } from '../src/contract/budget.js';
+import { type Bill, kindOf, type SecondsByName } from '../src/contract/budget.js';
+import type { OpenSlot, PaidPurchase, SpendingQuery, SpendingReport } from '../src/contract/slots.js';
 import { DAY_MS, utcDay } from '../src/contract/utc.js';
 import type { Ledger, PurchaseView } from '../src/ledger/ledger.js';
 import { batchOf, type DayRecord } from '../src/ledger/records.js';
 import { batchManifestKey } from '../src/storage/keys.js';
 import type { ActivityDeps } from './deps.js';
 import { openSlot } from './slot-holders.js';
-import type { OpenSlot, SpendingQuery, SpendingReport, VideoActivities } from './types.js';
+import type { VideoActivities } from './types.js';
 import { withSignal } from './with-signal.js';
 
-/** Whose bill is told by name besides those asked about: a settlement that crosses the reading is minutes old at most, clocks included. */
+/**
+ * Bills of the latest minutes are reported by purchase even if the query does not name it: the slots may learn of such
+ * a purchase by a message that crosses the reading. Such a message is at most minutes old, clock differences included.
+ */
 const RECENT_MS = 300_000;
-/** A batch's bills are looked for from its start on; one that lasts longer is counted from here. */
+/** The bills of a batch are read from its start on; of one that lasts longer, only those of these days. */
 const BATCH_DAYS_MAX = 31;
-/** Store and workers may differ in their clocks by so much. */
-const CLOCKS_MS = 600_000;
+/** The clocks of the store and of the workers may differ by as much. */
+const CLOCK_SKEW_MS = 600_000;
 
 /**
- * Reads from the ledger what was spent on a day and by batches, and what stands open. The open purchases first: one that ends meanwhile
- * is then seen twice rather than not at all, and is told apart by its bill.
+ * Reads from the ledger what was spent on a day and by batches, and which purchases are open. It lists the open ones
+ * first: a purchase that ends meanwhile is then seen twice rather than not at all, and its bill says so.
  */
 export function createFindSpending(deps: ActivityDeps): VideoActivities['findSpending'] {
-  return (question) =>
+  return (query) =>
     withSignal(async (signal) => {
       const startedAtMs = deps.clock.now();
       const { open } = await deps.ledger.listOpen(undefined, { signal });
-      const sum = new Sum(question, startedAtMs);
-      for (const { date, writtenSinceMs } of await daysToRead(question, deps, startedAtMs, signal)) {
-        for await (const record of deps.ledger.days(date, { signal, writtenSinceMs })) sum.add(record, date);
+      const totals = new SpendingTotals(query, startedAtMs);
+      for (const { date, writtenSinceMs } of await daysToRead(query, deps, startedAtMs, signal)) {
+        for await (const record of deps.ledger.days(date, { signal, writtenSinceMs })) totals.add(record, date);
       }
       const unpaid: OpenSlot[] = [];
       for (const view of open) {
         if (!(await isPaid(deps.ledger, view, startedAtMs, signal))) unpaid.push(openSlot(view));
       }
-      return sum.found(unpaid);
+      return totals.report(unpaid);
     });
 }
 
@@ -42,9 +46,9 @@ interface DayToRead {
   readonly writtenSinceMs: number | undefined;
 }
 
-/** The days on which something of what is asked about can have ended. */
+/** The days on which a purchase that the query covers can have ended. */
 async function daysToRead(
-  { day, whole, batches }: SpendingQuery,
+  { day, wholeDay, batches }: SpendingQuery,
   { store }: ActivityDeps,
   nowMs: number,
   signal: AbortSignal,
@@ -52,69 +56,76 @@ async function daysToRead(
   const oldestMs = nowMs - BATCH_DAYS_MAX * DAY_MS;
   let sinceMs = Number.POSITIVE_INFINITY;
   for (const batch of batches) {
-    // Never replaced, so its time is the batch's start. A batch that has none was started by hand.
+    // A manifest is never replaced, so its time is the batch's start. A batch without one was started by hand.
     const manifest = await store.head(batchManifestKey(batch), { signal });
-    sinceMs = Math.min(sinceMs, Math.max(oldestMs, (manifest?.modifiedAtMs ?? oldestMs) - CLOCKS_MS));
+    sinceMs = Math.min(sinceMs, Math.max(oldestMs, (manifest?.modifiedAtMs ?? oldestMs) - CLOCK_SKEW_MS));
   }
   const days: DayToRead[] = [];
   for (let atMs = sinceMs; atMs < nowMs + DAY_MS; atMs += DAY_MS) {
     const date = utcDay(atMs);
-    if (date <= utcDay(nowMs + CLOCKS_MS) && !(whole && date === day)) days.push({ date, writtenSinceMs: sinceMs });
+    const isInFuture = date > utcDay(nowMs + CLOCK_SKEW_MS);
+    if (!isInFuture && !(wholeDay && date === day)) days.push({ date, writtenSinceMs: sinceMs });
   }
-  return whole ? [...days, { date: day, writtenSinceMs: undefined }] : days;
+  return wholeDay ? [...days, { date: day, writtenSinceMs: undefined }] : days;
 }
 
-/** Whether the bill of an open purchase is in the ledger, on a day that its end may have been. */
+/** Whether the ledger has the bill of an open purchase, on a day on which it may have ended. */
 async function isPaid(ledger: Ledger, { state, extraTasks }: PurchaseView, nowMs: number, signal: AbortSignal) {
   const open = extraTasks.filter(({ ending }) => ending === undefined).map(({ task }) => task);
   const tasks = state.kind === 'claimed' ? [state.task, ...open] : open;
   if (tasks.length === 0) return false;
-  const dates = [nowMs - DAY_MS, nowMs, nowMs + CLOCKS_MS].map(utcDay);
+  const dates = [nowMs - DAY_MS, nowMs, nowMs + CLOCK_SKEW_MS].map(utcDay);
   for (const { task_id } of tasks) if (!(await ledger.isPaid(task_id, dates, { signal }))) return false;
   return true;
 }
 
-class Sum {
-  readonly #question: SpendingQuery;
-  readonly #recentMs: number;
-  readonly #reserved: ReadonlyMap<string, number>;
-  readonly #tenants = new Map<string, Map<string, number>>();
-  readonly #batches: Map<string, Map<string, number>>;
-  readonly #paid: SpendingReport['paid'][number][] = [];
+/** Billed seconds by name and by kind, while they are added up. */
+type Totals = Map<string, Map<string, number>>;
 
-  constructor(question: SpendingQuery, startedAtMs: number) {
-    this.#question = question;
-    this.#recentMs = startedAtMs - RECENT_MS;
-    this.#reserved = new Map(question.reserved.map(({ key, afterPurchase }) => [key, afterPurchase]));
-    this.#batches = new Map(question.batches.map((batch) => [batch, new Map()]));
+/** Adds up day records into the report that a query asks for. */
+class SpendingTotals {
+  readonly #query: SpendingQuery;
+  readonly #recentSinceMs: number;
+  readonly #reserved: ReadonlyMap<string, number>;
+  readonly #tenants: Totals = new Map();
+  readonly #batches: Totals;
+  readonly #paid: PaidPurchase[] = [];
+
+  constructor(query: SpendingQuery, startedAtMs: number) {
+    this.#query = query;
+    this.#recentSinceMs = startedAtMs - RECENT_MS;
+    this.#reserved = new Map(query.reserved.map(({ key, afterPurchase }) => [key, afterPurchase]));
+    this.#batches = new Map(query.batches.map((batch) => [batch, new Map()]));
   }
 
   add(record: DayRecord, date: string): void {
-    const { day, whole } = this.#question;
-    const { purchase_key: key, n, tenant, memo } = record;
-    if (whole && date === day) addTo(this.#tenants, tenant ?? '', record);
+    const { day, wholeDay } = this.#query;
+    const { purchase_key: key, n, tenant, memo, billed_seconds: seconds, resolution, audio } = record;
     const batch = batchOf(memo);
-    if (batch !== null && this.#batches.has(batch)) addTo(this.#batches, batch, record);
+    const bill: Bill = { day: date, seconds, resolution, audio, tenant, batch };
+    if (wholeDay && date === day) addTo(this.#tenants, tenant ?? '', bill);
+    if (batch !== null && this.#batches.has(batch)) addTo(this.#batches, batch, bill);
     const afterPurchase = this.#reserved.get(key);
-    if ((afterPurchase === undefined || n <= afterPurchase) && record.written_at_ms < this.#recentMs) return;
-    const { billed_seconds: seconds, resolution, audio } = record;
-    this.#paid.push({ key, n, billed: { day: date, seconds, resolution, audio, tenant, batch } });
+    const isReserved = afterPurchase !== undefined && n > afterPurchase;
+    if (isReserved || record.written_at_ms >= this.#recentSinceMs) this.#paid.push({ key, n, bill });
   }
 
-  found(open: readonly OpenSlot[]): SpendingReport {
-    const { day, whole } = this.#question;
+  report(open: readonly OpenSlot[]): SpendingReport {
+    const { day, wholeDay } = this.#query;
     return {
-      day: whole ? { date: day, tenants: plain(this.#tenants) } : null,
-      ...{ batches: plain(this.#batches), paid: this.#paid, open },
+      day: wholeDay ? { date: day, tenants: recordOf(this.#tenants) } : null,
+      batches: recordOf(this.#batches),
+      paid: this.#paid,
+      open,
     };
   }
 }
 
-function addTo(sums: Map<string, Map<string, number>>, name: string, record: DayRecord): void {
-  const sum = sums.get(name) ?? new Map<string, number>();
-  const kind = kindOf(record);
-  sums.set(name, sum.set(kind, (sum.get(kind) ?? 0) + record.billed_seconds));
+function addTo(totals: Totals, name: string, bill: Bill): void {
+  const total = totals.get(name) ?? new Map<string, number>();
+  const kind = kindOf(bill);
+  totals.set(name, total.set(kind, (total.get(kind) ?? 0) + bill.seconds));
 }
 
-const plain = (sums: ReadonlyMap<string, ReadonlyMap<string, number>>): Record<string, SecondsByKind> =>
-  Object.fromEntries([...sums].map(([name, sum]) => [name, Object.fromEntries(sum)]));
+const recordOf = (totals: Totals): SecondsByName =>
+  Object.fromEntries([...totals].map(([name, total]) => [name, Object.fromEntries(total)]));

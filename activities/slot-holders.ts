@@ -1,31 +1,31 @@
 import type { Billable } from '../src/contract/budget.js';
 import { FailureType } from '../src/contract/failure-type.js';
-import type { SlotReleaseMessage } from '../src/contract/slots.js';
+import type { DeadSlot, HeldSlot, OpenSlot, SlotReleaseMessage } from '../src/contract/slots.js';
 import { VideoError } from '../src/contract/video-error.js';
 import type { PurchaseView } from '../src/ledger/ledger.js';
 import type { Purchase } from '../src/ledger/purchase-key.js';
 import { batchOf } from '../src/ledger/records.js';
 import type { ActivityDeps } from './deps.js';
-import type { DeadSlot, HeldSlot, OpenSlot, VideoActivities } from './types.js';
+import type { VideoActivities } from './types.js';
 import { withSignal } from './with-signal.js';
 
 /**
- * How long a purchase without a claim counts as one that may render: longer than a submit, its reconciliation and most renders. It may
- * also wait for a person, for days, and must not take a slot from the others meanwhile.
+ * Milliseconds for which a purchase without a claim counts as one that may render: longer than a submit, its
+ * reconciliation and most renders. After that it waits for a person, perhaps for days, and must not keep a slot.
  */
 const UNCLAIMED_MS = 900_000;
-/** A submit that was under way when its run went away has announced its purchase by then: twice its longest time. */
+/** A submit that was under way when its run ended has written its intent by then: twice the submit's longest time. */
 const UNBOUGHT_MS = 60_000;
 
-/** Asks the account's slots again for a run that waits; they are started anew when they are gone. */
+/** Repeats the request of a run that waits; starts the account's slots again if they are gone. */
 export function createRequestSlot({ slots }: ActivityDeps): VideoActivities['requestSlot'] {
-  return (ask) => slots.requestSlot(ask);
+  return (request) => slots.requestSlot(request);
 }
 
 /**
- * Gives the slot of a purchase back that is over, was not created, or waits for a person. Never rejects: what gets lost here is found
- * when somebody needs the slot.
- * @param settled - What it came to; undefined while that is not known.
+ * Releases the slot of a purchase that has ended, was not created, or waits for a person. Never rejects: the audit of
+ * holders finds a release that was lost.
+ * @param settled - What the purchase cost; undefined while that is not known.
  */
 export async function releaseSlot(
   { slots }: ActivityDeps,
@@ -35,25 +35,22 @@ export async function releaseSlot(
   await slots.releaseSlot({ key, n, ...(settled !== undefined && { settled }) }).catch(() => undefined);
 }
 
-/** Nothing was billed for it, and nothing will be. */
+/** Says of a purchase that nothing was billed for it, and nothing will be. */
 export const NOTHING_BILLED: SlotReleaseMessage['settled'] = { billed: null };
 
-/** What a request can be billed at most. */
-export const costOf = ({
-  duration,
-  resolution,
-  audio,
-}: Omit<Billable, 'seconds'> & { duration: number }): Billable => ({
-  ...{ seconds: duration, resolution, audio },
-});
+/** The most that a request can be billed. */
+export function costOf(request: Omit<Billable, 'seconds'> & { readonly duration: number }): Billable {
+  const { duration, resolution, audio } = request;
+  return { seconds: duration, resolution, audio };
+}
 
-/** An open purchase as the slots know it. */
+/** Describes an open purchase to the account's slots. */
 export function openSlot({ purchase: { key, n }, intent }: PurchaseView): OpenSlot {
   const { workflow_id: workflowId, tenant, memo, expects } = intent;
   return { key, n, workflowId, tenant, batch: batchOf(memo), cost: costOf(expects) };
 }
 
-/** The purchases of the account that may have a task at the provider: what new slots take as held. */
+/** Finds the account's purchases that may have a task at the provider: new slots count them as held. */
 export function createFindOpenSlots({ ledger, clock, times }: ActivityDeps): VideoActivities['findOpenSlots'] {
   return () =>
     withSignal(async (signal) => {
@@ -63,30 +60,31 @@ export function createFindOpenSlots({ ledger, clock, times }: ActivityDeps): Vid
 }
 
 /**
- * Of the slots that are held, those whose purchase has ended, waits for a person, or was never made by a run that is gone; of the money
- * that is reserved without a slot, what is settled or was never spent.
+ * Finds the slots whose purchase has ended, waits for a person, or was never made by a run that is gone; and of the
+ * money that is reserved without a slot, what is settled or was never spent.
  */
 export function createFindDeadSlots(deps: ActivityDeps): VideoActivities['findDeadSlots'] {
   return ({ holders }) =>
     withSignal(async (signal) => {
       const dead: DeadSlot[] = [];
       for (const holder of holders) {
-        const state = await endOf(holder, deps, signal);
-        if (state !== 'alive' && (state !== 'unsettled' || holder.parked !== true))
-          dead.push({ ...holder, over: state !== 'unsettled', paid: state === 'paid' });
+        const { key, afterPurchase, sinceMs, unsettled = false } = holder;
+        const end = await endOf(holder, deps, signal);
+        if (end === 'alive' || (end === 'unsettled' && unsettled)) continue;
+        dead.push({ key, afterPurchase, sinceMs, settled: end !== 'unsettled', paid: end === 'paid' });
       }
       return { dead };
     });
 }
 
 /**
- * `unsettled`: the slot is free, and a bill may still come; `paid`: there may be one, and the ledger has it if so; `nothing`: there is
- * none, and there will be none.
+ * How a slot ended. `unsettled`: it is free, and a bill may still come; `paid`: there may be a bill, and then the
+ * ledger has it; `nothing`: there is no bill, and there will be none.
  */
 type SlotEnd = 'alive' | 'unsettled' | 'paid' | 'nothing';
 
 async function endOf(holder: HeldSlot, deps: ActivityDeps, signal: AbortSignal): Promise<SlotEnd> {
-  const { key, afterPurchase, requesters, sinceMs, parked = false } = holder;
+  const { key, afterPurchase, requesters, sinceMs, unsettled = false } = holder;
   const { ledger, clock, times, isRunOpen } = deps;
   const newest = await ledger.newest(key, { signal }).catch((error: unknown) => {
     if (error instanceof VideoError && error.type === FailureType.RecordDamaged) return undefined;
@@ -94,14 +92,14 @@ async function endOf(holder: HeldSlot, deps: ActivityDeps, signal: AbortSignal):
   });
   if (newest !== undefined && newest.purchase.n > afterPurchase) {
     const { state, extraTasks } = newest;
-    if (!parked && mayRender(newest, clock.now(), times.resultLifeMs)) return 'alive';
+    if (!unsettled && mayRender(newest, clock.now(), times.resultLifeMs)) return 'alive';
     if (state.kind === 'closed') return ['archived', 'expired'].includes(state.ending.how) ? 'paid' : 'nothing';
     if (state.kind !== 'not_created' || extraTasks.some(({ ending }) => ending === undefined)) return 'unsettled';
   }
-  // Nothing is bought: held for a run that is about to.
+  // Nothing was bought yet: a requester that is still open may be about to.
   if ((await Promise.all(requesters.map(isRunOpen))).includes(true)) return 'alive';
-  // Its submit may be on its way all the same.
-  return parked && clock.now() - sinceMs >= UNBOUGHT_MS ? 'nothing' : 'unsettled';
+  // The submit of a requester that is gone may still be on its way.
+  return unsettled && clock.now() - sinceMs >= UNBOUGHT_MS ? 'nothing' : 'unsettled';
 }
 
 function mayRender({ state, intent, extraTasks }: PurchaseView, nowMs: number, resultLifeMs: number): boolean {

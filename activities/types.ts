@@ -1,8 +1,17 @@
-import type { Bill, Billable, BudgetReached, Payer, SecondsByKind } from '../src/contract/budget.js';
+import type { Billable, BudgetReached } from '../src/contract/budget.js';
 import type { VideoFailure } from '../src/contract/failure.js';
 import type { CanonicalRequest, VideoRequest } from '../src/contract/request.js';
 import type { Attention, SubmitDecision, VideoResult, VideoWarning } from '../src/contract/result.js';
-import type { QueueIdentity, SlotName, SlotRequestMessage } from '../src/contract/slots.js';
+import type {
+  DeadSlot,
+  HeldSlot,
+  OpenSlot,
+  QueueIdentity,
+  SlotName,
+  SlotRequestMessage,
+  SpendingQuery,
+  SpendingReport,
+} from '../src/contract/slots.js';
 import type { StepTimes } from '../src/contract/times.js';
 import type { WebhookEvent, WebhookEvents } from '../src/contract/webhook.js';
 import type { ClaimState } from '../src/ledger/buy.js';
@@ -134,73 +143,26 @@ export interface SubmitInput {
   readonly unrestorable: readonly Purchase[];
 }
 
-/** What getting ready to buy needs: the run, its request, and whose turn it is counted as. */
+/** What a run needs to get ready to buy: itself, its request, and the queue that it waits in. */
 export interface ReadyInput extends Omit<SubmitInput, 'imgUrl'> {
   readonly queueIdentity: QueueIdentity;
 }
 
-/** Ready to buy, or there is no need to. */
+/** Whether a run is ready to buy. */
 export type Readiness =
-  /** The ledger shows something to follow or to take; nothing was uploaded and no slot asked for. */
+  /** The ledger shows a purchase to follow or to take: nothing was uploaded, and no slot was requested. */
   | { readonly kind: 'found'; readonly step: PurchaseStep }
-  /** A budget has no room; nothing was uploaded and no slot asked for. */
+  /** A budget has no room: nothing was uploaded, and no slot was requested. */
   | { readonly kind: 'budget_reached'; readonly reached: BudgetReached }
-  /** The image is at the provider, and the account's slots have been asked. */
+  /** The image is at the provider, and a slot is requested. */
   | { readonly kind: 'requested'; readonly imgUrl: string; readonly slot: RequestedSlot };
 
-/** A slot that a run has asked for, and where. */
+/** A slot that a run has requested. */
 export interface RequestedSlot extends SlotName {
   /** Workflow id of the account's slots. */
   readonly slots: string;
-  /** What is to be reserved; present when the asking worker has budgets: nothing is bought without the slots then. */
+  /** The most to reserve; present when the worker has budgets: nothing is then bought without a grant. */
   readonly cost?: Billable;
-}
-
-/** A slot that is held, or money that is reserved, as far as its holder's end shows in the ledger and in Temporal. */
-export interface HeldSlot extends SlotName {
-  readonly requesters: readonly string[];
-  /** Milliseconds since the epoch; tells it from a later one of the same name. */
-  readonly sinceMs: number;
-  /** Its slot is free, and what it may cost is reserved. */
-  readonly parked?: boolean;
-}
-
-/** A slot that nobody needs any more. */
-export interface DeadSlot extends HeldSlot {
-  /** Nothing more can be billed for it than what the ledger shows. */
-  readonly over: boolean;
-  /** It may have been billed. */
-  readonly paid: boolean;
-}
-
-/** A purchase that stands open in the ledger and may have a task at the provider. */
-export interface OpenSlot extends Payer {
-  readonly key: string;
-  readonly n: number;
-  readonly workflowId: string;
-  readonly cost: Billable;
-}
-
-/** Which spending is asked about. */
-export interface SpendingQuery {
-  /** UTC day, `YYYY-MM-DD`. */
-  readonly day: string;
-  /** Whether the day is asked about, or batches only. */
-  readonly whole: boolean;
-  readonly batches: readonly string[];
-  /** Purchases that money is reserved for: whether their bill is in what is read. */
-  readonly reserved: readonly SlotName[];
-}
-
-/** What the ledger shows of what was spent and of what may still be. */
-export interface SpendingReport {
-  /** By tenant (`""`: none); null when only batches were asked about. */
-  readonly day: { readonly date: string; readonly tenants: Readonly<Record<string, SecondsByKind>> } | null;
-  readonly batches: Readonly<Record<string, SecondsByKind>>;
-  /** Of those asked about, and of the latest minutes: purchases whose bill is in what was read. */
-  readonly paid: readonly (Purchase & { readonly billed: Bill })[];
-  /** Open in the ledger, and not billed. */
-  readonly open: readonly OpenSlot[];
 }
 
 /** An open purchase, or an open task beside one, that no run sees to. */

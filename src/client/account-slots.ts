@@ -6,9 +6,14 @@ import type { AccountSlotsView } from '../contract/slots.js';
 import { VideoError } from '../contract/video-error.js';
 import { QUERY_TIMEOUT_MS } from './query-timeout.js';
 
+/** The step that asks can wait longer than a person: a killed worker is replaced within five seconds. */
+const BUDGET_TIMEOUT_MS = 8_000;
+
 /**
- * Who holds the slots of a provider account and who waits; undefined when no run has asked for one yet. A worker answers it.
- * @throws VideoError `NoWorker` when none answers within 5 s; an error of Temporal's client when Temporal itself does not.
+ * Reads which runs hold the slots of a provider account and which wait; undefined when the slots do not run, because no
+ * run has requested one yet. A worker answers it.
+ * @throws VideoError `NoWorker` when no worker answers within 5 s; an error of Temporal's client when Temporal itself
+ * does not answer.
  */
 export async function readAccountSlots(
   client: Client,
@@ -20,30 +25,30 @@ export async function readAccountSlots(
     if (error instanceof WorkflowNotFoundError) return undefined;
     throw error;
   });
-  // A run that was terminated would still answer, with what was then.
+  // A run that was terminated would still answer, with its last state.
   if (run?.status.name !== 'RUNNING') return undefined;
   try {
     return await client.withDeadline(Date.now() + QUERY_TIMEOUT_MS, () => handle.query<AccountSlotsView>(SLOTS_QUERY));
   } catch (cause) {
     if (cause instanceof WorkflowNotFoundError) return undefined;
-    // Temporal has just answered: it is the worker that does not.
+    // Temporal has just answered, so it is the worker that does not.
     throw new VideoError(
       FailureType.NoWorker,
-      `The slots of the account ${account} do not answer: no worker did so within ${QUERY_TIMEOUT_MS / 1000} s for ${handle.workflowId} on the queue ${run.taskQueue}`,
+      `The slots of the account ${account} do not answer: no worker did so within ${QUERY_TIMEOUT_MS / 1000} s ` +
+        `for ${handle.workflowId} on the queue ${run.taskQueue}`,
       {
         cause,
-        nextStep: `Start a worker of that queue with "wan-video worker". Where one runs already, or the queue is gone for good: docs/operations.md, "Slots do not move".`,
+        nextStep:
+          'Start a worker of that queue with "wan-video worker". If one runs already, or the queue is gone for good: ' +
+          'docs/operations.md, "Slots do not move".',
       },
     );
   }
 }
 
-/** A killed worker is replaced within five seconds. */
-const BUDGET_TIMEOUT_MS = 8_000;
-
 /**
- * Whether a key holds a slot of a provider account, and whether its budgets have room; undefined when its slots do not run. A worker
- * answers it.
+ * Asks whether a key holds a slot of a provider account, and whether its budgets have room; undefined when its slots do
+ * not run. A worker answers it.
  * @throws an error of Temporal's client when no worker answers within 8 s.
  */
 export async function queryBudget(
@@ -54,7 +59,7 @@ export async function queryBudget(
   const handle = client.workflow.getHandle(workflowId);
   try {
     return await client.withDeadline(Date.now() + BUDGET_TIMEOUT_MS, async () => {
-      // A run of them that has ended would answer as well, with what was then.
+      // A run that has ended would still answer, with its last state.
       if ((await handle.describe()).status.name !== 'RUNNING') return undefined;
       return handle.query<BudgetAnswer, [BudgetQuestion]>(BUDGET_QUERY, question);
     });

@@ -1,40 +1,55 @@
-import type { Bill, Billable, BudgetReached, BudgetTerms, BudgetView } from './budget.js';
+import type { Bill, Billable, BudgetReached, BudgetTerms, BudgetView, Payer, SecondsByName } from './budget.js';
+import type { StepTimes } from './times.js';
 import { utcTime } from './utc.js';
 
-/** Whether somebody waits for the video, or a batch works through it. Interactive requests are submitted first. */
+/** `interactive` when somebody waits for the video, `batch` for an item of a batch. Interactive requests go first. */
 export type SlotPriority = 'interactive' | 'batch';
 
-/** Names what a slot is for: the purchases of one key that come after the `after`-th; only one of a key is ever open. */
+/**
+ * Names a slot: it is for the purchases of one key that come after the `afterPurchase`-th. At most one purchase of a key
+ * is open at any time, so this is exactly one purchase, and it can be named before it is made.
+ */
 export interface SlotName {
   /** The purchase key. */
   readonly key: string;
-  /** Purchases of the key that were over when the slot was asked for. */
+  /** How many purchases of the key had ended when the slot was requested. */
   readonly afterPurchase: number;
 }
 
-/** Whose turn it is counted as. */
+/** The queue that a request waits in: tenants take turns, and within a tenant its batches. */
 export interface QueueIdentity {
   readonly tenant: string | null;
   readonly batch: string | null;
   readonly priority: SlotPriority;
 }
 
-/** Signal `requestSlot`: may be repeated, and is answered each time. */
+/** Argument of `accountSlots`, for its first run. */
+export interface AccountSlotsInput {
+  /** Tasks that the account may have at the provider at a time, until a message changes it. */
+  readonly limit: number;
+  /** Budgets until a message changes them; absent: none. */
+  readonly budget?: BudgetTerms;
+  readonly times: StepTimes;
+  /** Events of history after which the workflow continues as new; absent: when Temporal suggests it. */
+  readonly eventsMax?: number;
+}
+
+/** Signal `requestSlot`. It may be repeated, and each one is answered. */
 export interface SlotRequestMessage extends SlotName, QueueIdentity {
   /** Workflow id of the run that the answer goes to. */
   readonly requesterId: string;
-  /** How many tasks the asking worker was told to have at the provider at a time. */
+  /** Tasks that the account may have at the provider at a time, by the configuration of the sending worker. */
   readonly limit: number;
-  /** What the purchase is billed by, at most; absent from callers that know no budgets: nothing is reserved for them. */
+  /** The most that the purchase can be billed; absent when the sender knows no budgets: nothing is reserved then. */
   readonly cost?: Billable;
-  /** The asking worker's budgets; absent: it has none, which changes nothing here. */
+  /** The sending worker's budgets; absent: it has none, and those of the slots stay as they are. */
   readonly budget?: BudgetTerms;
 }
 
-/** Signal `setSlotLimit`, from a worker that starts. */
+/** Signal `setSlotLimit`, sent by every worker when it starts. */
 export interface SlotLimitMessage {
   readonly limit: number;
-  /** Null: this worker was told no budgets; absent from workers that know none. */
+  /** Null: the worker has no budgets, and those of the slots are removed. Absent: they stay as they are. */
   readonly budget?: BudgetTerms | null;
 }
 
@@ -42,46 +57,45 @@ export interface SlotLimitMessage {
 export interface SlotReleaseMessage {
   readonly key: string;
   readonly n: number;
-  /** What it came to; absent where that is not known yet: what is reserved for it stays reserved. */
+  /** What the purchase cost; absent while that is not known: its money stays reserved. */
   readonly settled?: {
     /** Null when nothing was billed. */
     readonly billed: Bill | null;
   };
 }
 
-/** Signal `withdrawSlotRequest`: a run that asked does not want to buy any more. */
+/** Signal `withdrawSlotRequest`: the run no longer wants to buy. */
 export interface SlotWithdrawalMessage {
   readonly key: string;
   readonly requesterId: string;
-  /** The run is certain that it has bought nothing. */
+  /** Whether the run is certain that it has bought nothing; absent: it is not. */
   readonly nothingBought?: boolean;
 }
 
-/** Signal `slot` to the asking run: its request is known; granted, or how far ahead the grant is. */
+/** Signal `slot` to a requester: the slot is granted, its place in the queue, or the budget that has no room. */
 export interface SlotAnswer extends SlotName {
-  /** Null when granted. */
+  /** Null when the slot is granted. */
   readonly waiting: SlotPlace | null;
-  /** A budget has no room: the request is forgotten. */
+  /** Present when a budget has no room. The request is then no longer in the queue. */
   readonly reached?: BudgetReached;
 }
 
-/** A place among those who wait, at one moment. */
+/** A place in the queue at one moment. */
 export interface SlotPlace {
   /** 1 is next. */
   readonly position: number;
-  /** Of those ahead, by what they are. */
   readonly ahead_interactive: number;
   readonly ahead_batch: number;
-  /** Slots that are taken, of how many. */
+  /** Slots that are held, of `limit`. */
   readonly running: number;
   readonly limit: number;
   /** Milliseconds since the epoch. */
   readonly as_of_ms: number;
-  /** The budget that has room only once what is under way has come to less than it may; absent when it waits for its turn alone. */
+  /** The budget that has room only if purchases under way cost less than their most; absent when only slots are missing. */
   readonly budget?: BudgetReached['scope'];
 }
 
-/** A place for people: `position 3 at 17:03:10 UTC: 1 interactive and 1 of batches ahead, 5 of 5 slots taken`. */
+/** Writes a place for people: `position 3 at 17:03:10 UTC: 1 interactive and 1 of batches ahead, 5 of 5 slots taken`. */
 export function placeText(place: SlotPlace): string {
   const { position, ahead_interactive, ahead_batch, running, limit, as_of_ms } = place;
   const ahead = `${ahead_interactive} interactive and ${ahead_batch} of batches ahead`;
@@ -89,23 +103,79 @@ export function placeText(place: SlotPlace): string {
   return `position ${position} at ${asOf} UTC: ${ahead}, ${running} of ${limit} slots taken`;
 }
 
-/** Answer of the query `slots`: complete by itself, for callers in any language. */
+/** Answer of the query `slots`. */
 export interface AccountSlotsView {
   readonly limit: number;
   readonly holders: readonly SlotView[];
-  /** In the order in which they will be granted. */
+  /** In the order in which slots will be granted if no further request comes. */
   readonly waiting: readonly SlotView[];
   /** Present when budgets are configured. */
   readonly currency?: string;
-  /** Those that are spent from or reserved in, and the day's. */
+  /** The day's budget, those that are configured by name, and those with spending or reservations. */
   readonly budgets?: readonly BudgetView[];
 }
 
-/** One slot, or one place among those who wait. */
+/** One slot that is held, or one request that waits. */
 export interface SlotView extends QueueIdentity {
   readonly purchase_key: string;
-  /** Workflow ids of the runs that asked for it. */
+  /** Workflow ids of the requesters. */
   readonly runs: readonly string[];
-  /** Milliseconds since the epoch at which it was granted, or first asked for. */
+  /** Milliseconds since the epoch at which the slot was granted, or first requested. */
   readonly since_ms: number;
+}
+
+/** A purchase that is open in the ledger and may have a task at the provider. */
+export interface OpenSlot extends Payer {
+  readonly key: string;
+  readonly n: number;
+  /** Workflow id of the run that bought it. */
+  readonly workflowId: string;
+  readonly cost: Billable;
+}
+
+/** A slot that is held, or money that is still reserved without one, as the audit of holders checks it. */
+export interface HeldSlot extends SlotName {
+  readonly requesters: readonly string[];
+  /** Milliseconds since the epoch; distinguishes it from a later slot of the same name. */
+  readonly sinceMs: number;
+  /** Whether its slot is free and only its money is reserved, because its bill is not known yet. */
+  readonly unsettled?: boolean;
+}
+
+/** A slot that no purchase needs any more. */
+export interface DeadSlot extends SlotName {
+  readonly sinceMs: number;
+  /** Whether the ledger already shows everything that can be billed for it. */
+  readonly settled: boolean;
+  /** Whether the ledger may have a bill for it. */
+  readonly paid: boolean;
+}
+
+/** Which spending to read from the ledger. */
+export interface SpendingQuery {
+  /** UTC day, `YYYY-MM-DD`. */
+  readonly day: string;
+  /** Whether to read the day's spending, too, or that of batches only. */
+  readonly wholeDay: boolean;
+  readonly batches: readonly string[];
+  /** Purchases that money is reserved for; the report names their bills. */
+  readonly reserved: readonly SlotName[];
+}
+
+/** What the ledger shows of money that was spent, and of money that may still be. */
+export interface SpendingReport {
+  /** By tenant (`""`: none); null when only batches were read. */
+  readonly day: { readonly date: string; readonly tenants: SecondsByName } | null;
+  readonly batches: SecondsByName;
+  /** Purchases whose bill is part of what was read: those of the query, and those of the latest minutes. */
+  readonly paid: readonly PaidPurchase[];
+  /** Purchases that are open and have no bill yet. */
+  readonly open: readonly OpenSlot[];
+}
+
+/** A purchase with its bill. */
+export interface PaidPurchase {
+  readonly key: string;
+  readonly n: number;
+  readonly bill: Bill;
 }

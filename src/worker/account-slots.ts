@@ -1,6 +1,5 @@
 import { type Client, WorkflowNotFoundError } from '@temporalio/client';
 import type { AccountSlotsPort } from '../../activities/index.js';
-import type { AccountSlotsInput } from '../../workflows/slots/account-slots.js';
 import { queryBudget } from '../client/account-slots.js';
 import type { Config } from '../config/config.js';
 import type { BudgetTerms } from '../contract/budget.js';
@@ -11,14 +10,14 @@ import {
   slotsWorkflowId,
   WorkflowType,
 } from '../contract/names.js';
-import type { SlotLimitMessage } from '../contract/slots.js';
+import type { AccountSlotsInput, SlotLimitMessage, SlotRequestMessage } from '../contract/slots.js';
 import { stepTimesOf } from '../contract/times.js';
 
-/** Temporal answers within milliseconds; what gets lost here is found out by the next look. */
+/** Temporal takes a signal within milliseconds; the audit of holders finds one that was lost. */
 const SIGNAL_TIMEOUT_MS = 5_000;
 
 /**
- * The slots of the configured account, as the steps reach them.
+ * Gives the steps access to the slots of the configured account.
  * @param budget - This worker's budgets; undefined: none.
  */
 export function accountSlotsPort(
@@ -27,26 +26,30 @@ export function accountSlotsPort(
   budget: BudgetTerms | undefined,
 ): AccountSlotsPort {
   const workflowId = slotsWorkflowId(provider.providerId, provider.account);
-  const limit = rates.maxRunning;
-  const told = { limit, ...(budget !== undefined && { budget }) };
-  const input: AccountSlotsInput = { ...told, times: stepTimesOf(times) };
+  const terms = { limit: rates.maxRunning, ...(budget !== undefined && { budget }) };
+  const input: AccountSlotsInput = { ...terms, times: stepTimesOf(times) };
   return {
-    ...{ workflowId, budget },
-    async requestSlot(ask) {
+    workflowId,
+    budget,
+    async requestSlot(request) {
+      const message: SlotRequestMessage = { ...request, ...terms };
       await client.workflow.signalWithStart(WorkflowType.accountSlots, {
-        ...{ workflowId, taskQueue: taskQueues.generate, args: [input] },
-        ...{ signal: REQUEST_SLOT_SIGNAL, signalArgs: [{ ...ask, ...told }] },
+        workflowId,
+        taskQueue: taskQueues.generate,
+        args: [input],
+        signal: REQUEST_SLOT_SIGNAL,
+        signalArgs: [message],
         staticSummary: `who may submit next on account ${provider.account} of ${provider.providerId}`,
       });
     },
-    releaseSlot: (purchase) => signalIfThere(client, workflowId, RELEASE_SLOT_SIGNAL, purchase),
+    releaseSlot: (release) => signalIfRunning(client, workflowId, RELEASE_SLOT_SIGNAL, release),
     queryBudget: (question) => queryBudget(client, workflowId, question),
   };
 }
 
 /**
- * Tells the account's slots, if they run, how many this worker was told to have, and the budgets: those who wait profit at once. A
- * worker without budgets takes away those that are there.
+ * Sends this worker's limit and budgets to the account's slots, if they run, so that they apply at once to runs that
+ * wait. A worker without budgets removes those of the slots.
  */
 export function announceLimit(
   client: Client,
@@ -54,13 +57,13 @@ export function announceLimit(
   budget: BudgetTerms | undefined,
 ): Promise<void> {
   const workflowId = slotsWorkflowId(provider.providerId, provider.account);
-  const terms: SlotLimitMessage = { limit: rates.maxRunning, budget: budget ?? null };
-  return signalIfThere(client, workflowId, SET_SLOT_LIMIT_SIGNAL, terms);
+  const message: SlotLimitMessage = { limit: rates.maxRunning, budget: budget ?? null };
+  return signalIfRunning(client, workflowId, SET_SLOT_LIMIT_SIGNAL, message);
 }
 
-async function signalIfThere(client: Client, workflowId: string, signal: string, argument: unknown): Promise<void> {
+async function signalIfRunning(client: Client, workflowId: string, signal: string, message: object): Promise<void> {
   try {
-    const send = () => client.workflow.getHandle(workflowId).signal(signal, argument);
+    const send = () => client.workflow.getHandle(workflowId).signal(signal, message);
     await client.withDeadline(Date.now() + SIGNAL_TIMEOUT_MS, send);
   } catch (error) {
     if (!(error instanceof WorkflowNotFoundError)) throw error;

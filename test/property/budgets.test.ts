@@ -1,25 +1,21 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { type Bill, type Billable, type BudgetTerms, microsOf } from '../../src/contract/budget.js';
-import type { SlotReleaseMessage, SlotRequestMessage } from '../../src/contract/slots.js';
+import type { OpenSlot, SlotReleaseMessage, SlotRequestMessage } from '../../src/contract/slots.js';
 import { utcDay } from '../../src/contract/utc.js';
 import {
   addRequest,
   adoptOpenPurchases,
-  budgetsOf,
-  emptySlotState,
   grantSlots,
-  type OpenSlot,
-  payersOf,
   releaseDeadHolders,
   releaseSlot,
   removeRequester,
   roomForAnotherPayer,
-  type SlotState,
 } from '../../workflows/slots/slot-queue.js';
+import { budgetsOf, emptySlotState, heldEntries, payersOf, type SlotState } from '../../workflows/slots/slot-state.js';
 import { applySpending } from '../../workflows/slots/spending.js';
 
-/** A purchase of the simulated account: granted, then perhaps sent, then perhaps billed. */
+/** A purchase of the simulated account: granted, then perhaps submitted, then perhaps billed. */
 interface Purchase extends OpenSlot {
   readonly cost: Billable;
   bill: Bill | null;
@@ -33,101 +29,100 @@ const PRICES = {
   '1080P': { silent: MILLION, sound: MILLION },
 };
 
-/** What an account does that keeps to what the slots say, with a ledger that never lies and messages that get lost. */
+/** An account that obeys its slots, with a ledger that is always right and messages that get lost. */
 class World {
   state: SlotState;
   nowMs = Date.UTC(2026, 2, 31, 20);
   readonly purchases: Purchase[] = [];
-  /** Granted runs that have not sent yet, by key. */
+  /** Granted runs that have not submitted yet, by key. */
   readonly granted = new Map<string, SlotRequestMessage>();
-  readonly asks: SlotRequestMessage[] = [];
-  /** What was reported to the slots. */
-  readonly returns: SlotReleaseMessage[] = [];
+  readonly requests: SlotRequestMessage[] = [];
+  /** The releases that the slots have received. */
+  readonly releases: SlotReleaseMessage[] = [];
   /** Refusals for which the ledger shows that there was room. */
   readonly wronglyRefused: string[] = [];
   readonly terms: BudgetTerms;
 
   constructor(terms: BudgetTerms, limit: number) {
     this.terms = terms;
-    this.state = { ...emptySlotState(limit), budget: terms, spending: null, parked: [] };
+    this.state = emptySlotState(limit, terms);
   }
 
-  ask(ask: SlotRequestMessage): void {
-    // A run looks in the ledger first: an open purchase is followed, one that is archived taken.
-    const newest = this.purchases.filter(({ key }) => key === ask.key).at(-1);
+  request(request: SlotRequestMessage): void {
+    // A run reads the ledger first: it follows an open purchase, and takes the video of an archived one.
+    const newest = this.purchases.filter(({ key }) => key === request.key).at(-1);
     if (newest !== undefined && (!newest.closed || newest.bill !== null)) return;
-    const one = { ...ask, afterPurchase: newest?.n ?? 0 };
+    const one = { ...request, afterPurchase: newest?.n ?? 0 };
     if (roomForAnotherPayer(this.state, one, this.nowMs) !== 'fits') return;
     this.state = addRequest(this.state, one, this.nowMs);
-    this.asks.push(one);
+    this.requests.push(one);
   }
 
   settle(): void {
     const step = grantSlots(this.state, this.nowMs);
     this.state = step.state;
     for (const { key, requesters } of step.grants) {
-      const winner = this.asks.findLast((ask) => ask.key === key && requesters.includes(ask.requesterId));
+      const winner = this.requests.findLast((one) => one.key === key && requesters.includes(one.requesterId));
       if (winner !== undefined) this.granted.set(key, winner);
     }
     for (const { key, requesterId, reached } of step.refusals) {
-      const ask = this.asks.findLast((one) => one.key === key && one.requesterId === requesterId);
-      if (ask === undefined) throw new Error('refused somebody who did not ask');
+      const request = this.requests.findLast((one) => one.key === key && one.requesterId === requesterId);
+      if (request === undefined) throw new Error('refused a run without a request');
       const { scope, limit } = reached;
-      const needed = this.spentIn(scope, ask) + microsOf(this.terms, ask.cost as Billable);
+      const needed = this.spentIn(scope, request) + microsOf(this.terms, request.cost as Billable);
       if (needed <= Math.round(limit * MILLION))
         this.wronglyRefused.push(`${requesterId}: ${needed} of ${limit} (${scope})`);
     }
   }
 
-  /** A run sends what was granted: only while it holds its slot. `by` is any of those who share it. */
-  send(at: number): void {
-    const [key, ask] = [...this.granted][at % Math.max(1, this.granted.size)] ?? [];
-    if (key === undefined || ask === undefined) return;
+  /** A granted run submits, if its slot is still held; `at` chooses it, and which of those that share the slot buys. */
+  submit(at: number): void {
+    const [key, request] = [...this.granted][at % Math.max(1, this.granted.size)] ?? [];
+    if (key === undefined || request === undefined) return;
     this.granted.delete(key);
     const held = this.state.holders.find((holder) => holder.key === key);
     if (held === undefined || this.purchases.some((one) => one.key === key && !one.closed)) return;
-    // Any of those who share the slot may be the one that buys.
-    const sharing = this.asks.filter((one) => one.key === key && held.requesters.includes(one.requesterId));
-    const buyer = sharing[at % Math.max(1, sharing.length)] ?? ask;
+    // Any of the runs that share the slot may be the one that buys.
+    const sharing = this.requests.filter((one) => one.key === key && held.requesters.includes(one.requesterId));
+    const buyer = sharing[at % Math.max(1, sharing.length)] ?? request;
     const n = this.purchases.filter((one) => one.key === key).length + 1;
     const { tenant, batch, cost } = buyer;
     if (cost === undefined) throw new Error('no cost');
     this.purchases.push({ key, n, workflowId: buyer.requesterId, tenant, batch, cost, bill: null, closed: false });
   }
 
-  /** A task ends: its bill is in the ledger before it is reported to the slots, if it is. */
-  end(at: number, how: 'billed' | 'free' | 'less', isReported: boolean, ledgerOnly: boolean): void {
+  /** A task ends. Its bill is in the ledger before the slots get the release, if they get one. */
+  end(at: number, how: 'billed' | 'free' | 'less', isSettled: boolean, ledgerOnly: boolean): void {
     const open = this.purchases.filter(({ bill, closed }) => !closed && bill === null);
     const one = open[at % Math.max(1, open.length)];
     if (one === undefined) return;
-    const { key, n, tenant, cost } = one;
+    const { key, n, tenant, batch, cost } = one;
     const seconds = how === 'less' ? cost.seconds - 1 : cost.seconds;
-    const batch = one.batch ?? null;
     const billed = how === 'free' ? null : { ...cost, seconds, tenant, batch, day: utcDay(this.nowMs) };
     one.bill = billed;
     one.closed = true;
     if (ledgerOnly) return;
-    const given = { key, n, ...(isReported && { settled: { billed } }) };
-    this.returns.push(given);
-    this.state = releaseSlot(this.state, given, this.nowMs);
+    const release = { key, n, ...(isSettled && { settled: { billed } }) };
+    this.releases.push(release);
+    this.state = releaseSlot(this.state, release, this.nowMs);
   }
 
-  /** What the ledger shows; `meanwhile` happens while it is read, before the bills are when `isLate`. */
-  read(whole: boolean, isLate: boolean, meanwhile: readonly (() => void)[]): void {
+  /** Reads the ledger; `meanwhile` happens during the reading, and before the bills are read if `isLate`. */
+  read(wholeDay: boolean, isLate: boolean, meanwhile: readonly (() => void)[]): void {
     const batches = ['a', 'b'];
     const open = this.purchases.filter(({ closed }) => !closed).map((one) => ({ ...one }));
     const day = utcDay(this.nowMs);
-    const before = this.returns.length;
+    const before = this.releases.length;
     let seen = this.purchases.filter(({ bill }) => bill !== null);
     for (const happens of meanwhile) happens();
     if (isLate) seen = this.purchases.filter(({ bill }) => bill !== null);
-    const settled = this.returns.slice(before);
+    const settled = this.releases.slice(before);
     const unpaid = open.filter(({ key, n }) => !seen.some((one) => one.key === key && one.n === n));
-    const sum = (of: (paid: Bill) => string | null, on?: string) => {
+    const sum = (nameOf: (bill: Bill) => string | null, on?: string) => {
       const sums: Record<string, Record<string, number>> = {};
       for (const { bill } of seen) {
         if (bill === null || (on !== undefined && bill.day !== on)) continue;
-        const name = of(bill);
+        const name = nameOf(bill);
         if (name === null) continue;
         const kind = `${bill.resolution} ${bill.audio ? 'sound' : 'silent'}`;
         sums[name] = { ...sums[name], [kind]: (sums[name]?.[kind] ?? 0) + bill.seconds };
@@ -138,9 +133,9 @@ class World {
     this.state = applySpending(
       this.state,
       {
-        day: whole ? { date: day, tenants: sum(({ tenant }) => tenant ?? '', day) } : null,
+        day: wholeDay ? { date: day, tenants: sum(({ tenant }) => tenant ?? '', day) } : null,
         batches: Object.fromEntries(batches.map((batch) => [batch, byBatch[batch] ?? {}])),
-        paid: seen.flatMap(({ key, n, bill }) => (bill === null ? [] : [{ key, n, billed: bill }])),
+        paid: seen.flatMap(({ key, n, bill }) => (bill === null ? [] : [{ key, n, bill }])),
         open: unpaid,
       },
       settled,
@@ -148,30 +143,25 @@ class World {
     );
   }
 
-  /** A look at the holders: what is over in the ledger is read again, then freed. */
-  look(forPersons: boolean): void {
+  /** Audits the holders: what has ended in the ledger is read again, then freed. */
+  audit(forPersons: boolean): void {
     const newest = (key: string) => this.purchases.filter((one) => one.key === key).at(-1);
-    const entries = [...this.state.holders, ...(this.state.parked ?? [])];
-    const dead = entries.flatMap(({ key, afterPurchase, sinceMs }) => {
+    const dead = heldEntries(this.state).flatMap(({ key, afterPurchase, sinceMs }) => {
       const one = newest(key);
       if (one === undefined || one.n <= afterPurchase) return [];
-      if (one.closed) return [{ key, afterPurchase, sinceMs, over: true }];
+      if (one.closed) return [{ key, afterPurchase, sinceMs, settled: true, paid: one.bill !== null }];
       // It waits for a person: its slot is free.
-      return forPersons && one.n % 2 === 1 ? [{ key, afterPurchase, sinceMs, over: false }] : [];
+      return forPersons && one.n % 2 === 1 ? [{ key, afterPurchase, sinceMs, settled: false, paid: false }] : [];
     });
     this.read(true, false, []);
     this.state = releaseDeadHolders(this.state, dead, this.nowMs);
   }
 
-  /** The slots are gone, and started again: they take what is open as held, and know nothing of what was granted. */
+  /** The slots are lost and start again: they adopt what is open, and know nothing of what was granted. */
   restart(forPersons: boolean): void {
     // What waits for a person holds no slot.
     const open = this.purchases.filter(({ closed }) => !closed && !forPersons);
-    this.state = adoptOpenPurchases(
-      { ...emptySlotState(this.state.limit), budget: this.terms, spending: null, parked: [] },
-      open,
-      this.nowMs,
-    );
+    this.state = adoptOpenPurchases(emptySlotState(this.state.limit, this.terms), open, this.nowMs);
   }
 
   spentIn(
@@ -186,18 +176,20 @@ class World {
       .reduce((sum, bill) => sum + microsOf(this.terms, bill), 0);
   }
 
-  /** Who waits although a slot is free and its own budgets have room, or although they cannot have any. */
+  /**
+   * Requests that wait although a slot is free and their budgets have room, or although a budget can never have any.
+   */
   heldUp(): string[] {
     const { holders, limit, waiters } = this.state;
-    const budgets = budgetsOf(this.state, this.terms, this.nowMs);
+    const budgets = budgetsOf(this.state, this.nowMs);
     return waiters.flatMap((waiter) => {
-      const rooms = payersOf(waiter).map((payer) => budgets.room(payer, waiter.cost as Billable));
+      const rooms = payersOf(waiter).map((payer) => budgets?.room(payer, waiter.cost as Billable));
       const isFree = holders.length < limit && rooms.every((room) => room === 'fits');
       return isFree || rooms.some((room) => typeof room !== 'string') ? [waiter.key] : [];
     });
   }
 
-  /** Every budget, on every day, against what was really billed. */
+  /** Budgets that are exceeded on any day by what was really billed. */
   overspent(): string[] {
     const { day, tenants, batches } = this.terms.limits;
     const faults: string[] = [];
@@ -250,24 +242,24 @@ const ending = fc.record({
   kind: fc.constant('end' as const),
   at: fc.nat(20),
   how: fc.constantFrom('billed' as const, 'billed' as const, 'free' as const, 'less' as const),
-  isReported: fc.boolean(),
+  isSettled: fc.boolean(),
   isLost: fc.boolean(),
 });
 const event = fc.oneof(
-  { weight: 10, arbitrary: request.map((ask) => ({ kind: 'ask' as const, ask })) },
-  { weight: 10, arbitrary: fc.nat(20).map((at) => ({ kind: 'send' as const, at })) },
+  { weight: 10, arbitrary: request.map((one) => ({ kind: 'request' as const, request: one })) },
+  { weight: 10, arbitrary: fc.nat(20).map((at) => ({ kind: 'submit' as const, at })) },
   { weight: 6, arbitrary: ending },
-  { weight: 1, arbitrary: fc.nat(20).map((at) => ({ kind: 'leave' as const, at })) },
+  { weight: 1, arbitrary: fc.nat(20).map((at) => ({ kind: 'withdraw' as const, at })) },
   {
     weight: 2,
     arbitrary: fc.record({
       kind: fc.constant('read' as const),
-      whole: fc.boolean(),
+      wholeDay: fc.boolean(),
       isLate: fc.boolean(),
       during: fc.array(ending, { maxLength: 2 }),
     }),
   },
-  { weight: 1, arbitrary: fc.boolean().map((forPersons) => ({ kind: 'look' as const, forPersons })) },
+  { weight: 1, arbitrary: fc.boolean().map((forPersons) => ({ kind: 'audit' as const, forPersons })) },
   { weight: 1, arbitrary: fc.boolean().map((forPersons) => ({ kind: 'restart' as const, forPersons })) },
   { weight: 1, arbitrary: fc.integer({ min: 1, max: 9 }).map((hours) => ({ kind: 'time' as const, hours })) },
 );
@@ -278,22 +270,22 @@ const history = fc.array(event, { maxLength: 150, size: 'max' });
 
 function happens(world: World, one: Event): void {
   switch (one.kind) {
-    case 'ask':
-      world.ask(one.ask);
+    case 'request':
+      world.request(one.request);
       break;
-    case 'send':
-      world.send(one.at);
+    case 'submit':
+      world.submit(one.at);
       break;
     case 'end':
-      world.end(one.at, one.how, one.isReported, one.isLost);
+      world.end(one.at, one.how, one.isSettled, one.isLost);
       break;
-    case 'leave': {
+    case 'withdraw': {
       const { key, requesters } = world.state.holders[one.at % Math.max(1, world.state.holders.length)] ?? {
         key: '',
         requesters: [],
       };
       const [requesterId = ''] = requesters;
-      // A run that has bought something, or may have, does not say that it has not.
+      // A run that has bought something, or may have, does not claim that it has not.
       const isCertain = !world.purchases.some(
         (bought) => bought.key === key && (!bought.closed || bought.bill !== null),
       );
@@ -302,13 +294,13 @@ function happens(world: World, one: Event): void {
     }
     case 'read':
       world.read(
-        one.whole || world.state.spending == null,
+        one.wholeDay || world.state.spending === null,
         one.isLate,
         one.during.map((end) => () => happens(world, end)),
       );
       break;
-    case 'look':
-      world.look(one.forPersons);
+    case 'audit':
+      world.audit(one.forPersons);
       break;
     case 'restart':
       world.restart(one.forPersons);
@@ -337,12 +329,12 @@ test('under any events in any order, no budget is exceeded by a millionth, and n
   );
 });
 
-test('what is given back while the ledger is read, before it is known what it came to, stays reserved', () => {
+test('the money of a slot that is released while the ledger is read, before its bill is known, stays reserved', () => {
   const world = new World(
     { currency: 'CNY', prices: PRICES, limits: { day: 0.6 * MILLION, tenants: {}, batches: {} } },
     3,
   );
-  const ask = (key: string): SlotRequestMessage => ({
+  const requestOf = (key: string): SlotRequestMessage => ({
     key,
     afterPurchase: 0,
     requesterId: key,
@@ -352,19 +344,19 @@ test('what is given back while the ledger is read, before it is known what it ca
     priority: 'interactive',
     cost: { seconds: 2, resolution: '720P', audio: true },
   });
-  const end: Event = { kind: 'end', at: 0, how: 'billed', isReported: false, isLost: false };
+  const end: Event = { kind: 'end', at: 0, how: 'billed', isSettled: false, isLost: false };
   const events: readonly Event[] = [
-    { kind: 'read', whole: true, isLate: false, during: [] },
-    { kind: 'ask', ask: ask('k0') },
-    { kind: 'send', at: 0 },
-    { kind: 'restart', forPersons: true }, // the slots do not know it any more, as it waits for a person
-    { kind: 'read', whole: true, isLate: false, during: [end] },
-    { kind: 'ask', ask: ask('k1') },
+    { kind: 'read', wholeDay: true, isLate: false, during: [] },
+    { kind: 'request', request: requestOf('k0') },
+    { kind: 'submit', at: 0 },
+    { kind: 'restart', forPersons: true }, // the slots no longer know it, because it waits for a person
+    { kind: 'read', wholeDay: true, isLate: false, during: [end] },
+    { kind: 'request', request: requestOf('k1') },
   ];
   for (const one of events) {
     happens(world, one);
     world.settle();
   }
   expect(world.state.holders).toEqual([]);
-  expect(world.state.parked).toMatchObject([{ key: 'k0' }]);
+  expect(world.state.unsettled).toMatchObject([{ key: 'k0' }]);
 });

@@ -1,21 +1,14 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { SlotRequestMessage } from '../../src/contract/slots.js';
-import {
-  addRequest,
-  emptySlotState,
-  grantOrder,
-  grantSlots,
-  releaseSlot,
-  removeRequester,
-  type SlotState,
-} from '../../workflows/slots/slot-queue.js';
+import { addRequest, grantOrder, grantSlots, releaseSlot, removeRequester } from '../../workflows/slots/slot-queue.js';
+import { emptySlotState, type SlotState } from '../../workflows/slots/slot-state.js';
 
-const share = fc.record({
+const payer = fc.record({
   tenant: fc.constantFrom(null, 't', 'u'),
   batch: fc.constantFrom(null, 'a', 'b', 'c'),
 });
-const request = fc.tuple(fc.integer({ min: 0, max: 30 }), share).map(
+const request = fc.tuple(fc.integer({ min: 0, max: 30 }), payer).map(
   ([id, { tenant, batch }]): SlotRequestMessage => ({
     key: `k${id}`,
     afterPurchase: 0,
@@ -27,42 +20,46 @@ const request = fc.tuple(fc.integer({ min: 0, max: 30 }), share).map(
   }),
 );
 const event = fc.oneof(
-  { weight: 4, arbitrary: request.map((ask) => ({ kind: 'ask' as const, ask })) },
-  { weight: 2, arbitrary: fc.nat(30).map((id) => ({ kind: 'return' as const, key: `k${id}` })) },
-  { weight: 1, arbitrary: fc.nat(30).map((id) => ({ kind: 'leave' as const, key: `k${id}`, requesterId: `r${id}` })) },
+  { weight: 4, arbitrary: request.map((one) => ({ kind: 'request' as const, request: one })) },
+  { weight: 2, arbitrary: fc.nat(30).map((id) => ({ kind: 'release' as const, key: `k${id}` })) },
+  {
+    weight: 1,
+    arbitrary: fc.nat(30).map((id) => ({ kind: 'withdraw' as const, key: `k${id}`, requesterId: `r${id}` })),
+  },
   { weight: 1, arbitrary: fc.nat(6).map((limit) => ({ kind: 'limit' as const, limit })) },
 );
 type Event = typeof event extends fc.Arbitrary<infer One> ? One : never;
 
 function after(state: SlotState, one: Event): SlotState {
   switch (one.kind) {
-    case 'ask':
-      return addRequest(state, one.ask, 0);
-    case 'return':
+    case 'request':
+      return addRequest(state, one.request, 0);
+    case 'release':
       return releaseSlot(state, { key: one.key, n: 1 }, 0);
-    case 'leave':
+    case 'withdraw':
       return removeRequester(state, one.key, one.requesterId, true, 0);
     case 'limit':
       return { ...state, limit: one.limit };
   }
 }
 
-test('in any schedule, no key is in two places, nothing is granted beyond the limit, and the foretold order is kept', () => {
+test('under any events no key is in two places, grants stay within the limit, and the order that was shown is kept', () => {
   fc.assert(
     fc.property(fc.array(event, { maxLength: 80 }), (events) => {
       let state = emptySlotState(3);
       for (const one of events) {
         state = after(state, one);
-        const foretold = grantOrder(state).map(({ key }) => key);
+        const shown = grantOrder(state).map(({ key }) => key);
         const step = grantSlots(state, 0);
         const keys = step.grants.map(({ key }) => key);
-        expect(keys).toEqual(foretold.slice(0, keys.length));
-        expect(grantOrder(step.state).map(({ key }) => key)).toEqual(foretold.slice(keys.length));
+        expect(keys).toEqual(shown.slice(0, keys.length));
+        expect(step.order.map(({ key }) => key)).toEqual(shown.slice(keys.length));
+        expect(step.order).toEqual(grantOrder(step.state));
         if (keys.length > 0) expect(step.state.holders.length).toBeLessThanOrEqual(step.state.limit);
         const free = step.state.limit - step.state.holders.length;
         if (free > 0) expect(step.state.waiters).toEqual([]);
-        // Nobody waits behind what is granted: interactive requests are never behind a batch's.
-        const order = grantOrder(step.state).map(({ priority }) => priority);
+        // Interactive requests are never behind those of a batch.
+        const order = step.order.map(({ priority }) => priority);
         expect(order).toEqual([...order].sort((a, b) => Number(a === 'batch') - Number(b === 'batch')));
         const all = [...step.state.holders, ...step.state.waiters].map(({ key }) => key);
         expect(new Set(all).size).toBe(all.length);
@@ -76,24 +73,24 @@ test('in any schedule, no key is in two places, nothing is granted beyond the li
 
 test('repeating any request changes nothing', () => {
   fc.assert(
-    fc.property(fc.array(event, { maxLength: 60 }), request, (events, ask) => {
-      const state = addRequest(grantSlots(events.reduce(after, emptySlotState(3)), 0).state, ask, 1);
-      expect(addRequest(state, ask, 2)).toEqual(state);
+    fc.property(fc.array(event, { maxLength: 60 }), request, (events, again) => {
+      const state = addRequest(grantSlots(events.reduce(after, emptySlotState(3)), 0).state, again, 1);
+      expect(addRequest(state, again, 2)).toEqual(state);
     }),
   );
 });
 
-test('groups that all have somebody waiting never differ by more than one grant, and each is served in its order', () => {
+test('groups that all have requests waiting never differ by more than one grant, and each is served in its order', () => {
   fc.assert(
     fc.property(
       fc.array(fc.constantFrom('a', 'b', 'c'), { maxLength: 60 }),
       fc.integer({ min: 1, max: 5 }),
-      (asks, limit) => {
+      (batches, limit) => {
         let state = emptySlotState(limit);
         const left = new Map<string, number>();
         const seen = new Map<string, number>();
-        for (const [at, batch] of asks.entries()) {
-          const ask = {
+        for (const [at, batch] of batches.entries()) {
+          const one = {
             key: `${batch}${at}`,
             afterPurchase: 0,
             requesterId: 'r',
@@ -102,7 +99,7 @@ test('groups that all have somebody waiting never differ by more than one grant,
             priority: 'batch' as const,
             limit,
           };
-          state = addRequest(state, ask, at);
+          state = addRequest(state, one, at);
           left.set(batch, (left.get(batch) ?? 0) + 1);
         }
         const counts = new Map([...left.keys()].map((batch) => [batch, 0]));

@@ -76,7 +76,7 @@ describe('a change that a run in flight would not survive is caught:', () => {
     },
     {
       what: 'slots that do not look in the ledger first',
-      from: 'const { open } = await findOpenSlots();',
+      from: 'const { open } = await this.#steps.findOpenSlots();',
       to: 'const open = [];',
       by: 'accountSlots/granted-and-returned',
     },

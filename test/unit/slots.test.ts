@@ -1,19 +1,18 @@
 import { expect, test } from 'vitest';
 import type { SlotRequestMessage } from '../../src/contract/slots.js';
+import { fitToBytes } from '../../workflows/slots/carried-slots.js';
 import {
   addRequest,
   adoptOpenPurchases,
-  emptySlotState,
   grantOrder,
   grantSlots,
   releaseSlot,
   removeRequester,
-  type SlotState,
-  slotView,
-  withinBytes,
 } from '../../workflows/slots/slot-queue.js';
+import { emptySlotState, type SlotState } from '../../workflows/slots/slot-state.js';
+import { toSlotView } from '../../workflows/slots/slots-view.js';
 
-const ask = (key: string, more: Partial<SlotRequestMessage> = {}): SlotRequestMessage => ({
+const requestFor = (key: string, more: Partial<SlotRequestMessage> = {}): SlotRequestMessage => ({
   key,
   afterPurchase: 0,
   requesterId: `run ${key}`,
@@ -23,18 +22,18 @@ const ask = (key: string, more: Partial<SlotRequestMessage> = {}): SlotRequestMe
   limit: 5,
   ...more,
 });
-/** `a1` is the first item of batch `a`; `t/a1` one of tenant `t`; without a digit it is interactive. */
-const asking = (name: string): SlotRequestMessage => {
+/** `a1` is an item of batch `a`; `t/a1` is one of tenant `t`; a name without a digit is an interactive request. */
+const requestOf = (name: string): SlotRequestMessage => {
   const [tenant, item] = name.includes('/') ? name.split('/') : [null, name];
   const batch = /^([a-z]+)\d+$/.exec(item ?? '')?.[1] ?? null;
-  return ask(name, { tenant: tenant ?? null, batch, priority: batch === null ? 'interactive' : 'batch' });
+  return requestFor(name, { tenant: tenant ?? null, batch, priority: batch === null ? 'interactive' : 'batch' });
 };
 const waiting = (limit: number, names: string): SlotState =>
-  names.split(' ').reduce((state, name, at) => addRequest(state, asking(name), at), emptySlotState(limit));
+  names.split(' ').reduce((state, name, at) => addRequest(state, requestOf(name), at), emptySlotState(limit));
 const keys = (entries: readonly { key: string }[]): string => entries.map(({ key }) => key).join(' ');
 
 test.each([
-  { waits: 'x y z', order: 'x y z', why: 'in the order of asking' },
+  { waits: 'x y z', order: 'x y z', why: 'they are in the order of requests' },
   { waits: 'a1 a2 x', order: 'x a1 a2', why: 'somebody waits for x' },
   { waits: 'a1 a2 a3 b1 b2 b3', order: 'a1 b1 a2 b2 a3 b3', why: 'batches take turns' },
   { waits: 'a1 a2 a3 a4 b1', order: 'a1 b1 a2 a3 a4', why: 'a small batch does not wait for a large one' },
@@ -44,12 +43,12 @@ test.each([
     why: 'first tenants, then batches',
   },
   { waits: 't/x t/y t/z u/w', order: 't/x u/w t/y t/z', why: 'interactive requests of tenants take turns, too' },
-])('those who wait as $waits are granted as $order: $why', ({ waits, order }) => {
+])('requests that wait as $waits are granted as $order: $why', ({ waits, order }) => {
   const state = waiting(0, waits);
   expect(keys(grantOrder(state))).toBe(order);
   let [after, one] = [state, ''];
   const grants: string[] = [];
-  // One free slot after the other gives the same order as it was foretold.
+  // Slots that become free one by one are granted in the same order.
   for (let limit = 1; limit <= order.split(' ').length; limit += 1) {
     const step = grantSlots({ ...after, limit }, 0);
     [after, one] = [step.state, keys(step.grants)];
@@ -59,9 +58,9 @@ test.each([
   expect(after.waiters).toEqual([]);
 });
 
-test('a batch that comes later takes turns from then on and does not catch up', () => {
+test('a batch that starts later takes turns from then on and does not catch up', () => {
   let state = grantSlots(waiting(3, 'a1 a2 a3 a4 a5 a6'), 0).state;
-  for (const name of ['b1', 'b2', 'b3']) state = addRequest(state, asking(name), 1);
+  for (const name of ['b1', 'b2', 'b3']) state = addRequest(state, requestOf(name), 1);
   expect(keys(grantOrder(state))).toBe('a4 b1 a5 b2 a6 b3');
 });
 
@@ -72,12 +71,12 @@ test('a batch that has only one item waiting at a time does not get ahead of ano
     const step = grantSlots(state, round);
     grants.push(keys(step.grants));
     state = releaseSlot(step.state, { key: keys(step.grants), n: 1 }, 0);
-    if (keys(step.grants).startsWith('a')) state = addRequest(state, asking(`a${round + 1}`), round);
+    if (keys(step.grants).startsWith('a')) state = addRequest(state, requestOf(`a${round + 1}`), round);
   }
   expect(grants.map((name) => name[0]).join('')).toBe('bababa');
 });
 
-test('never more are granted than the limit, also when it changes', () => {
+test('no more slots are granted than the limit, to which value it ever changes', () => {
   const { state, grants } = grantSlots(waiting(2, 'a b c d e'), 7);
   expect(keys(grants)).toBe('a b');
   expect(keys(grantSlots({ ...state, limit: 1 }, 8).grants)).toBe('');
@@ -87,13 +86,13 @@ test('never more are granted than the limit, also when it changes', () => {
 
 test('a repeated request keeps its place, and its slot', () => {
   const state = waiting(1, 'a b c');
-  expect(addRequest(state, asking('b'), 99)).toEqual(state);
+  expect(addRequest(state, requestOf('b'), 99)).toEqual(state);
   const held = grantSlots(state, 1).state;
-  expect(addRequest(held, asking('a'), 99)).toEqual(held);
+  expect(addRequest(held, requestOf('a'), 99)).toEqual(held);
 });
 
-test('runs of one purchase key share one slot, which is free when the last of them has left', () => {
-  let { state } = grantSlots(addRequest(waiting(1, 'a'), ask('a', { requesterId: 'other' }), 1), 1);
+test('runs of one purchase key share one slot, which is free once the last of them has withdrawn', () => {
+  let { state } = grantSlots(addRequest(waiting(1, 'a'), requestFor('a', { requesterId: 'other' }), 1), 1);
   expect(state.holders).toMatchObject([{ key: 'a', requesters: ['run a', 'other'] }]);
   state = removeRequester(state, 'a', 'run a', true, 0);
   expect(keys(state.holders)).toBe('a');
@@ -101,8 +100,8 @@ test('runs of one purchase key share one slot, which is free when the last of th
   expect(state.holders).toEqual([]);
 });
 
-test('a request that somebody waits for takes over the place that a batch had asked for', () => {
-  const state = addRequest(waiting(0, 'a1 a2 a3'), ask('a3', { requesterId: 'a person', tenant: 't' }), 9);
+test('an interactive request takes over the place that a batch has requested', () => {
+  const state = addRequest(waiting(0, 'a1 a2 a3'), requestFor('a3', { requesterId: 'a person', tenant: 't' }), 9);
   expect(keys(grantOrder(state))).toBe('a3 a1 a2');
   expect(state.waiters[2]).toMatchObject({ priority: 'interactive', tenant: 't', batch: null, sinceMs: 2 });
 });
@@ -110,28 +109,29 @@ test('a request that somebody waits for takes over the place that a batch had as
 test.each([
   { n: 3, held: '', why: 'it is the purchase that was made with the slot' },
   { n: 4, held: '', why: 'the third one was not created, and the fourth had its slot' },
-  { n: 2, held: 'a', why: 'it was over before the slot was requested' },
-])('the return of purchase $n leaves "$held" held after the second: $why', ({ n, held }) => {
-  const { state } = grantSlots(addRequest(emptySlotState(1), ask('a', { afterPurchase: 2 }), 0), 0);
+  { n: 2, held: 'a', why: 'it had ended before the slot was requested' },
+])('the release of purchase $n leaves "$held" held after the second: $why', ({ n, held }) => {
+  const { state } = grantSlots(addRequest(emptySlotState(1), requestFor('a', { afterPurchase: 2 }), 0), 0);
   expect(keys(releaseSlot(state, { key: 'a', n }, 0).holders)).toBe(held);
   expect(releaseSlot(state, { key: 'b', n: 9 }, 0)).toEqual(state);
 });
 
-test('a request for the next purchase of a key goes on with the slot of the one before', () => {
+test('a request for the next purchase of a key keeps the slot of the one before', () => {
   const { state } = grantSlots(waiting(1, 'a'), 0);
-  const next = addRequest(state, ask('a', { afterPurchase: 1 }), 5);
+  const next = addRequest(state, requestFor('a', { afterPurchase: 1 }), 5);
   expect(next.holders).toMatchObject([{ key: 'a', afterPurchase: 1 }]);
   expect(keys(releaseSlot(next, { key: 'a', n: 1 }, 0).holders)).toBe('a');
 });
 
-test('who leaves while waiting frees its place', () => {
+test('a run that withdraws while it waits frees its place', () => {
   expect(keys(grantOrder(removeRequester(waiting(0, 'a b c'), 'b', 'run b', true, 0)))).toBe('a c');
 });
 
-test('open purchases of the ledger are held from the start, above the limit as well, by the runs that requested them', () => {
+test('open purchases of the ledger are held from the start, above the limit as well, by the runs that bought them', () => {
+  const cost = { seconds: 4, resolution: '720P', audio: false } as const;
   const open = [
-    { key: 'a', n: 2, workflowId: 'run a', tenant: 't' },
-    { key: 'x', n: 1, workflowId: 'run x', tenant: null },
+    { key: 'a', n: 2, workflowId: 'run a', tenant: 't', batch: null, cost },
+    { key: 'x', n: 1, workflowId: 'run x', tenant: null, batch: null, cost },
   ];
   const state = adoptOpenPurchases(waiting(1, 'a b'), [...open, ...open], 3);
   expect(state.holders).toMatchObject([
@@ -142,25 +142,25 @@ test('open purchases of the ledger are held from the start, above the limit as w
   expect(grantSlots(state, 4).grants).toEqual([]);
 });
 
-test('a slot is shown with its runs and since when', () => {
+test('a slot is shown with its runs and the time since when it is held', () => {
   const { holders } = grantSlots(waiting(1, 't/a1'), 8).state;
-  expect(holders.map(slotView)).toEqual([
+  expect(holders.map(toSlotView)).toEqual([
     { purchase_key: 't/a1', runs: ['run t/a1'], tenant: 't', batch: 'a', priority: 'batch', since_ms: 8 },
   ]);
 });
 
-test('of more than one payload takes those whose turn comes first are carried, and everything that is held or reserved', () => {
+test('a state beyond one payload keeps everything held or reserved, and the requests whose turn comes first', () => {
   const cost = { seconds: 4, resolution: '720P', audio: false } as const;
-  const held = ask('held', { cost, tenant: 'é'.repeat(1_000) });
+  const held = requestFor('held', { cost, tenant: 'é'.repeat(1_000) });
   let state = grantSlots(addRequest(emptySlotState(1), held, 0), 0).state;
-  state = { ...state, parked: [{ ...state.holders[0]!, key: 'parked' }] };
+  state = { ...state, unsettled: [{ ...state.holders[0]!, key: 'unsettled' }] };
   const names = Array.from({ length: 60 }, (_, at) => `${'ab'[at % 2]}${at}`);
-  for (const name of names) state = addRequest(state, { ...asking(name), tenant: 'é'.repeat(100), cost }, 1);
+  for (const name of names) state = addRequest(state, { ...requestOf(name), tenant: 'é'.repeat(100), cost }, 1);
   const bytes = (of: SlotState) => Buffer.byteLength(JSON.stringify(of));
-  const carried = withinBytes(state, Math.floor(bytes(state) / 2));
+  const carried = fitToBytes(state, Math.floor(bytes(state) / 2));
   expect(bytes(carried)).toBeLessThanOrEqual(bytes(state) / 2);
   expect(carried.waiters.length).toBeGreaterThan(20);
   expect(keys(grantOrder(carried))).toBe(keys(grantOrder(state).slice(0, carried.waiters.length)));
   expect({ ...carried, waiters: [] }).toEqual({ ...state, waiters: [] });
-  expect(withinBytes(state, bytes(state))).toBe(state);
+  expect(fitToBytes(state, bytes(state))).toBe(state);
 });

@@ -1,64 +1,61 @@
 import type { QueueIdentity, SlotPriority } from '../../src/contract/slots.js';
-import type { SlotState, Waiter } from './slot-queue.js';
-
-/**
- * How many turns each group has had; the group with the fewest is next. One that comes anew, or comes back, enters beside the one
- * that has had the most: it neither catches up on what it did not ask for nor gets ahead by staying away.
- */
-export type TurnCounts = Readonly<Record<string, number>>;
+import type { TurnCounts, Waiter } from './slot-state.js';
 
 const PRIORITIES: readonly SlotPriority[] = ['interactive', 'batch'];
 
-/** The two levels at which turns are taken: tenants of a priority, and batches of a tenant. */
-export function groupsOf({
-  priority,
-  tenant,
-  batch,
-}: QueueIdentity): readonly { readonly round: string; readonly group: string }[] {
-  const whose = JSON.stringify(tenant);
+const tenantRotation = (priority: SlotPriority): string => priority;
+const batchRotation = (priority: SlotPriority, tenantGroup: string): string => `${priority} ${tenantGroup}`;
+/** The name of a tenant or batch as a group; JSON keeps `null` apart from a tenant that is called "null". */
+const groupOf = (name: string | null): string => JSON.stringify(name);
+
+/** The two rotations that a request takes part in, and its group there: tenants of a priority, batches of a tenant. */
+export function rotationsOf(identity: QueueIdentity): readonly { readonly rotation: string; readonly group: string }[] {
+  const { priority, tenant, batch } = identity;
   return [
-    { round: priority, group: whose },
-    { round: `${priority} ${whose}`, group: JSON.stringify(batch) },
+    { rotation: tenantRotation(priority), group: groupOf(tenant) },
+    { rotation: batchRotation(priority, groupOf(tenant)), group: groupOf(batch) },
   ];
 }
 
+/** The requests that wait in each batch of a tenant, in the order of requests. */
 type Batches = Map<string, Waiter[]>;
 
 /**
- * Takes one waiter after the other out of a state, which itself stays as it is: interactive requests first, then tenants in turn, a tenant's
- * batches in turn, and within one in the order of asking.
+ * Takes waiting requests one by one in the order in which slots are granted: interactive requests first, then tenants
+ * in turn, a tenant's batches in turn, and within a batch in the order of requests. In each rotation the group with the
+ * fewest turns is next. The state that it is made from does not change.
  */
 export class FairOrder {
   readonly #waiting = new Map<SlotPriority, Map<string, Batches>>();
   readonly #turns: Map<string, Map<string, number>>;
 
-  constructor({ waiters, rounds }: SlotState) {
+  constructor(waiters: Iterable<Waiter>, turnCounts: Readonly<Record<string, TurnCounts>>) {
     for (const waiter of waiters) {
-      const tenants = at(this.#waiting, waiter.priority, () => new Map<string, Batches>());
-      const batches = at(tenants, JSON.stringify(waiter.tenant), () => new Map<string, Waiter[]>());
-      at(batches, JSON.stringify(waiter.batch), () => []).push(waiter);
+      const tenants = getOrAdd(this.#waiting, waiter.priority, () => new Map<string, Batches>());
+      const batches = getOrAdd(tenants, groupOf(waiter.tenant), () => new Map<string, Waiter[]>());
+      getOrAdd(batches, groupOf(waiter.batch), () => []).push(waiter);
     }
-    this.#turns = new Map(Object.entries(rounds).map(([round, turns]) => [round, new Map(Object.entries(turns))]));
+    this.#turns = new Map(
+      Object.entries(turnCounts).map(([rotation, counts]) => [rotation, new Map(Object.entries(counts))]),
+    );
   }
 
-  /** The next one that is accepted; groups without any lose no turn, and nobody is held up by one that is not. */
+  /** Takes the next request that is accepted. One that is not keeps its place, costs its group no turn, and blocks nobody. */
   next(accepts: (waiter: Waiter) => boolean = () => true): Waiter | undefined {
     for (const priority of PRIORITIES) {
-      const tenants = this.#waiting.get(priority);
-      if (tenants === undefined) continue;
-      const seqOf = (batches: Batches) => Math.min(...[...batches.values()].map(firstSeq));
-      for (const tenant of this.#inTurn(priority, tenants, seqOf)) {
+      const tenants = this.#waiting.get(priority) ?? new Map<string, Batches>();
+      for (const tenant of this.#inTurn(tenantRotation(priority), tenants, firstSeqOfTenant)) {
         const batches = tenants.get(tenant) ?? new Map<string, Waiter[]>();
-        for (const batch of this.#inTurn(`${priority} ${tenant}`, batches, firstSeq)) {
+        const rotation = batchRotation(priority, tenant);
+        for (const batch of this.#inTurn(rotation, batches, firstSeq)) {
           const queue = batches.get(batch) ?? [];
           const at = queue.findIndex(accepts);
           const [waiter] = at < 0 ? [] : queue.splice(at, 1);
           if (waiter === undefined) continue;
           if (queue.length === 0) batches.delete(batch);
           if (batches.size === 0) tenants.delete(tenant);
-          if (tenants.size === 0) this.#waiting.delete(priority);
-          this.#had(priority, tenant);
-          this.#had(`${priority} ${tenant}`, batch);
+          this.#recordTurn(tenantRotation(priority), tenant);
+          this.#recordTurn(rotation, batch);
           return waiter;
         }
       }
@@ -66,42 +63,49 @@ export class FairOrder {
     return undefined;
   }
 
-  /** The turns of the groups that still wait. */
-  rounds(): Record<string, TurnCounts> {
-    const rounds: Record<string, Record<string, number>> = {};
-    for (const tenants of this.#waiting.values()) {
-      for (const batches of tenants.values()) {
-        for (const [waiter] of batches.values()) {
-          for (const { round, group } of waiter === undefined ? [] : groupsOf(waiter)) {
-            rounds[round] = { ...rounds[round], [group]: this.#turns.get(round)?.get(group) ?? 0 };
-          }
-        }
-      }
+  /** Takes all requests that are left. */
+  takeAll(): Waiter[] {
+    const order: Waiter[] = [];
+    for (let waiter = this.next(); waiter !== undefined; waiter = this.next()) order.push(waiter);
+    return order;
+  }
+
+  /** The turns of the groups that still wait, by rotation. */
+  turnCounts(): Record<string, TurnCounts> {
+    const counts: Record<string, TurnCounts> = {};
+    const countIn = (rotation: string, groups: Iterable<string>): void => {
+      const turns = this.#turns.get(rotation);
+      counts[rotation] = Object.fromEntries([...groups].map((group) => [group, turns?.get(group) ?? 0]));
+    };
+    for (const [priority, tenants] of this.#waiting) {
+      if (tenants.size > 0) countIn(tenantRotation(priority), tenants.keys());
+      for (const [tenant, batches] of tenants) countIn(batchRotation(priority, tenant), batches.keys());
     }
-    return rounds;
+    return counts;
   }
 
-  /** The groups of a round, those that have had the fewest turns first, and of those the one that has waited longest. */
-  #inTurn<Group>(round: string, groups: ReadonlyMap<string, Group>, seqOf: (group: Group) => number): string[] {
-    const turns = this.#turns.get(round);
+  /** The groups of a rotation, the one with the fewest turns first; among equals the one that has waited longest. */
+  #inTurn<Group>(rotation: string, groups: ReadonlyMap<string, Group>, firstSeqOf: (group: Group) => number): string[] {
+    const turns = this.#turns.get(rotation);
     return [...groups]
-      .map(([group, inside]) => ({ group, turn: turns?.get(group) ?? 0, seq: seqOf(inside) }))
-      .sort((a, b) => a.turn - b.turn || a.seq - b.seq)
-      .map(({ group }) => group);
+      .map(([name, group]) => ({ name, turns: turns?.get(name) ?? 0, seq: firstSeqOf(group) }))
+      .sort((a, b) => a.turns - b.turns || a.seq - b.seq)
+      .map(({ name }) => name);
   }
 
-  #had(round: string, group: string): void {
-    const turns = at(this.#turns, round, () => new Map<string, number>());
+  #recordTurn(rotation: string, group: string): void {
+    const turns = getOrAdd(this.#turns, rotation, () => new Map<string, number>());
     turns.set(group, (turns.get(group) ?? 0) + 1);
   }
 }
 
 const firstSeq = (queue: readonly Waiter[]): number => queue[0]?.seq ?? Number.POSITIVE_INFINITY;
+const firstSeqOfTenant = (batches: Batches): number => Math.min(...[...batches.values()].map(firstSeq));
 
-function at<Key, Value>(map: Map<Key, Value>, key: Key, make: () => Value): Value {
+function getOrAdd<Key, Value>(map: Map<Key, Value>, key: Key, create: () => Value): Value {
   const found = map.get(key);
   if (found !== undefined) return found;
-  const made = make();
-  map.set(key, made);
-  return made;
+  const created = create();
+  map.set(key, created);
+  return created;
 }

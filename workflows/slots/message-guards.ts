@@ -1,43 +1,58 @@
-import type { Bill, Billable, BudgetTerms } from '../../src/contract/budget.js';
+import type { Bill, Billable, BudgetQuestion, BudgetTerms } from '../../src/contract/budget.js';
 import type { SlotReleaseMessage, SlotRequestMessage, SlotWithdrawalMessage } from '../../src/contract/slots.js';
 
-// What signals bring is from anybody who may signal; an error in a handler would stop the account's slots. Unknown fields do no harm.
+// Any program that may signal the workflow decides what its messages hold, and an error in a handler, or a command that
+// the server refuses, stops the slots of the whole account. So each message is checked before it is used. Unknown fields
+// are harmless and pass: later versions may add some.
 
 type Fields = Readonly<Record<string, unknown>>;
 
-/** A request for a slot that can be kept and priced. */
+/** Bytes of a workflow id that Temporal accepts. Requesters are workflow ids, and tenants and batches are part of some. */
+const NAME_BYTES_MAX = 1_000;
+/** Bytes of budgets: well below the 2 MB of one payload, in which they are carried on together with the requests. */
+const BUDGET_BYTES_MAX = 1_000_000;
+/** Longer than any video; an amount of money that is computed from it is exact. */
+const SECONDS_MAX = 86_400;
+
+/** Whether a message is a request that can be queued, answered and priced. Its limit and its budgets have own guards. */
 export function isSlotRequest(message: unknown): message is SlotRequestMessage {
   const { key, afterPurchase, requesterId, tenant, batch, priority, cost } = fieldsOf(message);
   return (
-    [key, requesterId].every(isText) &&
-    isAmount(afterPurchase) &&
-    [tenant, batch].every(isName) &&
+    [key, requesterId].every(isName) &&
+    isCount(afterPurchase) &&
+    [tenant, batch].every(isNameOrNull) &&
     (priority === 'interactive' || priority === 'batch') &&
     (cost === undefined || isBillable(cost))
   );
 }
 
-/** A return whose bill, if it has one, can be counted. */
+/** Whether a message is a release whose bill, if it has one, can be counted. */
 export function isSlotRelease(message: unknown): message is SlotReleaseMessage {
   const { key, n, settled } = fieldsOf(message);
-  if (!isText(key) || !isAmount(n)) return false;
+  if (!isName(key) || !isCount(n)) return false;
   if (settled === undefined) return true;
   const { billed } = fieldsOf(settled);
-  return billed === null || isPaid(billed);
+  return billed === null || isBill(billed);
 }
 
-/** A run that leaves. */
+/** Whether a message is a withdrawal of a request. */
 export function isSlotWithdrawal(message: unknown): message is SlotWithdrawalMessage {
-  const { key, requesterId } = fieldsOf(message);
-  return isText(key) && isText(requesterId);
+  const { key, requesterId, nothingBought } = fieldsOf(message);
+  return [key, requesterId].every(isName) && (nothingBought === undefined || typeof nothingBought === 'boolean');
 }
 
-/** Budgets that everything can be priced by. */
+/** Whether a message may hold a limit and budgets; each of them has its own guard, so that one is used without the other. */
+export const isSlotLimit = (message: unknown): message is { readonly limit?: unknown; readonly budget?: unknown } =>
+  isObject(message);
+
+/** Whether a value is a number of slots. */
+export const isLimit = (limit: unknown): limit is number => isCount(limit) && limit > 0;
+
+/** Whether a value is budgets by which everything can be priced. */
 export function isBudgetTerms(budget: unknown): budget is BudgetTerms {
   const { currency, prices, limits } = fieldsOf(budget);
   const { day, tenants, batches } = fieldsOf(limits);
-  const isLimit = (limit: unknown): boolean => limit === null || isAmount(limit);
-  const areLimits = (all: unknown): boolean => isObject(all) && Object.values(all).every(isLimit);
+  const areLimits = (all: unknown): boolean => isObject(all) && Object.values(all).every(isAmountOrNull);
   const arePrices = (tier: unknown): boolean => {
     const { silent, sound } = fieldsOf(tier);
     return isAmount(silent) && isAmount(sound);
@@ -46,25 +61,52 @@ export function isBudgetTerms(budget: unknown): budget is BudgetTerms {
   return (
     isText(currency) &&
     ['720P', '1080P'].every((tier) => arePrices(tiers[tier])) &&
-    isLimit(day) &&
-    [tenants, batches].every(areLimits)
+    isAmountOrNull(day) &&
+    [tenants, batches].every(areLimits) &&
+    bytesOf(JSON.stringify(budget)) <= BUDGET_BYTES_MAX
   );
 }
 
-/** The fields of a message; none of what is no object. */
-export const fieldsOf = (message: unknown): Fields => (isObject(message) ? message : {});
+/** Whether the argument of the query `budget` can be answered. */
+export function isBudgetQuestion(question: unknown): question is BudgetQuestion {
+  const { key, tenant, batch, cost } = fieldsOf(question);
+  return [key, tenant, batch].every(isNameOrNull) && isBillable(cost);
+}
 
-function isPaid(billed: unknown): billed is Bill {
+/** The fields of a value; none if it is not an object. */
+const fieldsOf = (value: unknown): Fields => (isObject(value) ? value : {});
+
+function isBill(billed: unknown): billed is Bill {
   const { day, tenant, batch } = fieldsOf(billed);
-  return isBillable(billed) && isText(day) && [tenant, batch].every(isName);
+  return (
+    isBillable(billed) &&
+    typeof day === 'string' &&
+    /^\d{4}-\d{2}-\d{2}$/.test(day) &&
+    [tenant, batch].every(isNameOrNull)
+  );
 }
 
 function isBillable(cost: unknown): cost is Billable {
   const { seconds, resolution, audio } = fieldsOf(cost);
-  return isAmount(seconds) && (resolution === '720P' || resolution === '1080P') && typeof audio === 'boolean';
+  return (
+    isAmount(seconds) &&
+    seconds <= SECONDS_MAX &&
+    (resolution === '720P' || resolution === '1080P') &&
+    typeof audio === 'boolean'
+  );
 }
 
 const isObject = (value: unknown): value is Fields => typeof value === 'object' && value !== null;
-const isText = (value: unknown): boolean => typeof value === 'string';
-const isName = (value: unknown): boolean => value === null || typeof value === 'string';
-const isAmount = (value: unknown): boolean => typeof value === 'number' && Number.isFinite(value) && value >= 0;
+/** Text of a bounded length that UTF-8 can hold: half of a surrogate pair would be a command that cannot be sent. */
+const isText = (value: unknown): value is string =>
+  typeof value === 'string' &&
+  value.length <= NAME_BYTES_MAX &&
+  bytesOf(value) <= NAME_BYTES_MAX &&
+  !/\p{Surrogate}/u.test(value);
+const isName = (value: unknown): value is string => isText(value) && value !== '';
+const isNameOrNull = (value: unknown): value is string | null => value === null || isText(value);
+const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
+const isAmount = (value: unknown): value is number =>
+  typeof value === 'number' && value >= 0 && value <= Number.MAX_SAFE_INTEGER;
+const isAmountOrNull = (value: unknown): value is number | null => value === null || isAmount(value);
+const bytesOf = (text: string): number => new TextEncoder().encode(text).length;

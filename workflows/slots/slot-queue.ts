@@ -1,142 +1,105 @@
-import type { Billable, BudgetReached, BudgetTerms, Payer } from '../../src/contract/budget.js';
-import type { QueueIdentity, SlotReleaseMessage, SlotRequestMessage, SlotView } from '../../src/contract/slots.js';
-import { addBill, Budgets, type Reservation, type Room, type Spending } from './budgets.js';
-import { FairOrder, groupsOf, type TurnCounts } from './fair-order.js';
+import type { BudgetReached } from '../../src/contract/budget.js';
+import type { DeadSlot, OpenSlot, SlotReleaseMessage, SlotRequestMessage } from '../../src/contract/slots.js';
+import { addBill, type Budgets, type Room } from './budgets.js';
+import { FairOrder, rotationsOf } from './fair-order.js';
+import {
+  budgetsOf,
+  entryOfPurchase,
+  heldEntries,
+  heldSince,
+  payerOf,
+  payersOf,
+  type SlotEntry,
+  type SlotState,
+  type TurnCounts,
+  type Waiter,
+  withoutRequester,
+} from './slot-state.js';
 
-/** One slot, held or wanted, and the runs that asked for it. */
-export interface SlotEntry extends QueueIdentity {
-  readonly key: string;
-  readonly afterPurchase: number;
-  /** Workflow ids. Runs of one purchase key share one slot: only one of them buys, and the others follow it. */
-  readonly requesters: readonly string[];
-  /** Milliseconds since the epoch: held, or waiting, since then. */
-  readonly sinceMs: number;
-  /** What it can cost at most; absent when whoever asked did not say, null once it is counted as spent. */
-  readonly cost?: Billable | null;
-  /** Whose money it is for runs that are not of the entry's own tenant and batch, by workflow id. */
-  readonly payers?: Readonly<Record<string, Payer>>;
-}
+// The decisions of the account's slots: pure functions from one state to the next.
 
-/** Who waits, in the order of asking. */
-export interface Waiter extends SlotEntry {
-  readonly seq: number;
-}
-
-/** Everything that `accountSlots` has to remember; plain JSON. */
-export interface SlotState {
-  readonly limit: number;
-  readonly holders: readonly SlotEntry[];
-  readonly waiters: readonly Waiter[];
-  /** By priority for tenants, by priority and tenant for batches; only of groups that wait. */
-  readonly rounds: Readonly<Record<string, TurnCounts>>;
-  readonly nextSeq: number;
-  /** Absent or null: no budgets. */
-  readonly budget?: BudgetTerms | null;
-  /** What was spent; absent or null while the ledger has to be read. */
-  readonly spending?: Spending | null;
-  /** Purchases whose slot is free and whose money is reserved: nobody knows yet what they come to. */
-  readonly parked?: readonly SlotEntry[];
-}
-
-/** A purchase that stands open in the ledger. */
-export interface OpenSlot {
-  readonly key: string;
-  readonly n: number;
-  readonly workflowId: string;
-  readonly tenant: string | null;
-  readonly batch?: string | null;
-  readonly cost?: Billable;
-}
-
-/** A run whose request a budget has no room for. */
-export interface Refusal {
+/** A request that a budget has no room for. */
+interface Refusal {
   readonly key: string;
   readonly afterPurchase: number;
   readonly requesterId: string;
   readonly reached: BudgetReached;
 }
 
-export const emptySlotState = (limit: number): SlotState => ({
-  limit,
-  holders: [],
-  waiters: [],
-  rounds: {},
-  nextSeq: 1,
-});
+/** What {@link grantSlots} has decided. */
+export interface GrantStep {
+  readonly state: SlotState;
+  readonly grants: readonly SlotEntry[];
+  readonly refusals: readonly Refusal[];
+  /** The requests that still wait, as {@link grantOrder} orders them. */
+  readonly order: readonly Waiter[];
+}
 
 /**
- * Takes a request; one that is known already keeps its place, or its slot. One that would share a slot that is held, on a budget that has
- * no room, changes nothing: see {@link roomForAnotherPayer}.
+ * Adds a request. A repeated one keeps its place, or its slot. One that would share a held slot on a budget without
+ * room changes nothing: {@link roomForAnotherPayer} says so beforehand.
  */
-export function addRequest(state: SlotState, ask: SlotRequestMessage, nowMs: number): SlotState {
-  const { key, afterPurchase, requesterId, tenant, batch, priority, cost } = ask;
+export function addRequest(state: SlotState, request: SlotRequestMessage, nowMs: number): SlotState {
+  const { key } = request;
   if (state.holders.some((held) => held.key === key)) {
-    if (roomForAnotherPayer(state, ask, nowMs) !== 'fits') return state;
-    return { ...state, holders: state.holders.map((held) => (held.key === key ? mergeRequest(held, ask) : held)) };
+    if (roomForAnotherPayer(state, request, nowMs) !== 'fits') return state;
+    const holders = state.holders.map((held) => (held.key === key ? mergeRequest(held, request) : held));
+    return { ...state, holders };
   }
   const waiting = state.waiters.find((waiter) => waiter.key === key);
   if (waiting !== undefined) {
-    const now = mergeRequest(waiting, ask);
-    return enqueue({ ...state, waiters: state.waiters.map((waiter) => (waiter === waiting ? now : waiter)) }, now);
+    const merged = mergeRequest(waiting, request);
+    const waiters = state.waiters.map((waiter) => (waiter === waiting ? merged : waiter));
+    return { ...state, waiters, turnCounts: enterRotations(state, merged) };
   }
-  const share = { tenant, batch, priority, ...(cost !== undefined && { cost }) };
-  const waiter = { key, afterPurchase, requesters: [requesterId], ...share, sinceMs: nowMs, seq: state.nextSeq };
-  return enqueue({ ...state, waiters: [...state.waiters, waiter], nextSeq: state.nextSeq + 1 }, waiter);
+  return enqueue(state, request, nowMs);
 }
 
-/** Whether a run may share the slot that its key holds: any of those who share one may be the one that buys. */
-export function roomForAnotherPayer(
-  state: SlotState,
-  { key, tenant, batch, cost }: SlotRequestMessage,
-  nowMs: number,
-): Room {
-  const held = state.holders.find((holder) => holder.key === key);
-  if (state.budget == null || held?.cost == null || cost === undefined) return 'fits';
-  if (payersOf(held).some((payer) => payer.tenant === tenant && payer.batch === batch)) return 'fits';
-  // What is reserved already counts for the day, and for a tenant or batch that it shares.
-  const others = { ...state, holders: state.holders.filter((holder) => holder !== held) };
-  return budgetsOf(others, state.budget, nowMs).room({ tenant, batch }, cost);
+function enqueue(state: SlotState, request: SlotRequestMessage, nowMs: number): SlotState {
+  const { key, afterPurchase, requesterId, tenant, batch, priority, cost } = request;
+  const waiter: Waiter = {
+    key,
+    afterPurchase,
+    requesters: [requesterId],
+    tenant,
+    batch,
+    priority,
+    ...(cost !== undefined && { cost }),
+    sinceMs: nowMs,
+    seq: state.nextSeq,
+  };
+  return {
+    ...state,
+    waiters: [...state.waiters, waiter],
+    nextSeq: state.nextSeq + 1,
+    turnCounts: enterRotations(state, waiter),
+  };
 }
 
-/** Everybody whose money the purchase of an entry may be. */
-export function payersOf({ tenant, batch, payers = {} }: SlotEntry): readonly Payer[] {
-  return [{ tenant, batch }, ...Object.values(payers)];
-}
-
-/** The budgets of a state at one moment. */
-export function budgetsOf(state: SlotState, terms: BudgetTerms, nowMs: number): Budgets {
-  return new Budgets(terms, state.spending ?? null, reservationsOf(state), nowMs);
-}
-
-/** Whatever has a slot or money reserved. */
-export const heldEntries = ({ holders, parked = [] }: SlotState): readonly SlotEntry[] => [...holders, ...parked];
-
-function* reservationsOf(state: SlotState): Generator<Reservation> {
-  for (const entry of heldEntries(state)) if (entry.cost != null) yield { cost: entry.cost, payers: payersOf(entry) };
-}
-
-/** Gives the groups of a waiter their turns, unless they have them. */
-function enqueue(state: SlotState, waiter: Waiter): SlotState {
-  const rounds = { ...state.rounds };
-  for (const { round, group } of groupsOf(waiter)) {
-    const turns = rounds[round] ?? {};
-    rounds[round] = { ...turns, [group]: turns[group] ?? Math.max(0, ...Object.values(turns)) };
+/**
+ * Counts the groups of a request in their rotations. A group that comes new, or comes back, starts with as many turns as
+ * the one that has had the most: it neither catches up on turns before its request nor gets ahead by staying away.
+ */
+function enterRotations({ turnCounts }: SlotState, waiter: Waiter): Readonly<Record<string, TurnCounts>> {
+  const next = { ...turnCounts };
+  for (const { rotation, group } of rotationsOf(waiter)) {
+    const turns = next[rotation] ?? {};
+    if (turns[group] === undefined) next[rotation] = { ...turns, [group]: Math.max(0, ...Object.values(turns)) };
   }
-  return { ...state, rounds };
+  return next;
 }
 
-function mergeRequest<Entry extends SlotEntry>(entry: Entry, ask: SlotRequestMessage): Entry {
-  const { afterPurchase, requesterId, tenant, batch, priority, cost } = ask;
+function mergeRequest<Entry extends SlotEntry>(entry: Entry, request: SlotRequestMessage): Entry {
+  const { afterPurchase, requesterId, tenant, batch, priority, cost } = request;
   const isNew = !entry.requesters.includes(requesterId);
-  // Somebody waits now for what only a batch had wanted.
+  const isSamePayer = entry.tenant === tenant && entry.batch === batch;
+  // An interactive request takes over the place that a batch has requested.
   const takesOver = priority === 'interactive' && entry.priority === 'batch';
-  const isSame = entry.tenant === tenant && entry.batch === batch;
-  const { tenant: tenantBefore, batch: batchBefore } = entry;
-  const before = entry.requesters.map((one) => [one, { tenant: tenantBefore, batch: batchBefore }]);
+  const payersBefore = entry.requesters.map((id) => [id, { tenant: entry.tenant, batch: entry.batch }]);
   const payers = {
-    ...(takesOver && !isSame && Object.fromEntries(before)),
+    ...(takesOver && !isSamePayer && Object.fromEntries(payersBefore)),
     ...entry.payers,
-    ...(isNew && !takesOver && !isSame && { [requesterId]: { tenant, batch } }),
+    ...(isNew && !takesOver && !isSamePayer && { [requesterId]: { tenant, batch } }),
   };
   return {
     ...entry,
@@ -149,34 +112,51 @@ function mergeRequest<Entry extends SlotEntry>(entry: Entry, ask: SlotRequestMes
 }
 
 /**
- * Frees the slot of a purchase that is over; a return of one that was over when the slot was asked for changes nothing. What was reserved
- * is settled when the return says what it came to, and stays reserved otherwise.
+ * Whether a request may share the slot that its key holds. Any requester of a slot may be the one that buys, so the
+ * budgets of each must have room. What is reserved already covers the budgets that the request shares with the others.
  */
-export function releaseSlot(state: SlotState, { key, n, settled }: SlotReleaseMessage, nowMs: number): SlotState {
-  const isMeant = (entry: SlotEntry): boolean => entry.key === key && n > entry.afterPurchase;
-  const parked = state.parked ?? [];
-  const ended = heldEntries(state).filter(isMeant);
-  if (ended.length === 0) return state;
-  const holders = state.holders.filter((held) => !isMeant(held));
-  if (state.budget == null) return { ...state, holders };
-  if (settled === undefined) return { ...state, holders, parked: [...parked, ...parkedOf(ended, parked, nowMs)] };
-  // Null: the ledger was read meanwhile, and counts it.
-  const isCounted = ended.some(({ cost }) => cost === null);
-  const { spending } = state;
-  return {
-    ...state,
-    ...{ holders, parked: parked.filter((entry) => !isMeant(entry)) },
-    ...(settled.billed !== null && spending != null && !isCounted && { spending: addBill(spending, settled.billed) }),
-  };
+export function roomForAnotherPayer(state: SlotState, request: SlotRequestMessage, nowMs: number): Room {
+  const { key, tenant, batch, cost } = request;
+  const held = state.holders.find((holder) => holder.key === key);
+  if (held?.cost == null || cost === undefined) return 'fits';
+  if (payersOf(held).some((payer) => payer.tenant === tenant && payer.batch === batch)) return 'fits';
+  const others = { ...state, holders: state.holders.filter((holder) => holder !== held) };
+  return budgetsOf(others, nowMs)?.room({ tenant, batch }, cost) ?? 'fits';
 }
 
-/** What becomes parked of entries, some of which may be already. */
-const parkedOf = (entries: readonly SlotEntry[], parked: readonly SlotEntry[], nowMs: number): SlotEntry[] =>
-  entries.filter((entry) => entry.cost != null && !parked.includes(entry)).map((entry) => entryOf(entry, nowMs));
+/**
+ * Frees the slot of a purchase that has ended; a release of one that had ended before the slot was requested changes
+ * nothing. Its reserved money is settled if the release says what it cost, and stays reserved otherwise.
+ */
+export function releaseSlot(state: SlotState, release: SlotReleaseMessage, nowMs: number): SlotState {
+  const { key, n, settled } = release;
+  const isReleased = (entry: SlotEntry): boolean => entry.key === key && n > entry.afterPurchase;
+  const released = heldEntries(state).filter(isReleased);
+  if (released.length === 0) return state;
+  const withoutSlot = { ...state, holders: state.holders.filter((held) => !isReleased(held)) };
+  if (state.budget === null) return withoutSlot;
+  if (settled === undefined) return keepReserved(withoutSlot, released, nowMs);
+  const unsettled = state.unsettled.filter((entry) => !isReleased(entry));
+  const { spending } = state;
+  // A cost of null: the ledger was read meanwhile, and its spending has the bill.
+  const isCounted = released.some(({ cost }) => cost === null);
+  if (settled.billed === null || spending === null || isCounted) return { ...withoutSlot, unsettled };
+  return { ...withoutSlot, unsettled, spending: addBill(spending, settled.billed) };
+}
+
+/** Keeps the money of entries reserved whose slot is free. */
+function keepReserved(state: SlotState, entries: readonly SlotEntry[], nowMs: number): SlotState {
+  if (state.budget === null) return state;
+  const added = entries
+    .filter((entry) => entry.cost != null && !state.unsettled.includes(entry))
+    .map((entry) => heldSince(entry, nowMs));
+  return { ...state, unsettled: [...state.unsettled, ...added] };
+}
 
 /**
- * Takes a run out; what nobody else asked for is free.
- * @param nothingBought - It is certain that nothing was bought; otherwise the ledger has to show it before what is reserved is free, too.
+ * Takes a requester out of what it has requested. A slot without requesters is free.
+ * @param nothingBought - Whether it is certain that the requester has bought nothing. Otherwise the reserved money stays
+ * reserved until the ledger shows what became of it.
  */
 export function removeRequester(
   state: SlotState,
@@ -185,190 +165,127 @@ export function removeRequester(
   nothingBought: boolean,
   nowMs: number,
 ): SlotState {
-  const without = <Entry extends SlotEntry>(entries: readonly Entry[]): Entry[] =>
-    entries.map((entry) => (entry.key === key ? withoutRequester(entry, requesterId) : entry));
-  const isEmpty = ({ requesters }: SlotEntry): boolean => requesters.length === 0;
-  const holders = without(state.holders);
-  const abandoned = nothingBought ? [] : state.holders.filter((_, at) => holders[at]?.requesters.length === 0);
-  const parked = state.parked ?? [];
-  return {
+  const remove = <Entry extends SlotEntry>(entry: Entry): Entry =>
+    entry.key === key ? withoutRequester(entry, requesterId) : entry;
+  const hasRequesters = ({ requesters }: SlotEntry): boolean => requesters.length > 0;
+  const abandoned = state.holders.filter((held) => !hasRequesters(remove(held)));
+  const next = {
     ...state,
-    holders: holders.filter((held) => !isEmpty(held)),
-    waiters: without(state.waiters).filter((waiter) => !isEmpty(waiter)),
-    ...(state.budget != null && { parked: [...parked, ...parkedOf(abandoned, parked, nowMs)] }),
+    holders: state.holders.map(remove).filter(hasRequesters),
+    waiters: state.waiters.map(remove).filter(hasRequesters),
   };
+  return nothingBought ? next : keepReserved(next, abandoned, nowMs);
 }
 
-function withoutRequester<Entry extends SlotEntry>(entry: Entry, requesterId: string): Entry {
-  const { payers, ...others } = entry;
-  const left = Object.fromEntries(Object.entries(payers ?? {}).filter(([one]) => one !== requesterId));
-  return {
-    ...(others as Entry),
-    requesters: entry.requesters.filter((one) => one !== requesterId),
-    ...(Object.keys(left).length > 0 && { payers: left }),
-  };
-}
-
-/** Counts purchases that stand open in the ledger as held, whatever the limit is: they are at the provider. */
+/** Counts the open purchases of the ledger as held, in excess of the limit if need be: they are at the provider. */
 export function adoptOpenPurchases(state: SlotState, open: readonly OpenSlot[], nowMs: number): SlotState {
   const holders = [...state.holders];
-  for (const one of open) {
-    const { key, n } = one;
+  for (const purchase of open) {
+    const { key, n } = purchase;
     if (holders.some((held) => held.key === key)) continue;
     const waiting = state.waiters.find((waiter) => waiter.key === key);
-    holders.push(entryOf({ ...(waiting ?? openEntry(one)), afterPurchase: n - 1 }, nowMs));
+    const held = waiting === undefined ? entryOfPurchase(purchase, nowMs) : heldSince(waiting, nowMs);
+    holders.push({ ...held, afterPurchase: n - 1 });
   }
-  return { ...state, holders, waiters: state.waiters.filter(({ key }) => !holders.some((held) => held.key === key)) };
+  const waiters = state.waiters.filter(({ key }) => !holders.some((held) => held.key === key));
+  return { ...state, holders, waiters };
 }
 
-/** An open purchase as an entry of its buyer. */
-export const openEntry = ({
-  key,
-  n,
-  workflowId,
-  tenant,
-  batch = null,
-  cost,
-}: OpenSlot): Omit<SlotEntry, 'sinceMs'> => ({
-  ...{ key, afterPurchase: n - 1, requesters: [workflowId], tenant, batch },
-  priority: batch === null ? 'interactive' : 'batch',
-  ...(cost !== undefined && { cost }),
-});
-
-/** How far the end of a holder shows: its slot is free, and nothing can be billed for it any more that the ledger does not have. */
-export interface DeadSlot {
-  readonly key: string;
-  readonly afterPurchase: number;
-  readonly sinceMs: number;
-  readonly over: boolean;
-}
-
-/** Frees what is dead; what may still be billed stays reserved. */
+/** Frees the slots of dead holders. Money that may still be billed stays reserved. */
 export function releaseDeadHolders(state: SlotState, dead: readonly DeadSlot[], nowMs: number): SlotState {
-  const verdict = (entry: SlotEntry): DeadSlot | undefined =>
+  const findDead = (entry: SlotEntry): DeadSlot | undefined =>
     dead.find(
       ({ key, afterPurchase, sinceMs }) =>
         key === entry.key && afterPurchase === entry.afterPurchase && sinceMs === entry.sinceMs,
     );
-  const parked = (state.parked ?? []).filter((entry) => verdict(entry)?.over !== true);
-  const free = state.holders.filter((held) => verdict(held) !== undefined);
-  const open = free.filter((held) => verdict(held)?.over === false);
-  return {
+  const next = {
     ...state,
-    holders: state.holders.filter((held) => !free.includes(held)),
-    ...(state.budget != null && { parked: [...parked, ...parkedOf(open, parked, nowMs)] }),
+    holders: state.holders.filter((held) => findDead(held) === undefined),
+    unsettled: state.unsettled.filter((entry) => findDead(entry)?.settled !== true),
   };
+  const unsettled = state.holders.filter((held) => findDead(held)?.settled === false);
+  return keepReserved(next, unsettled, nowMs);
 }
 
 /**
- * Grants what is free: interactive requests first, then tenants in turn, a tenant's batches in turn, and within one in the order
- * of asking. Who has no room in a budget for now is passed over and keeps its place; who cannot have any is refused.
+ * Grants the slots that are free, in the order of {@link grantOrder}. A request that a budget has no room for now is
+ * passed over and keeps its place; one that a budget can never have room for is refused.
  */
-export function grantSlots(
-  state: SlotState,
-  nowMs: number,
-): { readonly state: SlotState; readonly grants: SlotEntry[]; readonly refusals: readonly Refusal[] } {
-  const budgets = state.budget == null ? undefined : budgetsOf(state, state.budget, nowMs);
-  const { waiters: judged, refusals } =
-    budgets === undefined ? { ...state, refusals: [] } : refuseRequests(state, budgets);
-  const turns = new FairOrder({ ...state, waiters: judged });
-  const fits = (waiter: Waiter): boolean =>
-    budgets === undefined ||
-    waiter.cost == null ||
-    payersOf(waiter).every((payer) => budgets.room(payer, waiter.cost as Billable) === 'fits');
-  const grants: SlotEntry[] = [];
-  const gone = new Set<Waiter>();
-  while (state.holders.length + grants.length < state.limit) {
-    const waiter = turns.next(fits);
+export function grantSlots(state: SlotState, nowMs: number): GrantStep {
+  const budgets = budgetsOf(state, nowMs);
+  const { waiters, refusals } =
+    budgets === undefined ? { waiters: state.waiters, refusals: [] } : refuseRequests(state.waiters, budgets);
+  const fairOrder = new FairOrder(waiters, state.turnCounts);
+  const hasRoom = (waiter: Waiter): boolean => {
+    const { cost } = waiter;
+    if (budgets === undefined || cost == null) return true;
+    return payersOf(waiter).every((payer) => budgets.room(payer, cost) === 'fits');
+  };
+  const granted = new Set<Waiter>();
+  while (state.holders.length + granted.size < state.limit) {
+    const waiter = fairOrder.next(hasRoom);
     if (waiter === undefined) break;
-    gone.add(waiter);
-    grants.push(entryOf(waiter, nowMs));
+    granted.add(waiter);
     if (waiter.cost != null) budgets?.reserve({ cost: waiter.cost, payers: payersOf(waiter) });
   }
-  if (grants.length === 0 && refusals.length === 0) return { state, grants, refusals };
-  const waiters = judged.filter((waiter) => !gone.has(waiter));
-  // Asked for again under the same name: what was reserved under it is reserved anew.
-  const isAgain = (entry: SlotEntry): boolean =>
+  const turnCounts = fairOrder.turnCounts();
+  const order = fairOrder.takeAll();
+  if (granted.size === 0 && refusals.length === 0) return { state, grants: [], refusals, order };
+  const grants = [...granted].map((waiter) => heldSince(waiter, nowMs));
+  // A slot that is requested again under the same name reserves its money again.
+  const isReservedAgain = (entry: SlotEntry): boolean =>
     grants.some(({ key, afterPurchase }) => key === entry.key && afterPurchase === entry.afterPurchase);
   return {
     state: {
-      ...{ ...state, holders: [...state.holders, ...grants], waiters, rounds: turns.rounds() },
-      ...(state.parked !== undefined && { parked: state.parked.filter((entry) => !isAgain(entry)) }),
+      ...state,
+      holders: [...state.holders, ...grants],
+      waiters: waiters.filter((waiter) => !granted.has(waiter)),
+      turnCounts,
+      unsettled: state.unsettled.filter((entry) => !isReservedAgain(entry)),
     },
-    ...{ grants, refusals },
+    grants,
+    refusals,
+    order,
   };
 }
 
-/** Takes out the runs whose own budget has no room, whatever becomes of what is reserved. */
+/** Takes out the requesters whose budgets have no room, even if everything that is reserved costs nothing. */
 function refuseRequests(
-  { waiters }: SlotState,
+  waiters: readonly Waiter[],
   budgets: Budgets,
 ): { readonly waiters: readonly Waiter[]; readonly refusals: readonly Refusal[] } {
   const refusals: Refusal[] = [];
-  const left = waiters.flatMap((waiter) => {
-    const { key, afterPurchase, tenant, batch, cost, payers = {} } = waiter;
+  const remaining = waiters.flatMap((waiter) => {
+    const { key, afterPurchase, requesters, cost } = waiter;
     if (cost == null) return [waiter];
     let rest: Waiter = waiter;
-    for (const requesterId of waiter.requesters) {
-      const room = budgets.room(payers[requesterId] ?? { tenant, batch }, cost);
+    for (const requesterId of requesters) {
+      const room = budgets.room(payerOf(waiter, requesterId), cost);
       if (typeof room === 'string') continue;
       refusals.push({ key, afterPurchase, requesterId, reached: room });
       rest = withoutRequester(rest, requesterId);
     }
-    return rest.requesters.length === 0 ? [] : [ownPayer(rest)];
+    return rest.requesters.length === 0 ? [] : [withOwnPayer(rest)];
   });
-  return { waiters: left, refusals };
+  return { waiters: remaining, refusals };
 }
 
-/** A waiter whose own payer has gone is counted as one of those that are left. */
-function ownPayer(waiter: Waiter): Waiter {
-  const { payers, ...others } = waiter;
+/** Gives a request whose own payer has left the payer of its first requester. */
+function withOwnPayer(waiter: Waiter): Waiter {
+  const { payers = {}, ...rest } = waiter;
   const [first] = waiter.requesters;
-  if (
-    payers === undefined ||
-    first === undefined ||
-    !waiter.requesters.every((requesterId) => payers[requesterId] !== undefined)
-  )
-    return waiter;
-  const { [first]: own, ...rest } = payers;
-  return { ...others, ...own, ...(Object.keys(rest).length > 0 && { payers: rest }) };
-}
-
-/** Who waits, in the order in which the slots will be granted if nobody else asks. */
-export function grantOrder(state: SlotState): Waiter[] {
-  const turns = new FairOrder(state);
-  const order: Waiter[] = [];
-  for (let waiter = turns.next(); waiter !== undefined; waiter = turns.next()) order.push(waiter);
-  return order;
+  if (first === undefined || !waiter.requesters.every((id) => Object.hasOwn(payers, id))) return waiter;
+  const others = Object.entries(payers).filter(([id]) => id !== first);
+  return {
+    ...rest,
+    ...payerOf(waiter, first),
+    ...(others.length > 0 && { payers: Object.fromEntries(others) }),
+  };
 }
 
 /**
- * What of a state fits into so many bytes: all that is held and reserved, and of those who wait the ones whose turn comes first. Who is left
- * out asks again by itself, and keeps its group's turns.
+ * The requests that wait, in the order in which slots are granted if no further request comes: interactive ones first,
+ * then tenants in turn, a tenant's batches in turn, and within a batch in the order of requests.
  */
-export function withinBytes(state: SlotState, bytesMax: number): SlotState {
-  const bytesOf = (value: unknown): number => new TextEncoder().encode(JSON.stringify(value)).length;
-  if (bytesOf(state) <= bytesMax) return state;
-  let left = bytesMax - bytesOf({ ...state, waiters: [] });
-  const kept = new Set<Waiter>();
-  for (const waiter of grantOrder(state)) {
-    left -= bytesOf(waiter) + 1; // and the comma
-    if (left < 0) break;
-    kept.add(waiter);
-  }
-  return { ...state, waiters: state.waiters.filter((waiter) => kept.has(waiter)) };
-}
-
-/** An entry as people and programs are shown it. */
-export const slotView = ({ key, requesters, sinceMs, tenant, batch, priority }: SlotEntry): SlotView => ({
-  ...{ purchase_key: key, runs: requesters, tenant, batch, priority, since_ms: sinceMs },
-});
-
-const entryOf = (
-  { key, afterPurchase, requesters, tenant, batch, priority, cost, payers }: Omit<SlotEntry, 'sinceMs'>,
-  nowMs: number,
-): SlotEntry => ({
-  ...{ key, afterPurchase, requesters, tenant, batch, priority, sinceMs: nowMs },
-  ...(cost !== undefined && { cost }),
-  ...(payers !== undefined && { payers }),
-});
+export const grantOrder = ({ waiters, turnCounts }: SlotState): Waiter[] =>
+  new FairOrder(waiters, turnCounts).takeAll();

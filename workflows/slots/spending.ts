@@ -1,68 +1,73 @@
-import type { Bill } from '../../src/contract/budget.js';
-import type { SlotReleaseMessage } from '../../src/contract/slots.js';
+import type { SlotReleaseMessage, SpendingReport } from '../../src/contract/slots.js';
 import { addBill, type Spending } from './budgets.js';
-import { heldEntries, type OpenSlot, openEntry, type SlotEntry, type SlotState } from './slot-queue.js';
-
-/** What a look in the ledger found. */
-export interface SpendingReport {
-  /** Spending of one day; null when only batches were asked about. */
-  readonly day: { readonly date: string; readonly tenants: Spending['days'][string] } | null;
-  readonly batches: Spending['batches'];
-  /** Purchases among those asked about, and of the latest minutes, whose bill is in what was read. */
-  readonly paid: readonly { readonly key: string; readonly n: number; readonly billed: Bill }[];
-  /** Purchases that stand open and are not billed yet. */
-  readonly open: readonly OpenSlot[];
-}
+import { entryOfPurchase, heldEntries, type SlotEntry, type SlotState } from './slot-state.js';
 
 /**
- * Takes what the ledger shows of what is spent and of what may still be.
- * @param returnedMeanwhile - Returns that came while it was read: it may have seen them or not.
+ * Applies what the ledger shows of money that was spent and of purchases that are open.
+ * @param releasedMeanwhile - Releases that arrived while the ledger was read: the report may have their bills or not.
  */
 export function applySpending(
   state: SlotState,
-  { day, batches, paid, open }: SpendingReport,
-  returnedMeanwhile: readonly SlotReleaseMessage[],
+  report: SpendingReport,
+  releasedMeanwhile: readonly SlotReleaseMessage[],
   nowMs: number,
 ): SlotState {
-  const isPaid = ({ key, afterPurchase }: SlotEntry): boolean =>
-    paid.some((one) => one.key === key && one.n > afterPurchase);
-  const holders = state.holders.map((held) => (isPaid(held) ? { ...held, cost: null } : held));
-  const parked = (state.parked ?? []).filter((entry) => !isPaid(entry));
-  for (const one of open) {
-    const { key, n, cost } = one;
-    // One that was given back before it was known what it came to may be billed all the same.
-    if (returnedMeanwhile.some((given) => given.key === key && given.n === n && given.settled !== undefined)) continue;
-    const at = holders.findIndex((held) => held.key === key && n > held.afterPurchase);
-    const held = holders[at];
-    if (held !== undefined) {
-      if (held.cost === undefined && cost !== undefined) holders[at] = { ...held, cost };
-    } else if (cost !== undefined && !parked.some((entry) => entry.key === key && n > entry.afterPurchase)) {
-      parked.push({ ...openEntry(one), sinceMs: nowMs });
-    }
-  }
-  const before = state.spending ?? null;
-  let spending: Spending = before ?? { days: {}, batches: {} };
-  if (day === null) {
-    // Where only batches were read, what is not reserved any more is counted here: the day was not.
-    const reserved = heldEntries(state).filter(({ cost }) => cost != null);
-    const isStanding = (bill: { readonly key: string; readonly n: number }): boolean =>
-      reserved.some(({ key, afterPurchase }) => key === bill.key && bill.n > afterPurchase);
-    for (const bill of paid) if (isStanding(bill)) spending = addBill(spending, bill.billed);
-  }
-  const later = Object.entries(spending.days).filter(([date]) => day !== null && date > day.date);
-  spending = {
-    days: day === null ? spending.days : { ...Object.fromEntries(later), [day.date]: day.tenants },
-    batches: day === null ? { ...spending.batches, ...batches } : batches,
+  return {
+    ...state,
+    ...reserveOpenPurchases(state, report, releasedMeanwhile, nowMs),
+    spending: mergeSpending(state, report, releasedMeanwhile),
   };
-  for (const { key, n, settled } of returnedMeanwhile) {
-    const billed = settled?.billed;
-    if (billed == null || paid.some((one) => one.key === key && one.n === n)) continue;
-    // Where only batches were read, the day has counted it already.
-    if (day !== null) spending = addBill(spending, billed);
-    else if (billed.batch !== null && Object.hasOwn(batches, billed.batch)) {
-      spending = { ...spending, batches: addBill(spending, billed).batches };
-    }
-  }
-  // Only batches were read and the days are not known: the next read brings all of it.
-  return { ...state, holders, parked, spending: before === null && day === null ? null : spending };
 }
+
+/** Frees the reservations that have become bills, and reserves the money of open purchases that have none. */
+function reserveOpenPurchases(
+  state: SlotState,
+  { paid, open }: SpendingReport,
+  releasedMeanwhile: readonly SlotReleaseMessage[],
+  nowMs: number,
+): Pick<SlotState, 'holders' | 'unsettled'> {
+  const isPaid = (entry: SlotEntry): boolean => paid.some((purchase) => isOf(entry, purchase));
+  const holders = state.holders.map((held) => (isPaid(held) ? { ...held, cost: null } : held));
+  const unsettled = state.unsettled.filter((entry) => !isPaid(entry));
+  for (const purchase of open) {
+    const { key, n, cost } = purchase;
+    // One that was released without its bill is not settled: it may be billed all the same.
+    if (releasedMeanwhile.some((one) => one.key === key && one.n === n && one.settled !== undefined)) continue;
+    const at = holders.findIndex((held) => isOf(held, purchase));
+    const held = holders[at];
+    if (held === undefined) {
+      if (!unsettled.some((entry) => isOf(entry, purchase))) unsettled.push(entryOfPurchase(purchase, nowMs));
+    } else if (held.cost === undefined) holders[at] = { ...held, cost };
+  }
+  return { holders, unsettled };
+}
+
+function mergeSpending(
+  state: SlotState,
+  report: SpendingReport,
+  releasedMeanwhile: readonly SlotReleaseMessage[],
+): Spending | null {
+  const known = state.spending ?? { days: {}, batches: {} };
+  const { day, batches, paid } = report;
+  const newBills = releasedMeanwhile.flatMap(({ key, n, settled }) =>
+    settled?.billed == null || paid.some((one) => one.key === key && one.n === n) ? [] : [settled.billed],
+  );
+  if (day !== null) {
+    const laterDays = Object.entries(known.days).filter(([date]) => date > day.date);
+    const days = { ...Object.fromEntries(laterDays), [day.date]: day.tenants };
+    return newBills.reduce(addBill, { days, batches });
+  }
+  // The days are not known either: the next reading covers everything.
+  if (state.spending === null) return null;
+  // Only batches were read. A reservation that has become a bill is no longer reserved, so its day has to count it.
+  const reserved = heldEntries(state).filter(({ cost }) => cost != null);
+  const becameBills = paid.filter((purchase) => reserved.some((entry) => isOf(entry, purchase)));
+  const counted = becameBills.reduce((spending, { bill }) => addBill(spending, bill), known);
+  const merged: Spending = { days: counted.days, batches: { ...counted.batches, ...batches } };
+  // The days have counted the releases when they arrived; the batches that were read have not.
+  const inReadBatches = newBills.filter(({ batch }) => batch !== null && Object.hasOwn(batches, batch));
+  return { days: merged.days, batches: inReadBatches.reduce(addBill, merged).batches };
+}
+
+const isOf = ({ key, afterPurchase }: SlotEntry, purchase: { readonly key: string; readonly n: number }): boolean =>
+  purchase.key === key && purchase.n > afterPurchase;
