@@ -1,16 +1,16 @@
 import { amountOf, type Prices } from '../config/prices.js';
-import type { BudgetTerms } from '../contract/budget.js';
+import { type BudgetReached, type BudgetTerms, limitOf, MICRO, microsOf } from '../contract/budget.js';
 import type { Resolution } from '../contract/model.js';
+import { DAY_MS, utcDay } from '../contract/utc.js';
 import type { Ledger } from '../ledger/ledger.js';
 import { batchOf, type DayRecord } from '../ledger/records.js';
 import { amountText } from '../text/amount.js';
+import { budgetName } from '../text/budget.js';
 import { csvLine } from '../text/csv.js';
 import { table } from '../text/table.js';
-import { BudgetTally, budgetsTable, type CostBudgets } from './cost-budgets.js';
-import { daysUntil } from './days.js';
 
 /** Videos of one tier, with or without sound. */
-export interface CostItem {
+interface CostItem {
   readonly resolution: Resolution;
   readonly audio: boolean;
   readonly videos: number;
@@ -20,12 +20,31 @@ export interface CostItem {
 }
 
 /** One tenant, batch, label or day; `group` is null for what has none. */
-export interface CostRow {
+interface CostRow {
   readonly group: string | null;
   readonly videos: number;
   readonly seconds: number;
   readonly amount: number | null;
   readonly items: readonly CostItem[];
+}
+
+/** A limit and what the ledger says is spent of it; amounts in the report's currency. */
+interface BudgetSpent {
+  readonly scope: BudgetReached['scope'];
+  /** Tenant or batch; null for the day, and for what has no tenant. */
+  readonly name: string | null;
+  readonly limit: number;
+  readonly spent: number;
+  /** Never below 0, also when a limit was lowered below what is spent. */
+  readonly left: number;
+}
+
+/** The budgets and what is spent of them; only the slots know what is reserved for unfinished videos. */
+interface CostBudgets {
+  /** The report's last day (UTC), for which the daily limits are shown. */
+  readonly day: string;
+  /** The day's, those of named tenants and batches, and those that something was spent of. */
+  readonly limits: readonly BudgetSpent[];
 }
 
 /** Published as the result of `cost --json`. */
@@ -35,7 +54,7 @@ export interface Cost {
   readonly until: string;
   readonly by: 'tenant' | 'batch' | 'label' | 'day' | null;
   readonly currency: string | null;
-  /** In the order of their groups. A video with several labels stands in each of their rows. */
+  /** In the order of their groups. A video with several labels is counted in the row of each. */
   readonly rows: readonly CostRow[];
   /** Each video once. */
   readonly total: Omit<CostRow, 'group'>;
@@ -43,11 +62,27 @@ export interface Cost {
   readonly budgets: CostBudgets | null;
 }
 
-/** How costs are told. */
-export interface CostOptions {
+interface CostOptions {
   readonly by?: Cost['by'] | undefined;
   readonly prices?: Prices | undefined;
   readonly budgets?: BudgetTerms | undefined;
+}
+
+/** Days of a default report. */
+const DAYS = 30;
+/** One listing each; a leap year. */
+const DAYS_MAX = 366;
+
+/**
+ * The days from `first` (default: 30 days in all) to `last`, both included, in order.
+ * @returns nothing when `first` is after `last` or more than a year before it.
+ */
+export function daysUntil(last: string, first?: string): string[] {
+  const lastMs = Date.parse(`${last}T00:00:00Z`);
+  const firstMs = first === undefined ? lastMs - (DAYS - 1) * DAY_MS : Date.parse(`${first}T00:00:00Z`);
+  const count = (lastMs - firstMs) / DAY_MS + 1;
+  if (!(count >= 1 && count <= DAYS_MAX)) return [];
+  return Array.from({ length: count }, (_, index) => utcDay(firstMs + index * DAY_MS));
 }
 
 /**
@@ -60,8 +95,8 @@ export async function costBetween(
   days: readonly string[],
   { by, prices, budgets }: CostOptions,
 ): Promise<Cost> {
-  const groups = new Map<string | null, Sum>();
-  const total = new Sum();
+  const groups = new Map<string | null, SpendingTotals>();
+  const total = new SpendingTotals();
   const last = days.at(-1) ?? '';
   const tally = budgets === undefined ? undefined : new BudgetTally(budgets, last);
   for (const day of days) {
@@ -69,20 +104,20 @@ export async function costBetween(
       total.add(record);
       tally?.add(record, day);
       for (const group of groupsOf(record, by ?? null, day)) {
-        const sum = groups.get(group) ?? new Sum();
-        sum.add(record);
-        groups.set(group, sum);
+        const totals = groups.get(group) ?? new SpendingTotals();
+        totals.add(record);
+        groups.set(group, totals);
       }
     }
   }
-  // A batch's budget holds for its whole life, which may have begun before the first day.
+  // A batch's budget applies to its whole life, which may have begun before the first day.
   for (const day of tally?.hasBatches ? daysUntil(last).filter((one) => one < (days[0] ?? '')) : []) {
     for await (const record of ledger.days(day)) tally?.addEarlier(record);
   }
   const rows = [...groups]
-    // Those without a group last.
+    // Records without a group come last.
     .sort(([a], [b]) => (a === null ? 1 : b === null ? -1 : a < b ? -1 : 1))
-    .map(([group, sum]) => ({ group, ...sum.row(prices) }));
+    .map(([group, totals]) => ({ group, ...totals.row(prices) }));
   return {
     since: days[0] ?? '',
     until: last,
@@ -98,14 +133,14 @@ function groupsOf({ tenant, memo }: DayRecord, by: Cost['by'], day: string): rea
   if (by === 'day') return [day];
   if (by === 'tenant') return [tenant];
   if (by === 'batch') return [batchOf(memo)];
-  // The memo is what the buyer's run kept; whatever else stands there has no label.
+  // The record keeps what the buyer's run wrote, which may have no labels.
   const { labels } = memo;
   const names = typeof labels === 'object' && labels !== null ? Object.entries(labels) : [];
   return names.length === 0 ? [null] : names.map(([name, value]) => `${name}=${String(value)}`);
 }
 
-/** Seconds and videos by tier and sound. */
-class Sum {
+/** Videos and seconds by tier and sound. */
+class SpendingTotals {
   readonly #items = new Map<string, { resolution: Resolution; audio: boolean; videos: number; seconds: number }>();
 
   add({ resolution, audio, billed_seconds }: DayRecord): void {
@@ -125,15 +160,85 @@ class Sum {
         ...item,
         amount: prices === undefined ? null : amountOf(prices, item.seconds, item.resolution, item.audio),
       }));
-    const sum = (value: (item: CostItem) => number): number => items.reduce((all, item) => all + value(item), 0);
+    const total = (value: (item: CostItem) => number): number => items.reduce((all, item) => all + value(item), 0);
     return {
-      videos: sum(({ videos }) => videos),
-      seconds: sum(({ seconds }) => seconds),
-      amount: prices === undefined ? null : Math.round(sum(({ amount }) => amount ?? 0) * 1e6) / 1e6,
+      videos: total(({ videos }) => videos),
+      seconds: total(({ seconds }) => seconds),
+      amount: prices === undefined ? null : Math.round(total(({ amount }) => amount ?? 0) * 1e6) / 1e6,
       items,
     };
   }
 }
+
+/** Adds up day records by budget. */
+class BudgetTally {
+  readonly #terms: BudgetTerms;
+  readonly #day: string;
+  #spentOfDay = 0;
+  /** By tenant (`""`: none), and by batch, in millionths of the currency. */
+  readonly #tenants: Map<string, number>;
+  readonly #batches: Map<string, number>;
+
+  /** @param day - The day for which the daily limits are shown. */
+  constructor(terms: BudgetTerms, day: string) {
+    this.#terms = terms;
+    this.#day = day;
+    this.#tenants = namesOf(terms.limits.tenants);
+    this.#batches = namesOf(terms.limits.batches);
+  }
+
+  /** Whether a batch has a limit, which applies to its whole life. */
+  get hasBatches(): boolean {
+    return Object.keys(this.#terms.limits.batches).length > 0;
+  }
+
+  /** Counts a record of the report's period. */
+  add(record: DayRecord, day: string): void {
+    const micros = this.#microsOf(record);
+    const batch = batchOf(record.memo);
+    if (batch !== null) addTo(this.#batches, batch, micros);
+    if (day !== this.#day) return;
+    this.#spentOfDay += micros;
+    addTo(this.#tenants, record.tenant ?? '', micros);
+  }
+
+  /** Counts a record from before the period if its batch is in the period. */
+  addEarlier(record: DayRecord): void {
+    const batch = batchOf(record.memo);
+    if (batch !== null && this.#batches.has(batch)) addTo(this.#batches, batch, this.#microsOf(record));
+  }
+
+  /** Every budget with its limit, in a fixed order. */
+  result(): CostBudgets {
+    const { day, tenants, batches } = this.#terms.limits;
+    const entries = (spent: Map<string, number>) => [...spent].sort(([a], [b]) => (a < b ? -1 : 1));
+    const one = (scope: BudgetReached['scope'], name: string | null, limit: number | null, spent: number) =>
+      limit === null
+        ? []
+        : [{ scope, name, limit: limit / MICRO, spent: spent / MICRO, left: Math.max(0, limit - spent) / MICRO }];
+    return {
+      day: this.#day,
+      limits: [
+        ...one('day', null, day, this.#spentOfDay),
+        ...entries(this.#tenants).flatMap(([name, spent]) =>
+          one('tenant', name === '' ? null : name, limitOf(tenants, name), spent),
+        ),
+        ...entries(this.#batches).flatMap(([name, spent]) => one('batch', name, limitOf(batches, name), spent)),
+      ],
+    };
+  }
+
+  #microsOf({ billed_seconds: seconds, resolution, audio }: DayRecord): number {
+    return microsOf(this.#terms, { seconds, resolution, audio });
+  }
+}
+
+/** The names of a budget file that are no pattern, with nothing spent. */
+const namesOf = (limits: Readonly<Record<string, number | null>>): Map<string, number> =>
+  new Map(Object.keys(limits).flatMap((name) => (name.endsWith('*') ? [] : [[name, 0]])));
+
+const addTo = (totals: Map<string, number>, name: string, micros: number): void =>
+  void totals.set(name, (totals.get(name) ?? 0) + micros);
 
 /** For people: a line for each group, tier and sound, and the total below. */
 export function costTable(cost: Cost): string {
@@ -156,6 +261,18 @@ export function costTable(cost: Cost): string {
       : [table(head, [...lines, line('total', by === null ? 'total' : '', '', total)]), period];
   const { budgets } = cost;
   return [...spent, ...(budgets === null ? [] : ['', budgetsTable(budgets, currency ?? '')])].join('\n');
+}
+
+function budgetsTable({ day, limits }: CostBudgets, currency: string): string {
+  const rows = limits.map((one) => [
+    budgetName(one),
+    ...[one.limit, one.spent, one.left].map(amountText),
+    ...(one.left === 0 ? ['reached'] : []),
+  ]);
+  return [
+    table([`BUDGET (${currency})`, 'LIMIT', 'SPENT', 'LEFT'], rows),
+    `${day}, UTC; batches over their whole life. "wan-video slots" shows what is reserved for unfinished videos.`,
+  ].join('\n');
 }
 
 /** For spreadsheets (RFC 4180): a line for each group, tier and sound; no total. */

@@ -1,8 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { aborted } from '../async/aborted.js';
 import { VideoRunError } from '../client/run-error.js';
 import type { CommandIo } from './io.js';
 
-/** Ctrl-C and SIGTERM while a command runs, told apart by how often they came. */
+/** Ctrl-C and SIGTERM while a command runs. */
 export interface Interrupts {
   /** Aborts at the first one. */
   readonly first: AbortSignal;
@@ -10,26 +11,22 @@ export interface Interrupts {
   readonly second: AbortSignal;
 }
 
+/** Time for the cleanup after an interrupt: temporary files, half a copy. */
+const CLEAN_UP_MS = 500;
+
 /** Runs `use` with Ctrl-C and SIGTERM as signals instead of a sudden end. */
-export async function withInterrupts<T>(io: CommandIo, use: (interrupts: Interrupts) => Promise<T>): Promise<T> {
+export async function withInterrupts<T>(
+  { onInterrupt }: Pick<CommandIo, 'onInterrupt'>,
+  use: (interrupts: Interrupts) => Promise<T>,
+): Promise<T> {
   const [first, second] = [new AbortController(), new AbortController()];
-  const stop = io.onInterrupt(() => (first.signal.aborted ? second : first).abort());
+  const stop = onInterrupt(() => (first.signal.aborted ? second : first).abort());
   try {
     return await use({ first: first.signal, second: second.signal });
   } finally {
     stop();
   }
 }
-
-/** Resolves once `signal` aborts. */
-export const aborted = (signal: AbortSignal): Promise<'aborted'> =>
-  new Promise((resolve) => {
-    if (signal.aborted) resolve('aborted');
-    else signal.addEventListener('abort', () => resolve('aborted'), { once: true });
-  });
-
-/** What was left behind at an interrupt gets this long to clean up after itself: temporary files, half a copy. */
-const CLEAN_UP_MS = 500;
 
 /**
  * Waits for `work`, but not beyond an interrupt.

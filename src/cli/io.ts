@@ -1,6 +1,6 @@
 import type { Readable, Writable } from 'node:stream';
 
-/** The world around a command; a test gives its own. */
+/** The process around a command; a test gives its own. */
 export interface CommandIo {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Directory that relative paths start from. */

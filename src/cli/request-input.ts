@@ -5,6 +5,7 @@ import { QUICK_START } from '../contract/model.js';
 import { requestIssues } from '../contract/validate.js';
 import type { Issue } from '../contract/video-error.js';
 import { jsonFault } from '../text/json.js';
+import { parseLabels } from './flags.js';
 import type { CommandIo } from './io.js';
 
 /** The flags that make a request, as they were typed. */
@@ -25,11 +26,11 @@ export interface RequestFlags {
   readonly request?: string;
 }
 
-/** A request as far as flags and file tell it. */
+/** A request as flags and file give it. */
 export interface RequestInput {
-  /** Fields of the request but `reference_image`. */
+  /** Fields of the request, without `reference_image`. */
   readonly fields: Readonly<Record<string, unknown>>;
-  /** The image to copy and stage, when it is one of this machine; it is to be disposed of. */
+  /** A copy of the image when it is on this machine, to be staged; the caller disposes of it. */
   readonly local: LocalImage | undefined;
   /** The image as it goes into the request, when nothing has to be staged. */
   readonly reference: unknown;
@@ -37,7 +38,7 @@ export interface RequestInput {
   readonly issues: readonly Issue[];
 }
 
-/** Reads flags, request file and image, and finds all of their faults; sends nothing. */
+/** Reads flags, request file and image, and finds all their faults; sends nothing. */
 export async function readRequestInput(
   flags: RequestFlags,
   io: CommandIo,
@@ -47,7 +48,7 @@ export async function readRequestInput(
   const issues: Issue[] = [...(file.issues ?? [])];
   const { reference_image: inFile, ...fromFile } = file.fields ?? {};
   const fields: Record<string, unknown> = { ...QUICK_START, ...fromFile, ...fieldsOf(flags) };
-  const labels = labelsOf(flags.label ?? []);
+  const labels = parseLabels(flags.label ?? []);
   issues.push(...labels.issues);
   // Labels of another shape stay as they are, so that the schema names their fault.
   if (flags.label !== undefined && isObject(fields['labels'] ?? {})) {
@@ -62,7 +63,7 @@ export async function readRequestInput(
     ...fields,
     ...((isLocal || reference !== undefined) && { reference_image: isLocal ? UNSTAGED_REFERENCE : reference }),
   });
-  // A file that cannot be read may well hold what is missing here; only what was given is judged then.
+  // A file that cannot be read may hold what is missing here, so only the given fields are judged then.
   issues.push(
     ...(file.issues === undefined ? faults : faults.filter(({ path }) => (path.split('.')[0] ?? '') in fields)),
   );
@@ -73,7 +74,7 @@ export async function readRequestInput(
 async function readImage(source: string, io: CommandIo, signal: AbortSignal | undefined): Promise<LocalImage> {
   let image: ImageSource = io.stdin;
   if (source !== '-') image = source.startsWith('file:') ? new URL(source) : resolve(io.cwd, source);
-  else if (io.stdin.isTTY === true) image = new Uint8Array(); // nothing is piped in, and nobody types an image
+  else if (io.stdin.isTTY === true) image = new Uint8Array(); // nothing is piped in, and an image is not typed
   return LocalImage.read(image, { signal });
 }
 
@@ -94,21 +95,9 @@ function fieldsOf(flags: RequestFlags): Record<string, unknown> {
   return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
 }
 
-/** Text that is no number stays text, so that the schema names the fault. */
+/** A text that is not a number stays as it is, so that the schema names the fault. */
 const numeric = (text: string | undefined): number | string | undefined =>
   text !== undefined && /^[+-]?\d+(\.\d+)?$/.test(text) ? Number(text) : text;
-
-/** Reads `NAME=VALUE` flags. */
-export function labelsOf(flags: readonly string[]): {
-  readonly values: Record<string, string>;
-  readonly issues: readonly Issue[];
-} {
-  const issues = flags
-    .filter((flag) => flag.indexOf('=') < 1)
-    .map((flag) => ({ path: 'labels', message: `"${flag}" is not NAME=VALUE; write for example --label team=film` }));
-  const pairs = flags.map((flag) => [flag.slice(0, flag.indexOf('=')), flag.slice(flag.indexOf('=') + 1)] as const);
-  return { values: Object.fromEntries(pairs.filter(([name]) => name !== '')), issues };
-}
 
 const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);

@@ -10,22 +10,22 @@ import { type Issue, VideoError } from '../contract/video-error.js';
 import type { AssetStore } from '../storage/asset-store.js';
 import { safeName, videoKey } from '../storage/keys.js';
 
-/** What is wrong with `--output`, told before anything is bought; a directory takes the file under the task's id. */
+/** Faults of `--output`, found before anything is bought; in a directory the file is named by the task's id. */
 export async function outputIssues(output: string, cwd: string): Promise<Issue[]> {
   const at = (message: string): Issue[] => [{ path: 'output', message }];
   if (output === '' || output === '-') return at('must be a path; results on stdout are text or JSON');
   const folder = dirname(resolve(cwd, output));
   const there = await stat(folder).catch(() => undefined);
-  if (there === undefined) return at(`cannot be written: ${folder} does not exist; make it first`);
+  if (there === undefined) return at(`cannot be written: ${folder} does not exist; create it first`);
   return there.isDirectory() ? [] : at(`cannot be written: ${folder} is not a directory`);
 }
 
 /**
- * Copies an archived video out of the store, whatever kind of store it is. As with `cp`, a file that is there is replaced;
- * it is whole at every moment.
+ * Copies an archived video out of a store of any kind. Like `cp` it replaces an existing file, which is complete at
+ * every moment.
  * @returns the path that was written.
- * @throws VideoError `AssetNotFound` when this store is not the one that the worker archived to, `StoreUnavailable` when the
- * copy cannot be made or is not what was archived.
+ * @throws VideoError `AssetNotFound` when this store is not the one that the worker archived to, `StoreUnavailable`
+ * when the copy fails or differs from the archived video.
  */
 export async function saveVideo(
   result: Pick<VideoResult, 'task_id' | 'sha256' | 'video_url'>,
@@ -38,13 +38,14 @@ export async function saveVideo(
   const partial = join(dirname(path), `.${randomUUID()}.partial`);
   const hash = new HashingStream();
   try {
-    // A device or a pipe, such as /dev/stdout, is written to; only a file is replaced as a whole.
+    // A device or a pipe, such as /dev/stdout, is written to directly; only a file is replaced as a whole.
     const special = (await stat(path).catch(() => undefined))?.isFile() === false;
     await pipeline(await store.get(key), hash, createWriteStream(special ? path : partial));
-    if (hash.hex() !== result.sha256) throw new Error('what was read is not the archived video');
+    if (hash.hex() !== result.sha256) throw new Error('the copy differs from the archived video');
     if (!special) await rename(partial, path);
     return path;
   } catch (cause) {
+    const again = 'Run the same command again; it is answered from the cache.';
     const missing = cause instanceof VideoError && cause.type === FailureType.AssetNotFound;
     throw new VideoError(
       missing ? FailureType.AssetNotFound : FailureType.StoreUnavailable,
@@ -52,9 +53,7 @@ export async function saveVideo(
       {
         cause,
         taskId: result.task_id,
-        nextStep: missing
-          ? "Set ASSET_STORE (or OUTPUT_DIR) to the workers' store and run the same command again; it is answered from the cache."
-          : 'Run the same command again; it is answered from the cache.',
+        nextStep: missing ? `Set ASSET_STORE (or OUTPUT_DIR) to the workers' store. ${again}` : again,
       },
     );
   } finally {

@@ -26,7 +26,7 @@ import { inputOf } from './run-input.js';
 import { hasVideo, notCancellable } from './run-kind.js';
 import { fits, type ListOptions, listQuery } from './run-list.js';
 import { staticDetails, staticSummary } from './run-texts.js';
-import { troubleOf, type VideoRun, type VideoStatus, videoRunOf } from './video-run.js';
+import { problemOf, type VideoRun, type VideoStatus, videoRunOf } from './video-run.js';
 
 export { VideoRunError };
 
@@ -223,7 +223,7 @@ export class WanVideoClient {
         throw runNotFound(id, error);
       });
     const run = videoRunOf(description);
-    const trouble = run.status === 'running' ? troubleOf(description, Date.now()) : null;
+    const trouble = run.status === 'running' ? problemOf(description, Date.now()) : null;
     const { type, taskQueue, historyLength } = description;
     const status = { ...run, workflow_type: type, task_queue: taskQueue, events: historyLength, trouble };
     if (options.progress === false) return { ...status, progress: null, ...NO_END };

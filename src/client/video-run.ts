@@ -93,7 +93,7 @@ export function videoRunOf(
 }
 
 /** Why a run does not get on at `nowMs` (milliseconds since the epoch), as far as Temporal knows; else null. */
-export function troubleOf(description: Pick<WorkflowExecutionDescription, 'raw' | 'taskQueue'>, nowMs: number) {
+export function problemOf(description: Pick<WorkflowExecutionDescription, 'raw' | 'taskQueue'>, nowMs: number) {
   const { pendingWorkflowTask, pendingActivities } = description.raw;
   const { PENDING_WORKFLOW_TASK_STATE_SCHEDULED } = proto.temporal.api.enums.v1.PendingWorkflowTaskState;
   const waitedMs = nowMs - millis(pendingWorkflowTask?.scheduledTime, nowMs);

@@ -2,21 +2,21 @@ import { readFile, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** The holder touches its lock this often. */
+/** The holder updates its lock's time this often. */
 const TOUCH_MS = 3_000;
-/** A lock that was not touched for so long was left behind, whoever has its process id now. */
+/** A lock with an older time is stale, even if another process has its process id now. */
 const STALE_MS = 30_000;
-const LOOK_EVERY_MS = 200;
+const CHECK_EVERY_MS = 200;
 
 /**
- * Makes sure that one process at a time works with the state in `directory`: waits while another one does.
- * A lock whose holder died is taken over.
+ * Makes sure that one process at a time works with the state in `directory`: waits while another one does. A lock whose
+ * holder died is replaced.
  * @param onHeld - Called once with the holder's process id before waiting; may throw to refuse instead.
- * @returns releases the lock.
+ * @returns a function that releases the lock.
  */
 export async function lockDirectory(directory: string, onHeld: (pid: number) => void): Promise<() => Promise<void>> {
   const lock = join(directory, 'lock');
-  for (let told = false; ; ) {
+  for (let notified = false; ; ) {
     try {
       await writeFile(lock, String(process.pid), { flag: 'wx' });
       break;
@@ -28,11 +28,11 @@ export async function lockDirectory(directory: string, onHeld: (pid: number) => 
       await rm(lock, { force: true });
       continue;
     }
-    if (!told && holder > 0) {
-      told = true;
+    if (!notified && holder > 0) {
+      notified = true;
       onHeld(holder);
     }
-    await sleep(LOOK_EVERY_MS);
+    await sleep(CHECK_EVERY_MS);
   }
   const touch = setInterval(() => {
     const now = new Date();
@@ -45,7 +45,7 @@ export async function lockDirectory(directory: string, onHeld: (pid: number) => 
   };
 }
 
-/** The process id that holds a lock; 0 while it is being written or has just gone. */
+/** The process id of a lock's holder; 0 while the file is being written or was just removed. */
 async function holderOf(lock: string): Promise<number | 'nobody'> {
   try {
     const { mtimeMs } = await stat(lock);
@@ -57,7 +57,7 @@ async function holderOf(lock: string): Promise<number | 'nobody'> {
   }
 }
 
-/** Whether a process with this id exists, ours or not. */
+/** Whether a process with this id exists, of any program. */
 export function isAlive(pid: number): boolean {
   try {
     process.kill(pid, 0);

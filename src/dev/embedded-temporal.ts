@@ -11,11 +11,11 @@ import { isAlive } from './directory-lock.js';
 import { findTemporalCli } from './temporal-cli.js';
 import { answering, freePort, NO_PROXY, namespaceIdOf, startDevServer } from './temporal-server.js';
 
-/** Two more tries: a port that was free may be taken by somebody before the server listens there. */
+/** A free port may be taken by another process before the server listens on it. */
 const START_TRIES = 3;
-/** The server drains within a second; a stuck one is ended the hard way after this. */
+/** The server drains within a second; after this time it is killed. */
 const STOP_TIMEOUT_MS = 10_000;
-const LOOK_EVERY_MS = 50;
+const CHECK_EVERY_MS = 50;
 
 /** An embedded Temporal with its Web UI; `pid` of the detached process. */
 export interface EmbeddedTemporal {
@@ -25,19 +25,19 @@ export interface EmbeddedTemporal {
   readonly pid: number;
 }
 
-/** What the state file remembers. */
+/** Content of the state file. */
 interface TemporalState {
   readonly address: string;
   readonly uiUrl: string;
   readonly pid: number;
-  /** Tells our server from a stranger that got the same port; absent until the server first answered. */
+  /** Distinguishes our server from another one on the same port; absent until the server first answered. */
   readonly namespaceId?: string;
 }
 
 /**
- * Finds the embedded Temporal of `directory` by its state file, or starts it there: free ports on loopback,
- * persistent, a process of its own that outlives the caller. The caller holds the directory's lock (`lockDirectory`).
- * @throws VideoError `ConfigurationInvalid` when no Temporal CLI can be had or the server does not start.
+ * Finds the embedded Temporal of `directory` by its state file, or starts it there: on free ports of loopback,
+ * persistent, as a separate process that outlives the caller. The caller holds the directory's lock (`lockDirectory`).
+ * @throws VideoError `ConfigurationInvalid` when no Temporal CLI is available or the server does not start.
  */
 export async function embeddedTemporal(directory: string, say: (line: string) => void): Promise<EmbeddedTemporal> {
   await mkdir(directory, { recursive: true });
@@ -49,7 +49,7 @@ export async function embeddedTemporal(directory: string, say: (line: string) =>
 }
 
 /**
- * Ends the embedded Temporal of `directory`; its runs stay in its file.
+ * Ends the embedded Temporal of `directory`; its file keeps the runs.
  * @returns whether one was running.
  */
 export async function stopEmbeddedTemporal(directory: string): Promise<boolean> {
@@ -75,8 +75,8 @@ async function start(directory: string, say: (line: string) => void): Promise<Te
         searchAttributes: SEARCH_ATTRIBUTES,
         detached: true,
         logFile: join(directory, 'temporal.log'),
-        // At once: after a crash during the start the next caller must find this process, not start a second one
-        // on the same file.
+        // At once: after a crash during the start, the next caller must find this process instead of starting a second
+        // one on the same file.
         onSpawn: (spawned) => writeState(directory, { ...places, pid: spawned }),
       });
       const state = { ...places, pid, namespaceId: await namespaceIdOf(address) };
@@ -94,7 +94,7 @@ async function findRunning(directory: string): Promise<TemporalState | undefined
   const { address, pid, namespaceId } = state;
   if (namespaceId !== undefined && (await namespaceIdOf(address).catch(() => undefined)) === namespaceId) return state;
   if (!(await isOurs(pid, directory))) return undefined;
-  // Ours, and either still on its way up or stuck.
+  // It is ours, and either still starting or stuck.
   const answered = await answering(address).catch(() => undefined);
   if (answered === undefined) {
     await end(pid, directory);
@@ -110,7 +110,7 @@ async function end(pid: number, directory: string): Promise<void> {
   send(pid, 'SIGTERM');
   while (await isOurs(pid, directory)) {
     if (Date.now() > deadline) send(pid, 'SIGKILL');
-    await sleep(LOOK_EVERY_MS);
+    await sleep(CHECK_EVERY_MS);
   }
 }
 
@@ -118,15 +118,15 @@ function send(pid: number, signal: NodeJS.Signals): void {
   try {
     process.kill(pid, signal);
   } catch {
-    // it went by itself
+    // it has already ended
   }
 }
 
-/** Whether `pid` is the server of this directory: process ids are used again, its command line is not. */
+/** Whether `pid` is the server of this directory: process ids are reused, its command line is not. */
 async function isOurs(pid: number, directory: string): Promise<boolean> {
   if (!isAlive(pid)) return false;
   const commandLine =
-    process.platform === 'linux' // where `ps` may be missing, as in slim containers
+    process.platform === 'linux' // `ps` may be missing, as in slim containers
       ? await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')
       : await promisify(execFile)('ps', ['-ww', '-o', 'args=', '-p', String(pid)]).then(
           ({ stdout }) => stdout,
@@ -138,7 +138,7 @@ async function isOurs(pid: number, directory: string): Promise<boolean> {
 const databaseOf = (directory: string): string => join(directory, 'temporal.db');
 const stateFile = (directory: string): string => join(directory, 'temporal.json');
 
-/** One small write; a file that was cut by a crash reads as none. */
+/** One small write; a file that a crash has truncated reads as missing. */
 function writeState(directory: string, state: TemporalState): void {
   writeFileSync(stateFile(directory), `${JSON.stringify(state)}\n`);
 }

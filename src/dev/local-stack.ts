@@ -11,23 +11,26 @@ import { POLL_TIMES } from '../polling/poll-schedule.js';
 import { runWorker } from '../worker/run-worker.js';
 import { type EmbeddedTemporal, embeddedTemporal } from './embedded-temporal.js';
 
-/** Times for one machine, where heartbeats cost nothing: a killed worker is noticed in 5 s instead of 30. */
+/** Times for one machine, where heartbeats cost nothing: a killed worker is detected in 5 s instead of 30. */
 const LOCAL_TIMES = { heartbeatTimeoutMs: 5_000, heartbeatThrottleMs: 2_000 } as const;
-/** A submit crosses no network here, so a quarter of the shipped 20 s is a bad day, and whether one came back is clear sooner. */
+/** A submit crosses no network here, so a quarter of the shipped 20 s is enough, and a lost reply is clear sooner. */
 const EMULATOR_SUBMIT_MS = 5_000;
 const EMULATOR_LEDGER = {
   ...DEFAULT_LEDGER_TIMES,
   postWithinMs: 2_000,
   postMs: EMULATOR_SUBMIT_MS,
   submitBoundMs: 15_000, // 2 s + 5 s, and as much again, as in the shipped times
-  listEveryMs: 2_000, // it may be listed as often as we like
+  listEveryMs: 2_000, // the emulator has no limit for the list
 } as const;
-/** The demo's emulator renders eight times faster than the provider, so it is asked as much more often while nothing is learned. */
+/**
+ * The demo's emulator renders eight times faster than the provider, so it is polled more often while nothing is
+ * learned.
+ */
 const EMULATOR_POLL = { ...POLL_TIMES, coldMinMs: 400, coldMaxMs: 700, tightMinMs: 300 } as const;
 
-/** What the stack is made of. */
+/** How the stack is built. */
 export interface LocalStackOptions {
-  /** Where Temporal's and the emulator's state lie; the caller holds its lock (`lockDirectory`). */
+  /** Keeps the state of Temporal and the emulator; the caller holds its lock (`lockDirectory`). */
   readonly directory: string;
   /** The environment that configures store and, when live, the provider. Temporal's part of it is not read. */
   readonly env: NodeJS.ProcessEnv;
@@ -53,12 +56,12 @@ export interface LocalStack {
 }
 
 /**
- * Starts everything that a generation needs on this machine; interrupted generations of the same directory go on.
+ * Starts everything that a generation needs on this machine; interrupted generations of the same directory continue.
  * @throws VideoError as `embeddedTemporal`, `loadConfig` and `resolveApiKey` do.
  */
 export async function startLocalStack(options: LocalStackOptions): Promise<LocalStack> {
   const { directory, env, where, live, speed, say } = options;
-  if (live) await resolveApiKey(env, where); // said before anything is started
+  if (live) await resolveApiKey(env, where); // a missing key is reported before anything starts
   const temporal = await embeddedTemporal(directory, say);
   const emulator = live
     ? undefined
@@ -102,13 +105,7 @@ export async function startLocalStack(options: LocalStackOptions): Promise<Local
   };
 }
 
-/** The embedded server through the configured codec, so that commands with the same environment read what the worker writes. */
+/** Adds the configured codec, so that commands with the same environment read what the worker writes. */
 async function withCodec(target: TemporalTarget, { payloadCodec }: Config, cwd: string): Promise<TemporalTarget> {
   return payloadCodec === undefined ? target : { ...target, payloadCodec: await loadPayloadCodec(payloadCodec, cwd) };
-}
-
-/** Resolves once `signal` is aborted. */
-export async function aborted(signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return;
-  await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
 }

@@ -3,22 +3,22 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { VideoResult } from '../contract/result.js';
 import type { Emulator, EmulatorTask } from '../emulator/index.js';
 
-/** Between two looks at a task, as a client without a schedule would ask. */
-const ASK_EVERY_MS = 500;
+/** Between two checks of a task, as in a client without a polling schedule. */
+const CHECK_EVERY_MS = 500;
 
-/** What the provider's own books (the emulator's state) say about one prompt. */
-export interface Books {
-  /** Tasks that were taken, each of them a purchase. */
+/** What the provider (the emulator's state) has sold for one prompt. */
+interface Sales {
+  /** Accepted tasks, each of them a purchase. */
   readonly purchases: number;
   readonly billedSeconds: number;
-  /** Whether the reply that was to be lost was lost. */
+  /** Whether the reply was really lost. */
   readonly lost: boolean;
 }
 
-/** What the two clients of the scene need. */
-export interface SceneOptions {
+/** What the two clients need. */
+interface SceneOptions {
   readonly emulator: Emulator;
-  /** Both ask for the same picture and words, told apart by who asks. */
+  /** Common part of both prompts; what follows it distinguishes the two clients. */
   readonly prompt: string;
   /** Path of the picture. */
   readonly image: string;
@@ -30,31 +30,32 @@ export interface SceneOptions {
 }
 
 /**
- * Loses the reply to one submit of this product's and to one of a client that simply tries again, one after the other and at
+ * Loses the reply to one submit of this product and to one of a client that simply tries again, one after the other at
  * the same emulator, and returns what each of them bought there.
  * @throws what `generate` throws, and `signal.reason` on abort.
  */
-export async function loseReplies(options: SceneOptions): Promise<{ ours: Books; retrying: Books }> {
+export async function loseReplies(options: SceneOptions): Promise<{ ours: Sales; retrying: Sales }> {
   const { emulator, generate, say } = options;
   const prompts = { ours: `${options.prompt} (with this project)`, retrying: `${options.prompt} (simply tried again)` };
   const lose = (prompt: string): void => emulator.queueFaults({ on: 'submit', fault: 'drop-reply', match: prompt });
 
-  say('\n1. This project submits; the provider takes the task, and its reply is lost on the way.');
+  say('\n1. This project submits; the provider accepts the task, and its reply is lost on the way.');
   lose(prompts.ours);
   const { task_id } = await generate(prompts.ours);
   say(`It did not submit again: it found its task ${task_id} in the provider’s list, and followed it.`);
 
   say(
-    '\n2. A client that simply tries again, at the same provider, with the same picture. Its first reply is lost, too.',
+    '\n2. A client that simply tries again, at the same provider, with the same picture. Its first reply is lost as ' +
+      'well.',
   );
   lose(prompts.retrying);
   await tryAgain(prompts.retrying, options);
-  return { ours: booksOf(emulator, prompts.ours), retrying: booksOf(emulator, prompts.retrying) };
+  return { ours: salesOf(emulator, prompts.ours), retrying: salesOf(emulator, prompts.retrying) };
 }
 
-/** The scene's end for people: both counts and what they cost, side by side. */
-export function purchaseComparison(ours: Books, retrying: Books, price: (seconds: number) => string): string {
-  const row = (who: string, { purchases, billedSeconds }: Books): string =>
+/** Both counts and what they cost, side by side, for people. */
+export function purchaseComparison(ours: Sales, retrying: Sales, price: (seconds: number) => string): string {
+  const row = (who: string, { purchases, billedSeconds }: Sales): string =>
     `${who.padEnd(24)}${String(purchases).padStart(9)}   ${`${billedSeconds} s`.padStart(6)}   ${price(billedSeconds)}`;
   return [
     'one reply lost          purchases   billed   at the list price',
@@ -63,7 +64,7 @@ export function purchaseComparison(ours: Books, retrying: Books, price: (seconds
   ].join('\n');
 }
 
-/** A submit in a loop until it is answered, as many clients are written; then it waits for its video and for the one it lost. */
+/** Submits in a loop until an answer comes, as many clients do; then waits for its video and for the lost one. */
 async function tryAgain(
   prompt: string,
   { emulator, image, durationSeconds, say, signal }: SceneOptions,
@@ -92,9 +93,9 @@ async function tryAgain(
       if (!answer.ok) throw new Error(`the emulator refuses the second client: ${await answer.text()}`);
       break;
     }
-    say(`attempt ${attempt}  no answer (${answer instanceof Error ? answer.message : String(answer)}), so once more`);
+    say(`attempt ${attempt}  no answer (${answer instanceof Error ? answer.message : String(answer)}), trying again`);
   }
-  while (tasksOf(emulator, prompt).some(isOpen)) await sleep(ASK_EVERY_MS, undefined, { signal });
+  while (tasksOf(emulator, prompt).some(isOpen)) await sleep(CHECK_EVERY_MS, undefined, { signal });
 }
 
 const tasksOf = (emulator: Emulator, prompt: string): EmulatorTask[] =>
@@ -102,7 +103,7 @@ const tasksOf = (emulator: Emulator, prompt: string): EmulatorTask[] =>
 
 const isOpen = ({ status }: EmulatorTask): boolean => status === 'PENDING' || status === 'RUNNING';
 
-function booksOf(emulator: Emulator, prompt: string): Books {
+function salesOf(emulator: Emulator, prompt: string): Sales {
   const tasks = tasksOf(emulator, prompt);
   return {
     purchases: tasks.length,

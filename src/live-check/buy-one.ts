@@ -1,6 +1,4 @@
 import { randomUUID } from 'node:crypto';
-import type { ResultDeps } from '../../activities/deps.js';
-import { candidateArchive } from '../../activities/reconcile-submit.js';
 import { FailureType } from '../contract/failure-type.js';
 import { MODEL } from '../contract/model.js';
 import type { VideoRequest } from '../contract/request.js';
@@ -13,68 +11,76 @@ import { type BoughtTask, boughtTask } from '../ledger/purchase-status.js';
 import { reconcileSubmit } from '../ledger/reconcile.js';
 import { type StagedImage, stageImage } from '../media/stage-image.js';
 import { liveImage } from './live-image.js';
+import type { LiveTools } from './live-tools.js';
 
 /** What the one video is bought with. */
-export interface BuyOneDeps extends ResultDeps {
-  /** Start of the check, milliseconds since the epoch: another one that buys meanwhile serves both. */
+export interface BuyDeps {
+  readonly tools: LiveTools;
+  /** Start of the check, milliseconds since the epoch: a check that buys at the same time serves both. */
   readonly startedAtMs: number;
   readonly say: (line: string) => void;
   readonly signal: AbortSignal;
 }
 
-/** What there is to look at, or why there is nothing. */
-export type OneTask =
+/** The task to watch, or why there is none. */
+export type LiveTask =
   | { readonly kind: 'task'; readonly task: BoughtTask; readonly bought: boolean; readonly acceptedAtMs: number | null }
   | { readonly kind: 'refused'; readonly error: VideoError }
   | { readonly kind: 'undecided'; readonly why: string };
 
-/** Composed and decomposed letters, spaces, a line break, other scripts: what comes back tells what the provider does to a prompt. */
+/**
+ * Composed and decomposed letters, spaces, a line break, other scripts: the returned prompt shows what the provider
+ * changes.
+ */
 export const LIVE_PROMPT =
   'a calm lake:  soft waves,\nre\u0301sume\u0301 \u201cpapier\u201d, \u6c34\u9762 \u2014 slowly ';
 /** Cheapest of all: two silent seconds at 720P. */
 export const LIVE_SECONDS = 2;
-/** In the ledger, in place of a run's workflow id. */
-export const LIVE_WORKFLOW_ID = 'doctor --live';
-/** A submit that was certainly not sent is sent again; this often. */
+/** Recorded in the ledger in place of a run's workflow id. */
+const LIVE_WORKFLOW_ID = 'doctor --live';
+/** Attempts of a submit that was certainly not sent. */
 const SUBMITS_MAX = 4;
 
-/** Whether an earlier check's purchase serves as well, so that nothing is to be bought. */
-export async function findOne(deps: BuyOneDeps): Promise<boolean> {
-  const { order } = await orderOf(deps);
-  return (await findExistingPurchase({ ...deps, times: deps.times.ledger }, order(''))).found !== undefined;
+/** Whether the purchase of an earlier check serves as well, so that nothing is bought. */
+export async function hasEarlierPurchase(deps: BuyDeps): Promise<boolean> {
+  const { clock, ledger, times } = deps.tools;
+  const { orderFor } = await prepareOrder(deps);
+  return (await findExistingPurchase({ clock, ledger, times: times.ledger }, orderFor(''))).found !== undefined;
 }
 
 /**
- * Finds the check's task, or buys it, through the ledger like every other: announced before its one POST, followed when it is there
- * already, and reconciled, never sent again, when its reply is lost. An earlier check's task serves for the 24 hours of its life.
+ * Finds the check's task or buys it through the ledger, like every other: recorded before its one POST, followed when
+ * it exists already, and reconciled instead of sent again when its reply is lost. An earlier check's task serves for
+ * the 24 hours of its life.
  */
-export async function buyOne(deps: BuyOneDeps): Promise<OneTask> {
-  const { order, staged } = await orderOf(deps);
+export async function buyOne(deps: BuyDeps): Promise<LiveTask> {
+  const { clock, ledger, dashscope: provider, times } = deps.tools;
+  const { orderFor, staged } = await prepareOrder(deps);
   for (let attempt = 1; ; attempt += 1) {
     let outcome: BuyOutcome;
     try {
       const imgUrl = await upload(deps, staged);
-      const { clock, ledger, dashscope: provider, times } = deps;
-      outcome = await buyOnce({ clock, ledger, provider, times: times.ledger }, { ...order(imgUrl), attempt });
+      outcome = await buyOnce({ clock, ledger, provider, times: times.ledger }, { ...orderFor(imgUrl), attempt });
     } catch (error) {
       if (!(error instanceof VideoError)) throw error;
       if (!error.retryable || attempt === SUBMITS_MAX) return { kind: 'refused', error };
       deps.say(`Not sent: ${error.message}`);
-      await deps.clock.sleep(error.retryAfterMs ?? 1_000, deps.signal);
+      await clock.sleep(error.retryAfterMs ?? 1_000, deps.signal);
       continue;
     }
     switch (outcome.kind) {
       case 'bought':
-        return { kind: 'task', task: outcome.task, bought: true, acceptedAtMs: deps.clock.now() };
+        return { kind: 'task', task: outcome.task, bought: true, acceptedAtMs: clock.now() };
       case 'task':
       case 'restore':
         return { kind: 'task', task: outcome.task, bought: false, acceptedAtMs: null };
       case 'archived':
-        return { kind: 'task', task: await taskOf(deps, outcome.purchase), bought: false, acceptedAtMs: null };
+        return { kind: 'task', task: await taskOf(ledger, outcome.purchase), bought: false, acceptedAtMs: null };
       case 'follow':
       case 'unknown': {
         deps.say(
-          'The reply was lost, or another check is buying: the task list tells what became of it. Nothing is sent again.',
+          'The reply was lost, or another check is buying. Nothing is sent again; the task list decides whether a ' +
+            'task exists.',
         );
         const decided = await reconcile(deps, outcome.purchase);
         if (decided !== 'buy') return decided;
@@ -83,18 +89,17 @@ export async function buyOne(deps: BuyOneDeps): Promise<OneTask> {
   }
 }
 
-async function reconcile(deps: BuyOneDeps, purchase: Purchase): Promise<OneTask | 'buy'> {
-  const { ledger, dashscope: provider, clock, times, signal } = deps;
-  const archiveCandidate = candidateArchive(deps);
-  const outcome = await reconcileSubmit({ ledger, provider, clock, times: times.ledger, archiveCandidate }, purchase, {
-    signal,
-  });
+async function reconcile({ tools, signal }: BuyDeps, purchase: Purchase): Promise<LiveTask | 'buy'> {
+  const { ledger, dashscope: provider, clock, times, steps } = tools;
+  const { archiveCandidate } = steps;
+  const deps = { ledger, provider, clock, times: times.ledger, archiveCandidate };
+  const outcome = await reconcileSubmit(deps, purchase, { signal });
   switch (outcome.kind) {
     case 'task':
     case 'restore':
       return { kind: 'task', task: outcome.task, bought: true, acceptedAtMs: null };
     case 'archived':
-      return { kind: 'task', task: await taskOf(deps, outcome.purchase), bought: false, acceptedAtMs: null };
+      return { kind: 'task', task: await taskOf(ledger, outcome.purchase), bought: false, acceptedAtMs: null };
     case 'failed':
       return { kind: 'refused', error: outcome.error };
     case 'buy':
@@ -104,8 +109,8 @@ async function reconcile(deps: BuyOneDeps, purchase: Purchase): Promise<OneTask 
   }
 }
 
-/** The task of a purchase that is over. */
-async function taskOf({ ledger }: BuyOneDeps, purchase: Purchase): Promise<BoughtTask> {
+/** The task of an archived purchase. */
+async function taskOf(ledger: LiveTools['ledger'], purchase: Purchase): Promise<BoughtTask> {
   const { intent, state, extraTasks } = await ledger.require(purchase);
   const task = state.kind === 'closed' || state.kind === 'claimed' ? state.task : extraTasks[0]?.task;
   if (task === undefined) {
@@ -117,37 +122,43 @@ async function taskOf({ ledger }: BuyOneDeps, purchase: Purchase): Promise<Bough
   return boughtTask(purchase, intent, task);
 }
 
-interface Prepared {
-  readonly order: (imgUrl: string) => PurchaseOrder;
+interface PreparedOrder {
+  /** @param imgUrl - Address of the uploaded image. */
+  readonly orderFor: (imgUrl: string) => PurchaseOrder;
   readonly staged: StagedImage;
 }
 
-async function orderOf(deps: BuyOneDeps): Promise<Prepared> {
-  const { clock, ledger, store, times, startedAtMs } = deps;
+async function prepareOrder({ tools, startedAtMs }: BuyDeps): Promise<PreparedOrder> {
+  const { clock, ledger, store, times } = tools;
   const staged = await stageImage(liveImage(), store);
-  const given = {
+  const parsed = parseRequest({
     prompt: LIVE_PROMPT,
     duration: LIVE_SECONDS,
     fps: 24,
     size: '1280*720',
     seed: 1,
     tenant: 'going-live',
-  };
-  const parsed = parseRequest({ ...given, reference_image: `asset:${staged.asset.key}` } as VideoRequest);
+    reference_image: `asset:${staged.asset.key}`,
+  } satisfies VideoRequest);
   const { reference_image: _, ...request } = canonicalRequest(parsed);
   const key = cacheKey(request, MODEL, staged.sha256);
   const newest = await ledger.newest(key);
-  // After a day the provider has forgotten the task, and only a new one tells how it behaves now.
-  const fresh = newest !== undefined && clock.now() - newest.intent.written_at_ms >= times.ledger.resultLifeMs;
-  const cache = fresh ? 'refresh' : 'use';
+  // After a day the provider has deleted the task, and only a new one shows its current behaviour.
+  const expired = newest !== undefined && clock.now() - newest.intent.written_at_ms >= times.ledger.resultLifeMs;
+  const cache = expired ? 'refresh' : 'use';
   const buyer = { workflowId: LIVE_WORKFLOW_ID, firstRunId: randomUUID() };
   const { prompt, duration, resolution, audio, seed, tenant } = request;
   const reference = { kind: 'asset' as const, ...staged.asset };
   return {
     staged,
-    order: (imgUrl) => ({
+    orderFor: (imgUrl) => ({
       purchaseKey: purchaseKeyOf(key, cache, buyer),
-      ...{ cacheKey: key, cache, buyer, seed, tenant, attempt: 1 },
+      cacheKey: key,
+      cache,
+      buyer,
+      seed,
+      tenant,
+      attempt: 1,
       firstStartedAtMs: startedAtMs,
       expects: { prompt, duration, resolution, audio, image: { width: reference.width, height: reference.height } },
       memo: { request: { ...request, cache: 'use' }, reference, warnings: [], labels: {} },
@@ -157,7 +168,7 @@ async function orderOf(deps: BuyOneDeps): Promise<Prepared> {
   };
 }
 
-async function upload({ dashscope, store, signal }: BuyOneDeps, { asset }: StagedImage): Promise<string> {
+async function upload({ tools: { dashscope, store }, signal }: BuyDeps, { asset }: StagedImage): Promise<string> {
   const policy = await dashscope.getUploadPolicy(MODEL, { signal });
   const name = `${randomUUID()}.${asset.key.split('.').at(-1)}`;
   const body = await store.get(asset.key, { signal });

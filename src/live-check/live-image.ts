@@ -1,11 +1,17 @@
 import { crc32, deflateSync } from 'node:zlib';
 
-/** In a shape that tells apart how the provider rounds the sides of a video: at 720P 1108×830 by 2, 1104×816 by 16. */
+/**
+ * Its shape shows how the provider rounds the sides of a video: at 720P to 1108×830 in steps of 2, to 1104×816 in steps
+ * of 16.
+ */
 export const LIVE_IMAGE = { width: 1024, height: 768 } as const;
 
 const SIGNATURE = Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]);
 
-/** The picture of a live check: a sun over water, as a PNG. The same bytes each time, as the purchase is known by them. */
+/**
+ * The picture of a live check: a sun over water, as a PNG. Its bytes are always the same, because they identify the
+ * purchase.
+ */
 export function liveImage(): Buffer {
   const { width, height } = LIVE_IMAGE;
   const rows = Buffer.alloc(height * (1 + 3 * width)); // each row begins with its filter: none

@@ -2,31 +2,32 @@ import { z } from 'zod';
 import { FailureType } from '../contract/failure-type.js';
 import { VideoError } from '../contract/video-error.js';
 
-/** What one question was answered with. */
+/** The answer to one question. */
 export interface LiveAnswer {
   /** Stable name of the question. */
   readonly id: string;
   readonly question: string;
-  /** In few words, made so that equal behaviour gives equal words. */
+  /** In few words; equal behaviour gives equal words. */
   readonly answer: string;
   /**
-   * `behaviour` is compared with the emulator's; `measure` differs from day to day or by what it was asked of, and is only shown.
+   * `behaviour` is compared with the emulator's; `measure` differs from day to day or from task to task, and is only
+   * shown.
    */
   readonly kind: 'behaviour' | 'measure';
-  /** Setting of the emulator that decides the same; null when there is none. */
+  /** Setting of the emulator for this behaviour; null when there is none. */
   readonly emulator: string | null;
   /** What was seen, redacted. */
   readonly seen: unknown;
 }
 
-/** What became of the one purchase. */
+/** The outcome of the one purchase. */
 export interface LivePurchase {
   /**
-   * `bought`: by this check; `found`: by an earlier one, nothing was bought; `refused`: by the provider, nothing was bought;
-   * `undecided`: its reply was lost and nothing proves yet what became of it; `declined`: the person said no;
-   * `unforeseen`: the provider made a task of a wrong request, which may be billed, so nothing was bought.
+   * `bought`: by this check; `found`: by an earlier one, nothing was bought; `refused`: by the provider, nothing was
+   * bought; `undecided`: its reply was lost and nothing proves yet whether a task exists; `declined`: you said no;
+   * `unexpected`: the provider accepted an invalid request and may bill its task, so nothing else was bought.
    */
-  readonly outcome: 'bought' | 'found' | 'refused' | 'undecided' | 'declined' | 'unforeseen';
+  readonly outcome: 'bought' | 'found' | 'refused' | 'undecided' | 'declined' | 'unexpected';
   /** For the provider's console; useless without a key of the account. */
   readonly task_id: string | null;
   /** Stable address of the archived video. */
@@ -36,7 +37,10 @@ export interface LivePurchase {
   readonly why: string | null;
 }
 
-/** The file that `wan-video doctor --live` writes. It holds no key, no signed address and no id but that of its own task. */
+/**
+ * The file that `wan-video doctor --live` writes. It contains no key, no signed address and only the id of its own
+ * task.
+ */
 export interface LiveRecord {
   readonly v: 1;
   readonly kind: 'going-live';
@@ -70,7 +74,7 @@ const shape = z.looseObject({
 /**
  * Reads the text of a record.
  * @param file - Its name, for messages.
- * @throws VideoError `InvalidRequest` for a text that is none.
+ * @throws VideoError `InvalidRequest` for a text that is not a record.
  */
 export function parseRecord(text: string, file: string): Pick<LiveRecord, 'made_at' | 'provider' | 'answers'> {
   let value: unknown;
@@ -81,11 +85,11 @@ export function parseRecord(text: string, file: string): Pick<LiveRecord, 'made_
   }
   const parsed = shape.safeParse(value);
   if (parsed.success) return parsed.data as unknown as LiveRecord;
-  const message = `${file} is no record of "wan-video doctor --live"`;
+  const message = `${file} is not a record of "wan-video doctor --live"`;
   throw new VideoError(FailureType.InvalidRequest, message, {
     issues: [{ path: '--compare', message }],
     billed: false,
-    nextStep: 'Give the going-live-….json that it wrote.',
+    nextStep: 'Give a going-live-….json file that the command wrote.',
   });
 }
 
@@ -96,15 +100,15 @@ export interface LiveDifference extends Pick<LiveAnswer, 'id' | 'question' | 'em
   readonly emulator_says: string | null;
 }
 
-/** What is not known yet is no difference. */
+/** An answer that could not be observed; it counts as no difference. */
 export const NOT_SEEN = 'not seen';
 
-/** Where a record's behaviour differs from the emulator's. Pure. */
+/** Where a record's behaviour differs from the emulator's. */
 export function differences(record: readonly LiveAnswer[], emulator: readonly LiveAnswer[]): LiveDifference[] {
-  const said = new Map(emulator.map((answer) => [answer.id, answer]));
+  const known = new Map(emulator.map((answer) => [answer.id, answer]));
   const behaviour = record.filter(({ kind, answer }) => kind === 'behaviour' && answer !== NOT_SEEN);
   return behaviour.flatMap(({ id, question, answer, emulator: setting }) => {
-    const other = said.get(id)?.answer ?? null;
+    const other = known.get(id)?.answer ?? null;
     if (other === answer || other === NOT_SEEN) return [];
     return [{ id, question, emulator: setting, record: answer, emulator_says: other }];
   });

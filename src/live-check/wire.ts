@@ -5,14 +5,14 @@ import { redactText } from '../net/redact.js';
 const ANSWER_BYTES_MAX = 1_048_576;
 
 /** One answer of the provider as it came. */
-export interface WireAnswer {
+interface WireAnswer {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
-  /** Undefined when it is no JSON. */
+  /** Undefined when it is not JSON. */
   readonly json: Record<string, unknown> | undefined;
 }
 
-/** An answer, or the network's word when there was none. */
+/** An answer, or the network's fault when there was none. */
 export type Exchange = WireAnswer | { readonly status: 0; readonly fault: string };
 
 /** How one request is sent. */
@@ -24,7 +24,7 @@ export interface AskOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** The provider's wire without any reading of it: what is asked here is how it really answers. */
+/** The provider's wire without interpretation: the check records how the provider really answers. */
 export class LiveWire {
   readonly base: string;
   readonly #dispatcher: Dispatcher;
@@ -38,7 +38,10 @@ export class LiveWire {
     this.#headers = headers;
   }
 
-  /** Sends one request, once. @param path - Below the base, or a whole address, to which no key is sent. */
+  /**
+   * Sends one request, once.
+   * @param path - Below the base, or a whole address, to which no key is sent.
+   */
   async ask(path: string, options: AskOptions = {}): Promise<Exchange> {
     const { method = 'GET', headers = {}, body, timeoutMs = 20_000, signal } = options;
     const own = path.startsWith('/');
@@ -88,31 +91,31 @@ export function member(json: unknown, ...path: readonly string[]): unknown {
   );
 }
 
-/** The same where it is a text. */
+/** A member that is a text and not empty. */
 export function textOf(exchange: Exchange, ...path: readonly string[]): string | undefined {
   const value = 'json' in exchange ? member(exchange.json, ...path) : undefined;
   return typeof value === 'string' && value !== '' ? value : undefined;
 }
 
-/** `400 InvalidParameter`, or the network's word. */
-export function words(exchange: Exchange): string {
+/** The outcome of a request in few words: `400 InvalidParameter`, or the network's fault. */
+export function outcomeOf(exchange: Exchange): string {
   if ('fault' in exchange) return `no answer: ${exchange.fault}`;
   const code = textOf(exchange, 'code') ?? textOf(exchange, 'output', 'task_status');
   return `${exchange.status} ${code ?? (exchange.json === undefined ? 'without JSON' : 'without a code')}`;
 }
 
-/** Texts of the wire that say how it works and nothing about whom it is of. */
-const TELLING = /^(code|message|msg|task_status|status|model_name|orig_prompt|\w+_time|x_oss_\w+|region)$/;
-/** Numbers that name an account. */
+/** Texts of the wire that describe the provider and do not identify an account. */
+const PUBLIC_TEXTS = /^(code|message|msg|task_status|status|model_name|orig_prompt|\w+_time|x_oss_\w+|region)$/;
+/** Members that identify an account. */
 const IDENTIFYING = /(uid|parent_id|key_id)$/;
-const TOLD_HEADERS = /^(content-type|content-range|accept-ranges|retry-after|x-ratelimit\S*|ratelimit\S*|allow)$/;
+const RECORDED_HEADERS = /^(content-type|content-range|accept-ranges|retry-after|x-ratelimit\S*|ratelimit\S*|allow)$/;
 
-/** An answer for the record: its form, and what tells how the provider works; ids, addresses and unknown texts as what they are. */
+/** An answer for the record: its form and its public texts; of ids, addresses and other texts only what they are. */
 export function redacted(exchange: Exchange): unknown {
   if ('fault' in exchange) return exchange;
   const { status, headers, json } = exchange;
-  const told = Object.fromEntries(Object.entries(headers).filter(([name]) => TOLD_HEADERS.test(name)));
-  return { status, headers: told, header_names: Object.keys(headers).sort(), body: redactedJson(json, '') };
+  const recorded = Object.fromEntries(Object.entries(headers).filter(([name]) => RECORDED_HEADERS.test(name)));
+  return { status, headers: recorded, header_names: Object.keys(headers).sort(), body: redactedJson(json, '') };
 }
 
 function redactedJson(value: unknown, name: string): unknown {
@@ -124,7 +127,7 @@ function redactedJson(value: unknown, name: string): unknown {
   if (typeof value !== 'string') return value;
   if (/^https?:\/\//i.test(value))
     return redactText(value).replace(/\/[^?]*/, (path) => path.slice(0, 2) + hostOf(path));
-  return TELLING.test(name) ? redactText(value) : `[text of ${value.length}]`;
+  return PUBLIC_TEXTS.test(name) ? redactText(value) : `[text of ${value.length}]`;
 }
 
 /** `//host/…` → `/host/…`; the path names the account's folder. */

@@ -5,7 +5,7 @@ const UNITS = [
   ['s', 1],
 ] as const;
 
-/** A span of time for people, by its two largest units: `0 s`, `45 s`, `1 min 30 s`, `1 d`. */
+/** A duration for people, in its two largest units: `0 s`, `45 s`, `1 min 30 s`, `1 d`. */
 export function durationText(seconds: number): string {
   let rest = Math.round(seconds);
   const parts: string[] = [];

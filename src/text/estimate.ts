@@ -1,16 +1,8 @@
-import type { CommandContext } from '../cli/context.js';
 import type { StartEstimate } from '../client/batch-client.js';
-import type { BatchEstimate, EstimateAccount } from '../client/batch-estimate.js';
+import type { BatchEstimate } from '../client/batch-estimate.js';
 import type { ScheduleEstimate } from '../client/schedule-client.js';
 import { amountText } from './amount.js';
 import { durationText } from './duration.js';
-
-/** Whose ledger, slots, render times and prices an estimate of this configuration rests on. */
-export async function accountOf(context: CommandContext): Promise<EstimateAccount> {
-  const { provider, rates } = await context.config();
-  const prices = await context.prices();
-  return { provider: provider.providerId, account: provider.account, maxRunning: rates.maxRunning, prices };
-}
 
 /** What `batch start` would do, for people. */
 export function startEstimateText(estimate: StartEstimate): string {
@@ -25,39 +17,39 @@ export function startEstimateText(estimate: StartEstimate): string {
   ].join('\n');
 }
 
-/** What the next run of a schedule would come to, for people. */
+/** What the next run of a schedule would cost and take, for people. */
 export function scheduleEstimateLines(plan: ScheduleEstimate, timezone: string): string[] {
   const { next, manifest_key, estimate, expected, overlaps_next_run } = plan;
-  if (estimate === null) return [`estimate  none: ${manifest_key ?? 'a manifest'} is not there yet`];
+  if (estimate === null) return [`estimate  none: ${manifest_key ?? 'a manifest'} does not exist yet`];
   const { earliest_at = '', latest_at = '' } = expected ?? {};
   return [
     ...estimateLines(estimate),
     ...(expected === null
       ? []
       : [`done      ${earliest_at === latest_at ? '' : `${earliest_at} to `}${latest_at} ${timezone}`]),
-    ...(overlaps_next_run ? [`warning   it may not be done when the run after it is due, ${next[1]} ${timezone}`] : []),
+    ...(overlaps_next_run ? [`warning   it may not be done when the next run is due, ${next[1]} ${timezone}`] : []),
   ];
 }
 
-const WOULD = {
+const COUNTED = {
   cached: 'answered from the cache',
-  adopt: 'that share an open purchase',
+  adopt: 'joining an open purchase',
   buy: 'to be bought',
-  fetch: 'with an image of the web, counted as bought',
-  duplicate: 'that ask for the same as an earlier one',
-  invalid: 'left out for their faults',
+  fetch: 'with an image from the web, counted as bought',
+  duplicate: 'equal to an earlier line',
+  invalid: 'left out because of faults',
 } as const;
 
-/** What a manifest comes to, for people. */
-export function estimateLines({ counts, billed, price, duration, slots, window }: BatchEstimate): string[] {
+/** What a manifest would cost and take, for people. */
+function estimateLines({ counts, billed, price, duration, slots, window }: BatchEstimate): string[] {
   const { earliest_seconds: from, latest_seconds: to, learned } = duration;
-  const basis = learned ? '' : '; a guess: of some kind among them no video is known to have been rendered';
-  const ahead = slots.ahead === 0 ? '' : `, after ${slots.ahead} of others`;
+  const basis = learned ? '' : '; a guess: for some of these kinds of video no render time is known yet';
+  const ahead = slots.ahead === 0 ? '' : `, after ${slots.ahead} others`;
   return [
     `lines     ${counts.total}`,
-    ...(Object.keys(WOULD) as (keyof typeof WOULD)[])
+    ...(Object.keys(COUNTED) as (keyof typeof COUNTED)[])
       .filter((name) => counts[name] > 0)
-      .map((name) => `          ${counts[name]} ${WOULD[name]}`),
+      .map((name) => `          ${counts[name]} ${COUNTED[name]}`),
     ...billed.map(
       ({ seconds, resolution, audio }) =>
         `billed    at most ${seconds} s at ${resolution}, ${audio ? 'with sound' : 'silent'}`,

@@ -1,17 +1,19 @@
-/** Where a text stops being JSON: 1-based, and what could stand there instead. */
+/** Where a text stops being JSON (1-based), and what was expected there. */
 export interface JsonFault {
   readonly line: number;
   readonly column: number;
   readonly expected: string;
 }
 
-/** One token of RFC 8259 after white space: punctuation, text, or a number or word. */
-const TOKEN =
-  /([{}[\],:])|"(?:[^"\\\p{Cc}]|\\(?:["\\/bfnrt]|u[\da-fA-F]{4}))*"|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null/uy;
+/** One token of RFC 8259: punctuation, a string, a number or a word. */
+const STRING = String.raw`"(?:[^"\\\p{Cc}]|\\(?:["\\/bfnrt]|u[\da-fA-F]{4}))*"`;
+const NUMBER = String.raw`-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?`;
+const TOKEN = new RegExp(String.raw`([{}[\],:])|${STRING}|${NUMBER}|true|false|null`, 'uy');
 const SPACE = /[ \t\r\n]*/y;
 
 /**
- * Finds the first fault of a text that `JSON.parse` refused; its own messages name a place only sometimes, and quote the text.
+ * Finds the first fault of a text that `JSON.parse` refused. Its own messages do not always name a place, and quote the
+ * text.
  * @returns `undefined` for JSON.
  */
 export function jsonFault(text: string): JsonFault | undefined {
@@ -29,7 +31,7 @@ export function jsonFault(text: string): JsonFault | undefined {
     expected = next;
   }
 
-  /** What may follow `sign`, or `undefined` when it may not stand here. */
+  /** What may follow `sign`; `undefined` when it is not allowed here. */
   function step(sign: string): string | undefined {
     const value = expected.startsWith('a value');
     if (sign === '"' && expected.startsWith('a name')) return '":"';

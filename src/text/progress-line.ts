@@ -6,17 +6,17 @@ import { utcTime } from '../contract/utc.js';
 /** Where progress goes; `columns` of a terminal. */
 export type ProgressStream = Writable & { readonly isTTY?: boolean; readonly columns?: number };
 
-/** Progress of one run, and why it does not get on when it does not. */
+/** Progress of one run, and why it is stuck if it is. */
 export type ShownProgress = VideoProgress & { readonly trouble?: string | null };
 
-/** Where a terminal does not say how wide it is, or says 0. */
+/** Width of a terminal that reports none, or 0. */
 const COLUMNS = 80;
-/** Cells of the bar: fine enough to be seen moving, and leaves most of 80 columns to the text. */
+/** Cells of the bar: enough to see it move, and most of 80 columns remain for the text. */
 const BAR = 20;
-/** Back to the start of the line, and empty it. */
+/** Moves to the start of the line and clears it. */
 const CLEAR = '\r\x1b[2K';
 
-/** Shows progress: one live line on a terminal, else one line per change and no control characters. */
+/** Shows progress: one live line on a terminal, else one line per change without control characters. */
 export function progressLine(stream: ProgressStream, env: Readonly<Record<string, string | undefined>>) {
   const live = stream.isTTY === true && env['CI'] === undefined && env['TERM'] !== 'dumb';
   let last = '';
@@ -33,7 +33,7 @@ export function progressLine(stream: ProgressStream, env: Readonly<Record<string
       if (live) {
         const stageFor = `${seconds(nowMs - startedMs)}  ${stage} for ${seconds(nowMs - progress.since_ms)}`;
         const text = `${stageFor}${etaBar(progress, nowMs)}${rest}`;
-        // One column stays free: a full line would wrap, and the next clearing would miss its first half.
+        // One column stays free: a full line would wrap, and the next clear would miss its first half.
         stream.write(`${CLEAR}${text.slice(0, (stream.columns || COLUMNS) - 1)}`);
       } else if (stage + rest !== last) stream.write(`${stage}${rest}${facts(progress)}\n`);
       last = stage + rest;
@@ -47,13 +47,13 @@ export function progressLine(stream: ProgressStream, env: Readonly<Record<string
   };
 }
 
-/** What is waited for, and how far ahead a grant is; null for a run that has ended, which waits for nothing. */
+/** What the run waits for, and its place in the queue of the slots; null for a run that has ended. */
 function waitingText({ waiting_for, slot }: ShownProgress): string | null {
   if (waiting_for === 'nothing') return null;
   return `waiting for ${waiting_for}${slot === null ? '' : `, ${placeText(slot)}`}`;
 }
 
-/** The learned expectation of a render as a bar, full at its latest end; nothing where none was learned. */
+/** The learned forecast of a render as a bar that is full at its latest end; empty where nothing was learned. */
 function etaBar({ stage, eta, rendering_since_ms: sinceMs }: ShownProgress, nowMs: number): string {
   if (stage !== 'rendering' || sinceMs === null || eta === null || eta.samples === 0) return '';
   const part = Math.min(1, Math.max(0, (nowMs - sinceMs) / Math.max(1, eta.latest_ms - sinceMs)));
@@ -63,7 +63,7 @@ function etaBar({ stage, eta, rendering_since_ms: sinceMs }: ShownProgress, nowM
   return ` [${bar}] ${left}`;
 }
 
-/** What is known when rendering begins, in a line that is written once. */
+/** What is known when rendering begins, for a line that is written once. */
 function facts({ stage, eta, queued_seconds: queued }: ShownProgress): string {
   if (stage !== 'rendering') return '';
   return [
@@ -72,7 +72,7 @@ function facts({ stage, eta, queued_seconds: queued }: ShownProgress): string {
   ].join('');
 }
 
-/** A message from elsewhere must not steer the terminal. */
+/** A message from outside must not control the terminal. */
 const plain = (text: string): string => text.replace(/\p{Cc}+/gu, ' ');
 
 const seconds = (ms: number): string => `${Math.max(0, Math.round(ms / 1000))} s`;

@@ -5,12 +5,12 @@ import { VideoError } from '../contract/video-error.js';
 import { redactText } from '../net/redact.js';
 import { ExitCode } from './exit-code.js';
 
-/** Variables whose values are secrets, so that a library's message cannot carry one out. */
+/** Variables whose values are secrets, so that a library's message cannot leak one. */
 const SECRET_VARIABLES = ['DASHSCOPE_API_KEY', 'TEMPORAL_API_KEY', 'AWS_SECRET_ACCESS_KEY', 'AWS_SESSION_TOKEN'];
-/** A shorter value is no secret, and blanking it would tear every text to pieces. */
+/** A shorter value is not a secret, and blanking it would damage every text. */
 const SECRET_LENGTH_MIN = 8;
 
-/** The secrets of an environment, the passwords of proxies among them. */
+/** The secrets of an environment, including the passwords of proxies. */
 export const secretsOf = (env: Readonly<Record<string, string | undefined>>): string[] =>
   [
     ...SECRET_VARIABLES.map((name) => env[name]?.trim() ?? ''),
@@ -19,7 +19,7 @@ export const secretsOf = (env: Readonly<Record<string, string | undefined>>): st
     ),
   ].filter((value) => value.length >= SECRET_LENGTH_MIN);
 
-/** The published error object of any failure; fields that do not apply are left out. */
+/** The published error object of any failure, without the fields that do not apply. */
 export function errorObject(error: unknown, secrets: readonly string[] = []): VideoErrorObject {
   const safe = (text: string): string => redactText(text, secrets);
   if (error instanceof VideoRunError) return { ...error.error, message: safe(error.error.message) };
@@ -39,14 +39,14 @@ export function errorObject(error: unknown, secrets: readonly string[] = []): Vi
   };
 }
 
-/** Ends that are nobody's request and nobody's video: something has to be set up, mended or paid first. */
+/** Failures that are not caused by a request: something must be set up, fixed or paid first. */
 const NOT_SET_UP: readonly string[] = [
   FailureType.CredentialsMissing,
   FailureType.CredentialsRejected,
   FailureType.AccountBlocked,
 ];
 
-/** The exit code that belongs to a failure. */
+/** The exit code of a failure. */
 export function exitCodeOf(error: unknown): number {
   if (error instanceof VideoRunError) {
     if (error.cancelled || error.error.type === 'Interrupted') return ExitCode.cancelled;
@@ -66,14 +66,14 @@ export function exitCodeOf(error: unknown): number {
   }
 }
 
-/** A failure for people: what, each fault by field, and what to do. */
+/** A failure for people: what happened, each fault by field, and what to do. */
 export function errorText(error: unknown, secrets: readonly string[] = []): string {
   const { message, issues = [], code, next_step } = errorObject(error, secrets);
   const faults = issues
-    // A message that is one fault, field and all, need not say it twice.
+    // A message that consists of one fault, including its field, need not repeat it.
     .filter(({ path, message: fault }) => message !== `${path} ${fault}`)
     .map(({ path, message: fault }) => `  ${path === '' ? 'request' : path}: ${fault}`);
-  // The message of a refusal repeats its issues in one line; the list below reads better.
+  // The message of a refusal repeats its issues in one line; the list below is easier to read.
   const head = faults.length > 0 ? (message.split(/: /)[0] ?? message) : message;
   return [
     `wan-video: ${head}${code === undefined || head.includes(code) ? '' : ` (${code})`}`,
@@ -97,15 +97,15 @@ const ORIGIN = {
   adopted: 'adopted, nothing was bought again',
 } as const;
 
-/** What a salvage says that has found nothing to keep. */
-export const NO_VIDEO = 'result    no video: nothing was bought, or what was is not billed';
+/** The result of a salvage that found no video to keep. */
+export const NO_VIDEO = 'result    no video: nothing was bought, or what was bought is not billed';
 
 /** A result for people. */
 export function resultText(result: VideoResult): string {
-  const { width, height, has_audio, usage } = result;
+  const { duration, fps, width, height, has_audio, bytes, usage } = result;
   return [
     `video     ${result.video_url}`,
-    `measured  ${result.duration} s, ${result.fps} fps, ${width}x${height}, ${has_audio ? 'with sound' : 'silent'}, ${result.bytes} bytes`,
+    `measured  ${duration} s, ${fps} fps, ${width}x${height}, ${has_audio ? 'with sound' : 'silent'}, ${bytes} bytes`,
     `source    ${ORIGIN[result.source]}`,
     `task      ${result.task_id}, seed ${result.seed}, ${usage.billed_seconds} s billed at ${usage.resolution}`,
     ...result.warnings.map(({ code, message }) => `warning   ${code}: ${message}`),

@@ -1,13 +1,13 @@
-import { attentionText } from '../cli/attention.js';
 import { hasVideo, otherKind } from '../client/run-kind.js';
 import type { VideoStatus } from '../client/video-run.js';
 import type { VideoProgress } from '../contract/result.js';
 import { placeText } from '../contract/slots.js';
 import { utcTime } from '../contract/utc.js';
+import { attentionText } from './attention.js';
 import { durationText } from './duration.js';
 import { failureText, NO_VIDEO, resultText } from './result.js';
 
-/** What Temporal knows of a run, for people. */
+/** A run as Temporal knows it, for people. */
 export function statusText(run: VideoStatus, nowMs: number): string {
   const { id, workflow_type, status, started_at, closed_at, progress, trouble, result, error, task_id } = run;
   const other = otherKind(id, workflow_type);
@@ -38,7 +38,7 @@ function progressLines({ stage, since_ms, attempt, waiting_for, slot, eta }: Vid
     `stage     ${stage} for ${durationText(Math.max(0, nowMs - since_ms) / 1000)}${again}`,
     ...(waiting_for === 'nothing' ? [] : [`waits     for ${waiting_for}`]),
     ...(slot === null ? [] : [`place     ${placeText(slot)}`]),
-    // A range that rests on no render of its kind is a guess.
+    // A range that is based on no render of this kind is a guess.
     ...(stage === 'rendering' && eta !== null && eta.samples > 0
       ? [`expected  ${utcTime(eta.earliest_ms)} to ${utcTime(eta.latest_ms)} UTC`]
       : []),

@@ -75,7 +75,7 @@ test('without a worker it says so at once; Ctrl-C asks the run to end, and once 
   running.process.kill('SIGINT');
   const { code, stdout, stderr } = await running.ended;
   expect({ code, stdout }).toEqual({ code: 130, stdout: '' });
-  expect(stderr).toContain('was asked to end and has not done so yet');
+  expect(stderr).toContain('was asked to end and has not ended yet');
   expect(await runsOf('no worker')).toEqual(['RUNNING']);
 });
 
@@ -180,7 +180,7 @@ test('Ctrl-C leaves a run alone that the command only joined', async () => {
   expect(left).toMatchObject({
     code: 130,
     stdout: '',
-    stderr: expect.stringMatching(/Left the run video\/[0-9a-f]+ alone/),
+    stderr: expect.stringMatching(/The command ended; the run video\/[0-9a-f]+ continues/),
   });
   stack.emulator.changeSettings({ speed: 200 }); // what is to be seen was seen
   expect(onlyJson(await first.ended)).toMatchObject({ source: 'generated', duration: 15 });
@@ -202,7 +202,10 @@ test('cancel ends a run and says what became of it; again it says the same; a fi
   await stack.videos.result(done.id);
   const late = await here('cancel', done.id, '--json');
   expect(late.code).toBe(1);
-  expect(onlyJson(late).error).toMatchObject({ type: 'NotCancelled', message: expect.stringContaining('had ended') });
+  expect(onlyJson(late).error).toMatchObject({
+    type: 'NotCancelled',
+    message: expect.stringContaining('had already ended'),
+  });
 });
 
 test('a run that fails at the provider exits with 1 and the published error', async () => {

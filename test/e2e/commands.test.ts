@@ -96,11 +96,14 @@ describe('a run whose submit only a person can decide', () => {
     expect((await run('status', id)).stdout).toContain('The last decision was refused: ');
 
     const bought = await run('resolve', id, '--buy');
-    expect(bought).toMatchObject({ code: 0, stdout: expect.stringMatching(/^The decision was taken: another task/) });
+    expect(bought).toMatchObject({
+      code: 0,
+      stdout: expect.stringMatching(/^The decision was accepted: another task/),
+    });
     const end = await watched;
     expect(end).toMatchObject({ code: 0, stdout: expect.stringContaining('source    generated') });
     expect(end.stderr).toContain(`\n  wan-video resolve ${id} --buy\n`);
-    // Once for the question, though looked at every second, and at most once more for the refusal.
+    // Once for the question, though the run is read every second, and at most once more for the refusal.
     expect(end.stderr.match(/Decide with one of these/g)?.length).toBeLessThanOrEqual(2);
     disowned = tasks[1];
   });
@@ -312,7 +315,7 @@ describe('doctor', () => {
   };
   const words = async (): Promise<string> => (await command(['doctor'], { env })).stdout;
 
-  test('names the missing sweep, and finds all well after setup', async () => {
+  test('names the missing sweep, and passes all checks after setup', async () => {
     expect((await examine()).faults).toEqual({ sweep: expect.stringContaining('There is no schedule') });
     expect(await words()).toMatch(/^FAULT +sweep +There is no schedule[^\n]*\n +Run "wan-video setup"\.$/m);
     await run('setup');
@@ -321,7 +324,7 @@ describe('doctor', () => {
       text
         .trimEnd()
         .split('\n')
-        .every((line) => line.startsWith('ok ') || line === 'All is well.'),
+        .every((line) => line.startsWith('ok ') || line === 'All checks passed.'),
     ).toBe(true);
     expect(text).toMatch(/credentials +a key was found in DASHSCOPE_API_KEY$/m);
     const { names } = await examine();
@@ -384,7 +387,7 @@ describe('doctor', () => {
     [{ ASSET_STORE: 'file:other.bmp/no-folder' }, 'store', /no-folder/],
     [{ DASHSCOPE_API_KEY: '' }, 'credentials', /DASHSCOPE_API_KEY is not set/],
     [{ DASHSCOPE_HTTP_BASE_URL: 'http://127.0.0.1:1/api/v1' }, 'provider', /127\.0\.0\.1:1/],
-    [{ DASHSCOPE_HTTP_BASE_URL: 'http://127.0.0.1:1/api/v1' }, 'clock', /does not tell its time/],
+    [{ DASHSCOPE_HTTP_BASE_URL: 'http://127.0.0.1:1/api/v1' }, 'clock', /does not give its time/],
   ] as [Record<string, string>, string, RegExp][])('with %o names %s', async (changes, name, message) => {
     expect((await examine(changes)).faults[name]).toMatch(message);
   });

@@ -15,7 +15,7 @@ test('of two demos at once the second waits for the first and is answered from t
   const first = demos.start();
   await first.says(/^Starting an embedded Temporal/m);
   const second = demos.start();
-  await second.says(/^Another demo \(process \d+\) is at work; waiting/m);
+  await second.says(/^Another demo \(process \d+\) is running; waiting/m);
   expect(await first.exit(), first.output.said).toBe(0);
   expect(await second.exit(), second.output.said).toBe(0);
   expect(second.output.printed).toContain('from the cache');
@@ -25,7 +25,7 @@ test('of two demos at once the second waits for the first and is answered from t
 test('an own picture is taken relative to the caller, and --keep-open stays until it is interrupted', async () => {
   await copyFile(join(ROOT, 'assets', 'sample.jpg'), join(demos.folder, 'mine.jpg'));
   const own = demos.start(['--image', 'mine.jpg', '--prompt', 'clouds move', '--keep-open']);
-  await own.says(/Worker and emulator stay until Ctrl-C/);
+  await own.says(/Worker and emulator run until Ctrl-C/);
   expect(own.output.printed).toContain('source    generated');
   own.process.kill('SIGINT');
   expect(await own.exit(), own.output.said).toBe(0);
@@ -36,14 +36,14 @@ test('a demo that is interrupted while rendering ends with 130, and the next one
   await first.says(/^rendering/m);
   first.process.kill('SIGINT');
   expect(await first.exit(), first.output.said).toBe(130);
-  expect(first.output.said).toContain('run the demo again, and it goes on');
+  expect(first.output.said).toContain('run the demo again to continue it');
   const second = demos.start();
   expect(await second.exit(), second.output.said).toBe(0);
   expect(second.output.said).toContain('An interrupted generation was found');
   expect((await demos.emulator()).submits).toBe(1);
 });
 
-test('--lost-reply shows one purchase instead of two, and the emulator’s books agree', async () => {
+test('--lost-reply shows one purchase next to two, and the emulator’s state agrees', async () => {
   const scene = demos.start(['--lost-reply']);
   expect(await scene.exit(), scene.output.said).toBe(0);
   expect(scene.output.printed).toMatch(/^this project +1 +4 s +CNY 0\.60$/m);

@@ -20,7 +20,7 @@ test('a demo that was killed in mid-poll goes on with the same run and the same 
 
   const second = demos.start();
   expect(await second.exit(), second.output.said).toBe(0);
-  expect(second.output.said).toContain('An interrupted generation was found; it goes on in a few seconds.');
+  expect(second.output.said).toContain('An interrupted generation was found; it continues in a few seconds.');
   expect(second.output.printed).toContain('measured  4 s, 30 fps, 1280x720, silent');
   expect(second.output.printed).toMatch(
     /^Web UI {4}http:\/\/127\.0\.0\.1:\d+\/namespaces\/default\/workflows\/video%2F/m,

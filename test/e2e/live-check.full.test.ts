@@ -1,8 +1,9 @@
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { loadConfig } from '../../src/config/config.js';
-import { liveCheck } from '../../src/live-check/live-check.js';
+import { openLiveTools } from '../../src/cli/doctor/open-live-tools.js';
+import { Settings } from '../../src/cli/settings.js';
+import { checkLive } from '../../src/live-check/live-check.js';
 import type { LiveRecord } from '../../src/live-check/record.js';
 import { onlyJson, startCommand } from '../support/command.js';
 import { behaviourOf, EXPECTED_OF_EMULATOR, type LiveWorld, liveWorld } from '../support/live-world.js';
@@ -16,11 +17,15 @@ const paid = ({ emulator }: LiveWorld) =>
 /** The check itself, with the shortened times of buying once. */
 const quickCheck = ({ emulator, folder }: LiveWorld, signal = new AbortController().signal): Promise<LiveRecord> => {
   const env = { DASHSCOPE_HTTP_BASE_URL: emulator.baseUrl, OUTPUT_DIR: folder };
-  const config = loadConfig(env, { cwd: folder, homeDir: folder });
+  const settings = new Settings({ env, cwd: folder, homeDir: folder });
+  const config = settings.config();
+  const { tools, close } = openLiveTools(
+    { ...config, times: { ...config.times, ...QUICK_LEDGER } },
+    { store: settings.store(), ledger: settings.ledger(), apiKey: TEST_KEY },
+  );
   const ignore = () => undefined;
-  const times = { ...config.times, ...QUICK_LEDGER };
-  const agreed = async () => true;
-  return liveCheck({ config: { ...config, times }, apiKey: TEST_KEY, told: ignore, say: ignore, agreed, signal });
+  const confirmPurchase = async () => true;
+  return checkLive(tools, { onAnswer: ignore, say: ignore, confirmPurchase, signal }).finally(close);
 };
 
 test('a provider that behaves otherwise is recorded so, question by question', { timeout: LONG_MS }, async () => {
@@ -43,15 +48,15 @@ test('a provider that behaves otherwise is recorded so, question by question', {
   expect(behaviourOf(record)).toEqual({
     ...EXPECTED_OF_EMULATOR,
     refused_key: '401 InvalidApiKey',
-    list_page: '20 of 500 asked for',
-    missing_image: 'taken, then FAILED InvalidParameter',
-    damaged_image: 'taken, then FAILED InvalidParameter',
+    list_page: '20 of 500 requested',
+    missing_image: 'accepted, then FAILED InvalidParameter',
+    damaged_image: 'accepted, then FAILED InvalidParameter',
     large_body: '400 BadRequest.TooLarge at the submit',
     throttle: '429 Throttling, with a Retry-After',
     rate_headers: 'retry-after',
     list_order: 'oldest first',
     list_zone: 'UTC',
-    orig_prompt: 'cut',
+    orig_prompt: 'truncated',
     multiple: '16',
   });
   expect(Number(record.answers.find(({ id }) => id === 'list_delay')?.answer)).toBeGreaterThanOrEqual(500);
@@ -87,8 +92,8 @@ test('compare finds nothing in a record of an emulator, and names each differenc
     differences: [
       {
         id: 'list_page',
-        record: '20 of 500 asked for',
-        emulator_says: '100 of 500 asked for',
+        record: '20 of 500 requested',
+        emulator_says: '100 of 500 requested',
         emulator: 'list_page_max',
       },
       { id: 'throttle', emulator: 'throttle_code' },
@@ -98,10 +103,10 @@ test('compare finds nothing in a record of an emulator, and names each differenc
   await plain.check();
   const [same = ''] = (await readdir(plain.folder)).filter((file) => file.startsWith('going-live-'));
   const end = await plain.run('--compare', same);
-  expect(end).toMatchObject({ code: 0, stdout: 'The emulator behaves as the record says.\n' });
+  expect(end).toMatchObject({ code: 0, stdout: 'The emulator behaves as recorded.\n' });
 });
 
-test('a second check looks at the same video, and buys none', { timeout: LONG_MS }, async () => {
+test('a second check watches the same video and buys none', { timeout: LONG_MS }, async () => {
   const world = await liveWorld();
   const first = await world.check();
   const second = await world.check();
@@ -118,7 +123,7 @@ test('a lost reply of the check is reconciled and not bought again', { timeout: 
   expect(paid(world)).toMatchObject([{ task_id: record.purchase.task_id }]);
 });
 
-test('a lost reply that nothing decides is left open; a second check buys nothing, and goes on once it can', {
+test('a lost reply that nothing decides is left open; a second check buys nothing, and continues once it can', {
   timeout: LONG_MS,
 }, async () => {
   const world = await liveWorld({ list_refused: true });
@@ -132,7 +137,7 @@ test('a lost reply that nothing decides is left open; a second check buys nothin
   expect(paid(world)).toMatchObject([{ task_id: record.purchase.task_id }]);
 });
 
-test('a check that was killed while its video renders is gone on with by the next one', {
+test('a check that was killed while its video renders is continued by the next one', {
   timeout: LONG_MS,
 }, async () => {
   const world = await liveWorld({ speed: 4 });
@@ -142,7 +147,7 @@ test('a check that was killed while its video renders is gone on with by the nex
     DASHSCOPE_API_KEY: TEST_KEY,
   };
   const killed = startCommand(['doctor', '--live', '--yes'], env, world.folder);
-  await killed.said(/with size and fps taken\? {2}yes/);
+  await killed.said(/with size and fps accepted\? {2}yes/);
   killed.process.kill('SIGKILL');
   await killed.ended;
   expect(await world.records()).toEqual([]);
@@ -165,7 +170,7 @@ test('a day later the provider has forgotten the task, and another one is bought
   expect(paid(world)).toHaveLength(2);
 });
 
-test('a video that is made of a wrong request ends the check, is kept, and nothing else is bought', {
+test('a video made from an invalid request ends the check and is kept, and nothing else is bought', {
   timeout: LONG_MS,
 }, async () => {
   const world = await liveWorld({ validation: 'task' });
@@ -174,7 +179,7 @@ test('a video that is made of a wrong request ends the check, is kept, and nothi
   await expect.poll(() => wrong()?.task_id, { timeout: 20_000, interval: 20 }).toBeDefined();
   world.emulator.changeTask(wrong()?.task_id ?? '', { status: 'SUCCEEDED' });
   const { purchase } = await watching;
-  expect(purchase).toMatchObject({ outcome: 'unforeseen', task_id: wrong()?.task_id });
+  expect(purchase).toMatchObject({ outcome: 'unexpected', task_id: wrong()?.task_id });
   expect(purchase.why).toContain(`candidates/${purchase.task_id}.mp4`);
   expect(world.emulator.state().submits).toBe(3);
 });

@@ -50,9 +50,9 @@ export const EXPECTED_OF_EMULATOR: Readonly<Record<string, string>> = {
   unknown_task: '200 UNKNOWN',
   malformed_task: '200 UNKNOWN',
   cancel_unknown: '400 UnsupportedOperation',
-  refused_key: '200 UNKNOWN', // it takes every key unless `accounts` names some
+  refused_key: '200 UNKNOWN', // it accepts every key unless a setting names one
   list: 'yes',
-  list_page: '100 of 500 asked for',
+  list_page: '100 of 500 requested',
   upload_policy: '300 s, 100 MB',
   no_async: '403 AccessDenied at the submit',
   unknown_model: '404 ModelNotFound at the submit',

@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest';
-import { attentionText } from '../../src/cli/attention.js';
 import { VideoRunError } from '../../src/client/run-error.js';
 import { FailureType } from '../../src/contract/failure-type.js';
 import { VideoError } from '../../src/contract/video-error.js';
+import { attentionText } from '../../src/text/attention.js';
 import { errorObject, errorText, exitCodeOf, secretsOf } from '../../src/text/result.js';
 import { table } from '../../src/text/table.js';
 
@@ -90,11 +90,11 @@ test('a run that waits for a person is shown with its evidence and with commands
   ];
   const attention = { reason: 'two tasks fit', purchase: 'k/1', candidates, refused: 'no' };
   expect(attentionText("it's mine", attention).split('\n')).toEqual([
-    'The run waits for a person: two tasks fit',
+    'The run waits for your decision: two tasks fit',
     '  task t-1: prompt [31m fits; its video: candidates/t-1.mp4',
     '  task t-2: still renders; no video',
     'The last decision was refused: no',
-    'Decide with one of these; the run goes on by itself then:',
+    'Decide with one of these commands; the run then continues by itself:',
     `  wan-video resolve 'it'\\''s mine' --task t-1`,
     `  wan-video resolve 'it'\\''s mine' --task t-2`,
     `  wan-video resolve 'it'\\''s mine' --buy`,

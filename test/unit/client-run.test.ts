@@ -8,7 +8,7 @@ import {
 import { expect, test } from 'vitest';
 import { runErrorOf } from '../../src/client/run-failure.js';
 import { staticDetails, staticSummary } from '../../src/client/run-texts.js';
-import { troubleOf } from '../../src/client/video-run.js';
+import { problemOf } from '../../src/client/video-run.js';
 
 const failed = (cause: Error) => runErrorOf('video/1', new WorkflowFailedError('failed', cause, 'X' as never));
 
@@ -62,9 +62,9 @@ const at = (ms: number) => ({ seconds: Math.floor(ms / 1000), nanos: 0 });
 
 test('a run is unattended when its workflow task waits for longer than any worker would leave it', () => {
   const waiting = description({ pendingWorkflowTask: { state: 1, scheduledTime: at(100_000), attempt: 1 } });
-  expect(troubleOf(waiting, 104_000)).toBeNull();
-  expect(troubleOf(waiting, 106_000)).toMatch(/no worker takes it up from the queue video-generate/);
-  expect(troubleOf(description({ pendingWorkflowTask: { state: 2, scheduledTime: at(0) } }), 106_000)).toBeNull();
+  expect(problemOf(waiting, 104_000)).toBeNull();
+  expect(problemOf(waiting, 106_000)).toMatch(/no worker takes it up from the queue video-generate/);
+  expect(problemOf(description({ pendingWorkflowTask: { state: 2, scheduledTime: at(0) } }), 106_000)).toBeNull();
 });
 
 test('a step that fails and is tried again is reported with its reason', () => {
@@ -73,6 +73,6 @@ test('a step that fails and is tried again is reported with its reason', () => {
       { activityType: { name: 'pollTask' }, attempt: 3, lastFailure: { message: 'The provider is unavailable' } },
     ],
   });
-  expect(troubleOf(retrying, 0)).toBe('attempt 2 of pollTask failed and is tried again: The provider is unavailable');
-  expect(troubleOf(description({ pendingActivities: [{ attempt: 1 }] }), 0)).toBeNull();
+  expect(problemOf(retrying, 0)).toBe('attempt 2 of pollTask failed and is tried again: The provider is unavailable');
+  expect(problemOf(description({ pendingActivities: [{ attempt: 1 }] }), 0)).toBeNull();
 });

@@ -1,10 +1,10 @@
 import { expect, test } from 'vitest';
-import { slotsText } from '../../src/cli/commands/slots.js';
 import { costBetween, costCsv, costTable } from '../../src/cli/cost.js';
-import { otherBudgets } from '../../src/cli/doctor/check-runs.js';
+import { budgetDifference } from '../../src/cli/doctor/check-runs.js';
 import { termsOf } from '../../src/config/budgets.js';
 import type { BudgetView } from '../../src/contract/budget.js';
 import type { DayRecord } from '../../src/ledger/records.js';
+import { slotsText } from '../../src/text/slots.js';
 import { PRICES } from '../support/money.js';
 
 const MICRO = 1_000_000;
@@ -63,7 +63,7 @@ test('cost shows each budget with what is spent of it and left: per day on the l
       'tenant film, per day  1.00   1.20   0.00  reached',
       'batch nightly         2.00   1.20   0.80',
       'batch once            1.00   0.00   1.00',
-      '2026-03-01, UTC; batches over their life. What is reserved for videos under way: wan-video slots',
+      '2026-03-01, UTC; batches over their whole life. "wan-video slots" shows what is reserved for unfinished videos.',
     ].join('\n'),
   );
   expect(costCsv(cost)).not.toContain('limit');
@@ -92,13 +92,13 @@ const day = view('day', null, 2);
 
 test.each([
   ['the same', { currency: 'CNY', budgets: [day, view('tenant', 'film', 1), view('batch', 'nightly', 2)] }, undefined],
-  ['none', {}, /they know none/],
-  ['another currency', { currency: 'USD', budgets: [day] }, /count in USD, not in CNY/],
+  ['none', {}, /they have none/],
+  ['another currency', { currency: 'USD', budgets: [day] }, /use USD, not CNY/],
   ['another limit', { currency: 'CNY', budgets: [view('day', null, 20)] }, /day has 20\.00 there, and 2\.00 here/],
-  ['no limit of the day', { currency: 'CNY', budgets: [view('tenant', 'film', 1)] }, /no limit of the day/],
+  ['no limit of the day', { currency: 'CNY', budgets: [view('tenant', 'film', 1)] }, /no limit for the day/],
   ['a limit that is gone', { currency: 'CNY', budgets: [day, view('tenant', 'free', 1)] }, /free.* no limit here/],
-])('slots that report %s are compared with the configured budgets', (_what, reported, expected) => {
-  const fault = otherBudgets({ ...slots, ...reported }, terms);
+])('slots with %s are compared with the configured budgets', (_what, known, expected) => {
+  const fault = budgetDifference({ ...slots, ...known }, terms);
   if (expected === undefined) expect(fault).toBeUndefined();
   else expect(fault).toMatch(expected);
 });

@@ -1,9 +1,21 @@
-import { type Command, InvalidArgumentError, Option } from 'commander';
+import { resolve } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type Command, Option } from 'commander';
+import { lineIssues } from '../../batch/manifest.js';
+import { type StartedBatch, WanBatchClient } from '../../client/batch-client.js';
+import { VideoRunError } from '../../client/run-error.js';
+import type { Prices } from '../../config/prices.js';
 import { BATCH_WINDOW, BATCH_WINDOW_MAX } from '../../contract/batch.js';
+import { batchStatusText, batchSummaryText } from '../../text/batch.js';
+import { startEstimateText } from '../../text/estimate.js';
+import { ExitCode } from '../../text/exit-code.js';
+import { exportBatch, namePattern, printFailedLines, reportBatch } from '../batch-results.js';
 import type { CommandContext } from '../context.js';
+import { collect, JSON_FLAG, wholeNumber } from '../flags.js';
+import { Settings } from '../settings.js';
+import { withStagingStore } from '../with-temporal.js';
 
-/** Flags of `batch start`. */
-export interface BatchStartFlags {
+interface StartFlags {
   readonly id?: string;
   readonly window?: number;
   readonly allowInvalid?: boolean;
@@ -11,86 +23,113 @@ export interface BatchStartFlags {
   readonly dryRun?: boolean;
 }
 
-const JSON_FLAG = ['--json', 'one JSON document on stdout, also for errors'] as const;
+interface RetryFlags extends Pick<StartFlags, 'id' | 'window' | 'wait'> {
+  readonly cause?: readonly string[];
+}
+
+/** What a `batch` command works with. */
+interface BatchSession {
+  readonly batches: WanBatchClient;
+  readonly settings: Settings;
+  readonly context: CommandContext;
+}
+
+/**
+ * A batch waits up to 2 min for its items, and a dead worker is replaced within 40 s; without any worker nothing ends.
+ */
+const CANCEL_WAIT_MS = 180_000;
 
 /** `wan-video batch …`: many videos from one manifest. */
-export function addBatch(program: Command, context: CommandContext): void {
-  const batch = program
-    .command('batch')
-    .summary('many videos from one manifest: start, status, report, retry, …')
+export function defineBatch(batch: Command, context: CommandContext): void {
+  /** Makes an action that runs with the batch client of the configured store and queue. */
+  const action = <A extends unknown[]>(run: (session: BatchSession, ...args: A) => Promise<number>) =>
+    context.action(async (...args: A) => {
+      const settings = new Settings(context.io);
+      return withStagingStore(settings, (options) =>
+        run({ batches: new WanBatchClient(options), settings, context }, ...args),
+      );
+    });
+  const windowSize = wholeNumber(1, BATCH_WINDOW_MAX);
+
+  batch
     .description(
-      'Runs every line of a manifest (JSON Lines: a request per line, with optional item_id and comment) as a run of its own, so many ' +
-        'at a time, and reports what became of each. See docs/batches.md.',
+      'Runs every line of a manifest (JSON Lines: one request per line, with optional item_id and comment) as its ' +
+        'own run, a limited number at a time, and reports the outcome of each. See docs/batches.md.',
     )
     .addHelpText('after', '\nExample:\n  wan-video batch start videos.jsonl --id spring');
-  const run = () => import('./batch-run.js');
 
   batch
     .command('start')
-    .summary('check a manifest whole, stage its images, start it')
+    .summary('check a whole manifest, stage its images, start it')
     .description(
-      'Checks every line and every image first; with any fault nothing is sent and each is named by line. Paths of images start from ' +
-        "the manifest's folder. A batch id that exists is shown, not started again.",
+      'Checks every line and every image first; if there is any fault, nothing is sent and each fault is named by ' +
+        "line. Paths of images start from the manifest's folder. If the batch id exists, that batch is shown and " +
+        'nothing is started.',
     )
     .argument('<manifest>', 'a file of JSON lines')
-    .option('--id <id>', 'name of the batch (default: made of the time)')
-    .option('--window <n>', `items in work at a time, up to ${BATCH_WINDOW_MAX} (default: ${BATCH_WINDOW})`, windowSize)
-    .option('--allow-invalid', 'leave out lines with faults instead of refusing the whole')
+    .option('--id <id>', 'name of the batch (default: made from the time)')
+    .option('--window <n>', `items to run at a time, up to ${BATCH_WINDOW_MAX} (default: ${BATCH_WINDOW})`, windowSize)
+    .option('--allow-invalid', 'leave out lines with faults instead of refusing the whole manifest')
     .addOption(new Option('--wait', 'wait for its end; exit code 1 when a line has no video').conflicts('dryRun'))
-    .option('--dry-run', 'say what it would do, cost and take; stage, buy and start nothing')
+    .option('--dry-run', 'show what it would do, cost and take; stage, buy and start nothing')
     .option(...JSON_FLAG)
-    .action(
-      context.action(async (file: string, flags: BatchStartFlags) => (await run()).startBatch(file, flags, context)),
-    );
+    .action(action(startBatch));
 
   batch
     .command('status')
-    .summary('how far a batch is, its rate, expected end and cost so far')
+    .summary('show the progress of a batch, its rate, expected end and cost so far')
     .argument('<batch>', 'id of the batch')
     .option(...JSON_FLAG)
-    .action(context.action(async (id: string) => (await run()).batchStatus(id, context)));
+    .action(
+      action(async (session, id: string) => {
+        const prices = await session.settings.prices();
+        showStatus(await session.batches.status(id), session, prices);
+        return ExitCode.done;
+      }),
+    );
 
   batch
     .command('report')
-    .summary('every line with its outcome, and the totals')
+    .summary('show every line with its outcome, and the totals')
     .argument('<batch>', 'id of the batch')
     .addOption(new Option('--format <format>', 'as a table (default), CSV or JSON').choices(['table', 'csv', 'json']))
     .option(...JSON_FLAG)
     .action(
-      context.action(async (id: string, { format }: { format?: string }) =>
-        (await run()).batchReport(id, format ?? 'table', context),
+      action(async ({ batches, settings }, id: string, { format = 'table' }: { format?: string }) =>
+        reportBatch(id, context.json ? 'json' : format, batches, await settings.prices(), context),
       ),
     );
 
   batch
     .command('retry')
-    .summary('run again, as a batch of its own, what failed for a cause that can pass')
+    .summary('run again, as a new batch, what failed for a cause that can pass')
     .argument('<batch>', 'id of the batch')
     .option(
       '--cause <type>',
-      'run what failed for this cause too; may be repeated; "all" for every line without a video',
-      collected,
+      'also run what failed for this cause; may be repeated; "all" for every line without a video',
+      collect,
     )
     .option('--id <id>', 'name of the new batch (default: <batch>.retry-<n>)')
-    .option('--window <n>', 'items in work at a time', windowSize)
+    .option('--window <n>', 'items to run at a time', windowSize)
     .option('--wait', 'wait for its end; exit code 1 when a line has no video')
     .option(...JSON_FLAG)
     .action(
-      context.action(async (id: string, flags: BatchStartFlags & { cause?: string[] }) =>
-        (await run()).retryBatch(id, flags, context),
-      ),
+      action(async (session, batchId: string, { cause = [], id, window, wait = false }: RetryFlags) => {
+        const causes = cause.includes('all') ? 'all' : cause;
+        return reportStart(await session.batches.retry(batchId, { causes, id, window }), wait, session);
+      }),
     );
 
   batch
     .command('failed')
-    .summary('the lines without a video as a manifest to edit and start again')
-    .description('Prints JSON lines; each says in "comment", which is for people only, why there is no video.')
+    .summary('print the lines without a video as a manifest to edit and start again')
+    .description('Prints JSON lines; "comment", which is for people only, says why a line has no video.')
     .argument('<batch>', 'id of the batch')
-    .option('--cause <type>', 'only what failed for this cause; may be repeated', collected)
+    .option('--cause <type>', 'only what failed for this cause; may be repeated', collect)
     .option(...JSON_FLAG)
     .action(
-      context.action(async (id: string, { cause }: { cause?: string[] }) =>
-        (await run()).failedLines(id, cause, context),
+      action(({ batches }, id: string, { cause = 'all' }: { cause?: readonly string[] | 'all' }) =>
+        printFailedLines(id, cause, batches, context),
       ),
     );
 
@@ -98,68 +137,113 @@ export function addBatch(program: Command, context: CommandContext): void {
     .command('export')
     .summary('copy the videos under readable names, with an index')
     .description(
-      'Copies every video of a batch into a folder, and writes index.csv beside them. A file that is there already is kept.',
+      'Copies every video of a batch into a folder, together with an index.csv. A file that already exists is kept.',
     )
     .argument('<batch>', 'id of the batch')
-    .requiredOption('--to <folder>', 'where to; made when it is missing')
-    .option('--name <pattern>', 'of each file, with {item_id}, {line} and {task_id}', '{item_id}.mp4')
+    .requiredOption('--to <folder>', 'folder to copy to; it is created when it does not exist')
+    .option('--name <pattern>', 'name of each file, with {item_id}, {line} and {task_id}', namePattern, '{item_id}.mp4')
     .option(...JSON_FLAG)
     .action(
-      context.action(async (id: string, flags: { to: string; name: string }) =>
-        (await run()).exportBatch(id, flags, context),
+      action(({ batches, settings }, id: string, flags: { to: string; name: string }) =>
+        exportBatch(id, flags, batches, settings.store(), context),
       ),
     );
 
   batch
     .command('cancel')
-    .summary('end a batch and everything of it that is in work')
+    .summary('end a batch and all of its running items')
     .argument('<batch>', 'id of the batch')
     .option('--reason <text>', 'kept in the history of the batch', 'cancelled at the command')
     .option(...JSON_FLAG)
-    .action(
-      context.action(async (id: string, { reason }: { reason: string }) =>
-        (await run()).cancelBatch(id, reason, context),
-      ),
-    );
+    .action(action((session, id: string, { reason }: { reason: string }) => cancelBatch(id, reason, session)));
 
   batch
     .command('pause')
-    .summary('start nothing further; what is in work goes on')
+    .summary('start no further items; running ones continue')
     .argument('<batch>', 'id of the batch')
-    .option('--reason <text>', 'shown in its status', 'somebody asked for it')
+    .option('--reason <text>', 'shown in its status', 'paused on request')
     .option(...JSON_FLAG)
     .action(
-      context.action(async (id: string, { reason }: { reason: string }) =>
-        (await run()).steerBatch(id, (batches) => batches.pause(id, reason), context),
-      ),
+      action(async (session, id: string, { reason }: { reason: string }) => {
+        await session.batches.pause(id, reason);
+        showStatus(await session.batches.status(id), session);
+        return ExitCode.done;
+      }),
     );
 
   batch
     .command('resume')
-    .summary('go on, also after a pause for the account')
+    .summary('continue a paused batch, also one that was paused because of the account')
     .argument('<batch>', 'id of the batch')
-    .option('--window <n>', 'from now on so many items in work at a time', windowSize)
+    .option('--window <n>', 'from now on, items to run at a time', windowSize)
     .option(...JSON_FLAG)
     .action(
-      context.action(async (id: string, { window }: { window?: number }) =>
-        (await run()).steerBatch(
-          id,
-          async (batches) => {
-            if (window !== undefined) await batches.setWindow(id, window);
-            await batches.resume(id);
-          },
-          context,
-        ),
-      ),
+      action(async (session, id: string, { window }: { window?: number }) => {
+        if (window !== undefined) await session.batches.setWindow(id, window);
+        await session.batches.resume(id);
+        showStatus(await session.batches.status(id), session);
+        return ExitCode.done;
+      }),
     );
 }
 
-function windowSize(text: string): number {
-  const value = /^\d{1,3}$/.test(text) ? Number(text) : 0;
-  if (value < 1 || value > BATCH_WINDOW_MAX) {
-    throw new InvalidArgumentError(`It must be a whole number from 1 to ${BATCH_WINDOW_MAX}.`);
-  }
-  return value;
+const showStatus = (
+  status: Parameters<typeof batchStatusText>[0],
+  { context }: BatchSession,
+  prices?: Prices | undefined,
+): void => context.result(status, batchStatusText(status, prices));
+
+async function startBatch(session: BatchSession, manifest: string, flags: StartFlags): Promise<number> {
+  const { batches, settings, context } = session;
+  const { id, window, allowInvalid, wait = false, dryRun = false } = flags;
+  const source = { file: resolve(context.io.cwd, manifest) };
+  if (!dryRun) return reportStart(await batches.start(source, { id, window, allowInvalid }), wait, session);
+  const account = await settings.estimateAccount();
+  const estimate = await batches.estimate(source, { id, window, allowInvalid, account });
+  context.result({ dry_run: true, ...estimate }, startEstimateText(estimate));
+  return ExitCode.done;
 }
 
-const collected = (text: string, texts: string[] = []): string[] => [...texts, text];
+async function reportStart(started: StartedBatch, wait: boolean, session: BatchSession): Promise<number> {
+  const { batches, settings, context } = session;
+  const { batch_id, already_existed, items, duplicates, invalid } = started;
+  if (already_existed) {
+    const status = await batches.status(batch_id);
+    context.result(
+      { ...started, ...status },
+      `The batch ${batch_id} already exists; nothing was started.\n${batchStatusText(status)}`,
+    );
+    return ExitCode.done;
+  }
+  for (const { path, message } of lineIssues(invalid)) context.say(`left out: ${path}: ${message}`);
+  const shared = duplicates === 0 ? '' : `, ${duplicates} of them share the video of an earlier line`;
+  const text = `batch     ${batch_id}\nitems     ${items}${shared}\nfollow    wan-video batch status ${batch_id}`;
+  if (!wait) {
+    context.result(started, text);
+    return ExitCode.done;
+  }
+  context.say(text);
+  const summary = await batches.result(batch_id);
+  context.result(summary, batchSummaryText(summary, await settings.prices()));
+  const { failed, cancelled, needs_attention, budget_reached, invalid: leftOut } = summary.counts;
+  if (failed + cancelled + needs_attention + leftOut > 0) return ExitCode.failed;
+  return budget_reached > 0 ? ExitCode.budget : ExitCode.done;
+}
+
+async function cancelBatch(id: string, reason: string, session: BatchSession): Promise<number> {
+  const { batches, settings, context } = session;
+  const prices = await settings.prices();
+  const { status } = await batches.status(id);
+  if (status === 'running') {
+    await batches.cancel(id, reason);
+    const timer = new AbortController();
+    const late = sleep(CANCEL_WAIT_MS, undefined, { signal: timer.signal }).catch(() => undefined);
+    const ended = batches.result(id).catch((error: unknown) => {
+      if (!(error instanceof VideoRunError)) throw error;
+    });
+    await Promise.race([ended, late]).finally(() => timer.abort());
+  } else context.say(`The batch ${id} had already ended.`);
+  const end = await batches.status(id);
+  showStatus(end, session, prices);
+  return end.status === 'cancelled' ? ExitCode.done : ExitCode.failed;
+}

@@ -1,51 +1,49 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { utcDay } from '../../contract/utc.js';
+import { invalidRequest } from '../../contract/validate.js';
 import { ExitCode } from '../../text/exit-code.js';
 import type { CommandContext } from '../context.js';
+import { type Cost, costBetween, costCsv, costTable, daysUntil } from '../cost.js';
+import { JSON_FLAG } from '../flags.js';
+import { Settings } from '../settings.js';
 
 interface CostFlags {
   readonly since?: string;
   readonly until?: string;
-  readonly by?: 'tenant' | 'batch' | 'label' | 'day';
+  readonly by?: NonNullable<Cost['by']>;
   readonly format?: 'table' | 'csv' | 'json';
-  readonly json?: boolean;
 }
 
 /** `wan-video cost`: what was paid, from the ledger. */
-export function addCost(program: Command, context: CommandContext): void {
-  program
-    .command('cost')
-    .summary('what was paid, from the ledger')
+export function defineCost(command: Command, context: CommandContext): void {
+  command
     .description(
-      'Adds up the billed seconds of the configured account by tier and sound, from the ledger in the store; amounts too when ' +
-        'WAN_VIDEO_PRICES names a price list. Days are UTC, both ends are included, and a video counts on the day of its end. With WAN_VIDEO_BUDGETS ' +
-        'each limit stands below, with what is spent of it and left.',
+      'Adds up the billed seconds of the configured account by tier and sound, from the ledger in the store, and ' +
+        'the amounts when WAN_VIDEO_PRICES names a price list. Days are UTC, both ends are included, and a video ' +
+        'counts on the day of its end. With WAN_VIDEO_BUDGETS, each limit is listed below with what is spent and ' +
+        'left.',
     )
-    .option('--since <day>', 'first day, YYYY-MM-DD (default: 30 days until the last one)', day)
+    .option('--since <day>', 'first day, YYYY-MM-DD (default: 29 days before the last)', day)
     .option('--until <day>', 'last day (default: today)', day)
     .addOption(new Option('--by <what>', 'a line for each of them').choices(['tenant', 'batch', 'label', 'day']))
     .addOption(new Option('--format <format>', 'as a table (default), CSV or JSON').choices(['table', 'csv', 'json']))
-    .option('--json', 'one JSON document on stdout, also for errors')
+    .option(...JSON_FLAG)
     .addHelpText('after', '\nExample:\n  wan-video cost --since 2026-03-01 --until 2026-03-31 --by tenant --format csv')
-    .action(
-      context.action(async ({ since, until, by, format, json }: CostFlags) => {
-        const [{ costBetween, costCsv, costTable }, { daysUntil }, { invalidRequest }] = await Promise.all([
-          import('../cost.js'),
-          import('../days.js'),
-          import('../../contract/validate.js'),
-        ]);
-        const last = until ?? utcDay(Date.now());
-        const days = daysUntil(last, since);
-        if (days.length === 0) {
-          throw invalidRequest([{ path: '--since', message: `${since} is not a day of the year that ends ${last}` }]);
-        }
-        const { prices, budgets } = await context.pricesAndBudgets(); // their faults are told before the ledger is read
-        const cost = await costBetween(await context.ledger(), days, { by, prices, budgets });
-        if (json || format === 'json') context.io.stdout.write(`${JSON.stringify(cost)}\n`);
-        else context.result(cost, format === 'csv' ? costCsv(cost) : costTable(cost));
-        return ExitCode.done;
-      }),
-    );
+    .action(context.action((flags: CostFlags) => showCost(flags, context)));
+}
+
+async function showCost({ since, until, by, format }: CostFlags, context: CommandContext): Promise<number> {
+  const last = until ?? utcDay(Date.now());
+  const days = daysUntil(last, since);
+  if (days.length === 0) {
+    throw invalidRequest([{ path: '--since', message: `${since} is not a day of the year that ends ${last}` }]);
+  }
+  const settings = new Settings(context.io);
+  const { prices, budgets } = await settings.pricesAndBudgets(); // their faults come before the ledger is read
+  const cost = await costBetween(settings.ledger(), days, { by, prices, budgets });
+  if (format === 'json') context.io.stdout.write(`${JSON.stringify(cost)}\n`);
+  else context.result(cost, format === 'csv' ? costCsv(cost) : costTable(cost));
+  return ExitCode.done;
 }
 
 function day(text: string): string {

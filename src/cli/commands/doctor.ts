@@ -1,5 +1,8 @@
 import type { Command } from 'commander';
+import { invalidRequest } from '../../contract/validate.js';
 import type { CommandContext } from '../context.js';
+import { runDoctor } from '../doctor/run-doctor.js';
+import { JSON_FLAG } from '../flags.js';
 
 interface DoctorFlags {
   readonly live?: boolean;
@@ -7,42 +10,39 @@ interface DoctorFlags {
   readonly compare?: string;
 }
 
-/** `wan-video doctor`: checks everything that a generation rests on. */
-export function addDoctor(program: Command, context: CommandContext): void {
-  program
-    .command('doctor')
-    .summary('check configuration, Temporal, store, key and provider; say how to mend what is wrong')
+/** `wan-video doctor`: checks everything that a generation depends on. */
+export function defineDoctor(command: Command, context: CommandContext): void {
+  command
     .description(
-      'Checks the configuration, the network (proxy, authorities), Temporal (namespace, search attributes, workers, sweep), its runs, ' +
-        'batches and slots, open purchases, the asset store, the key and the provider, the clock and the disk, and says how to mend what is wrong. Prints no secret and ' +
-        'buys nothing. Exit code 0 when all is well, else 3.\n\n' +
-        'With --live it asks the provider itself how it behaves instead: all that is free, then, after asking you, by one video of two ' +
-        'silent seconds at 720P. It writes what it saw to going-live-<time>.json, without secrets. See docs/going-live.md.',
+      'Checks the configuration, the network (proxy, certificate authorities), Temporal (namespace, search ' +
+        'attributes, workers, sweep), its runs, batches and slots, open purchases, the asset store, the key and the ' +
+        'provider, the clock and the disk, and says how to fix each problem. Prints no secret and buys nothing. ' +
+        'Exit code 0 when all checks pass, else 3.\n\nWith --live it checks instead how the provider itself ' +
+        'behaves: first everything that is free, then, after asking you, one video of two silent seconds at 720P. ' +
+        'It writes the answers to going-live-<time>.json, without secrets. See docs/going-live.md.',
     )
-    .option('--live', 'ask the provider how it behaves, for the price of one short video')
+    .option('--live', 'check how the provider behaves, for the price of one short video')
     .option('--yes', 'with --live: do not ask before the purchase')
-    .option('--compare <file>', 'say what of a record of --live the emulator does otherwise; exit code 1 when anything')
-    .option('--json', 'one JSON document on stdout, also for errors')
+    .option('--compare <file>', 'show where the emulator differs from a record of --live; exit code 1 when it does')
+    .option(...JSON_FLAG)
     .addHelpText(
       'after',
-      '\nExamples:\n  wan-video doctor\n  wan-video doctor --live\n  wan-video doctor --compare going-live-2026-03-01T12-00-00-000Z.json',
+      `
+Examples:
+  wan-video doctor
+  wan-video doctor --live
+  wan-video doctor --compare going-live-2026-03-01T12-00-00-000Z.json`,
     )
-    .action(
-      context.action(async (flags: DoctorFlags) => {
-        const { live = false, yes = false, compare } = flags;
-        if (yes && !live) throw await wrong('--yes', 'goes with --live alone');
-        if (live && compare !== undefined) throw await wrong('--compare', 'compares a record that --live wrote before');
-        if (!live && compare === undefined) {
-          const { runDoctor } = await import('../doctor/run-doctor.js');
-          return runDoctor(context);
-        }
-        const { runCompare, runLive } = await import('../../live-check/run-live.js');
-        return compare === undefined ? runLive({ yes }, context) : runCompare(compare, context);
-      }),
-    );
+    .action(context.action((flags: DoctorFlags) => doctor(flags, context)));
 }
 
-async function wrong(path: string, message: string): Promise<Error> {
-  const { invalidRequest } = await import('../../contract/validate.js');
-  return invalidRequest([{ path, message }]);
+async function doctor({ live = false, yes = false, compare }: DoctorFlags, context: CommandContext): Promise<number> {
+  if (yes && !live) throw invalidRequest([{ path: '--yes', message: 'needs --live' }]);
+  if (live && compare !== undefined) {
+    throw invalidRequest([{ path: '--compare', message: 'needs a record that --live wrote before; leave out --live' }]);
+  }
+  if (!live && compare === undefined) return runDoctor(context);
+  // Loaded late: the worker's native module, whose steps the check takes, loads slower than everything else.
+  const { runCompare, runLive } = await import('../doctor/run-live.js');
+  return compare === undefined ? runLive(yes, context) : runCompare(compare, context);
 }

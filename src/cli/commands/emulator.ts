@@ -1,6 +1,12 @@
 import { type Command, InvalidArgumentError } from 'commander';
+import { aborted } from '../../async/aborted.js';
+import { FailureType } from '../../contract/failure-type.js';
+import { VideoError } from '../../contract/video-error.js';
+import { startEmulator } from '../../emulator/index.js';
 import { ExitCode } from '../../text/exit-code.js';
 import type { CommandContext } from '../context.js';
+import { JSON_FLAG, wholeNumber } from '../flags.js';
+import { withInterrupts } from '../interrupts.js';
 
 interface EmulatorFlags {
   readonly port: number;
@@ -9,17 +15,15 @@ interface EmulatorFlags {
 }
 
 /** `wan-video emulator`: the provider emulator alone. */
-export function addEmulator(program: Command, context: CommandContext): void {
-  program
-    .command('emulator')
-    .summary('run the provider emulator alone')
+export function defineEmulator(command: Command, context: CommandContext): void {
+  command
     .description(
-      'Runs an emulated Model Studio on 127.0.0.1 until Ctrl-C or SIGTERM. It takes any key and bills nobody.',
+      'Runs an emulated Model Studio on 127.0.0.1 until Ctrl-C or SIGTERM. It accepts any key and costs nothing.',
     )
-    .option('--port <n>', 'TCP port (default: a free one)', port, 0)
+    .option('--port <n>', 'TCP port (default: a free one)', wholeNumber(0, 65_535), 0)
     .option('--speed <n>', 'how many times faster than the provider it renders', speed, 1)
-    .option('--state <file>', 'where tasks survive a restart')
-    .option('--json', 'one JSON document on stdout: the address, also for errors')
+    .option('--state <file>', 'file that keeps tasks over a restart')
+    .option(...JSON_FLAG)
     .addHelpText(
       'after',
       `
@@ -27,43 +31,30 @@ Example:
   wan-video emulator --port 8080 --speed 20
   DASHSCOPE_HTTP_BASE_URL=http://127.0.0.1:8080/api/v1 DASHSCOPE_API_KEY=any wan-video worker`,
     )
-    .action(
-      context.action(async (flags: EmulatorFlags) => {
-        const [{ startEmulator }, { aborted, withInterrupts }, { FailureType }, { VideoError }] = await Promise.all([
-          import('../../emulator/index.js'),
-          import('../interrupts.js'),
-          import('../../contract/failure-type.js'),
-          import('../../contract/video-error.js'),
-        ]);
-        const options = {
-          port: flags.port,
-          settings: { speed: flags.speed, clip: 'picture' } as const,
-          ...(flags.state !== undefined && { stateFile: flags.state }),
-        };
-        const emulator = await startEmulator(options).catch((cause: unknown) => {
-          if ((cause as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw cause;
-          throw new VideoError(FailureType.ConfigurationInvalid, `Port ${flags.port} is in use`, {
-            cause,
-            nextStep: 'Choose another --port, or leave it out for a free one.',
-          });
-        });
-        try {
-          await withInterrupts(context.io, async ({ first }) => {
-            context.result({ base_url: emulator.baseUrl }, `Emulator at ${emulator.baseUrl}`);
-            await aborted(first);
-          });
-        } finally {
-          await emulator.close();
-        }
-        return ExitCode.done;
-      }),
-    );
+    .action(context.action((flags: EmulatorFlags) => emulate(flags, context)));
 }
 
-function port(text: string): number {
-  const value = /^\d{1,5}$/.test(text) ? Number(text) : Number.NaN;
-  if (!(value <= 65_535)) throw new InvalidArgumentError('It must be a whole number from 0 to 65535.');
-  return value;
+async function emulate({ port, speed, state }: EmulatorFlags, context: CommandContext): Promise<number> {
+  const emulator = await startEmulator({
+    port,
+    settings: { speed, clip: 'picture' },
+    ...(state !== undefined && { stateFile: state }),
+  }).catch((cause: unknown) => {
+    if ((cause as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw cause;
+    throw new VideoError(FailureType.ConfigurationInvalid, `Port ${port} is in use`, {
+      cause,
+      nextStep: 'Choose another --port, or leave it out for a free one.',
+    });
+  });
+  try {
+    await withInterrupts(context.io, async ({ first }) => {
+      context.result({ base_url: emulator.baseUrl }, `Emulator at ${emulator.baseUrl}`);
+      await aborted(first);
+    });
+  } finally {
+    await emulator.close();
+  }
+  return ExitCode.done;
 }
 
 function speed(text: string): number {

@@ -1,10 +1,15 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import type { PurgeArea } from '../../ledger/purge.js';
+import { invalidRequest } from '../../contract/validate.js';
+import { PURGE_AREAS, type PurgeArea, type PurgeChoice, type PurgePlan, planPurge, purge } from '../../ledger/purge.js';
+import { canAsk, confirm } from '../../text/confirm.js';
+import { ExitCode } from '../../text/exit-code.js';
+import { table } from '../../text/table.js';
 import type { CommandContext } from '../context.js';
+import { duration, JSON_FLAG } from '../flags.js';
+import { Settings } from '../settings.js';
 
-/** What is chosen, and whether it is deleted. */
-export interface PurgeFlags {
-  /** Milliseconds. */
+interface PurgeFlags {
+  /** Seconds. */
   readonly olderThan?: number;
   readonly prefix?: PurgeArea;
   /** Key of the image in the store. */
@@ -13,58 +18,119 @@ export interface PurgeFlags {
   readonly yes?: boolean;
 }
 
-const HOUR_MS = 3_600_000;
 /** The provider keeps a task for 24 hours: what is younger than that and an hour may still be needed. */
-const HOURS_MIN = 25;
+const AGE_MIN = { units: 'hd', minSeconds: 25 * 3_600 };
 
 /** `wan-video purge`: deletes old videos and images, or everything made from one image. */
-export function addPurge(program: Command, context: CommandContext): void {
-  program
-    .command('purge')
-    .summary('delete old videos and images')
+export function definePurge(command: Command, context: CommandContext): void {
+  command
     .description(
-      'Deletes videos, staged images, candidates and rejected results that are older than a time, or everything that was made from one ' +
-        'staged image and the image itself; and the cache records that point to a deleted video. Nothing of an open purchase ' +
-        'is touched, and no ledger record: an equal request finds its purchase but no video; within 24 hours the video is ' +
-        'fetched again from the provider, later it is bought anew.',
+      'Deletes videos, staged images, candidates and rejected results that are older than a given time, or ' +
+        'everything that was made from one staged image and the image itself; and the cache records that point to a ' +
+        'deleted video. Keeps everything that an open purchase needs, and every ledger record: an equal request ' +
+        'finds its purchase but no video; within 24 hours the video is fetched again from the provider, later it is ' +
+        'bought again.',
     )
     .addOption(
       new Option('--older-than <time>', 'stored longer ago than this: 48h, 90d; at least 25h')
-        .argParser(age)
+        .argParser(duration('a time such as 48h or 90d, and at least 25h: a run may need what is younger', AGE_MIN))
         .conflicts('reference'),
     )
     .addOption(
-      new Option('--prefix <name>', 'only there (default: in all of them)')
-        .choices(['videos', 'references', 'candidates', 'rejected'])
+      new Option('--prefix <name>', 'only below this prefix (default: all of them)')
+        .choices([...PURGE_AREAS])
         .conflicts('reference'),
     )
     .addOption(
-      new Option('--reference <asset>', 'everything made from this image, asset:references/….jpg').argParser(reference),
+      new Option('--reference <asset>', 'this image, asset:references/….jpg, and everything made from it').argParser(
+        reference,
+      ),
     )
-    .addOption(new Option('--dry-run', 'only say what would be deleted').conflicts('yes'))
+    .addOption(new Option('--dry-run', 'only show what would be deleted').conflicts('yes'))
     .option('--yes', 'delete without asking; needed where there is no terminal')
-    .option('--json', 'one JSON document on stdout, also for errors')
+    .option(...JSON_FLAG)
     .addHelpText(
       'after',
-      '\nExamples:\n  wan-video purge --older-than 90d --prefix videos --dry-run\n  wan-video purge --reference asset:references/<sha256>.jpg --yes',
+      `
+Examples:
+  wan-video purge --older-than 90d --prefix videos --dry-run
+  wan-video purge --reference asset:references/<sha256>.jpg --yes`,
     )
-    .action(
-      context.action(async (flags: PurgeFlags) => {
-        const { runPurge } = await import('../run-purge.js');
-        return runPurge(flags, context);
-      }),
-    );
+    .action(context.action((flags: PurgeFlags) => runPurge(flags, context)));
 }
 
-function age(text: string): number {
-  const [, amount, unit] = /^(\d{1,5})([hd])$/.exec(text) ?? [];
-  const hours = Number(amount) * (unit === 'd' ? 24 : 1);
-  if (!(hours >= HOURS_MIN)) {
-    throw new InvalidArgumentError(
-      'It must be a time such as 48h or 90d, and at least 25h: a run may need what is younger.',
-    );
+/** Shows what would be deleted, and deletes it when that is confirmed. */
+async function runPurge(flags: PurgeFlags, context: CommandContext): Promise<number> {
+  const choice = choiceOf(flags);
+  const store = new Settings(context.io).store();
+  const plan = await planPurge(store, choice, Date.now());
+  const report = (done: PurgePlan, deleted: boolean): void =>
+    context.result(reportOf(done, deleted), reportText(done, deleted));
+  const { dryRun = false, yes = false } = flags;
+  if (dryRun || (plan.items.length === 0 && (yes || canAsk(context.io)))) {
+    report(plan, false);
+    return ExitCode.done;
   }
-  return hours * HOUR_MS;
+  if (yes) {
+    await purge(store, plan);
+    report(plan, true);
+    return ExitCode.done;
+  }
+  if (!canAsk(context.io)) {
+    report(plan, false);
+    context.say('Nothing was deleted. Add --yes to delete it, or --dry-run to only show it.');
+    return ExitCode.invalid;
+  }
+  context.say(reportText(plan, false));
+  if (!(await confirm('Delete it?', context.io))) {
+    context.result(reportOf(plan, false), 'Nothing was deleted.');
+    return ExitCode.cancelled;
+  }
+  // The answer may have taken an hour, and purchases may have been opened meanwhile: only what may still be deleted is.
+  const confirmed = new Set(plan.items.map(({ key }) => key));
+  const again = await planPurge(store, choice, Date.now());
+  const remaining = { ...again, items: again.items.filter(({ key }) => confirmed.has(key)) };
+  await purge(store, remaining);
+  report(remaining, true);
+  return ExitCode.done;
+}
+
+function choiceOf({ olderThan, prefix, reference: key }: PurgeFlags): PurgeChoice {
+  if (key !== undefined) return { by: 'reference', key };
+  if (olderThan === undefined) {
+    throw invalidRequest([{ path: '', message: 'say what to purge: either --older-than or --reference is needed' }]);
+  }
+  return { by: 'age', olderThanMs: olderThan * 1000, areas: prefix === undefined ? PURGE_AREAS : [prefix] };
+}
+
+/** Published as the result of `purge --json`. */
+function reportOf({ items, keptOpen, keptRecent }: PurgePlan, deleted: boolean) {
+  return {
+    deleted,
+    objects: items.length,
+    bytes: total(items.map(({ bytes }) => bytes)),
+    cache_records: total(items.map(({ pointers }) => pointers.length)),
+    prefixes: Object.fromEntries(
+      PURGE_AREAS.map((area) => {
+        const there = items.filter((item) => item.area === area);
+        return [area, { objects: there.length, bytes: total(there.map(({ bytes }) => bytes)) }];
+      }),
+    ),
+    kept_open: keptOpen,
+    kept_recent: keptRecent,
+  };
+}
+
+function reportText(plan: PurgePlan, deleted: boolean): string {
+  const { objects, bytes, cache_records, prefixes, kept_open, kept_recent } = reportOf(plan, deleted);
+  const rows = Object.entries(prefixes).map(([name, there]) => [name, String(there.objects), String(there.bytes)]);
+  return [
+    deleted ? 'Deleted:' : 'Would be deleted:',
+    table(['prefix', 'objects', 'bytes'], [...rows, ['total', String(objects), String(bytes)]]),
+    `cache records that point to them: ${cache_records}`,
+    ...(kept_open > 0 ? [`${kept_open} more are kept: they belong, or may belong, to an open purchase.`] : []),
+    ...(kept_recent > 0 ? ['The image is kept: it is younger than 25 hours, and a run may still need it.'] : []),
+  ].join('\n');
 }
 
 function reference(text: string): string {
@@ -72,3 +138,5 @@ function reference(text: string): string {
   if (key === undefined) throw new InvalidArgumentError('It must be a staged image, asset:references/<sha256>.<ext>.');
   return key;
 }
+
+const total = (numbers: readonly number[]): number => numbers.reduce((sum, one) => sum + one, 0);

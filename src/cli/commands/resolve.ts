@@ -1,20 +1,39 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Client } from '@temporalio/client';
 import type { Command } from 'commander';
+import { VideoRunError } from '../../client/run-error.js';
+import { WanVideoClient } from '../../client/video-client.js';
+import type { SubmitDecision, VideoProgress } from '../../contract/result.js';
+import { invalidRequest } from '../../contract/validate.js';
+import { ExitCode } from '../../text/exit-code.js';
 import type { CommandContext } from '../context.js';
-import type { ResolveFlags } from '../run-resolve.js';
+import { JSON_FLAG } from '../flags.js';
+import { Settings } from '../settings.js';
+import { withTemporal } from '../with-temporal.js';
+
+/** Exactly one of the two decides. */
+interface ResolveFlags {
+  readonly task?: string;
+  readonly buy?: boolean;
+}
+
+/** A decision takes one query and a few records; beyond this a step is failing and is being retried. */
+const WAIT_MS = 30_000;
+/** Describing a run costs no Action. */
+const CHECK_EVERY_MS = 300;
 
 /** `wan-video resolve`: a person's decision about a lost submit. */
-export function addResolve(program: Command, context: CommandContext): void {
-  program
-    .command('resolve')
-    .summary('decide for a run in needs_attention which task is its own')
+export function defineResolve(command: Command, context: CommandContext): void {
+  command
     .description(
-      'Decides for a run (or a salvage) in needs_attention what became of its submit: the task that is its own, or that none is and ' +
-        'another may be bought. Waits a moment and says whether the decision was taken: exit code 0 when it was, else 1.',
+      'Decides for a run (or a salvage) in needs_attention what became of its submit: which task belongs to it, or ' +
+        'that none does and another may be bought. Waits a moment and reports whether the decision was accepted: ' +
+        'exit code 0 when it was, else 1.',
     )
     .argument('<id>', 'workflow id, as generate prints it')
-    .option('--task <id>', 'this task is its own; its video is archived')
-    .option('--buy', 'no task is its own; buy another one')
-    .option('--json', 'one JSON document on stdout, also for errors')
+    .option('--task <id>', 'this task belongs to the run; its video is archived')
+    .option('--buy', 'no task belongs to the run; buy another one')
+    .option(...JSON_FLAG)
     .addHelpText(
       'after',
       `
@@ -24,8 +43,81 @@ Examples:
     )
     .action(
       context.action(async (id: string, flags: ResolveFlags) => {
-        const { runResolve } = await import('../run-resolve.js');
-        return runResolve(id, flags, context);
+        const decision = decisionOf(flags);
+        const target = await new Settings(context.io).target();
+        return withTemporal(target, (client) => resolve(id, decision, client, context));
       }),
     );
+}
+
+function decisionOf({ task, buy }: ResolveFlags): SubmitDecision {
+  if ((task === undefined) === (buy === undefined)) {
+    throw invalidRequest([{ path: '--task', message: 'or --buy is needed, and only one of the two' }]);
+  }
+  if (task === undefined) return { buy_again: true };
+  if (task.trim() === '') throw invalidRequest([{ path: '--task', message: 'is empty: give the id of a task' }]);
+  return { task_id: task };
+}
+
+/** Sends a decision and waits until its effect shows. */
+async function resolve(id: string, decision: SubmitDecision, client: Client, context: CommandContext): Promise<number> {
+  const videos = new WanVideoClient({ client });
+  const { run_id: runId, status, progress, trouble } = await videos.describe(id);
+  const notResolved = (message: string, next_step = `Check it with "wan-video status ${id}".`) =>
+    new VideoRunError(id, { type: 'NotResolved', message, next_step });
+  if (progress === null) {
+    const why = trouble ?? 'no worker answers for it';
+    throw notResolved(`The run ${id} cannot take a decision now: ${why}`, 'Start a worker with "wan-video worker".');
+  }
+  // An early decision would be kept, and would answer the next question.
+  if (status !== 'running' || progress.stage !== 'needs_attention') {
+    throw notResolved(`The run ${id} waits for no decision: it is ${status}, stage ${progress.stage}`);
+  }
+  await videos.resolve(id, decision, { runId });
+  const after = await waitForChange(videos, id, runId, progress);
+  if (after === undefined) {
+    throw notResolved(`The decision was sent to ${id}, and nothing shows yet that it was accepted`);
+  }
+  const refused = after.attention?.refused;
+  if (refused != null) {
+    throw notResolved(
+      `The decision was refused: ${refused}`,
+      `Decide again; "wan-video status ${id}" shows the commands.`,
+    );
+  }
+  const task = 'task_id' in decision ? decision.task_id : undefined;
+  const { stage, task_id } = after;
+  if (task !== undefined && task_id !== null && task_id !== task) {
+    throw notResolved(`The run ${id} had been decided otherwise before: it continues with task ${task_id}`);
+  }
+  const continues = ['done', 'failed', 'cancelled', 'budget_reached'].includes(stage)
+    ? `has ended: ${stage}`
+    : `continues: ${stage}`;
+  const effect =
+    task === undefined ? 'another task is bought if it is still needed' : `task ${task} belongs to the run`;
+  context.result(
+    { id, run_id: runId, decision, stage, task_id },
+    `The decision was accepted: ${effect}. The run ${continues}.`,
+  );
+  return ExitCode.done;
+}
+
+/** Progress once it is no longer that of `before`; undefined when that takes too long. */
+async function waitForChange(
+  videos: WanVideoClient,
+  id: string,
+  runId: string,
+  before: VideoProgress,
+): Promise<VideoProgress | undefined> {
+  let events = 0;
+  for (const untilMs = Date.now() + WAIT_MS; Date.now() < untilMs; await sleep(CHECK_EVERY_MS)) {
+    const status = await videos.describe(id, { runId, progress: false });
+    if (status.events === events) continue;
+    events = status.events;
+    const progress = await videos.progress(id, { runId }).catch(() => undefined);
+    if (progress === undefined) events = 0;
+    // A refusal starts the stage again.
+    else if (progress.stage !== before.stage || progress.since_ms !== before.since_ms) return progress;
+  }
+  return undefined;
 }

@@ -1,154 +1,208 @@
+import { stat } from 'node:fs/promises';
+import { resolve } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import { type ScheduleView, WanScheduleClient } from '../../client/schedule-client.js';
 import { BATCH_WINDOW_MAX } from '../../contract/batch.js';
+import { scheduleEstimateLines } from '../../text/estimate.js';
+import { ExitCode } from '../../text/exit-code.js';
+import { nextTimeLines, scheduleLines } from '../../text/schedule.js';
+import { table } from '../../text/table.js';
 import type { CommandContext } from '../context.js';
+import { duration, JSON_FLAG, wholeNumber } from '../flags.js';
+import { Settings } from '../settings.js';
+import { withStagingStore } from '../with-temporal.js';
 
-/** Flags of `schedule create`. */
-export interface ScheduleFlags {
+const OVERLAPS = ['skip', 'buffer_one', 'buffer_all', 'allow_all'] as const;
+
+interface CreateFlags {
   readonly cron: string;
   readonly timezone: string;
   readonly manifest: string;
   readonly window?: number;
   readonly allowInvalid?: boolean;
   readonly wait?: number;
-  readonly overlap?: 'skip' | 'buffer_one' | 'buffer_all' | 'allow_all';
+  readonly overlap?: (typeof OVERLAPS)[number];
   readonly catchup?: number;
   readonly jitter?: number;
   readonly pauseWhenFailedAbove?: number;
   readonly dryRun?: boolean;
 }
 
-const JSON_FLAG = ['--json', 'one JSON document on stdout, also for errors'] as const;
-const UNITS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3_600, d: 86_400 };
+/** What a `schedule` command works with. */
+interface ScheduleSession {
+  readonly schedules: WanScheduleClient;
+  readonly settings: Settings;
+  readonly context: CommandContext;
+}
 
-/** `wan-video schedule …`: batches that start by themselves. */
-export function addSchedule(program: Command, context: CommandContext): void {
-  const schedule = program
-    .command('schedule')
-    .summary('batches that start by themselves: create, list, show, trigger, …')
+/** `wan-video schedule …`: batches that start at the times of a schedule. */
+export function defineSchedule(schedule: Command, context: CommandContext): void {
+  /** Makes an action that runs with the schedule client of the configured store and queue. */
+  const action = <A extends unknown[]>(run: (session: ScheduleSession, ...args: A) => Promise<number>) =>
+    context.action(async (...args: A) => {
+      const settings = new Settings(context.io);
+      return withStagingStore(settings, (options) =>
+        run({ schedules: new WanScheduleClient(options), settings, context }, ...args),
+      );
+    });
+  /** An action that changes or uses one schedule. */
+  const change = <A extends unknown[]>(
+    done: string,
+    apply: (schedules: WanScheduleClient, id: string, ...args: A) => Promise<void>,
+  ) =>
+    action(async ({ schedules }, id: string, ...args: A) => {
+      await apply(schedules, id, ...args);
+      context.result({ id, done }, `The schedule ${id} was ${done}.`);
+      return ExitCode.done;
+    });
+  const seconds = duration('a time such as 90s, 15m, 2h or 1d');
+
+  schedule
     .description('Starts a batch at the times of a cron expression in a time zone. See docs/batches.md.')
     .addHelpText(
       'after',
-      "\nExample:\n  wan-video schedule create nightly --cron '30 2 * * *' --timezone Europe/Berlin --manifest 'manifests/{date}.jsonl'",
+      "\nExample:\n  wan-video schedule create nightly --cron '30 2 * * *' --timezone Europe/Berlin --manifest " +
+        "'manifests/{date}.jsonl'",
     );
-  const run = () => import('./schedule-run.js');
 
   schedule
     .command('create')
-    .summary('create a schedule, or change the one of this id')
+    .summary('create a schedule, or change the one with this id')
     .argument('<id>', 'name of the schedule; its batches are <id>-<nominal time>')
     .requiredOption('--cron <expression>', 'minute, hour, day of month, month, day of week')
-    .requiredOption('--timezone <zone>', 'that the times are meant in, such as Europe/Berlin')
+    .requiredOption('--timezone <zone>', 'time zone of these times, such as Europe/Berlin')
     .requiredOption(
       '--manifest <key|file>',
-      'a key of the store, read anew at each run, with {date} for the nominal date; or a file, which is staged now',
+      'a key of the store, read again at each run, with {date} for the nominal date; or a file, which is staged now',
     )
-    .option('--window <n>', 'items in work at a time', whole(BATCH_WINDOW_MAX))
-    .option('--allow-invalid', 'leave out lines with faults instead of refusing the whole')
+    .option('--window <n>', 'items to run at a time', wholeNumber(1, BATCH_WINDOW_MAX))
+    .option('--allow-invalid', 'leave out lines with faults instead of refusing the whole manifest')
     .option('--wait <time>', 'how long a run waits for its manifest, such as 2h (default: not at all)', seconds)
     .addOption(
-      new Option('--overlap <policy>', 'when the run before has not ended (default: buffer_one)').choices([
-        ...['skip', 'buffer_one', 'buffer_all', 'allow_all'],
-      ]),
+      new Option('--overlap <policy>', 'when the previous run has not ended (default: buffer_one)').choices(OVERLAPS),
     )
-    .option('--catchup <time>', 'how long a missed run is made up for (default: 1d)', seconds)
-    .option('--jitter <time>', 'start up to so much later, at random (default: 0s)', seconds)
-    .option('--pause-when-failed-above <share>', 'pause it when more of a run failed, such as 25%', share)
-    .option('--dry-run', 'say what its next run would cost and take; make nothing')
+    .option('--catchup <time>', 'how long after its time a missed run is still started (default: 1d)', seconds)
+    .option('--jitter <time>', 'start up to this much later, at random (default: 0s)', seconds)
+    .option('--pause-when-failed-above <share>', 'pause the schedule when more of a run failed, such as 25%', share)
+    .option('--dry-run', 'show what its next run would cost and take; create nothing')
     .option(...JSON_FLAG)
-    .action(
-      context.action(async (id: string, flags: ScheduleFlags) => (await run()).createSchedule(id, flags, context)),
-    );
+    .action(action(createSchedule));
 
   schedule
     .command('list')
-    .summary('every schedule with its next times')
+    .summary('list all schedules with their next times')
     .option(...JSON_FLAG)
-    .action(context.action(async () => (await run()).listSchedules(context)));
+    .action(action(listSchedules));
 
   schedule
     .command('show')
-    .summary('one schedule, its next times and what its latest runs came to')
+    .summary('show one schedule, its next times and the outcome of its latest runs')
     .argument('<id>', 'name of the schedule')
-    .option('--estimate', 'also what its next run would cost and take; reads the whole manifest')
+    .option('--estimate', 'also show what its next run would cost and take; reads the whole manifest')
     .option(...JSON_FLAG)
-    .action(
-      context.action(async (id: string, { estimate = false }: { estimate?: boolean }) =>
-        (await run()).showSchedule(id, estimate, context),
-      ),
-    );
+    .action(action(showSchedule));
 
   schedule
     .command('pause')
-    .summary('start no run until it is resumed')
+    .summary('start no run until the schedule is resumed')
     .argument('<id>', 'name of the schedule')
-    .option('--reason <text>', 'shown with the schedule', 'somebody asked for it')
+    .option('--reason <text>', 'shown with the schedule', 'paused on request')
     .option(...JSON_FLAG)
-    .action(
-      context.action(async (id: string, { reason }: { reason: string }) =>
-        (await run()).steerSchedule(id, 'paused', (schedules) => schedules.pause(id, reason), context),
-      ),
-    );
+    .action(change('paused', (schedules, id, { reason }: { reason: string }) => schedules.pause(id, reason)));
 
   schedule
     .command('resume')
-    .summary('go on')
+    .summary('resume a paused schedule')
     .argument('<id>', 'name of the schedule')
     .option(...JSON_FLAG)
-    .action(
-      context.action(async (id: string) =>
-        (await run()).steerSchedule(id, 'resumed', (schedules) => schedules.resume(id), context),
-      ),
-    );
+    .action(change('resumed', (schedules, id) => schedules.resume(id)));
 
   schedule
     .command('trigger')
     .summary('start a run now')
     .argument('<id>', 'name of the schedule')
     .option(...JSON_FLAG)
-    .action(
-      context.action(async (id: string) =>
-        (await run()).steerSchedule(id, 'triggered', (schedules) => schedules.trigger(id), context),
-      ),
-    );
+    .action(change('triggered', (schedules, id) => schedules.trigger(id)));
 
   schedule
     .command('backfill')
-    .summary('make up for the runs between two moments, one after the other')
+    .summary('start the runs between two moments, one after the other')
     .argument('<id>', 'name of the schedule')
     .requiredOption('--from <time>', 'ISO 8601, such as 2026-03-28T00:00:00Z', moment)
     .requiredOption('--to <time>', 'ISO 8601', moment)
     .option(...JSON_FLAG)
     .action(
-      context.action(async (id: string, times: { from: Date; to: Date }) =>
-        (await run()).steerSchedule(id, 'backfilled', (schedules) => schedules.backfill(id, times), context),
+      change('backfilled', (schedules, id, { from, to }: { from: Date; to: Date }) =>
+        schedules.backfill(id, { from, to }),
       ),
     );
 
   schedule
     .command('delete')
-    .summary('remove a schedule; the batches that it has started stay')
+    .summary('remove a schedule; the batches that it has started are kept')
     .argument('<id>', 'name of the schedule')
     .option(...JSON_FLAG)
-    .action(
-      context.action(async (id: string) =>
-        (await run()).steerSchedule(id, 'deleted', (schedules) => schedules.delete(id), context),
-      ),
-    );
+    .action(change('deleted', (schedules, id) => schedules.delete(id)));
 }
 
-function whole(max: number): (text: string) => number {
-  return (text) => {
-    const value = /^\d{1,6}$/.test(text) ? Number(text) : 0;
-    if (value < 1 || value > max) throw new InvalidArgumentError(`It must be a whole number from 1 to ${max}.`);
-    return value;
+async function createSchedule(
+  { schedules, settings, context }: ScheduleSession,
+  id: string,
+  flags: CreateFlags,
+): Promise<number> {
+  const { manifest, wait, catchup, jitter, dryRun = false, ...same } = flags;
+  const file = resolve(context.io.cwd, manifest);
+  const isFile = (await stat(file).catch(() => undefined))?.isFile() === true;
+  const schedule = {
+    id,
+    ...same,
+    manifest: isFile ? { file } : { key: manifest },
+    manifestWaitSeconds: wait,
+    catchupSeconds: catchup,
+    jitterSeconds: jitter,
   };
+  if (dryRun) {
+    const plan = await schedules.estimate(schedule, { account: await settings.estimateAccount() });
+    const lines = [...nextTimeLines(plan.next, flags.timezone), ...scheduleEstimateLines(plan, flags.timezone)];
+    context.result({ dry_run: true, ...plan }, [...lines, 'Nothing was created.'].join('\n'));
+    return ExitCode.done;
+  }
+  const done = await schedules.create(schedule);
+  const details = await schedules.show(id);
+  context.result(
+    { id, done, next: details.next },
+    `The schedule ${id} was ${done}.\n${scheduleLines(details).join('\n')}`,
+  );
+  return ExitCode.done;
 }
 
-function seconds(text: string): number {
-  const [, amount, unit] = /^(\d{1,6})([smhd])$/.exec(text) ?? [];
-  const value = Number(amount) * (UNITS[unit ?? ''] ?? Number.NaN);
-  if (Number.isNaN(value)) throw new InvalidArgumentError('It must be a time such as 90s, 15m, 2h or 1d.');
-  return value;
+async function listSchedules({ schedules: client, context }: ScheduleSession): Promise<number> {
+  const schedules: ScheduleView[] = [];
+  for await (const schedule of client.list()) schedules.push(schedule);
+  const rows = schedules.map(({ id, cron, timezone, paused, next }) => [
+    id,
+    cron ?? '-',
+    timezone ?? '-',
+    paused ? 'paused' : 'active',
+    next[0] ?? '-',
+  ]);
+  const text = rows.length === 0 ? 'No schedule.' : table(['SCHEDULE', 'CRON', 'ZONE', 'STATE', 'NEXT'], rows);
+  context.result({ schedules }, text);
+  return ExitCode.done;
+}
+
+async function showSchedule(
+  { schedules, settings, context }: ScheduleSession,
+  id: string,
+  { estimate = false }: { readonly estimate?: boolean },
+): Promise<number> {
+  const account = estimate ? await settings.estimateAccount() : undefined;
+  const details = await schedules.show(id);
+  const plan = account === undefined ? undefined : await schedules.estimateNext(id, { account });
+  const lines = scheduleLines(details);
+  if (plan !== undefined) lines.push(...scheduleEstimateLines(plan, details.timezone ?? 'UTC'));
+  context.result({ ...details, ...(plan !== undefined && { estimate: plan }) }, lines.join('\n'));
+  return ExitCode.done;
 }
 
 function share(text: string): number {
@@ -159,7 +213,7 @@ function share(text: string): number {
 
 function moment(text: string): Date {
   const time = new Date(text);
-  // Without a zone it would be meant in that of whoever types it.
+  // Without an offset it would be read in the zone of this machine.
   if (Number.isNaN(time.getTime()) || !/(Z|[+-]\d\d:\d\d)$/.test(text)) {
     throw new InvalidArgumentError('It must be a moment with its offset, such as 2026-03-28T00:00:00Z.');
   }

@@ -1,19 +1,20 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
+import { LocalImage } from '../../client/reference.js';
 import { ExitCode } from '../../text/exit-code.js';
 import type { CommandContext } from '../context.js';
+import { JSON_FLAG } from '../flags.js';
+import { Settings } from '../settings.js';
 
 /** `wan-video stage`: puts an image into the asset store. */
-export function addStage(program: Command, context: CommandContext): void {
-  program
-    .command('stage')
-    .summary('put an image into the asset store, print its asset: reference')
+export function defineStage(command: Command, context: CommandContext): void {
+  command
     .description(
-      'Checks a reference image and puts it into the asset store under its SHA-256. Prints the asset: reference that a ' +
-        'request may name as its reference_image.',
+      'Checks a reference image and puts it into the asset store under its SHA-256. Prints the asset: reference to ' +
+        'use as the reference_image of a request.',
     )
     .argument('<file>', 'path of the image, or - for stdin')
-    .option('--json', 'one JSON document on stdout, also for errors')
+    .option(...JSON_FLAG)
     .addHelpText(
       'after',
       `
@@ -21,18 +22,17 @@ Examples:
   wan-video stage boat.jpg
   wan-video generate --prompt 'the boat drifts' --image "$(wan-video stage boat.jpg)"`,
     )
-    .action(
-      context.action(async (file: string) => {
-        const { LocalImage } = await import('../../client/reference.js');
-        const image = await LocalImage.read(file === '-' ? context.io.stdin : resolve(context.io.cwd, file));
-        try {
-          const { key: _, ...known } = image.known;
-          const reference = await image.stage(await context.stagingStore());
-          context.result({ reference_image: reference, ...known }, reference);
-          return ExitCode.done;
-        } finally {
-          await image.dispose();
-        }
-      }),
-    );
+    .action(context.action((file: string) => stage(file, context)));
+}
+
+async function stage(file: string, context: CommandContext): Promise<number> {
+  const image = await LocalImage.read(file === '-' ? context.io.stdin : resolve(context.io.cwd, file));
+  try {
+    const { key: _, ...known } = image.known;
+    const reference = await image.stage(await new Settings(context.io).stagingStore());
+    context.result({ reference_image: reference, ...known }, reference);
+    return ExitCode.done;
+  } finally {
+    await image.dispose();
+  }
 }

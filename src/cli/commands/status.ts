@@ -1,42 +1,39 @@
 import type { Command } from 'commander';
 import { ExitCode } from '../../text/exit-code.js';
+import { failureText, resultText } from '../../text/result.js';
+import { statusText } from '../../text/status.js';
 import type { CommandContext } from '../context.js';
-import type { StoredRun } from '../find-stored.js';
+import { findRun, type StoredRun } from '../find-run.js';
+import { JSON_FLAG } from '../flags.js';
+import { Settings } from '../settings.js';
+import { withTemporal } from '../with-temporal.js';
 
 /** `wan-video status`: everything that is known of one run. */
-export function addStatus(program: Command, context: CommandContext): void {
-  program
-    .command('status')
-    .summary('show one run')
+export function defineStatus(command: Command, context: CommandContext): void {
+  command
     .description(
-      'Shows how far a run is, what it waits for, and its result or failure. Exit code 0 whenever the run exists. Of a run that ' +
-        'Temporal has forgotten it shows what the store knows; the id of a task or a purchase finds a run too.',
+      'Shows the progress of a run, what it waits for, and its result or failure. The exit code is 0 whenever the ' +
+        'run exists. A run that Temporal has forgotten is shown as the store knows it; the id of a task or a ' +
+        'purchase finds a run too.',
     )
     .argument('<id>', 'workflow id, as generate prints it; or the id of a task')
-    .option('--json', 'one JSON document on stdout, also for errors')
+    .option(...JSON_FLAG)
     .addHelpText('after', '\nExample:\n  wan-video status video/0a1b2c3d')
-    .action(
-      context.action(async (id: string) => {
-        const [{ runStatus }, texts, { statusText }] = await Promise.all([
-          import('../run-status.js'),
-          import('../../text/result.js'),
-          import('../../text/status.js'),
-        ]);
-        const found = await runStatus(id, context);
-        context.result(found, 'purchase' in found ? storedText(found, texts) : statusText(found, Date.now()));
-        return ExitCode.done;
-      }),
-    );
+    .action(context.action((id: string) => status(id, context)));
 }
 
-function storedText(
-  { id, purchase, state, bought_by, bought_at, task_id, result, error }: StoredRun,
-  { resultText, failureText }: typeof import('../../text/result.js'),
-): string {
+async function status(id: string, context: CommandContext): Promise<number> {
+  const settings = new Settings(context.io);
+  const run = await withTemporal(await settings.target(), (client) => findRun(id, client, () => settings.ledger()));
+  context.result(run, 'purchase' in run ? storedText(run) : statusText(run, Date.now()));
+  return ExitCode.done;
+}
+
+function storedText({ id, purchase, state, bought_by, bought_at, task_id, result, error }: StoredRun): string {
   return [
     `run       ${bought_by}`,
     'status    forgotten by Temporal; this is what the store knows',
-    ...(id === bought_by ? [] : [`asked for ${id}`]),
+    ...(id === bought_by ? [] : [`requested ${id}`]),
     `purchase  ${purchase}: ${state.replace('_', ' ')}`,
     `bought    ${bought_at}`,
     ...(result !== null ? [resultText(result)] : task_id === null ? [] : [`task      ${task_id}`]),

@@ -1,25 +1,58 @@
+import { randomUUID } from 'node:crypto';
 import type { Command } from 'commander';
+import { FailureType } from '../../contract/failure-type.js';
+import { VideoError } from '../../contract/video-error.js';
+import { type WebhookTestEvent, webhookEventId } from '../../contract/webhook.js';
+import { ExitCode } from '../../text/exit-code.js';
+import { WebhookSender } from '../../webhook/webhook-sender.js';
 import type { CommandContext } from '../context.js';
+import { JSON_FLAG } from '../flags.js';
+import { Settings } from '../settings.js';
 
-/** `wan-video webhook`: tries who is told without asking. */
-export function addWebhook(program: Command, context: CommandContext): void {
-  const webhook = program
-    .command('webhook')
-    .summary('try the webhook that is told of batches and of waiting runs')
-    .addHelpText('after', '\nExample:\n  WAN_VIDEO_WEBHOOK=webhook.json wan-video webhook test');
-  webhook
+const EXAMPLE = '\nExample:\n  WAN_VIDEO_WEBHOOK=webhook.json wan-video webhook test';
+
+/** `wan-video webhook`: tests the configured webhook. */
+export function defineWebhook(command: Command, context: CommandContext): void {
+  command
+    .description(
+      'Tests the webhook that is notified of batches and of runs that wait for a person. See docs/webhook.md.',
+    )
+    .addHelpText('after', EXAMPLE);
+  command
     .command('test')
     .summary('send a signed test event')
     .description(
-      'Sends one signed event of the type webhook.test to the receiver that WAN_VIDEO_WEBHOOK configures, and says what it answered. Exit ' +
-        'code 0 when it took the event, else 3.',
+      'Sends one signed event of the type webhook.test to the receiver that WAN_VIDEO_WEBHOOK configures, and ' +
+        'prints its answer. Exit code 0 when it accepted the event, else 3.',
     )
-    .option('--json', 'one JSON document on stdout, also for errors')
-    .addHelpText('after', '\nExample:\n  WAN_VIDEO_WEBHOOK=webhook.json wan-video webhook test')
-    .action(
-      context.action(async () => {
-        const { runWebhookTest } = await import('../run-webhook-test.js');
-        return runWebhookTest(context);
-      }),
-    );
+    .option(...JSON_FLAG)
+    .addHelpText('after', EXAMPLE)
+    .action(context.action(() => testWebhook(context)));
+}
+
+async function testWebhook(context: CommandContext): Promise<number> {
+  const configuration = new Settings(context.io);
+  const settings = await configuration.webhook();
+  if (settings === undefined) {
+    throw new VideoError(FailureType.ConfigurationInvalid, 'No webhook is configured', {
+      issues: [{ path: 'WAN_VIDEO_WEBHOOK', message: 'is not set; set it to the path of the webhook file' }],
+      nextStep: 'docs/webhook.md shows such a file.',
+    });
+  }
+  const { times, proxies } = configuration.config();
+  const sender = new WebhookSender({ settings, proxies, timeoutMs: times.webhookHttpMs, now: Date.now });
+  const event: WebhookTestEvent = {
+    id: webhookEventId(randomUUID(), 'test'),
+    type: 'webhook.test',
+    timestamp: new Date().toISOString(),
+    data: { text: 'This is a test of the webhook; nothing has happened.' },
+  };
+  try {
+    const status = await sender.send(event);
+    const { host } = sender;
+    context.result({ host, id: event.id, status }, `${host} accepted the event ${event.id} (${status}).`);
+    return ExitCode.done;
+  } finally {
+    await sender.close();
+  }
 }

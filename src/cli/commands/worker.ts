@@ -1,44 +1,46 @@
 import type { Command } from 'commander';
+import { addressOf } from '../../client/connect.js';
 import { ExitCode } from '../../text/exit-code.js';
 import type { CommandContext } from '../context.js';
+import { JSON_FLAG } from '../flags.js';
+import { Settings } from '../settings.js';
 
 /** `wan-video worker`: a worker for both queues. */
-export function addWorker(program: Command, context: CommandContext): void {
-  program
-    .command('worker')
-    .summary('run a worker until SIGTERM')
+export function defineWorker(command: Command, context: CommandContext): void {
+  command
     .description(
-      'Runs a worker until SIGTERM or Ctrl-C. It finishes a submit that is on the wire; everything else is taken over by ' +
-        'another worker, or by the next one. Prints one line when it is ready; logs go to stderr.',
+      'Runs a worker until SIGTERM or Ctrl-C. It finishes a submit that is being sent; another worker, or the next ' +
+        'one, continues the rest. Prints one line when it is ready; logs go to stderr.',
     )
-    .option('--json', 'one JSON document on stdout when it is ready, also for errors')
+    .option(...JSON_FLAG)
     .addHelpText('after', '\nExample:\n  DASHSCOPE_API_KEY=… wan-video worker')
-    .action(
-      context.action(async () => {
-        const config = await context.config();
-        await context.apiKey(); // no key at all is said at once, not by the first run
-        const [{ addressOf }, { runWorker }, { installLogger }] = await Promise.all([
-          import('../../client/connect.js'),
-          import('../../worker/run-worker.js'),
-          import('../../worker/logger.js'),
-        ]);
-        const temporal = await context.target();
-        const { generate, submit } = config.taskQueues;
-        installLogger(config.log, { metrics: config.metrics !== undefined });
-        await runWorker({
-          config,
-          temporal,
-          apiKey: () => context.apiKey(),
-          onReady: () => {
-            const { namespace } = temporal;
-            const address = addressOf(temporal);
-            context.result(
-              { ready: true, temporal_address: address, namespace, task_queues: [generate, submit] },
-              `Worker ready: queues ${generate} and ${submit} at ${address}, namespace ${namespace}.`,
-            );
-          },
-        });
-        return ExitCode.done;
-      }),
-    );
+    .action(context.action(() => work(context)));
+}
+
+async function work(context: CommandContext): Promise<number> {
+  const settings = new Settings(context.io);
+  const config = settings.config();
+  await settings.apiKey(); // a missing key is reported now, not by the first run
+  const temporal = await settings.target();
+  // Loaded late: the worker's native module takes longer than everything else.
+  const [{ runWorker }, { installLogger }] = await Promise.all([
+    import('../../worker/run-worker.js'),
+    import('../../worker/logger.js'),
+  ]);
+  installLogger(config.log, { metrics: config.metrics !== undefined });
+  await runWorker({
+    config,
+    temporal,
+    apiKey: async () => (await settings.apiKey()).reveal(),
+    onReady: () => {
+      const { generate, submit } = config.taskQueues;
+      const { namespace } = temporal;
+      const address = addressOf(temporal);
+      context.result(
+        { ready: true, temporal_address: address, namespace, task_queues: [generate, submit] },
+        `Worker ready: queues ${generate} and ${submit} at ${address}, namespace ${namespace}.`,
+      );
+    },
+  });
+  return ExitCode.done;
 }

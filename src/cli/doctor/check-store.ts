@@ -11,27 +11,27 @@ import { checkSharedFileStore } from '../../storage/shared-file-store.js';
 import { storeId } from '../../storage/store-id.js';
 import { verifyConditionalPut } from '../../storage/verify-conditional-put.js';
 
-/** The proof is some 25 small calls; a store that takes longer is not one to archive to. */
+/** The proof takes some 25 small calls; a store that needs longer is too slow to archive to. */
 const STORE_MS = 20_000;
-/** The account's five running videos of at most some 200 MB each pass through it. */
+/** The account's five running videos, of at most some 200 MB each, pass through the folder. */
 const SPOOL_BYTES_MIN = 1024 ** 3;
 
-/** A full house of five videos of some 30 MB, and their records. A store that fills up is told before a paid video finds no room. */
+/** Five videos of some 30 MB and their records: a store that fills up is reported before a paid video finds no room. */
 const STORE_BYTES_MIN = 256 * 1024 ** 2;
 
 /**
- * Whether the store works, has room, and keeps what buying once rests on.
- * @param directory - Of a local store; undefined for one whose room nobody can ask for.
+ * Whether the store works, has room, and keeps the guarantee that buying once depends on.
+ * @param directory - Of a local store; undefined for one whose free space cannot be read.
  */
 export async function checkStore(store: AssetStore, directory: string | undefined): Promise<string> {
   const signal = AbortSignal.timeout(STORE_MS);
   const proof = async (): Promise<string> => {
     await verifyConditionalPut(store, { newId: randomUUID, signal });
     const id = await storeId(store, { newId: randomUUID, signal });
-    return `${store.name}, id ${id}: of many writers one wins`;
+    return `${store.name}, id ${id}: of concurrent writers one wins`;
   };
   try {
-    // A file system that hangs, such as a lost network mount, hears no signal.
+    // A file system that hangs, such as a lost network mount, does not react to the signal.
     const silent = once(signal, 'abort').then(() => Promise.reject(signal.reason));
     const proven = await Promise.race([proof(), silent]);
     return directory === undefined ? proven : `${proven}; ${await room(directory)}`;
@@ -54,12 +54,12 @@ async function room(directory: string): Promise<string> {
   });
 }
 
-/** Whether every worker would see the same store. */
+/** Whether every worker sees the same store. */
 export async function checkSharing({ store, sharedFileStore }: Config, target: TemporalTarget): Promise<string> {
   checkSharedFileStore({ store: store.kind, temporalAddress: addressOf(target), sharedFileStore });
   if (store.kind === 's3') return 'an S3 store is seen by every worker';
   return sharedFileStore
-    ? 'WAN_VIDEO_SHARED_FILE_STORE vouches for it'
+    ? 'shared, as WAN_VIDEO_SHARED_FILE_STORE declares'
     : 'a local store, and Temporal is on this machine';
 }
 

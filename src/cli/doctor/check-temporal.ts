@@ -4,12 +4,12 @@ import { administratorLines, missingSearchAttributes } from '../../client/setup.
 import { SWEEP_SCHEDULE_ID } from '../../client/sweep-schedule.js';
 import { FailureType } from '../../contract/failure-type.js';
 import { VideoError } from '../../contract/video-error.js';
-import { pollersOf } from '../pollers.js';
+import { findPollers } from '../workers.js';
 
 const SETUP = 'Run "wan-video setup".';
 /** Starts a sweep at once. */
 export const SWEEP_COMMAND = `temporal schedule trigger --schedule-id ${SWEEP_SCHEDULE_ID}`;
-/** It is started every hour; one that was missed is made up for within the next one. */
+/** It is started every hour; a missed start is caught up within the next hour. */
 const SWEEP_LATE_MS = 2 * 3_600_000;
 const notSetUp = (message: string, nextStep: string): VideoError =>
   new VideoError(FailureType.ConfigurationInvalid, message, { nextStep });
@@ -33,16 +33,16 @@ export async function checkSearchAttributes(client: Client): Promise<string> {
   throw notSetUp(`Not registered: ${missing.join(', ')}`, `${SETUP} ${administratorLines(client.options.namespace)}`);
 }
 
-/** Whether somebody works: on runs and their steps, and on submits. */
+/** Whether workers run: for runs and their steps, and for submits. */
 export async function checkWorkers(
   client: Client,
   { generate, submit }: { readonly generate: string; readonly submit: string },
   nowMs: number,
 ): Promise<string> {
   const polled = await Promise.all([
-    pollersOf(client, generate, nowMs, 'workflows'),
-    pollersOf(client, generate, nowMs, 'activities'),
-    pollersOf(client, submit, nowMs, 'activities'),
+    findPollers(client, generate, nowMs, 'workflows'),
+    findPollers(client, generate, nowMs, 'activities'),
+    findPollers(client, submit, nowMs, 'activities'),
   ]);
   const idle = [generate, generate, submit].filter((_, index) => polled[index]?.live !== true);
   if (idle.length === 0) return `${generate} and ${submit} are polled`;
@@ -52,13 +52,13 @@ export async function checkWorkers(
   );
 }
 
-/** Whether paid videos of lost runs are looked for. */
+/** Whether the sweep looks for paid videos of lost runs. */
 export async function checkSweep(client: Client, taskQueue: string, nowMs: number): Promise<string> {
   try {
     const { state, action, info } = await client.schedule.getHandle(SWEEP_SCHEDULE_ID).describe();
     if (state.paused) {
       throw notSetUp(
-        `The schedule ${SWEEP_SCHEDULE_ID} is paused: paid videos of lost runs are not looked for`,
+        `The schedule ${SWEEP_SCHEDULE_ID} is paused: nothing looks for paid videos of lost runs`,
         `Unpause it in the Web UI or with "temporal schedule toggle --unpause --schedule-id ${SWEEP_SCHEDULE_ID}".`,
       );
     }
@@ -66,17 +66,19 @@ export async function checkSweep(client: Client, taskQueue: string, nowMs: numbe
     if (queue !== taskQueue) {
       throw notSetUp(`The schedule ${SWEEP_SCHEDULE_ID} starts it on the queue ${queue}, not on ${taskQueue}`, SETUP);
     }
-    // A start that is skipped because the one before still runs is no action: a sweep that hangs shows here as well.
+    // A start that is skipped because the previous one still runs is no action, so a sweep that hangs shows here as
+    // well.
     const lastMs = Math.max(info.createdAt.getTime(), ...info.recentActions.map(({ takenAt }) => takenAt.getTime()));
     if (nowMs - lastMs > SWEEP_LATE_MS) {
       throw notSetUp(
         `The schedule ${SWEEP_SCHEDULE_ID} has started no sweep for ${Math.round((nowMs - lastMs) / 3_600_000)} h`,
-        'See whether the run "sweep" hangs: "temporal workflow describe --workflow-id sweep"; a worker must be there.',
+        'Check that a worker runs, and whether the run "sweep" hangs: "temporal workflow describe --workflow-id ' +
+          'sweep".',
       );
     }
     return `the schedule ${SWEEP_SCHEDULE_ID} starts it every hour`;
   } catch (error) {
     if (!(error instanceof ScheduleNotFoundError)) throw error;
-    throw notSetUp(`There is no schedule ${SWEEP_SCHEDULE_ID}: paid videos of lost runs are not looked for`, SETUP);
+    throw notSetUp(`There is no schedule ${SWEEP_SCHEDULE_ID}: nothing looks for paid videos of lost runs`, SETUP);
   }
 }

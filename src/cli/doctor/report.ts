@@ -3,25 +3,25 @@ import { errorObject } from '../../text/result.js';
 /** One line of the doctor's report; published as an element of `checks` with `--json`. */
 export interface Check {
   readonly name: string;
-  /** `skipped`: it rests on something that is not well. */
+  /** `skipped`: it depends on a check that failed. */
   readonly status: 'ok' | 'fault' | 'skipped';
-  /** What was found, or what is wrong. */
+  /** What was found, or what the problem is. */
   readonly message: string;
-  /** How to mend it. */
+  /** How to fix it. */
   readonly next_step?: string;
 }
 
-/** Thrown by a check that cannot be made because another one has failed. */
+/** Thrown by a check that depends on another one which failed. */
 export class Skipped extends Error {}
 
 /**
  * Makes one check.
- * @param look - Resolves to what was found when all is well, and throws what is wrong.
- * @param secrets - Blanked in whatever is said.
+ * @param probe - Resolves to what it found, and throws the problem.
+ * @param secrets - Blanked in every message.
  */
-export async function check(name: string, look: () => Promise<string>, secrets: readonly string[]): Promise<Check> {
+export async function check(name: string, probe: () => Promise<string>, secrets: readonly string[]): Promise<Check> {
   try {
-    return { name, status: 'ok', message: await look() };
+    return { name, status: 'ok', message: await probe() };
   } catch (error) {
     if (error instanceof Skipped) return { name, status: 'skipped', message: error.message };
     const { message, next_step } = errorObject(error, secrets);
@@ -39,5 +39,6 @@ export function reportText(checks: readonly Check[]): string {
     ...(next_step === undefined ? [] : next_step.split('\n').map((line) => `${indent}${line}`)),
   ]);
   const faults = checks.filter(({ status }) => status === 'fault').length;
-  return [...lines, faults === 0 ? 'All is well.' : `${faults} to mend.`].join('\n');
+  const verdict = faults === 0 ? 'All checks passed.' : `${faults} ${faults === 1 ? 'problem' : 'problems'}.`;
+  return [...lines, verdict].join('\n');
 }

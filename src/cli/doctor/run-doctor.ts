@@ -1,9 +1,9 @@
 import type { Client } from '@temporalio/client';
 import { connectClient, isTemporalError, temporalError } from '../../client/connect.js';
-import { resolveApiKey } from '../../config/credentials.js';
 import { ExitCode } from '../../text/exit-code.js';
 import { secretsOf } from '../../text/result.js';
 import type { CommandContext } from '../context.js';
+import { Settings } from '../settings.js';
 import { checkNetwork } from './check-network.js';
 import { checkClock, checkCredentials, checkProvider } from './check-provider.js';
 import { checkPurchases } from './check-purchases.js';
@@ -11,26 +11,27 @@ import { checkBatches, checkRuns, checkSlots } from './check-runs.js';
 import { checkSharing, checkSpool, checkStore } from './check-store.js';
 import { checkNamespace, checkSearchAttributes, checkSweep, checkWorkers } from './check-temporal.js';
 import { checkWebhook } from './check-webhook.js';
-import { type Check, check, reportText, Skipped } from './report.js';
+import { check, reportText, Skipped } from './report.js';
 
-/** Makes every check, whatever became of the others, and reports them in one order. */
+/** Makes every check, whether the others pass or not, and reports them in a fixed order. */
 export async function runDoctor(context: CommandContext): Promise<number> {
+  const settings = new Settings(context.io);
   const secrets = secretsOf(context.io.env);
-  // What several checks rest on is made once; whoever needs it is skipped when it failed.
-  const config = context.config();
-  const target = context.target();
+  // What several checks depend on is made once; a check is skipped when what it needs has failed.
+  const config = (async () => settings.config())();
+  const target = settings.target();
   const client = target.then((where) => connectClient(where));
   const temporal = (async () => checkNamespace(await client, await target))();
-  const key = resolveApiKey(context.io.env, context.io);
+  const key = settings.apiKey();
   key.then((secret) => secrets.push(secret.reveal())).catch(() => undefined);
   const needs = async <T>(value: Promise<T>, why: string): Promise<T> =>
     value.catch(() => {
       throw new Skipped(`not checked: ${why}`);
     });
   const configured = () => needs(config, 'the configuration is not usable');
-  const inTemporal = async (look: (client: Client) => Promise<string>): Promise<string> => {
+  const inTemporal = async (probe: (client: Client) => Promise<string>): Promise<string> => {
     await needs(temporal, 'Temporal cannot be used');
-    return look(await client).catch(async (error: unknown) => {
+    return probe(await client).catch(async (error: unknown) => {
       throw isTemporalError(error) ? temporalError(error, await target) : error;
     });
   };
@@ -38,10 +39,16 @@ export async function runDoctor(context: CommandContext): Promise<number> {
   const probes: Record<string, () => Promise<string>> = {
     configuration: async () => {
       const { provider, store, taskQueues, payloadCodec } = await config;
-      const where = store.kind === 'file' ? store.path : `s3://${store.bucket}/${store.prefix}`;
-      const { prices, budgets } = await context.pricesAndBudgets();
-      const money = [...(prices ? [`prices in ${prices.currency}`] : []), ...(budgets ? ['budgets'] : [])];
-      return `provider ${provider.providerId}, account ${provider.account}, store ${where}, queues ${taskQueues.generate} and ${taskQueues.submit}${payloadCodec === undefined ? '' : `, payload codec ${payloadCodec}`}${money.map((what) => `, ${what}`).join('')}`;
+      const { prices, budgets } = await settings.pricesAndBudgets();
+      return [
+        `provider ${provider.providerId}`,
+        `account ${provider.account}`,
+        `store ${store.kind === 'file' ? store.path : `s3://${store.bucket}/${store.prefix}`}`,
+        `queues ${taskQueues.generate} and ${taskQueues.submit}`,
+        ...(payloadCodec === undefined ? [] : [`payload codec ${payloadCodec}`]),
+        ...(prices === undefined ? [] : [`prices in ${prices.currency}`]),
+        ...(budgets === undefined ? [] : ['budgets']),
+      ].join(', ');
     },
     network: async () => checkNetwork(await configured()),
     temporal: () => temporal,
@@ -58,36 +65,35 @@ export async function runDoctor(context: CommandContext): Promise<number> {
     batches: () => inTemporal(checkBatches),
     slots: async () => {
       const known = await configured();
-      // A fault of their file is told above.
-      const budgets = await context.pricesAndBudgets().then(
-        (money) => money.budgets,
+      // The check of the configuration reports a fault of the files.
+      const budgets = await settings.pricesAndBudgets().then(
+        (files) => files.budgets,
         () => undefined,
       );
       return inTemporal((client) => checkSlots(client, known, budgets, Date.now()));
     },
     purchases: async () => {
       await configured();
-      const ledger = await context.ledger();
+      const ledger = settings.ledger();
       return inTemporal((client) => checkPurchases(client, ledger, Date.now()));
     },
     store: async () => {
       const { store } = await configured();
-      return checkStore(await context.store(), store.kind === 'file' ? store.path : undefined);
+      return checkStore(settings.store(), store.kind === 'file' ? store.path : undefined);
     },
-    store_sharing: async () => checkSharing(await configured(), await needs(target, 'nobody knows where Temporal is')),
+    store_sharing: async () =>
+      checkSharing(await configured(), await needs(target, 'the address of Temporal is unknown')),
     credentials: async () => checkCredentials(await key),
     provider: async () => checkProvider(await configured(), (await needs(key, 'there is no key')).reveal()),
     webhook: async () => {
       await configured();
-      return checkWebhook(await context.webhook());
+      return checkWebhook(await settings.webhook());
     },
     clock: async () => checkClock(await configured(), Date.now),
     spool: checkSpool,
   };
   try {
-    const checks: Check[] = await Promise.all(
-      Object.entries(probes).map(([name, probe]) => check(name, probe, secrets)),
-    );
+    const checks = await Promise.all(Object.entries(probes).map(([name, probe]) => check(name, probe, secrets)));
     const healthy = checks.every(({ status }) => status === 'ok');
     context.result({ healthy, checks }, reportText(checks));
     return healthy ? ExitCode.done : ExitCode.unreachable;

@@ -1,17 +1,21 @@
-import type { VideoErrorObject } from '../client/run-error.js';
+import type { Client } from '@temporalio/client';
+import { type VideoErrorObject, VideoRunError } from '../client/run-error.js';
+import { WanVideoClient } from '../client/video-client.js';
+import type { VideoStatus } from '../client/video-run.js';
+import { FailureType } from '../contract/failure-type.js';
 import type { VideoResult } from '../contract/result.js';
 import { DAY_MS, utcDay } from '../contract/utc.js';
 import type { Ledger, PurchaseView } from '../ledger/ledger.js';
 import type { FailureRecord } from '../ledger/records.js';
 
-/** What the store knows of a run that Temporal has forgotten. */
+/** A run that Temporal has forgotten, as the store knows it. */
 export interface StoredRun {
-  /** As it was asked for. */
+  /** As it was requested. */
   readonly id: string;
   readonly status: 'forgotten';
   /** `<purchase key>/<n>`. */
   readonly purchase: string;
-  /** Where the purchase stands in the ledger. */
+  /** State of the purchase in the ledger. */
   readonly state: 'unclaimed' | 'claimed' | 'not_created' | 'archived' | 'failed' | 'cancelled' | 'expired';
   /** The run that bought. */
   readonly bought_by: string;
@@ -24,17 +28,44 @@ export interface StoredRun {
 }
 
 /** Days of day records that are searched for a workflow id, which nothing indexes. */
-export const SEARCHED_DAYS = 31;
+const SEARCHED_DAYS = 31;
 /** Records that are read at most in that search: a minute's worth at S3's some 30 ms each. */
 const RECORDS_MAX = 2_000;
 
 /**
- * Finds the purchase behind a task id, a purchase (`<key>` or `<key>/<n>`), a salvage's id or the workflow id of the run that bought
- * it. Task and purchase are found whatever their age; a workflow id only among the open purchases of the last day and the paid ones
- * of the last {@link SEARCHED_DAYS} days, the newest first.
- * @throws VideoError as the ledger does.
+ * Finds a run in Temporal, else in the store.
+ * @param id - Workflow id; or, as the store knows them, the id of a task or a purchase.
+ * @param openLedger - Called only when Temporal does not know the id.
+ * @throws VideoRunError `RunNotFound` when neither knows it.
  */
-export async function findPurchase(ledger: Ledger, id: string, nowMs: number): Promise<PurchaseView | undefined> {
+export async function findRun(id: string, client: Client, openLedger: () => Ledger): Promise<VideoStatus | StoredRun> {
+  const videos = new WanVideoClient({ client });
+  const inTemporal = (workflowId: string, runId?: string): Promise<VideoStatus | undefined> =>
+    videos.describe(workflowId, { runId }).catch((error: unknown) => {
+      if (error instanceof VideoRunError && error.error.type === FailureType.RunNotFound) return undefined;
+      throw error;
+    });
+  const run = await inTemporal(id);
+  if (run !== undefined) return run;
+  const found = await findPurchase(openLedger(), id, Date.now());
+  if (found === undefined) {
+    throw new VideoRunError(id, {
+      type: FailureType.RunNotFound,
+      message: `Temporal knows no run ${id}, and the store knows no purchase by this id`,
+      next_step: `To find a run that bought something more than ${SEARCHED_DAYS} days ago, give the id of its task.`,
+    });
+  }
+  const { workflow_id, first_run_id } = found.intent;
+  const buyer = workflow_id === id ? undefined : await inTemporal(workflow_id, first_run_id);
+  return buyer ?? storedRun(id, found);
+}
+
+/**
+ * Finds the purchase behind a task id, a purchase (`<key>` or `<key>/<n>`), a salvage's id or the workflow id of the
+ * run that bought it. Task and purchase are found at any age; a workflow id only among the open purchases of the last
+ * day and the paid ones of the last {@link SEARCHED_DAYS} days, the newest first.
+ */
+async function findPurchase(ledger: Ledger, id: string, nowMs: number): Promise<PurchaseView | undefined> {
   const named = /^(?:salvage\/)?([0-9a-f]{16,128})(?:\/([1-9]\d{0,8}))?$/.exec(id);
   if (named?.[1] !== undefined) {
     const [, key, n] = named;
@@ -43,10 +74,10 @@ export async function findPurchase(ledger: Ledger, id: string, nowMs: number): P
   }
   const task = await ledger.findTask(id);
   if (task !== undefined) return ledger.view({ key: task.purchase_key, n: task.n });
-  return boughtBy(ledger, id, nowMs);
+  return findBoughtBy(ledger, id, nowMs);
 }
 
-async function boughtBy(ledger: Ledger, workflowId: string, nowMs: number): Promise<PurchaseView | undefined> {
+async function findBoughtBy(ledger: Ledger, workflowId: string, nowMs: number): Promise<PurchaseView | undefined> {
   const { open } = await ledger.listOpen();
   const found = open.findLast(({ intent }) => intent.workflow_id === workflowId);
   if (found !== undefined) return found;
@@ -67,8 +98,7 @@ async function boughtBy(ledger: Ledger, workflowId: string, nowMs: number): Prom
   return undefined;
 }
 
-/** A purchase as `status` shows it. */
-export function storedRun(id: string, { purchase, intent, state }: PurchaseView): StoredRun {
+function storedRun(id: string, { purchase, intent, state }: PurchaseView): StoredRun {
   const ending = state.kind === 'closed' ? state.ending : undefined;
   const failure =
     state.kind === 'not_created' ? state.notCreated.failure : ending?.how === 'failed' ? ending.failure : null;
@@ -86,15 +116,9 @@ export function storedRun(id: string, { purchase, intent, state }: PurchaseView)
   };
 }
 
-function publishedFailure({
-  type,
-  message,
-  code,
-  task_id,
-  request_id,
-  billed,
-  next_step,
-}: FailureRecord): VideoErrorObject {
+/** Fields that do not apply are left out. */
+function publishedFailure(failure: FailureRecord): VideoErrorObject {
+  const { type, message, code, task_id, request_id, billed, next_step } = failure;
   return {
     type,
     message,

@@ -1,6 +1,3 @@
-import type { Dispatcher } from 'undici';
-import { archiveFinished } from '../../activities/archive-video.js';
-import { finishedTask, taskFailed } from '../../activities/poll-task.js';
 import { MODEL } from '../contract/model.js';
 import type { VideoResult } from '../contract/result.js';
 import { VideoError } from '../contract/video-error.js';
@@ -10,37 +7,35 @@ import { closeWithout, recordPaid } from '../ledger/finish.js';
 import { comparePrompts } from '../ledger/proof.js';
 import type { BoughtTask } from '../ledger/purchase-status.js';
 import { judgeResultUrl } from '../net/open-result.js';
-import type { FreeDeps } from './ask-free.js';
-import { type BuyOneDeps, LIVE_PROMPT } from './buy-one.js';
+import type { AskDeps } from './ask-free.js';
+import { LIVE_PROMPT } from './buy-one.js';
 import { LIVE_IMAGE } from './live-image.js';
+import type { FinishedTask, LiveTools } from './live-tools.js';
 import { NOT_SEEN } from './record.js';
-import { type Exchange, LiveWire, member, redacted, textOf, words } from './wire.js';
+import { type Exchange, LiveWire, member, outcomeOf, redacted, textOf } from './wire.js';
 
-/** What a task is looked at with. */
-export interface WatchDeps extends FreeDeps {
-  readonly buying: BuyOneDeps;
-  /** For the link of the result, which the provider names. */
-  readonly resultDispatcher: Dispatcher;
+interface WatchDeps extends AskDeps {
+  readonly tools: LiveTools;
 }
 
 /** How the one task ended. */
-export type Watched =
+type WatchOutcome =
   | { readonly kind: 'video'; readonly result: VideoResult }
   | { readonly kind: 'none'; readonly why: string };
 
 /** The ledger decides from three listings over a minute, begun a minute after the submit. */
 const LISTED_WITHIN_MS = 120_000;
-/** The longest render that the provider allows is 3 h; a person does not wait that long, and the purchase is in the ledger. */
+/** The provider allows a render of 3 h; a person does not wait that long, and the purchase is in the ledger. */
 const ENDS_WITHIN_MS = 30 * 60_000;
 /** Pixels of the tier. */
 const PIXELS = 921_600;
-/** An archive that fails is tried again; the video stays at the provider for 24 h. */
+/** A failed archive is retried; the video stays at the provider for 24 h. */
 const ARCHIVES_MAX = 3;
 const HOUR_MS = 3_600_000;
 
-/** Watches the task to its end, asks on the way what only a task tells, and brings its video into the store. */
-export async function watchOne(deps: WatchDeps, task: BoughtTask, acceptedAtMs: number | null): Promise<Watched> {
-  const { wire, answers, clock, signal, lookEveryMs } = deps;
+/** Watches the task to its end, asks meanwhile what only a task can show, and archives its video. */
+export async function watchTask(deps: WatchDeps, task: BoughtTask, acceptedAtMs: number | null): Promise<WatchOutcome> {
+  const { wire, answers, clock, signal, pollEveryMs } = deps;
   const { taskId } = task;
   const query = (): Promise<Exchange> => wire.ask(`/tasks/${taskId}`, { signal });
   const states: Record<string, number> = {};
@@ -48,19 +43,19 @@ export async function watchOne(deps: WatchDeps, task: BoughtTask, acceptedAtMs: 
   let listedMs: number | undefined;
   let last = await query();
   const firstState = textOf(last, 'output', 'task_status');
-  if (acceptedAtMs !== null) answers.give('first_state', firstState ?? words(last), redacted(last));
-  let cancelAsked = false;
+  if (acceptedAtMs !== null) answers.give('first_state', firstState ?? outcomeOf(last), redacted(last));
+  let cancelSent = false;
   for (;;) {
-    const status = textOf(last, 'output', 'task_status') ?? words(last);
+    const status = textOf(last, 'output', 'task_status') ?? outcomeOf(last);
     states[status] ??= clock.now() - fromMs;
     if (listedMs === undefined && acceptedAtMs !== null && clock.now() - fromMs <= LISTED_WITHIN_MS) {
       if (await isListed(deps, taskId)) listedMs = clock.now() - fromMs;
     }
-    if (status === 'RUNNING' && !cancelAsked) {
-      cancelAsked = true;
-      // Documented to be refused. Were it taken, the task would be free, and the check would end without a video.
+    if (status === 'RUNNING' && !cancelSent) {
+      cancelSent = true;
+      // Documented to be refused. If it is accepted, the task is free and the check ends without a video.
       const cancel = await wire.ask(`/tasks/${taskId}/cancel`, { method: 'POST', signal });
-      answers.give('cancel_running', words(cancel), redacted(cancel));
+      answers.give('cancel_running', outcomeOf(cancel), redacted(cancel));
     }
     if (['SUCCEEDED', 'FAILED', 'CANCELED', 'UNKNOWN'].includes(status)) break;
     if (clock.now() - fromMs > ENDS_WITHIN_MS) {
@@ -69,13 +64,13 @@ export async function watchOne(deps: WatchDeps, task: BoughtTask, acceptedAtMs: 
         why: `the task has not ended after ${ENDS_WITHIN_MS / 60_000} minutes; run the check again`,
       };
     }
-    await clock.sleep(lookEveryMs, signal);
+    await clock.sleep(pollEveryMs, signal);
     last = await query();
   }
   if (acceptedAtMs !== null) {
-    // A task that has ended may still not be listed; that is what the ledger must know.
+    // A task that has ended may still not be listed; the ledger depends on this delay.
     while (listedMs === undefined && clock.now() - fromMs <= LISTED_WITHIN_MS) {
-      await clock.sleep(lookEveryMs, signal);
+      await clock.sleep(pollEveryMs, signal);
       if (await isListed(deps, taskId)) listedMs = clock.now() - fromMs;
     }
     answers.give('list_lag', listedMs === undefined ? 'no' : 'yes');
@@ -83,7 +78,7 @@ export async function watchOne(deps: WatchDeps, task: BoughtTask, acceptedAtMs: 
     answers.give('states', Object.keys(states).join(', '), states);
   }
   await askListed(deps, taskId);
-  return ended(deps, task, last);
+  return finishWatch(deps, task, last);
 }
 
 async function rowsOf({ wire, signal }: WatchDeps, query = ''): Promise<Record<string, unknown>[]> {
@@ -123,38 +118,35 @@ async function askListed(deps: WatchDeps, taskId: string): Promise<void> {
   );
 }
 
-async function ended(deps: WatchDeps, task: BoughtTask, last: Exchange): Promise<Watched> {
-  const { answers, buying, wire, signal, clock } = deps;
-  const { ledger, dashscope } = buying;
+async function finishWatch(deps: WatchDeps, task: BoughtTask, last: Exchange): Promise<WatchOutcome> {
+  const { answers, tools, wire, signal, clock } = deps;
+  const { ledger, dashscope, steps } = tools;
   const seen = await dashscope.queryTask(task.taskId, { signal });
   const done = await wire.ask(`/tasks/${task.taskId}/cancel`, { method: 'POST', signal });
-  answers.give('cancel_done', words(done), redacted(done));
+  answers.give('cancel_done', outcomeOf(done), redacted(done));
   answers.give('task_zone', zoneOf(textOf(last, 'output', 'submit_time'), task.intentAtMs), redacted(last));
-  const watched = { ...task, claim: 'claimed' as const };
   if (seen.status === 'FAILED') {
-    const error = taskFailed(watched, seen);
+    const error = steps.taskFailed(task, seen);
     await closeWithout(ledger, task, error);
     return { kind: 'none', why: error.message };
   }
   if (seen.status === 'CANCELED') {
     await closeWithout(ledger, task, 'cancelled');
-    return { kind: 'none', why: 'the provider took the cancel of a task that rendered' };
+    return { kind: 'none', why: 'the provider accepted the cancel of a running task' };
   }
-  if (seen.status !== 'SUCCEEDED') return { kind: 'none', why: `the provider says ${seen.status} of its own task` };
-  const finished = finishedTask(watched, seen, clock.now());
-  const resolution = finished.resolution ?? task.render.resolution;
-  const { billedSeconds, audio } = finished;
+  if (seen.status !== 'SUCCEEDED') return { kind: 'none', why: `the provider reports ${seen.status} for its own task` };
+  const finished = steps.finishTask(task, seen, clock.now());
+  const { billedSeconds, resolution, audio } = finished;
   const endTimeMs = seen.endTimeMs ?? clock.now();
   await recordPaid(ledger, task, { endTimeMs, billedSeconds, resolution, audio });
   await askResult(deps, seen, last);
-  return { kind: 'video', result: await archived(deps, { ...finished, resolution }) };
+  return { kind: 'video', result: await archive(deps, finished) };
 }
 
-async function archived(deps: WatchDeps, task: Parameters<typeof archiveFinished>[1]): Promise<VideoResult> {
-  const { answers, buying, clock, signal } = deps;
+async function archive({ answers, clock, signal }: WatchDeps, task: FinishedTask): Promise<VideoResult> {
   for (let attempt = 1; ; attempt += 1) {
     try {
-      const result = await archiveFinished(buying, task, attempt, signal);
+      const result = await task.archive(attempt, signal);
       const { width, height, fps, duration, has_audio } = result;
       answers.give('multiple', multipleOf({ width, height }), { image: LIVE_IMAGE, video: { width, height } });
       const sound = has_audio ? 'with sound' : 'silent';
@@ -169,28 +161,33 @@ async function archived(deps: WatchDeps, task: Parameters<typeof archiveFinished
   }
 }
 
-async function askResult({ answers, resultDispatcher, buying, signal }: WatchDeps, seen: TaskSnapshot, last: Exchange) {
+async function askResult({ answers, tools, signal }: WatchDeps, seen: TaskSnapshot, last: Exchange): Promise<void> {
   const prompt = seen.origPrompt;
-  const likeness = comparePrompts(LIVE_PROMPT, prompt);
-  const told = prompt === undefined ? 'absent' : likeness === 'equal' ? 'but for space and composition' : likeness;
-  const cut = prompt !== undefined && LIVE_PROMPT.startsWith(prompt) && prompt.trim() !== LIVE_PROMPT.trim();
-  answers.give('orig_prompt', prompt === LIVE_PROMPT ? 'yes' : cut ? 'cut' : told, prompt ?? null);
+  answers.give('orig_prompt', promptAnswer(prompt), prompt ?? null);
   const usage = 'json' in last ? member(last.json, 'usage') : undefined;
   answers.give('usage', usageText(usage), usage ?? null);
   const { videoUrl, endTimeMs } = seen;
   if (videoUrl === undefined) return;
-  const url = judgeResultUrl(videoUrl, { baseUrl: buying.providerBaseUrl, allow: buying.allowPrivateUrls });
+  const url = judgeResultUrl(videoUrl, { baseUrl: tools.provider.baseUrl, allow: tools.allowPrivateUrls });
   const expires = Number(url.searchParams.get('Expires'));
   const life =
     endTimeMs === undefined || !(expires > 0) ? NOT_SEEN : `${Math.round((expires - endTimeMs / 1000) / 60)} min`;
   answers.give('link_life', life, { query: [...url.searchParams.keys()], folders: url.pathname.split('/').length - 2 });
-  const links = new LiveWire('', resultDispatcher, {});
+  const links = new LiveWire('', tools.resultDispatcher, {});
   const part = await links.ask(videoUrl, { headers: { range: 'bytes=0-99' }, signal });
   const type = 'headers' in part ? part.headers['content-type'] : undefined;
   answers.give('link_range', `${part.status} ${type ?? 'without a type'}`, redacted(part));
   url.search = '';
   const unsigned = await links.ask(url.href, { signal });
   answers.give('link_unsigned', String(unsigned.status), redacted(unsigned));
+}
+
+function promptAnswer(shown: string | undefined): string {
+  if (shown === undefined) return 'absent';
+  if (shown === LIVE_PROMPT) return 'yes';
+  if (LIVE_PROMPT.startsWith(shown) && shown.trim() !== LIVE_PROMPT.trim()) return 'truncated';
+  const match = comparePrompts(LIVE_PROMPT, shown);
+  return match === 'equal' ? 'except for space and composition' : match;
 }
 
 const usageText = (usage: unknown): string =>
@@ -201,7 +198,7 @@ const usageText = (usage: unknown): string =>
         .join(', ')
     : 'absent';
 
-/** By what the task's own time is off from ours, in whole hours. */
+/** The zone by which the task's own time differs from ours, in whole hours. */
 function zoneOf(time: string | undefined, nowMs: number): string {
   const atMs = parseProviderTime(time); // read as UTC+8
   if (atMs === undefined) return NOT_SEEN;
@@ -209,7 +206,7 @@ function zoneOf(time: string | undefined, nowMs: number): string {
   return `UTC${hours < 0 ? '' : '+'}${hours}`;
 }
 
-/** The largest usual multiple that makes these sides of this image. */
+/** The largest common multiple that results in these sides for this image. */
 function multipleOf(video: { readonly width: number; readonly height: number }): string {
   const ratio = LIVE_IMAGE.width / LIVE_IMAGE.height;
   const sides = (k: number) =>

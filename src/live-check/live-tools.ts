@@ -1,0 +1,53 @@
+import type { Dispatcher } from 'undici';
+import type { Clock } from '../async/clock.js';
+import type { Config } from '../config/config.js';
+import type { Resolution } from '../contract/model.js';
+import type { VideoResult } from '../contract/result.js';
+import type { VideoError } from '../contract/video-error.js';
+import type { DashScopeClient } from '../dashscope/client.js';
+import type { TaskSnapshot } from '../dashscope/wire.js';
+import type { Ledger } from '../ledger/ledger.js';
+import type { BoughtTask } from '../ledger/purchase-status.js';
+import type { ReconcileDeps } from '../ledger/reconcile.js';
+import type { AssetStore } from '../storage/asset-store.js';
+
+/** What a live check works with; the command gives and closes it. */
+export interface LiveTools {
+  readonly provider: Config['provider'];
+  readonly apiKey: string;
+  /** For the provider's own addresses. */
+  readonly dispatcher: Dispatcher;
+  /** For the link of the result, whose host the provider chooses. */
+  readonly resultDispatcher: Dispatcher;
+  readonly dashscope: DashScopeClient;
+  readonly store: AssetStore;
+  readonly ledger: Ledger;
+  readonly times: Config['times'];
+  readonly allowPrivateUrls: readonly string[];
+  readonly clock: Clock;
+  readonly steps: LiveSteps;
+}
+
+/** Steps of a run that the check takes too, so that its video is recorded and archived like every other. */
+interface LiveSteps {
+  readonly archiveCandidate: ReconcileDeps['archiveCandidate'];
+  /** The failure of a task that ended as FAILED. */
+  readonly taskFailed: (task: BoughtTask, seen: TaskSnapshot) => VideoError;
+  /** Reads what a task that has SUCCEEDED is billed and how long it took. */
+  readonly finishTask: (task: BoughtTask, seen: TaskSnapshot, nowMs: number) => FinishedTask;
+}
+
+/** A task that has its video. */
+export interface FinishedTask {
+  readonly billedSeconds: number;
+  /** Billed tier. */
+  readonly resolution: Resolution;
+  readonly audio: boolean;
+  readonly queuedSeconds: number | null;
+  readonly renderingSeconds: number | null;
+  /**
+   * Brings the video into the store.
+   * @param attempt - From 1; a result that is not a video is given up at the third.
+   */
+  archive(attempt: number, signal: AbortSignal): Promise<VideoResult>;
+}

@@ -1,0 +1,62 @@
+import type { BatchStatus } from '../client/batch-client.js';
+import { type Prices, totalAmount } from '../config/prices.js';
+import type { BatchCounts, BatchSummary } from '../contract/batch.js';
+import { schedulePauseText } from '../contract/schedule-pause.js';
+import { amountText } from './amount.js';
+
+/** A batch for people: how far it is, or what it came to. */
+export function batchStatusText({ batch_id, status, progress, summary }: BatchStatus, prices?: Prices): string {
+  if (summary !== null) return batchSummaryText(summary, prices);
+  const head = [`batch     ${batch_id}`, `status    ${progress?.stage ?? status}`];
+  if (progress === null) return [...head, 'No worker answers; start one with "wan-video worker".'].join('\n');
+  const { in_flight, waiting, window, items_per_minute, eta_ms, pause, attention } = progress;
+  return [
+    ...head,
+    `running   ${in_flight} of a window of ${window}, ${waiting} waiting`,
+    ...batchCountLines(progress, prices, false),
+    ...(items_per_minute === null ? [] : [`rate      ${items_per_minute.toFixed(1)} items per minute`]),
+    ...(eta_ms === null ? [] : [`done      about ${new Date(eta_ms).toISOString().slice(0, 16)}Z`]),
+    ...(pause === null ? [] : [`paused    ${pause.cause === null ? '' : `${pause.cause}: `}${pause.reason}`]),
+    ...(pause === null ? [] : [`resume    wan-video batch resume ${batch_id}`]),
+    ...attention.map((run) => `decide    wan-video status ${run}`),
+  ].join('\n');
+}
+
+/** What an ended batch came to, for people. */
+export function batchSummaryText(summary: BatchSummary, prices: Prices | undefined): string {
+  const { batch_id, outcome, started_at_ms, ended_at_ms, retry_of, schedule_pause } = summary;
+  const schedule = schedule_pause == null ? null : schedulePauseText(schedule_pause);
+  return [
+    `batch     ${batch_id}${retry_of === null ? '' : `, a retry of what failed in ${retry_of}`}`,
+    `outcome   ${outcome === 'manifest_missing' ? 'the manifest did not exist; nothing was run' : outcome}`,
+    `took      ${Math.round((ended_at_ms - started_at_ms) / 1000)} s, until ${new Date(ended_at_ms).toISOString()}`,
+    ...batchCountLines(summary, prices, true),
+    ...(schedule === null ? [] : [`schedule  ${schedule.text}`, `next      ${schedule.nextStep}`]),
+  ].join('\n');
+}
+
+/** Counts, causes and bill of a batch for people. @param ended - Whether what has no outcome will get none. */
+export function batchCountLines(
+  { counts, causes, billed, maybe_billed }: Pick<BatchSummary, 'counts' | 'causes' | 'billed' | 'maybe_billed'>,
+  prices: Prices | undefined,
+  ended: boolean,
+): string[] {
+  const { total, ...others } = counts;
+  const named = (Object.keys(others) as (keyof BatchCounts)[]).filter((name) => counts[name] > 0);
+  // Lines that a cancelled batch never began; no count has them.
+  const notRun = ended ? total - Object.values(others).reduce((sum, count) => sum + count, 0) : 0;
+  const list = [
+    ...named.map((name) => `${counts[name]} ${name.replace('_', ' ')}`),
+    ...(notRun > 0 ? [`${notRun} not run`] : []),
+  ].join(', ');
+  const money = prices === undefined ? null : totalAmount(prices, billed);
+  return [
+    `lines     ${total}${list === '' ? '' : `: ${list}`}`,
+    ...Object.entries(causes).map(([cause, count]) => `failed    ${count} ${cause}`),
+    ...billed.map(
+      ({ seconds, resolution, audio }) => `billed    ${seconds} s at ${resolution}, ${audio ? 'with sound' : 'silent'}`,
+    ),
+    ...(money === null ? [] : [`amount    ${amountText(money.amount)} ${money.currency}`]),
+    ...(maybe_billed === 0 ? [] : [`unsure    whether ${maybe_billed} items are billed is not known yet`]),
+  ];
+}
