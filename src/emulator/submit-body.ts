@@ -3,7 +3,7 @@ import type { Upload } from './upload-store.js';
 import { ApiError, isObject, type Json } from './wire.js';
 
 /** A submit whose model and input are valid; its fields may be invalid. */
-export interface SubmitBody {
+interface SubmitBody {
   model: string;
   /** As received. */
   input: Json;
@@ -52,9 +52,8 @@ export function readSubmit(body: Json, rules: SubmitRules): SubmitBody {
     throw new ApiError(400, 'InvalidParameter.DataInspection', message);
   }
   const errors = fieldErrors(withoutNulls(input), withoutNulls(parameters), rules.unknownParameters);
-  if (errors.length > 0)
-    return { model, input, parameters, image: undefined, invalid: invalidParameter(errors.join(' & ')) };
-  const image = firstFrameSize(String(input['img_url']), model, rules);
+  const image =
+    errors.length > 0 ? invalidParameter(errors.join(' & ')) : firstFrameSize(String(input['img_url']), model, rules);
   return image instanceof ApiError
     ? { model, input, parameters, image: undefined, invalid: image }
     : { model, input, parameters, image, invalid: undefined };

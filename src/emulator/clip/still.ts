@@ -5,6 +5,7 @@ import type { View } from './moving-picture.js';
 
 /** Largest picture that is decoded: at 24 megapixels the decoder needs some 200 MB and about two seconds. */
 const MAX_MEGAPIXELS = 24;
+/** Memory limit of the JPEG decoder: more than twice what the largest picture needs. */
 const MAX_DECODER_MB = 512;
 
 /** One plane of samples. */
@@ -15,7 +16,7 @@ interface Plane {
 }
 
 /** A picture in the shape of a video: luma, and at half the size two colour differences (BT.709, limited range). */
-export interface Still {
+interface Still {
   readonly y: Plane;
   readonly cb: Plane;
   readonly cr: Plane;
