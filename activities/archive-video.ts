@@ -2,7 +2,6 @@ import { Context } from '@temporalio/activity';
 import { FailureType } from '../src/contract/failure-type.js';
 import type { VideoResult, VideoWarning } from '../src/contract/result.js';
 import { VideoError } from '../src/contract/video-error.js';
-import { closeArchived, closeWithout } from '../src/ledger/finish.js';
 import { type MeasuredMp4, measureMp4 } from '../src/media/mp4.js';
 import { readSpool, type Spooled } from '../src/net/spool.js';
 import { rejectedKey, videoKey } from '../src/storage/keys.js';
@@ -38,7 +37,7 @@ export async function archiveFinished(
   const { ledger } = deps;
   // Beside the download, which needs none of it; and a video whose record is damaged is in the store all the same.
   const looking = ledger
-    .require(task.purchase, { signal })
+    .requirePurchase(task.purchase, { signal })
     .then((view) => ({ view, memo: readPurchaseContext(view.intent.memo) }));
   looking.catch(() => undefined); // told after the download
   const video = await archive(deps, task.taskId, looking, signal).catch(async (error: unknown) => {
@@ -50,7 +49,7 @@ export async function archiveFinished(
   const { view, memo } = await looking;
   const result = describe(deps, task, memo, video);
   const cacheKey = isShared(memo) ? view.intent.cache_key : null;
-  const ending = await closeArchived(ledger, task, result, cacheKey, { signal, seen: view });
+  const ending = await ledger.finish(task, { how: 'archived', result, cacheKey }, { signal, seen: view });
   // Closed by another run before: its description of the same bytes is what was returned to others.
   return ending.how === 'archived' ? ending.result : result;
 }
@@ -114,7 +113,7 @@ async function abandonAfterRetries(
 ): Promise<VideoError> {
   if (error.type !== FailureType.ResultRejected) return error;
   if (attempt < REJECTIONS_MAX) return error.with({ retryable: true });
-  await closeWithout(deps.ledger, task, error, { signal });
+  await deps.ledger.finish(task, { how: 'failed', error }, { signal });
   return error;
 }
 
@@ -152,7 +151,7 @@ function describe(
 }
 
 function duplicatePurchaseWarning({ claim, taskId }: FinishedTask): VideoWarning[] {
-  if (claim !== 'second') return [];
+  if (claim !== 'extra') return [];
   const message = `Task ${taskId} was bought beside another one of the same request; both are billed.`;
   return [{ code: 'second_purchase', message }];
 }

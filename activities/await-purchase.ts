@@ -8,12 +8,12 @@ import { previousHeartbeat, withSignal } from './with-signal.js';
 export function createAwaitPurchase({ ledger, clock, times }: ActivityDeps): VideoActivities['awaitPurchase'] {
   return ({ purchase, parked }) => {
     let seenMs = seenBefore(previousHeartbeat());
-    const onLook = (ms: number) => {
+    const onRead = (ms: number) => {
       seenMs = ms;
     };
     return withSignal(
       async (signal) => {
-        const options = { signal, parked, seenMs, onLook };
+        const options = { signal, parked, seenMs, onRead };
         return stepOf(await awaitPurchase({ ledger, clock, times: times.ledger }, purchase, options));
       },
       () => ({ seenMs }),

@@ -1,6 +1,5 @@
 import { salvageWorkflowId } from '../src/contract/names.js';
-import type { PurchaseView } from '../src/ledger/ledger.js';
-import { boughtTask } from '../src/ledger/purchase-status.js';
+import { boughtTask, openExtraTasks, type PurchaseView } from '../src/ledger/purchase-view.js';
 import type { ActivityDeps } from './deps.js';
 import { subscribedEvents } from './notify-webhook.js';
 import type { OrphanedPurchase, VideoActivities } from './types.js';
@@ -16,7 +15,7 @@ export function createFindOrphans(deps: ActivityDeps): VideoActivities['findOrph
       for (const { purchase, intent } of open) {
         if (await isRunOpen(intent.workflow_id)) continue;
         // Read again: its run may have ended, and closed it, since the list was read.
-        const view = await ledger.view(purchase, { signal });
+        const view = await ledger.findPurchase(purchase, { signal });
         if (view === undefined) continue;
         for (const orphan of openOf(view)) {
           const { key, n } = purchase;
@@ -32,15 +31,15 @@ export function createFindOrphans(deps: ActivityDeps): VideoActivities['findOrph
     });
 }
 
-/** What of a purchase nobody has ended yet. */
-function openOf({ purchase, intent, state, extraTasks }: PurchaseView): OrphanedPurchase[] {
+/** The parts of a purchase that are not over: its decision, and each extra task. */
+function openOf(view: PurchaseView): OrphanedPurchase[] {
+  const { purchase, intent, state } = view;
   const workflowId = intent.workflow_id;
   const own = state.kind === 'unclaimed' || state.kind === 'claimed' ? [{ purchase, workflowId, late: null }] : [];
-  const beside = extraTasks
-    .filter(({ ending }) => ending === undefined)
-    .map(({ task }) => ({
-      ...{ purchase, workflowId },
-      late: { ...boughtTask(purchase, intent, task), claim: 'second' as const },
-    }));
-  return [...own, ...beside];
+  const extra = openExtraTasks(view).map((task) => ({
+    purchase,
+    workflowId,
+    late: { ...boughtTask(purchase, intent, task), claim: 'extra' as const },
+  }));
+  return [...own, ...extra];
 }

@@ -1,8 +1,10 @@
 import { type Bill, kindOf, type SecondsByName } from '../src/contract/budget.js';
 import type { OpenSlot, PaidPurchase, SpendingQuery, SpendingReport } from '../src/contract/slots.js';
 import { DAY_MS, utcDay } from '../src/contract/utc.js';
-import type { Ledger, PurchaseView } from '../src/ledger/ledger.js';
-import { batchOf, type DayRecord } from '../src/ledger/records.js';
+import type { Ledger } from '../src/ledger/ledger.js';
+import type { PurchaseView } from '../src/ledger/purchase-view.js';
+import { openExtraTasks } from '../src/ledger/purchase-view.js';
+import { type BillRecord, batchOf } from '../src/ledger/records.js';
 import { batchManifestKey } from '../src/storage/keys.js';
 import type { ActivityDeps } from './deps.js';
 import { openSlot } from './slot-holders.js';
@@ -30,7 +32,7 @@ export function createFindSpending(deps: ActivityDeps): VideoActivities['findSpe
       const { open } = await deps.ledger.listOpen(undefined, { signal });
       const totals = new SpendingTotals(query, startedAtMs);
       for (const { date, writtenSinceMs } of await daysToRead(query, deps, startedAtMs, signal)) {
-        for await (const record of deps.ledger.days(date, { signal, writtenSinceMs })) totals.add(record, date);
+        for await (const record of deps.ledger.listBills(date, { signal, writtenSinceMs })) totals.add(record, date);
       }
       const unpaid: OpenSlot[] = [];
       for (const view of open) {
@@ -70,12 +72,12 @@ async function daysToRead(
 }
 
 /** Whether the ledger has the bill of an open purchase, on a day on which it may have ended. */
-async function isPaid(ledger: Ledger, { state, extraTasks }: PurchaseView, nowMs: number, signal: AbortSignal) {
-  const open = extraTasks.filter(({ ending }) => ending === undefined).map(({ task }) => task);
-  const tasks = state.kind === 'claimed' ? [state.task, ...open] : open;
+async function isPaid(ledger: Ledger, view: PurchaseView, nowMs: number, signal: AbortSignal) {
+  const { state } = view;
+  const tasks = [...(state.kind === 'claimed' ? [state.task] : []), ...openExtraTasks(view)];
   if (tasks.length === 0) return false;
   const dates = [nowMs - DAY_MS, nowMs, nowMs + CLOCK_SKEW_MS].map(utcDay);
-  for (const { task_id } of tasks) if (!(await ledger.isPaid(task_id, dates, { signal }))) return false;
+  for (const { task_id } of tasks) if (!(await ledger.hasBill(task_id, dates, { signal }))) return false;
   return true;
 }
 
@@ -98,7 +100,7 @@ class SpendingTotals {
     this.#batches = new Map(query.batches.map((batch) => [batch, new Map()]));
   }
 
-  add(record: DayRecord, date: string): void {
+  add(record: BillRecord, date: string): void {
     const { day, wholeDay } = this.#query;
     const { purchase_key: key, n, tenant, memo, billed_seconds: seconds, resolution, audio } = record;
     const batch = batchOf(memo);

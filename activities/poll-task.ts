@@ -5,12 +5,11 @@ import { utcDay } from '../src/contract/utc.js';
 import { VideoError } from '../src/contract/video-error.js';
 import { classifyProviderError } from '../src/dashscope/errors.js';
 import type { TaskSnapshot } from '../src/dashscope/wire.js';
-import { ensureClaim } from '../src/ledger/buy.js';
-import { closeWithout, recordPaid } from '../src/ledger/finish.js';
-import type { PurchaseView } from '../src/ledger/ledger.js';
+import type { TaskEnd } from '../src/ledger/ledger.js';
+import { provesGone } from '../src/ledger/proof.js';
+import type { PurchaseView } from '../src/ledger/purchase-view.js';
 import { batchOf } from '../src/ledger/records.js';
 import { listAllTasks } from '../src/ledger/task-list.js';
-import { provesUnknown } from '../src/ledger/unknown-proof.js';
 import type { ActivityDeps } from './deps.js';
 import { findStoredCopy } from './download-result.js';
 import { NOTHING_BILLED, releaseSlot } from './slot-holders.js';
@@ -34,7 +33,8 @@ export function createPollTask(deps: ActivityDeps): VideoActivities['pollTask'] 
       const tryClaim = () => {
         if (claim !== 'unwritten' || claiming) return;
         claiming = true;
-        ensureClaim(ledger, task, { signal })
+        ledger
+          .ensureClaim(task, { signal })
           .then(
             (written) => {
               claim = written;
@@ -47,7 +47,8 @@ export function createPollTask(deps: ActivityDeps): VideoActivities['pollTask'] 
       };
       tryClaim();
       // While it renders, so that its end waits for one read less; what cannot be read now is read then.
-      const looked = until === 'ended' ? ledger.require(task.purchase, { signal }).catch(() => undefined) : undefined;
+      const looked =
+        until === 'ended' ? ledger.requirePurchase(task.purchase, { signal }).catch(() => undefined) : undefined;
       let unknownSinceMs: number | undefined;
       const seen = await watcher.watch(watched, {
         signal,
@@ -92,10 +93,10 @@ async function endOf(
   try {
     // Not left to the records: a second purchase is told with the video.
     const claim =
-      task.claim === 'unwritten' ? await ensureClaim(deps.ledger, task, { signal: options.signal }) : task.claim;
+      task.claim === 'unwritten' ? await deps.ledger.ensureClaim(task, { signal: options.signal }) : task.claim;
     const { end, settled } = await recorded(deps, { ...task, claim }, seen, options);
     // The purchase of a task that was bought beside another one is settled by the other.
-    if (!early) await releaseSlot(deps, task.purchase, claim === 'second' ? undefined : settled);
+    if (!early) await releaseSlot(deps, task.purchase, claim === 'extra' ? undefined : settled);
     return end;
   } catch (error) {
     if (!early && seen.status !== 'UNKNOWN') await releaseSlot(deps, task.purchase);
@@ -118,8 +119,11 @@ async function recorded(
   { looked, signal }: EndOptions,
 ): Promise<Recorded> {
   const { ledger, store, clock } = deps;
-  const settled = NOTHING_BILLED;
   const options = { signal, seen: await looked };
+  const finish = async (how: TaskEnd, end: TaskSeen): Promise<Recorded> => {
+    await ledger.finish(task, how, options);
+    return { end, settled: NOTHING_BILLED };
+  };
   switch (seen.status) {
     case 'SUCCEEDED': {
       const finished = finishedTask(task, seen, clock.now());
@@ -127,7 +131,7 @@ async function recorded(
       const resolution = finished.resolution ?? task.render.resolution;
       const endTimeMs = seen.endTimeMs ?? clock.now();
       const bill = { endTimeMs, billedSeconds, resolution, audio };
-      const { isFirst, intent } = await recordPaid(ledger, task, bill, options);
+      const { isFirst, intent } = await ledger.recordBill(task, bill, options);
       // Once per task: an attempt that is repeated would count the time that it was away.
       if (isFirst && finished.detectedSeconds !== null) deps.metrics.detected(finished.detectedSeconds);
       const payer = { tenant: intent.tenant, batch: batchOf(intent.memo) };
@@ -135,12 +139,10 @@ async function recorded(
       return { end: { kind: 'succeeded', task: { ...finished, resolution } }, settled: { billed } };
     }
     case 'CANCELED':
-      await closeWithout(ledger, task, 'cancelled', options);
-      return { end: { kind: 'free', failure: toFailure(taskCancelled(task)) }, settled };
+      return finish({ how: 'cancelled' }, { kind: 'free', failure: toFailure(taskCancelled(task)) });
     case 'FAILED': {
       const error = taskFailed(task, seen);
-      await closeWithout(ledger, task, error, options);
-      return { end: { kind: mayPass(error) ? 'free' : 'failed', failure: toFailure(error) }, settled };
+      return finish({ how: 'failed', error }, { kind: mayPass(error) ? 'free' : 'failed', failure: toFailure(error) });
     }
     default: {
       // The store may have it although the provider does not: archived by an attempt that could not say so, or kept as a candidate.
@@ -148,8 +150,7 @@ async function recorded(
         return { end: { kind: 'succeeded', task: finishedTask(task, seen, clock.now()) }, settled: undefined };
       }
       await requireGone(deps, task, signal);
-      await closeWithout(ledger, task, 'expired', options);
-      return { end: { kind: 'gone', failure: toFailure(forgotten(task)) }, settled };
+      return finish({ how: 'expired' }, { kind: 'gone', failure: toFailure(forgotten(task)) });
     }
   }
 }
@@ -166,7 +167,7 @@ async function requireGone(deps: ActivityDeps, task: WatchedTask, signal: AbortS
   const ageMs = clock.now() - task.intentAtMs;
   const lifeMs = times.ledger.resultLifeMs;
   if (ageMs >= GONE_AFTER_LIVES * lifeMs) return;
-  if (!(await provesUnknown({ ledger, provider }, task, { signal }))) throw anotherKey(task);
+  if (!(await provesGone({ ledger, provider }, task, { signal }))) throw anotherKey(task);
   if (ageMs >= lifeMs) return;
   const rows = await listAllTasks(provider, clock, signal);
   const row = rows.find(({ taskId }) => taskId === task.taskId);

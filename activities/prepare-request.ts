@@ -62,7 +62,7 @@ async function prepare(
 
 /** The archived result behind a cache key, or null when there is none or its video is gone or damaged. */
 async function cachedResult(ledger: Ledger, key: string, signal: AbortSignal): Promise<VideoResult | null> {
-  const record = await ledger.cached(key, { signal });
+  const record = await ledger.findCached(key, { signal });
   if (record === undefined || !(await ledger.isIntact(record.result, { signal }))) return null;
   return fromCache(record.result);
 }

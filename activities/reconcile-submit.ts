@@ -2,14 +2,8 @@ import { z } from 'zod';
 import type { Attention } from '../src/contract/result.js';
 import type { SlotReleaseMessage } from '../src/contract/slots.js';
 import type { TaskSnapshot } from '../src/dashscope/wire.js';
-import {
-  type CandidateVideo,
-  type Evidence,
-  type ReconcileOutcome,
-  type ReconcileProgress,
-  reconcileSubmit,
-  type UndecidedReason,
-} from '../src/ledger/reconcile.js';
+import type { CandidateVideo, Evidence, UndecidedReason } from '../src/ledger/evidence.js';
+import { type ReconcileOutcome, type ReconcileProgress, reconcileSubmit } from '../src/ledger/reconcile.js';
 import { measureMp4 } from '../src/media/mp4.js';
 import { readSpool } from '../src/net/spool.js';
 import { candidateKey } from '../src/storage/keys.js';

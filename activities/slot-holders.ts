@@ -1,9 +1,10 @@
 import type { Billable } from '../src/contract/budget.js';
 import { FailureType } from '../src/contract/failure-type.js';
+import type { Purchase } from '../src/contract/purchase.js';
 import type { DeadSlot, HeldSlot, OpenSlot, SlotReleaseMessage } from '../src/contract/slots.js';
 import { VideoError } from '../src/contract/video-error.js';
-import type { PurchaseView } from '../src/ledger/ledger.js';
-import type { Purchase } from '../src/ledger/purchase-key.js';
+import type { PurchaseView } from '../src/ledger/purchase-view.js';
+import { openExtraTasks } from '../src/ledger/purchase-view.js';
 import { batchOf } from '../src/ledger/records.js';
 import type { ActivityDeps } from './deps.js';
 import type { VideoActivities } from './types.js';
@@ -86,15 +87,15 @@ type SlotEnd = 'alive' | 'unsettled' | 'paid' | 'nothing';
 async function endOf(holder: HeldSlot, deps: ActivityDeps, signal: AbortSignal): Promise<SlotEnd> {
   const { key, afterPurchase, requesters, sinceMs, unsettled = false } = holder;
   const { ledger, clock, times, isRunOpen } = deps;
-  const newest = await ledger.newest(key, { signal }).catch((error: unknown) => {
+  const newest = await ledger.findNewest(key, { signal }).catch((error: unknown) => {
     if (error instanceof VideoError && error.type === FailureType.RecordDamaged) return undefined;
     throw error;
   });
   if (newest !== undefined && newest.purchase.n > afterPurchase) {
-    const { state, extraTasks } = newest;
+    const { state } = newest;
     if (!unsettled && mayRender(newest, clock.now(), times.resultLifeMs)) return 'alive';
     if (state.kind === 'closed') return ['archived', 'expired'].includes(state.ending.how) ? 'paid' : 'nothing';
-    if (state.kind !== 'not_created' || extraTasks.some(({ ending }) => ending === undefined)) return 'unsettled';
+    if (state.kind !== 'not_created' || openExtraTasks(newest).length > 0) return 'unsettled';
   }
   // Nothing was bought yet: a requester that is still open may be about to.
   if ((await Promise.all(requesters.map(isRunOpen))).includes(true)) return 'alive';
@@ -102,9 +103,10 @@ async function endOf(holder: HeldSlot, deps: ActivityDeps, signal: AbortSignal):
   return unsettled && clock.now() - sinceMs >= UNBOUGHT_MS ? 'nothing' : 'unsettled';
 }
 
-function mayRender({ state, intent, extraTasks }: PurchaseView, nowMs: number, resultLifeMs: number): boolean {
+function mayRender(view: PurchaseView, nowMs: number, resultLifeMs: number): boolean {
+  const { state, intent } = view;
   const ageMs = nowMs - intent.written_at_ms;
-  if (extraTasks.some(({ ending }) => ending === undefined)) return ageMs < resultLifeMs;
+  if (openExtraTasks(view).length > 0) return ageMs < resultLifeMs;
   if (state.kind === 'claimed') return ageMs < resultLifeMs;
   return state.kind === 'unclaimed' && ageMs < UNCLAIMED_MS;
 }

@@ -63,7 +63,7 @@ async function isReserved({ slots }: ActivityDeps, { prepared, buyer }: SubmitIn
 /** A submit that is refused for good has used up its slot; those who follow it end with it and need none. */
 async function giveBackRefused(deps: ActivityDeps, { purchaseKey }: PurchaseQuery): Promise<void> {
   // What gets lost here is found by the next look at the holders.
-  const newest = await deps.ledger.newest(purchaseKey).catch(() => undefined);
+  const newest = await deps.ledger.findNewest(purchaseKey).catch(() => undefined);
   if (newest?.state.kind === 'not_created') await releaseSlot(deps, newest.purchase, NOTHING_BILLED);
 }
 

@@ -1,5 +1,6 @@
 import type { Billable, BudgetReached } from '../src/contract/budget.js';
 import type { VideoFailure } from '../src/contract/failure.js';
+import type { Buyer, Purchase } from '../src/contract/purchase.js';
 import type { CanonicalRequest, VideoRequest } from '../src/contract/request.js';
 import type { Attention, SubmitDecision, VideoResult, VideoWarning } from '../src/contract/result.js';
 import type {
@@ -14,12 +15,10 @@ import type {
 } from '../src/contract/slots.js';
 import type { StepTimes } from '../src/contract/times.js';
 import type { WebhookEvent, WebhookEvents } from '../src/contract/webhook.js';
-import type { ClaimState } from '../src/ledger/buy.js';
-import type { Buyer, Purchase } from '../src/ledger/purchase-key.js';
-import type { BoughtTask } from '../src/ledger/purchase-status.js';
+import type { BoughtTask, ClaimState } from '../src/ledger/purchase-view.js';
 import type { BatchActivities } from './batch-types.js';
 
-export type { Purchase } from '../src/ledger/purchase-key.js';
+export type { Purchase } from '../src/contract/purchase.js';
 
 /** A request that was checked, with its image at a known place; ids and keys only, beside the caller's own words. */
 export interface PreparedRequest {
@@ -63,7 +62,7 @@ export type PreparedReference =
 
 /** A task to watch: bought by this run, or by another one for the same video. */
 export interface WatchedTask extends BoughtTask {
-  /** What the ledger knows of it: `unwritten` is written by the poll, `second` was bought beside another and is told. */
+  /** What the ledger knows of it: `unwritten` is written by the poll, `extra` was bought beside another and is told. */
   readonly claim: ClaimState;
 }
 

@@ -3,7 +3,7 @@ import { type BudgetReached, type BudgetTerms, limitOf, MICRO, microsOf } from '
 import type { Resolution } from '../contract/model.js';
 import { DAY_MS, utcDay } from '../contract/utc.js';
 import type { Ledger } from '../ledger/ledger.js';
-import { batchOf, type DayRecord } from '../ledger/records.js';
+import { type BillRecord, batchOf } from '../ledger/records.js';
 import { amountText } from '../text/amount.js';
 import { budgetName } from '../text/budget.js';
 import { csvLine } from '../text/csv.js';
@@ -91,7 +91,7 @@ export function daysUntil(last: string, first?: string): string[] {
  * @throws VideoError as the ledger does; a damaged record is named instead of left out.
  */
 export async function costBetween(
-  ledger: Pick<Ledger, 'days'>,
+  ledger: Pick<Ledger, 'listBills'>,
   days: readonly string[],
   { by, prices, budgets }: CostOptions,
 ): Promise<Cost> {
@@ -100,7 +100,7 @@ export async function costBetween(
   const last = days.at(-1) ?? '';
   const tally = budgets === undefined ? undefined : new BudgetTally(budgets, last);
   for (const day of days) {
-    for await (const record of ledger.days(day)) {
+    for await (const record of ledger.listBills(day)) {
       total.add(record);
       tally?.add(record, day);
       for (const group of groupsOf(record, by ?? null, day)) {
@@ -112,7 +112,7 @@ export async function costBetween(
   }
   // A batch's budget applies to its whole life, which may have begun before the first day.
   for (const day of tally?.hasBatches ? daysUntil(last).filter((one) => one < (days[0] ?? '')) : []) {
-    for await (const record of ledger.days(day)) tally?.addEarlier(record);
+    for await (const record of ledger.listBills(day)) tally?.addEarlier(record);
   }
   const rows = [...groups]
     // Records without a group come last.
@@ -129,7 +129,7 @@ export async function costBetween(
   };
 }
 
-function groupsOf({ tenant, memo }: DayRecord, by: Cost['by'], day: string): readonly (string | null)[] {
+function groupsOf({ tenant, memo }: BillRecord, by: Cost['by'], day: string): readonly (string | null)[] {
   if (by === 'day') return [day];
   if (by === 'tenant') return [tenant];
   if (by === 'batch') return [batchOf(memo)];
@@ -143,7 +143,7 @@ function groupsOf({ tenant, memo }: DayRecord, by: Cost['by'], day: string): rea
 class SpendingTotals {
   readonly #items = new Map<string, { resolution: Resolution; audio: boolean; videos: number; seconds: number }>();
 
-  add({ resolution, audio, billed_seconds }: DayRecord): void {
+  add({ resolution, audio, billed_seconds }: BillRecord): void {
     const kind = `${resolution} ${audio}`;
     const item = this.#items.get(kind) ?? { resolution, audio, videos: 0, seconds: 0 };
     item.videos += 1;
@@ -193,7 +193,7 @@ class BudgetTally {
   }
 
   /** Counts a record of the report's period. */
-  add(record: DayRecord, day: string): void {
+  add(record: BillRecord, day: string): void {
     const micros = this.#microsOf(record);
     const batch = batchOf(record.memo);
     if (batch !== null) addTo(this.#batches, batch, micros);
@@ -203,7 +203,7 @@ class BudgetTally {
   }
 
   /** Counts a record from before the period if its batch is in the period. */
-  addEarlier(record: DayRecord): void {
+  addEarlier(record: BillRecord): void {
     const batch = batchOf(record.memo);
     if (batch !== null && this.#batches.has(batch)) addTo(this.#batches, batch, this.#microsOf(record));
   }
@@ -228,7 +228,7 @@ class BudgetTally {
     };
   }
 
-  #microsOf({ billed_seconds: seconds, resolution, audio }: DayRecord): number {
+  #microsOf({ billed_seconds: seconds, resolution, audio }: BillRecord): number {
     return microsOf(this.#terms, { seconds, resolution, audio });
   }
 }

@@ -5,7 +5,8 @@ import type { VideoStatus } from '../client/video-run.js';
 import { FailureType } from '../contract/failure-type.js';
 import type { VideoResult } from '../contract/result.js';
 import { DAY_MS, utcDay } from '../contract/utc.js';
-import type { Ledger, PurchaseView } from '../ledger/ledger.js';
+import type { Ledger } from '../ledger/ledger.js';
+import type { PurchaseView } from '../ledger/purchase-view.js';
 import type { FailureRecord } from '../ledger/records.js';
 
 /** A run that Temporal has forgotten, as the store knows it. */
@@ -69,11 +70,11 @@ async function findPurchase(ledger: Ledger, id: string, nowMs: number): Promise<
   const named = /^(?:salvage\/)?([0-9a-f]{16,128})(?:\/([1-9]\d{0,8}))?$/.exec(id);
   if (named?.[1] !== undefined) {
     const [, key, n] = named;
-    const view = n === undefined ? await ledger.newest(key) : await ledger.view({ key, n: Number(n) });
+    const view = n === undefined ? await ledger.findNewest(key) : await ledger.findPurchase({ key, n: Number(n) });
     if (view !== undefined) return view;
   }
   const task = await ledger.findTask(id);
-  if (task !== undefined) return ledger.view({ key: task.purchase_key, n: task.n });
+  if (task !== undefined) return ledger.findPurchase({ key: task.purchase_key, n: task.n });
   return findBoughtBy(ledger, id, nowMs);
 }
 
@@ -85,14 +86,14 @@ async function findBoughtBy(ledger: Ledger, workflowId: string, nowMs: number): 
   // One day ahead as well: the day is that of the provider's clock.
   for (let day = -1; day < SEARCHED_DAYS; day += 1) {
     let latest: { key: string; n: number; endMs: number } | undefined;
-    for await (const record of ledger.days(utcDay(nowMs - day * DAY_MS))) {
+    for await (const record of ledger.listBills(utcDay(nowMs - day * DAY_MS))) {
       if (record.workflow_id === workflowId && record.end_time_ms >= (latest?.endMs ?? 0)) {
         latest = { key: record.purchase_key, n: record.n, endMs: record.end_time_ms };
       }
       read += 1;
       if (read >= RECORDS_MAX) break;
     }
-    if (latest !== undefined) return ledger.view(latest);
+    if (latest !== undefined) return ledger.findPurchase(latest);
     if (read >= RECORDS_MAX) return undefined;
   }
   return undefined;

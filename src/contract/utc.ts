@@ -4,5 +4,8 @@ export const DAY_MS = 86_400_000;
 /** The UTC day of a moment in milliseconds since the epoch, as `YYYY-MM-DD`. Budgets, bills and reports count by it. */
 export const utcDay = (atMs: number): string => new Date(atMs).toISOString().slice(0, 10);
 
+/** The UTC hour of a moment in milliseconds since the epoch, as `YYYY-MM-DDThh`. */
+export const utcHour = (atMs: number): string => new Date(atMs).toISOString().slice(0, 13);
+
 /** The UTC time of day of a moment in milliseconds since the epoch, as `hh:mm:ss`. */
 export const utcTime = (atMs: number): string => new Date(atMs).toISOString().slice(11, 19);

@@ -1,36 +1,28 @@
 import { type Clock, stopwatch, within } from '../async/clock.js';
 import { FailureType } from '../contract/failure-type.js';
+import type { Buyer, Purchase } from '../contract/purchase.js';
 import { VideoError } from '../contract/video-error.js';
 import type { CreateTaskRequest } from '../dashscope/request-body.js';
-import type { SubmitOutcome } from '../dashscope/submit-outcome.js';
 import { nextSubmitDelay } from '../dashscope/submit-outcome.js';
 import type { StoreOptions } from '../storage/asset-store.js';
-import type { Ledger, PurchaseView } from './ledger.js';
-import { type Buyer, derivedSeed, type Purchase } from './purchase-key.js';
-import { assessPurchase, type BoughtTask, boughtTask, type PurchaseStatus } from './purchase-status.js';
+import type { Ledger } from './ledger.js';
+import type { SubmitApi } from './provider.js';
+import { derivedSeed } from './purchase-key.js';
+import { assessPurchase, type DecidedStatus } from './purchase-status.js';
+import { type BoughtTask, boughtTask, type ClaimState, type PurchaseView } from './purchase-view.js';
 import { type ClaimedTask, type Expectation, type IntentRecord, type NotCreated, toFailureRecord } from './records.js';
 import type { LedgerTimes } from './times.js';
 
-/** The part of the provider that sells; `DashScopeClient` is one. */
-export interface SellingProvider {
-  createTask(
-    body: CreateTaskRequest,
-    options: { readonly ossResolve?: boolean | undefined; readonly mayStillSend?: (() => boolean) | undefined },
-  ): Promise<SubmitOutcome>;
-  /** Tells keys apart without telling them. */
-  keyFingerprint(): Promise<string>;
-}
-
 export interface BuyDeps {
   readonly ledger: Ledger;
-  readonly provider: SellingProvider;
+  readonly provider: SubmitApi;
   readonly clock: Clock;
   readonly times: LedgerTimes;
-  /** Uniform in 0..1, for the pause after a passing refusal; default `Math.random`. */
+  /** Uniform in 0..1, for the pause after a temporary refusal; default `Math.random`. */
   readonly random?: (() => number) | undefined;
 }
 
-/** What is to be bought, for whom. */
+/** What is to be bought, and by which run. */
 export interface PurchaseOrder {
   /** From `purchaseKeyOf`. */
   readonly purchaseKey: string;
@@ -50,32 +42,29 @@ export interface PurchaseOrder {
   /** The body to send, with the seed that the purchase has. */
   readonly body: (seed: number) => CreateTaskRequest;
   readonly ossResolve: boolean;
-  /** Purchases whose vanished video could not be fetched again. */
+  /** Purchases whose vanished video could not be downloaded again. */
   readonly unrestorable?: readonly Purchase[] | undefined;
 }
 
-/** What the ledger says of a task in hand. */
-export type ClaimState = 'claimed' | 'unwritten' | 'second';
-
 export type BuyOutcome =
   /**
-   * Own purchase: poll `task`. `unwritten`: call {@link ensureClaim} with every look until it is written. `second`:
-   * paid beside another.
+   * Bought by this call: poll `task`. `unwritten`: call {@link Ledger.ensureClaim} with every query until it is written. `extra`: the
+   * purchase was decided otherwise, so this task is paid in addition.
    */
   | { readonly kind: 'bought'; readonly task: BoughtTask; readonly claim: ClaimState }
-  /** Another run's, or an earlier attempt's, as `Standing` says. */
-  | Extract<PurchaseStatus, { readonly kind: 'task' | 'archived' | 'restore' }>
+  /** Bought before, by another run or an earlier attempt. */
+  | Extract<DecidedStatus, { readonly kind: 'task' | 'archived' | 'restore' }>
   /** Another execution is buying: `awaitPurchase`. */
   | { readonly kind: 'follow'; readonly purchase: Purchase }
   /** A paid task may exist: `reconcileSubmit`. Never submit again before it says so. */
   | { readonly kind: 'unknown'; readonly purchase: Purchase; readonly error: VideoError };
 
 /**
- * The only gate to a purchase: looks in the ledger, announces, sends one POST, records what came of it.
+ * The only gate to a purchase: reads the ledger, announces, sends one POST, records what came of it.
  *
- * For the step `submitTask`. Give no signal that a cancel aborts: a POST that may have been accepted is waited for, at
- * most `postWithinMs + postMs + claimMs` after the announcement. A retry of the step calls it again as it is: it finds
- * its own announcement and answers `unknown`.
+ * For the step `submitTask`. Pass no signal that a cancel aborts: a POST that may have been accepted is waited for, at
+ * most `postWithinMs + postMs + claimMs` after the announcement. A retry of the step repeats the call unchanged: it finds
+ * its own announcement and returns `unknown`.
  * @throws VideoError as the provider refused: not retryable (nothing bought, recorded as not created, the same request
  * is refused again) or retryable with `retryAfterMs`, the pause with its jitter (nothing bought; call again then).
  * `RecordDamaged`, `StoreUnavailable`, `CredentialsMissing`: nothing was sent.
@@ -89,7 +78,7 @@ export async function buyOnce(deps: BuyDeps, order: PurchaseOrder, options: Stor
   const seed = order.seed ?? derivedSeed(purchase);
   const body = order.body(seed);
   const fingerprint = await provider.keyFingerprint();
-  // Counted from before the write: nobody can have seen the intent earlier, so every waiter's bound ends later.
+  // Counted from before the write: no reader can have seen the intent earlier, so the bound of each one that waits ends later.
   const sinceIntent = stopwatch(clock);
   const mayStillSend = () => sinceIntent.elapsedMs() <= times.postWithinMs;
   const { won, record: intent } = await ledger.openIntent(
@@ -113,7 +102,11 @@ export async function buyOnce(deps: BuyDeps, order: PurchaseOrder, options: Stor
   const outcome = await provider.createTask(body, { ossResolve: order.ossResolve, mayStillSend });
   switch (outcome.kind) {
     case 'accepted':
-      return accepted(deps, purchase, intent, outcome.taskId, outcome.requestId ?? null, fingerprint);
+      return recordBought(deps, purchase, intent, {
+        task_id: outcome.taskId,
+        request_id: outcome.requestId ?? null,
+        key_fingerprint: fingerprint,
+      });
     case 'rejected':
       return recordNotCreated(deps, order, purchase, 'rejected', outcome.error);
     case 'not_sent':
@@ -123,97 +116,70 @@ export async function buyOnce(deps: BuyDeps, order: PurchaseOrder, options: Stor
   }
 }
 
-/** What a look in the ledger needs to know of an order. */
+/** What identifies the purchases that would serve an order. */
 export type PurchaseQuery = Pick<
   PurchaseOrder,
   'purchaseKey' | 'cache' | 'buyer' | 'firstStartedAtMs' | 'unrestorable'
 >;
 
-/** Looks what the ledger offers instead of a new purchase, if anything, and at the number (0: none) of the key's newest one. */
+/**
+ * Finds what the ledger offers instead of a new purchase.
+ * @returns `found`: undefined when a purchase is to be made; `newest`: the number of the key's newest purchase, 0 when there is none.
+ */
 export async function findExistingPurchase(
   deps: Pick<BuyDeps, 'ledger' | 'clock' | 'times'>,
-  interest: PurchaseQuery,
+  query: PurchaseQuery,
   options: StoreOptions = {},
 ): Promise<{ readonly found: BuyOutcome | undefined; readonly newest: number }> {
-  const newest = await deps.ledger.newest(interest.purchaseKey, options);
+  const newest = await deps.ledger.findNewest(query.purchaseKey, options);
   if (newest === undefined) return { found: undefined, newest: 0 };
-  return { found: await existing(deps, interest, newest, options), newest: newest.purchase.n };
-}
-
-/**
- * Writes the claim of a task that was bought while the store was away. Idempotent; for the step `pollTask` after a
- * `claim: 'unwritten'`, with every look until it answers.
- * @returns `claimed`, or `second` when the purchase had been decided otherwise (the task is recorded beside it; report
- * it).
- */
-export async function ensureClaim(
-  ledger: Ledger,
-  task: Pick<BoughtTask, 'purchase' | 'taskId' | 'requestId' | 'keyFingerprint'>,
-  options: StoreOptions = {},
-): Promise<'claimed' | 'second'> {
-  const claimed: ClaimedTask = {
-    task_id: task.taskId,
-    request_id: task.requestId,
-    key_fingerprint: task.keyFingerprint,
-    found_by: 'submit',
-  };
-  const claiming = await ledger.claim(task.purchase, claimed, options);
-  if (claiming.kind !== 'taken') return claiming.kind;
-  // Another purchase took our own task for its lost one. It is paid, so it is recorded where it was bought.
-  await ledger.recordExtraTask(task.purchase, claimed, options);
-  return 'second';
+  return { found: await offerOf(deps, query, newest, options), newest: newest.purchase.n };
 }
 
 /** What the newest purchase offers instead of a new one, if anything. */
-async function existing(
+async function offerOf(
   deps: Pick<BuyDeps, 'ledger' | 'clock' | 'times'>,
-  order: PurchaseQuery,
+  query: PurchaseQuery,
   newest: PurchaseView,
   options: StoreOptions,
 ): Promise<BuyOutcome | undefined> {
   const { purchase, intent } = newest;
-  const { workflowId, firstRunId } = order.buyer;
+  const { workflowId, firstRunId } = query.buyer;
   // By name, not by time: the run's start is of another clock than the intent.
-  const own = intent.workflow_id === workflowId && intent.first_run_id === firstRunId;
-  const standing = await assessPurchase(deps, newest, order.unrestorable, options);
-  switch (standing.kind) {
+  const isOwn = intent.workflow_id === workflowId && intent.first_run_id === firstRunId;
+  const status = await assessPurchase(deps, newest, query.unrestorable, options);
+  switch (status.kind) {
     case 'task':
-      return standing;
+      return status;
     case 'archived':
     case 'restore':
-      return order.cache === 'refresh' && !own && intent.written_at_ms < order.firstStartedAtMs ? undefined : standing;
+      return query.cache === 'refresh' && !isOwn && intent.written_at_ms < query.firstStartedAtMs ? undefined : status;
     case 'failed':
     case 'buy':
       return undefined;
     case 'unclaimed':
-      return own ? { kind: 'unknown', purchase, error: abandonedAttemptError(purchase) } : { kind: 'follow', purchase };
+      return isOwn
+        ? { kind: 'unknown', purchase, error: abandonedAttemptError(purchase) }
+        : { kind: 'follow', purchase };
   }
 }
 
-/** From here on the task is paid: its id is returned whatever the store does. */
-async function accepted(
+/** Records an accepted task. From here on it is paid: its id is returned even if the store fails. */
+async function recordBought(
   { ledger, clock, times }: BuyDeps,
   purchase: Purchase,
   intent: IntentRecord,
-  taskId: string,
-  requestId: string | null,
-  fingerprint: string,
+  accepted: Omit<ClaimedTask, 'found_by'>,
 ): Promise<BuyOutcome> {
-  const task = boughtTask(purchase, intent, {
-    task_id: taskId,
-    request_id: requestId,
-    key_fingerprint: fingerprint,
-  });
-  let claim: ClaimState | undefined;
-  try {
-    claim = await within(clock, times.claimMs, (signal) => ensureClaim(ledger, task, { signal }));
-  } catch {
-    // The poll step tries again, and says so when it cannot.
-  }
+  const task = boughtTask(purchase, intent, accepted);
+  // The poll step tries again, and reports it when it cannot.
+  const claim = await within(clock, times.claimMs, (signal) => ledger.ensureClaim(task, { signal })).catch(
+    () => undefined,
+  );
   return { kind: 'bought', task, claim: claim ?? 'unwritten' };
 }
 
-/** Nothing was bought: says so in the ledger, so that nobody waits, and ends with the error. */
+/** Nothing was bought: records it, so that no run waits for it, and throws the error. */
 async function recordNotCreated(
   { ledger, clock, times, random = Math.random }: BuyDeps,
   { attempt }: PurchaseOrder,
@@ -221,22 +187,15 @@ async function recordNotCreated(
   reason: NotCreated['reason'],
   error: VideoError,
 ): Promise<BuyOutcome> {
-  let decided: Awaited<ReturnType<Ledger['decideNotCreated']>> | undefined;
-  try {
-    decided = await within(clock, times.claimMs, (signal) =>
-      ledger.decideNotCreated(purchase, { reason, failure: toFailureRecord(error) }, { signal }),
-    );
-  } catch {
-    // The announcement stays without a decision, and whoever meets it finds that nothing was created.
-  }
+  const failure = toFailureRecord(error);
+  // Without the record the announcement stays undecided, and a later reader concludes that nothing was created.
+  const decided = await within(clock, times.claimMs, (signal) =>
+    ledger.decideNotCreated(purchase, { reason, failure }, { signal }),
+  ).catch(() => undefined);
   // A reconcile was faster and found a task: that one is ours now.
   if (decided !== undefined && 'task_id' in decided) return { kind: 'follow', purchase };
-  throw error.retryable ? delayed(error, nextSubmitDelay(attempt, error.retryAfterMs, random())) : error;
-}
-
-function delayed(error: VideoError, retryAfterMs: number): VideoError {
-  const { type, message, retryable, code, requestId, billed, nextStep, cause } = error;
-  return new VideoError(type, message, { retryable, retryAfterMs, code, requestId, billed, nextStep, cause });
+  if (!error.retryable) throw error;
+  throw error.with({ retryAfterMs: nextSubmitDelay(attempt, error.retryAfterMs, random()) });
 }
 
 function storeTooSlowError(): VideoError {
@@ -250,7 +209,7 @@ function storeTooSlowError(): VideoError {
 function abandonedAttemptError({ key, n }: Purchase): VideoError {
   return new VideoError(
     FailureType.SubmitOutcomeUnknown,
-    `An earlier attempt of this step announced purchase ${key}/${n} and did not tell what came of it`,
-    { nextStep: 'It is compared with the task list of the account before anything is sent again.' },
+    `An earlier attempt of this step announced purchase ${key}/${n} and did not record its outcome`,
+    { nextStep: "Wait; the account's task list is searched before anything is sent again." },
   );
 }

@@ -1,12 +1,12 @@
 import { type Clock, stopwatch } from '../async/clock.js';
+import type { Purchase } from '../contract/purchase.js';
 import type { StoreOptions } from '../storage/asset-store.js';
 import type { Ledger } from './ledger.js';
-import type { Purchase } from './purchase-key.js';
-import { assessPurchase, type PurchaseStatus } from './purchase-status.js';
+import { assessPurchase, type DecidedStatus } from './purchase-status.js';
 import type { LedgerTimes } from './times.js';
 
 export type FollowOutcome =
-  | Exclude<PurchaseStatus, { readonly kind: 'unclaimed' }>
+  | DecidedStatus
   /** Its buyer is silent beyond the bound: `reconcileSubmit`. */
   | { readonly kind: 'reconcile'; readonly purchase: Purchase };
 
@@ -18,33 +18,33 @@ export interface FollowOptions extends StoreOptions {
   readonly parked?: boolean | undefined;
   /** For how long an earlier attempt had seen the intent unclaimed, in milliseconds. */
   readonly seenMs?: number | undefined;
-  /** Told with every look, in milliseconds, for heartbeats. */
-  readonly onLook?: ((seenMs: number) => void) | undefined;
+  /** Called with `seenMs` after every read, for heartbeats. */
+  readonly onRead?: ((seenMs: number) => void) | undefined;
 }
 
 /**
  * Follows a purchase that another execution made, in the ledger alone. For the step `awaitPurchase`, which heartbeats
  * meanwhile and hands its signal in.
  *
- * Ends within `submitBoundMs` and one look, unless `parked`. The bound counts from the first sight of the intent by a watch, never across
- * two clocks; a retried step adds to what the earlier attempts had seen, and the time between them is not counted.
- * @returns `task`: poll it; `archived`: the result; `restore`: as `Standing` says; `failed`: fail with `error`; `buy`:
+ * Ends within `submitBoundMs` and one read, unless `parked`. The bound counts from the first time that a stopwatch sees the intent,
+ * never across two clocks; a retried step adds to what the earlier attempts had seen, and the time between them is not counted.
+ * @returns `task`: poll it; `archived`: the result; `restore`: see {@link DecidedStatus}; `failed`: fail with `error`; `buy`:
  * submit again; `reconcile`.
  */
 export async function awaitPurchase(
   deps: { readonly ledger: Ledger; readonly clock: Clock; readonly times: LedgerTimes },
   purchase: Purchase,
-  { signal, parked = false, seenMs = 0, onLook }: FollowOptions = {},
+  { signal, parked = false, seenMs = 0, onRead }: FollowOptions = {},
 ): Promise<FollowOutcome> {
   const { ledger, clock, times } = deps;
   const options: StoreOptions = { signal };
-  const sinceSight = stopwatch(clock, seenMs);
+  const sinceFirstSeen = stopwatch(clock, seenMs);
   for (;;) {
-    const view = await ledger.require(purchase, options);
-    const standing = await assessPurchase(deps, view, [], options);
-    if (standing.kind !== 'unclaimed') return standing;
-    if (!parked && sinceSight.elapsedMs() >= times.submitBoundMs) return { kind: 'reconcile', purchase };
-    onLook?.(sinceSight.elapsedMs());
+    const view = await ledger.requirePurchase(purchase, options);
+    const status = await assessPurchase(deps, view, [], options);
+    if (status.kind !== 'unclaimed') return status;
+    if (!parked && sinceFirstSeen.elapsedMs() >= times.submitBoundMs) return { kind: 'reconcile', purchase };
+    onRead?.(sinceFirstSeen.elapsedMs());
     await clock.sleep(parked ? times.parkedEveryMs : times.followEveryMs, signal);
   }
 }

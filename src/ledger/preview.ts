@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { systemClock } from '../async/clock.js';
 import { MODEL } from '../contract/model.js';
+import type { Buyer } from '../contract/purchase.js';
 import type { VideoRequest } from '../contract/request.js';
 import type { VideoResult } from '../contract/result.js';
 import { cacheKey, canonicalRequest } from '../contract/validate.js';
@@ -9,21 +10,21 @@ import { findExistingPurchase } from './buy.js';
 import type { Ledger } from './ledger.js';
 import { DEFAULT_LEDGER_TIMES } from './times.js';
 
-/** What a run of a request would find, as the ledger stands. */
+/** What a run of a request would do, as the ledger is now. */
 export type Preview =
-  /** The video is there, or can be fetched again without buying. */
+  /** The video is there, or can be downloaded again without buying. */
   | { readonly action: 'cache'; readonly cached: VideoResult }
   /** Another run is buying it, or has bought it; its purchase is open. */
   | { readonly action: 'follow'; readonly cached: null }
   | { readonly action: 'buy'; readonly cached: null }
-  /** Only a worker can fetch the image, and only its content tells which of these it will be. */
+  /** Only a worker can fetch the image, and only its content decides which of these it will be. */
   | { readonly action: 'fetch'; readonly cached: null };
 
-/** Nobody: what is looked for was bought by others. */
-const BUYER = { workflowId: '', firstRunId: '' };
+/** No run has this identity, so every purchase that is found was made by another one. */
+const NO_BUYER: Buyer = { workflowId: '', firstRunId: '' };
 
 /**
- * Tells what a request would find, by the same rules that a run buys by. Reads only.
+ * Predicts what a run of a request would do, by the rules that runs follow. Reads only.
  * @param request - Its image as a worker reads it.
  * @throws VideoError as the ledger does.
  */
@@ -36,16 +37,13 @@ export async function previewRequest(
   if (key === undefined) return { action: 'fetch', cached: null };
   const { cache } = canonicalRequest(request);
   if (cache === 'off') return { action: 'buy', cached: null };
-  const record = cache === 'use' ? await ledger.cached(key, options) : undefined;
+  const record = cache === 'use' ? await ledger.findCached(key, options) : undefined;
   if (record !== undefined && (await ledger.isIntact(record.result, options))) {
     return { action: 'cache', cached: record.result };
   }
-  const interest = { purchaseKey: key, cache, buyer: BUYER, firstStartedAtMs: systemClock.now() };
-  const { found } = await findExistingPurchase(
-    { ledger, clock: systemClock, times: DEFAULT_LEDGER_TIMES },
-    interest,
-    options,
-  );
+  const query = { purchaseKey: key, cache, buyer: NO_BUYER, firstStartedAtMs: systemClock.now() };
+  const deps = { ledger, clock: systemClock, times: DEFAULT_LEDGER_TIMES };
+  const { found } = await findExistingPurchase(deps, query, options);
   if (found === undefined) return { action: 'buy', cached: null };
   if (found.kind === 'archived' || found.kind === 'restore') return { action: 'cache', cached: found.result };
   return { action: 'follow', cached: null };
@@ -53,12 +51,12 @@ export async function previewRequest(
 
 /** The cache key of a request; undefined when its image must be fetched first. */
 export function cacheKeyOf(request: VideoRequest): string | undefined {
-  const hash = hashOf(request.reference_image);
+  const hash = imageHashOf(request.reference_image);
   return hash === undefined ? undefined : cacheKey(canonicalRequest(request), MODEL, hash);
 }
 
-/** SHA-256 (hex) that stands for the image in the cache key; undefined for what only a worker can fetch. */
-function hashOf(reference: string): string | undefined {
+/** SHA-256 (hex) that represents the image in the cache key; undefined when only a worker can fetch the image. */
+function imageHashOf(reference: string): string | undefined {
   const sha256 = (bytes: string | Uint8Array) => createHash('sha256').update(bytes).digest('hex');
   if (reference.startsWith('oss:')) return sha256(reference);
   if (reference.startsWith('data:')) return sha256(Buffer.from(reference.slice(reference.indexOf(',') + 1), 'base64'));

@@ -1,10 +1,14 @@
+import { VideoError } from '../contract/video-error.js';
 import type { TaskSnapshot } from '../dashscope/wire.js';
+import type { StoreOptions } from '../storage/asset-store.js';
+import type { Ledger, TaskRef } from './ledger.js';
+import type { QueryApi } from './provider.js';
 import type { Expectation } from './records.js';
 
 /** How one property of a found task compares: `unsure` forbids a guess either way. */
 export type Match = 'equal' | 'unsure' | 'different';
 
-/** A finished candidate, field by field. */
+/** A finished candidate, property by property. */
 export interface Comparison {
   readonly prompt: Match;
   readonly usage: Match;
@@ -16,14 +20,18 @@ const PIXELS = { '720P': 921_600, '1080P': 2_073_600 } as const;
 const LINES = { '720P': 720, '1080P': 1080 } as const;
 /** The provider rounds each side down to a multiple of 16 by its documents, of 2 where it was measured. */
 const ROUNDING = 16;
+/** Queries at most: one task that the key sees proves it, and the account may query 20 times per second. */
+const QUERIES_MAX = 10;
+/** The provider keeps a task 24 hours. */
+const TASK_HOURS = 24;
 
-/** Space, line ends and composed characters may change on the way without changing the text. */
-const plain = (text: string): string => text.normalize('NFC').replace(/\s+/g, ' ').trim();
+/** Removes differences that the way to the provider and back can make: space, line ends and composed characters. */
+const normalize = (text: string): string => text.normalize('NFC').replace(/\s+/g, ' ').trim();
 /**
- * What stays when case, width, accents, punctuation and space are taken away. Accents, because a text that was cut behind a letter
- * may have lost the accent that belongs to it.
+ * Keeps letters and digits alone, without case, width, accents, punctuation and space. Accents go, because a text that was truncated
+ * after a letter may have lost the accent that belongs to it.
  */
-const bare = (text: string): string =>
+const reduceToLetters = (text: string): string =>
   text
     .normalize('NFKD')
     .toLowerCase()
@@ -31,13 +39,13 @@ const bare = (text: string): string =>
 
 /**
  * Compares the prompt that was sent with the one that the provider shows.
- * @returns `unsure` for one that is absent, cut, extended, or differs only in case, width, accents, punctuation or space.
+ * @returns `unsure` for one that is absent, truncated, extended, or differs only in case, width, accents, punctuation or space.
  */
 export function comparePrompts(sent: string, shown: string | undefined): Match {
   if (shown === undefined || shown.trim() === '') return 'unsure';
-  if (plain(sent) === plain(shown)) return 'equal';
-  const a = bare(sent);
-  const b = bare(shown);
+  if (normalize(sent) === normalize(shown)) return 'equal';
+  const a = reduceToLetters(sent);
+  const b = reduceToLetters(shown);
   return a === b || a.includes(b) || b.includes(a) ? 'unsure' : 'different';
 }
 
@@ -62,9 +70,53 @@ export function compareShape(
   return near(video.width, width) && near(video.height, width / ratio) ? 'equal' : 'different';
 }
 
-/** One word for all: a single difference excludes, a single doubt forbids a guess. */
+/** Combines the properties: a single difference excludes, a single doubt forbids a guess. */
 export function combineMatches({ prompt, usage, shape }: Comparison): Match {
   const all = [prompt, usage, shape];
   if (all.includes('different')) return 'different';
   return all.includes('unsure') ? 'unsure' : 'equal';
+}
+
+interface ProofDeps {
+  readonly ledger: Ledger;
+  readonly provider: QueryApi;
+}
+
+/**
+ * Whether the answer UNKNOWN proves that a task is gone: only under the key it was bought with, or under one that has seen another task
+ * bought with that key. A key of another account or region knows nothing of it. For the step `pollTask`, before it
+ * closes a purchase as `expired`.
+ */
+export async function provesGone(
+  deps: ProofDeps,
+  task: Pick<TaskRef, 'taskId' | 'keyFingerprint'>,
+  options: StoreOptions = {},
+): Promise<boolean> {
+  if (task.keyFingerprint === null) return false;
+  return isKeyOfAccount(deps, task.keyFingerprint, options, task.taskId);
+}
+
+/**
+ * Whether the key in use belongs to the account of the key with that fingerprint: it is that key, or it has seen a task that was bought
+ * with it. A null fingerprint comes from a record that did not keep it, and every key passes.
+ * @param exceptTaskId - A task whose answer is what is in question.
+ */
+export async function isKeyOfAccount(
+  { ledger, provider }: ProofDeps,
+  keyFingerprint: string | null,
+  options: StoreOptions = {},
+  exceptTaskId?: string,
+): Promise<boolean> {
+  if (keyFingerprint === null || keyFingerprint === (await provider.keyFingerprint())) return true;
+  let queries = 0;
+  for await (const other of ledger.tasksClaimedWith(keyFingerprint, TASK_HOURS, options)) {
+    if (other.task_id === exceptTaskId) continue;
+    if (++queries > QUERIES_MAX) return false;
+    try {
+      if ((await provider.queryTask(other.task_id, options)).status !== 'UNKNOWN') return true;
+    } catch (error) {
+      if (options.signal?.aborted || !(error instanceof VideoError)) throw error;
+    }
+  }
+  return false;
 }

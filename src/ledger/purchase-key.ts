@@ -1,22 +1,9 @@
 import { LIMITS } from '../contract/model.js';
+import type { Buyer, Purchase } from '../contract/purchase.js';
 import { canonicalHash } from '../contract/validate.js';
 
-/** One purchase: the `n`-th (from 1) under its key. */
-export interface Purchase {
-  readonly key: string;
-  readonly n: number;
-}
-
-/** Who buys: kept over retries of a step, and by a reset of the run. */
-export interface Buyer {
-  readonly workflowId: string;
-  /** Run id of the first execution of the chain. */
-  readonly firstRunId: string;
-}
-
 /**
- * The key under which equal requests share one purchase (hex): the cache key, and with `cache: off` one of the run's
- * own.
+ * The key under which equal requests share one purchase (hex): the cache key, and with `cache: off` one of the run's own.
  */
 export function purchaseKeyOf(cacheKey: string, cache: 'use' | 'refresh' | 'off', buyer: Buyer): string {
   if (cache !== 'off') return cacheKey;

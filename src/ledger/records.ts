@@ -7,20 +7,25 @@ import { VideoError } from '../contract/video-error.js';
 /** Version of every record; readers keep understanding earlier ones, and a newer one is refused by name. */
 const VERSION = 1;
 
-const head = {
+const stamp = {
   v: z.literal(VERSION),
   /** Region of the provider and name of the account: a record of another scope is foreign. */
   provider: z.string(),
   account: z.string(),
-  /** Made anew by each execution: who finds its own token has won the key. */
+  /** Made by each execution for itself: the one that finds its own token has won the key. */
   token: z.string().min(1),
   /** By the writer's clock, milliseconds since the epoch. */
   written_at_ms: z.number(),
+  purchase_key: z.string(),
+  n: z.int().positive(),
 };
-const purchase = { purchase_key: z.string(), n: z.int().positive() };
+const stampShape = z.object(stamp);
+/** What every record begins with. */
+export type Stamp = z.infer<typeof stampShape>;
+
 const taskId = z.string().min(1);
 
-export const failureRecord = z.object({
+const failureRecord = z.object({
   type: z.enum(Object.values(FailureType) as [FailureType, ...FailureType[]]),
   message: z.string(),
   retryable: z.boolean(),
@@ -32,8 +37,7 @@ export const failureRecord = z.object({
 });
 export type FailureRecord = z.infer<typeof failureRecord>;
 
-/** What a purchase is recognised by when its reply was lost. */
-export const expectation = z.object({
+const expectation = z.object({
   prompt: z.string(),
   /** Seconds. */
   duration: z.number(),
@@ -42,13 +46,13 @@ export const expectation = z.object({
   /** Pixels of the image; null when it cannot be read (`oss://`). */
   image: z.object({ width: z.number().positive(), height: z.number().positive() }).nullable(),
 });
+/** What a purchase is recognised by when the reply to its submit was lost. */
 export type Expectation = z.infer<typeof expectation>;
 
 /** Put before the POST, by the one execution that may send it. */
 export const intentRecord = z.object({
   kind: z.literal('intent'),
-  ...head,
-  ...purchase,
+  ...stamp,
   cache_key: z.string(),
   workflow_id: z.string(),
   first_run_id: z.string(),
@@ -57,7 +61,7 @@ export const intentRecord = z.object({
   /** The seed that is sent. */
   seed: z.int(),
   tenant: z.string().nullable(),
-  /** Of the key that the POST was sent with: another account's list tells nothing of it. */
+  /** Of the key that the POST was sent with: the task list of another account proves nothing about it. */
   key_fingerprint: z.string().nullable().default(null),
   /** What the steps after the purchase need when another run finishes it; opaque to the ledger. */
   memo: z.record(z.string(), z.unknown()),
@@ -65,10 +69,10 @@ export const intentRecord = z.object({
 export type IntentRecord = z.infer<typeof intentRecord>;
 
 /** Put before the intent: how open purchases are found by time. */
-export const recentRecord = z.object({ kind: z.literal('recent'), ...head, ...purchase });
+export const recentRecord = z.object({ kind: z.literal('recent'), ...stamp });
 export type RecentRecord = z.infer<typeof recentRecord>;
 
-export const notCreated = z.object({
+const notCreated = z.object({
   reason: z.enum(['not_sent', 'rejected', 'too_late', 'none_found', 'person']),
   failure: failureRecord.nullable(),
 });
@@ -83,17 +87,16 @@ const claimedTask = z.object({
 });
 export type ClaimedTask = z.infer<typeof claimedTask>;
 
-/** The one decision on a purchase: a task, or that none was created. Both can never stand. */
+/** The one decision on a purchase: a task, or that none was created. One file, so that there is never both. */
 export const claimRecord = z.object({
   kind: z.literal('claim'),
-  ...head,
-  ...purchase,
+  ...stamp,
   decision: z.union([claimedTask, z.object({ not_created: notCreated })]),
 });
 export type ClaimRecord = z.infer<typeof claimRecord>;
 
 /** Which purchase a task belongs to; put before the claim, so that no task serves two. */
-export const taskRecord = z.object({ kind: z.literal('task'), ...head, ...purchase, ...claimedTask.shape });
+export const taskRecord = z.object({ kind: z.literal('task'), ...stamp, ...claimedTask.shape });
 export type TaskRecord = z.infer<typeof taskRecord>;
 
 const result = z.custom<VideoResult>(
@@ -102,7 +105,7 @@ const result = z.custom<VideoResult>(
       .success,
 );
 
-export const ending = z.discriminatedUnion('how', [
+const ending = z.discriminatedUnion('how', [
   z.object({ how: z.literal('archived'), result }),
   z.object({ how: z.literal('failed'), failure: failureRecord }),
   z.object({ how: z.literal('cancelled') }),
@@ -112,24 +115,17 @@ export const ending = z.discriminatedUnion('how', [
 export type Ending = z.infer<typeof ending>;
 
 /** Put after a claim with a task. */
-export const closedRecord = z.object({
-  kind: z.literal('closed'),
-  ...head,
-  ...purchase,
-  task_id: taskId,
-  ending,
-});
+export const closedRecord = z.object({ kind: z.literal('closed'), ...stamp, task_id: taskId, ending });
 export type ClosedRecord = z.infer<typeof closedRecord>;
 
-/** A task of this purchase beside the one that its claim decided: a second purchase, to be watched and reported. */
-export const extraTaskRecord = z.object({ kind: z.literal('late'), ...head, ...purchase, ...claimedTask.shape });
+/** A task that was bought in addition to the one that the purchase's claim names, to be watched and reported. */
+export const extraTaskRecord = z.object({ kind: z.literal('late'), ...stamp, ...claimedTask.shape });
 export type ExtraTaskRecord = z.infer<typeof extraTaskRecord>;
 
 /** What was paid, for whom; put when SUCCEEDED is first seen. */
-export const dayRecord = z.object({
+export const billRecord = z.object({
   kind: z.literal('day'),
-  ...head,
-  ...purchase,
+  ...stamp,
   task_id: taskId,
   /** End of the task by the provider's clock, milliseconds since the epoch. */
   end_time_ms: z.number(),
@@ -140,13 +136,13 @@ export const dayRecord = z.object({
   tenant: z.string().nullable(),
   memo: z.record(z.string(), z.unknown()),
 });
-export type DayRecord = z.infer<typeof dayRecord>;
+export type BillRecord = z.infer<typeof billRecord>;
 
 /** The cached result of a cache key; the only object that is replaced, and only by a later purchase. */
-export const cachedRecord = z.object({ kind: z.literal('cached'), ...head, ...purchase, result });
+export const cachedRecord = z.object({ kind: z.literal('cached'), ...stamp, result });
 export type CachedRecord = z.infer<typeof cachedRecord>;
 
-/** Writes an error so that another run can fail with the same words. */
+/** Turns an error into a record, so that another run can fail with the same words. */
 export function toFailureRecord(error: VideoError): FailureRecord {
   return {
     type: error.type,
@@ -160,7 +156,7 @@ export function toFailureRecord(error: VideoError): FailureRecord {
   };
 }
 
-/** The error that a failure record tells of. */
+/** Turns a failure record back into the error that was recorded. */
 export function fromFailureRecord(record: FailureRecord): VideoError {
   return new VideoError(record.type, record.message, {
     retryable: record.retryable,
@@ -172,7 +168,7 @@ export function fromFailureRecord(record: FailureRecord): VideoError {
   });
 }
 
-/** The batch that a purchase was made for, by what its buyer's run kept; null: none, or it was bought by something else. */
+/** The batch that a purchase was made for, as its intent's memo names it; null when it was made for none. */
 export const batchOf = (memo: Readonly<Record<string, unknown>>): string | null => {
   const batch = memo[BATCH_MEMO];
   return typeof batch === 'string' ? batch : null;

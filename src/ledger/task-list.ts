@@ -2,32 +2,23 @@ import type { Clock } from '../async/clock.js';
 import { FailureType } from '../contract/failure-type.js';
 import { MODEL } from '../contract/model.js';
 import { VideoError } from '../contract/video-error.js';
-import type { ListedTask, TaskPage } from '../dashscope/wire.js';
-
-/** The part of the provider that lists; `DashScopeClient` is one. */
-export interface ListingProvider {
-  listTasks(query: {
-    readonly modelName: string;
-    readonly pageNo: number;
-    readonly pageSize: number;
-    readonly signal?: AbortSignal | undefined;
-  }): Promise<TaskPage>;
-}
+import type { ListedTask } from '../dashscope/wire.js';
+import type { ListApi } from './provider.js';
 
 /** What public clients of this provider use; a smaller page of its choosing is followed. */
 const PAGE_SIZE = 100;
 /** 20 000 tasks in 24 h: above what one account can run at its five at once. */
 const PAGES_MAX = 200;
-/** The account may ask 20 times per second; a long list takes half of that. */
+/** The account may send 20 requests per second; a long list takes half of that. */
 const PAGE_GAP_MS = 100;
 
 /**
- * The account's tasks of the last 24 hours, all pages, asked without a time filter (its zone is not documented).
+ * Lists the account's tasks of the last 24 hours, all pages, without a time filter, because its time zone is not documented.
  * @throws VideoError as the provider refuses, or `ProviderUnavailable` (retryable) when the pages do not add up to
  * what it counts.
  */
 export async function listAllTasks(
-  provider: ListingProvider,
+  provider: ListApi,
   clock: Clock,
   signal?: AbortSignal,
 ): Promise<readonly ListedTask[]> {
@@ -39,8 +30,8 @@ export async function listAllTasks(
     const page = await provider.listTasks({ modelName: MODEL, pageNo, pageSize: PAGE_SIZE, signal });
     for (const task of page.tasks) rows.set(task.taskId, task);
     pages = page.totalPages;
-    // Tasks that come meanwhile shift rows to later pages, tasks that age out shorten the list: the least count must
-    // be there.
+    // Tasks that are created meanwhile move rows to later pages, and tasks that age out shorten the list: only the lowest count must be
+    // reached.
     total = Math.min(total, page.total);
   }
   if (rows.size < total) throw incomplete(`it shows ${rows.size} of ${total} tasks`);
@@ -50,6 +41,6 @@ export async function listAllTasks(
 function incomplete(why: string): VideoError {
   return new VideoError(FailureType.ProviderUnavailable, `The provider's task list is not complete: ${why}`, {
     retryable: true,
-    nextStep: 'Wait; the list is asked again.',
+    nextStep: 'Wait; the list is requested again.',
   });
 }

@@ -1,20 +1,20 @@
 /** Every time of buying once, in milliseconds. Tests shorten them; the shipped values are tested once. */
 export interface LedgerTimes {
-  /** A POST begins at most this long after its intent was begun to be written, by the poster's own clocks. */
+  /** A POST begins at most this long after the write of its intent began, by the poster's own clocks. */
   readonly postWithinMs: number;
   /** Longest POST; a whole submit is over `postWithinMs + postMs` after its intent. Equal to the client's bound. */
   readonly postMs: number;
-  /** From a waiter's own first sight of an intent until it counts as left alone. */
+  /** From the moment at which a follower first sees an intent until the intent counts as abandoned. */
   readonly submitBoundMs: number;
   /** How long a submit tries to write its claim before it returns the task id without it. */
   readonly claimMs: number;
-  /** Between two looks of a follower. */
+  /** Between two reads of a follower. */
   readonly followEveryMs: number;
-  /** Between two looks of a follower whose purchase waits for a person. */
+  /** Between two reads of a follower whose purchase waits for a person. */
   readonly parkedEveryMs: number;
   /** How far the provider's clock may be from the one that dated the intent, either way. */
   readonly clockSkewMs: number;
-  /** Between two listings (and looks at candidates) of a reconcile. */
+  /** Between two listings (and queries of candidates) of a reconciliation. */
   readonly listEveryMs: number;
   /** Nothing was created when this many complete listings in a row show nothing … */
   readonly emptyListings: number;
@@ -22,8 +22,8 @@ export interface LedgerTimes {
   readonly emptySpanMs: number;
   /** Listings that fail in a row before the list counts as refused. */
   readonly listFaultsMax: number;
-  /** Looks at a listed task that the provider denies to know, in a row, before it counts as unreadable. */
-  readonly unknownLooksMax: number;
+  /** Queries in a row that deny a listed task before it counts as unreadable. */
+  readonly unknownAnswersMax: number;
   /** An attempt older than this is not decided by the list, which shows 24 hours. */
   readonly decideWithinMs: number;
   /** How long the provider keeps a task and its result. */
@@ -35,14 +35,14 @@ export const DEFAULT_LEDGER_TIMES: LedgerTimes = {
   postMs: 20_000, // the client's bound on the whole call
   submitBoundMs: 60_000, // 5 s + 20 s, and as much again for the claim and for scheduling
   claimMs: 3_000, // 5 s before, 20 s POST, 3 s claim: below the step's start-to-close of 30 s
-  followEveryMs: 2_000, // a claim appears some 0.2 s after its intent; one list and two reads per look
+  followEveryMs: 2_000, // a claim appears some 0.2 s after its intent; one list and two reads each time
   parkedEveryMs: 15_000, // a person takes minutes
   clockSkewMs: 120_000, // machines under NTP differ by far less; public clients of this provider use two minutes
-  listEveryMs: 20_000, // four listings a minute of the account's 20 per second
+  listEveryMs: 20_000, // three listings a minute of the account's 20 requests per second
   emptyListings: 3,
   emptySpanMs: 60_000, // longer than any lag of the list that was reported
   listFaultsMax: 6, // two minutes: one 401, 429 or reset decides nothing
-  unknownLooksMax: 6, // two minutes: a fresh task may be listed before it can be asked for
+  unknownAnswersMax: 6, // two minutes: a fresh task may be listed before it can be queried
   decideWithinMs: 82_800_000, // 23 h: one hour is left to list, watch and archive
   resultLifeMs: 86_400_000, // 24 h, image-to-video API reference
 };

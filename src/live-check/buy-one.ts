@@ -1,13 +1,14 @@
 import { randomUUID } from 'node:crypto';
 import { FailureType } from '../contract/failure-type.js';
 import { MODEL } from '../contract/model.js';
+import type { Purchase } from '../contract/purchase.js';
 import type { VideoRequest } from '../contract/request.js';
 import { cacheKey, canonicalRequest, parseRequest } from '../contract/validate.js';
 import { VideoError } from '../contract/video-error.js';
 import { buildCreateTask } from '../dashscope/request-body.js';
 import { type BuyOutcome, buyOnce, findExistingPurchase, type PurchaseOrder } from '../ledger/buy.js';
-import { type Purchase, purchaseKeyOf } from '../ledger/purchase-key.js';
-import { type BoughtTask, boughtTask } from '../ledger/purchase-status.js';
+import { purchaseKeyOf } from '../ledger/purchase-key.js';
+import { type BoughtTask, boughtTask } from '../ledger/purchase-view.js';
 import { reconcileSubmit } from '../ledger/reconcile.js';
 import { type StagedImage, stageImage } from '../media/stage-image.js';
 import { liveImage } from './live-image.js';
@@ -111,7 +112,7 @@ async function reconcile({ tools, signal }: BuyDeps, purchase: Purchase): Promis
 
 /** The task of an archived purchase. */
 async function taskOf(ledger: LiveTools['ledger'], purchase: Purchase): Promise<BoughtTask> {
-  const { intent, state, extraTasks } = await ledger.require(purchase);
+  const { intent, state, extraTasks } = await ledger.requirePurchase(purchase);
   const task = state.kind === 'closed' || state.kind === 'claimed' ? state.task : extraTasks[0]?.task;
   if (task === undefined) {
     throw new VideoError(
@@ -142,7 +143,7 @@ async function prepareOrder({ tools, startedAtMs }: BuyDeps): Promise<PreparedOr
   } satisfies VideoRequest);
   const { reference_image: _, ...request } = canonicalRequest(parsed);
   const key = cacheKey(request, MODEL, staged.sha256);
-  const newest = await ledger.newest(key);
+  const newest = await ledger.findNewest(key);
   // After a day the provider has deleted the task, and only a new one shows its current behaviour.
   const expired = newest !== undefined && clock.now() - newest.intent.written_at_ms >= times.ledger.resultLifeMs;
   const cache = expired ? 'refresh' : 'use';

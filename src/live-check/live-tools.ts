@@ -7,7 +7,7 @@ import type { VideoError } from '../contract/video-error.js';
 import type { DashScopeClient } from '../dashscope/client.js';
 import type { TaskSnapshot } from '../dashscope/wire.js';
 import type { Ledger } from '../ledger/ledger.js';
-import type { BoughtTask } from '../ledger/purchase-status.js';
+import type { BoughtTask } from '../ledger/purchase-view.js';
 import type { ReconcileDeps } from '../ledger/reconcile.js';
 import type { AssetStore } from '../storage/asset-store.js';
 

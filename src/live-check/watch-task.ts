@@ -3,9 +3,8 @@ import type { VideoResult } from '../contract/result.js';
 import { VideoError } from '../contract/video-error.js';
 import { parseProviderTime } from '../dashscope/answer-reader.js';
 import { formatListTime, type TaskSnapshot } from '../dashscope/wire.js';
-import { closeWithout, recordPaid } from '../ledger/finish.js';
 import { comparePrompts } from '../ledger/proof.js';
-import type { BoughtTask } from '../ledger/purchase-status.js';
+import type { BoughtTask } from '../ledger/purchase-view.js';
 import { judgeResultUrl } from '../net/open-result.js';
 import type { AskDeps } from './ask-free.js';
 import { LIVE_PROMPT } from './buy-one.js';
@@ -127,18 +126,18 @@ async function finishWatch(deps: WatchDeps, task: BoughtTask, last: Exchange): P
   answers.give('task_zone', zoneOf(textOf(last, 'output', 'submit_time'), task.intentAtMs), redacted(last));
   if (seen.status === 'FAILED') {
     const error = steps.taskFailed(task, seen);
-    await closeWithout(ledger, task, error);
+    await ledger.finish(task, { how: 'failed', error });
     return { kind: 'none', why: error.message };
   }
   if (seen.status === 'CANCELED') {
-    await closeWithout(ledger, task, 'cancelled');
+    await ledger.finish(task, { how: 'cancelled' });
     return { kind: 'none', why: 'the provider accepted the cancel of a running task' };
   }
   if (seen.status !== 'SUCCEEDED') return { kind: 'none', why: `the provider reports ${seen.status} for its own task` };
   const finished = steps.finishTask(task, seen, clock.now());
   const { billedSeconds, resolution, audio } = finished;
   const endTimeMs = seen.endTimeMs ?? clock.now();
-  await recordPaid(ledger, task, { endTimeMs, billedSeconds, resolution, audio });
+  await ledger.recordBill(task, { endTimeMs, billedSeconds, resolution, audio });
   await askResult(deps, seen, last);
   return { kind: 'video', result: await archive(deps, finished) };
 }

@@ -2,13 +2,13 @@ import { createHash } from 'node:crypto';
 
 /** Longest encoded name; file systems allow 255 bytes, and a temporary file adds its own suffix. */
 const NAME_MAX = 150;
-/** Names that Windows gives to devices, whatever follows the first dot. */
+/** Names that Windows reserves for devices, with or without an extension. */
 const DEVICE = /^(con|prn|aux|nul|com\d|lpt\d)(\.|$)/;
 
 /**
- * Writes any id as one path segment that is safe on every file system and in every URL: lower-case letters, digits,
- * `-`, `_` and inner dots stay; every other byte of its UTF-8 becomes `~` and two hex digits. Different ids give
- * different names, also where case is ignored; a very long one ends with its hash instead of its tail.
+ * Writes any id as one path segment that is safe on every file system and in every URL: lower-case letters, digits, `-`, `_` and
+ * inner dots stay; every other byte of its UTF-8 becomes `~` and two hex digits. Different ids give different names, also where case
+ * is ignored; a very long one ends with its hash instead of its tail.
  */
 export function safeName(id: string): string {
   let name = '';
@@ -28,23 +28,27 @@ export interface Scope {
   readonly account: string;
 }
 
-const scoped = (area: string, { provider, account }: Scope): string =>
-  `${area}/${safeName(provider)}/${safeName(account)}`;
-
 /** An image under the SHA-256 (hex) of its bytes; `ext` without the dot. */
 export const referenceKey = (sha256: string, ext: string): string => `references/${sha256}.${ext}`;
+
+const TASK_OBJECT = /^(?:videos|candidates|rejected)\/([^/]+)\.(?:mp4|bin)$/;
+/** The keys of the objects that a task can have; its name is its {@link safeName}. */
+export const taskObjectKeys = (taskName: string) => ({
+  video: `videos/${taskName}.mp4`,
+  candidate: `candidates/${taskName}.mp4`,
+  rejected: `rejected/${taskName}.bin`,
+});
 /** A video under its task id; never replaced. */
-export const videoKey = (taskId: string): string => `videos/${safeName(taskId)}.mp4`;
-/** The video of a task that may be ours, kept until somebody decides. */
-export const candidateKey = (taskId: string): string => `candidates/${safeName(taskId)}.mp4`;
-/** A result that is not a playable MP4, kept aside for inspection. */
-export const rejectedKey = (taskId: string): string => `rejected/${safeName(taskId)}.bin`;
-/** The cached result of a cache key; the only object that is ever replaced. */
-export const cacheRecordKey = (scope: Scope, cacheKey: string): string => `${scoped('cache', scope)}/${cacheKey}.json`;
-/** Root of the ledger's records. */
-export const ledgerRoot = (scope: Scope): string => scoped('ledger', scope);
+export const videoKey = (taskId: string): string => taskObjectKeys(safeName(taskId)).video;
+/** The video of a task that may be ours, kept until the purchase is decided. */
+export const candidateKey = (taskId: string): string => taskObjectKeys(safeName(taskId)).candidate;
+/** A result that is not a playable MP4, kept for inspection. */
+export const rejectedKey = (taskId: string): string => taskObjectKeys(safeName(taskId)).rejected;
+/** The name of the task that an object belongs to; `undefined` for an object of another kind. */
+export const taskNameOf = (key: string): string | undefined => TASK_OBJECT.exec(key)?.[1];
+
 /** Root of the learned render times. */
-export const statsRoot = (scope: Scope): string => scoped('stats', scope);
+export const statsRoot = ({ provider, account }: Scope): string => `stats/${safeName(provider)}/${safeName(account)}`;
 /** A manifest that is kept for a schedule, under the SHA-256 (hex) of its bytes. */
 export const scheduledManifestKey = (sha256: string): string => `manifests/${sha256}.jsonl`;
 const batchRoot = (batchId: string): string => `batches/${safeName(batchId)}`;

@@ -270,7 +270,7 @@ async function paidSecondsOf(ledger, tasks) {
   const ends = tasks.flatMap(({ end_ms }) => (end_ms === null ? [] : [end_ms]));
   const days = new Set(ends.map(dayOf));
   let seconds = 0;
-  for (const day of days) for await (const { billed_seconds } of ledger.days(day)) seconds += billed_seconds;
+  for (const day of days) for await (const { billed_seconds } of ledger.listBills(day)) seconds += billed_seconds;
   return seconds;
 }
 

@@ -3,7 +3,6 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { stageImageFile } from '../../src/media/stage-image.js';
-import { ledgerRoot } from '../../src/storage/keys.js';
 import { writeTestImage } from '../support/images.js';
 import { QUICK_LEDGER } from '../support/quick-times.js';
 import { type Stack, startStack } from '../support/stack.js';
@@ -144,9 +143,8 @@ test('a run that parked because the task list was refused goes on by itself once
 test('a damaged ledger record is refused by name; nothing is bought and nothing is overwritten', async () => {
   const prompt = `damaged ${randomUUID()}`;
   await stack.videos.generate(stack.request(prompt));
-  const scope = { provider: 'emulator', account: 'default' };
   const keys: string[] = [];
-  for await (const { key } of stack.store.list(`${ledgerRoot(scope)}/purchases/`)) keys.push(key);
+  for await (const { key } of stack.store.list('ledger/emulator/default/purchases/')) keys.push(key);
   const bodies = await Promise.all(keys.map(async (key) => [key, await text(key)] as const));
   const [intent] = bodies.find(([key, body]) => key.endsWith('intent.json') && body.includes(prompt)) ?? [''];
   await stack.store.put(intent, Buffer.from('{"v":1,"kind":"intent"'));

@@ -2,8 +2,10 @@ import { utimes } from 'node:fs/promises';
 import { PassThrough } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import type { Purchase } from '../../src/contract/purchase.js';
 import { Ledger } from '../../src/ledger/ledger.js';
-import { cacheRecordKey, candidateKey, referenceKey, rejectedKey, videoKey } from '../../src/storage/keys.js';
+import { LedgerPaths } from '../../src/ledger/paths.js';
+import { candidateKey, referenceKey, rejectedKey, videoKey } from '../../src/storage/keys.js';
 import { command, onlyJson } from '../support/command.js';
 import { type Stack, startStack } from '../support/stack.js';
 
@@ -65,20 +67,21 @@ async function bought(image: string, task: string | undefined, ageDays: number) 
     memo: { reference: { kind: 'asset', key: image } },
   });
   const { scope } = ledger;
-  await aged(`ledger/${scope.provider}/${scope.account}/purchases/${purchase.key}/1/intent.json`, ageDays);
+  await aged(LedgerPaths.of(scope).intent(purchase), ageDays);
   if (task !== undefined) {
     await ledger.claim(purchase, { task_id: task, request_id: null, key_fingerprint: null, found_by: 'submit' });
   }
-  return { purchase, pointer: cacheRecordKey(scope, cacheKey), cacheKey };
+  return { purchase, pointer: LedgerPaths.of(scope).cachedResult(cacheKey), cacheKey };
 }
+
+const taskOf = (purchase: Purchase, taskId: string) => ({ purchase, taskId, requestId: null, keyFingerprint: null });
 
 /** A purchase with its archived video. */
 async function archived(image: string, task: string, ageDays: number) {
   const made = await bought(image, task, ageDays);
   const video = await put(videoKey(task), ageDays);
   const result = { video_url: stack.store.url(video), task_id: task, bytes: 10, sha256: 'x' } as never;
-  await ledger.setCached(made.cacheKey, made.purchase, result);
-  await ledger.close(made.purchase, task, { how: 'archived', result });
+  await ledger.finish(taskOf(made.purchase, task), { how: 'archived', result, cacheKey: made.cacheKey });
   return { ...made, video };
 }
 
@@ -97,7 +100,10 @@ test('an old video goes with its cache record, a young one and every ledger reco
   });
   expect(await Promise.all([old.video, old.pointer, rejected].map(isThere))).toEqual([false, false, false]);
   expect(await Promise.all([young.video, young.pointer].map(isThere))).toEqual([true, true]);
-  expect((await ledger.view(old.purchase))?.state).toMatchObject({ kind: 'closed', ending: { how: 'archived' } });
+  expect((await ledger.findPurchase(old.purchase))?.state).toMatchObject({
+    kind: 'closed',
+    ending: { how: 'archived' },
+  });
 });
 
 test('a cache record that points to another video stays when an older one of its request goes', async () => {
@@ -155,7 +161,7 @@ test('a reference purges its own videos of any age and itself, and nothing made 
   expect(await Promise.all([one, two, other].map(({ video }) => isThere(video)))).toEqual([false, false, true]);
   expect(await Promise.all([IMAGE, OTHER_IMAGE, videoKey('open')].map(isThere))).toEqual([true, true, true]);
 
-  await ledger.close(open.purchase, 'open', { how: 'cancelled' });
+  await ledger.finish(taskOf(open.purchase, 'open'), { how: 'cancelled' });
   await aged(IMAGE, 1);
   expect(await purge(...args)).toMatchObject({ objects: 1, kept_open: 0, kept_recent: 1 });
   await aged(IMAGE, 2);

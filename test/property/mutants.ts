@@ -1,8 +1,9 @@
 import type { CreateTaskOptions } from '../../src/dashscope/client.js';
 import type { CreateTaskRequest } from '../../src/dashscope/request-body.js';
 import { awaitPurchase } from '../../src/ledger/follow.js';
-import { type IntentInput, Ledger, type OpenPurchases } from '../../src/ledger/ledger.js';
-import type { PutAnswer } from '../../src/ledger/record-file.js';
+import { type IntentInput, Ledger } from '../../src/ledger/ledger.js';
+import type { PutAnswer } from '../../src/ledger/ledger-records.js';
+import type { OpenPurchases } from '../../src/ledger/open-purchases.js';
 import type { IntentRecord, TaskRecord } from '../../src/ledger/records.js';
 import type { AssetStore, ByteStream, PutOptions } from '../../src/storage/asset-store.js';
 import type { SimClient } from './sim-provider.js';
@@ -42,7 +43,7 @@ class WithoutIntent extends Ledger {
 }
 
 class WithoutOthers extends Ledger {
-  override async openBetween(): Promise<OpenPurchases> {
+  override async listOpenBetween(): Promise<OpenPurchases> {
     return { open: [], damaged: [] };
   }
 }
@@ -75,7 +76,7 @@ export const MUTANTS: Readonly<Record<string, Partial<Pieces>>> = {
   'an intent that replaces an intent': { store: overwriting((key) => key.endsWith('/intent.json')) },
   'a follower that does not wait': {
     awaitPurchase: async (deps, purchase, options) => {
-      const view = await deps.ledger.view(purchase);
+      const view = await deps.ledger.findPurchase(purchase);
       if (view?.state.kind !== 'unclaimed') return awaitPurchase(deps, purchase, options);
       await deps.ledger.decideNotCreated(purchase, { reason: 'none_found', failure: null });
       return { kind: 'buy' };

@@ -5,7 +5,7 @@ import type { CreateTaskOptions } from '../../src/dashscope/client.js';
 import type { CreateTaskRequest } from '../../src/dashscope/request-body.js';
 import { decideSubmitOutcome, type SubmitOutcome } from '../../src/dashscope/submit-outcome.js';
 import type { TaskPage, TaskSnapshot, TaskStatus } from '../../src/dashscope/wire.js';
-import type { CandidateVideo } from '../../src/ledger/reconcile.js';
+import type { CandidateVideo } from '../../src/ledger/evidence.js';
 import type { Process, Simulation } from './simulation.js';
 
 const DAY_MS = 86_400_000;

@@ -1,18 +1,16 @@
 import { FailureType } from '../../src/contract/failure-type.js';
 import { MODEL } from '../../src/contract/model.js';
-import type { VideoResult } from '../../src/contract/result.js';
+import type { Purchase } from '../../src/contract/purchase.js';
+import type { SubmitDecision, VideoResult } from '../../src/contract/result.js';
 import { VideoError } from '../../src/contract/video-error.js';
-import { type BuyDeps, type BuyOutcome, buyOnce, ensureClaim, type PurchaseOrder } from '../../src/ledger/buy.js';
-import { closeArchived, closeWithout, recordPaid } from '../../src/ledger/finish.js';
+import { type BuyDeps, type BuyOutcome, buyOnce, type PurchaseOrder } from '../../src/ledger/buy.js';
 import { awaitPurchase, type FollowOutcome } from '../../src/ledger/follow.js';
-import { Ledger, type PurchaseView } from '../../src/ledger/ledger.js';
-import type { Purchase } from '../../src/ledger/purchase-key.js';
-import type { BoughtTask } from '../../src/ledger/purchase-status.js';
-import { boughtTask } from '../../src/ledger/purchase-status.js';
+import { Ledger } from '../../src/ledger/ledger.js';
+import { provesGone } from '../../src/ledger/proof.js';
+import { type BoughtTask, boughtTask, type PurchaseView } from '../../src/ledger/purchase-view.js';
 import { type ReconcileDeps, type ReconcileOutcome, reconcileSubmit } from '../../src/ledger/reconcile.js';
-import { type Decision, resolvePurchase } from '../../src/ledger/resolve.js';
+import { resolvePurchase } from '../../src/ledger/resolve.js';
 import { DEFAULT_LEDGER_TIMES, type LedgerTimes } from '../../src/ledger/times.js';
-import { provesUnknown } from '../../src/ledger/unknown-proof.js';
 import type { AssetStore } from '../../src/storage/asset-store.js';
 import { MemoryStore } from './memory-store.js';
 import { Random } from './random.js';
@@ -327,7 +325,7 @@ export class World {
       for (let unknowns = 0; ; ) {
         if (owed) {
           try {
-            await ensureClaim(ledger, task);
+            await ledger.ensureClaim(task);
             owed = false;
           } catch {
             // tried again with the next look
@@ -336,26 +334,26 @@ export class World {
         const seen = await client.queryTask(task.taskId).catch(() => undefined);
         if (seen?.status === 'SUCCEEDED') {
           const paid = { endTimeMs: seen.endTimeMs!, billedSeconds: 4, resolution: '720P' as const, audio: false };
-          await recordPaid(ledger, task, paid);
+          await ledger.recordBill(task, paid);
           await ledger.store.put(`videos/${task.taskId}.mp4`, Buffer.from(task.taskId), { ifAbsent: true });
           const info = (await ledger.store.head(`videos/${task.taskId}.mp4`))!;
           const result = { video_url: 'file:v', task_id: task.taskId, bytes: info.bytes, sha256: info.sha256 };
-          await closeArchived(ledger, task, result as VideoResult, run.key.key);
+          await ledger.finish(task, { how: 'archived', result: result as VideoResult, cacheKey: run.key.key });
           this.#received(run, task.taskId);
           return 'archived';
         }
         if (seen?.status === 'FAILED') {
           const error = new VideoError(FailureType.TaskFailed, 'failed', { taskId: task.taskId });
-          await closeWithout(ledger, task, error);
+          await ledger.finish(task, { how: 'failed', error });
           throw error;
         }
         if (seen?.status === 'CANCELED') {
-          await closeWithout(ledger, task, 'cancelled');
+          await ledger.finish(task, { how: 'cancelled' });
           return 'again';
         }
         unknowns = seen?.status === 'UNKNOWN' ? unknowns + 1 : 0;
-        if (unknowns > 3 && (await provesUnknown({ ledger, provider: client }, task))) {
-          await closeWithout(ledger, task, 'expired');
+        if (unknowns > 3 && (await provesGone({ ledger, provider: client }, task))) {
+          await ledger.finish(task, { how: 'expired' });
           return 'again';
         }
         await clock.sleep(45_000, signal);
@@ -376,7 +374,7 @@ export class World {
       if (free) {
         const calm: Run = { ...run, cancelAsked: false, wake: new Set() };
         await this.#activity(calm, 'heartbeating', (worker) =>
-          closeWithout(this.#buyDeps(worker).ledger, task, 'cancelled'),
+          this.#buyDeps(worker).ledger.finish(task, { how: 'cancelled' }),
         );
         return;
       }
@@ -409,7 +407,7 @@ export class World {
         }
         if (step.kind === 'task') await this.#poll(run, step.task, false).catch(notFailed);
         const view = await this.#activity(run, 'heartbeating', (process) =>
-          this.#buyDeps(process).ledger.view(purchase),
+          this.#buyDeps(process).ledger.findPurchase(purchase),
         );
         for (const { task, ending } of view?.extraTasks ?? []) {
           if (ending !== undefined) continue;
@@ -463,7 +461,7 @@ export class World {
           !this.store.objects.has(`${ROOT}/tasks/${task.id}.json`) &&
           !['FAILED', 'CANCELED', 'UNKNOWN'].includes(this.provider.statusOf(task)),
       );
-      const decision: Decision = mine === undefined ? { buy_again: true } : { task_id: mine.id };
+      const decision: SubmitDecision = mine === undefined ? { buy_again: true } : { task_id: mine.id };
       const decide = () =>
         this.#activity(run, 'heartbeating', (process) =>
           resolvePurchase({ ...this.#buyDeps(process), provider: this.#client(process) }, purchase, decision),
@@ -742,7 +740,7 @@ export class World {
   /** What a sweep would find, read past every fault. */
   async #leftOpen(): Promise<readonly PurchaseView[]> {
     const reader = new Ledger({ store: this.store, scope: SCOPE, now: () => this.sim.nowMs });
-    return (await reader.openBetween(START - HOUR, this.sim.nowMs)).open;
+    return (await reader.listOpenBetween(START - HOUR, this.sim.nowMs)).open;
   }
 
   #recorded(task: SimTask): boolean {

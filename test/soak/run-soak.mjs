@@ -119,7 +119,7 @@ export async function runSoak({ items, lines, minutes, seed, killEvery, say }) {
       tasks,
       histories: await historiesOf(client, id),
       rows: await listOf(batches.report(batch_id)),
-      days: (await Promise.all(daysOf(tasks).map((day) => listOf(ledger.days(day))))).flat(),
+      days: (await Promise.all(daysOf(tasks).map((day) => listOf(ledger.listBills(day))))).flat(),
       hashes: await hashesOf(tasks, { baseUrl: emulator.baseUrl, key: KEY, store }),
       open: (await ledger.listOpen()).open.map(({ purchase: { key, n } }) => `${key}/${n}`),
     });

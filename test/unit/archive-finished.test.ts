@@ -96,8 +96,8 @@ test('in another store than the purchase is in nothing is left, and a forgotten 
 test('a cache that points at a later purchase stays; at an earlier one it is moved on', async () => {
   const { deps, task, ledger } = await finished();
   const result = await archiveFinished(deps, task, 1, undefined);
-  expect(await ledger.cached(KEY)).toMatchObject({ n: 1, result: { task_id: 't1' } });
+  expect(await ledger.findCached(KEY)).toMatchObject({ n: 1, result: { task_id: 't1' } });
   await ledger.setCached(KEY, { key: KEY, n: 3 }, { ...result, task_id: 't3' });
   await ledger.setCached(KEY, { key: KEY, n: 2 }, { ...result, task_id: 't2' });
-  expect(await ledger.cached(KEY)).toMatchObject({ n: 3, result: { task_id: 't3' } });
+  expect(await ledger.findCached(KEY)).toMatchObject({ n: 3, result: { task_id: 't3' } });
 });

@@ -3,7 +3,7 @@ import { costBetween, costCsv, costTable } from '../../src/cli/cost.js';
 import { budgetDifference } from '../../src/cli/doctor/check-runs.js';
 import { termsOf } from '../../src/config/budgets.js';
 import type { BudgetView } from '../../src/contract/budget.js';
-import type { DayRecord } from '../../src/ledger/records.js';
+import type { BillRecord } from '../../src/ledger/records.js';
 import { slotsText } from '../../src/text/slots.js';
 import { PRICES } from '../support/money.js';
 
@@ -15,19 +15,19 @@ const terms = termsOf(PRICES, {
 });
 
 /** Four silent seconds at 720P for each: 0.40. */
-const paid = (tenant: string | null, batch?: string): DayRecord =>
+const paid = (tenant: string | null, batch?: string): BillRecord =>
   ({
     tenant,
     resolution: '720P',
     audio: false,
     billed_seconds: 4,
     memo: batch === undefined ? {} : { batch_id: batch },
-  }) as unknown as DayRecord;
-const ledgerOf = (records: Readonly<Record<string, readonly DayRecord[]>>) => {
+  }) as unknown as BillRecord;
+const ledgerOf = (records: Readonly<Record<string, readonly BillRecord[]>>) => {
   const read: string[] = [];
   return {
     read,
-    async *days(day: string) {
+    async *listBills(day: string) {
       read.push(day);
       yield* records[day] ?? [];
     },

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { FailureType } from '../../src/contract/failure-type.js';
-import { buyOnce, ensureClaim } from '../../src/ledger/buy.js';
+import { buyOnce } from '../../src/ledger/buy.js';
 import { awaitPurchase } from '../../src/ledger/follow.js';
 import { reconcileSubmit } from '../../src/ledger/reconcile.js';
 import { resolvePurchase } from '../../src/ledger/resolve.js';
@@ -66,7 +66,10 @@ test('a claim without its intent, and a closing without its claim, are damage', 
   for (const missing of ['intent', 'claim']) {
     const { deps, store, ledger, posts } = setUp();
     await buyOnce(deps, order());
-    await ledger.close(PURCHASE, 't1', { how: 'cancelled' });
+    await ledger.finish(
+      { purchase: PURCHASE, taskId: 't1', requestId: null, keyFingerprint: null },
+      { how: 'cancelled' },
+    );
     store.objects.delete(`${FOLDER}/${missing}.json`);
     await expect(buyOnce(deps, order(OTHER))).rejects.toMatchObject({ type: FailureType.RecordDamaged });
     expect(posts).toHaveLength(1);
@@ -80,7 +83,7 @@ test('a task record of another account never serves a purchase of this one', asy
   damage(store, key, 'is of another account');
   await expect(ledger.findTask('t1')).rejects.toMatchObject({ message: expect.stringContaining(key) });
   const task = { purchase: { key: 'cd'.repeat(32), n: 1 }, taskId: 't1', requestId: null, keyFingerprint: null };
-  await expect(ensureClaim(ledger, task)).rejects.toMatchObject({ type: FailureType.RecordDamaged });
+  await expect(ledger.ensureClaim(task)).rejects.toMatchObject({ type: FailureType.RecordDamaged });
 });
 
 test('a task record that lies under the name of another task is refused', async () => {

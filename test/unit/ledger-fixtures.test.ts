@@ -22,13 +22,13 @@ async function ledgerOf(fixture: string): Promise<Ledger> {
 
 test('records of the first form are read: purchase, task, day and cache', async () => {
   const ledger = await ledgerOf('store-v1');
-  const view = await ledger.newest(KEY);
+  const view = await ledger.findNewest(KEY);
   expect(view).toMatchObject({ purchase: { key: KEY, n: 1 }, state: { kind: 'closed', ending: { how: 'archived' } } });
   expect(view?.intent.key_fingerprint).toBeNull();
   expect(readPurchaseContext(view?.intent.memo).request.duration).toBe(4);
   expect(await ledger.findTask(TASK)).toMatchObject({ purchase_key: KEY, n: 1 });
-  expect((await ledger.cached(KEY))?.result).toMatchObject({ task_id: TASK, source: 'generated' });
+  expect((await ledger.findCached(KEY))?.result).toMatchObject({ task_id: TASK, source: 'generated' });
   const days = [];
-  for await (const day of ledger.days('2026-11-25')) days.push(day.billed_seconds);
+  for await (const day of ledger.listBills('2026-11-25')) days.push(day.billed_seconds);
   expect(days).toEqual([4]);
 });

@@ -40,7 +40,7 @@ test('a submit that never arrived is decided after the bound and three complete 
   expect(await reconcileSubmit(deps, PURCHASE)).toEqual({ kind: 'buy' });
   expect(provider.listings).toBeGreaterThanOrEqual(3);
   expect(clock.now() - START).toBeGreaterThanOrEqual(120_000);
-  expect((await ledger.view(PURCHASE))?.state).toMatchObject({ notCreated: { reason: 'none_found' } });
+  expect((await ledger.findPurchase(PURCHASE))?.state).toMatchObject({ notCreated: { reason: 'none_found' } });
   expect(await reconcileSubmit(deps, PURCHASE)).toEqual({ kind: 'buy' });
 });
 
@@ -84,7 +84,7 @@ test('a follower that is begun again adds to what the one before had seen', asyn
   const { deps, clock } = await lost();
   const seen: number[] = [];
   const startedMs = clock.now();
-  const options = { seenMs: 50_000, onLook: (ms: number) => void seen.push(ms) };
+  const options = { seenMs: 50_000, onRead: (ms: number) => void seen.push(ms) };
   expect(await awaitPurchase(deps, PURCHASE, options)).toEqual({ kind: 'reconcile', purchase: PURCHASE });
   expect(clock.now() - startedMs).toBe(10_000);
   expect(seen).toEqual([50_000, 52_000, 54_000, 56_000, 58_000]);

@@ -2,12 +2,11 @@ import { expect, test } from 'vitest';
 import { FailureType } from '../../src/contract/failure-type.js';
 import type { VideoResult } from '../../src/contract/result.js';
 import { VideoError } from '../../src/contract/video-error.js';
-import { buyOnce, ensureClaim } from '../../src/ledger/buy.js';
-import { closeArchived, closeWithout, recordPaid } from '../../src/ledger/finish.js';
+import { buyOnce } from '../../src/ledger/buy.js';
 import { awaitPurchase } from '../../src/ledger/follow.js';
+import { provesGone } from '../../src/ledger/proof.js';
 import { derivedSeed, purchaseKeyOf } from '../../src/ledger/purchase-key.js';
 import { DEFAULT_LEDGER_TIMES } from '../../src/ledger/times.js';
-import { provesUnknown } from '../../src/ledger/unknown-proof.js';
 import { videoKey } from '../../src/storage/keys.js';
 import { KEY, order, ROOT, START, setUp } from './ledger-setup.js';
 
@@ -27,8 +26,8 @@ async function archived() {
   store.set(videoKey('t1'), Buffer.from('video'));
   const { bytes, sha256 } = store.info(videoKey('t1'))!;
   const result = { video_url: 'file:v', task_id: 't1', bytes, sha256 } as VideoResult;
-  await recordPaid(ledger, task, { endTimeMs: START, billedSeconds: 4, resolution: '720P', audio: false });
-  await closeArchived(ledger, task, result, KEY);
+  await ledger.recordBill(task, { endTimeMs: START, billedSeconds: 4, resolution: '720P', audio: false });
+  await ledger.finish(task, { how: 'archived', result, cacheKey: KEY });
   return { ...world, result };
 }
 
@@ -102,24 +101,24 @@ test('a task id that was read is returned although the store is away, and the cl
   if (bought.kind !== 'bought') throw new Error(bought.kind);
   expect(bought.claim).toBe('unwritten');
   store.put = put;
-  expect(await ensureClaim(ledger, bought.task)).toBe('claimed');
-  expect(await ensureClaim(ledger, bought.task)).toBe('claimed');
-  expect((await ledger.newest(KEY))?.state).toMatchObject({ kind: 'claimed', task: { task_id: 't1' } });
+  expect(await ledger.ensureClaim(bought.task)).toBe('claimed');
+  expect(await ledger.ensureClaim(bought.task)).toBe('claimed');
+  expect((await ledger.findNewest(KEY))?.state).toMatchObject({ kind: 'claimed', task: { task_id: 't1' } });
 });
 
 test('an archived purchase is the result of every later run, under any id', async () => {
   const { deps, posts, result, ledger } = await archived();
   expect(await buyOnce(deps, order(OTHER))).toMatchObject({ kind: 'archived', result });
   expect(await awaitPurchase(deps, PURCHASE)).toMatchObject({ kind: 'archived', result });
-  expect((await ledger.cached(KEY))?.result).toEqual(result);
+  expect((await ledger.findCached(KEY))?.result).toEqual(result);
   expect(posts).toHaveLength(1);
 });
 
 test('what was paid is recorded under the UTC day of its end, once', async () => {
   const { ledger, task } = await archived();
-  await recordPaid(ledger, task, { endTimeMs: START, billedSeconds: 4, resolution: '720P', audio: false });
+  await ledger.recordBill(task, { endTimeMs: START, billedSeconds: 4, resolution: '720P', audio: false });
   const days = [];
-  for await (const day of ledger.days('2026-01-01')) days.push(day);
+  for await (const day of ledger.listBills('2026-01-01')) days.push(day);
   expect(days).toMatchObject([{ task_id: 't1', billed_seconds: 4, workflow_id: 'w1' }]);
 });
 
@@ -152,7 +151,7 @@ test.each(['cancelled', 'expired'] as const)(
   'a purchase that ended %s is bought again, also by those who followed it',
   async (how) => {
     const { deps, ledger, task } = await bought();
-    await closeWithout(ledger, task, how);
+    await ledger.finish(task, { how });
     expect(await awaitPurchase(deps, PURCHASE)).toEqual({ kind: 'buy' });
     expect(await buyOnce(deps, order(OTHER))).toMatchObject({ kind: 'bought', task: { purchase: { n: 2 } } });
   },
@@ -165,8 +164,8 @@ test('a failed task fails its followers the same way, and the first ending is ke
     taskId: 't1',
     billed: false,
   });
-  await closeWithout(ledger, task, error);
-  expect(await closeWithout(ledger, task, 'cancelled')).toMatchObject({ how: 'failed' });
+  await ledger.finish(task, { how: 'failed', error });
+  expect(await ledger.finish(task, { how: 'cancelled' })).toMatchObject({ how: 'failed' });
   const { type, message, code, taskId, billed } = error;
   expect(await awaitPurchase(deps, PURCHASE)).toMatchObject({
     kind: 'failed',
@@ -174,12 +173,18 @@ test('a failed task fails its followers the same way, and the first ending is ke
   });
 });
 
-test('nothing is closed before its task is claimed', async () => {
-  const { ledger } = await bought();
-  await expect(ledger.close(PURCHASE, 'another', { how: 'cancelled' })).rejects.toMatchObject({
-    type: FailureType.InvalidRequest,
-    message: expect.stringContaining('no claim'),
+test('a task is not closed while the store does not show its claim', async () => {
+  const { ledger, store, task } = await bought();
+  const list = store.list.bind(store);
+  store.list = async function* (prefix) {
+    for await (const info of list(prefix)) if (!info.key.includes('/late/')) yield info;
+  };
+  await expect(ledger.finish({ ...task, taskId: 'another' }, { how: 'cancelled' })).rejects.toMatchObject({
+    type: FailureType.StoreUnavailable,
+    retryable: true,
+    message: expect.stringContaining('does not show'),
   });
+  expect([...store.objects.keys()].filter((key) => key.endsWith('closed.json'))).toEqual([]);
 });
 
 test('an id that arrives after not_created was decided is recorded next to it, found by time, and closed there', async () => {
@@ -188,15 +193,15 @@ test('an id that arrives after not_created was decided is recorded next to it, f
     return { kind: 'accepted', taskId: 't1', requestId: 'r1' };
   });
   const outcome = await buyOnce(deps, order());
-  expect(outcome).toMatchObject({ kind: 'bought', claim: 'second', task: { taskId: 't1' } });
-  expect((await ledger.view(PURCHASE))?.state.kind).toBe('not_created');
+  expect(outcome).toMatchObject({ kind: 'bought', claim: 'extra', task: { taskId: 't1' } });
+  expect((await ledger.findPurchase(PURCHASE))?.state.kind).toBe('not_created');
   expect((await ledger.listOpen()).open).toMatchObject([
     { purchase: PURCHASE, extraTasks: [{ task: { task_id: 't1' } }] },
   ]);
   // Nobody has bought the next one yet, so a later run takes it instead of buying.
   expect(await buyOnce(deps, order(OTHER))).toMatchObject({ kind: 'task', task: { taskId: 't1' } });
   expect(await awaitPurchase(deps, PURCHASE)).toMatchObject({ kind: 'task', task: { taskId: 't1' } });
-  if (outcome.kind === 'bought') await closeWithout(ledger, outcome.task, 'cancelled');
+  if (outcome.kind === 'bought') await ledger.finish(outcome.task, { how: 'cancelled' });
   expect(store.objects.has(`${ROOT}/purchases/${KEY}/1/late/t1~closed.json`)).toBe(true);
   expect((await ledger.listOpen()).open).toEqual([]);
 });
@@ -224,7 +229,7 @@ test('a store that takes longer than five seconds to announce a purchase sends n
   };
   await expect(buyOnce(deps, order())).rejects.toMatchObject({ type: FailureType.StoreUnavailable, retryable: true });
   expect(posts).toEqual([]);
-  expect((await ledger.view(PURCHASE))?.state).toMatchObject({ notCreated: { reason: 'too_late' } });
+  expect((await ledger.findPurchase(PURCHASE))?.state).toMatchObject({ notCreated: { reason: 'too_late' } });
 });
 
 test('purchases of the last 25 hours are found by time, older and closed ones are not', async () => {
@@ -234,7 +239,7 @@ test('purchases of the last 25 hours are found by time, older and closed ones ar
   clock.advance(3_600_000);
   expect((await ledger.listOpen()).open).toEqual([]);
   expect((await ledger.listOpen(30)).open).toHaveLength(1);
-  await closeWithout(ledger, task, 'cancelled');
+  await ledger.finish(task, { how: 'cancelled' });
   expect((await ledger.listOpen(30)).open).toEqual([]);
 });
 
@@ -257,7 +262,7 @@ test('a derived seed is the same for every attempt of one purchase, differs with
 
 test('UNKNOWN under another key proves nothing until that key has seen a task bought with the first', async () => {
   const { deps, provider, snapshots, ledger, task } = await bought();
-  const proved = () => provesUnknown({ ledger, provider: deps.provider }, task);
+  const proved = () => provesGone({ ledger, provider: deps.provider }, task);
   expect(await proved()).toBe(true);
   provider.fingerprint = 'f2';
   expect(await proved()).toBe(false);

@@ -7,8 +7,7 @@ import { DEFAULT_TIMES } from '../../src/config/times.js';
 import { FailureType } from '../../src/contract/failure-type.js';
 import { VideoError } from '../../src/contract/video-error.js';
 import type { TaskSnapshot } from '../../src/dashscope/wire.js';
-import { buyOnce, ensureClaim } from '../../src/ledger/buy.js';
-import { closeWithout } from '../../src/ledger/finish.js';
+import { buyOnce } from '../../src/ledger/buy.js';
 import { toFailureRecord } from '../../src/ledger/records.js';
 import { deferred } from '../support/deferred.js';
 import { order, ROOT, setUp } from './ledger-setup.js';
@@ -59,9 +58,9 @@ test('a store that is away while the task renders delays nothing, and its end is
 });
 
 test('a task that is recorded next to its purchase after the ledger was read is closed there', async () => {
-  const { store, ledger, poll, task, folder } = await watched({ taskId: 'second', claim: 'second' });
+  const { store, ledger, poll, task, folder } = await watched({ taskId: 'second', claim: 'extra' });
   expect(store.json(`${folder}/claim.json`)).toMatchObject({ decision: { task_id: 't1' } });
-  await poll('FAILED', () => ensureClaim(ledger, task));
+  await poll('FAILED', () => ledger.ensureClaim(task));
   expect(store.json(`${folder}/late/second~closed.json`)).toMatchObject({ ending: { how: 'failed' } });
   expect(store.json(`${folder}/closed.json`)).toBeUndefined();
 });
@@ -78,7 +77,7 @@ test('a task whose purchase was decided otherwise after the ledger was read is r
     store.put = put;
     await ledger.decideNotCreated(task.purchase, { reason: 'too_late', failure: toFailureRecord(lost()) });
   });
-  expect(end).toMatchObject({ kind: 'succeeded', task: { claim: 'second' } });
+  expect(end).toMatchObject({ kind: 'succeeded', task: { claim: 'extra' } });
   expect(returned).toEqual([{ key: task.purchase.key, n: 1 }]); // what was billed is settled by the other
   expect(store.json(`${folder}/late/t1.json`)).toMatchObject({ task_id: 't1' });
   expect(store.json(`${DAY}/t1.json`)).toMatchObject({ task_id: 't1' });
@@ -86,7 +85,7 @@ test('a task whose purchase was decided otherwise after the ledger was read is r
 
 test('an ending that another run wrote while the task was watched is kept', async () => {
   const { store, ledger, poll, task, folder, returned } = await watched();
-  expect(await poll('FAILED', () => closeWithout(ledger, task, 'cancelled'))).toMatchObject({ kind: 'free' });
+  expect(await poll('FAILED', () => ledger.finish(task, { how: 'cancelled' }))).toMatchObject({ kind: 'free' });
   expect(store.json(`${folder}/closed.json`)).toMatchObject({ ending: { how: 'cancelled' } });
   expect(returned).toEqual([{ key: task.purchase.key, n: 1, settled: { billed: null } }]);
 });

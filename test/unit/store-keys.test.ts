@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { cacheRecordKey, ledgerRoot, safeName, videoKey } from '../../src/storage/keys.js';
+import { LedgerPaths } from '../../src/ledger/paths.js';
+import { safeName, videoKey } from '../../src/storage/keys.js';
 import { isKeySegment, keySegments } from '../../src/storage/store-key.js';
 
 /** Ids as they come, and as nobody should send them. */
@@ -74,10 +75,12 @@ describe('safeName', () => {
   test('every key made from an id is a valid key', () => {
     fc.assert(
       fc.property(anyId, anyId, (a, b) => {
+        const paths = LedgerPaths.of({ provider: a, account: b });
         for (const key of [
           videoKey(a),
-          `${ledgerRoot({ provider: a, account: b })}/x.json`,
-          cacheRecordKey({ provider: a, account: b }, 'f'.repeat(64)),
+          paths.task(a),
+          paths.extraTaskClosed({ key: 'f'.repeat(64), n: 1 }, a),
+          paths.cachedResult('f'.repeat(64)),
         ]) {
           expect(keySegments(key).join('/')).toBe(key);
         }

@@ -56,7 +56,7 @@ export async function salvageVideo({
  */
 export async function startSalvage(salvage: Salvage, summary: string): Promise<{ id: string; started: boolean }> {
   const { purchase, task } = salvage;
-  const late = task?.claim === 'second' ? task.taskId : undefined;
+  const late = task?.claim === 'extra' ? task.taskId : undefined;
   const workflowId = salvageWorkflowId(purchase.key, purchase.n, late);
   try {
     await wf.startChild(salvageVideo, {

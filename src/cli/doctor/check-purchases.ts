@@ -4,7 +4,8 @@ import { FailureType } from '../../contract/failure-type.js';
 import { PROGRESS_QUERY, salvageWorkflowId } from '../../contract/names.js';
 import type { VideoProgress } from '../../contract/result.js';
 import { VideoError } from '../../contract/video-error.js';
-import type { Ledger, PurchaseView } from '../../ledger/ledger.js';
+import type { Ledger } from '../../ledger/ledger.js';
+import type { PurchaseView } from '../../ledger/purchase-view.js';
 import { SWEEP_COMMAND } from './check-temporal.js';
 
 /** The sweep runs every hour; an older purchase was missed, or the sweep does not run. */

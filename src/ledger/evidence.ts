@@ -1,0 +1,102 @@
+import type { ListedTask, TaskSnapshot, TaskStatus } from '../dashscope/wire.js';
+import type { Comparison } from './proof.js';
+import type { PurchaseView } from './purchase-view.js';
+
+/** A candidate's video in the store, measured. */
+export interface CandidateVideo {
+  /** Its key, `candidates/<task id>.mp4`. */
+  readonly key: string;
+  /** Pixels, measured from the file. */
+  readonly width: number;
+  readonly height: number;
+}
+
+/** A listed task that may be the one whose reply was lost, and what is known about it so far. */
+export interface Candidate {
+  readonly row: ListedTask;
+  status: TaskStatus;
+  /** Queries in a row that denied it. */
+  unknownAnswers: number;
+  compared?: Comparison;
+  video?: CandidateVideo;
+  snapshot?: TaskSnapshot;
+  /** Nothing more will be learned about it. */
+  isFinal: boolean;
+}
+
+/** Why the purchase stays undecided. */
+export type UndecidedReason =
+  /** Several tasks fit this purchase. */
+  | 'several_fit'
+  /** The one that fits also fits another purchase whose reply was lost. */
+  | 'fits_another_purchase'
+  /** Prompt, usage or shape cannot be compared. */
+  | 'not_comparable'
+  /** The provider refuses its task list, or never shows all of it. */
+  | 'list_refused'
+  /** The list shows 24 hours, and the attempt is older. */
+  | 'too_old'
+  /** The key in use may belong to another account than the one that sent the submit. */
+  | 'another_key'
+  /** A damaged record may be that of a purchase that the task fits as well. */
+  | 'record_damaged';
+
+const EXPLANATIONS: Readonly<Record<UndecidedReason, string>> = {
+  several_fit: 'Several tasks of the account may be the one whose reply was lost.',
+  fits_another_purchase: 'The task that fits may also belong to another purchase whose reply was lost.',
+  not_comparable: 'A task may be ours, but its prompt, usage or picture cannot be compared with the request.',
+  list_refused: "The provider does not show the account's task list.",
+  too_old: "The submit is older than the provider's task list, which shows 24 hours.",
+  another_key: 'The key in use did not send the submit, and nothing shows that both keys belong to one account.',
+  record_damaged: 'A damaged ledger record may be that of a purchase that the task fits as well.',
+};
+
+/** One task that may be ours, as people need it to decide. */
+interface CandidateEvidence {
+  readonly task_id: string;
+  readonly created_at_ms: number | null;
+  readonly status: TaskStatus;
+  readonly compared: Comparison | null;
+  /** Where its video is kept for the decision; null when there is none. */
+  readonly video_key: string | null;
+  /** Other open purchases (`<key>/<n>`) that it fits. */
+  readonly also_fits: readonly string[];
+}
+
+/** What a person needs to decide. Plain JSON, for details and queries. */
+export interface Evidence {
+  readonly reason: UndecidedReason;
+  readonly explanation: string;
+  readonly purchase_key: string;
+  readonly n: number;
+  readonly attempted_at_ms: number;
+  readonly candidates: readonly CandidateEvidence[];
+  readonly next_step: string;
+}
+
+/** Describes for a person why a purchase stays undecided. @param others - Open purchases that the candidate fits as well. */
+export function evidenceOf(
+  { purchase, intent }: PurchaseView,
+  reason: UndecidedReason,
+  candidates: Iterable<Candidate>,
+  others: readonly PurchaseView[],
+): Evidence {
+  return {
+    reason,
+    explanation: EXPLANATIONS[reason],
+    purchase_key: purchase.key,
+    n: purchase.n,
+    attempted_at_ms: intent.written_at_ms,
+    candidates: [...candidates].map(({ row, status, compared, video }) => ({
+      task_id: row.taskId,
+      created_at_ms: row.createdAtMs ?? null,
+      status,
+      compared: compared ?? null,
+      video_key: video?.key ?? null,
+      also_fits: others.map((other) => `${other.purchase.key}/${other.purchase.n}`),
+    })),
+    next_step:
+      'Look at the candidates, then run "wan-video resolve ID --task T" to take one of them, or "wan-video resolve ID --buy" to buy ' +
+      'again. If you buy again although a task exists, both are paid.',
+  };
+}

@@ -1,0 +1,137 @@
+import { FailureType } from '../contract/failure-type.js';
+import type { Purchase } from '../contract/purchase.js';
+import { utcHour } from '../contract/utc.js';
+import { VideoError } from '../contract/video-error.js';
+import { type Scope, safeName } from '../storage/keys.js';
+
+/** Prefix of the records of all accounts. */
+export const ALL_LEDGERS = 'ledger/';
+/** Purchase keys are hashes in hex, so they are safe names without encoding. */
+const PURCHASE_KEY = /^[0-9a-f]{16,128}$/;
+/** Every `~` of a safe name is followed by two hex digits, so no encoded task id ends like this. */
+const CLOSED_SUFFIX = '~closed';
+
+const RECORD_KEY =
+  /^ledger\/([^/]+\/[^/]+)\/(?:tasks\/([^/]+)|purchases\/([0-9a-f]{16,128})\/([1-9]\d{0,8})\/(.+))\.json$/;
+const EXTRA_TASK = /^late\/([^/]+?)(~closed)?$/;
+const ANNOUNCEMENT = /\/([0-9a-f]{16,128})-([1-9]\d{0,8})\.json$/;
+
+/**
+ * Where the records of one account are: the key layout of the ledger, which no other file knows. `docs/ledger.md` describes the
+ * records. A name that ends in a slash is a prefix.
+ */
+export class LedgerPaths {
+  /** `<provider>/<account>`, each as a safe name. */
+  readonly #account: string;
+
+  private constructor(account: string) {
+    this.#account = account;
+  }
+
+  static of({ provider, account }: Scope): LedgerPaths {
+    return new LedgerPaths(`${safeName(provider)}/${safeName(account)}`);
+  }
+
+  /** Reads the key of a record of a purchase or of a task; `undefined` for every other key. */
+  static parse(key: string): RecordKey | undefined {
+    const [, account, taskName, purchaseKey, n, file] = RECORD_KEY.exec(key) ?? [];
+    if (account === undefined) return undefined;
+    const paths = new LedgerPaths(account);
+    if (taskName !== undefined) return { kind: 'task', paths, taskName };
+    if (purchaseKey === undefined || file === undefined) return undefined;
+    const purchase: Purchase = { key: purchaseKey, n: Number(n) };
+    if (file === 'intent' || file === 'claim' || file === 'closed') return { kind: file, paths, purchase };
+    const [, extraTask, closed] = EXTRA_TASK.exec(file) ?? [];
+    if (extraTask === undefined) return { kind: 'unknown', paths, purchase };
+    const kind = closed === undefined ? 'extra_task' : 'extra_task_closed';
+    return { kind, paths, purchase, taskName: extraTask };
+  }
+
+  /** Prefix of all purchases under one key. */
+  purchasesUnder(key: string): string {
+    return `${this.#root}/purchases/${checkedKey(key)}/`;
+  }
+
+  purchase({ key, n }: Purchase): string {
+    return `${this.purchasesUnder(key)}${n}/`;
+  }
+
+  intent(purchase: Purchase): string {
+    return `${this.purchase(purchase)}intent.json`;
+  }
+
+  claim(purchase: Purchase): string {
+    return `${this.purchase(purchase)}claim.json`;
+  }
+
+  closed(purchase: Purchase): string {
+    return `${this.purchase(purchase)}closed.json`;
+  }
+
+  extraTask(purchase: Purchase, taskId: string): string {
+    return `${this.purchase(purchase)}late/${safeName(taskId)}.json`;
+  }
+
+  extraTaskClosed(purchase: Purchase, taskId: string): string {
+    return `${this.purchase(purchase)}late/${safeName(taskId)}${CLOSED_SUFFIX}.json`;
+  }
+
+  task(taskId: string): string {
+    return `${this.#root}/tasks/${safeName(taskId)}.json`;
+  }
+
+  /** Prefix of the announcements of one UTC hour; `atMs` is a moment in it, in milliseconds since the epoch. */
+  announcements(atMs: number): string {
+    return `${this.#root}/recent/${utcHour(atMs)}/`;
+  }
+
+  announcement({ key, n }: Purchase, atMs: number): string {
+    return `${this.announcements(atMs)}${checkedKey(key)}-${n}.json`;
+  }
+
+  /** The purchase that an announcement's key names; `undefined` for every other key. */
+  static parseAnnouncement(key: string): Purchase | undefined {
+    const [, purchaseKey, n] = ANNOUNCEMENT.exec(key) ?? [];
+    return purchaseKey === undefined ? undefined : { key: purchaseKey, n: Number(n) };
+  }
+
+  /** Prefix of the bills of one UTC day (`YYYY-MM-DD`). */
+  bills(day: string): string {
+    return `${this.#root}/days/${day}/`;
+  }
+
+  bill(day: string, taskId: string): string {
+    return `${this.bills(day)}${safeName(taskId)}.json`;
+  }
+
+  /** The pointer from a cache key to its newest result. It is outside of `ledger/`, because it is replaced and purged. */
+  cachedResult(cacheKey: string): string {
+    return `cache/${this.#account}/${cacheKey}.json`;
+  }
+
+  get #root(): string {
+    return `${ALL_LEDGERS}${this.#account}`;
+  }
+}
+
+/** What the key of a record says. A task's name is its id as keys spell it, see {@link safeName}. */
+export type RecordKey =
+  | PurchaseRecordKey
+  | { readonly kind: 'task'; readonly paths: LedgerPaths; readonly taskName: string };
+
+/** The key of a record of a purchase; `unknown` is a file that this version does not write. */
+export type PurchaseRecordKey = { readonly paths: LedgerPaths; readonly purchase: Purchase } & (
+  | { readonly kind: 'intent' | 'claim' | 'closed' | 'unknown' }
+  | { readonly kind: 'extra_task' | 'extra_task_closed'; readonly taskName: string }
+);
+
+/**
+ * Checks a purchase key that comes from outside.
+ * @throws VideoError `InvalidRequest` when it is no hash.
+ */
+export function checkedKey(key: string): string {
+  if (PURCHASE_KEY.test(key)) return key;
+  throw new VideoError(FailureType.InvalidRequest, 'A purchase key must be a hash in lower-case hex', {
+    billed: false,
+  });
+}

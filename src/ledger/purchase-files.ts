@@ -1,0 +1,44 @@
+import type { Purchase } from '../contract/purchase.js';
+import type { AssetInfo } from '../storage/asset-store.js';
+import type { LedgerPaths, PurchaseRecordKey } from './paths.js';
+
+/** The record files of one purchase, as a listing shows them. A listing is no snapshot: it may show a record and miss an older one. */
+export interface PurchaseFiles {
+  readonly paths: LedgerPaths;
+  readonly purchase: Purchase;
+  intent?: AssetInfo;
+  claim?: AssetInfo;
+  closed?: AssetInfo;
+  /** By the task's name in keys. */
+  readonly extraTasks: Map<string, ExtraTaskFiles>;
+}
+
+interface ExtraTaskFiles {
+  task?: AssetInfo;
+  closed?: AssetInfo;
+}
+
+/** Adds a listed file to the files of its purchase; `found` holds them by the prefix of the purchase. */
+export function addFile(found: Map<string, PurchaseFiles>, record: PurchaseRecordKey, info: AssetInfo): void {
+  const { paths, purchase } = record;
+  const prefix = paths.purchase(purchase);
+  const files = found.get(prefix) ?? { paths, purchase, extraTasks: new Map<string, ExtraTaskFiles>() };
+  found.set(prefix, files);
+  switch (record.kind) {
+    case 'unknown':
+      return;
+    case 'extra_task':
+    case 'extra_task_closed': {
+      const extraTask = files.extraTasks.get(record.taskName) ?? {};
+      extraTask[record.kind === 'extra_task' ? 'task' : 'closed'] = info;
+      files.extraTasks.set(record.taskName, extraTask);
+      return;
+    }
+    default:
+      files[record.kind] = info;
+  }
+}
+
+/** Whether a task that was bought in addition to the purchase's decision has not ended yet. */
+export const hasOpenExtraTask = ({ extraTasks }: PurchaseFiles): boolean =>
+  [...extraTasks.values()].some(({ task, closed }) => task !== undefined && closed === undefined);
