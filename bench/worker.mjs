@@ -2,7 +2,7 @@
 // `node worker.mjs METRICS_PORT`. Configuration: environment.
 import { homedir } from 'node:os';
 import { DefaultLogger, Runtime } from '@temporalio/worker';
-import { temporalFromEnv } from '../dist/src/client/connect.js';
+import { temporalFromEnv } from '../dist/src/client/temporal-target.js';
 import { loadConfig } from '../dist/src/config/config.js';
 import { runWorker } from '../dist/src/worker/index.js';
 

@@ -2,7 +2,8 @@
 // so, on /readyz; else Temporal is asked whether it sees the polls, because a process that is there but cannot reach
 // the server, or has stopped to poll, does no work.
 import { homedir, hostname } from 'node:os';
-import { connectClient, temporalFromEnv } from '../dist/src/client/connect.js';
+import { connectClient } from '../dist/src/client/connect.js';
+import { temporalFromEnv } from '../dist/src/client/temporal-target.js';
 import { loadConfig } from '../dist/src/config/config.js';
 
 /** A poll lasts a minute on the server and is noted when it begins; twice that is a worker that stopped. */

@@ -1,6 +1,6 @@
 import type { EstimateAccount } from '../client/batch-estimate.js';
-import { addressOf, type TemporalTarget, temporalFromEnv } from '../client/connect.js';
 import { loadPayloadCodec } from '../client/payload-codec.js';
+import { addressOf, type TemporalTarget, temporalFromEnv } from '../client/temporal-target.js';
 import { type Config, loadConfig, payloadCodecOf } from '../config/config.js';
 import { resolveApiKey, type Secret } from '../config/credentials.js';
 import { type Prices, readPrices } from '../config/prices.js';

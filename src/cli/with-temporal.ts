@@ -1,5 +1,6 @@
 import type { Client } from '@temporalio/client';
-import { connectClient, isTemporalError, type TemporalTarget, temporalError } from '../client/connect.js';
+import { connectClient, isTemporalError, temporalError } from '../client/connect.js';
+import type { TemporalTarget } from '../client/temporal-target.js';
 import type { AssetStore } from '../storage/asset-store.js';
 import type { Settings } from './settings.js';
 

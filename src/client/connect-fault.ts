@@ -3,12 +3,14 @@ import { connect as connectTcp, isIP, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { proxyName } from '../net/proxies.js';
 import { untrustedHint } from '../net/trust.js';
-import type { TemporalTarget } from './connect.js';
+import type { TemporalTarget } from './temporal-target.js';
 
-/** Together with the attempt before it within the 10 s in which a command has to say that Temporal does not answer. */
+/**
+ * With the failed attempt before it, this stays within the 10 s in which a command has to report that Temporal is down.
+ */
 const PROBE_MS = 2_500;
 
-/** Why a Temporal cannot be connected to, and what to do; found out by one connection of our own. */
+/** Why a connection to Temporal fails, and how to fix it. */
 export interface ConnectFault {
   readonly fault: string;
   readonly nextStep?: string | undefined;
@@ -21,22 +23,25 @@ interface Tls {
 }
 
 /**
- * Opens one connection as Temporal's client does, which does not say why it gives up: through the proxy, with TLS.
+ * Opens one connection as Temporal's client does, through the proxy and with TLS, because the client does not report
+ * why it gave up.
  * @param address - `host:port`.
- * @returns the first thing that went wrong; `undefined` when a server answered, or nothing was found out in time.
+ * @returns the first fault; `undefined` when a server answered, or when none was found in time.
  */
-export async function connectFault(
+export async function findConnectFault(
   address: string,
   { connection, proxy }: TemporalTarget,
 ): Promise<ConnectFault | undefined> {
   const signal = AbortSignal.timeout(PROBE_MS);
   const sockets: Socket[] = [];
   try {
-    const socket = await (proxy === undefined ? direct(address, signal) : tunnel(address, proxy, signal));
+    const socket = await (proxy === undefined
+      ? connectDirectly(address, signal)
+      : connectThrough(proxy, address, signal));
     sockets.push(socket);
     const { tls, apiKey } = connection as { tls?: Tls | boolean | null; apiKey?: unknown };
     if (tls === null || !(tls ?? apiKey)) return undefined;
-    return await tlsFault(socket, hostOf(address), typeof tls === 'object' ? tls : {}, signal);
+    return await findTlsFault(socket, hostOf(address), typeof tls === 'object' ? tls : {}, signal);
   } catch (error) {
     if (signal.aborted) return undefined;
     const { code, message } = error as NodeJS.ErrnoException;
@@ -52,14 +57,14 @@ class ProxyFault extends Error {
 
 const hostOf = (address: string): string => address.replace(/:\d+$/, '').replace(/^\[|\]$/g, '');
 
-function direct(address: string, signal: AbortSignal): Promise<Socket> {
+function connectDirectly(address: string, signal: AbortSignal): Promise<Socket> {
   return new Promise((resolve, reject) => {
     const socket = connectTcp({ host: hostOf(address), port: Number(/\d+$/.exec(address)?.[0]), signal });
     socket.once('connect', () => resolve(socket)).once('error', reject);
   });
 }
 
-function tunnel(address: string, proxy: URL, signal: AbortSignal): Promise<Socket> {
+function connectThrough(proxy: URL, address: string, signal: AbortSignal): Promise<Socket> {
   const { hostname, port, username, password } = proxy;
   const user = Buffer.from(`${decodeURIComponent(username)}:${decodeURIComponent(password)}`).toString('base64');
   const headers = { host: address, ...(username !== '' && { 'proxy-authorization': `Basic ${user}` }) };
@@ -76,11 +81,13 @@ function tunnel(address: string, proxy: URL, signal: AbortSignal): Promise<Socke
   });
 }
 
-function tlsFault(socket: Socket, host: string, tls: Tls, signal: AbortSignal): Promise<ConnectFault | undefined> {
+function findTlsFault(socket: Socket, host: string, tls: Tls, signal: AbortSignal): Promise<ConnectFault | undefined> {
   const servername = tls.serverNameOverride ?? host;
   return new Promise((resolve) => {
     const secured = connectTls({
-      ...{ socket, host: servername, ALPNProtocols: ['h2'] },
+      socket,
+      host: servername,
+      ALPNProtocols: ['h2'],
       ...(isIP(servername) === 0 && { servername }),
       ...(tls.serverRootCACertificate !== undefined && { ca: Buffer.from(tls.serverRootCACertificate) }),
       ...(tls.clientCertPair !== undefined && {
@@ -88,14 +95,15 @@ function tlsFault(socket: Socket, host: string, tls: Tls, signal: AbortSignal): 
         key: Buffer.from(tls.clientCertPair.key),
       }),
     });
-    // A server that misses a client's certificate says so only after the handshake; one that is content sends its settings.
+    // A server that requires a client certificate refuses only after the handshake; one that accepts sends its
+    // settings.
     secured.once('data', () => resolve(undefined));
     secured.once('error', (error: NodeJS.ErrnoException) => {
       const wantsCertificate = /certificate.required|handshake.failure|bad.certificate|unknown.ca/i.test(error.message);
-      const named = wantsCertificate
+      const hint = wantsCertificate
         ? 'Name a certificate that it accepts: TEMPORAL_TLS_CLIENT_CERT_PATH and TEMPORAL_TLS_CLIENT_KEY_PATH.'
         : undefined;
-      resolve({ fault: error.code ?? error.message, nextStep: untrustedHint(error) ?? named });
+      resolve({ fault: error.code ?? error.message, nextStep: untrustedHint(error) ?? hint });
     });
     signal.addEventListener('abort', () => resolve(undefined), { once: true });
   });

@@ -9,7 +9,7 @@ export {
   type WanBatchClientOptions,
 } from './batch-client.js';
 export type { BatchEstimate, EstimateAccount } from './batch-estimate.js';
-export { connectClient, type TemporalTarget, temporalFromEnv } from './connect.js';
+export { connectClient } from './connect.js';
 export { type FollowedProgress, followVideo } from './follow.js';
 export { loadPayloadCodec } from './payload-codec.js';
 export type { ImageSource } from './reference.js';
@@ -23,6 +23,7 @@ export {
   WanScheduleClient,
 } from './schedule-client.js';
 export { registerSearchAttributes } from './setup.js';
+export { type TemporalTarget, temporalFromEnv } from './temporal-target.js';
 export {
   type RunOptions,
   type StartedVideo,

@@ -1,8 +1,9 @@
 import { resolve } from 'node:path';
 import type { Client } from '@temporalio/client';
-import { connectClient, type TemporalTarget } from '../client/connect.js';
+import { connectClient } from '../client/connect.js';
 import { loadPayloadCodec } from '../client/payload-codec.js';
 import { ensureSweepSchedule } from '../client/sweep-schedule.js';
+import type { TemporalTarget } from '../client/temporal-target.js';
 import { type Config, loadConfig } from '../config/config.js';
 import { resolveApiKey } from '../config/credentials.js';
 import { type Emulator, startEmulator } from '../emulator/index.js';

@@ -1,3 +1,3 @@
-export type { TemporalTarget } from '../client/connect.js';
+export type { TemporalTarget } from '../client/temporal-target.js';
 export { installLogger } from './logger.js';
 export { runWorker, type WorkerOptions } from './run-worker.js';

@@ -6,7 +6,8 @@ import { NativeConnection, Runtime, Worker, type WorkerDeploymentOptions } from 
 import type { Dispatcher } from 'undici';
 import { type ActivityDeps, createActivities } from '../../activities/index.js';
 import { systemClock } from '../async/clock.js';
-import { connectClient, type TemporalTarget, unreachable, workerOptionsOf } from '../client/connect.js';
+import { connectClient, temporalUnreachable } from '../client/connect.js';
+import { type TemporalTarget, workerOptionsOf } from '../client/temporal-target.js';
 import type { Config } from '../config/config.js';
 import { SEARCH_ATTRIBUTES } from '../contract/names.js';
 import { DashScopeClient } from '../dashscope/client.js';
@@ -153,7 +154,7 @@ async function connectWorker(temporal: TemporalTarget): Promise<NativeConnection
   try {
     return await NativeConnection.connect(workerOptionsOf(temporal) as never);
   } catch (cause) {
-    throw unreachable(temporal, cause, { fault: cause instanceof Error ? cause.message : String(cause) });
+    throw temporalUnreachable(temporal, cause, { fault: cause instanceof Error ? cause.message : String(cause) });
   }
 }
 

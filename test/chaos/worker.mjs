@@ -6,7 +6,7 @@ import { pathToFileURL } from 'node:url';
 const [dist, options] = process.argv.slice(2);
 const load = (file) => import(pathToFileURL(join(dist, file)).href);
 const [{ temporalFromEnv }, { loadConfig }, { installLogger, runWorker }] = await Promise.all([
-  load('src/client/connect.js'),
+  load('src/client/temporal-target.js'),
   load('src/config/config.js'),
   load('src/worker/index.js'),
 ]);

@@ -219,7 +219,7 @@ const isWorkflowCode = (file: string) => file.startsWith('workflows/');
 function environmentFaults(file: string, source: ts.SourceFile): string[] {
   // The client's own configuration, for programs that hand in no environment; Temporal's part of it reads the process
   // anyway.
-  if (file === 'src/client/connect.ts' || COMPOSING_ROOMS.includes(roomOf(file))) return [];
+  if (file === 'src/client/temporal-target.ts' || COMPOSING_ROOMS.includes(roomOf(file))) return [];
   const faults: string[] = [];
   const visit = (node: ts.Node): void => {
     const reads =

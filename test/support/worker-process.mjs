@@ -1,7 +1,7 @@
 // A worker as a process of its own, with shortened times: node worker-process.mjs '{"times":{…}}'. Configuration:
 // environment.
 import { homedir } from 'node:os';
-import { temporalFromEnv } from '../../dist/src/client/connect.js';
+import { temporalFromEnv } from '../../dist/src/client/temporal-target.js';
 import { loadConfig } from '../../dist/src/config/config.js';
 import { installLogger, runWorker } from '../../dist/src/worker/index.js';
 

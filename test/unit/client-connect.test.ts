@@ -3,7 +3,8 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
-import { connectClient, temporalFromEnv } from '../../src/client/connect.js';
+import { connectClient } from '../../src/client/connect.js';
+import { temporalFromEnv } from '../../src/client/temporal-target.js';
 
 const profile = async (text: string): Promise<string> => {
   const folder = await mkdtemp(join(tmpdir(), 'wan-video-profile-'));

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { addressOf } from '../../client/connect.js';
+import { addressOf } from '../../client/temporal-target.js';
 import { ExitCode } from '../../text/exit-code.js';
 import type { CommandContext } from '../context.js';
 import { JSON_FLAG } from '../flags.js';

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { access, constants, statfs } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { addressOf, type TemporalTarget } from '../../client/connect.js';
+import { addressOf, type TemporalTarget } from '../../client/temporal-target.js';
 import type { Config } from '../../config/config.js';
 import { FailureType } from '../../contract/failure-type.js';
 import { VideoError } from '../../contract/video-error.js';
