@@ -59,7 +59,8 @@ export function parseBudgets(text: string, file: string): BudgetLimits {
   if (data === undefined || issues.length > 0) throw unusable(FILE, file, issues);
   const { day = null, tenants = {}, batches = {} } = data;
   const limits: BudgetLimits = {
-    ...{ day, batches },
+    day,
+    batches,
     tenants: Object.fromEntries(Object.entries(tenants).map(([one, limit]) => [one, limit.day])),
   };
   const all = [day, ...Object.values(limits.tenants), ...Object.values(batches)];
@@ -75,6 +76,7 @@ export function withoutPrices(): VideoError {
   const message = 'needs WAN_VIDEO_PRICES: without prices the spending is not known';
   return new VideoError(FailureType.ConfigurationInvalid, `WAN_VIDEO_BUDGETS ${message}`, {
     issues: [{ path: 'WAN_VIDEO_BUDGETS', message }],
-    ...{ billed: false, nextStep: 'Set WAN_VIDEO_PRICES as well (docs/configuration.md), or unset WAN_VIDEO_BUDGETS.' },
+    billed: false,
+    nextStep: 'Set WAN_VIDEO_PRICES as well (docs/configuration.md), or unset WAN_VIDEO_BUDGETS.',
   });
 }

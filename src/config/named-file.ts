@@ -64,7 +64,9 @@ export const unlessUnknown =
 export function unusable({ title, nextStep }: NamedFile, file: string, issues: readonly Issue[]): VideoError {
   const text = issues.map(({ path, message }) => `${path} ${message}`).join('; ');
   return new VideoError(FailureType.ConfigurationInvalid, `The ${title} ${file} is not usable: ${text}`, {
-    ...{ issues, billed: false, nextStep },
+    issues,
+    billed: false,
+    nextStep,
   });
 }
 

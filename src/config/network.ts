@@ -9,7 +9,8 @@ export interface Network {
 }
 
 /**
- * Reads HTTP_PROXY, HTTPS_PROXY, NO_PROXY (or their lower-case forms, which come first, as for curl) and NODE_EXTRA_CA_CERTS; pure.
+ * Reads HTTP_PROXY, HTTPS_PROXY, NO_PROXY (or their lower-case forms, which come first, as for curl) and
+ * NODE_EXTRA_CA_CERTS; pure.
  * @param fail - Called with every fault and the variable that has it.
  * @param isLocal - No proxy leads to the other side, so that an ALL_PROXY that nothing uses does no harm.
  */
@@ -41,7 +42,8 @@ export function readNetwork(
   // Without one of its own https goes the way of http, as with the libraries that have read these variables so far.
   const https = proxy(read('HTTPS_PROXY')) ?? http;
   const except = (read('NO_PROXY')?.[1] ?? '').split(/[\s,]+/).filter((entry) => entry !== '');
-  // Nothing here honours ALL_PROXY: a provider on another machine would be reached directly, against the operator's wish.
+  // Nothing here honours ALL_PROXY: a provider on another machine would be reached directly, against the operator's
+  // wish.
   const all = read('ALL_PROXY');
   if (all !== undefined && https === undefined && !isLocal && !except.includes('*')) {
     fail(all[0], 'is not used; set HTTPS_PROXY and HTTP_PROXY to an http proxy instead, or NO_PROXY to *');

@@ -18,7 +18,10 @@ export interface Prices {
 
 /** A silent second at 720P in Beijing; see {@link LIST_PRICES}. */
 export const CNY_PER_SECOND = 0.15;
-/** What a silent second at 720P costs where no price list is configured; by region, image-to-video price pages, November 2026. */
+/**
+ * What a silent second at 720P costs where no price list is configured; by region, image-to-video price pages, November
+ * 2026.
+ */
 export const LIST_PRICES: Readonly<Record<string, { readonly currency: string; readonly perSecond: number }>> = {
   'cn-beijing': { currency: 'CNY', perSecond: CNY_PER_SECOND },
   'ap-southeast-1': { currency: 'USD', perSecond: 0.025 },

@@ -142,7 +142,10 @@ export class DashScopeClient {
     }
   }
 
-  /** Distinguishes keys without revealing them: 16 hex digits that change with the key. Rejects as the key's source does. */
+  /**
+   * Distinguishes keys without revealing them: 16 hex digits that change with the key. Rejects as the key's source
+   * does.
+   */
   async keyFingerprint(): Promise<string> {
     const key = await this.#key();
     return createHash('sha256').update(`wan-video key fingerprint\n${key}`).digest('hex').slice(0, 16);
@@ -176,7 +179,8 @@ export class DashScopeClient {
   }
 
   /**
-   * Asks the provider to cancel a task that has not started yet (a task is `PENDING` for some 40 ms when a slot is free).
+   * Asks the provider to cancel a task that has not started yet (a task is `PENDING` for some 40 ms when a slot is
+   * free).
    * @param options.timeoutMs - Bound on the whole call in milliseconds; default 10 000.
    * @returns `true` when the provider accepted, `false` when the task had started or ended. Safe to repeat.
    */
@@ -232,7 +236,8 @@ export class DashScopeClient {
 
   /**
    * Opens a result link, without credentials.
-   * @param options.from - First byte wanted. The answer is then 206, or 200 with the whole file from a server without ranges.
+   * @param options.from - First byte wanted. The answer is then 206, or 200 with the whole file from a server without
+   * ranges.
    * @returns undici's answer with status 200, 206, a redirect, or 416 when there is nothing from `from` on; the caller
    * reads or destroys `body`.
    * @throws {@link VideoError} `ResultExpired` when the link is out of date.

@@ -110,7 +110,10 @@ function bareWord(word: string): string {
   return word.replace(/[^\p{L}\p{N}]+/gu, '').toLowerCase();
 }
 
-/** The last dotted part of a code in lower case, letters and digits only: `Foo.UnsupportedOperation` → `unsupportedoperation`. */
+/**
+ * The last dotted part of a code in lower case, letters and digits only: `Foo.UnsupportedOperation` →
+ * `unsupportedoperation`.
+ */
 export function lastSegment(code: string): string {
   return bareWord(code.slice(0, 200).split('.').at(-1) ?? '');
 }
@@ -163,7 +166,8 @@ function judge({ status, code, message = '' }: ProviderFault, operation: Provide
 /**
  * Names a refusal of the provider. Pure: by code first, then by a few stems of the message, then by status.
  * @returns a {@link VideoError}; `retryable` says that the same call may be sent again, `billed` is false where
- * nothing was bought: a FAILED task, a refused submit, an upload. Codes and meanings: https://help.aliyun.com/zh/model-studio/error-code
+ * nothing was bought: a FAILED task, a refused submit, an upload. Codes and meanings:
+ * https://help.aliyun.com/zh/model-studio/error-code
  */
 export function classifyProviderError(fault: ProviderFault, operation: ProviderOperation): VideoError {
   const { status, code, message, retryAfterMs, requestId } = fault;

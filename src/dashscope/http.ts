@@ -51,7 +51,9 @@ export interface ProviderHttpOptions {
   readonly now: () => number;
 }
 
-/** Largest answer that is read: 4 MiB; a full page of the task list is some 50 kB, and a message may have a megabyte. */
+/**
+ * Largest answer that is read: 4 MiB; a full page of the task list is some 50 kB, and a message may have a megabyte.
+ */
 const MAX_ANSWER_BYTES = 4_194_304;
 
 /** The transport below the provider's operations: each request is sent once, follows no redirect and is bounded. */
@@ -65,7 +67,8 @@ export class ProviderHttp {
 
   /**
    * Sends one request and reads the whole answer of any status.
-   * @throws {@link VideoError} `ProviderUnavailable`, retryable, without a whole answer; `signal.reason` after an abort.
+   * @throws {@link VideoError} `ProviderUnavailable`, retryable, without a whole answer; `signal.reason` after an
+   * abort.
    */
   async call(operation: ProviderOperation, method: 'GET' | 'POST', url: string, options: SendOptions): Promise<Answer> {
     try {

@@ -1,6 +1,9 @@
 import { MODEL, type Resolution } from '../contract/model.js';
 
-/** Everything a generation says to the provider; `duration` in seconds, `img_url` http(s), `oss://` or data URI. Null: not said. */
+/**
+ * Everything a generation says to the provider; `duration` in seconds, `img_url` http(s), `oss://` or data URI. Null:
+ * not said.
+ */
 export interface CreateTaskInput {
   readonly prompt: string;
   readonly negative_prompt: string | null;
@@ -36,8 +39,16 @@ export function buildCreateTask(task: CreateTaskInput): CreateTaskRequest {
     model: MODEL,
     input: { prompt, img_url, ...said({ negative_prompt, audio_url }) },
     parameters: said({
-      ...{ resolution, duration, seed, audio, prompt_extend, shot_type, watermark },
-      ...{ fps, size, motion_strength },
+      resolution,
+      duration,
+      seed,
+      audio,
+      prompt_extend,
+      shot_type,
+      watermark,
+      fps,
+      size,
+      motion_strength,
     }),
   };
 }

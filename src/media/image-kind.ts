@@ -1,7 +1,7 @@
 /** The formats that the provider takes (image-to-video API reference, `img_url`). */
 export type ImageFormat = 'jpg' | 'png' | 'bmp' | 'webp';
 
-/** What a file is by its first bytes: a format that can be used, or the name of what it is instead. */
+/** A file's kind: a format that the provider takes, or the name of another one. */
 export type ImageKind =
   | { readonly format: ImageFormat; readonly name?: undefined }
   | { readonly format?: undefined; readonly name: string };
@@ -31,7 +31,7 @@ const SIGNATURES: ReadonlyArray<{ readonly text: string; readonly at?: number; r
   { text: 'ftyp', at: 4, name: 'an MP4 or QuickTime video' },
 ];
 
-/** Tells a file's kind from its first bytes; names and declared types are never asked. */
+/** Recognizes a file's kind by its first bytes, never by its name or declared type. */
 export function kindOfImage(head: Uint8Array): ImageKind {
   const start = Buffer.from(head.buffer, head.byteOffset, Math.min(head.length, 1024));
   const text = start.toString('latin1');

@@ -9,10 +9,10 @@ export const IMAGE_BYTES_MAX = 20 * 1024 * 1024;
 const IMAGE_SIDE_MIN = 240;
 /** Longest side the provider takes, in pixels (same source). */
 const IMAGE_SIDE_MAX = 8000;
-/** How much of a file {@link inspectImage} wants to see: a JPEG's size may stand behind hundreds of kilobytes of metadata. */
+/** How much of a file {@link inspectImage} reads: a JPEG's size may come after hundreds of kilobytes of metadata. */
 export const IMAGE_HEAD_BYTES = 1024 * 1024;
 
-/** What an image's own bytes say. */
+/** An image as its own bytes describe it. */
 export interface ImageInfo {
   readonly mime: string;
   /** File name extension without the dot. */
@@ -25,7 +25,8 @@ export interface ImageInfo {
 const MIME = { jpg: 'image/jpeg', png: 'image/png', bmp: 'image/bmp', webp: 'image/webp' } as const;
 
 /**
- * Judges an image by its content, never by its name, with the provider's rules (image-to-video API reference, `img_url`).
+ * Checks an image by its content, never by its name, with the provider's rules (image-to-video API reference,
+ * `img_url`).
  * @param head - The first {@link IMAGE_HEAD_BYTES} bytes, or the whole file when it is shorter.
  * @param totalBytes - Length of the whole file.
  * @param ended - Whether the end mark of the picture was seen, from who read more than `head`; see {@link endMarkOf}.
@@ -39,9 +40,9 @@ export function inspectImage(head: Uint8Array, totalBytes: number, ended = true)
   if (format === undefined) throw imageRejected([...faults, `is ${name}; use a JPEG, PNG, BMP or WEBP image`]);
   const size = sizeOf(head, format);
   if (size === undefined) {
-    // Without a size nothing else can be said. More than the head is never read: no picture has that much metadata.
+    // Without a size nothing else can be checked. Only the head is read: no picture has that much metadata.
     const where = head.length < totalBytes ? `has no size in its first ${head.length} bytes` : 'is damaged or cut off';
-    throw imageRejected([...faults, `is a ${format} image that ${where}; save it anew without metadata`]);
+    throw imageRejected([...faults, `is a ${format} image that ${where}; save it again without metadata`]);
   }
   for (const side of ['width', 'height'] as const) {
     if (size[side] < IMAGE_SIDE_MIN || size[side] > IMAGE_SIDE_MAX) {
@@ -58,9 +59,9 @@ export function inspectImage(head: Uint8Array, totalBytes: number, ended = true)
       );
     }
   }
-  // An oversized file is not judged by an end that nobody looked for.
+  // The end of an oversized file was not read.
   if (totalBytes <= IMAGE_BYTES_MAX && (!ended || isCut(head, totalBytes, format))) {
-    faults.push(`is a ${format} image that is cut off; copy it anew`);
+    faults.push(`is a ${format} image that is cut off; copy it again`);
   }
   if (faults.length > 0) throw imageRejected(faults);
   return { mime: MIME[format], ext: format, ...size };
@@ -75,7 +76,7 @@ export function imageRejected(faults: readonly string[]): VideoError {
   });
 }
 
-/** Bytes until PNG, BMP and WEBP have told their size; a shorter file would be read as one of size 0 or 1. */
+/** Bytes that hold the size of a PNG, BMP and WEBP; a shorter file would be read as one of size 0 or 1. */
 const LONGEST_HEADER = 32;
 
 interface Size {
@@ -96,14 +97,14 @@ function sizeOf(head: Uint8Array, format: ImageFormat): Size | undefined {
   }
 }
 
-/** What the last bytes of a whole picture look like, and where to begin to look for them. */
+/** The last bytes of a complete picture, and the offset from which to search for them. */
 export interface EndMark {
   readonly bytes: Uint8Array;
   /** Offset in the file; metadata before it may hold a preview with an end of its own. */
   readonly from: number;
 }
 
-/** The end mark of a JPEG or PNG; the other formats tell their length at the beginning. */
+/** The end mark of a JPEG or PNG; the other formats have their length at the beginning. */
 export function endMarkOf(head: Uint8Array): EndMark | undefined {
   const { format } = kindOfImage(head);
   if (format === 'png') return { bytes: PNG_END, from: 8 };
@@ -142,13 +143,13 @@ const BMP_HEADER_BYTES = 54;
 /** Length that the header of a BMP promises. */
 function bmpBytes(view: DataView): number {
   if (view.byteLength < BMP_HEADER_BYTES) return BMP_HEADER_BYTES;
-  if (view.getUint32(30, true) !== 0) return 0; // compressed: the length cannot be told
+  if (view.getUint32(30, true) !== 0) return 0; // compressed: the length is not known
   const row = Math.ceil((view.getUint16(28, true) * Math.abs(view.getInt32(18, true))) / 32) * 4;
   return view.getUint32(10, true) + row * Math.abs(view.getInt32(22, true));
 }
 
 /**
- * Alpha is in the colour type, or in a `tRNS` chunk, which must stand before the first `IDAT` (PNG specification, 5.6).
+ * Alpha is in the colour type, or in a `tRNS` chunk, which must come before the first `IDAT` (PNG specification, 5.6).
  * `undefined` when `head` ends before that.
  */
 function pngHasAlpha(head: Uint8Array): boolean | undefined {

@@ -15,7 +15,8 @@ const MOOV_BYTES_MAX = 16 * 1024 * 1024;
 /**
  * Walks the top-level boxes of an MP4 file (ISO/IEC 14496-12, section 4.2), which no reader of the tracks does: it
  * finds a cut file whose index is complete.
- * @throws {@link Mp4Fault} unless the first box is `ftyp`, all of them lie inside the file and fill it, and a sound `moov` is there.
+ * @throws {@link Mp4Fault} unless the first box is `ftyp`, all of them lie inside the file and fill it, and a sound
+ * `moov` is there.
  */
 export async function walkBoxes(file: FileHandle, size: number): Promise<void> {
   if (size === 0) throw new Mp4Fault('is empty');

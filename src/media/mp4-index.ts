@@ -5,8 +5,8 @@ const SAMPLES_MAX = 2_000_000;
 const CONTAINERS: readonly string[] = ['moov', 'trak', 'mdia', 'minf', 'stbl'];
 
 /**
- * Whether the sample tables of an index are what they claim: their entries are there, their chunks exist, and their counts
- * are those of a short video. The reader of the tracks believes them, and would count to 2^32 for a damaged one.
+ * Whether the sample tables of an index are what they claim: their entries are there, their chunks exist, and their
+ * counts are those of a short video. The track reader trusts them, and would count to 2^32 for a damaged one.
  * @param moov - The whole `moov` box, or a container in it.
  */
 export function isSoundIndex(moov: Buffer): boolean {

@@ -4,7 +4,7 @@ import { FailureType } from '../contract/failure-type.js';
 import { VideoError } from '../contract/video-error.js';
 import { Mp4Fault, walkBoxes } from './mp4-boxes.js';
 
-/** What was measured from a video file. */
+/** Measurements of a video file. */
 export interface MeasuredMp4 {
   /** Length of the video track, in seconds; sound may last a few hundredths longer. */
   readonly durationSeconds: number;
@@ -19,14 +19,17 @@ export interface MeasuredMp4 {
   readonly hasAudio: boolean;
 }
 
-/** 15 s at the highest frame rate that a request may name (120 fps) are 1800; beyond, an index only claims to be one. */
+/**
+ * 15 s at the highest frame rate that a request may name (120 fps) are 1800; beyond, an index only claims to be one.
+ */
 const FRAMES_MAX = 100_000;
 /** Holes come in disk sectors. H.264 forbids three zero bytes in a row, but some writers pad with a few. */
 const HOLE = Buffer.alloc(512);
 
 /**
- * Verifies and measures an MP4 file: its boxes fill it, it has an H.264 track, and every frame of it is there, with lengths
- * that add up and no hole of zeros. Each byte of the video is read once; memory stays below some 20 MB whatever the size.
+ * Verifies and measures an MP4 file: its boxes fill it, it has an H.264 track, and every frame of it is there, with
+ * lengths that add up and no hole of zeros. Each byte of the video is read once; memory stays below some 20 MB for any
+ * size.
  * @throws {@link VideoError} `ResultRejected`, with the fault in plain words, for anything else; `StoreUnavailable`
  * (retryable) when the file cannot be read.
  */
@@ -38,7 +41,7 @@ export async function measureMp4(file: string): Promise<MeasuredMp4> {
     return await measure(handle, size);
   } catch (cause) {
     if (cause instanceof Error && 'syscall' in cause) return unreadable(cause);
-    // The reader's own words are about its code, not about the file.
+    // The library's own messages are about its code, not about the file.
     const fault = cause instanceof Mp4Fault ? cause.message : 'has a damaged index';
     throw new VideoError(FailureType.ResultRejected, `The result is not a playable MP4: it ${fault}`, {
       billed: true,
@@ -74,7 +77,8 @@ async function measure(handle: FileHandle, size: number): Promise<MeasuredMp4> {
 
 async function walkFrames(video: InputVideoTrack): Promise<Pick<MeasuredMp4, 'durationSeconds' | 'fps' | 'frames'>> {
   const description = (await video.getDecoderConfig())?.description;
-  // In an avcC record the low two bits of byte 4 are the width of the length prefixes, less one (ISO/IEC 14496-15, 5.2.4.1).
+  // In an avcC record the low two bits of byte 4 are the width of the length prefixes, less one (ISO/IEC 14496-15,
+  // 5.2.4.1).
   const prefixBytes = description === undefined ? 4 : ((bytesOf(description)[4] ?? 3) & 3) + 1;
   let frames = 0;
   let first = Number.POSITIVE_INFINITY;

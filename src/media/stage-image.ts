@@ -33,19 +33,19 @@ export interface StagedImage {
 /** An image to stage: a file's path, its bytes, or a stream of them. */
 export type ImageSource = string | Uint8Array | Blob | AsyncIterable<Uint8Array>;
 
-/** Where and how long staging may work. */
+/** Limits of staging. */
 export interface StageOptions {
   /** Ends the staging with its reason. */
   readonly signal?: AbortSignal | undefined;
-  /** Folder for a stream on its way; default: the system's temporary folder. */
+  /** Folder for a spooled stream; default: the system's temporary folder. */
   readonly spoolDir?: string | undefined;
 }
 
 /**
- * Checks an image by its content and puts it into the store under its SHA-256, in constant memory; an image that is there
- * already stays as it is. A stream is spooled to a file first, at most 20 MB of it, and the file is removed.
+ * Checks an image by its content and puts it into the store under its SHA-256, in constant memory; an image that is
+ * there already stays as it is. A stream is spooled to a file first, at most 20 MB of it, and the file is removed.
  * @throws {@link VideoError} `ReferenceRejected` with all faults at once; `StoreUnavailable` on I/O faults.
- * @throws whatever a stream throws, unchanged, and `signal.reason` on abort.
+ * @throws errors of the stream, unchanged, and `signal.reason` on abort.
  */
 export async function stageImage(
   source: ImageSource,
@@ -65,7 +65,7 @@ export async function stageImage(
     return await stageImageFile(file, store, { signal });
   } catch (error) {
     if (!(error instanceof TooLargeError)) throw error;
-    // What came is enough to name the other faults as well.
+    // The bytes read so far are enough to name the other faults.
     inspectImage(await headOf(file), IMAGE_BYTES_MAX + 1);
     throw error;
   } finally {
@@ -96,7 +96,7 @@ export async function identifyImage(
 
 /**
  * Checks an image file and stores nothing.
- * @returns every fault with the path `reference_image`, each with its mend; none for an image that the provider takes.
+ * @returns every fault with the path `reference_image`, each with its fix; none for an image that the provider takes.
  */
 export async function checkImageFile(
   file: string,
@@ -171,7 +171,7 @@ async function examine(
   return { info: inspectImage(image.head, image.bytes, ended), sha256: hash.digest('hex') };
 }
 
-/** Says of each chunk whether the mark has come by now; one that is split between two chunks counts too. */
+/** Returns for each chunk whether the mark has been seen; one that is split between two chunks counts. */
 function endFinder({ bytes: mark, from }: EndMark): (chunk: Uint8Array) => boolean {
   let offset = 0;
   let carry = Buffer.alloc(0);
@@ -185,7 +185,9 @@ function endFinder({ bytes: mark, from }: EndMark): (chunk: Uint8Array) => boole
 }
 
 const imageOf = (bytes: Uint8Array): ImageBytes => ({
-  ...{ bytes: bytes.length, head: bytes.subarray(0, IMAGE_HEAD_BYTES), read: () => bytes },
+  bytes: bytes.length,
+  head: bytes.subarray(0, IMAGE_HEAD_BYTES),
+  read: () => bytes,
 });
 
 async function stagedAs(image: ImageBytes, signal: AbortSignal | undefined): Promise<StagedImage> {

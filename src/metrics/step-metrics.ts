@@ -1,8 +1,8 @@
-/** What the steps of a run count. Nothing here may throw or wait: a step goes on as if nobody counted. */
+/** Counters of a run's steps. Nothing here may throw or wait: counting must not change a step. */
 export interface StepMetrics {
-  /** What came of a submit is not known: its reply is lost, or the answer of its step was. */
+  /** The outcome of a submit is not known: its reply, or the answer of its step, is lost. */
   outcomeUnknown(): void;
-  /** A reconciliation has left a purchase to a person. */
+  /** A reconciliation left a purchase to a person. */
   undecided(): void;
   /** Seconds between the end of a task, by the provider's clock, and the first sight of it; once per task. */
   detected(seconds: number): void;

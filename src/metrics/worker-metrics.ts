@@ -6,16 +6,21 @@ import type { WatchLoad } from '../polling/task-watcher.js';
 import type { Scope } from '../storage/keys.js';
 import type { StepMetrics } from './step-metrics.js';
 
-/** How many different values of an open label are told apart; the rest is `other`. The provider documents some forty codes. */
+/**
+ * How many different values of an open label are distinguished; the rest is `other`. The provider documents some forty
+ * codes.
+ */
 const OPEN_LABEL_MAX = 60;
 
 /**
- * Upper bounds of the detection delay in seconds: the target is 1 s with learned times, polls are 1 s apart while a task may end any
- * moment and 15 s apart when it is late; beyond that somebody was away.
+ * Upper bounds of the detection delay in seconds: the target is 1 s with learned times, polls are 1 s apart while a
+ * task may end any moment and 15 s apart when it is late; longer delays mean that no worker watched.
  */
 const DETECTION_BUCKETS = [0.25, 0.5, 1, 1.5, 2, 3, 5, 10, 15, 30, 60, 300, 3600];
 
-/** Upper bounds of the age of an open purchase in minutes, as label values; the provider forgets a task after 24 hours. */
+/**
+ * Upper bounds of the age of an open purchase in minutes, as label values; the provider forgets a task after 24 hours.
+ */
 export const OPEN_AGES = [
   { label: 'below_10m', belowMs: 600_000 },
   { label: 'below_1h', belowMs: 3_600_000 },
@@ -24,7 +29,7 @@ export const OPEN_AGES = [
   { label: 'above_23h', belowMs: Number.POSITIVE_INFINITY },
 ] as const;
 
-/** What the account's slots say of themselves. */
+/** The state of the account's slots. */
 export interface SlotsReport {
   readonly limit: number;
   readonly held: number;
@@ -33,7 +38,7 @@ export interface SlotsReport {
   readonly atMs: number;
 }
 
-/** What the ledger says of purchases that nobody has ended. */
+/** The ledger's open purchases. */
 export interface OpenPurchasesReport {
   /** Ages of the open purchases in milliseconds. */
   readonly agesMs: readonly number[];
@@ -41,12 +46,12 @@ export interface OpenPurchasesReport {
   readonly damaged: number;
 }
 
-/** Where a periodic look was. */
+/** Where a periodic scan reads. */
 export type Looked = 'ledger' | 'temporal';
 
 /**
- * The numbers of one worker, for Prometheus (docs/metrics.md). Money is counted where a record of the ledger is won, which happens
- * once whoever repeats a step; gauges are read when somebody asks, and are absent rather than old.
+ * The metrics of one worker, for Prometheus (docs/metrics.md). Money is counted where a record of the ledger is won,
+ * which happens once even if steps are repeated; gauges are read on scrape, and absent rather than old.
  */
 export class WorkerMetrics implements StepMetrics {
   readonly registry = new Registry();
@@ -59,7 +64,7 @@ export class WorkerMetrics implements StepMetrics {
   readonly #refusals = this.#counter('submit_refusals_total', "Refused submits by the provider's code", ['code']);
   readonly #unknown = this.#counter('unknown_outcomes_total', 'Submits of which a paid task may exist unseen');
   readonly #purchases = this.#counter('purchases_total', 'Tasks bought, by who found the task id', ['found_by']);
-  readonly #second = this.#counter('second_purchases_total', 'Tasks that were bought beside another one');
+  readonly #second = this.#counter('second_purchases_total', 'Tasks that were bought in addition to another one');
   readonly #notCreated = this.#counter('not_created_total', 'Announced purchases that made no task', ['reason']);
   readonly #closed = this.#counter('purchases_closed_total', 'Purchases by how their task ended', ['how']);
   readonly #reconciled = this.#counter('reconciliations_total', 'What lost submits turned out to be', ['result']);
@@ -83,7 +88,7 @@ export class WorkerMetrics implements StepMetrics {
   readonly #attention = this.#gauge('runs_needing_attention', 'Runs that wait for a person');
   readonly #looked = this.#gauge('last_look_timestamp_seconds', 'When a periodic look last succeeded', ['at']);
 
-  /** @param scope - Stands on every series: an account's workers are summed, two accounts are not. */
+  /** @param scope - A label of every series: an account's workers are summed, two accounts are not. */
   constructor(scope: Scope) {
     this.registry.setDefaultLabels({ provider: scope.provider, account: scope.account });
     // A series that begins with its first event has no rate at that event.
@@ -117,7 +122,7 @@ export class WorkerMetrics implements StepMetrics {
     ofSlots('slots_timestamp_seconds', 'When the slots last changed', ({ atMs }) => atMs / 1000);
   }
 
-  /** Every number in Prometheus' text format. */
+  /** All metrics in Prometheus' text format. */
   text(): Promise<string> {
     return this.registry.metrics();
   }
@@ -147,7 +152,7 @@ export class WorkerMetrics implements StepMetrics {
     this.#requests.inc({ operation, outcome });
   }
 
-  /** This process has written a record of the ledger that nobody had written before; for `LedgerOptions.onRecordWritten`. */
+  /** This process wrote a new record of the ledger; for `LedgerOptions.onRecordWritten`. */
   won(record: WrittenRecord): void {
     switch (record.kind) {
       case 'claim':
@@ -192,28 +197,28 @@ export class WorkerMetrics implements StepMetrics {
     return () => this.#steps.dec({ step });
   }
 
-  /** Where it is read from whether this worker can work. */
+  /** Sets the source of this worker's health. */
   readyWhen(ready: () => Promise<boolean>): void {
     this.#ready = ready;
   }
 
-  /** Where the watched tasks are read from. */
+  /** Sets the source of the watched tasks. */
   watching(load: () => WatchLoad): void {
     this.#watchLoad = load;
   }
 
   /**
-   * The account's slots have spoken on this worker. They run on one worker at a time and say nothing when they move.
+   * The account's slots reported on this worker. They run on one worker at a time and do not report when they move.
    * @param keptMs - How long the report is shown: above the time after which busy slots speak again.
    */
   slots(report: SlotsReport, keptMs: number): void {
     this.#slots = { ...report, keptMs };
   }
 
-  /** The ledger was read; `undefined`: it could not be, and nothing is known. */
+  /** The ledger was read; `undefined`: it could not be read, and nothing is known. */
   openPurchases(report: OpenPurchasesReport | undefined): void {
     for (const gauge of [this.#openByAge, this.#oldest, this.#damaged]) gauge.reset();
-    // A gauge without labels stands at 0 after a reset, which would be a lie.
+    // A gauge without labels is 0 after a reset, which would be wrong.
     for (const gauge of [this.#oldest, this.#damaged]) gauge.remove();
     if (report === undefined) return;
     let fromMs = Number.NEGATIVE_INFINITY;
@@ -227,7 +232,7 @@ export class WorkerMetrics implements StepMetrics {
     this.#lookedAt('ledger');
   }
 
-  /** Temporal was asked how many runs wait for a person; `undefined`: it did not say. */
+  /** How many runs wait for a person; `undefined`: Temporal did not answer. */
   needingAttention(runs: number | undefined): void {
     this.#attention.remove();
     if (runs === undefined) return;
@@ -239,7 +244,7 @@ export class WorkerMetrics implements StepMetrics {
     this.#looked.set({ at }, Date.now() / 1000);
   }
 
-  /** A text from outside as a label: readable, and one of so many. */
+  /** A foreign text as a label value: readable, and of bounded variety. */
   #known(text: string): string {
     if (this.#codes.has(text)) return text;
     if (!/^[\w.]{1,64}$/.test(text) || this.#codes.size >= OPEN_LABEL_MAX) return 'other';
@@ -257,7 +262,7 @@ export class WorkerMetrics implements StepMetrics {
     return gauge;
   }
 
-  /** A gauge that is read when somebody asks; what `read` does not set is absent. */
+  /** A gauge that is read on scrape; what `read` does not set is absent. */
   #atScrape<Name extends string>(
     name: string,
     help: string,
@@ -265,7 +270,10 @@ export class WorkerMetrics implements StepMetrics {
     read: (gauge: Gauge<Name>) => void | Promise<void>,
   ): void {
     const gauge = new Gauge({
-      ...{ name: `wan_video_${name}`, help, labelNames, registers: [this.registry] },
+      name: `wan_video_${name}`,
+      help,
+      labelNames,
+      registers: [this.registry],
       collect() {
         this.reset();
         if (labelNames.length === 0) this.remove();

@@ -29,7 +29,10 @@ const RANGE_NAMES: Readonly<Record<string, string>> = {
   ipv4Mapped: 'a mapped address',
 };
 
-/** Names that lead into a private network by convention (RFC 6761, 6762, 8375 and the `internal` top-level domain of ICANN). */
+/**
+ * Names that lead into a private network by convention (RFC 6761, 6762, 8375 and the `internal` top-level domain of
+ * ICANN).
+ */
 const PRIVATE_NAMES = /(^|\.)(localhost|local|internal|home\.arpa|localdomain|lan|intranet|corp|home)$/;
 
 /**

@@ -17,8 +17,8 @@ export interface OpenedDownload {
 /** How one download is made. */
 export interface DownloadOptions {
   /**
-   * Opens the result from byte `from` on, with a Range header when that is above zero. A `VideoError` it throws ends the
-   * download unless it is retryable.
+   * Opens the result from byte `from` on, with a Range header when that is above zero. A `VideoError` it throws ends
+   * the download unless it is retryable.
    */
   readonly open: (from: number) => Promise<OpenedDownload>;
   /** Where to put the bytes; the caller removes it. */
@@ -39,8 +39,8 @@ export const RESUMES_MAX = 4;
 const PROGRESS_BYTES = 256 * 1024;
 
 /**
- * Downloads a result into a file, in constant memory, and goes on where a cut connection left off. It starts over when the
- * server ignores the range, or when length or ETag show that there is another file now.
+ * Downloads a result into a file, in constant memory, and goes on where a cut connection left off. It starts over when
+ * the server ignores the range, or when length or ETag show that there is another file now.
  * @returns length and SHA-256 of exactly the bytes in the file.
  * @throws {@link VideoError} `ResultRejected` above `maxBytes`; `ResultExpired` for HTTP 403, 404 and 410;
  * `ProviderUnavailable` (retryable) without progress; `StoreUnavailable` for the disk; what `open` throws for good.

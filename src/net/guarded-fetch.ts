@@ -34,15 +34,16 @@ export interface GuardedAnswer {
 }
 
 /**
- * Fetches a URL that a caller gave, without letting it reach anything but public addresses: http(s) only, no user in the
- * URL, every redirect and every resolved address checked and the connection pinned to it, no credential or
+ * Fetches a URL that a caller gave, without letting it reach anything but public addresses: http(s) only, no user in
+ * the URL, every redirect and every resolved address checked and the connection pinned to it, no credential or
  * cookie sent, size and time bounded while streaming.
  *
- * Behind a proxy the name is resolved there, so only the name or the literal address in the URL can be judged here; the proxy's own
- * rules must keep it from private addresses.
- * @throws {@link VideoError} `ReferenceRejected` when the address is refused or the body too large; never worth a retry.
- * @throws {@link VideoError} `ReferenceUnreachable` when the host does not deliver; retryable for 408, 429, 5xx, time-outs and
- * network faults. No message holds a query string.
+ * Behind a proxy the name is resolved there, so only the name or the literal address in the URL can be judged here; the
+ * proxy's own rules must keep it from private addresses.
+ * @throws {@link VideoError} `ReferenceRejected` when the address is refused or the body too large; never worth a
+ * retry.
+ * @throws {@link VideoError} `ReferenceUnreachable` when the host does not deliver; retryable for 408, 429, 5xx,
+ * time-outs and network faults. No message holds a query string.
  */
 export async function fetchGuarded(url: string, options: GuardedFetchOptions): Promise<GuardedAnswer> {
   const { maxBytes, timeoutMs, signal } = options;

@@ -29,8 +29,8 @@ const REDIRECTS_MAX = 5;
 /**
  * Opens a result link: follows redirects, each judged like the link itself, asks an `http:` address of a public host by
  * `https:` first, and decodes a body that the server encoded unasked.
- * @throws {@link VideoError} `ResultUnreachable`, retryable: our rules refuse an address, or the redirects do not end. The
- * message names the host, never the link.
+ * @throws {@link VideoError} `ResultUnreachable`, retryable: our rules refuse an address, or the redirects do not end.
+ * The message names the host, never the link.
  */
 export async function openResult(link: string, options: OpenResultOptions): Promise<OpenedDownload> {
   let next = link;

@@ -9,8 +9,8 @@ export interface Proxies {
   /** For https and Temporal. */
   readonly https?: URL | undefined;
   /**
-   * Reached directly: a host and everything below it, an address, a CIDR block, each with or without a port, or `*`. Loopback always
-   * is.
+   * Reached directly: a host and everything below it, an address, a CIDR block, each with or without a port, or `*`.
+   * Loopback always is.
    */
   readonly except: readonly string[];
 }
@@ -20,7 +20,10 @@ export const NO_PROXIES: Proxies = { except: [] };
 
 const DEFAULT_PORTS: Readonly<Record<string, string>> = { 'http:': '80', 'https:': '443' };
 
-/** The proxy that leads to `target`; `undefined` for one that is reached directly. The one decision for every connection. */
+/**
+ * The proxy that leads to `target`; `undefined` for one that is reached directly. The one decision for every
+ * connection.
+ */
 export function proxyOf(target: URL, { http, https, except }: Proxies): URL | undefined {
   const host = plain(target.hostname);
   const port = target.port || DEFAULT_PORTS[target.protocol];
@@ -32,8 +35,8 @@ export function proxyOf(target: URL, { http, https, except }: Proxies): URL | un
 export const proxyName = (proxy: URL): string => `${proxy.protocol}//${proxy.host}`;
 
 /**
- * Sends each request through the proxy that leads to its host, or directly. Every proxied connection is a CONNECT tunnel, also for
- * plain http. Close it when it is no longer needed.
+ * Sends each request through the proxy that leads to its host, or directly. Every proxied connection is a CONNECT
+ * tunnel, also for plain http. Close it when it is no longer needed.
  * @param options.connect - Opens the direct connections. The tunnelled ones are resolved by the proxy.
  */
 export function createDispatcher(

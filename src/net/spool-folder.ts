@@ -8,7 +8,10 @@ const STALE_MS = 48 * 3_600_000;
 /** Temporary files of this host; workers share the folder, and each file has a name of its own. */
 export const SPOOL_FOLDER = join(tmpdir(), 'wan-video-spool');
 
-/** Makes the folder and removes stale files of killed workers. Never rejects: a step that cannot write reports it itself. */
+/**
+ * Makes the folder and removes stale files of killed workers. Never rejects: a step that cannot write reports it
+ * itself.
+ */
 export async function tidySpoolFolder(nowMs: number, folder = SPOOL_FOLDER): Promise<void> {
   await mkdir(folder, { recursive: true }).catch(() => undefined);
   const names = await readdir(folder).catch(() => []);

@@ -25,7 +25,8 @@ export interface Spooled {
 }
 
 /**
- * Streams `source` into a new file, in constant memory; makes the folder when it is missing. The caller removes the file.
+ * Streams `source` into a new file, in constant memory; makes the folder when it is missing. The caller removes the
+ * file.
  * @throws errors of the source, unchanged, and `signal.reason` on abort.
  * @throws {@link VideoError} `StoreUnavailable` (retryable) when the disk cannot take it.
  */

@@ -3,7 +3,9 @@ import { readFileSync } from 'node:fs';
 import { FailureType } from '../contract/failure-type.js';
 import { VideoError } from '../contract/video-error.js';
 
-/** What Node says of a certificate whose authority it does not know (https://nodejs.org/docs/latest-v20.x/api/tls.html). */
+/**
+ * What Node says of a certificate whose authority it does not know (https://nodejs.org/docs/latest-v20.x/api/tls.html).
+ */
 const UNTRUSTED: readonly string[] = [
   'SELF_SIGNED_CERT_IN_CHAIN',
   'DEPTH_ZERO_SELF_SIGNED_CERT',
@@ -30,8 +32,8 @@ export interface Authorities {
 }
 
 /**
- * Reads the file named by `NODE_EXTRA_CA_CERTS`. Node itself reads it before any code of ours runs, and only warns of one that it
- * cannot use.
+ * Reads the file named by `NODE_EXTRA_CA_CERTS`. Node itself reads it before any code of ours runs, and only warns of
+ * one that it cannot use.
  * @throws VideoError `ConfigurationInvalid` when it cannot be read, or holds anything but certificates in PEM.
  */
 export function readAuthorities(file: string): Authorities {

@@ -56,8 +56,8 @@ export function guessForecast(kind: RenderKind, others: readonly (RenderSample &
 }
 
 /**
- * Orders renders by their starts. By their ends would be wrong: of those that began together the slow ones end last, which
- * looks like a provider that becomes slower.
+ * Orders renders by their starts. By their ends would be wrong: of those that began together the slow ones end last,
+ * which looks like a provider that becomes slower.
  */
 export function byStart(a: RenderSample, b: RenderSample): number {
   return a.endedAtMs - a.renderMs - (b.endedAtMs - b.renderMs);

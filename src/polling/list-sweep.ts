@@ -3,7 +3,9 @@ import { VideoError } from '../contract/video-error.js';
 
 /** Between two lists of the same tasks in milliseconds: the 95th percentile of the delay stays below 2 s. */
 export const SWEEP_EVERY_MS = 1_500;
-/** From this many tasks on one list is cheaper than their queries: a list more often, and a query for each that ended. */
+/**
+ * From this many tasks on one list is cheaper than their queries: a list more often, and a query for each that ended.
+ */
 const SWEEP_FROM = 3;
 /** Tasks submitted within this time of one another share a list, so that a page holds them; in milliseconds. */
 const SPAN_MS = 60_000;
@@ -17,7 +19,7 @@ const PROOFS = 3;
 const LAG_MAX_MS = 2_000;
 /** Until a list that was refused or was behind is tried again, in milliseconds. */
 const DISTRUST_MS = 600_000;
-/** Longest wait for a list in milliseconds: its tasks are not asked for meanwhile. */
+/** Longest wait for a list in milliseconds: its tasks are not queried meanwhile. */
 export const LIST_BOUND_MS = 3_000;
 /** Until a list that failed for another reason is tried again, in milliseconds. */
 const FAULT_PAUSE_MS = 30_000;
@@ -40,7 +42,7 @@ export interface SweepCandidate {
   readonly isUnlisted: boolean;
 }
 
-/** Whether, when and for which tasks one list is asked instead of many queries. The list is a hint, the query the truth. */
+/** Decides when one list replaces many queries, and for which tasks. The list is a hint; only a query ends a watch. */
 export class ListSweep {
   readonly #monotonicMs: () => number;
   #proofs = 0;
@@ -54,7 +56,7 @@ export class ListSweep {
     return this.#monotonicMs() >= this.#offUntilMs;
   }
 
-  /** Monotonic milliseconds from which on the list may be asked for these tasks. */
+  /** Monotonic milliseconds from which on the list may be read for these tasks. */
   nextMs(group: readonly SweepCandidate[]): number {
     return Math.max(...group.map(({ listedMs }) => listedMs)) + SWEEP_EVERY_MS;
   }
@@ -79,7 +81,7 @@ export class ListSweep {
     return !isOverdue || nowMs - queriedMs < AUDIT_OVERDUE_MS;
   }
 
-  /** Whether another page is worth asking for, when so many of the wanted tasks are still missing. */
+  /** Whether another page is worth a request when so many of the wanted tasks are still missing. */
   wantsPage(missing: number): boolean {
     return missing >= SWEEP_FROM;
   }

@@ -12,9 +12,9 @@ export interface PollTimes {
   readonly coldMinMs: number;
   /** … and for a long one. */
   readonly coldMaxMs: number;
-  /** Longest interval of a task that waits in the provider's queue, is long overdue, or cannot be asked for. */
+  /** Longest interval of a task that waits in the provider's queue, is long overdue, or cannot be queried. */
   readonly patientMs: number;
-  /** Longest silence, whatever was learned or the provider wished. */
+  /** Longest interval, regardless of learned times and of `Retry-After`. */
   readonly quietMaxMs: number;
 }
 
@@ -28,7 +28,10 @@ export const POLL_TIMES: PollTimes = {
   quietMaxMs: 300_000, // one look in five minutes costs nothing, and a silence without end would hide a failed task
 };
 
-/** The tight looks are this many in a forecast: half of them, the mean, stay well below 12 requests with the others, 0.7 s late. */
+/**
+ * The tight looks are this many in a forecast: half of them, the mean, stay well below 12 requests with the others, 0.7
+ * s late.
+ */
 const LOOKS_IN_FORECAST = 14;
 /** From this many renders on the forecast is trusted enough to be silent until it. */
 const TRUSTED_SAMPLES = 3;
@@ -42,15 +45,15 @@ export interface PollMoment {
   readonly forecast: Forecast;
   /** Looks in a row without a usable answer: faults, or UNKNOWN. */
   readonly faults: number;
-  /** The provider's own wish, when it gave one. */
+  /** The provider's `Retry-After`, if there was one. */
   readonly retryAfterMs?: number | undefined;
   readonly random: number;
 }
 
-/** Milliseconds until one task should be asked for again; never negative, never above `quietMaxMs`. */
-export function nextAskDelay(moment: PollMoment, times: PollTimes = POLL_TIMES): number {
+/** Milliseconds until the next query of one task; never negative, never above `quietMaxMs`. */
+export function nextQueryDelay(moment: PollMoment, times: PollTimes = POLL_TIMES): number {
   const wanted = moment.faults > 0 ? faultDelay(moment, times) : delayByPhase(moment, times);
-  // The provider's wish is a floor: asking earlier only earns the next 429.
+  // `Retry-After` is a minimum: an earlier query only earns the next 429.
   return Math.round(Math.min(times.quietMaxMs, Math.max(wanted, moment.retryAfterMs ?? 0)));
 }
 
@@ -64,7 +67,7 @@ function delayByPhase(moment: PollMoment, times: PollTimes): number {
   const elapsedMs = Math.max(0, moment.elapsedMs);
   if (phase === 'unseen') return Math.max(0, Math.min(times.firstLookMs, forecast.earliestMs) - elapsedMs);
   if (phase === 'queued') {
-    // It cannot end before it starts, and the provider tells later when it started: only the shown stage is late.
+    // It cannot end before it starts, and the provider later reports when it started: only the shown stage is late.
     const rare = clamp(forecast.earliestMs / 2, times.tightMinMs, times.patientMs);
     return jittered(clamp(elapsedMs / 2, times.tightMinMs, rare), random);
   }
@@ -85,8 +88,8 @@ function learnedDelay(elapsedMs: number, forecast: Forecast, random: number, tim
 }
 
 /**
- * Nothing was learned, and two documented samples are no reason for silence: the interval is a twelfth of what has passed,
- * so that the delay stays in proportion, and grows again beyond three minutes.
+ * Nothing was learned, and two documented samples are no reason for silence: the interval is a twelfth of what has
+ * passed, so that the delay stays in proportion, and grows again beyond three minutes.
  */
 function coldInterval(elapsedMs: number, { coldMinMs, coldMaxMs, patientMs }: PollTimes): number {
   return clamp(elapsedMs / 12, coldMinMs, clamp(elapsedMs / 36, coldMaxMs, patientMs));

@@ -9,9 +9,9 @@ const USED = 0.8;
 /** First pause after a 429 in milliseconds, doubled by each further one up to the longest. */
 const PAUSE_MS = 1_000;
 const PAUSE_MAX_MS = 15_000; // the interval that the API reference recommends
-/** Pause after a refused key, in milliseconds: a person mends it, and 15 s of delay are nothing beside that. */
+/** Pause after a refused key, in milliseconds: a person has to fix it, which takes much longer. */
 const REFUSED_PAUSE_MS = 15_000;
-/** Longest wish of the provider that is followed, in milliseconds: a stray header must not stop the worker for a day. */
+/** Longest `Retry-After` that is honoured, in milliseconds: a stray header must not stop the worker for a day. */
 const RETRY_AFTER_MAX_MS = 300_000;
 
 export interface QueryBudgetOptions {
@@ -31,8 +31,8 @@ export interface BudgetedRequest {
 /**
  * When this worker may send its next status request. Requests are spread evenly, never in bursts. After a 429 the rate
  * falls and comes back along the curve of CUBIC (RFC 9438): soon near the rate that failed, then carefully beyond it;
- * workers that share an account so find their shares without knowing of each other. While the provider refuses (429, key),
- * one request at a time finds out when it is over.
+ * workers that share an account find their shares this way without knowing of each other. While the provider refuses
+ * (429, key), one request at a time finds out when it is over.
  */
 export class QueryBudget {
   readonly #options: QueryBudgetOptions;
@@ -65,7 +65,9 @@ export class QueryBudget {
     return Math.min(this.#budget, Math.max(Math.min(RATE_MIN, this.#budget), rate));
   }
 
-  /** Monotonic milliseconds at which the next request may begin; infinite while the answer of the one under way decides. */
+  /**
+   * Monotonic milliseconds at which the next request may begin; infinite while the answer of the one under way decides.
+   */
   nextMs(): number {
     return this.#refusals > 0 && this.#underway > 0 ? Number.POSITIVE_INFINITY : this.#nextMs;
   }
@@ -77,7 +79,7 @@ export class QueryBudget {
     return { begunMs };
   }
 
-  /** The provider answered, whatever it said about the task. */
+  /** The provider answered, with any status of the task. */
   answered(_request: BudgetedRequest): void {
     this.#underway -= 1;
     this.#refusals = 0;

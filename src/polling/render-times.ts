@@ -12,7 +12,7 @@ import {
   SAMPLES_MAX,
 } from './forecast.js';
 
-/** How long renders take, learned and asked for; what the watcher needs of it. */
+/** Render times, as the watcher learns and reads them. */
 export interface RenderTimes {
   forecast(kind: RenderKind): Forecast;
   /** Takes one finished render in; never throws. */
@@ -26,9 +26,11 @@ export interface LearnedRenderTimesOptions {
   readonly worker: string;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
-  /** Told about damaged records and a store that fails: learning goes on in memory. */
+  /** Called for damaged records and store faults; learning continues in memory. */
   readonly onWarning: (message: string) => void;
-  /** Between two writes, and two reads of the other workers' objects, in milliseconds; default {@link SYNC_EVERY_MS}. */
+  /**
+   * Between two writes, and two reads of the other workers' objects, in milliseconds; default {@link SYNC_EVERY_MS}.
+   */
   readonly syncEveryMs?: number | undefined;
 }
 
@@ -50,7 +52,8 @@ interface Learned {
 
 /**
  * Render times of one account, kept in the asset store: each worker writes an object of its own with all that it knows,
- * and takes in those of the others. At most 24 samples for each of the 56 kinds (2 tiers, 14 lengths, with sound or not).
+ * and takes in those of the others. At most 24 samples for each of the 56 kinds (2 tiers, 14 lengths, with sound or
+ * not).
  */
 export class LearnedRenderTimes implements RenderTimes {
   readonly #options: LearnedRenderTimesOptions;
@@ -182,14 +185,18 @@ export class LearnedRenderTimes implements RenderTimes {
   }
 }
 
-/** What the workers of an account have learned, for who only asks; changes nothing in the store. */
+/** Reads what the workers of an account have learned; changes nothing in the store. */
 export async function readRenderTimes(
   store: AssetStore,
   scope: Scope,
   signal?: AbortSignal,
 ): Promise<Pick<RenderTimes, 'forecast'>> {
   const times = new LearnedRenderTimes({
-    ...{ store, scope, worker: 'reader', now: Date.now, syncEveryMs: Number.POSITIVE_INFINITY },
+    store,
+    scope,
+    worker: 'reader',
+    now: Date.now,
+    syncEveryMs: Number.POSITIVE_INFINITY,
     onWarning: () => undefined, // the forecast says on how many renders it rests
   });
   await times.load(signal);

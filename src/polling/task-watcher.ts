@@ -12,7 +12,7 @@ import {
   SWEEP_EVERY_MS,
   type SweepCandidate,
 } from './list-sweep.js';
-import { nextAskDelay, POLL_TIMES, type PollTimes } from './poll-schedule.js';
+import { nextQueryDelay, POLL_TIMES, type PollTimes } from './poll-schedule.js';
 import { type BudgetedRequest, QueryBudget } from './query-budget.js';
 import type { RenderTimes } from './render-times.js';
 
@@ -36,7 +36,7 @@ export interface TaskWatcherOptions {
   readonly clock: WatcherClock;
   /** Uniform in 0..1. */
   readonly random: () => number;
-  /** What is known of render times; told about every success. */
+  /** Learned render times; every success is added to them. */
   readonly stats: RenderTimes;
   /** Intervals; default {@link POLL_TIMES}. */
   readonly times?: Partial<PollTimes> | undefined;
@@ -45,7 +45,9 @@ export interface TaskWatcherOptions {
 /** A task to watch. */
 interface WatchedTask extends RenderKind {
   readonly taskId: string;
-  /** When the provider accepted it by our clock, in milliseconds since the epoch; without it the first look is at once. */
+  /**
+   * When the provider accepted it by our clock, in milliseconds since the epoch; without it the first look is at once.
+   */
   readonly submittedAtMs?: number | undefined;
 }
 
@@ -53,8 +55,8 @@ export interface WatchOptions {
   /** Ends the watch with its reason. */
   readonly signal: AbortSignal;
   /**
-   * Called with every look that said something; one that came from the list has no request id. Returning `true` ends the
-   * watch with this snapshot, throwing ends it with that error: so UNKNOWN is judged by the caller.
+   * Called with every look that said something; one that came from the list has no request id. Returning `true` ends
+   * the watch with this snapshot, throwing ends it with that error: so UNKNOWN is judged by the caller.
    */
   readonly onSeen?: ((snapshot: TaskSnapshot) => boolean | undefined) | undefined;
   /** Called with every look that failed; the watch goes on. */
@@ -70,7 +72,7 @@ interface Eta {
   readonly samples: number;
 }
 
-/** How many tasks are watched, and how fast they may be asked for. */
+/** How many tasks are watched, and how fast they may be queried. */
 export interface WatchLoad {
   /** Tasks that were not looked at yet, that the provider has not begun, and that it renders. */
   readonly tasks: { readonly unseen: number; readonly queued: number; readonly rendering: number };
@@ -93,9 +95,9 @@ export interface TaskWatcher {
 }
 
 /** From this many watched tasks on the first looks are put together, so that a list can answer them. */
-const FLEET = 10;
+const LARGE_FLEET = 10;
 /** Time between such common first looks, in milliseconds: how late a stage may be shown as queued in a fleet. */
-const FLEET_LOOK_MS = 10_000;
+const LARGE_FLEET_LOOK_MS = 10_000;
 /** Tasks that are remembered between two watches: more than a worker has at a time. */
 const REMEMBERED_MAX = 1_000;
 /** Overdue by this much, a task that the list shows as running is queried now and then; in milliseconds. */
@@ -161,7 +163,7 @@ class Watcher implements TaskWatcher {
   /** How far the provider's clock is ahead of ours, as the last answer showed it, in milliseconds. */
   #providerAheadMs = 0;
   /** Aborted when something changed that may be due earlier than what is slept for. */
-  #nap = new AbortController();
+  #wakeup = new AbortController();
 
   constructor(options: TaskWatcherOptions) {
     const { perSecond, random, clock, times } = options;
@@ -180,10 +182,17 @@ class Watcher implements TaskWatcher {
         reject(signal.reason);
         return;
       }
-      const before = this.#recall(task);
+      const before = this.#resume(task);
       const one: Watched = {
-        ...{ task, options, over: new AbortController(), isAsking: false, faults: 0, dueMs: 0 },
-        ...{ isUnlisted: false, isEndListed: false, submittedAtMs: task.submittedAtMs ?? clock.now() },
+        task,
+        options,
+        over: new AbortController(),
+        isAsking: false,
+        faults: 0,
+        dueMs: 0,
+        isUnlisted: false,
+        isEndListed: false,
+        submittedAtMs: task.submittedAtMs ?? clock.now(),
         ...(before ?? {
           phase: 'unseen',
           startedAtMs: undefined,
@@ -226,7 +235,10 @@ class Watcher implements TaskWatcher {
     return { tasks, share: this.#budget.share, allowed: this.#budget.rate() };
   }
 
-  /** A caller may watch a task until it runs, and later on to its end: the second watch begins with what the first one saw. */
+  /**
+   * A caller may watch a task until it runs, and later on to its end: the second watch begins with what the first one
+   * saw.
+   */
   #remember({ task, phase, startedAtMs, createdAtMs, queriedMs, listedMs, listedOpenAtMs }: Watched): void {
     this.#remembered.delete(task.taskId); // so that it becomes the youngest
     this.#remembered.set(task.taskId, { phase, startedAtMs, createdAtMs, queriedMs, listedMs, listedOpenAtMs });
@@ -236,7 +248,7 @@ class Watcher implements TaskWatcher {
     }
   }
 
-  #recall({ taskId }: WatchedTask): Remembered | undefined {
+  #resume({ taskId }: WatchedTask): Remembered | undefined {
     const before = this.#remembered.get(taskId);
     this.#remembered.delete(taskId);
     if (before === undefined) return undefined;
@@ -260,11 +272,11 @@ class Watcher implements TaskWatcher {
     const elapsedMs = clock.now() - task.submittedAtMs;
     const forecast = stats.forecast(task);
     const moment = { phase: 'unseen', elapsedMs, forecast, faults: 0, random: random() } as const;
-    const dueMs = nowMs + nextAskDelay(moment, this.#times);
-    const isFleet = list !== undefined && this.#sweep.isAvailable() && this.#watched.size >= FLEET;
+    const dueMs = nowMs + nextQueryDelay(moment, this.#times);
+    const isFleet = list !== undefined && this.#sweep.isAvailable() && this.#watched.size >= LARGE_FLEET;
     // A task that may be done soon is not kept waiting for its fellows.
-    if (!isFleet || elapsedMs + 2 * FLEET_LOOK_MS > forecast.earliestMs) return dueMs;
-    return Math.ceil(dueMs / FLEET_LOOK_MS) * FLEET_LOOK_MS;
+    if (!isFleet || elapsedMs + 2 * LARGE_FLEET_LOOK_MS > forecast.earliestMs) return dueMs;
+    return Math.ceil(dueMs / LARGE_FLEET_LOOK_MS) * LARGE_FLEET_LOOK_MS;
   }
 
   #createdAtMs({ submittedAtMs }: WatchedTask): number | undefined {
@@ -272,7 +284,7 @@ class Watcher implements TaskWatcher {
   }
 
   #wake(): void {
-    this.#nap.abort();
+    this.#wakeup.abort();
   }
 
   /** Sends what is due, one request after the other, without waiting for answers; ends when nothing is watched. */
@@ -290,8 +302,8 @@ class Watcher implements TaskWatcher {
   }
 
   async #sleepUntil(readyMs: number, nowMs: number): Promise<void> {
-    this.#nap = new AbortController();
-    const { signal } = this.#nap;
+    this.#wakeup = new AbortController();
+    const { signal } = this.#wakeup;
     // An answer under way wakes this up; the minute is for a clock that was moved.
     await this.#options.clock.sleep(Math.min(Math.ceil(readyMs - nowMs), 60_000), signal).catch(() => undefined);
   }
@@ -350,7 +362,7 @@ class Watcher implements TaskWatcher {
       if (!isShared) one.faults += 1;
       if (this.#watched.has(one)) {
         if (!isShared) this.#schedule(one, error instanceof VideoError ? error.retryAfterMs : undefined);
-        this.#tell(one, () => one.options.onFault?.(error));
+        this.#notify(one, () => one.options.onFault?.(error));
       }
     } finally {
       one.isAsking = false;
@@ -377,7 +389,7 @@ class Watcher implements TaskWatcher {
       this.#options.stats.learn(one.task, { endedAtMs: endTimeMs, renderMs: endTimeMs - scheduledTimeMs });
     }
     this.#schedule(one);
-    this.#hand(one, snapshot);
+    this.#deliver(one, snapshot);
   }
 
   #judgeList(one: Watched, endedAtMs: number | undefined): void {
@@ -395,13 +407,13 @@ class Watcher implements TaskWatcher {
     one.startedAtMs = Math.min(nowMs, startedAtMs ?? one.startedAtMs ?? nowMs);
   }
 
-  #hand(one: Watched, snapshot: TaskSnapshot): void {
-    this.#tell(one, () => {
+  #deliver(one: Watched, snapshot: TaskSnapshot): void {
+    this.#notify(one, () => {
       if (one.options.onSeen?.(snapshot) === true || ENDED.has(snapshot.status)) one.resolve(snapshot);
     });
   }
 
-  #tell(one: Watched, call: () => void): void {
+  #notify(one: Watched, call: () => void): void {
     try {
       call();
     } catch (error) {
@@ -414,7 +426,7 @@ class Watcher implements TaskWatcher {
     const { phase, faults } = one;
     const forecast = stats.forecast(one.task);
     const elapsedMs = this.#elapsedMs(one);
-    const delay = nextAskDelay({ phase, elapsedMs, forecast, faults, retryAfterMs, random: random() }, this.#times);
+    const delay = nextQueryDelay({ phase, elapsedMs, forecast, faults, retryAfterMs, random: random() }, this.#times);
     // A task that was looked at and says nothing, such as an unknown one, is not asked again at once.
     one.dueMs = clock.monotonicMs() + Math.max(delay, this.#times.tightMinMs);
   }
@@ -436,7 +448,8 @@ class Watcher implements TaskWatcher {
     for (const one of group) one.isAsking = true;
     const created = group.flatMap(({ createdAtMs }) => createdAtMs ?? []);
     const query = {
-      ...{ modelName: MODEL, pageSize: LIST_PAGE_SIZE },
+      modelName: MODEL,
+      pageSize: LIST_PAGE_SIZE,
       startMs: Math.min(...created) - LIST_MARGIN_MS,
       endMs: Math.max(...created) + LIST_MARGIN_MS,
     };
@@ -498,8 +511,12 @@ class Watcher implements TaskWatcher {
     this.#schedule(one);
     // Another task more costs a list nothing, so a wide forecast is no reason to look more rarely.
     if (one.dueMs - one.listedMs <= 1.1 * this.#times.tightMaxMs) one.dueMs = one.listedMs + SWEEP_EVERY_MS;
-    this.#hand(one, {
-      ...{ taskId, status, submitTimeMs: createdAtMs, scheduledTimeMs: startedAtMs, requestId: undefined },
+    this.#deliver(one, {
+      taskId,
+      status,
+      submitTimeMs: createdAtMs,
+      scheduledTimeMs: startedAtMs,
+      requestId: undefined,
     });
   }
 }

@@ -9,7 +9,7 @@ import type { VideoResult } from '../contract/result.js';
 
 const OUTCOME = defineSearchAttributeKey('VideoOutcome', 'KEYWORD');
 
-/** How the run of a batch's item stands, by Temporal; `unknown` when it has forgotten it. */
+/** The state of a batch item's run in Temporal; `unknown` once its retention is over. */
 export async function itemState(
   client: Client,
   workflowId: string,

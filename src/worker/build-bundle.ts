@@ -3,25 +3,25 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { bundleWorkflowCode } from '@temporalio/worker';
 
-/** Where the prebuilt workflow code lies, beside the compiled worker. */
+/** Path of the prebuilt workflow code, next to the compiled worker. */
 export const BUNDLE_PATH = fileURLToPath(new URL('../../workflow-bundle.js', import.meta.url));
 
-/** What a worker with a payload codec runs instead; the converter of failures is part of the workflow code. */
-export interface SealedCode {
+/** The workflow code of a worker with a payload codec; the failure converter is part of it. */
+export interface EncryptedBundle {
   readonly bundlePath: string;
-  /** Module that keeps the texts of failures where the codec reaches them. */
+  /** Module that puts the texts of failures where the codec reaches them. */
   readonly failureConverterPath: string;
 }
 
 /** The code for a payload codec that was built together with the bundle at `bundlePath`. */
-export const sealedCodeOf = (bundlePath: string): SealedCode => ({
+export const encryptedBundleOf = (bundlePath: string): EncryptedBundle => ({
   bundlePath: join(dirname(bundlePath), 'workflow-bundle-sealed.js'),
   failureConverterPath: join(dirname(bundlePath), 'src', 'worker', 'encrypted-failure-converter.cjs'),
 });
 
 /** Builds the workflow code for Temporal's sandbox into one file, and once more for workers with a payload codec. */
 export async function buildBundle(): Promise<void> {
-  const sealed = sealedCodeOf(BUNDLE_PATH);
+  const sealed = encryptedBundleOf(BUNDLE_PATH);
   await bundle(BUNDLE_PATH);
   await bundle(sealed.bundlePath, sealed.failureConverterPath);
 }

@@ -6,7 +6,7 @@ import { FailureType } from '../contract/failure-type.js';
 import { VideoError } from '../contract/video-error.js';
 import { readWebhook, type WebhookSettings } from '../webhook/webhook-file.js';
 
-/** What the files say that the configuration names; undefined: it names none. */
+/** Contents of the files that the configuration names; undefined: it names none. */
 export interface NamedFiles {
   readonly prices: Prices | undefined;
   readonly budgets: BudgetTerms | undefined;
@@ -38,7 +38,7 @@ export async function readNamedFiles({
   return { prices, budgets, webhook };
 }
 
-/** What is wrong with the file that a variable names. */
+/** The faults of the file that a variable names. */
 interface Fault {
   readonly variable: string;
   readonly error: unknown;
@@ -50,7 +50,7 @@ function together(faults: readonly Fault[]): unknown {
   if (faults.length === 1 || known.length < faults.length) return first?.error;
   const texts = known.map(({ error }) => error.message).join('. ');
   return new VideoError(FailureType.ConfigurationInvalid, `Files of the configuration are not usable: ${texts}`, {
-    // Which file a field is of; a fault that is told of the variable says so itself.
+    // Names the file of a field; a fault of the variable itself names the variable.
     issues: known.flatMap(({ variable, error: { issues = [] } }) =>
       issues.map(({ path, message }) => ({
         path,

@@ -1,21 +1,21 @@
 import type { Client } from '@temporalio/client';
 import type { Worker } from '@temporalio/worker';
 
-/** A poll lasts a minute on the server and is noted when it begins; twice that is a worker that has stopped to poll. */
+/** A poll lasts a minute on the server, which notes its beginning; after twice that the worker has stopped polling. */
 const SEEN_WITHIN_MS = 120_000;
-/** Temporal answers within milliseconds; who asks for readiness gives up after some seconds. */
+/** Temporal answers within milliseconds; readiness probes give up after some seconds. */
 const ASK_BOUND_MS = 2_000;
-/** However often readiness is asked for, Temporal is asked at most this often. */
+/** Temporal is queried at most this often, however frequent the readiness probes are. */
 const ASK_EVERY_MS = 5_000;
 
-/** Whether a worker can do its work, and what stands in the way. */
+/** Whether a worker can do its work, and what prevents it. */
 export interface Readiness {
   readonly ready: boolean;
-  /** What each condition is at: `store`, `workers`, `temporal`. */
+  /** The state of each condition: `store`, `workers`, `temporal`. */
   readonly checks: Readonly<Record<'store' | 'workers' | 'temporal', string>>;
 }
 
-/** What a worker knows of its own health; filled in while it starts. */
+/** A worker's health; filled in while it starts. */
 export class WorkerHealth {
   #store = 'not proven yet';
   #workers: readonly Worker[] = [];
@@ -23,7 +23,7 @@ export class WorkerHealth {
   #stopping = false;
   #answer: { readonly askedMs: number; readonly text: Promise<string> } | undefined;
 
-  /** The store has shown that of many writers one wins. */
+  /** The store's conditional put is verified. */
   storeProven(): void {
     this.#store = 'ok';
   }
@@ -35,7 +35,7 @@ export class WorkerHealth {
     this.#ask = () => seenByTemporal(client, taskQueue, identity);
   }
 
-  /** No new work is taken from now on. */
+  /** The worker takes no new work from now on. */
   stopping(): void {
     this.#stopping = true;
   }
@@ -65,7 +65,7 @@ export class WorkerHealth {
   }
 }
 
-/** Whether Temporal sees the polls of this worker: a process that is there and does not poll does no work. */
+/** Whether Temporal sees the polls of this worker: a process that runs and does not poll does no work. */
 async function seenByTemporal(client: Client, taskQueue: string, identity: string): Promise<string> {
   try {
     const { pollers } = await client.withDeadline(Date.now() + ASK_BOUND_MS, () =>

@@ -9,32 +9,33 @@ import { redactText } from '../net/redact.js';
 /** Writes one line to stderr, which is where logs belong: stdout carries results. */
 const STDERR = 2;
 
-/** Dynamic ports (RFC 6335): from these one is taken for numbers that only this process reads. */
+/** Dynamic ports (RFC 6335): one of them serves metrics that only this process reads. */
 const PORTS = { from: 49_152, to: 65_535 } as const;
 const PORT_TRIES = 20;
 
-/** Where Temporal's runtime of this process serves its numbers; the runtime is one per process, and so is this. */
+/** The address of the runtime's metrics; there is one runtime per process, so there is one of these. */
 let temporalMetrics: string | undefined;
 
-/** The loopback address at which Temporal's runtime serves its numbers; none: it was not told to. */
+/** The loopback address at which Temporal's runtime serves its metrics; undefined when metrics are off. */
 export const temporalMetricsAddress = (): string | undefined => temporalMetrics;
 
-/** What the SDK says of every worker of ours because it is meant so: submits need no workflows, and nothing of ours is Nexus. */
-const MEANT_SO: readonly string[] = [
+/** Warnings of the SDK about choices of ours: the submit queue has no workflows, and no worker serves Nexus. */
+const EXPECTED_WARNINGS: readonly string[] = [
   'No workflows registered, not polling for workflow tasks',
   'No Nexus services registered, not polling for Nexus tasks',
 ];
 
-/** What is the same in every line of a worker, or said in the line already; `LOG_FORMAT=json` has all of it. */
+/** Fields that are the same in every line of a worker, or part of its text; `LOG_FORMAT=json` has all of them. */
 const LEFT_OUT: readonly string[] = [
   ...['level', 'time', 'msg', 'sdkComponent', 'taskToken', 'namespace', 'taskQueue', 'runId', 'workflowType'],
   ...['workflowId', 'taskId', 'stage', 'error'],
 ];
 
 /**
- * Gives Temporal's runtime of this process its logger: pino at `LOG_LEVEL`, as `LOG_FORMAT` says (default: for people on a
- * terminal, else JSON). Call it once, before the first worker. Every text is redacted: no key, no signed URL.
- * @param metrics - Whether the runtime is to count as well; a worker with `WAN_VIDEO_METRICS` serves its numbers beside its own.
+ * Gives Temporal's runtime of this process its logger: pino at `LOG_LEVEL`, as `LOG_FORMAT` says (default: for people
+ * on a terminal, else JSON). Call it once, before the first worker. Every text is redacted: no key, no signed URL.
+ * @param metrics - Whether the runtime is to count as well; a worker with `WAN_VIDEO_METRICS` serves its metrics next
+ * to its own.
  */
 export function installLogger({ level, format }: Config['log'], { metrics = false } = {}): void {
   const forPeople = (format ?? (process.stderr.isTTY ? 'pretty' : 'json')) === 'pretty';
@@ -44,9 +45,9 @@ export function installLogger({ level, format }: Config['log'], { metrics = fals
     : pino(options, destination({ dest: STDERR, sync: true }));
   const logger = new DefaultLogger('TRACE', (entry: LogEntry) => {
     const at = entry.level.toLowerCase() as 'trace' | 'debug' | 'info' | 'warn' | 'error';
-    // Most lines are below the level, and redacting them would be the larger part of what a run costs this process.
-    if (!log.isLevelEnabled(at) || MEANT_SO.includes(entry.message)) return;
-    // The states of the SDK's workers: the command says itself when it is ready and when it ends.
+    // Most lines are below the level, and redacting them would be most of a run's cost in this process.
+    if (!log.isLevelEnabled(at) || EXPECTED_WARNINGS.includes(entry.message)) return;
+    // The states of the SDK's workers: the command itself reports when it is ready and when it ends.
     if (forPeople && at === 'info' && entry.meta?.['sdkComponent'] === SdkComponent.worker) return;
     log[at](redacted(entry.meta ?? {}), redactText(entry.message));
   });
@@ -57,20 +58,20 @@ export function installLogger({ level, format }: Config['log'], { metrics = fals
   }
   for (let tries = 1; ; tries += 1) {
     const bindAddress = `127.0.0.1:${randomInt(PORTS.from, PORTS.to + 1)}`;
-    // As Prometheus names things: base units, counters with _total.
+    // Prometheus' naming: base units, counters with _total.
     const prometheus = { bindAddress, countersTotalSuffix: true, unitSuffix: true, useSecondsForDurations: true };
     try {
       Runtime.install({ logger, telemetryOptions: { logging, metrics: { prometheus } } });
       temporalMetrics = bindAddress;
       return;
     } catch (error) {
-      // Asked for free ports first, another process could take one in between; so they are tried.
+      // Between a search for a free port and its use another process could take it; so ports are tried.
       if (tries === PORT_TRIES || !String(error).includes('in use')) throw error;
     }
   }
 }
 
-/** A log line as people read it: whose it is, what is said, and what goes with it, on one line; then the error, if there is one. */
+/** A log line for people: source, message and fields on one line; then the error, if there is one. */
 export function lineForPeople(line: Record<string, unknown>): string {
   const { workflowId, msg, taskId, error } = line;
   const about = workflowId === undefined ? '' : `${workflowId}: `;
@@ -83,13 +84,16 @@ export function lineForPeople(line: Record<string, unknown>): string {
   return `${about}${msg}${task}${more}${below}`;
 }
 
-/** What goes with a log line, without secrets. Text by text: redacting the JSON itself would eat the escape of a quote behind a link. */
+/**
+ * A log line's fields without secrets. Text by text: redacting the JSON itself would remove the escape of a quote after
+ * a link.
+ */
 export function redacted(meta: Record<string, unknown>): Record<string, unknown> {
   const { sdkComponent, taskToken, ...rest } = meta;
   return JSON.parse(JSON.stringify({ ...rest, ...asText(meta['error']) }, safe)) as Record<string, unknown>;
 }
 
-/** A logger that throws would replace the failure that it was to tell. */
+/** A logger that throws would replace the failure that it logs. */
 function safe(_name: string, value: unknown): unknown {
   if (typeof value === 'string') return redactText(value);
   return typeof value === 'bigint' ? String(value) : value;

@@ -4,28 +4,28 @@ import type { WorkerMetrics } from '../metrics/worker-metrics.js';
 
 /** A week of a busy account; then the settled purchases of the last day are read once more. */
 const SETTLED_MAX = 20_000;
-/** A look that takes longer than this is given up, in milliseconds: the first one reads every purchase of a day. */
+/** Longest scan in milliseconds: the first one reads every purchase of a day. */
 const LOOK_BOUND_MS = 60_000;
 /** Temporal counts within milliseconds. */
 const COUNT_BOUND_MS = 5_000;
 
-/** What is looked at. */
+/** What is monitored. */
 export interface LookDeps {
   readonly metrics: WorkerMetrics;
   readonly ledger: Ledger;
   readonly client: Client;
   /** Whose runs are counted. */
   readonly taskQueue: string;
-  /** Pause between the end of a look and the next one, milliseconds. */
+  /** Pause between two scans, in milliseconds. */
   readonly everyMs: number;
 }
 
 /**
- * Looks at what no step tells: the open purchases of the account and the runs that wait for a person. One look at a time, bounded; a
- * failed one leaves the numbers absent. Neither costs an Action on Temporal Cloud.
+ * Monitors what no step reports: the account's open purchases and the runs that wait for a person. One scan at a time,
+ * bounded; a failed one leaves the metrics absent. Neither costs an Action on Temporal Cloud.
  * @returns stops it.
  */
-export function lookPeriodically({ metrics, ledger, client, taskQueue, everyMs }: LookDeps): () => void {
+export function monitorPurchases({ metrics, ledger, client, taskQueue, everyMs }: LookDeps): () => void {
   const stop = new AbortController();
   const settled = new Set<string>();
   const look = async (): Promise<void> => {

@@ -28,16 +28,16 @@ import { verifyConditionalPut } from '../storage/verify-conditional-put.js';
 import { WebhookSender } from '../webhook/webhook-sender.js';
 import { accountSlotsPort, announceLimit } from './account-slots.js';
 import { itemState } from './batch-item-state.js';
-import { BUNDLE_PATH, sealedCodeOf } from './build-bundle.js';
+import { BUNDLE_PATH, encryptedBundleOf } from './build-bundle.js';
 import { readNamedFiles } from './config-files.js';
 import { schedulesPort } from './schedules.js';
 import { startTelemetry, type Telemetry } from './telemetry.js';
 
-/** What a worker is made of. */
+/** Everything that a worker needs. */
 export interface WorkerOptions {
   readonly config: Config;
   readonly temporal: TemporalTarget;
-  /** Gives the provider key at each call, so that a changed key file is taken up. */
+  /** Called for each request, so that a changed key file is used at once. */
   readonly apiKey: () => Promise<string> | string;
   /** Workflow code; the prebuilt file unless given. */
   readonly bundlePath?: string | undefined;
@@ -49,15 +49,15 @@ export interface WorkerOptions {
 
 /** Every poll occupies a place for the whole render; 500 in flight are 100 times the account's five. */
 const ACTIVITIES_MAX = 500;
-/** For the last word on what was learned, while the container waits: one small object. */
+/** Bound on the last write of learned render times at shutdown: one small object. */
 const STATS_SYNC_MS = 2_000;
-/** A submit takes some 0.1 s and the queue starts at most 5 per second: ten cover one that hangs. */
+/** A submit takes some 0.1 s and the queue starts at most 5 per second: ten allow for one that hangs. */
 const SUBMITS_MAX = 10;
 
 /**
  * Runs a worker for both queues until SIGTERM or SIGINT, or until one of them fails.
- * @throws VideoError `ConfigurationInvalid` when Temporal cannot be reached, when the store does not keep what buying once rests on, or
- * when a file that the configuration names has a fault.
+ * @throws VideoError `ConfigurationInvalid` when Temporal cannot be reached, when the store's conditional put does not
+ * hold, or when a file that the configuration names has a fault.
  */
 export async function runWorker(options: WorkerOptions): Promise<void> {
   const telemetry = await startTelemetry(options.config);
@@ -80,10 +80,11 @@ async function runQueues(options: WorkerOptions, telemetry: Telemetry): Promise<
   const client = await connectClient(temporal);
   const connection = await connectWorker(temporal);
   const stats = renderTimes(config, store);
-  // Not waited for: what other workers learned is worth having, not worth a start that fails.
+  // The start does not wait for this: without the other workers' render times a worker still works.
   void stats.sync();
   const deps = activityDeps(options, telemetry.metrics, store, stats, {
-    ...{ prices, webhook },
+    prices,
+    webhook,
     cancelRun: async (workflowId, runId) => {
       await client.workflow.getHandle(workflowId, runId).cancel();
     },
@@ -106,15 +107,16 @@ async function runQueues(options: WorkerOptions, telemetry: Telemetry): Promise<
     ...common,
     taskQueue: taskQueues.generate,
     workflowBundle: {
-      codePath: temporal.payloadCodec === undefined ? bundlePath : sealedCodeOf(bundlePath).bundlePath,
+      codePath: temporal.payloadCodec === undefined ? bundlePath : encryptedBundleOf(bundlePath).bundlePath,
     },
     activities,
     sinks: telemetry.sinks,
-    // Polls and archives hand over at once: nothing in them is lost by an abort.
+    // Polls and archives end at once: an abort loses nothing, another worker continues.
     shutdownGraceTime: times.mainGraceMs,
     shutdownForceTime: times.mainForceMs,
     maxConcurrentActivityTaskExecutions: ACTIVITIES_MAX,
-    // A killed worker's runs wait this long for it before another one takes them up: with the submit's 30 s still below 40 s.
+    // The runs of a killed worker wait this long before another worker continues them: with the submit's 30 s below 40
+    // s.
     stickyQueueScheduleToStartTimeout: '5s',
   });
   const submit = await Worker.create({
@@ -123,7 +125,7 @@ async function runQueues(options: WorkerOptions, telemetry: Telemetry): Promise<
     activities: { submitTask: activities.submitTask },
     maxTaskQueueActivitiesPerSecond: config.rates.submit,
     maxConcurrentActivityTaskExecutions: SUBMITS_MAX,
-    // A submit in flight is finished: its answer is a purchase.
+    // A submit in flight runs to its end: its answer is a purchase.
     shutdownGraceTime: times.submitGraceMs,
     shutdownForceTime: times.submitForceMs,
   });
@@ -149,7 +151,7 @@ async function runQueues(options: WorkerOptions, telemetry: Telemetry): Promise<
   }
 }
 
-/** The worker's own connection, which is another library's than the client's: one may be refused where the other is not. */
+/** The worker's own connection. It is another library's than the client's: one may fail where the other does not. */
 async function connectWorker(temporal: TemporalTarget): Promise<NativeConnection> {
   try {
     return await NativeConnection.connect(workerOptionsOf(temporal) as never);
@@ -158,7 +160,9 @@ async function connectWorker(temporal: TemporalTarget): Promise<NativeConnection
   }
 }
 
-/** With Worker Versioning a run stays on the version that it began on, its submits too: both queues belong to the version. */
+/**
+ * With Worker Versioning a run and its submits stay on the version that it began on: both queues belong to the version.
+ */
 function versionOf({ deployment }: Config): { workerDeploymentOptions?: WorkerDeploymentOptions } {
   if (deployment === undefined) return {};
   const version = { deploymentName: deployment.name, buildId: deployment.buildId };
@@ -167,14 +171,14 @@ function versionOf({ deployment }: Config): { workerDeploymentOptions?: WorkerDe
   };
 }
 
-/** How the worker's payloads are written, when it is not plainly: by the codec, the texts of failures among them. */
+/** The data converter of a worker with a payload codec; the texts of failures are encoded, too. */
 function dataConverterOf({ payloadCodec }: TemporalTarget, bundlePath: string): { dataConverter?: DataConverter } {
   if (payloadCodec === undefined) return {};
-  const { failureConverterPath } = sealedCodeOf(bundlePath);
+  const { failureConverterPath } = encryptedBundleOf(bundlePath);
   return { dataConverter: { payloadCodecs: [payloadCodec], failureConverterPath } };
 }
 
-/** Asks the server whether it can search by our attributes; a yes holds, a no is asked again by the next run. */
+/** Asks the server whether our search attributes exist; a yes is remembered, a no is asked again by the next run. */
 function attributesPort(client: Client): () => Promise<boolean> {
   const query = Object.keys(SEARCH_ATTRIBUTES)
     .map((name) => `${name} = '-'`)
@@ -203,7 +207,9 @@ interface VerifiedStore {
   readonly storeId: string;
 }
 
-/** The asset store, once it has shown on this start that of many writers one wins: buying once rests on that. */
+/**
+ * Opens the asset store and verifies at every start that of many concurrent writers one wins: buying once rests on it.
+ */
 async function verifiedStore(config: Config, temporal: TemporalTarget): Promise<VerifiedStore> {
   const { store: configured, sharedFileStore, proxies } = config;
   const temporalAddress = temporal.connection.address ?? 'localhost:7233';
@@ -213,7 +219,7 @@ async function verifiedStore(config: Config, temporal: TemporalTarget): Promise<
   return { store, storeId: await storeId(store, { newId: randomUUID }) };
 }
 
-/** What is known of render times, shared with the other workers through the store. */
+/** Learned render times, shared with the other workers through the store. */
 function renderTimes({ provider, taskQueues }: Config, { store }: VerifiedStore): LearnedRenderTimes {
   const scope = { provider: provider.providerId, account: provider.account };
   const onWarning = (message: string) => Runtime.instance().logger.warn(redactText(message));
@@ -290,7 +296,7 @@ function activityDeps(
   };
 }
 
-/** The links of a real provider lead to public hosts; whatever they resolve to is judged again at the connection. */
+/** Result links of a real provider lead to public hosts; the connector checks every address that they resolve to. */
 export function resultDispatcher({ provider, allowPrivateUrls, proxies }: Config): Dispatcher | undefined {
   if (provider.providerId === 'emulator') return undefined;
   return createDispatcher(proxies, { connect: guardedConnector(createAddressPolicy(allowPrivateUrls)) });

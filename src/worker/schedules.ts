@@ -11,7 +11,8 @@ export function schedulesPort(client: Client): SchedulesPort {
   const look = async (scheduleId: string) => {
     try {
       const { state, raw } = await inTime(() => client.schedule.getHandle(batchScheduleId(scheduleId)).describe());
-      // Meant for updates: another one once the schedule has been modified (temporal.api.workflowservice.v1.UpdateScheduleRequest).
+      // Meant for updates: another one once the schedule has been modified
+      // (temporal.api.workflowservice.v1.UpdateScheduleRequest).
       return { state, version: Buffer.from(raw.conflictToken ?? []).toString('hex') };
     } catch (error) {
       if (error instanceof ScheduleNotFoundError) return undefined;

@@ -6,7 +6,7 @@ import { FailureType } from '../contract/failure-type.js';
 import { VideoError } from '../contract/video-error.js';
 import type { WorkerHealth } from './health.js';
 
-/** Temporal's numbers come from this process, over loopback; without them ours are worth having all the same. */
+/** Temporal's metrics come from this process over loopback; without them ours are served alone. */
 const TEMPORAL_BOUND_MS = 2_000;
 
 const TEXT = 'text/plain; charset=utf-8';
@@ -15,9 +15,9 @@ const PROMETHEUS = 'text/plain; version=0.0.4; charset=utf-8';
 
 /** What is served. */
 export interface TelemetrySources {
-  /** Our own numbers, in Prometheus' text format. */
+  /** Our own metrics, in Prometheus' text format. */
   readonly metrics: () => Promise<string>;
-  /** Where Temporal's runtime of this process serves its own; none: it does not. */
+  /** Address of the metrics of this process's Temporal runtime; undefined: none. */
   readonly temporalMetrics: string | undefined;
   readonly health: WorkerHealth;
 }
@@ -28,8 +28,8 @@ export interface TelemetryServer {
 }
 
 /**
- * Serves `/metrics` (ours and Temporal's), `/healthz` (this process answers) and `/readyz` (200 when it can work, else 503, with each condition).
- * Without any sign-in: nothing of it is secret, and the address decides who reaches it.
+ * Serves `/metrics` (ours and Temporal's), `/healthz` (this process answers) and `/readyz` (200 when it can work, else
+ * 503, with each condition). There is no sign-in: nothing served is secret, and the address decides who can reach it.
  * @throws VideoError `ConfigurationInvalid` when the address cannot be listened on.
  */
 export async function startTelemetryServer(
@@ -51,7 +51,7 @@ export async function startTelemetryServer(
       { cause, nextStep: 'Give each worker of a host an address of its own, or leave WAN_VIDEO_METRICS out.' },
     );
   }
-  // It never keeps a process alive that has nothing else to do.
+  // The server never keeps an otherwise finished process alive.
   server.unref();
   return {
     async close() {
@@ -85,7 +85,7 @@ async function answer(
   }
 }
 
-/** Temporal's numbers, or nothing. */
+/** Temporal's metrics, or nothing. */
 async function read(address: string): Promise<string> {
   try {
     const { statusCode, body } = await request(`http://${address}/metrics`, {

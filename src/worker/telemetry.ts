@@ -6,27 +6,27 @@ import type { Config } from '../config/config.js';
 import { WorkerMetrics } from '../metrics/worker-metrics.js';
 import { WorkerHealth } from './health.js';
 import { temporalMetricsAddress } from './logger.js';
-import { lookPeriodically } from './purchase-monitor.js';
+import { monitorPurchases } from './purchase-monitor.js';
 import { startTelemetryServer } from './telemetry-server.js';
 
 /** Busy slots speak at least every ten checks; after twice that they are on another worker. */
 const SLOTS_KEPT_CHECKS = 20;
 
-/** What a worker tells of itself: numbers, health, and where both are served. */
+/** A worker's metrics and health, and the server of both. */
 export interface Telemetry {
   readonly metrics: WorkerMetrics;
   readonly health: WorkerHealth;
-  /** What runs on this worker tell it. */
+  /** Calls of the runs on this worker. */
   readonly sinks: InjectedSinks<WorkerSinks>;
   /** The steps, counted while they run. */
   counted(activities: ReturnType<typeof createActivities>): ReturnType<typeof createActivities>;
-  /** Begins the periodic look at ledger and Temporal, where metrics are served at all. */
+  /** Starts the monitor of ledger and Temporal, if metrics are served at all. */
   look(ledger: ActivityDeps['ledger'], client: Client): void;
   close(): Promise<void>;
 }
 
 /**
- * Starts counting, and serving where `WAN_VIDEO_METRICS` says; before anything else, so that a worker that cannot start says so.
+ * Starts counting, and serving at `WAN_VIDEO_METRICS`; before anything else, so that a failing start is visible.
  * @throws VideoError `ConfigurationInvalid` when that address cannot be listened on.
  */
 export async function startTelemetry({ provider, metrics: address, times, taskQueues }: Config): Promise<Telemetry> {
@@ -55,7 +55,7 @@ export async function startTelemetry({ provider, metrics: address, times, taskQu
     look(ledger, client) {
       if (server === undefined) return;
       const { metricsEveryMs: everyMs } = times;
-      stopLooking = lookPeriodically({ metrics, ledger, client, taskQueue: taskQueues.generate, everyMs });
+      stopLooking = monitorPurchases({ metrics, ledger, client, taskQueue: taskQueues.generate, everyMs });
     },
     async close() {
       stopLooking();

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { forecastOf } from '../../src/polling/forecast.js';
-import { nextAskDelay, POLL_TIMES, type PollMoment } from '../../src/polling/poll-schedule.js';
+import { nextQueryDelay, POLL_TIMES, type PollMoment } from '../../src/polling/poll-schedule.js';
 
 const ms = fc.double({ min: 0, max: 1e7, noNaN: true });
 const forecast = fc
@@ -19,7 +19,7 @@ const moment: fc.Arbitrary<PollMoment> = fc.record({
 test('no look is due in the past or later than the longest silence', () => {
   fc.assert(
     fc.property(moment, (one) => {
-      const delay = nextAskDelay(one);
+      const delay = nextQueryDelay(one);
       expect(delay).toBeGreaterThanOrEqual(0);
       expect(delay).toBeLessThanOrEqual(POLL_TIMES.quietMaxMs);
     }),
@@ -30,7 +30,7 @@ test('two looks at one task are never closer than the tight interval', () => {
   fc.assert(
     fc.property(moment, (one) => {
       if (one.phase === 'unseen' && one.faults === 0) return; // the first look has none before it
-      expect(nextAskDelay(one)).toBeGreaterThanOrEqual(POLL_TIMES.tightMinMs);
+      expect(nextQueryDelay(one)).toBeGreaterThanOrEqual(POLL_TIMES.tightMinMs);
     }),
   );
 });
@@ -39,8 +39,8 @@ test('a longer wish of the provider never leads to an earlier look, and is kept 
   fc.assert(
     fc.property(moment, ms, ms, (one, a, b) => {
       const [shorter, longer] = [Math.min(a, b), Math.max(a, b)];
-      const delay = nextAskDelay({ ...one, retryAfterMs: longer });
-      expect(delay).toBeGreaterThanOrEqual(nextAskDelay({ ...one, retryAfterMs: shorter }));
+      const delay = nextQueryDelay({ ...one, retryAfterMs: longer });
+      expect(delay).toBeGreaterThanOrEqual(nextQueryDelay({ ...one, retryAfterMs: shorter }));
       expect(delay).toBeGreaterThanOrEqual(Math.min(Math.round(longer), POLL_TIMES.quietMaxMs));
     }),
   );
@@ -49,7 +49,7 @@ test('a longer wish of the provider never leads to an earlier look, and is kept 
 test('more faults in a row never lead to an earlier look', () => {
   fc.assert(
     fc.property(moment, fc.integer({ min: 1, max: 50 }), (one, faults) => {
-      expect(nextAskDelay({ ...one, faults: faults + 1 })).toBeGreaterThanOrEqual(nextAskDelay({ ...one, faults }));
+      expect(nextQueryDelay({ ...one, faults: faults + 1 })).toBeGreaterThanOrEqual(nextQueryDelay({ ...one, faults }));
     }),
   );
 });
@@ -60,7 +60,7 @@ test('a settled forecast is silent before its earliest end and never misses it b
       const settled = { ...one, phase: 'running' as const, faults: 0, retryAfterMs: undefined };
       if (settled.forecast.samples < 3) return;
       const elapsedMs = Math.max(0, settled.elapsedMs);
-      const lookMs = elapsedMs + nextAskDelay(settled);
+      const lookMs = elapsedMs + nextQueryDelay(settled);
       const { earliestMs } = settled.forecast;
       if (elapsedMs >= earliestMs || earliestMs - elapsedMs > POLL_TIMES.quietMaxMs) return;
       expect(lookMs).toBeGreaterThanOrEqual(Math.floor(earliestMs));

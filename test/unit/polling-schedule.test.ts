@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { type Forecast, forecastOf, guessForecast, type RenderKind } from '../../src/polling/forecast.js';
-import { nextAskDelay, type PollMoment, tightInterval } from '../../src/polling/poll-schedule.js';
+import { nextQueryDelay, type PollMoment, tightInterval } from '../../src/polling/poll-schedule.js';
 import { mean, seededRandom } from './polling-simulation.js';
 
 const KIND: RenderKind = { resolution: '720P', seconds: 10, audio: true };
@@ -45,7 +45,7 @@ test.each<{ change: Partial<PollMoment>; delay: number; why: string }>([
     why: 'no silence is longer',
   },
 ])('the next look comes after $delay ms because $why', ({ change, delay }) => {
-  expect(nextAskDelay(moment(change))).toBe(delay);
+  expect(nextQueryDelay(moment(change))).toBe(delay);
 });
 
 test.each([
@@ -59,12 +59,12 @@ test.each([
 /** Requests and delay of the schedule alone: one request takes 50 ms, rendering starts 40 ms after the submit. */
 function watchOne(renderMs: number, forecast: Forecast, random: () => number): { requests: number; delayMs: number } {
   const startMs = 40;
-  let atMs = nextAskDelay(moment({ phase: 'unseen', forecast, random: random() }));
+  let atMs = nextQueryDelay(moment({ phase: 'unseen', forecast, random: random() }));
   for (let requests = 1; ; requests += 1) {
     atMs += 50;
     if (atMs >= startMs + renderMs) return { requests, delayMs: atMs - startMs - renderMs };
     const phase = atMs < startMs ? 'queued' : 'running';
-    atMs += nextAskDelay(moment({ phase, elapsedMs: atMs - startMs, forecast, random: random() }));
+    atMs += nextQueryDelay(moment({ phase, elapsedMs: atMs - startMs, forecast, random: random() }));
   }
 }
 

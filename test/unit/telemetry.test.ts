@@ -9,7 +9,7 @@ import { Ledger } from '../../src/ledger/ledger.js';
 import { WorkerMetrics } from '../../src/metrics/worker-metrics.js';
 import { FileStore } from '../../src/storage/file-store.js';
 import { WorkerHealth } from '../../src/worker/health.js';
-import { lookPeriodically } from '../../src/worker/purchase-monitor.js';
+import { monitorPurchases } from '../../src/worker/purchase-monitor.js';
 import { startTelemetryServer } from '../../src/worker/telemetry-server.js';
 import { parseScrape } from '../support/metrics.js';
 
@@ -133,7 +133,7 @@ test('when store and Temporal cannot be read, their gauges are absent and the ti
       return 2;
     },
   );
-  const stop = lookPeriodically({ metrics, ledger, client, taskQueue: 'video-generate', everyMs: 20 });
+  const stop = monitorPurchases({ metrics, ledger, client, taskQueue: 'video-generate', everyMs: 20 });
   onTestFinished(stop);
   const seen = async () => parseScrape(await metrics.text());
   const look = 'wan_video_last_look_timestamp_seconds';
@@ -173,7 +173,7 @@ test('as long as no look has succeeded there is no time of a last one, which is 
     },
   );
   const ledger = { listOpen } as unknown as Ledger;
-  onTestFinished(lookPeriodically({ metrics, ledger, client, taskQueue: 'video-generate', everyMs: 5 }));
+  onTestFinished(monitorPurchases({ metrics, ledger, client, taskQueue: 'video-generate', everyMs: 5 }));
   await expect.poll(() => looks).toBeGreaterThan(2);
   const { value } = parseScrape(await metrics.text());
   expect(value('wan_video_last_look_timestamp_seconds')).toBeUndefined();
