@@ -8,7 +8,7 @@ import type { DashScopeClient } from '../src/dashscope/client.js';
 import type { Ledger } from '../src/ledger/ledger.js';
 import type { StepMetrics } from '../src/metrics/step-metrics.js';
 import type { Proxies } from '../src/net/proxies.js';
-import type { TaskWatcher } from '../src/polling/task-watcher.js';
+import type { TaskWatcher } from '../src/polling/watch.js';
 import type { AssetStore } from '../src/storage/asset-store.js';
 import type { WebhookSender } from '../src/webhook/webhook-sender.js';
 import type { FoundSchedule, SchedulePauseInput } from './batch-types.js';

@@ -2,7 +2,7 @@ import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { RequestOutcome } from '../dashscope/http.js';
 import type { SubmitOutcome } from '../dashscope/submit-outcome.js';
 import type { WrittenRecord } from '../ledger/ledger-records.js';
-import type { WatchLoad } from '../polling/task-watcher.js';
+import type { WatchLoad } from '../polling/watch.js';
 import type { Scope } from '../storage/keys.js';
 import type { StepMetrics } from './step-metrics.js';
 

@@ -3,7 +3,6 @@ import { MODEL } from '../contract/model.js';
 import { VideoError } from '../contract/video-error.js';
 import type { ListTasksQuery } from '../dashscope/client.js';
 import type { ListedTask, TaskPage, TaskSnapshot, TaskStatus } from '../dashscope/wire.js';
-import type { RenderKind } from './forecast.js';
 import {
   LIST_BOUND_MS,
   LIST_MARGIN_MS,
@@ -14,85 +13,16 @@ import {
 } from './list-sweep.js';
 import { nextQueryDelay, POLL_TIMES, type PollTimes } from './poll-schedule.js';
 import { type BudgetedRequest, QueryBudget } from './query-budget.js';
-import type { RenderTimes } from './render-times.js';
-
-/** Time as the watcher sees it; injected, so that tests own it. */
-export interface WatcherClock {
-  /** Milliseconds since the epoch. */
-  now(): number;
-  /** Milliseconds that never go back. */
-  monotonicMs(): number;
-  /** Resolves after `ms`; rejects when the signal aborts first. */
-  sleep(ms: number, signal?: AbortSignal): Promise<void>;
-}
-
-export interface TaskWatcherOptions {
-  /** One look at one task, such as `DashScopeClient.queryTask`. */
-  readonly query: (taskId: string, options: { readonly signal: AbortSignal }) => Promise<TaskSnapshot>;
-  /** One page of the account's tasks, such as `DashScopeClient.listTasks`; without it every task is queried. */
-  readonly list?: ((query: ListTasksQuery) => Promise<TaskPage>) | undefined;
-  /** Requests per second that all watched tasks share; the worker's part of the account's 20. */
-  readonly perSecond: number;
-  readonly clock: WatcherClock;
-  /** Uniform in 0..1. */
-  readonly random: () => number;
-  /** Learned render times; every success is added to them. */
-  readonly stats: RenderTimes;
-  /** Intervals; default {@link POLL_TIMES}. */
-  readonly times?: Partial<PollTimes> | undefined;
-}
-
-/** A task to watch. */
-interface WatchedTask extends RenderKind {
-  readonly taskId: string;
-  /**
-   * When the provider accepted it by our clock, in milliseconds since the epoch; without it the first look is at once.
-   */
-  readonly submittedAtMs?: number | undefined;
-}
-
-export interface WatchOptions {
-  /** Ends the watch with its reason. */
-  readonly signal: AbortSignal;
-  /**
-   * Called with every look that said something; one that came from the list has no request id. Returning `true` ends
-   * the watch with this snapshot, throwing ends it with that error: so UNKNOWN is judged by the caller.
-   */
-  readonly onSeen?: ((snapshot: TaskSnapshot) => boolean | undefined) | undefined;
-  /** Called with every look that failed; the watch goes on. */
-  readonly onFault?: ((error: unknown) => void) | undefined;
-}
-
-/** When a video is expected, in milliseconds since the epoch. */
-interface Eta {
-  readonly earliestAtMs: number;
-  /** Never in the past: an overdue video is expected any moment. */
-  readonly latestAtMs: number;
-  /** Renders that it rests on; 0: a guess. */
-  readonly samples: number;
-}
-
-/** How many tasks are watched, and how fast they may be queried. */
-export interface WatchLoad {
-  /** Tasks that were not looked at yet, that the provider has not begun, and that it renders. */
-  readonly tasks: { readonly unseen: number; readonly queued: number; readonly rendering: number };
-  /** Requests per second: what is evenly spread at most, and what of it the provider allows just now. */
-  readonly share: number;
-  readonly allowed: number;
-}
-
-/** Watches tasks to their ends. */
-export interface TaskWatcher {
-  /**
-   * Resolves with the snapshot that shows the task SUCCEEDED, FAILED or CANCELED, or with the one that `onSeen` chose.
-   * No failed look ends it: faults, 429 and a refused key are waited out.
-   */
-  watch(task: WatchedTask, options: WatchOptions): Promise<TaskSnapshot>;
-  /** When the video is expected; sharper while the task is being watched. */
-  eta(task: WatchedTask): Eta;
-  /** What is watched, and how fast, at this moment. */
-  load(): WatchLoad;
-}
+import type {
+  ActiveWatch,
+  Eta,
+  RememberedWatch,
+  TaskWatcher,
+  TaskWatcherOptions,
+  WatchedTask,
+  WatchLoad,
+  WatchOptions,
+} from './watch.js';
 
 /** From this many watched tasks on the first looks are put together, so that a list can answer them. */
 const LARGE_FLEET = 10;
@@ -112,37 +42,6 @@ const REFUSES_ALL: ReadonlySet<FailureType> = new Set([
   FailureType.ConfigurationInvalid,
 ]);
 
-/** One watch; times in monotonic milliseconds unless said otherwise. */
-interface Watched {
-  readonly task: WatchedTask;
-  readonly options: WatchOptions;
-  readonly resolve: (snapshot: TaskSnapshot) => void;
-  readonly reject: (reason: unknown) => void;
-  /** Ends a query of this watch. */
-  readonly over: AbortController;
-  phase: 'unseen' | 'queued' | 'running';
-  dueMs: number;
-  isAsking: boolean;
-  /** Looks in a row without a usable answer. */
-  faults: number;
-  /** When rendering began by our clock, in milliseconds since the epoch. */
-  startedAtMs: number | undefined;
-  /** When the provider created the task, by its clock, in milliseconds since the epoch. */
-  createdAtMs: number | undefined;
-  queriedMs: number;
-  listedMs: number;
-  /** When it was submitted by our clock, as well as is known, in milliseconds since the epoch. */
-  submittedAtMs: number;
-  isUnlisted: boolean;
-  /** A list says that it ended; its query comes first. */
-  isEndListed: boolean;
-  /** When a list last showed it as not ended, by our clock, in milliseconds since the epoch. */
-  listedOpenAtMs: number | undefined;
-}
-
-/** What is left of a watch that ended when rendering began, for the next one of the same task. */
-type Remembered = Pick<Watched, 'phase' | 'startedAtMs' | 'createdAtMs' | 'queriedMs' | 'listedMs' | 'listedOpenAtMs'>;
-
 /**
  * Serves every watched task of this process from one budget. Tasks are asked in the order in which they became due, so
  * none starves; a task that cannot be asked delays no other one.
@@ -156,9 +55,9 @@ class Watcher implements TaskWatcher {
   readonly #times: PollTimes;
   readonly #budget: QueryBudget;
   readonly #sweep: ListSweep;
-  readonly #watched = new Set<Watched>();
+  readonly #watched = new Set<ActiveWatch>();
   /** By task id, the one that was left last at the end. */
-  readonly #remembered = new Map<string, Remembered>();
+  readonly #remembered = new Map<string, RememberedWatch>();
   #isRunning = false;
   /** How far the provider's clock is ahead of ours, as the last answer showed it, in milliseconds. */
   #providerAheadMs = 0;
@@ -183,7 +82,7 @@ class Watcher implements TaskWatcher {
         return;
       }
       const before = this.#resume(task);
-      const one: Watched = {
+      const one: ActiveWatch = {
         task,
         options,
         over: new AbortController(),
@@ -230,7 +129,7 @@ class Watcher implements TaskWatcher {
   }
 
   load(): WatchLoad {
-    const count = (phase: Watched['phase']) => [...this.#watched].filter((one) => one.phase === phase).length;
+    const count = (phase: ActiveWatch['phase']) => [...this.#watched].filter((one) => one.phase === phase).length;
     const tasks = { unseen: count('unseen'), queued: count('queued'), rendering: count('running') };
     return { tasks, share: this.#budget.share, allowed: this.#budget.rate() };
   }
@@ -239,7 +138,7 @@ class Watcher implements TaskWatcher {
    * A caller may watch a task until it runs, and later on to its end: the second watch begins with what the first one
    * saw.
    */
-  #remember({ task, phase, startedAtMs, createdAtMs, queriedMs, listedMs, listedOpenAtMs }: Watched): void {
+  #remember({ task, phase, startedAtMs, createdAtMs, queriedMs, listedMs, listedOpenAtMs }: ActiveWatch): void {
     this.#remembered.delete(task.taskId); // so that it becomes the youngest
     this.#remembered.set(task.taskId, { phase, startedAtMs, createdAtMs, queriedMs, listedMs, listedOpenAtMs });
     for (const taskId of this.#remembered.keys()) {
@@ -248,7 +147,7 @@ class Watcher implements TaskWatcher {
     }
   }
 
-  #resume({ taskId }: WatchedTask): Remembered | undefined {
+  #resume({ taskId }: WatchedTask): RememberedWatch | undefined {
     const before = this.#remembered.get(taskId);
     this.#remembered.delete(taskId);
     if (before === undefined) return undefined;
@@ -257,7 +156,7 @@ class Watcher implements TaskWatcher {
     return this.#options.clock.monotonicMs() - seenMs <= this.#times.patientMs ? before : undefined;
   }
 
-  #end(one: Watched, onAbort: () => void, settle: () => void): void {
+  #end(one: ActiveWatch, onAbort: () => void, settle: () => void): void {
     if (!this.#watched.delete(one)) return;
     one.options.signal.removeEventListener('abort', onAbort);
     one.over.abort(one.options.signal.reason);
@@ -308,17 +207,17 @@ class Watcher implements TaskWatcher {
     await this.#options.clock.sleep(Math.min(Math.ceil(readyMs - nowMs), 60_000), signal).catch(() => undefined);
   }
 
-  #firstDue(): Watched | undefined {
-    let first: Watched | undefined;
+  #firstDue(): ActiveWatch | undefined {
+    let first: ActiveWatch | undefined;
     for (const one of this.#watched) {
       if (!one.isAsking && (first === undefined || one.dueMs < first.dueMs)) first = one;
     }
     return first;
   }
 
-  #send(first: Watched, nowMs: number): void {
+  #send(first: ActiveWatch, nowMs: number): void {
     const { list } = this.#options;
-    const isListable = (one: Watched): boolean => !one.isAsking && !one.isEndListed && one.faults === 0;
+    const isListable = (one: ActiveWatch): boolean => !one.isAsking && !one.isEndListed && one.faults === 0;
     if (list !== undefined && isListable(first)) {
       const listable = [...this.#watched].filter(isListable).map((one) => this.#candidate(one));
       const group = this.#sweep.group(this.#candidate(first), listable);
@@ -337,7 +236,7 @@ class Watcher implements TaskWatcher {
     void this.#query(first);
   }
 
-  #candidate(one: Watched): SweepCandidate & { readonly one: Watched } {
+  #candidate(one: ActiveWatch): SweepCandidate & { readonly one: ActiveWatch } {
     const { dueMs, createdAtMs, listedMs, isUnlisted } = one;
     // Of a task that was never seen a list cannot hide anything yet.
     const queriedMs = one.phase === 'unseen' ? this.#options.clock.monotonicMs() : one.queriedMs;
@@ -346,7 +245,7 @@ class Watcher implements TaskWatcher {
     return { one, dueMs, createdAtMs, queriedMs, listedMs, isUnlisted, isOverdue };
   }
 
-  async #query(one: Watched): Promise<void> {
+  async #query(one: ActiveWatch): Promise<void> {
     const { query, clock } = this.#options;
     one.isAsking = true;
     const request = this.#budget.begin();
@@ -370,7 +269,7 @@ class Watcher implements TaskWatcher {
     }
   }
 
-  #queried(one: Watched, snapshot: TaskSnapshot): void {
+  #queried(one: ActiveWatch, snapshot: TaskSnapshot): void {
     const { status, submitTimeMs, scheduledTimeMs, endTimeMs } = snapshot;
     const { submittedAtMs } = one.task;
     one.faults = status === 'UNKNOWN' ? one.faults + 1 : 0;
@@ -392,13 +291,13 @@ class Watcher implements TaskWatcher {
     this.#deliver(one, snapshot);
   }
 
-  #judgeList(one: Watched, endedAtMs: number | undefined): void {
+  #judgeList(one: ActiveWatch, endedAtMs: number | undefined): void {
     if (one.listedOpenAtMs === undefined || endedAtMs === undefined) return;
     this.#sweep.ended(one.listedOpenAtMs - endedAtMs, one.isEndListed);
   }
 
   /** Takes a status over into the phase, and the start of rendering by our clock when it is known. */
-  #follow(one: Watched, status: TaskStatus, startedAtMs: number | undefined): void {
+  #follow(one: ActiveWatch, status: TaskStatus, startedAtMs: number | undefined): void {
     // A task does not go back: a list that says so is behind.
     if (status === 'PENDING' && one.phase === 'unseen') one.phase = 'queued';
     if (status !== 'RUNNING') return;
@@ -407,13 +306,13 @@ class Watcher implements TaskWatcher {
     one.startedAtMs = Math.min(nowMs, startedAtMs ?? one.startedAtMs ?? nowMs);
   }
 
-  #deliver(one: Watched, snapshot: TaskSnapshot): void {
+  #deliver(one: ActiveWatch, snapshot: TaskSnapshot): void {
     this.#notify(one, () => {
       if (one.options.onSeen?.(snapshot) === true || ENDED.has(snapshot.status)) one.resolve(snapshot);
     });
   }
 
-  #notify(one: Watched, call: () => void): void {
+  #notify(one: ActiveWatch, call: () => void): void {
     try {
       call();
     } catch (error) {
@@ -421,7 +320,7 @@ class Watcher implements TaskWatcher {
     }
   }
 
-  #schedule(one: Watched, retryAfterMs?: number): void {
+  #schedule(one: ActiveWatch, retryAfterMs?: number): void {
     const { clock, stats, random } = this.#options;
     const { phase, faults } = one;
     const forecast = stats.forecast(one.task);
@@ -431,7 +330,7 @@ class Watcher implements TaskWatcher {
     one.dueMs = clock.monotonicMs() + Math.max(delay, this.#times.tightMinMs);
   }
 
-  #elapsedMs({ startedAtMs, submittedAtMs }: Watched): number {
+  #elapsedMs({ startedAtMs, submittedAtMs }: ActiveWatch): number {
     return this.#options.clock.now() - (startedAtMs ?? submittedAtMs);
   }
 
@@ -444,7 +343,7 @@ class Watcher implements TaskWatcher {
     return known !== undefined && (known.type === FailureType.ProviderThrottled || REFUSES_ALL.has(known.type));
   }
 
-  async #list(list: (query: ListTasksQuery) => Promise<TaskPage>, group: readonly Watched[]): Promise<void> {
+  async #list(list: (query: ListTasksQuery) => Promise<TaskPage>, group: readonly ActiveWatch[]): Promise<void> {
     for (const one of group) one.isAsking = true;
     const created = group.flatMap(({ createdAtMs }) => createdAtMs ?? []);
     const query = {
@@ -453,7 +352,7 @@ class Watcher implements TaskWatcher {
       startMs: Math.min(...created) - LIST_MARGIN_MS,
       endMs: Math.max(...created) + LIST_MARGIN_MS,
     };
-    const missing = new Map<string, Watched[]>();
+    const missing = new Map<string, ActiveWatch[]>();
     for (const one of group) missing.set(one.task.taskId, [...(missing.get(one.task.taskId) ?? []), one]);
     const { clock } = this.#options;
     const [late, done] = [new AbortController(), new AbortController()];
@@ -493,7 +392,7 @@ class Watcher implements TaskWatcher {
     }
   }
 
-  #listed(one: Watched, row: ListedTask): void {
+  #listed(one: ActiveWatch, row: ListedTask): void {
     if (!this.#watched.has(one)) return;
     const { clock } = this.#options;
     const { taskId, status, createdAtMs, startedAtMs } = row;

@@ -22,7 +22,6 @@ export const UNFINISHED: Readonly<Record<ShapeFault['kind'], readonly string[]>>
   'long file': [
     'src/client/schedule-client.ts',
     'src/ledger',
-    'src/polling/task-watcher.ts',
     'workflows/batch/video-batch.ts',
     'workflows/slots',
   ],

@@ -11,7 +11,7 @@ import {
   type RenderSample,
 } from '../../src/polling/forecast.js';
 import type { RenderTimes } from '../../src/polling/render-times.js';
-import type { WatcherClock } from '../../src/polling/task-watcher.js';
+import type { WatcherClock } from '../../src/polling/watch.js';
 
 /** Numbers in 0..1 that are the same in every run (mulberry32). */
 export function seededRandom(seed: number): () => number {

@@ -2,7 +2,8 @@ import { describe, expect, test } from 'vitest';
 import { FailureType } from '../../src/contract/failure-type.js';
 import { VideoError } from '../../src/contract/video-error.js';
 import type { TaskSnapshot } from '../../src/dashscope/wire.js';
-import { createTaskWatcher, type TaskWatcher, type WatchOptions } from '../../src/polling/task-watcher.js';
+import { createTaskWatcher } from '../../src/polling/task-watcher.js';
+import type { TaskWatcher, WatchOptions } from '../../src/polling/watch.js';
 import {
   busiestSecond,
   MemoryRenderTimes,
