@@ -1,3 +1,6 @@
+import { FailureType } from '../contract/failure-type.js';
+import { VideoError } from '../contract/video-error.js';
+
 /** How long the rate takes from nothing to the whole budget once the provider answers again, in milliseconds. */
 const RECOVER_MS = 75_000;
 /** What is left of the rate after a 429; the curve then stays near the rate that failed for about half a minute. */
@@ -13,6 +16,14 @@ const PAUSE_MAX_MS = 15_000; // the interval that the API reference recommends
 const REFUSED_PAUSE_MS = 15_000;
 /** Longest `Retry-After` that is honoured, in milliseconds: a stray header must not stop the worker for a day. */
 const RETRY_AFTER_MAX_MS = 300_000;
+
+/** These refuse every task alike: the key, the account, the address. */
+const REFUSES_ALL: ReadonlySet<FailureType> = new Set([
+  FailureType.CredentialsMissing,
+  FailureType.CredentialsRejected,
+  FailureType.AccountBlocked,
+  FailureType.ConfigurationInvalid,
+]);
 
 export interface QueryBudgetOptions {
   /** This worker's share of the account's 20 requests per second (API reference; queries and lists count). */
@@ -108,6 +119,18 @@ export class QueryBudget {
   /** No answer, or one that says nothing about the others: abort, time-out, reset, 5xx. */
   failed(_request: BudgetedRequest): void {
     this.#underway -= 1;
+  }
+
+  /** Settles a request that failed. @returns whether the fault concerns every task alike. */
+  settleFault(request: BudgetedRequest, error: unknown): boolean {
+    const known = error instanceof VideoError ? error : undefined;
+    if (known?.type === FailureType.ProviderThrottled) this.throttled(request, known.retryAfterMs);
+    else if (known !== undefined && REFUSES_ALL.has(known.type)) this.refused(request);
+    else {
+      this.failed(request);
+      return false;
+    }
+    return true;
   }
 
   #pause(ms: number): void {

@@ -12,35 +12,26 @@ import {
   type SweepCandidate,
 } from './list-sweep.js';
 import { nextQueryDelay, POLL_TIMES, type PollTimes } from './poll-schedule.js';
-import { type BudgetedRequest, QueryBudget } from './query-budget.js';
-import type {
-  ActiveWatch,
-  Eta,
-  RememberedWatch,
-  TaskWatcher,
-  TaskWatcherOptions,
-  WatchedTask,
-  WatchLoad,
-  WatchOptions,
+import { QueryBudget } from './query-budget.js';
+import {
+  type ActiveWatch,
+  type Eta,
+  RememberedWatches,
+  type TaskWatcher,
+  type TaskWatcherOptions,
+  type WatchedTask,
+  type WatchLoad,
+  type WatchOptions,
 } from './watch.js';
 
 /** From this many watched tasks on the first looks are put together, so that a list can answer them. */
 const LARGE_FLEET = 10;
 /** Time between such common first looks, in milliseconds: how late a stage may be shown as queued in a fleet. */
 const LARGE_FLEET_LOOK_MS = 10_000;
-/** Tasks that are remembered between two watches: more than a worker has at a time. */
-const REMEMBERED_MAX = 1_000;
 /** Overdue by this much, a task that the list shows as running is queried now and then; in milliseconds. */
 const OVERDUE_MS = 5_000;
 
 const ENDED: ReadonlySet<TaskStatus> = new Set(['SUCCEEDED', 'FAILED', 'CANCELED']);
-/** These refuse every task alike: the key, the account, the address. */
-const REFUSES_ALL: ReadonlySet<FailureType> = new Set([
-  FailureType.CredentialsMissing,
-  FailureType.CredentialsRejected,
-  FailureType.AccountBlocked,
-  FailureType.ConfigurationInvalid,
-]);
 
 /**
  * Serves every watched task of this process from one budget. Tasks are asked in the order in which they became due, so
@@ -56,8 +47,7 @@ class Watcher implements TaskWatcher {
   readonly #budget: QueryBudget;
   readonly #sweep: ListSweep;
   readonly #watched = new Set<ActiveWatch>();
-  /** By task id, the one that was left last at the end. */
-  readonly #remembered = new Map<string, RememberedWatch>();
+  readonly #remembered = new RememberedWatches();
   #isRunning = false;
   /** How far the provider's clock is ahead of ours, as the last answer showed it, in milliseconds. */
   #providerAheadMs = 0;
@@ -81,7 +71,7 @@ class Watcher implements TaskWatcher {
         reject(signal.reason);
         return;
       }
-      const before = this.#resume(task);
+      const before = this.#remembered.take(task.taskId, clock.monotonicMs() - this.#times.patientMs);
       const one: ActiveWatch = {
         task,
         options,
@@ -101,7 +91,7 @@ class Watcher implements TaskWatcher {
           listedOpenAtMs: undefined,
         }),
         resolve: (snapshot) => {
-          if (snapshot.status === 'RUNNING') this.#remember(one);
+          if (snapshot.status === 'RUNNING') this.#remembered.add(one);
           this.#end(one, onAbort, () => resolve(snapshot));
         },
         reject: (reason) => this.#end(one, onAbort, () => reject(reason)),
@@ -132,28 +122,6 @@ class Watcher implements TaskWatcher {
     const count = (phase: ActiveWatch['phase']) => [...this.#watched].filter((one) => one.phase === phase).length;
     const tasks = { unseen: count('unseen'), queued: count('queued'), rendering: count('running') };
     return { tasks, share: this.#budget.share, allowed: this.#budget.rate() };
-  }
-
-  /**
-   * A caller may watch a task until it runs, and later on to its end: the second watch begins with what the first one
-   * saw.
-   */
-  #remember({ task, phase, startedAtMs, createdAtMs, queriedMs, listedMs, listedOpenAtMs }: ActiveWatch): void {
-    this.#remembered.delete(task.taskId); // so that it becomes the youngest
-    this.#remembered.set(task.taskId, { phase, startedAtMs, createdAtMs, queriedMs, listedMs, listedOpenAtMs });
-    for (const taskId of this.#remembered.keys()) {
-      if (this.#remembered.size <= REMEMBERED_MAX) break;
-      this.#remembered.delete(taskId);
-    }
-  }
-
-  #resume({ taskId }: WatchedTask): RememberedWatch | undefined {
-    const before = this.#remembered.get(taskId);
-    this.#remembered.delete(taskId);
-    if (before === undefined) return undefined;
-    // What was seen long ago may have ended meanwhile.
-    const seenMs = Math.max(before.queriedMs, before.listedMs);
-    return this.#options.clock.monotonicMs() - seenMs <= this.#times.patientMs ? before : undefined;
   }
 
   #end(one: ActiveWatch, onAbort: () => void, settle: () => void): void {
@@ -256,7 +224,7 @@ class Watcher implements TaskWatcher {
       one.isUnlisted = false;
       if (this.#watched.has(one)) this.#queried(one, snapshot);
     } catch (error) {
-      const isShared = this.#settleFault(request, error);
+      const isShared = this.#budget.settleFault(request, error);
       // A fault of all keeps the task's place in the order; its own puts it back.
       if (!isShared) one.faults += 1;
       if (this.#watched.has(one)) {
@@ -332,15 +300,6 @@ class Watcher implements TaskWatcher {
 
   #elapsedMs({ startedAtMs, submittedAtMs }: ActiveWatch): number {
     return this.#options.clock.now() - (startedAtMs ?? submittedAtMs);
-  }
-
-  /** @returns whether the fault concerns every task alike. */
-  #settleFault(request: BudgetedRequest, error: unknown): boolean {
-    const known = error instanceof VideoError ? error : undefined;
-    if (known?.type === FailureType.ProviderThrottled) this.#budget.throttled(request, known.retryAfterMs);
-    else if (known !== undefined && REFUSES_ALL.has(known.type)) this.#budget.refused(request);
-    else this.#budget.failed(request);
-    return known !== undefined && (known.type === FailureType.ProviderThrottled || REFUSES_ALL.has(known.type));
   }
 
   async #list(list: (query: ListTasksQuery) => Promise<TaskPage>, group: readonly ActiveWatch[]): Promise<void> {

@@ -31,7 +31,7 @@ export interface TaskWatcherOptions {
 }
 
 /** A task to watch. */
-interface WatchedTask extends RenderKind {
+export interface WatchedTask extends RenderKind {
   readonly taskId: string;
   /**
    * When the provider accepted it by our clock, in milliseconds since the epoch; without it the first look is at once.
@@ -52,7 +52,7 @@ export interface WatchOptions {
 }
 
 /** When a video is expected, in milliseconds since the epoch. */
-interface Eta {
+export interface Eta {
   readonly earliestAtMs: number;
   /** Never in the past: an overdue video is expected any moment. */
   readonly latestAtMs: number;
@@ -111,7 +111,40 @@ export interface ActiveWatch {
 }
 
 /** What is left of a watch that ended when rendering began, for the next one of the same task. */
-export type RememberedWatch = Pick<
+type RememberedWatch = Pick<
   ActiveWatch,
   'phase' | 'startedAtMs' | 'createdAtMs' | 'queriedMs' | 'listedMs' | 'listedOpenAtMs'
 >;
+
+/** Watches that are remembered: more than a worker has at a time. */
+const REMEMBERED_MAX = 1_000;
+
+/**
+ * What is left of ended watches. A caller may watch a task until it runs, and later on to its end: the second watch
+ * begins with what the first one saw.
+ */
+export class RememberedWatches {
+  /** By task id; the youngest last. */
+  readonly #byId = new Map<string, RememberedWatch>();
+
+  get(taskId: string): RememberedWatch | undefined {
+    return this.#byId.get(taskId);
+  }
+
+  add({ task, phase, startedAtMs, createdAtMs, queriedMs, listedMs, listedOpenAtMs }: ActiveWatch): void {
+    this.#byId.delete(task.taskId); // so that it becomes the youngest
+    this.#byId.set(task.taskId, { phase, startedAtMs, createdAtMs, queriedMs, listedMs, listedOpenAtMs });
+    for (const taskId of this.#byId.keys()) {
+      if (this.#byId.size <= REMEMBERED_MAX) break;
+      this.#byId.delete(taskId);
+    }
+  }
+
+  /** Removes and returns a watch, unless it was last seen before `sinceMs` (monotonic): its task may have ended. */
+  take(taskId: string, sinceMs: number): RememberedWatch | undefined {
+    const before = this.#byId.get(taskId);
+    this.#byId.delete(taskId);
+    if (before === undefined) return undefined;
+    return Math.max(before.queriedMs, before.listedMs) >= sinceMs ? before : undefined;
+  }
+}
