@@ -15,7 +15,7 @@ import {
 import { readLines } from './line-reader.js';
 import { readStoredLine, STORED_LINE_BYTES_MAX, type StoredItem } from './manifest.js';
 
-/** An item and where it stands in its batch's manifest, in bytes. */
+/** An item and its place in its batch's manifest, in bytes. */
 export interface PlacedItem {
   readonly item: StoredItem;
   readonly at: number;
@@ -87,7 +87,8 @@ export async function pageOfItems(
   const range = await store.get(key, { ...options, from: at, to });
   for await (const line of readLines(range, STORED_LINE_BYTES_MAX)) {
     const place = { at: at + line.at, next: at + line.next };
-    // The range may cut its last line; every line ends with a line feed, so what reaches the end of the range may not be whole.
+    // The range may cut its last line; every line ends with a line feed, so what reaches the end of the range may not
+    // be whole.
     const isCut = place.next === to + 1;
     if (page.length > 0 && (isCut || place.next - at > limits.bytes)) break;
     page.push({ item: parsed(key, line.number, line.bytes, readStoredLine), ...place });
@@ -186,14 +187,26 @@ export interface BatchRow extends Omit<BatchItemEnd, 'outcome' | 'run' | 'starte
 }
 
 const NOTHING = {
-  ...{ cause: null, code: null, message: null, run: null, task_id: null, video_url: null, sha256: null },
-  ...{ billed: false, billed_seconds: 0, resolution: null, audio: false, duration: null, timings: null },
-  ...{ started_at_ms: null, ended_at_ms: null },
+  cause: null,
+  code: null,
+  message: null,
+  run: null,
+  task_id: null,
+  video_url: null,
+  sha256: null,
+  billed: false,
+  billed_seconds: 0,
+  resolution: null,
+  audio: false,
+  duration: null,
+  timings: null,
+  started_at_ms: null,
+  ended_at_ms: null,
 } as const;
 
 /**
- * Every line of a batch's manifest with its outcome, in the order of the manifest as it was given; `open` for one that has not ended.
- * Holds the ends in memory, some 600 bytes each.
+ * Every line of a batch's manifest with its outcome, in the order of the manifest as it was given; `open` for one that
+ * has not ended. Holds the ends in memory, some 600 bytes each.
  */
 export async function* rowsOf(
   store: AssetStore,
@@ -233,8 +246,13 @@ function invalidRow({ line, item_id, issues, fields }: InvalidLine): BatchRow {
   const tenant = fields?.['tenant'];
   return {
     ...NOTHING,
-    ...{ line, item_id: item_id ?? '', same_as: null, labels: {} },
-    ...{ outcome: 'invalid', cause: FailureType.InvalidRequest, message },
+    line,
+    item_id: item_id ?? '',
+    same_as: null,
+    labels: {},
+    outcome: 'invalid',
+    cause: FailureType.InvalidRequest,
+    message,
     tenant: typeof tenant === 'string' ? tenant : null,
   };
 }
@@ -250,7 +268,7 @@ function parsed<T>(key: string, line: number, bytes: Uint8Array | null, read: (b
   try {
     if (bytes !== null) return read(bytes);
   } catch {
-    // Told below, without the parser's words: they quote the line.
+    // Reported below, without the parser's words: they quote the line.
   }
   throw damaged(key, `is damaged in line ${line}`);
 }

@@ -9,7 +9,7 @@ import type { RenderTimes } from '../polling/render-times.js';
 import type { StoredItem } from './manifest.js';
 import { type ManifestImages, type PrepareOptions, prepareManifest } from './prepare-manifest.js';
 
-/** What becomes of the lines of a manifest, as things stand; the others add up to `total`. */
+/** What becomes of the lines of a manifest, as of now; the others add up to `total`. */
 interface EstimateCounts {
   readonly total: number;
   /** Left out because they have faults. */
@@ -21,7 +21,10 @@ interface EstimateCounts {
   /** Share a purchase that is open, or that another line of this manifest makes. */
   readonly adopt: number;
   readonly buy: number;
-  /** Name an image of the web: only a worker fetches it, and its content decides. Counted as bought in every amount and time. */
+  /**
+   * Name an image of the web: only a worker fetches it, and its content decides. Counted as bought in every amount and
+   * time.
+   */
   readonly fetch: number;
 }
 
@@ -37,7 +40,10 @@ export interface ManifestEstimate {
 export interface EstimatedDuration {
   readonly earliest_seconds: number;
   readonly latest_seconds: number;
-  /** Whether renders of every kind that is bought were seen before; otherwise it is a guess from the provider's documents. */
+  /**
+   * Whether renders of every kind that is bought were seen before; otherwise it is a guess from the provider's
+   * documents.
+   */
   readonly learned: boolean;
 }
 
@@ -66,12 +72,12 @@ export interface EstimateOptions extends Omit<PrepareOptions, 'images'> {
 const LOOKS_AT_ONCE = 16;
 /** Between two renders in one slot: the end is noticed within a second, and the next submit takes half of one. */
 const HANDOVER_SECONDS = 1.5;
-/** What a run takes beside its render, in Temporal and in the store. */
+/** What a run takes in addition to its render, in Temporal and in the store. */
 const RUN_SECONDS = 0.5;
 
 /**
- * Tells what a batch of a manifest would do, cost and take. Reads ledger, cache and learned render times; stages, buys and starts
- * nothing. In flat memory but for a hash per line.
+ * Estimates what a batch of a manifest would do, cost and take. Reads ledger, cache and learned render times; stages,
+ * buys and starts nothing. In flat memory but for a hash per line.
  * @param open - Streams the manifest from its beginning; called twice.
  * @throws VideoError `InvalidRequest` with every fault by line, as a start would; `StoreUnavailable`, `RecordDamaged`.
  */
@@ -159,8 +165,8 @@ class Sum {
 }
 
 /**
- * How long renders take in the slots of an account, each slot taking the next as soon as it is free; those of others that come first
- * count as usual ones of this batch.
+ * How long renders take in the slots of an account, each slot taking the next as soon as it is free; those of others
+ * that come first count as usual ones of this batch.
  * @param options.runs - Items in all, also those that buy nothing.
  */
 export function durationOf(

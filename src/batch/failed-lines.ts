@@ -2,7 +2,7 @@ import { FailureType } from '../contract/failure-type.js';
 import type { AssetStore } from '../storage/asset-store.js';
 import { type InvalidLine, rowsOf } from './batch-files.js';
 
-/** Causes that may be gone by the next time, whatever the request is. */
+/** Causes that may be gone by the next time, for any request. */
 export const PASSABLE_CAUSES: readonly string[] = [
   FailureType.ReferenceUnreachable,
   FailureType.CredentialsMissing,
@@ -26,15 +26,16 @@ const WITHOUT_VIDEO: readonly string[] = ['failed', 'cancelled', 'invalid', 'bud
 
 /** Which failed lines are meant. */
 export interface RetryChoice {
-  /** Failure types, `Cancelled` among them; `all`: whatever has no video and does not wait for a person. */
+  /** Failure types, `Cancelled` among them; `all`: every line that has no video and does not wait for a person. */
   readonly causes: readonly string[] | 'all';
   /** Those of {@link PASSABLE_CAUSES} as well; default false. */
   readonly passable?: boolean;
 }
 
 /**
- * The lines of a batch that have no video, as lines of a manifest: with their ids, and the reason in `comment`. Duplicates of a failed
- * line come along, so that each line is answered for, and lines that were left out for their faults, as far as they could be read.
+ * The lines of a batch that have no video, as lines of a manifest: with their ids, and the reason in `comment`.
+ * Duplicates of a failed line come along, so that each line is answered for, and lines that were left out for their
+ * faults, as far as they could be read.
  */
 export async function* failedLines(
   store: AssetStore,
@@ -59,5 +60,5 @@ export async function* failedLines(
   }
 }
 
-/** An id that is at fault itself stands in the fields as it was given. */
+/** An id that is at fault itself is in the fields as it was given. */
 const idOf = ({ item_id }: InvalidLine): { readonly item_id?: string } => (item_id === null ? {} : { item_id });

@@ -7,7 +7,7 @@ export async function* linesOfItems(items: readonly unknown[]): AsyncGenerator<U
   for (const item of items) yield Buffer.from(`${JSON.stringify(item)}\n`);
 }
 
-/** Every fault of such items, each with its place; an image that stands in one is not judged here. */
+/** Every fault of such items, each with its place; an image that is part of one is not judged here. */
 export async function inlineIssues(items: readonly unknown[]): Promise<Issue[]> {
   if (items.length === 0) return [];
   const faults: ManifestFault[] = [];
@@ -23,7 +23,7 @@ export const issuesOfItems = (faults: readonly ManifestFault[]): Issue[] =>
     issues.map(({ path, message }) => ({ path: `items.${line - 1}${path === '' ? '' : `.${path}`}`, message })),
   );
 
-/** Issues that stand in the message itself, which the Web UI shows first. */
+/** Issues that the message itself lists, which the Web UI shows first. */
 const MESSAGE_ISSUES_MAX = 10;
 
 /** The error for a batch that cannot be started as it is; nothing has been bought by then. */
@@ -31,7 +31,8 @@ export function invalidBatch(issues: readonly Issue[]): VideoError {
   const first = firstIssues(issues, MESSAGE_ISSUES_MAX);
   const text = first.map(({ path, message }) => `${path} ${message}`.trim()).join('; ');
   return new VideoError(FailureType.InvalidRequest, `The batch cannot be started: ${text}`, {
-    ...{ issues: firstIssues(issues, ISSUES_MAX), billed: false },
+    issues: firstIssues(issues, ISSUES_MAX),
+    billed: false,
     nextStep: 'Correct the named fields and start it again. Nothing was bought.',
   });
 }

@@ -13,8 +13,8 @@ const LINE_FEED = 0x0a;
 const CARRIAGE_RETURN = 0x0d;
 
 /**
- * Splits a stream into lines, ended by LF or CR LF, holding at most one line of `maxBytes` in memory. The last line need not
- * end; nothing follows a line end at the end of the file.
+ * Splits a stream into lines, ended by LF or CR LF, holding at most one line of `maxBytes` in memory. The last line
+ * need not end; nothing follows a line end at the end of the file.
  */
 export async function* readLines(body: AsyncIterable<Uint8Array>, maxBytes: number): AsyncGenerator<Line> {
   let parts: Uint8Array[] = [];

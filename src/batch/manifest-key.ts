@@ -2,7 +2,7 @@ import { FailureType } from '../contract/failure-type.js';
 import { VideoError } from '../contract/video-error.js';
 import { keySegments } from '../storage/store-key.js';
 
-/** Stands for the nominal date of a scheduled run. */
+/** Placeholder for the nominal date of a scheduled run. */
 export const DATE_PLACEHOLDER = '{date}';
 
 /**

@@ -4,7 +4,7 @@ import { parseRequest, requestFingerprint, requestIssues } from '../contract/val
 import { type Issue, VideoError } from '../contract/video-error.js';
 import { readLines } from './line-reader.js';
 
-/** A request with its place in a batch, as it stands in a manifest. */
+/** A request with its place in a batch, as a manifest has it. */
 export interface ManifestItem {
   /** Line of the manifest that was given, from 1. */
   readonly line: number;
@@ -30,16 +30,21 @@ export type ManifestEntry =
   | { readonly kind: 'item'; readonly item: ManifestItem }
   | { readonly kind: 'fault'; readonly fault: ManifestFault };
 
-/** A request is at most some 350 kB, when its image stands in it as a `data:` URI of 256 KiB. */
+/** A request is at most some 350 kB, when its image is in it as a `data:` URI of 256 KiB. */
 export const LINE_BYTES_MAX = 1024 * 1024;
-/** What a line may be once its image is staged: a prompt of 1500 characters is 6 kB. A page of them must fit into a payload. */
+/**
+ * What a line may be once its image is staged: a prompt of 1500 characters is 6 kB. A page of them must fit into a
+ * payload.
+ */
 export const STORED_LINE_BYTES_MAX = 64 * 1024;
 
-/** Fields that a line may have besides those of the request; `line` and `same_as` are written by us and made anew. */
+/**
+ * Fields that a line may have in addition to those of the request; `line` and `same_as` are written by us each time.
+ */
 const OWN_FIELDS = ['item_id', 'comment', 'line', 'same_as'];
 /** An id is a part of workflow ids, file names and spreadsheets. */
 const ITEM_ID = /^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/;
-/** Stands for an image that is checked by itself. */
+/** In place of an image that is checked by itself. */
 const SOME_REFERENCE = `asset:references/${'0'.repeat(64)}.png`;
 
 /** How a manifest is read. */
@@ -49,8 +54,8 @@ export interface ReadManifestOptions {
 }
 
 /**
- * Reads a manifest line by line, in constant memory but for the ids, and judges each line by itself: JSON, fields, ids. Empty lines
- * are passed over. Sends nothing, opens no image.
+ * Reads a manifest line by line, in constant memory but for the ids, and judges each line by itself: JSON, fields, ids.
+ * Empty lines are passed over. Sends nothing, opens no image.
  */
 export async function* readManifest(
   body: AsyncIterable<Uint8Array>,
@@ -107,7 +112,10 @@ function judge(
   return {
     kind: 'item',
     item: {
-      ...{ line, itemId: itemId as string, fields: request, local },
+      line,
+      itemId: itemId as string,
+      fields: request,
+      local,
       comment: typeof comment === 'string' ? comment : undefined,
     },
   };
@@ -185,7 +193,7 @@ export function storedLine(
   const head = { item_id: itemId, line, ...(same !== undefined && { same_as: same }) };
   const bytes = Buffer.from(`${JSON.stringify({ ...head, ...(comment !== undefined && { comment }), ...request })}\n`);
   if (bytes.length <= STORED_LINE_BYTES_MAX) return { bytes, isDuplicate: same !== undefined };
-  const message = `has ${bytes.length} bytes with its labels and comment; at most ${STORED_LINE_BYTES_MAX} are possible`;
+  const message = `has ${bytes.length} bytes with labels and comment; at most ${STORED_LINE_BYTES_MAX} are possible`;
   throw new VideoError(FailureType.InvalidRequest, message, { billed: false, issues: [{ path: '', message }] });
 }
 
@@ -215,7 +223,7 @@ export const lineIssues = (faults: readonly ManifestFault[]): Issue[] =>
 /** Issues that one failure carries; the rest is counted. */
 export const ISSUES_MAX = 100;
 
-/** The first issues, and how many there are besides. */
+/** The first issues, and how many more there are. */
 export function firstIssues(issues: readonly Issue[], max: number): readonly Issue[] {
   if (issues.length <= max) return issues;
   return [...issues.slice(0, max), { path: '', message: `and ${issues.length - max} more` }];
@@ -226,7 +234,8 @@ export function invalidManifest(name: string, faults: readonly ManifestFault[]):
   const shown = firstIssues(lineIssues(faults), ISSUES_MAX);
   const lines = faults.length === 1 ? 'one line' : `${faults.length} lines`;
   return new VideoError(FailureType.InvalidRequest, `The manifest ${name} has faults in ${lines}`, {
-    ...{ issues: shown, billed: false },
+    issues: shown,
+    billed: false,
     nextStep:
       'Correct the named lines, or run the valid ones with --allow-invalid (allow_invalid). Nothing was bought.',
   });

@@ -122,11 +122,20 @@ export async function prepareManifest(
     if (items === 0) throw refusal(inOrder(faults));
     const { bytes, sha256 } = spool.result();
     return {
-      ...{ items, duplicates, bytes, sha256, dispose, faults: inOrder(faults) },
+      items,
+      duplicates,
+      bytes,
+      sha256,
+      dispose,
+      faults: inOrder(faults),
       lines: () => linesOf(file),
       put: (store, key) =>
         store.put(key, createReadStream(file), {
-          ...{ ifAbsent: true, bytes, sha256, contentType: 'application/x-ndjson', signal },
+          ifAbsent: true,
+          bytes,
+          sha256,
+          contentType: 'application/x-ndjson',
+          signal,
         }),
     };
   } catch (error) {
@@ -207,7 +216,10 @@ function issuesOf(error: unknown): readonly Issue[] {
 }
 
 const faultOf = ({ line, itemId, fields }: ManifestItem, issues: readonly Issue[]): ManifestFault => ({
-  ...{ line, itemId, issues, fields },
+  line,
+  itemId,
+  issues,
+  fields,
 });
 
 /** Longest line of the list of invalid lines: their fields are kept only when they are short. */

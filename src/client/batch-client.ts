@@ -25,7 +25,7 @@ import {
   checkBatchId,
   checkWindow,
   folderOf,
-  imagesBeside,
+  imagesInFolder,
   type ManifestSource,
   nameOf,
   openManifest,
@@ -90,8 +90,13 @@ export interface BatchStatus {
 }
 
 const STATUS: Readonly<Record<string, BatchStatus['status']>> = {
-  ...{ RUNNING: 'running', CONTINUED_AS_NEW: 'running', COMPLETED: 'completed', CANCELLED: 'cancelled' },
-  ...{ FAILED: 'failed', TIMED_OUT: 'failed', TERMINATED: 'terminated' },
+  RUNNING: 'running',
+  CONTINUED_AS_NEW: 'running',
+  COMPLETED: 'completed',
+  CANCELLED: 'cancelled',
+  FAILED: 'failed',
+  TIMED_OUT: 'failed',
+  TERMINATED: 'terminated',
 };
 
 /** Starts, follows, steers and reports batches. Methods reject as those of `WanVideoClient` do. */
@@ -106,8 +111,8 @@ export class WanBatchClient {
   }
 
   /**
-   * Checks a manifest whole, stages its images, and starts the batch; nothing is bought before all of it is good. A batch that exists
-   * is not started again.
+   * Checks a manifest whole, stages its images, and starts the batch; nothing is bought before all of it is good. A
+   * batch that exists is not started again.
    * @throws VideoError `InvalidRequest` with every fault by line.
    */
   async start(source: ManifestSource, options: StartBatchOptions = {}): Promise<StartedBatch> {
@@ -117,15 +122,17 @@ export class WanBatchClient {
     checkWindow(window);
     if ((await this.#find(batchId)) !== undefined) return this.#existing(batchId);
     const prepared = await prepareManifest(() => openManifest(source), {
-      ...{ name: nameOf(source), allowInvalid, signal },
-      images: imagesBeside(folderOf(source), this.#store, signal),
+      name: nameOf(source),
+      allowInvalid,
+      signal,
+      images: imagesInFolder(folderOf(source), this.#store, signal),
     });
     try {
       if (prepared.faults.length > 0) {
         await this.#store.put(batchInvalidKey(batchId), invalidLines(prepared.faults), { ifAbsent: true, signal });
       }
       const { stored } = await prepared.put(this.#store, batchManifestKey(batchId));
-      // A manifest without a run was left behind by a start that was cut off; the same one may go on.
+      // A manifest without a run is that of a start that was cut off; the same one may go on.
       if (!stored && (await manifestHash(this.#store, batchId)) !== prepared.sha256) {
         throw takenId(batchId);
       }
@@ -155,8 +162,13 @@ export class WanBatchClient {
     const existed = id !== undefined && (await this.#find(id)) !== undefined;
     const parts = { client: this.#client, store: this.#store };
     const estimate = await estimateBatch(parts, () => openManifest(source), {
-      ...{ name: nameOf(source), allowInvalid, signal, account, window, soon: true },
-      images: imagesBeside(folderOf(source), this.#store, signal),
+      name: nameOf(source),
+      allowInvalid,
+      signal,
+      account,
+      window,
+      soon: true,
+      images: imagesInFolder(folderOf(source), this.#store, signal),
     });
     const { earliest_seconds, latest_seconds } = estimate.duration;
     const after = (seconds: number): string => new Date(Date.now() + seconds * 1000).toISOString();
@@ -195,7 +207,8 @@ export class WanBatchClient {
 
   /**
    * Waits for the end of a batch, over all of its runs.
-   * @throws VideoRunError when it was cancelled, terminated or failed as a whole; an item's failure is no failure of the batch.
+   * @throws VideoRunError when it was cancelled, terminated or failed as a whole; an item's failure is no failure of
+   * the batch.
    */
   async result(batchId: string): Promise<BatchSummary> {
     const { runErrorOf } = await import('./run-failure.js');
@@ -256,13 +269,16 @@ export class WanBatchClient {
     return this.start({ lines }, { ...start, id, retryOf: batchId });
   }
 
-  /** Ends a batch: every item that is in work is cancelled, what had its video keeps it. Wait for it with {@link result}. */
+  /**
+   * Ends a batch: every item that is in work is cancelled, what had its video keeps it. Wait for it with
+   * {@link result}.
+   */
   async cancel(batchId: string, reason = 'cancelled by the caller'): Promise<void> {
     await this.#signal(batchId, CANCEL_SIGNAL, { reason });
   }
 
   /** Starts no further item; what is in work goes on. */
-  async pause(batchId: string, reason = 'somebody asked for it'): Promise<void> {
+  async pause(batchId: string, reason = 'paused on request'): Promise<void> {
     await this.#signal(batchId, PAUSE_SIGNAL, { reason });
   }
 
@@ -301,9 +317,12 @@ export class WanBatchClient {
   async #startWorkflow(batchId: string, input: VideoBatchInput, items: number): Promise<void> {
     await this.#client.workflow.start(WorkflowType.videoBatch, {
       memo: { [BATCH_MEMO]: batchId },
-      ...{ taskQueue: this.#taskQueue, workflowId: batchWorkflowId(batchId), args: [input] },
+      taskQueue: this.#taskQueue,
+      workflowId: batchWorkflowId(batchId),
+      args: [input],
       // Two starts at one moment are one batch.
-      ...{ workflowIdConflictPolicy: 'USE_EXISTING', workflowIdReusePolicy: 'REJECT_DUPLICATE' },
+      workflowIdConflictPolicy: 'USE_EXISTING',
+      workflowIdReusePolicy: 'REJECT_DUPLICATE',
       staticSummary: `${items} items${input.retry_of === undefined ? '' : `, again what failed in ${input.retry_of}`}`,
       staticDetails: batchDetails(input),
     });

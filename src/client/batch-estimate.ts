@@ -23,7 +23,7 @@ export interface EstimateAccount {
   readonly prices?: Prices | undefined;
 }
 
-/** What a batch would do, cost and take, as things stand. */
+/** What a batch would do, cost and take, as of now. */
 export interface BatchEstimate extends ManifestEstimate {
   /** Of `billed`, at most; null without prices. */
   readonly price: { readonly amount: number; readonly currency: string } | null;
@@ -55,14 +55,17 @@ export async function estimateBatch(
   const scope = { provider, account };
   const slots = await slotsNow(client, scope, maxRunning, soon);
   const estimate = await estimateManifest(open, {
-    ...{ ...options, slots, window },
+    ...options,
+    slots,
+    window,
     ledger: new Ledger({ store, scope, now: Date.now }),
     renderTimes: await readRenderTimes(store, scope, options.signal),
   });
   return {
     ...estimate,
     price: prices === undefined ? null : totalAmount(prices, estimate.billed),
-    ...{ slots, window },
+    slots,
+    window,
   };
 }
 

@@ -20,7 +20,9 @@ export interface WanBatchClientOptions {
 
 /** The options with what they leave out. */
 export const batchParts = ({ client, store, taskQueue = 'video-generate' }: WanBatchClientOptions) => ({
-  ...{ client, store, taskQueue },
+  client,
+  store,
+  taskQueue,
 });
 
 /** Where a manifest is: a file, whose folder relative image paths start from, or its lines. */
@@ -28,7 +30,9 @@ export type ManifestSource =
   | { readonly file: string }
   | { readonly lines: Iterable<Readonly<Record<string, unknown>>>; readonly folder?: string };
 
-/** A batch's id is a part of workflow ids and of keys; those of a schedule's runs, and so of their retries, hold a time. */
+/**
+ * A batch's id is a part of workflow ids and of keys; those of a schedule's runs, and so of their retries, hold a time.
+ */
 const BATCH_ID = /^[A-Za-z0-9][A-Za-z0-9._:-]{0,119}$/;
 /** With the time of a run and the number of a retry behind it, it is a batch's id. */
 const SCHEDULE_ID = /^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$/;
@@ -77,7 +81,7 @@ async function* bytesOf(lines: Iterable<Readonly<Record<string, unknown>>>): Asy
 }
 
 /** Images whose paths start from `folder`: how they are checked, staged, and named without being staged. */
-export function imagesBeside(folder: string, store: AssetStore, signal: AbortSignal | undefined) {
+export function imagesInFolder(folder: string, store: AssetStore, signal: AbortSignal | undefined) {
   const pathOf = (image: string): string => (image.startsWith('file:') ? fileURLToPath(image) : resolve(folder, image));
   const options = { signal };
   return {
@@ -93,7 +97,7 @@ export function imagesBeside(folder: string, store: AssetStore, signal: AbortSig
   };
 }
 
-/** Names images that stand in the lines themselves; for who opens no path that a line names. */
+/** Names images that are part of the lines themselves; for callers that open no path that a line names. */
 export const identifyInline = async (image: string): Promise<string> =>
   referenceOf(await identifyImage(inlineBytes(image)));
 

@@ -2,9 +2,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { VideoProgress, VideoResult } from '../contract/result.js';
 import type { WanVideoClient } from './video-client.js';
 
-/** Progress, and what a person should know when the run does not get on. */
+/** Progress, and what a person should know when the run is stuck. */
 export interface FollowedProgress extends VideoProgress {
-  /** Such as "no worker takes it up …" or the failure of a step that is tried again; null when all is well. */
+  /**
+   * Such as "no worker takes it up …" or the failure of a step that is tried again; null when the run makes progress.
+   */
   readonly trouble: string | null;
 }
 
@@ -12,8 +14,8 @@ export interface FollowedProgress extends VideoProgress {
 const LOOK_EVERY_MS = 1_000;
 
 /**
- * Waits for a run's video and tells its progress. Temporal is looked at once a second, and a worker is asked only when the
- * history has grown since, so that following a run costs a handful of queries, however long it renders.
+ * Waits for a run's video and reports its progress. Temporal is looked at once a second, and a worker is asked only
+ * when the history has grown since, so that following a run costs a handful of queries, however long it renders.
  * @param options.runId - Default: the latest run of the id.
  * @param options.signal - Ends the following with its reason; the run goes on.
  * @throws VideoRunError as `WanVideoClient.result`.

@@ -13,7 +13,7 @@ import {
 import { FailureType } from '../contract/failure-type.js';
 import { VideoError } from '../contract/video-error.js';
 
-const MEND = 'Correct WAN_VIDEO_PAYLOAD_CODEC; client, worker and command need the same codec with the same key.';
+const NEXT_STEP = 'Correct WAN_VIDEO_PAYLOAD_CODEC; client, worker and command need the same codec with the same key.';
 
 /** What a payload looks like that no codec has touched: the encodings of Temporal's own converter. */
 const PLAIN = ['json/plain', 'binary/plain', 'binary/null', 'json/protobuf', 'binary/protobuf'];
@@ -21,15 +21,15 @@ const PLAIN = ['json/plain', 'binary/plain', 'binary/null', 'json/protobuf', 'bi
 /**
  * Loads the payload codec that `WAN_VIDEO_PAYLOAD_CODEC` names, and tries it once.
  * @param specifier - A path, absolute or from `cwd` on when it begins with a dot, or the name of a package.
- * @throws VideoError `ConfigurationInvalid` when the module is not found, throws, exports no codec, or does not give back what it was
- * given.
+ * @throws VideoError `ConfigurationInvalid` when the module is not found, throws, exports no codec, or does not give
+ * back what it was given.
  */
 export async function loadPayloadCodec(specifier: string, cwd: string): Promise<PayloadCodec> {
   const refuse = (fault: string, cause?: unknown) =>
     new VideoError(FailureType.ConfigurationInvalid, `The payload codec ${specifier} ${fault}`, {
       cause,
       issues: [{ path: 'WAN_VIDEO_PAYLOAD_CODEC', message: `names ${specifier}, which ${fault}` }],
-      nextStep: MEND,
+      nextStep: NEXT_STEP,
     });
   let exported: unknown;
   try {
@@ -45,22 +45,22 @@ export async function loadPayloadCodec(specifier: string, cwd: string): Promise<
   if (!isCodec(exported)) {
     throw refuse('exports no codec: export "payloadCodec" (or a default) with the functions encode and decode');
   }
-  const codec = told(exported, specifier);
+  const codec = withErrors(exported, specifier);
   const [probe] = await codec.encode([defaultPayloadConverter.toPayload('wan-video')]);
   const [back] = probe === undefined ? [] : await codec.decode([probe]);
   let text: unknown;
   try {
     text = back === undefined ? undefined : defaultPayloadConverter.fromPayload(back);
   } catch {
-    // told below: what came back is no payload of ours
+    // reported below: what came back is no payload of ours
   }
   if (text !== 'wan-video') throw refuse('does not decode what it has encoded');
   return codec;
 }
 
 /**
- * How a client writes and reads payloads: with the codec, or plainly. Without one, what another's codec has encoded is refused with
- * the setting that is missing here. With one, the texts of failures are encoded too.
+ * How a client writes and reads payloads: with the codec, or plainly. Without one, what another's codec has encoded is
+ * refused with the setting that is missing here. With one, the texts of failures are encoded too.
  */
 export function dataConverterOf(codec: PayloadCodec | undefined): LoadedDataConverter {
   return {
@@ -83,7 +83,7 @@ const plainOnly: PayloadCodec = {
       if (PLAIN.includes(encoding)) continue;
       throw new VideoError(
         FailureType.ConfigurationInvalid,
-        `Temporal holds data here in the encoding "${encoding}", which needs the payload codec of whoever wrote it`,
+        `Temporal holds data here in the encoding "${encoding}", which needs the payload codec of its writer`,
         { nextStep: 'Set WAN_VIDEO_PAYLOAD_CODEC to the codec of the workers, with its key.' },
       );
     }
@@ -97,19 +97,19 @@ function encodingOf({ metadata }: Payload): string {
 }
 
 /** The codec itself, whose own faults name it and the setting. */
-function told(codec: PayloadCodec, name: string): PayloadCodec {
-  const tell = async (what: 'encode' | 'decode', payloads: Payload[]): Promise<Payload[]> => {
+function withErrors(codec: PayloadCodec, name: string): PayloadCodec {
+  const convert = async (what: 'encode' | 'decode', payloads: Payload[]): Promise<Payload[]> => {
     try {
       return await codec[what](payloads);
     } catch (cause) {
       const why = cause instanceof Error ? cause.message : String(cause);
       throw new VideoError(FailureType.ConfigurationInvalid, `The payload codec ${name} cannot ${what}: ${why}`, {
         cause,
-        nextStep: MEND,
+        nextStep: NEXT_STEP,
       });
     }
   };
-  return { encode: (payloads) => tell('encode', payloads), decode: (payloads) => tell('decode', payloads) };
+  return { encode: (payloads) => convert('encode', payloads), decode: (payloads) => convert('decode', payloads) };
 }
 
 function locationOf(specifier: string, cwd: string): string {
@@ -118,7 +118,7 @@ function locationOf(specifier: string, cwd: string): string {
   try {
     return pathToFileURL(createRequire(join(cwd, 'package.json')).resolve(specifier)).href;
   } catch {
-    return specifier; // a package for `import` only, or one beside this one
+    return specifier; // a package for `import` only, or one next to this one
   }
 }
 

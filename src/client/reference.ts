@@ -25,11 +25,13 @@ export const UNSTAGED_REFERENCE = `asset:references/${'0'.repeat(64)}.png`;
 export const isReference = (source: unknown): source is string | URL =>
   (typeof source === 'string' || source instanceof URL) && /^(https?|asset|oss|data):/i.test(String(source));
 
-/** What is known of a good image: MIME type, pixels as shown, length, SHA-256 (hex), and where the store will have it. */
+/**
+ * What is known of a good image: MIME type, pixels as shown, length, SHA-256 (hex), and where the store will have it.
+ */
 export type KnownImage = ImageInfo & { readonly bytes: number; readonly sha256: string; readonly key: string };
 
 /**
- * A private copy of a caller's image, so that what was checked is what is staged, whatever happens to the file meanwhile.
+ * A private copy of a caller's image, so that what was checked is what is staged, also when the file changes meanwhile.
  * It lies in a folder of its own until {@link LocalImage.dispose}.
  */
 export class LocalImage {

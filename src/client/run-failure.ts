@@ -21,7 +21,7 @@ function errorObjectOf(failed: WorkflowFailedError): VideoErrorObject {
   if (end instanceof TerminatedFailure) {
     return {
       type: 'Terminated',
-      message: 'The run was terminated from outside; what it had bought is not looked after by it any more.',
+      message: 'The run was terminated from outside; it does not watch any more what it had bought.',
     };
   }
   const late = chain.find((failure): failure is TimeoutFailure => failure instanceof TimeoutFailure);

@@ -3,7 +3,7 @@ import { WorkflowType } from '../contract/names.js';
 import { VideoRunError } from './run-error.js';
 
 /**
- * What a run was started with, as it stands at the beginning of its history; nobody has checked it.
+ * What a run was started with, as the beginning of its history has it; nobody has checked it.
  * @throws VideoRunError `NotRetried` for a run of another workflow type; the errors of Temporal's client.
  */
 export async function inputOf(client: Client, id: string, runId: string): Promise<unknown> {

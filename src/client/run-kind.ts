@@ -21,7 +21,8 @@ export function otherKind(id: string, workflowType: string): OtherKind | undefin
       return {
         what: 'a salvage, which keeps the video of a purchase that another run has made',
         instead:
-          'Leave it: it buys nothing, ending it would save nothing, and the next sweep would start it again. When it waits for a person, ' +
+          'Leave it: it buys nothing, ending it would save nothing, and the next sweep would start it again. ' +
+          'When it waits for a person, ' +
           `decide with "wan-video resolve ${id}" and --task or --buy.`,
       };
     case WorkflowType.videoBatch: {
@@ -42,7 +43,10 @@ export function otherKind(id: string, workflowType: string): OtherKind | undefin
   }
 }
 
-/** The refusal to cancel what is no generation; undefined for a generation. Sent to a salvage, a cancel would be ignored. */
+/**
+ * The refusal to cancel what is no generation; undefined for a generation. Sent to a salvage, a cancel would be
+ * ignored.
+ */
 export function notCancellable(id: string, workflowType: string): VideoRunError | undefined {
   const other = otherKind(id, workflowType);
   if (other === undefined) return undefined;

@@ -6,17 +6,24 @@ import type { VideoRun } from './video-run.js';
 export interface ListOptions {
   readonly tenant?: string | undefined;
   readonly batchId?: string | undefined;
-  /** `generated`, `cache`, `adopted`, `failed`, `cancelled` or `budget_reached`; of those that run, `needs_attention`. */
+  /**
+   * `generated`, `cache`, `adopted`, `failed`, `cancelled` or `budget_reached`; of those that run, `needs_attention`.
+   */
   readonly outcome?: string | undefined;
   /** Every label must be there with this value. */
   readonly labels?: Readonly<Record<string, string>> | undefined;
   readonly status?: 'Running' | 'Completed' | 'Failed' | 'Canceled' | 'Terminated' | 'TimedOut' | undefined;
 }
 
-/** Written by a client into a server's query, these are not found again by a server on SQLite (1.32): it escapes them twice. */
+/**
+ * Written by a client into a server's query, these are not found again by a server on SQLite (1.32): it escapes them
+ * twice.
+ */
 const UNSEARCHABLE = /["\\\p{Cc}]/u;
 
-/** The visibility query of a list (https://docs.temporal.io/list-filter); what it cannot say is left to {@link fits}. */
+/**
+ * The visibility query of a list (https://docs.temporal.io/list-filter); what it cannot say is left to {@link fits}.
+ */
 export function listQuery({ tenant, batchId, outcome, labels, status }: ListOptions): string {
   const conditions: (readonly [name: string, value: string | undefined])[] = [
     ['WorkflowType', WorkflowType.videoGenerate],

@@ -2,10 +2,13 @@ import type { VideoBatchInput } from '../contract/batch.js';
 import type { VideoRequest } from '../contract/request.js';
 import { redactText } from '../net/redact.js';
 
-/** Temporal's recommended bound of a summary, in bytes of UTF-8 (https://docs.temporal.io/develop/typescript/enriching-ui). */
+/**
+ * Temporal's recommended bound of a summary, in bytes of UTF-8
+ * (https://docs.temporal.io/develop/typescript/enriching-ui).
+ */
 const SUMMARY_BYTES = 200;
 
-/** One line that tells a run from its neighbours in the Web UI's list; no URL, no secret. */
+/** One line that distinguishes a run from its neighbours in the Web UI's list; no URL, no secret. */
 export function staticSummary({ prompt, duration, size }: VideoRequest): string {
   return cut(
     `${duration} s ${size}: ${redactText(prompt)
@@ -15,7 +18,7 @@ export function staticSummary({ prompt, duration, size }: VideoRequest): string 
   );
 }
 
-/** What was asked for, as the Web UI's markdown; URLs without their query, which may be a signature. */
+/** The request, as the Web UI's markdown; URLs without their query, which may be a signature. */
 export function staticDetails(request: VideoRequest): string {
   const { prompt, reference_image, labels, ...rest } = request;
   const fields = {

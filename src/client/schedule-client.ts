@@ -24,7 +24,7 @@ import {
   checkWindow,
   folderOf,
   identifyInline,
-  imagesBeside,
+  imagesInFolder,
   openManifest,
   type WanBatchClientOptions,
 } from './batch-parts.js';
@@ -42,7 +42,10 @@ export interface ScheduledBatch {
   readonly cron: string;
   /** IANA zone that the times and `{date}` are meant in. */
   readonly timezone: string;
-  /** A file, which is checked, staged and kept; or a key of the store, read anew at each run, in which `{date}` is the nominal date. */
+  /**
+   * A file, which is checked, staged and kept; or a key of the store, read at each run, in which `{date}` is the
+   * nominal date.
+   */
   readonly manifest: { readonly file: string } | { readonly key: string };
   readonly window?: number | undefined;
   readonly allowInvalid?: boolean | undefined;
@@ -50,13 +53,17 @@ export interface ScheduledBatch {
   readonly manifestWaitSeconds?: number | undefined;
   /** Default `buffer_one`: a run that is due meanwhile starts at the end of the one before. */
   readonly overlap?: ScheduleOverlap | undefined;
-  /** Runs that were missed, by an outage of Temporal or behind a long batch, are made up for this long; seconds, default one day. */
+  /**
+   * Runs that were missed, by an outage of Temporal or behind a long batch, are made up for this long; seconds, default
+   * one day.
+   */
   readonly catchupSeconds?: number | undefined;
   /** Up to so many seconds later, at random; default 0. */
   readonly jitterSeconds?: number | undefined;
   /**
-   * Pauses the schedule at the end of a run of which a larger share of the items, 0 to below 1, failed or waits for a person; default:
-   * never. Items that nothing was asked of the provider for, and cancelled ones, count on neither side.
+   * Pauses the schedule at the end of a run of which a larger share of the items, 0 to below 1, failed or waits for a
+   * person; default: never. Items that nothing was asked of the provider for, and cancelled ones, count on neither
+   * side.
    */
   readonly pauseWhenFailedAbove?: number | undefined;
 }
@@ -131,7 +138,8 @@ export class WanScheduleClient {
 
   /**
    * Creates a schedule, or makes the one of this id what is said here; a paused one stays paused.
-   * @throws VideoError `InvalidRequest` for a cron expression, zone, manifest or number that cannot be used; nothing is changed then.
+   * @throws VideoError `InvalidRequest` for a cron expression, zone, manifest or number that cannot be used; nothing is
+   * changed then.
    */
   async create(schedule: ScheduledBatch): Promise<'created' | 'updated'> {
     check(schedule);
@@ -149,8 +157,8 @@ export class WanScheduleClient {
   }
 
   /**
-   * What the next run of a schedule would cost and take, before it is made. Nothing is staged or started; Temporal is asked for the
-   * times by a schedule that is paused from its beginning and removed at once.
+   * What the next run of a schedule would cost and take, before it is made. Nothing is staged or started; Temporal
+   * returns the times by a schedule that is paused from its beginning and removed at once.
    * @throws VideoError `InvalidRequest` as {@link create}.
    */
   async estimate(
@@ -176,8 +184,12 @@ export class WanScheduleClient {
     const input = inputOf(action);
     return this.#estimate(
       {
-        ...{ id, timezone: spec.timezone ?? 'UTC', key: input.manifest_key ?? null, window: input.window },
-        ...{ allowInvalid: input.allow_invalid, manifest: { key: input.manifest_key ?? '' } },
+        id,
+        timezone: spec.timezone ?? 'UTC',
+        key: input.manifest_key ?? null,
+        window: input.window,
+        allowInvalid: input.allow_invalid,
+        manifest: { key: input.manifest_key ?? '' },
       },
       info.nextActionTimes,
       options,
@@ -214,16 +226,20 @@ export class WanScheduleClient {
     const overlap = (Object.keys(OVERLAPS) as ScheduleOverlap[]).find((name) => OVERLAPS[name] === policies.overlap);
     return {
       ...viewOf(id, description),
-      ...{ manifest_key: input.manifest_key ?? null, window: input.window ?? null, overlap: overlap ?? null },
+      manifest_key: input.manifest_key ?? null,
+      window: input.window ?? null,
+      overlap: overlap ?? null,
       pause_when_failed_above: input.pause_when_failed_above ?? null,
       overlapped_next: latest != null && latest.ended_at_ms - latest.started_at_ms > gapMs(info.nextActionTimes),
-      ...{ catchup_seconds: policies.catchupWindow / 1000, jitter_seconds: (spec.jitter ?? 0) / 1000 },
-      ...{ skipped: info.numActionsSkippedOverlap, runs: summaries },
+      catchup_seconds: policies.catchupWindow / 1000,
+      jitter_seconds: (spec.jitter ?? 0) / 1000,
+      skipped: info.numActionsSkippedOverlap,
+      runs: summaries,
     };
   }
 
   /** Starts no run until it is resumed. */
-  async pause(id: string, note = 'somebody asked for it'): Promise<void> {
+  async pause(id: string, note = 'paused on request'): Promise<void> {
     await this.#here(id, () => this.#handle(id).pause(note));
   }
 
@@ -267,8 +283,12 @@ export class WanScheduleClient {
       // Temporal keeps the times and forgets the expression, but for the remark behind it.
       spec: { cronExpressions: [`${cron.trim()} # ${cron.trim()}`], timezone, jitter: jitterSeconds * 1000 },
       action: {
-        ...{ type: 'startWorkflow' as const, workflowType: WorkflowType.videoBatch, workflowId: batchWorkflowId(id) },
-        ...{ taskQueue: this.#taskQueue, args: [input], memo: { [SCHEDULE_MEMO]: id } },
+        type: 'startWorkflow' as const,
+        workflowType: WorkflowType.videoBatch,
+        workflowId: batchWorkflowId(id),
+        taskQueue: this.#taskQueue,
+        args: [input],
+        memo: { [SCHEDULE_MEMO]: id },
         staticSummary: `scheduled by ${id}: ${cron} in ${timezone}`,
         staticDetails: batchDetails(input),
       },
@@ -312,15 +332,22 @@ export class WanScheduleClient {
     const estimate =
       key === null && 'file' in manifest
         ? await estimateBatch(parts, () => openManifest(manifest), {
-            ...{ ...options, name: manifest.file, images: imagesBeside(folderOf(manifest), this.#store, signal) },
+            ...options,
+            name: manifest.file,
+            images: imagesInFolder(folderOf(manifest), this.#store, signal),
           })
         : await estimateBatch(parts, () => this.#store.get(key ?? '', { signal }), {
-            ...{ ...options, name: key ?? '', images: { identify: identifyInline } },
+            ...options,
+            name: key ?? '',
+            images: { identify: identifyInline },
           });
     const { earliest_seconds, latest_seconds } = estimate.duration;
     const after = (seconds: number): string => format(new Date((first?.getTime() ?? 0) + seconds * 1000));
     return {
-      ...{ id, next, manifest_key: key, estimate },
+      id,
+      next,
+      manifest_key: key,
+      estimate,
       expected: first === undefined ? null : { earliest_at: after(earliest_seconds), latest_at: after(latest_seconds) },
       overlaps_next_run: latest_seconds * 1000 > gapMs(times),
     };
@@ -339,7 +366,9 @@ export class WanScheduleClient {
     }
   }
 
-  /** The key that each run reads; a file is kept under its content, so that another one never changes what a run reads. */
+  /**
+   * The key that each run reads; a file is kept under its content, so that another one never changes what a run reads.
+   */
   async #manifestKey(schedule: ScheduledBatch): Promise<string> {
     const { manifest, allowInvalid = false } = schedule;
     if ('key' in manifest) {
@@ -347,8 +376,9 @@ export class WanScheduleClient {
       return manifest.key;
     }
     const prepared = await prepareManifest(() => openManifest(manifest), {
-      ...{ name: manifest.file, allowInvalid },
-      images: imagesBeside(folderOf(manifest), this.#store, undefined),
+      name: manifest.file,
+      allowInvalid,
+      images: imagesInFolder(folderOf(manifest), this.#store, undefined),
     });
     try {
       const key = scheduledManifestKey(prepared.sha256);

@@ -14,8 +14,8 @@ const REFUSED: readonly number[] = [7 /* PERMISSION_DENIED */, 12 /* UNIMPLEMENT
 /**
  * Registers our search attributes in the client's namespace; repeating it changes nothing.
  * @returns the names that were missing.
- * @throws VideoError `ConfigurationInvalid` when one exists with another type, when the server has no room for them, or when
- * it does not let us register: then `nextStep` has the lines for its administrator. Runs work without them.
+ * @throws VideoError `ConfigurationInvalid` when one exists with another type, when the server has no room for them, or
+ * when it does not let us register: then `nextStep` has the lines for its administrator. Runs work without them.
  */
 export async function registerSearchAttributes(client: Client): Promise<string[]> {
   const { namespace } = client.options;

@@ -4,7 +4,7 @@ import { WorkflowType } from '../contract/names.js';
 /** Schedule that looks for purchases whose run is gone. */
 export const SWEEP_SCHEDULE_ID = 'wan-video-sweep';
 
-/** A video that was paid can be fetched for 24 hours: an hourly look leaves 23 to mend whatever stands in its way. */
+/** A video that was paid can be fetched for 24 hours: an hourly look leaves 23 to remove any obstacle. */
 const EVERY = '1 hour';
 
 /**

@@ -72,8 +72,8 @@ const NO_END = { result: null, error: null };
  * Starts, follows, lists and cancels generations.
  *
  * Equal requests share one run, and a finished one is answered from the cache, so every call here may be repeated.
- * Methods reject with {@link VideoRunError} about the run, with `VideoError` about request, image or store, and with the
- * errors of Temporal's client when Temporal itself does not answer.
+ * Methods reject with {@link VideoRunError} about the run, with `VideoError` about request, image or store, and with
+ * the errors of Temporal's client when Temporal itself does not answer.
  */
 export class WanVideoClient {
   readonly #client: Client;
@@ -124,9 +124,10 @@ export class WanVideoClient {
   }
 
   /**
-   * Runs the request of an ended run again, under the same id. With `cache: use` (the default) what was paid is adopted, followed
-   * or answered from the cache, as for every equal request; `refresh` and `off` ask for a new video.
-   * @throws VideoRunError `RunNotFound` when there is no such run; `NotRetried` while it runs, or when it is no generation.
+   * Runs the request of an ended run again, under the same id. With `cache: use` (the default) what was paid is
+   * adopted, followed or answered from the cache, as for every equal request; `refresh` and `off` ask for a new video.
+   * @throws VideoRunError `RunNotFound` when there is no such run; `NotRetried` while it runs, or when it is no
+   * generation.
    */
   async retry(id: string, { runId }: RunOptions = {}): Promise<StartedVideo> {
     const { run_id, status } = await this.describe(id, { runId, progress: false });
@@ -142,8 +143,8 @@ export class WanVideoClient {
 
   /**
    * Waits for the video of a run, however long it takes.
-   * @throws VideoRunError when it failed, was cancelled (then `error.message` says what became of the task) or terminated,
-   * or when there is no such run.
+   * @throws VideoRunError when it failed, was cancelled (then `error.message` says what became of the task) or
+   * terminated, or when there is no such run.
    */
   async result(id: string, { runId }: RunOptions = {}): Promise<VideoResult> {
     try {
@@ -180,10 +181,11 @@ export class WanVideoClient {
   }
 
   /**
-   * Asks a run to end as Cancelled; it does so within seconds, which {@link result} tells. Repeating it changes nothing.
+   * Asks a run to end as Cancelled; it does so within seconds, which {@link result} reports. Repeating it changes
+   * nothing.
    * @param reason - For people; no secrets.
-   * @throws VideoRunError `RunNotFound` when there is no such run or it has ended already; `NotCancelled` for what is no generation,
-   * such as a salvage or a batch.
+   * @throws VideoRunError `RunNotFound` when there is no such run or it has ended already; `NotCancelled` for what is
+   * no generation, such as a salvage or a batch.
    */
   async cancel(id: string, reason = 'cancelled by the caller', { runId }: RunOptions = {}): Promise<void> {
     const handle = this.#handle(id, runId);
@@ -198,8 +200,8 @@ export class WanVideoClient {
   }
 
   /**
-   * Decides for a run in `needs_attention` what became of its submit: the task that is its own, or that none is and another may
-   * be bought. Whether the decision is taken shows in {@link progress}: `attention.refused` says why not.
+   * Decides for a run in `needs_attention` what became of its submit: the task that is its own, or that none is and
+   * another may be bought. Whether the decision is taken shows in {@link progress}: `attention.refused` says why not.
    * @throws VideoRunError `RunNotFound` when there is no such run or it has ended.
    */
   async resolve(id: string, decision: SubmitDecision, { runId }: RunOptions = {}): Promise<void> {
@@ -211,7 +213,7 @@ export class WanVideoClient {
   }
 
   /**
-   * Everything that is known of a run; what only a worker can tell is null when none answers within 5 s.
+   * Everything that is known of a run; what only a worker knows is null when none answers within 5 s.
    * @param options.progress - False leaves out what costs a query or a second call: progress, result and error.
    * @throws VideoRunError `RunNotFound` when Temporal knows no such run.
    */
@@ -238,7 +240,8 @@ export class WanVideoClient {
 
   /**
    * Lists runs, the newest first, page by page behind the scenes. Temporal shows a run here a moment after its start.
-   * @throws VideoError `ConfigurationInvalid` when a condition needs a search attribute that the namespace does not have.
+   * @throws VideoError `ConfigurationInvalid` when a condition needs a search attribute that the namespace does not
+   * have.
    */
   async *list(options: ListOptions = {}): AsyncGenerator<VideoRun> {
     if (options.labels !== undefined && Object.keys(options.labels).length > 0 && encodesPayloads(this.#client)) {
@@ -282,8 +285,8 @@ export class WanVideoClient {
   }
 
   /**
-   * Undefined when a run of this id is open. It is not joined by the same call: the SDK does not say whether a start has joined a run, so each
-   * start, most of which join none, would need a second call to find out.
+   * Undefined when a run of this id is open. It is not joined by the same call: the SDK does not say whether a start
+   * has joined a run, so each start, most of which join none, would need a second call to find out.
    */
   async #startWorkflow(
     request: VideoRequest,
@@ -351,7 +354,7 @@ const textOf = (error: unknown): string =>
     : String(error);
 
 function attributesOf({ tenant, labels }: VideoRequest, labelsHidden: boolean): SearchAttributePair[] {
-  // Always one: the server's answer to it tells whether the namespace knows our attributes.
+  // Always one: the server's answer to it shows whether the namespace knows our attributes.
   const pairs: SearchAttributePair[] = [{ key: defineSearchAttributeKey('VideoOutcome', 'KEYWORD'), value: 'running' }];
   if (tenant !== undefined) pairs.push({ key: defineSearchAttributeKey('VideoTenant', 'KEYWORD'), value: tenant });
   // No codec reaches a search attribute, and labels are the caller's texts.

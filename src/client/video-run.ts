@@ -4,7 +4,7 @@ import proto from '@temporalio/proto';
 import type { VideoProgress, VideoResult } from '../contract/result.js';
 import type { VideoErrorObject } from './run-error.js';
 
-/** One run as a list shows it. What stands in search attributes is null in a namespace that does not have them. */
+/** One run as a list shows it. What comes from search attributes is null in a namespace that does not have them. */
 export interface VideoRun {
   /** Workflow id. */
   readonly id: string;
@@ -34,7 +34,7 @@ export interface VideoStatus extends VideoRun {
   readonly task_queue: string;
   /** Events in its history so far. */
   readonly events: number;
-  /** What a person should know of a run that does not get on: no worker takes it up, or a step fails and is tried again. */
+  /** What a person should know of a run that is stuck: no worker takes it up, or a step fails and is tried again. */
   readonly trouble: string | null;
   /** Null while no worker answers, and for a run that has no video. */
   readonly progress: VideoProgress | null;
@@ -69,7 +69,7 @@ const KEYS = {
   labels: defineSearchAttributeKey('VideoLabels', 'KEYWORD_LIST'),
 };
 
-/** Reads what Temporal's visibility tells of a run. */
+/** Reads what Temporal's visibility knows of a run. */
 export function videoRunOf(
   info: Pick<
     WorkflowExecutionInfo,
@@ -92,7 +92,7 @@ export function videoRunOf(
   };
 }
 
-/** Why a run does not get on at `nowMs` (milliseconds since the epoch), as far as Temporal knows; else null. */
+/** Why a run is stuck at `nowMs` (milliseconds since the epoch), as far as Temporal knows; else null. */
 export function problemOf(description: Pick<WorkflowExecutionDescription, 'raw' | 'taskQueue'>, nowMs: number) {
   const { pendingWorkflowTask, pendingActivities } = description.raw;
   const { PENDING_WORKFLOW_TASK_STATE_SCHEDULED } = proto.temporal.api.enums.v1.PendingWorkflowTaskState;
@@ -107,7 +107,10 @@ export function problemOf(description: Pick<WorkflowExecutionDescription, 'raw' 
   const failing = (pendingActivities ?? []).find(({ lastFailure }) => lastFailure != null);
   if (failing === undefined) return null;
   const step = failing.activityType?.name ?? 'a step';
-  return `attempt ${(failing.attempt ?? 2) - 1} of ${step} failed and is tried again: ${failing.lastFailure?.message ?? 'no reason given'}`;
+  return (
+    `attempt ${(failing.attempt ?? 2) - 1} of ${step} failed and is tried again: ` +
+    `${failing.lastFailure?.message ?? 'no reason given'}`
+  );
 }
 
 const millis = (time: { seconds?: unknown; nanos?: number | null } | null | undefined, fallback: number): number =>

@@ -29,9 +29,9 @@ const FIELDS: Readonly<Record<keyof VideoBatchInput, Check>> = {
 };
 
 /**
- * Lists every fault of the input of a batch, each with its field; none for a batch that can be opened. The manifest, or each
- * of the items, is checked when the batch is opened. A field that is null counts as absent. Pure, and free of zod, which the
- * workflow sandbox must not load.
+ * Lists every fault of the input of a batch, each with its field; none for a batch that can be opened. The manifest, or
+ * each of the items, is checked when the batch is opened. A field that is null counts as absent. Pure, and free of zod,
+ * which the workflow sandbox must not load.
  */
 export function batchInputIssues(input: unknown): Issue[] {
   if (typeof input !== 'object' || input === null || Array.isArray(input)) {

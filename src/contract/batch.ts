@@ -5,8 +5,9 @@ import type { VideoResult } from './result.js';
 /** What the workflow `videoBatch` is started with; its id is `batch/<batch id>`. */
 export interface VideoBatchInput {
   /**
-   * Key of the manifest in the asset store; `{date}` in it is the nominal date of a scheduled run in the schedule's zone. It is
-   * read once, at the beginning: later changes of the object affect later batches only. Give either this or `items`.
+   * Key of the manifest in the asset store; `{date}` in it is the nominal date of a scheduled run in the schedule's
+   * zone. It is read once, at the beginning: later changes of the object affect later batches only. Give either this or
+   * `items`.
    */
   readonly manifest_key?: string;
   /** A few requests instead of a manifest, with images that a worker can read: at most 100, and 128 KiB as JSON. */
@@ -25,15 +26,18 @@ export interface VideoBatchInput {
   readonly page_items?: number;
   /** Schedule that starts the batch, by its name in `wan-video schedule`. */
   readonly schedule_id?: string;
-  /** Pauses that schedule when a larger share of the items fails or waits for a person: from 0 to below 1; default: never. */
+  /**
+   * Pauses that schedule when a larger share of the items fails or waits for a person: from 0 to below 1; default:
+   * never.
+   */
   readonly pause_when_failed_above?: number;
 }
 
 /** Items that a batch may be started with inline: a page of the Web UI; more of them go into a manifest. */
 export const BATCH_ITEMS_MAX = 100;
 /**
- * Bytes of those items as JSON. The history holds them twice, in the input of the run and of the step that opens the batch,
- * and no payload of this product exceeds 256 kB. Temporal refuses 2 MB
+ * Bytes of those items as JSON. The history holds them twice, in the input of the run and of the step that opens the
+ * batch, and no payload of this product exceeds 256 kB. Temporal refuses 2 MB
  * (https://docs.temporal.io/troubleshooting/blob-size-limit-error).
  */
 export const BATCH_ITEMS_BYTES_MAX = 128 * 1024;

@@ -32,13 +32,16 @@ export const FailureType = {
   DeadlineExceeded: 'DeadlineExceeded',
   /** The provider no longer knows the task or its result. */
   ResultExpired: 'ResultExpired',
-  /** The result exists and cannot be downloaded for now: its link, host or encoding is not accepted. The purchase stays open. */
+  /**
+   * The result exists and cannot be downloaded for now: its link, host or encoding is not accepted. The purchase stays
+   * open.
+   */
   ResultUnreachable: 'ResultUnreachable',
   /** The result was downloaded and is not a playable MP4. */
   ResultRejected: 'ResultRejected',
   /** The asset store could not be read or written for now. */
   StoreUnavailable: 'StoreUnavailable',
-  /** Nothing is in the asset store under the key that was asked for. */
+  /** Nothing is in the asset store under the requested key. */
   AssetNotFound: 'AssetNotFound',
   /** A record in the store is damaged or foreign. */
   RecordDamaged: 'RecordDamaged',
@@ -52,9 +55,9 @@ export const FailureType = {
   ConfigurationInvalid: 'ConfigurationInvalid',
   /** Temporal does not answer, or refused the connection. */
   TemporalUnreachable: 'TemporalUnreachable',
-  /** Temporal answers, and no worker does; only a worker knows what was asked for. */
+  /** Temporal answers, and no worker does; only a worker knows what was requested. */
   NoWorker: 'NoWorker',
-  /** Temporal knows no run under the id that was asked for. */
+  /** Temporal knows no run under the requested id. */
   RunNotFound: 'RunNotFound',
 } as const;
 

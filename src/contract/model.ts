@@ -33,6 +33,6 @@ export const LIMITS = {
   /** The provider cuts a longer prompt silently, so it is refused here. */
   promptMax: 1500,
   negativePromptMax: 500,
-  /** A data URI stands in workflow history (2 MB per payload), so it is kept small: 256 KiB decoded. */
+  /** A data URI is part of workflow history (2 MB per payload), so it is kept small: 256 KiB decoded. */
   dataUriBytesMax: 256 * 1024,
 } as const;

@@ -81,7 +81,8 @@ export const videoRequestSchema = z
         })
         .refine((value) => REFERENCE.test(value), {
           error:
-            'must be an http(s) URL, an asset: reference, an oss:// URL or a data: URI of an image; stage a local file first',
+            'must be an http(s) URL, an asset: reference, an oss:// URL or a data: URI of an image; stage a ' +
+            'local file first',
         })
         .refine((value) => !value.startsWith('data:') || (value.length * 3) / 4 <= LIMITS.dataUriBytesMax + 128, {
           error: `is a data: URI above ${LIMITS.dataUriBytesMax} bytes; stage the file and give its asset: reference`,

@@ -59,9 +59,9 @@ export interface VideoProgress {
     | 'submitting'
     /** Another run buys the same video; this one follows it. */
     | 'following'
-    /** The reply to a submit was lost: the provider's task list tells what became of it. */
+    /** The reply to a submit was lost: the provider's task list shows what became of it. */
     | 'reconciling'
-    /** Only a person can tell which task is ours; see `attention`. */
+    /** Only a person can decide which task is ours; see `attention`. */
     | 'needs_attention'
     /** The provider accepted the task and has not begun it. */
     | 'queued'
@@ -76,7 +76,7 @@ export interface VideoProgress {
   /** What is waited for, in plain words. */
   readonly waiting_for: string;
   readonly task_id: string | null;
-  /** From 1; a task that failed for a fault of the provider is bought anew, as the next attempt. */
+  /** From 1; a task that failed for a fault of the provider is bought again, as the next attempt. */
   readonly attempt: number;
   /** Milliseconds since the epoch at which the stage began. */
   readonly since_ms: number;
@@ -125,6 +125,6 @@ export interface CancelOutcome {
   /** The task that it is about, where one was known. */
   readonly task_id?: string | undefined;
   readonly billed: boolean | null;
-  /** Why, in the words of whoever cancelled; null when nobody said. */
+  /** Why, in the words of the person or program that cancelled; null when nobody said. */
   readonly reason: string | null;
 }

@@ -5,8 +5,8 @@ import { plainText, shellWord } from './command-lines.js';
 /**
  * The share of a batch's items that failed, of those that were run to an end: 0 to 1, and 0 when there was none.
  *
- * An item that waits for a person counts as failed: it has no video, and what made its outcome unknown would hit the next
- * run as well. Both sides leave out the lines that requested nothing of the provider (`invalid`, `duplicate`,
+ * An item that waits for a person counts as failed: it has no video, and what made its outcome unknown would hit the
+ * next run as well. Both sides leave out the lines that requested nothing of the provider (`invalid`, `duplicate`,
  * `budget_reached`) and the cancelled ones.
  */
 export function failedShare(counts: BatchCounts): number {
@@ -25,7 +25,10 @@ export function pauseReason({ counts, causes }: Pick<BatchTotals, 'counts' | 'ca
   const waiting = counts.needs_attention === 0 ? '' : ` (${counts.needs_attention} of them wait for a person)`;
   const [cause] = Object.entries(causes).sort(([, a], [, b]) => b - a)[0] ?? [];
   const most = cause === undefined ? '' : `; above all ${cause}`;
-  return `${failed} of ${ran} items failed${waiting}, ${percent(failed / ran)}, more than ${percent(allowedShare)}${most}`;
+  return (
+    `${failed} of ${ran} items failed${waiting}, ${percent(failed / ran)}, more than ` +
+    `${percent(allowedShare)}${most}`
+  );
 }
 
 /** What a note of a pause names. */

@@ -1,12 +1,13 @@
 import type { VideoRequest } from './request.js';
 
-/** Labels as they stand in the search attribute `VideoLabels`: `name=value`. */
+/** Labels as they are in the search attribute `VideoLabels`: `name=value`. */
 export const labelTexts = (labels: VideoRequest['labels']): string[] =>
   Object.entries(labels ?? {}).map(([name, value]) => `${name}=${value}`);
 
 /**
  * The search attributes that say whose run it is; a request without tenant and labels has none.
- * @param labelsHidden - Whether payloads are encoded: no codec reaches a search attribute, and labels are the caller's texts.
+ * @param labelsHidden - Whether payloads are encoded: no codec reaches a search attribute, and labels are the caller's
+ * texts.
  */
 export function callerAttributes(
   { tenant, labels }: { readonly tenant?: string | null | undefined; readonly labels?: VideoRequest['labels'] },

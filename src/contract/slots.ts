@@ -6,8 +6,8 @@ import { utcTime } from './utc.js';
 export type SlotPriority = 'interactive' | 'batch';
 
 /**
- * Names a slot: it is for the purchases of one key that come after the `afterPurchase`-th. At most one purchase of a key
- * is open at any time, so this is exactly one purchase, and it can be named before it is made.
+ * Names a slot: it is for the purchases of one key that come after the `afterPurchase`-th. At most one purchase of a
+ * key is open at any time, so this is exactly one purchase, and it can be named before it is made.
  */
 export interface SlotName {
   /** The purchase key. */
@@ -91,11 +91,15 @@ export interface SlotPlace {
   readonly limit: number;
   /** Milliseconds since the epoch. */
   readonly as_of_ms: number;
-  /** The budget that has room only if purchases under way cost less than their most; absent when only slots are missing. */
+  /**
+   * The budget that has room only if purchases under way cost less than their most; absent when only slots are missing.
+   */
   readonly budget?: BudgetReached['scope'];
 }
 
-/** Writes a place for people: `position 3 at 17:03:10 UTC: 1 interactive and 1 of batches ahead, 5 of 5 slots taken`. */
+/**
+ * Writes a place for people: `position 3 at 17:03:10 UTC: 1 interactive and 1 of batches ahead, 5 of 5 slots taken`.
+ */
 export function placeText(place: SlotPlace): string {
   const { position, ahead_interactive, ahead_batch, running, limit, as_of_ms } = place;
   const ahead = `${ahead_interactive} interactive and ${ahead_batch} of batches ahead`;

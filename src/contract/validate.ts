@@ -95,7 +95,18 @@ export function cacheKey(
   return canonicalHash({
     version: 1,
     model,
-    ...{ prompt, negative_prompt, duration, fps, size, seed, reference: referenceHash, motion_strength },
-    ...{ audio, audio_url, prompt_extend, shot_type, watermark },
+    prompt,
+    negative_prompt,
+    duration,
+    fps,
+    size,
+    seed,
+    reference: referenceHash,
+    motion_strength,
+    audio,
+    audio_url,
+    prompt_extend,
+    shot_type,
+    watermark,
   });
 }

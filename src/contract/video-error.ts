@@ -4,7 +4,7 @@ import type { FailureType } from './failure-type.js';
 export interface Issue {
   /** Field path such as `duration` or `labels.team`; empty for the request as a whole. */
   readonly path: string;
-  /** The value's fault and the mend, in one sentence. */
+  /** The value's fault and the fix, in one sentence. */
   readonly message: string;
 }
 

@@ -88,7 +88,9 @@ export function pausedBatch(batch: BatchEventSource, { reason, cause }: BatchPau
 export function budgetReachedBatch(batch: BatchEventSource, failure: EventFailure): WebhookBatch {
   return batchData(batch, 'running', {
     ...failureData(failure),
-    text: `Batch ${plainText(batch.batchId)} has reached a budget: ${truncate(failure.message)} (${countsText(batch)}).`,
+    text:
+      `Batch ${plainText(batch.batchId)} has reached a budget: ${truncate(failure.message)} ` +
+      `(${countsText(batch)}).`,
   });
 }
 

@@ -28,7 +28,9 @@ export interface WebhookSummary {
   readonly workflow_id: string;
   /** What has happened, in a sentence or two. */
   readonly text: string;
-  /** Why, in the words of the failure, the provider or the person that caused it; null for an end that needs no reason. */
+  /**
+   * Why, in the words of the failure, the provider or the person that caused it; null for an end that needs no reason.
+   */
   readonly reason: string | null;
   /** Failure type behind the reason; null when there is none. */
   readonly cause: string | null;

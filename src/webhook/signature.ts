@@ -37,7 +37,7 @@ export interface SignedMessage {
 export const signatureOf = (message: SignedMessage, secrets: readonly string[]): string =>
   secrets.map((secret) => `v1,${digest(message, keyOf(secret)).toString('base64')}`).join(' ');
 
-/** What a receiver decides by, besides the message. */
+/** What a receiver decides by, in addition to the message. */
 export interface VerifyOptions {
   /** How old, or how far ahead of this clock, a message may be, in seconds; default 300. */
   readonly toleranceSeconds?: number | undefined;
@@ -50,9 +50,9 @@ export type WebhookRequestHeaders = Headers | Readonly<Record<string, string | r
 
 /**
  * Checks that a message comes from who knows the secret, is whole, and is not an old one sent again.
- * @param body - The request's body, exactly as it came: parsed and written anew it does not verify.
+ * @param body - The request's body, exactly as it came: parsed and serialised again it does not verify.
  * @param secret - `whsec_…`; several while a secret is being changed.
- * @returns the event. Its `id` is the same at every delivery: whoever keeps it counts no event twice.
+ * @returns the event. Its `id` is the same at every delivery: a receiver that keeps it counts no event twice.
  * @throws {@link VideoError} `WebhookNotVerified`, and `ConfigurationInvalid` for a secret that is none.
  */
 export function verifyWebhook(
@@ -101,13 +101,13 @@ function keyOf(secret: string): Buffer {
     FailureType.ConfigurationInvalid,
     'The webhook secret is not usable: it must be whsec_ and base64',
     {
-      nextStep: SECRET_MEND,
+      nextStep: SECRET_NEXT_STEP,
     },
   );
 }
 
 /** How to make a secret. */
-export const SECRET_MEND = 'Make one: printf \'whsec_%s\\n\' "$(openssl rand -base64 32)"';
+export const SECRET_NEXT_STEP = 'Make one: printf \'whsec_%s\\n\' "$(openssl rand -base64 32)"';
 
 function headerOf(headers: WebhookRequestHeaders, name: string): string {
   const value =

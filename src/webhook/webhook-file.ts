@@ -11,7 +11,7 @@ import {
 } from '../config/named-file.js';
 import type { Issue } from '../contract/video-error.js';
 import { WEBHOOK_EVENT_TYPES, type WebhookEventType } from '../contract/webhook.js';
-import { SECRET_MEND, webhookKey } from './signature.js';
+import { SECRET_NEXT_STEP, webhookKey } from './signature.js';
 
 /** What the file named by `WAN_VIDEO_WEBHOOK` says. */
 export interface WebhookSettings {
@@ -21,14 +21,16 @@ export interface WebhookSettings {
   readonly host: string;
   /** Every message is signed with each. */
   readonly secrets: readonly Secret[];
-  /** What is told. */
+  /** The events that this receiver is subscribed to. */
   readonly events: readonly WebhookEventType[];
 }
 
 const FILE: NamedFile = {
   variable: 'WAN_VIDEO_WEBHOOK',
   title: 'webhook file',
-  nextStep: `Write it as {"url":"https://hooks.example.com/wan-video","secret_file":"webhook.secret"}, or unset WAN_VIDEO_WEBHOOK. ${SECRET_MEND}`,
+  nextStep:
+    `Write it as {"url":"https://hooks.example.com/wan-video","secret_file":"webhook.secret"}, or ` +
+    `unset WAN_VIDEO_WEBHOOK. ${SECRET_NEXT_STEP}`,
 };
 const URL_FAULT = 'must be an http or https address without user, password or fragment';
 const EVENTS_FAULT = `must be a list of some of ${WEBHOOK_EVENT_TYPES.join(', ')}`;
@@ -53,7 +55,8 @@ function isUsable(text: string): boolean {
 
 /**
  * Reads the file that `WAN_VIDEO_WEBHOOK` names, and the file with the secret.
- * @throws VideoError `ConfigurationInvalid` with every fault at once, each with its field; no message holds a secret or the address.
+ * @throws VideoError `ConfigurationInvalid` with every fault at once, each with its field; no message holds a secret or
+ * the address.
  */
 export async function readWebhook(file: string): Promise<WebhookSettings> {
   const { value, data, issues: faults } = parseNamedFile(FILE, file, await readNamedFile(FILE, file), webhookFile);
@@ -81,7 +84,9 @@ const SECRET_FAULT = 'must be whsec_ and the base64 of 24 to 64 random bytes';
 async function readSecrets({ secret, secret_file }: SecretFields, file: string, secrets: Secret[]): Promise<Issue[]> {
   if ((secret === undefined) === (secret_file === undefined)) {
     const message =
-      secret === undefined ? 'is missing: name the file that holds it' : 'is given beside secret; leave one out';
+      secret === undefined
+        ? 'is missing: name the file that holds it'
+        : 'is given in addition to secret; leave one out';
     return [{ path: 'secret_file', message }];
   }
   if (typeof secret === 'string') {

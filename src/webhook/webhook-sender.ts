@@ -23,8 +23,8 @@ const MAY_PASS: readonly number[] = [408, 425, 429];
 const RETRY_AFTER_MAX_MS = 3_600_000;
 
 /**
- * Sends signed messages to the one receiver that is configured: a private address is the operator's wish, so it is not guarded. No redirect
- * is followed.
+ * Sends signed messages to the one receiver that is configured: a private address is the operator's wish, so it is not
+ * guarded. No redirect is followed.
  */
 export class WebhookSender {
   readonly #options: WebhookSenderOptions;
@@ -35,7 +35,7 @@ export class WebhookSender {
     this.#dispatcher = createDispatcher(options.proxies);
   }
 
-  /** What is told; the other events are not even begun. */
+  /** The events that are delivered; for the others no delivery is even started. */
   get events(): readonly WebhookEventType[] {
     return this.#options.settings.events;
   }
@@ -48,7 +48,8 @@ export class WebhookSender {
   /**
    * Delivers one event once.
    * @returns the status of the receiver's answer, from 200 to 299.
-   * @throws {@link VideoError} `WebhookUnavailable`, retryable: no answer, or one that may change. The receiver may have taken the event.
+   * @throws {@link VideoError} `WebhookUnavailable`, retryable: no answer, or one that may change. The receiver may
+   * have taken the event.
    * @throws {@link VideoError} `WebhookRefused`: a redirect, or a refusal that would come again.
    * @throws `signal.reason`, unchanged, when the signal aborts.
    */
@@ -97,7 +98,8 @@ export class WebhookSender {
         code: String(statusCode),
         nextStep: moved
           ? 'Write the address to which it leads into the file of WAN_VIDEO_WEBHOOK.'
-          : 'Look there why it refuses; an address or a secret that has changed belongs into the file of WAN_VIDEO_WEBHOOK.',
+          : 'Look there why it refuses; an address or a secret that has changed belongs into the file of ' +
+            'WAN_VIDEO_WEBHOOK.',
       },
     );
   }

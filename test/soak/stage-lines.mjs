@@ -6,7 +6,7 @@ import { pathToFileURL } from 'node:url';
 
 const [dist, folder, count] = process.argv.slice(2);
 const load = (file) => import(pathToFileURL(join(dist, 'src', file)).href);
-const [{ imagesBeside, openManifest }, { prepareManifest }, { FileStore }] = await Promise.all(
+const [{ imagesInFolder, openManifest }, { prepareManifest }, { FileStore }] = await Promise.all(
   ['client/batch-parts.js', 'batch/prepare-manifest.js', 'storage/file-store.js'].map(load),
 );
 /** Images that the lines share among them; each is read once. */
@@ -33,7 +33,7 @@ async function stage(lines) {
     name: file,
     allowInvalid: false,
     signal: undefined,
-    images: imagesBeside(folder, store, undefined),
+    images: imagesInFolder(folder, store, undefined),
   });
   await prepared.put(store, 'manifest.jsonl');
   const ms = performance.now() - startedMs;

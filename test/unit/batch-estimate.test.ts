@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { durationOf, estimateManifest } from '../../src/batch/estimate.js';
-import { imagesBeside, openManifest } from '../../src/client/batch-parts.js';
+import { imagesInFolder, openManifest } from '../../src/client/batch-parts.js';
 import { canonicalRequest } from '../../src/contract/validate.js';
 import { buyOnce } from '../../src/ledger/buy.js';
 import { cacheKeyOf } from '../../src/ledger/preview.js';
@@ -25,7 +25,7 @@ const estimate = (lines: readonly object[], { ledger, store }: ReturnType<typeof
     renderTimes: renders(30_000),
     slots: { limit: 5, ahead: 0 },
     window: 10,
-    images: imagesBeside(ASSETS, store, undefined),
+    images: imagesInFolder(ASSETS, store, undefined),
   });
 
 describe('the estimate of a manifest', () => {

@@ -9,7 +9,7 @@ import { readLines } from '../../src/batch/line-reader.js';
 import { LINE_BYTES_MAX, lineIssues, type ManifestEntry, readManifest } from '../../src/batch/manifest.js';
 import { dateIn, manifestKeyAt } from '../../src/batch/manifest-key.js';
 import { invalidLines, prepareManifest } from '../../src/batch/prepare-manifest.js';
-import { imagesBeside, openManifest } from '../../src/client/batch-parts.js';
+import { imagesInFolder, openManifest } from '../../src/client/batch-parts.js';
 import { FileStore } from '../../src/storage/file-store.js';
 import { batchInvalidKey, batchManifestKey } from '../../src/storage/keys.js';
 import { ROOT } from '../support/root.js';
@@ -134,7 +134,7 @@ const prepare = (lines: readonly object[], allowInvalid = false) =>
   prepareManifest(() => openManifest({ lines: lines as Record<string, unknown>[] }), {
     name: 'of a test',
     allowInvalid,
-    images: imagesBeside(folder, store, undefined),
+    images: imagesInFolder(folder, store, undefined),
   });
 
 describe('preparing a manifest', () => {

@@ -73,7 +73,7 @@ test.each([
   ['has an address with a user', { url: 'https://me@example.com', secret_file: 'one.secret' }, 'url', /without user/],
   ['has an address with a fragment', { url: 'https://example.com/#a', secret_file: 'one.secret' }, 'url', /fragment/],
   ['has no secret', { url: URL_GIVEN }, 'secret_file', /is missing/],
-  ['has two secrets', { url: URL_GIVEN, secret, secret_file: 'one.secret' }, 'secret_file', /beside secret/],
+  ['has two secrets', { url: URL_GIVEN, secret, secret_file: 'one.secret' }, 'secret_file', /in addition to secret/],
   ['has a secret that is none', { url: URL_GIVEN, secret: 'swordfish' }, 'secret', /whsec_ and the base64/],
   ['has a secret of 16 bytes', { url: URL_GIVEN, secret: `whsec_${'A'.repeat(22)}==` }, 'secret', /24 to 64/],
   ['names a secret that is not there', { url: URL_GIVEN, secret_file: 'gone' }, 'secret_file', /does not exist/],
