@@ -4,23 +4,11 @@
  */
 export const ROOMS_NOT_YET_CONVERTED: readonly string[] = [
   'activities',
-  'docs/api',
-  'docs/emulator.md',
-  'docs/operations.md',
   'docs/reference',
   'src/async',
-  'src/batch',
-  'src/client',
-  'src/contract',
-  'src/emulator',
   'src/ledger',
   'src/storage',
-  'src/webhook',
-  'test/e2e',
-  'test/property',
   'test/replay',
-  'test/soak',
-  'test/unit',
   'test/workflow',
   'workflows',
 ];
