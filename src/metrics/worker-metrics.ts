@@ -1,4 +1,5 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import type { Oddity } from '../dashscope/answer-reader.js';
 import type { RequestOutcome } from '../dashscope/http.js';
 import type { SubmitOutcome } from '../dashscope/submit-outcome.js';
 import type { WrittenRecord } from '../ledger/ledger-records.js';
@@ -73,6 +74,11 @@ export class WorkerMetrics implements StepMetrics {
   readonly #runs = this.#counter('runs_ended_total', 'Runs by their end', ['workflow', 'outcome']);
   readonly #failures = this.#counter('run_failures_total', 'Failed runs by type of failure', ['type']);
   readonly #requests = this.#counter('provider_requests_total', 'Requests to the provider', ['operation', 'outcome']);
+  readonly #oddities = this.#counter(
+    'provider_oddities_total',
+    'Fields of provider answers that are not as documented',
+    ['operation', 'field'],
+  );
   readonly #detection = new Histogram({
     name: 'wan_video_detection_delay_seconds',
     help: 'From the end of a task to its being noticed',
@@ -150,6 +156,11 @@ export class WorkerMetrics implements StepMetrics {
   /** A request to the provider has ended; for `DashScopeClientOptions.onRequest`. */
   requested(operation: string, outcome: RequestOutcome): void {
     this.#requests.inc({ operation, outcome });
+  }
+
+  /** A field of an answer is not as documented; for `DashScopeClientOptions.onOddity`. */
+  oddity({ operation, field }: Oddity): void {
+    this.#oddities.inc({ operation, field });
   }
 
   /** This process wrote a new record of the ledger; for `LedgerOptions.onRecordWritten`. */

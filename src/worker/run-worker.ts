@@ -10,6 +10,7 @@ import { connectClient, temporalUnreachable } from '../client/connect.js';
 import { type TemporalTarget, workerOptionsOf } from '../client/temporal-target.js';
 import type { Config } from '../config/config.js';
 import { SEARCH_ATTRIBUTES } from '../contract/names.js';
+import type { Oddity } from '../dashscope/answer-reader.js';
 import { DashScopeClient } from '../dashscope/client.js';
 import { Ledger } from '../ledger/ledger.js';
 import type { WorkerMetrics } from '../metrics/worker-metrics.js';
@@ -260,6 +261,7 @@ function activityDeps(
     resultDispatcher: resultDispatcher(config),
     onSubmit: (outcome) => metrics.submitted(outcome),
     onRequest: (operation, outcome) => metrics.requested(operation, outcome),
+    onOddity: oddityReport(metrics),
     timeouts: {
       submitMs: times.submitHttpMs,
       readMs: times.readHttpMs,
@@ -293,6 +295,20 @@ function activityDeps(
     clock: systemClock,
     metrics,
     ...given,
+  };
+}
+
+/** Counts every oddity and logs each kind once per process; a kind has the value's type, never the value. */
+function oddityReport(metrics: WorkerMetrics): (oddity: Oddity) => void {
+  const logged = new Set<string>();
+  return (oddity) => {
+    metrics.oddity(oddity);
+    const kind = JSON.stringify(oddity);
+    // Fields and types are documented names, so the kinds are few.
+    if (logged.has(kind)) return;
+    logged.add(kind);
+    const { operation, field, found } = oddity;
+    Runtime.instance().logger.warn("the provider's answer is not as documented", { operation, field, found });
   };
 }
 
