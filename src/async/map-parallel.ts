@@ -1,6 +1,7 @@
 /**
- * Applies `step` to every value of `source`, up to `limit` at a time, and yields the results in the order of the source. It reads ahead
- * no further than that, so that memory stays flat. After a fault the steps under way are awaited, then the fault is thrown.
+ * Applies `step` to every value of `source`, up to `limit` at a time, and yields the results in the order of the
+ * source. It reads ahead no further than that, so that memory stays flat. After a fault the steps under way are
+ * awaited, then the fault is thrown.
  */
 export async function* mapParallel<T, R>(
   source: Iterable<T> | AsyncIterable<T>,

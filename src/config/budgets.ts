@@ -9,7 +9,8 @@ const FILE: NamedFile = {
   variable: 'WAN_VIDEO_BUDGETS',
   title: 'budget file',
   nextStep:
-    'Write it as {"day":"20.00","tenants":{"acme":{"day":"5.00"},"*":{"day":"2.00"}},"batches":{"*":"10.00"}}, or unset WAN_VIDEO_BUDGETS.',
+    'Write it as {"day":"20.00","tenants":{"acme":{"day":"5.00"},"*":{"day":"2.00"}},"batches":{"*":"10.00"}}, ' +
+    'or unset WAN_VIDEO_BUDGETS.',
 };
 const AMOUNT = 'must be an amount such as "20.00", with at most six decimals, or null for no limit';
 

@@ -66,7 +66,9 @@ export async function resolveApiKey(env: Env, { homeDir }: { readonly homeDir: s
     `No provider key: ${issues.map(({ path, message }) => `${path} ${message}`).join('; ')}`,
     {
       issues,
-      nextStep: `Set DASHSCOPE_API_KEY, or name a key file in DASHSCOPE_API_KEY_FILE_PATH, or write dashscope_api_key into ${ini}.`,
+      nextStep:
+        `Set DASHSCOPE_API_KEY, or name a key file in DASHSCOPE_API_KEY_FILE_PATH, or write ` +
+        `dashscope_api_key into ${ini}.`,
     },
   );
 }

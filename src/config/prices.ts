@@ -37,7 +37,8 @@ const FILE: NamedFile = {
   variable: 'WAN_VIDEO_PRICES',
   title: 'price list',
   nextStep:
-    'Write it as {"currency":"CNY","per_second":{"720P":{"silent":0.15,"sound":0.3},"1080P":{"silent":0.25,"sound":0.5}}}, or unset WAN_VIDEO_PRICES.',
+    'Write it as {"currency":"CNY","per_second":{"720P":{"silent":0.15,"sound":0.3},' +
+    '"1080P":{"silent":0.25,"sound":0.5}}}, or unset WAN_VIDEO_PRICES.',
 };
 const WHAT = 'must be the price per second, a number from 0';
 const price = z.number({ error: WHAT }).min(0, { error: WHAT });

@@ -41,7 +41,8 @@ const FREE_TIER = no(
 );
 const KEY = no(
   FailureType.CredentialsRejected,
-  'Check the API key, its workspace, its billing plan, and that DASHSCOPE_HTTP_BASE_URL is of the same region as the key.',
+  'Check the API key, its workspace, its billing plan, and that DASHSCOPE_HTTP_BASE_URL is of the same region ' +
+    'as the key.',
 );
 const WORKSPACE = no(FailureType.ConfigurationInvalid, 'Check the workspace id in DASHSCOPE_WORKSPACE.');
 const ADDRESS = no(

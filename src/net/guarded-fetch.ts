@@ -159,7 +159,8 @@ function rejected(message: string): VideoError {
 function refused(at: string, fault: string): VideoError {
   return failed(FailureType.ReferenceRejected, `${at} is not fetched: ${fault}`, {
     nextStep:
-      'Give a public http(s) URL, or stage the file; a private host can be opened in WAN_VIDEO_ALLOW_PRIVATE_URLS of the worker.',
+      'Give a public http(s) URL, or stage the file; a private host can be opened in ' +
+      'WAN_VIDEO_ALLOW_PRIVATE_URLS of the worker.',
   });
 }
 

@@ -19,7 +19,8 @@ export function untrustedHint(error: unknown): string | undefined {
   const { code, message = '' } = (error ?? {}) as { code?: unknown; message?: string };
   // An error that was made safe to keep has its code in its message only.
   return UNTRUSTED.some((one) => one === code || message.includes(one))
-    ? 'Its certificate is of an authority that is not known here: name the file with the authority in NODE_EXTRA_CA_CERTS.'
+    ? 'Its certificate is of an authority that is not known here: name the file with the authority in ' +
+        'NODE_EXTRA_CA_CERTS.'
     : undefined;
 }
 
