@@ -1,10 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
-/** Time as the ledger sees it; injected, so that tests own it. */
+/** Time, injected so that tests control it. */
 export interface Clock {
   /** Milliseconds since the epoch. */
   now(): number;
-  /** Milliseconds that never go back; they may stand still while the machine sleeps. */
+  /** Milliseconds that never go back; they may stop while the machine sleeps. */
   monotonicMs(): number;
   /** Resolves after `ms`; rejects with the signal's reason when it aborts first. */
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
@@ -30,8 +30,9 @@ export interface Stopwatch {
 }
 
 /**
- * Starts a watch that shows the larger of both clocks: a stepped one or a sleeping machine hides no time.
- * @param alreadyMs - What another watch has shown before, if this one goes on where it stopped.
+ * Starts a stopwatch that shows the larger of both clocks, so that neither a clock set back nor a sleeping machine
+ * hides time.
+ * @param alreadyMs - What an earlier stopwatch has shown, when this one continues it.
  */
 export function stopwatch(clock: Clock, alreadyMs = 0): Stopwatch {
   const startedAtMs = clock.now();
@@ -43,25 +44,25 @@ export function stopwatch(clock: Clock, alreadyMs = 0): Stopwatch {
 }
 
 /**
- * Gives `work` at most `ms`; afterwards its signal is aborted, its end is not waited for, and the answer is
- * `undefined`.
+ * Runs `work` for at most `ms` milliseconds. After that its signal is aborted, its end is not awaited, and the result
+ * is `undefined`.
  */
 export async function within<T>(
   clock: Clock,
   ms: number,
   work: (signal: AbortSignal) => Promise<T>,
 ): Promise<T | undefined> {
-  const late = new AbortController();
+  const timeout = new AbortController();
   const done = new AbortController();
   const timer = clock.sleep(ms, done.signal).then(
     () => {
-      late.abort(new Error('out of time'));
+      timeout.abort(new Error('out of time'));
       return undefined;
     },
     () => undefined,
   );
-  const result = work(late.signal);
-  result.catch(() => {}); // when the timer wins, nobody else listens
+  const result = work(timeout.signal);
+  result.catch(() => undefined); // nothing else listens when the timer wins
   try {
     return await Promise.race([result, timer]);
   } finally {

@@ -1,16 +1,16 @@
-/** Lets a fixed number of tasks run at once; the others wait in order. */
+/** Runs at most a fixed number of tasks at a time; the others wait in order. */
 export class Semaphore {
   #free: number;
   readonly #waiting: (() => void)[] = [];
 
-  constructor(atOnce: number) {
-    this.#free = atOnce;
+  constructor(limit: number) {
+    this.#free = limit;
   }
 
-  /** Runs `task` when it is its turn; rejects with the signal's reason when that comes first. */
+  /** Runs `task` as soon as a place is free; rejects with the signal's reason when it aborts before that. */
   async run<T>(task: () => Promise<T>, signal?: AbortSignal): Promise<T> {
     if (this.#free > 0) this.#free -= 1;
-    else await this.#turn(signal);
+    else await this.#acquire(signal);
     try {
       return await task();
     } finally {
@@ -20,19 +20,19 @@ export class Semaphore {
     }
   }
 
-  #turn(signal: AbortSignal | undefined): Promise<void> {
+  #acquire(signal: AbortSignal | undefined): Promise<void> {
     return new Promise((resolve, reject) => {
-      const onTurn = () => {
+      const onFree = () => {
         signal?.removeEventListener('abort', onAbort);
         resolve();
       };
       const onAbort = () => {
-        this.#waiting.splice(this.#waiting.indexOf(onTurn), 1);
+        this.#waiting.splice(this.#waiting.indexOf(onFree), 1);
         reject(signal?.reason);
       };
       if (signal?.aborted) return reject(signal.reason);
       signal?.addEventListener('abort', onAbort, { once: true });
-      this.#waiting.push(onTurn);
+      this.#waiting.push(onFree);
     });
   }
 }

@@ -3,12 +3,9 @@ import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { FailureType } from '../contract/failure-type.js';
 import { type Issue, VideoError } from '../contract/video-error.js';
+import type { StoreLocation } from '../storage/open-store.js';
 import { type Network, readNetwork } from './network.js';
 import { DEFAULT_TIMES, type Times } from './times.js';
-
-type StoreConfig =
-  | { readonly kind: 'file'; readonly path: string }
-  | { readonly kind: 's3'; readonly bucket: string; readonly prefix: string };
 
 type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent';
 
@@ -28,7 +25,7 @@ export interface Config extends Network {
     readonly workspace?: string | undefined;
     readonly account: string;
   };
-  readonly store: StoreConfig;
+  readonly store: StoreLocation;
   /** The operator states that every worker host sees the same `file:` directory. */
   readonly sharedFileStore: boolean;
   readonly publicBaseUrl?: string | undefined;
@@ -209,8 +206,8 @@ function readStore(
   outputDir: string,
   path: (value: string) => string,
   fail: Fail,
-): StoreConfig {
-  const fallback: StoreConfig = { kind: 'file', path: path(outputDir) };
+): StoreLocation {
+  const fallback: StoreLocation = { kind: 'file', path: path(outputDir) };
   if (store === undefined) return fallback;
   const s3 = /^s3:\/\/([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:\/(.*))?$/.exec(store);
   if (s3?.[1] !== undefined) return { kind: 's3', bucket: s3[1], prefix: (s3[2] ?? '').replace(/^\/+|\/+$/g, '') };

@@ -48,8 +48,8 @@ export interface PurchaseOrder {
 
 export type BuyOutcome =
   /**
-   * Bought by this call: poll `task`. `unwritten`: call {@link Ledger.ensureClaim} with every query until it is written. `extra`: the
-   * purchase was decided otherwise, so this task is paid in addition.
+   * Bought by this call: poll `task`. `unwritten`: call {@link Ledger.ensureClaim} with every query until it is
+   * written. `extra`: the purchase was decided otherwise, so this task is paid in addition.
    */
   | { readonly kind: 'bought'; readonly task: BoughtTask; readonly claim: ClaimState }
   /** Bought before, by another run or an earlier attempt. */
@@ -63,8 +63,8 @@ export type BuyOutcome =
  * The only gate to a purchase: reads the ledger, announces, sends one POST, records what came of it.
  *
  * For the step `submitTask`. Pass no signal that a cancel aborts: a POST that may have been accepted is waited for, at
- * most `postWithinMs + postMs + claimMs` after the announcement. A retry of the step repeats the call unchanged: it finds
- * its own announcement and returns `unknown`.
+ * most `postWithinMs + postMs + claimMs` after the announcement. A retry of the step repeats the call unchanged: it
+ * finds its own announcement and returns `unknown`.
  * @throws VideoError as the provider refused: not retryable (nothing bought, recorded as not created, the same request
  * is refused again) or retryable with `retryAfterMs`, the pause with its jitter (nothing bought; call again then).
  * `RecordDamaged`, `StoreUnavailable`, `CredentialsMissing`: nothing was sent.
@@ -78,7 +78,8 @@ export async function buyOnce(deps: BuyDeps, order: PurchaseOrder, options: Stor
   const seed = order.seed ?? derivedSeed(purchase);
   const body = order.body(seed);
   const fingerprint = await provider.keyFingerprint();
-  // Counted from before the write: no reader can have seen the intent earlier, so the bound of each one that waits ends later.
+  // Counted from before the write: no reader can have seen the intent earlier, so the bound of each one that waits ends
+  // later.
   const sinceIntent = stopwatch(clock);
   const mayStillSend = () => sinceIntent.elapsedMs() <= times.postWithinMs;
   const { won, record: intent } = await ledger.openIntent(
@@ -124,7 +125,8 @@ export type PurchaseQuery = Pick<
 
 /**
  * Finds what the ledger offers instead of a new purchase.
- * @returns `found`: undefined when a purchase is to be made; `newest`: the number of the key's newest purchase, 0 when there is none.
+ * @returns `found`: undefined when a purchase is to be made; `newest`: the number of the key's newest purchase, 0 when
+ * there is none.
  */
 export async function findExistingPurchase(
   deps: Pick<BuyDeps, 'ledger' | 'clock' | 'times'>,
@@ -146,19 +148,21 @@ async function offerOf(
   const { purchase, intent } = newest;
   const { workflowId, firstRunId } = query.buyer;
   // By name, not by time: the run's start is of another clock than the intent.
-  const isOwn = intent.workflow_id === workflowId && intent.first_run_id === firstRunId;
+  const boughtByThisRun = intent.workflow_id === workflowId && intent.first_run_id === firstRunId;
   const status = await assessPurchase(deps, newest, query.unrestorable, options);
   switch (status.kind) {
     case 'task':
       return status;
     case 'archived':
     case 'restore':
-      return query.cache === 'refresh' && !isOwn && intent.written_at_ms < query.firstStartedAtMs ? undefined : status;
+      return query.cache === 'refresh' && !boughtByThisRun && intent.written_at_ms < query.firstStartedAtMs
+        ? undefined
+        : status;
     case 'failed':
     case 'buy':
       return undefined;
     case 'unclaimed':
-      return isOwn
+      return boughtByThisRun
         ? { kind: 'unknown', purchase, error: abandonedAttemptError(purchase) }
         : { kind: 'follow', purchase };
   }

@@ -74,7 +74,10 @@ export interface Evidence {
   readonly next_step: string;
 }
 
-/** Describes for a person why a purchase stays undecided. @param others - Open purchases that the candidate fits as well. */
+/**
+ * Describes for a person why a purchase stays undecided.
+ * @param others - Open purchases that the candidate fits as well.
+ */
 export function evidenceOf(
   { purchase, intent }: PurchaseView,
   reason: UndecidedReason,
@@ -96,7 +99,7 @@ export function evidenceOf(
       also_fits: others.map((other) => `${other.purchase.key}/${other.purchase.n}`),
     })),
     next_step:
-      'Look at the candidates, then run "wan-video resolve ID --task T" to take one of them, or "wan-video resolve ID --buy" to buy ' +
-      'again. If you buy again although a task exists, both are paid.',
+      'Look at the candidates. To take one of them, run "wan-video resolve ID --task T"; to buy again, run ' +
+      '"wan-video resolve ID --buy". If you buy again although a task exists, both are paid.',
   };
 }

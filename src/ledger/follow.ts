@@ -26,10 +26,11 @@ export interface FollowOptions extends StoreOptions {
  * Follows a purchase that another execution made, in the ledger alone. For the step `awaitPurchase`, which heartbeats
  * meanwhile and hands its signal in.
  *
- * Ends within `submitBoundMs` and one read, unless `parked`. The bound counts from the first time that a stopwatch sees the intent,
- * never across two clocks; a retried step adds to what the earlier attempts had seen, and the time between them is not counted.
- * @returns `task`: poll it; `archived`: the result; `restore`: see {@link DecidedStatus}; `failed`: fail with `error`; `buy`:
- * submit again; `reconcile`.
+ * Ends within `submitBoundMs` and one read, unless `parked`. The bound counts from the first time that a stopwatch sees
+ * the intent, never across two clocks; a retried step adds to what the earlier attempts had seen, and the time between
+ * them is not counted.
+ * @returns `task`: poll it; `archived`: the result; `restore`: see {@link DecidedStatus}; `failed`: fail with `error`;
+ * `buy`: submit again; `reconcile`.
  */
 export async function awaitPurchase(
   deps: { readonly ledger: Ledger; readonly clock: Clock; readonly times: LedgerTimes },

@@ -25,7 +25,9 @@ export interface LedgerOptions {
   readonly now: () => number;
   /** Text that no other execution makes; default a random UUID. */
   readonly newToken?: (() => string) | undefined;
-  /** Receives every record that this ledger has written, once per record even when a step is repeated. Must not throw. */
+  /**
+   * Receives every record that this ledger has written, once per record even when a step is repeated. Must not throw.
+   */
   readonly onRecordWritten?: ((record: WrittenRecord) => void) | undefined;
 }
 
@@ -87,8 +89,8 @@ export class LedgerRecords {
   }
 
   /**
-   * Puts a record where none is. A put that answers "exists" or fails is read back: our own token there means that we won, because the
-   * store's client may have tried twice and lost against itself.
+   * Puts a record where none is. A put that answers "exists" or fails is read back: our own token there means that we
+   * won, because the store's client may have tried twice and lost against itself.
    * @param purchase - The purchase that `key` names; `undefined` where it names none.
    * @throws VideoError `StoreUnavailable` when it is unknown whether the record is stored; it may still appear.
    */
@@ -190,8 +192,8 @@ export function recordDamaged(
     {
       nextStep:
         nextStep ??
-        `Restore ${key} from a backup; move it away only when the provider's task list shows what became of the purchase. ` +
-          'Nothing was bought and nothing was overwritten.',
+        `Restore ${key} from a backup; move it away only when the provider's task list shows what became of the ` +
+          'purchase. Nothing was bought and nothing was overwritten.',
     },
   );
 }

@@ -105,22 +105,23 @@ export class Ledger {
 
   /**
    * Reads one purchase that is known to exist.
-   * @throws VideoError `ConfigurationInvalid`, retryable, when this store has no record of it: the run began with another store, and it
-   * continues as soon as the worker is configured correctly or another worker takes the step.
+   * @throws VideoError `ConfigurationInvalid`, retryable, when this store has no record of it: the run began with
+   * another store, and it continues as soon as the worker is configured correctly or another worker takes the step.
    */
   async requirePurchase(purchase: Purchase, options: StoreOptions = {}): Promise<PurchaseView> {
     const view = await this.findPurchase(purchase, options);
     if (view !== undefined) return view;
     throw new VideoError(
       FailureType.ConfigurationInvalid,
-      `Purchase ${purchase.key}/${purchase.n} is not in the asset store ${this.store.name}: the run began with another one`,
+      `Purchase ${purchase.key}/${purchase.n} is not in the asset store ${this.store.name}: the run began with ` +
+        `another one`,
       { retryable: true, nextStep: 'Give every worker of this queue the same ASSET_STORE.' },
     );
   }
 
   /**
-   * Announces a purchase. Only the one execution that gets `won` may send its POST, and that must begin within `postWithinMs` of this
-   * call: call it when everything else is ready.
+   * Announces a purchase. Only the one execution that gets `won` may send its POST, and that must begin within
+   * `postWithinMs` of this call: call it when everything else is ready.
    */
   async openIntent(input: IntentInput, options: StoreOptions = {}): Promise<PutAnswer<IntentRecord>> {
     const { purchase } = input;
@@ -143,8 +144,8 @@ export class Ledger {
   }
 
   /**
-   * Records that a purchase is this task. Idempotent; a reader that finds a task record without its claim calls it, too.
-   * A purchase that was decided otherwise keeps its decision, and the task is recorded in addition.
+   * Records that a purchase is this task. Idempotent; a reader that finds a task record without its claim calls it,
+   * too. A purchase that was decided otherwise keeps its decision, and the task is recorded in addition.
    */
   async claim(purchase: Purchase, found: ClaimedTask, options: StoreOptions = {}): Promise<ClaimResult> {
     const { paths } = this.#records;
@@ -163,9 +164,10 @@ export class Ledger {
   }
 
   /**
-   * Records the claim of a task that was bought with a submit. Idempotent; for `pollTask` after `claim: 'unwritten'`, with every query
-   * until it succeeds.
-   * @returns `extra` when the purchase had been decided otherwise: the task is recorded in addition, and must be reported.
+   * Records the claim of a task that was bought with a submit. Idempotent; for `pollTask` after `claim: 'unwritten'`,
+   * with every query until it succeeds.
+   * @returns `extra` when the purchase had been decided otherwise: the task is recorded in addition, and must be
+   * reported.
    */
   async ensureClaim(
     { purchase, taskId, requestId, keyFingerprint }: TaskRef,
@@ -219,9 +221,9 @@ export class Ledger {
   }
 
   /**
-   * Ends a bought task: points the cache at its result, if it has one, then closes its purchase, or the extra task that it is. Call it
-   * after the video and {@link recordBill}, and before a failure is thrown, so that followers end the same way and buy nothing.
-   * Idempotent.
+   * Ends a bought task: points the cache at its result, if it has one, then closes its purchase, or the extra task that
+   * it is. Call it after the video and {@link recordBill}, and before a failure is thrown, so that followers end the
+   * same way and buy nothing. Idempotent.
    * @returns the ending that is recorded now: an earlier one when another run was first.
    */
   async finish(task: TaskRef, end: TaskEnd, { seen, ...options }: SeenOptions = {}): Promise<Ending> {
@@ -284,8 +286,8 @@ export class Ledger {
   }
 
   /**
-   * Lists the open purchases that were announced within the last hours, and closed ones with an open extra task. A damaged record does
-   * not hide the others.
+   * Lists the open purchases that were announced within the last hours, and closed ones with an open extra task. A
+   * damaged record does not hide the others.
    * @param hours - Default 25: longer than the provider keeps a task.
    * @param options.settled - Purchases that an earlier call found settled; see {@link OpenOptions}.
    */

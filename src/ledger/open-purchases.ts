@@ -19,13 +19,17 @@ export interface OpenPurchases {
 
 export interface OpenOptions extends StoreOptions {
   /**
-   * For a reader that comes back again and again: purchases that were found settled are added, and those in it are not read again. Such
-   * a reader misses an extra task that appears after its purchase was settled; the sweep, which must not, goes without.
+   * For a reader that comes back again and again: purchases that were found settled are added, and those in it are not
+   * read again. Such a reader misses an extra task that appears after its purchase was settled; the sweep, which must
+   * not, goes without.
    */
   readonly settled?: Set<string> | undefined;
 }
 
-/** Enters a purchase into its hour, by which {@link listOpen} finds it. Put before the intent, so that no intent is ever invisible. */
+/**
+ * Enters a purchase into its hour, by which {@link listOpen} finds it. Put before the intent, so that no intent is ever
+ * invisible.
+ */
 export async function announce(
   records: LedgerRecords,
   purchase: Purchase,
@@ -37,8 +41,8 @@ export async function announce(
 }
 
 /**
- * Lists the open purchases that were announced between two moments, in whole hours, in the order of their announcement's hour. A damaged
- * record does not hide the others.
+ * Lists the open purchases that were announced between two moments, in whole hours, in the order of their
+ * announcement's hour. A damaged record does not hide the others.
  * @param fromMs - Milliseconds since the epoch, as `toMs`.
  */
 export async function listOpenBetween(

@@ -17,8 +17,8 @@ const EXTRA_TASK = /^late\/([^/]+?)(~closed)?$/;
 const ANNOUNCEMENT = /\/([0-9a-f]{16,128})-([1-9]\d{0,8})\.json$/;
 
 /**
- * Where the records of one account are: the key layout of the ledger, which no other file knows. `docs/ledger.md` describes the
- * records. A name that ends in a slash is a prefix.
+ * Where the records of one account are: the key layout of the ledger, which no other file knows. `docs/ledger.md`
+ * describes the records. A name that ends in a slash is a prefix.
  */
 export class LedgerPaths {
   /** `<provider>/<account>`, each as a safe name. */
@@ -104,7 +104,9 @@ export class LedgerPaths {
     return `${this.bills(day)}${safeName(taskId)}.json`;
   }
 
-  /** The pointer from a cache key to its newest result. It is outside of `ledger/`, because it is replaced and purged. */
+  /**
+   * The pointer from a cache key to its newest result. It is outside of `ledger/`, because it is replaced and purged.
+   */
   cachedResult(cacheKey: string): string {
     return `cache/${this.#account}/${cacheKey}.json`;
   }

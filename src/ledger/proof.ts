@@ -28,8 +28,8 @@ const TASK_HOURS = 24;
 /** Removes differences that the way to the provider and back can make: space, line ends and composed characters. */
 const normalize = (text: string): string => text.normalize('NFC').replace(/\s+/g, ' ').trim();
 /**
- * Keeps letters and digits alone, without case, width, accents, punctuation and space. Accents go, because a text that was truncated
- * after a letter may have lost the accent that belongs to it.
+ * Keeps letters and digits alone, without case, width, accents, punctuation and space. Accents go, because a text that
+ * was truncated after a letter may have lost the accent that belongs to it.
  */
 const reduceToLetters = (text: string): string =>
   text
@@ -39,7 +39,8 @@ const reduceToLetters = (text: string): string =>
 
 /**
  * Compares the prompt that was sent with the one that the provider shows.
- * @returns `unsure` for one that is absent, truncated, extended, or differs only in case, width, accents, punctuation or space.
+ * @returns `unsure` for one that is absent, truncated, extended, or differs only in case, width, accents, punctuation
+ * or space.
  */
 export function comparePrompts(sent: string, shown: string | undefined): Match {
   if (shown === undefined || shown.trim() === '') return 'unsure';
@@ -83,9 +84,9 @@ interface ProofDeps {
 }
 
 /**
- * Whether the answer UNKNOWN proves that a task is gone: only under the key it was bought with, or under one that has seen another task
- * bought with that key. A key of another account or region knows nothing of it. For the step `pollTask`, before it
- * closes a purchase as `expired`.
+ * Whether the answer UNKNOWN proves that a task is gone: only under the key it was bought with, or under one that has
+ * seen another task bought with that key. A key of another account or region knows nothing of it. For the step
+ * `pollTask`, before it closes a purchase as `expired`.
  */
 export async function provesGone(
   deps: ProofDeps,
@@ -97,8 +98,8 @@ export async function provesGone(
 }
 
 /**
- * Whether the key in use belongs to the account of the key with that fingerprint: it is that key, or it has seen a task that was bought
- * with it. A null fingerprint comes from a record that did not keep it, and every key passes.
+ * Whether the key in use belongs to the account of the key with that fingerprint: it is that key, or it has seen a task
+ * that was bought with it. A null fingerprint comes from a record that did not keep it, and every key passes.
  * @param exceptTaskId - A task whose answer is what is in question.
  */
 export async function isKeyOfAccount(

@@ -2,7 +2,10 @@ import type { Purchase } from '../contract/purchase.js';
 import type { AssetInfo } from '../storage/asset-store.js';
 import type { LedgerPaths, PurchaseRecordKey } from './paths.js';
 
-/** The record files of one purchase, as a listing shows them. A listing is no snapshot: it may show a record and miss an older one. */
+/**
+ * The record files of one purchase, as a listing shows them. A listing is no snapshot: it may show a record and miss an
+ * older one.
+ */
 export interface PurchaseFiles {
   readonly paths: LedgerPaths;
   readonly purchase: Purchase;

@@ -3,7 +3,8 @@ import type { Buyer, Purchase } from '../contract/purchase.js';
 import { canonicalHash } from '../contract/validate.js';
 
 /**
- * The key under which equal requests share one purchase (hex): the cache key, and with `cache: off` one of the run's own.
+ * The key under which equal requests share one purchase (hex): the cache key, and with `cache: off` one of the run's
+ * own.
  */
 export function purchaseKeyOf(cacheKey: string, cache: 'use' | 'refresh' | 'off', buyer: Buyer): string {
   if (cache !== 'off') return cacheKey;

@@ -20,8 +20,8 @@ export type DecidedStatus =
   /** The video is in the store. */
   | { readonly kind: 'archived'; readonly purchase: Purchase; readonly result: VideoResult }
   /**
-   * The video was archived and is gone or damaged, and the provider still has it: download it again, put it under its old
-   * key only when its SHA-256 is `result.sha256`, and when that fails buy with `unrestorable`.
+   * The video was archived and is gone or damaged, and the provider still has it: download it again, put it under its
+   * old key only when its SHA-256 is `result.sha256`, and when that fails buy with `unrestorable`.
    */
   | { readonly kind: 'restore'; readonly task: BoughtTask; readonly result: VideoResult }
   /** The purchase failed for good: a run that followed it fails the same way. */

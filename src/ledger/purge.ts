@@ -11,8 +11,8 @@ export const PURGE_AREAS = ['videos', 'references', 'candidates', 'rejected'] as
 export type PurgeArea = (typeof PURGE_AREAS)[number];
 
 /**
- * Younger objects stay when things are purged by their age, in milliseconds. The provider keeps a task for 24 hours; until then, and an
- * hour more, a run may still need an image or a candidate.
+ * Younger objects stay when things are purged by their age, in milliseconds. The provider keeps a task for 24 hours;
+ * until then, and an hour more, a run may still need an image or a candidate.
  */
 export const PURGE_AGE_MIN_MS = 25 * 3_600_000;
 
@@ -44,8 +44,8 @@ const PARALLEL = 16;
 const CLOCK_SKEW_MS = 3_600_000;
 
 /**
- * Finds what a purge would delete; deletes nothing. Reads the records of every provider and account in the store, of any age, because
- * the key of an object does not name its account.
+ * Finds what a purge would delete; deletes nothing. Reads the records of every provider and account in the store, of
+ * any age, because the key of an object does not name its account.
  * @param nowMs - Milliseconds since the epoch.
  * @throws VideoError `RecordDamaged` when a record that decides what is open cannot be understood.
  */

@@ -38,13 +38,17 @@ export type ReconcileOutcome =
   | { readonly kind: 'undecided'; readonly purchase: Purchase; readonly evidence: Evidence };
 
 /**
- * How long a reconciliation has waited for what; plain JSON. The next attempt, on any worker, continues from it. Time between attempts
- * is not counted, because nothing was watched then. Without it a step whose workers keep dying would wait for ever.
+ * How long a reconciliation has waited for what; plain JSON. The next attempt, on any worker, continues from it. Time
+ * between attempts is not counted, because nothing was watched then. Without it a step whose workers keep dying would
+ * wait for ever.
  */
 export interface ReconcileProgress {
   /** Milliseconds since each submit that may still be under way was first seen, by the token of its intent. */
   readonly seenForMs: Readonly<Record<string, number>>;
-  /** Complete listings in a row that showed nothing, the milliseconds between the first and the last, and the key they were made with. */
+  /**
+   * Complete listings in a row that showed nothing, the milliseconds between the first and the last, and the key they
+   * were made with.
+   */
   readonly empty: { readonly listings: number; readonly spanMs: number; readonly key: string } | null;
 }
 
@@ -67,7 +71,8 @@ export interface ReconcileOptions extends StoreOptions {
  * in several places at once.
  *
  * Takes `submitBoundMs`, then three complete listings over `emptySpanMs` when nothing is there, else as long as the
- * candidates render. Faults of list and queries are waited out; only a list that fails `listFaultsMax` times in a row ends it.
+ * candidates render. Faults of list and queries are waited out; only a list that fails `listFaultsMax` times in a row
+ * ends it.
  * @returns what the ledger now says of the purchase (as `awaitPurchase`), or `undecided`.
  * @throws VideoError `RecordDamaged` or `StoreUnavailable`, as the ledger does.
  */
@@ -148,11 +153,13 @@ class Reconciliation {
     }
   }
 
-  /** Lists and queries once. @returns `decided` when the ledger now has the decision, `waiting` when there is none yet. */
+  /**
+   * Lists and queries once. @returns `decided` when the ledger now has the decision, `waiting` when there is none yet.
+   */
   async #examine(view: PurchaseView): Promise<ReconcileOutcome | 'decided' | 'waiting'> {
     const { clock, times } = this.#deps;
     const ageMs = clock.now() - view.intent.written_at_ms;
-    // Nothing more can be learned, whatever the queries return.
+    // No answer to a query can add anything.
     if (ageMs > 2 * times.resultLifeMs - times.decideWithinMs) return this.#undecided(view, 'too_old');
     const listing = await this.#list(view);
     if (typeof listing === 'object') return listing;
@@ -275,7 +282,9 @@ class Reconciliation {
     return undefined;
   }
 
-  /** Counts a complete listing that showed nothing, and decides that nothing was created once there were enough of them. */
+  /**
+   * Counts a complete listing that showed nothing, and decides that nothing was created once there were enough of them.
+   */
   async #judgeNothing(view: PurchaseView): Promise<ReconcileOutcome | 'decided' | 'waiting'> {
     const { ledger, provider, clock, times } = this.#deps;
     const key = await provider.keyFingerprint();

@@ -19,7 +19,8 @@ export interface ResolveDeps {
 }
 
 /**
- * Records a person's decision on a purchase whose reply was lost, unless the purchase was decided before. Safe to repeat.
+ * Records a person's decision on a purchase whose reply was lost, unless the purchase was decided before. Safe to
+ * repeat.
  *
  * A task whose video was kept as a candidate is accepted even when the provider has forgotten it; archive it from
  * there.

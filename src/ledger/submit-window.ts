@@ -24,7 +24,10 @@ export function submitWindow(
 export const isWithin = ({ fromMs, toMs }: SubmitWindow, createdAtMs: number | undefined): boolean =>
   createdAtMs === undefined || (createdAtMs >= fromMs && createdAtMs <= toMs);
 
-/** Whether `other` is another purchase without a claim whose submit was so close that their tasks could be mistaken for each other. */
+/**
+ * Whether `other` is another purchase without a claim whose submit was so close that their tasks could be mistaken for
+ * each other.
+ */
 export function overlaps(view: PurchaseView, other: PurchaseView, times: LedgerTimes): boolean {
   if (other.state.kind !== 'unclaimed' || other.intent.token === view.intent.token) return false;
   const mine = submitWindow(view, times);

@@ -13,7 +13,8 @@ const PAGES_MAX = 200;
 const PAGE_GAP_MS = 100;
 
 /**
- * Lists the account's tasks of the last 24 hours, all pages, without a time filter, because its time zone is not documented.
+ * Lists the account's tasks of the last 24 hours, all pages, without a time filter, because its time zone is not
+ * documented.
  * @throws VideoError as the provider refuses, or `ProviderUnavailable` (retryable) when the pages do not add up to
  * what it counts.
  */
@@ -30,8 +31,8 @@ export async function listAllTasks(
     const page = await provider.listTasks({ modelName: MODEL, pageNo, pageSize: PAGE_SIZE, signal });
     for (const task of page.tasks) rows.set(task.taskId, task);
     pages = page.totalPages;
-    // Tasks that are created meanwhile move rows to later pages, and tasks that age out shorten the list: only the lowest count must be
-    // reached.
+    // Tasks that are created meanwhile move rows to later pages, and tasks that age out shorten the list: only the
+    // lowest count must be reached.
     total = Math.min(total, page.total);
   }
   if (rows.size < total) throw incomplete(`it shows ${rows.size} of ${total} tasks`);

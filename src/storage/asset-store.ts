@@ -1,6 +1,6 @@
 import type { Readable } from 'node:stream';
 
-/** Bytes to store: whole, or as they come. */
+/** Bytes to store, whole or as a stream. */
 export type ByteStream = Uint8Array | AsyncIterable<Uint8Array>;
 
 export interface StoreOptions {
@@ -26,7 +26,7 @@ export interface PutOptions extends StoreOptions {
   readonly contentType?: string | undefined;
 }
 
-/** `stored: false` means that `ifAbsent` was asked for and the key was taken. */
+/** `stored: false` means that `ifAbsent` was set and the key was taken. */
 export interface PutOutcome {
   readonly stored: boolean;
 }
@@ -45,12 +45,13 @@ export interface AssetInfo {
 /**
  * Where references, videos, records and manifests live. Keys are relative, `/`-separated, made by `keys.ts`.
  *
- * Every promise and stream rejects with a `VideoError` that names key and store: `StoreUnavailable`, retryable, on I/O faults;
- * `ConfigurationInvalid` where the store itself is wrong (bucket, credentials, permission, clock), retryable too, as it can be
- * mended while a paid task waits; `InvalidRequest` for a key that is none. On abort it rejects, unchanged, with the signal's reason.
+ * Every promise and stream rejects with a `VideoError` that names key and store: `StoreUnavailable`, retryable, on I/O
+ * faults; `ConfigurationInvalid` where the store is set up wrongly (bucket, credentials, permission, clock), retryable
+ * too, because it can be fixed while a paid task waits; `InvalidRequest` for a malformed key. On abort it rejects,
+ * unchanged, with the signal's reason.
  */
 export interface AssetStore {
-  /** Resolves what is at `key`, or `undefined` when nothing is there. */
+  /** Describes what is at `key`; `undefined` when nothing is there. */
   head(key: string, options?: StoreOptions): Promise<AssetInfo | undefined>;
   /**
    * Streams `key`; a range that begins beyond its end is empty.
@@ -60,19 +61,19 @@ export interface AssetStore {
   /**
    * Writes `key`; visible only when whole, on disk, and right in length and checksum.
    *
-   * A fault of the body itself is rethrown unchanged, and a `Readable` body is destroyed in any case. A put that rejects with
-   * `StoreUnavailable` may have been stored all the same, so a repeated put if absent can lose against the first one: who must
-   * know writes a token of its own and reads it back.
+   * A fault of the body itself is rethrown unchanged, and a `Readable` body is destroyed in any case. A put that
+   * rejects with `StoreUnavailable` may have been stored all the same, so a repeated conditional put can lose against
+   * the first one. A caller that must know writes a token of its own and reads it back.
    */
   put(key: string, body: ByteStream, options?: PutOptions): Promise<PutOutcome>;
   /**
-   * Every object whose key begins with `prefix`, in ascending order of keys, page by page behind the scenes; the infos may lack
-   * checksum and type.
+   * Every object whose key begins with `prefix`, in ascending order of keys, page by page behind the scenes; the infos
+   * may lack checksum and type.
    */
   list(prefix: string, options?: StoreOptions): AsyncIterable<AssetInfo>;
   /** Removes `key`; no error when nothing is there. */
   delete(key: string, options?: StoreOptions): Promise<void>;
-  /** The stable address of `key` (`file:`, `s3:` or `https:`; never signed); does no I/O. */
+  /** The stable address of `key` (`file:` or `s3:`; never signed); does no I/O. */
   url(key: string): string;
   /** Names the store in messages, such as its directory or bucket; holds no secret. */
   readonly name: string;

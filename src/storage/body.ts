@@ -7,11 +7,11 @@ import type { ByteStream, PutOptions } from './asset-store.js';
 type BodyOptions = Pick<PutOptions, 'sha256' | 'bytes' | 'signal'>;
 
 /**
- * A body on its way into a store. Counts and hashes what passes, ends with an error when it is not what was announced, and
- * ends with the signal's reason at once, also while its source keeps silent.
+ * A body on its way into a store. It counts and hashes what passes, ends with an error when that is not what was
+ * announced, and ends with the signal's reason at once, also while its source is silent.
  */
 export class VerifyingStream implements AsyncIterable<Uint8Array> {
-  /** What the body itself ended with, as opposed to a fault of the store. */
+  /** The error of the body itself, as opposed to a fault of the store. */
   fault: { readonly error: unknown } | undefined;
   readonly #key: string;
   readonly #body: ByteStream;
@@ -25,14 +25,14 @@ export class VerifyingStream implements AsyncIterable<Uint8Array> {
 
   async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array> {
     try {
-      yield* this.#checked();
+      yield* this.#verified();
     } catch (error) {
       this.fault = { error };
       throw error;
     }
   }
 
-  async *#checked(): AsyncGenerator<Uint8Array> {
+  async *#verified(): AsyncGenerator<Uint8Array> {
     const { sha256, bytes, signal } = this.#options;
     const hash = sha256 === undefined ? undefined : createHash('sha256');
     let seen = 0;
@@ -55,7 +55,7 @@ export class VerifyingStream implements AsyncIterable<Uint8Array> {
   }
 }
 
-/** Iterates `body` until the signal aborts. A `for await` alone would wait for a silent source, however long. */
+/** Iterates `body` until the signal aborts. A `for await` alone would wait for a silent source for ever. */
 async function* abortable(
   body: AsyncIterable<Uint8Array>,
   signal: AbortSignal | undefined,
@@ -91,8 +91,8 @@ function nextUnlessAborted<T>(iterator: AsyncIterator<T>, signal: AbortSignal | 
 }
 
 /**
- * Passes a store's own stream on to the caller: its faults become `toError(fault)`, an abort ends it with the signal's reason,
- * and the source is closed whenever the reader is done with it.
+ * Forwards a store's own stream to the caller: its faults become `toError(fault)`, an abort ends it with the signal's
+ * reason, and the source is closed as soon as the reader is done with it.
  */
 export function forwardStream(source: Readable, toError: (cause: unknown) => Error, signal?: AbortSignal): Readable {
   const onAbort = () => out.destroy(signal?.reason);
@@ -103,7 +103,8 @@ export function forwardStream(source: Readable, toError: (cause: unknown) => Err
       done(error);
     },
   });
-  // Whoever reads is told in any case. Until somebody does, as while an upload connects, an error without a listener would end the process.
+  // The reader receives the error in any case. Until there is one, as while an upload connects, an error without a
+  // listener would end the process.
   out.on('error', () => undefined);
   source.on('error', (cause) => out.destroy(toError(cause)));
   source.on('close', () => {

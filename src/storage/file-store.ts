@@ -19,9 +19,11 @@ import { forwardStream, VerifyingStream } from './body.js';
 import { STORE_ID_KEY } from './keys.js';
 import { isKeySegment, keySegments } from './store-key.js';
 
-/** Holds bodies while they are written. A key cannot begin with a dot, so nothing here is ever visible. */
+/** Holds bodies while they are written. A key cannot begin with a dot, so nothing in it is ever listed. */
 const PARTIAL_DIR = '.partial';
-/** Far beyond any put (archiving gives up within the result's 24 hours), so only what a dead process left is that old. */
+/**
+ * Far beyond any put (archiving ends within the result's 24 hours), so only files of a process that died are that old.
+ */
 const PARTIAL_AGE_MAX_MS = 48 * 3_600_000;
 
 const CONTENT_TYPES: Readonly<Record<string, string>> = {
@@ -35,7 +37,7 @@ const CONTENT_TYPES: Readonly<Record<string, string>> = {
   '.webp': 'image/webp',
 };
 
-/** What each errno means for the person who runs this, and what helps. Anything else is an I/O fault. */
+/** What a person does about each errno. Anything else is an I/O fault. */
 const NEXT_STEPS: Readonly<Record<string, string>> = {
   ENOSPC: 'The disk is full: free some space; the step is tried again.',
   EDQUOT: 'The disk quota is used up: free some space; the step is tried again.',
@@ -48,19 +50,22 @@ const NEXT_STEPS: Readonly<Record<string, string>> = {
 };
 
 /**
- * Assets as plain files below one directory.
+ * Stores assets as plain files below one directory.
  *
- * A body is written beside the tree, synced, and moved to its name whole: by `link` when the name must be free, else by `rename`.
- * Files carry no metadata, so `head` tells the content type from the key's extension and no checksum.
+ * A body is written outside of the visible tree, synced, and moved to its name whole: by `link` when the name must be
+ * free, else by `rename`. Files carry no metadata, so `head` derives the content type from the key's extension and
+ * returns no checksum.
  */
 export class FileStore implements AssetStore {
   readonly name: string;
   readonly #root: string;
   #cleaned: Promise<void> | undefined;
-  /** Set when the store's id was read: from then on a directory without it is another one, such as a bare mount point. */
+  /**
+   * Set once the store's id was read: from then on a directory without it is another one, such as an empty mount point.
+   */
   #hasId = false;
 
-  /** @param directory - Root of the store; made by the first put. */
+  /** @param directory - Root of the store; the first put creates it. */
   constructor(directory: string) {
     this.#root = resolve(directory);
     this.name = this.#root;
@@ -87,7 +92,8 @@ export class FileStore implements AssetStore {
         const stats = await file.stat();
         if (!stats.isFile()) throw Object.assign(new Error('not a file'), { code: 'ENOENT' });
         if (key === STORE_ID_KEY) this.#hasId = true;
-        // With its end known, a small object takes a buffer of its own size instead of 64 KiB, and one read instead of two.
+        // With its end known, a small object takes a buffer of its own size instead of 64 KiB, and one read instead of
+        // two.
         const end = Math.min(to ?? Number.POSITIVE_INFINITY, stats.size - 1);
         const source = file.createReadStream({ start: from, ...(end >= from && { end }) });
         return forwardStream(source, (cause) => this.#error('read', key, cause), signal);
@@ -105,14 +111,14 @@ export class FileStore implements AssetStore {
   async put(key: string, body: ByteStream, options: PutOptions = {}): Promise<PutOutcome> {
     const { signal, ifAbsent = false } = options;
     const target = this.#pathOf(key);
-    const checked = new VerifyingStream(key, body, options);
+    const verifying = new VerifyingStream(key, body, options);
     const partial = join(this.#root, PARTIAL_DIR, randomUUID());
     try {
       signal?.throwIfAborted();
       await this.#requireId();
       this.#cleaned ??= this.#removeStalePartials();
       await this.#cleaned;
-      await writeWhole(await this.#within(partial, () => open(partial, 'wx')), checked);
+      await writeWhole(await this.#within(partial, () => open(partial, 'wx')), verifying);
       signal?.throwIfAborted();
       const move = () => (ifAbsent ? this.#linkIfAbsent(partial, target) : rename(partial, target).then(() => true));
       const stored = await this.#within(target, move);
@@ -120,11 +126,11 @@ export class FileStore implements AssetStore {
       return { stored };
     } catch (cause) {
       if (signal?.aborted) throw signal.reason;
-      if (checked.fault !== undefined) throw checked.fault.error;
+      if (verifying.fault !== undefined) throw verifying.fault.error;
       throw this.#error('write', key, cause);
     } finally {
-      if (body instanceof Readable) body.destroy(); // also one that was never begun
-      // What cannot be removed now is removed by age; it must not hide how the put ended.
+      if (body instanceof Readable) body.destroy(); // also one that was never read
+      // A partial file that cannot be removed now is removed by age; it must not hide how the put ended.
       await unlink(partial).catch(() => undefined);
     }
   }
@@ -198,20 +204,28 @@ export class FileStore implements AssetStore {
   }
 
   /**
-   * What is absent only because the directory is away (not mounted, moved) must not count as never bought.
+   * Refuses a directory that is not the store any more (not mounted, moved): what is absent there must not count as
+   * never bought.
    * @throws VideoError `StoreUnavailable`, retryable, when the store had an id and has none now.
    */
   async #requireId(): Promise<void> {
     if (!this.#hasId) return;
     const stats = await stat(this.#pathOf(STORE_ID_KEY)).catch(() => undefined);
     if (stats !== undefined) return;
-    throw new VideoError(FailureType.StoreUnavailable, `The asset store ${this.name} is away: its id is not there`, {
-      retryable: true,
-      nextStep: 'Mount or restore the directory of the store; the step is tried again.',
-    });
+    throw new VideoError(
+      FailureType.StoreUnavailable,
+      `The asset store ${this.name} is not there: its directory does not hold the store's id`,
+      {
+        retryable: true,
+        nextStep: 'Mount or restore the directory of the store; the step is tried again.',
+      },
+    );
   }
 
-  /** Removes what dead processes left unfinished. Once per store, by the first put, which a failure here does not concern. */
+  /**
+   * Removes the partial files of processes that died. The first put of a store calls it, and a failure here does not
+   * affect that put.
+   */
   async #removeStalePartials(): Promise<void> {
     const folder = join(this.#root, PARTIAL_DIR);
     for (const name of await readdir(folder).catch(() => [])) {
@@ -222,7 +236,10 @@ export class FileStore implements AssetStore {
     }
   }
 
-  /** Runs a step on a path, once more when its folder had to be made: most often it is there, and somebody may delete it at any time. */
+  /**
+   * Runs a step on a path, and repeats it when its folder had to be created: it usually exists, and may be deleted at
+   * any time.
+   */
   async #within<T>(path: string, step: () => Promise<T>): Promise<T> {
     try {
       return await step();
@@ -233,7 +250,7 @@ export class FileStore implements AssetStore {
     }
   }
 
-  /** Makes a folder so that it outlives a power cut: each new one is entered in its parent, and the parent synced. */
+  /** Creates a folder so that it survives a power cut: the parent of each new folder is synced. */
   async #makeFolder(folder: string): Promise<void> {
     const first = await mkdir(folder, { recursive: true });
     if (first === undefined) return;
@@ -248,14 +265,14 @@ export class FileStore implements AssetStore {
       return true;
     } catch (cause) {
       if (isErrno(cause, 'EEXIST')) {
-        // A network file system may lose its own answer and find the link that it just made.
+        // A network file system may lose its own reply and then find the link that it has just made.
         const [mine, there] = await Promise.all([stat(partial), stat(target)]);
         return mine.ino === there.ino && mine.dev === there.dev;
       }
       if (!isErrno(cause, 'EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS')) throw cause;
       throw new VideoError(
         FailureType.ConfigurationInvalid,
-        `The file system of the asset store ${this.name} has no hard links, without which nothing can be written once`,
+        `The file system of the asset store ${this.name} has no hard links, which a conditional put needs`,
         { cause, nextStep: 'Set ASSET_STORE to a directory on another file system, or to an S3 bucket.' },
       );
     }
@@ -273,7 +290,10 @@ export class FileStore implements AssetStore {
   }
 }
 
-/** Writes a new file to its end, and to the disk: without the sync a power cut could leave the name without its bytes. Closes it. */
+/**
+ * Writes a new file, syncs it to the disk and closes it: without the sync a power cut could leave the name without its
+ * bytes.
+ */
 async function writeWhole(file: FileHandle, body: AsyncIterable<Uint8Array>): Promise<void> {
   try {
     for await (const chunk of body) await file.writeFile(chunk);
@@ -303,7 +323,7 @@ function isErrno(error: unknown, ...codes: readonly string[]): boolean {
   return codes.includes(errnoOf(error) ?? '');
 }
 
-/** Nothing at the path, or a file where a folder of it would be. */
+/** Whether there is nothing at the path, or a file where one of its folders would be. */
 function isAbsent(error: unknown): boolean {
   return isErrno(error, 'ENOENT', 'ENOTDIR');
 }

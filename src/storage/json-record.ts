@@ -3,7 +3,7 @@ import { FailureType } from '../contract/failure-type.js';
 import { VideoError } from '../contract/video-error.js';
 import type { AssetStore, PutOptions, PutOutcome, StoreOptions } from './asset-store.js';
 
-/** A record is a request, a result and some times: a few kB. What is larger was not written by us. */
+/** A record is a request, a result and some times: a few kB. A larger one was not written by this program. */
 export const RECORD_BYTES_MAX = 256 * 1024;
 
 /** A JSON object as it was stored; its reader checks the fields. */
@@ -12,7 +12,7 @@ export type JsonRecord = Readonly<Record<string, unknown>>;
 /**
  * Reads a small JSON object.
  * @returns `undefined` when nothing is at `key`.
- * @throws {@link VideoError} `RecordDamaged` when what is there is no JSON object or larger than {@link RECORD_BYTES_MAX}.
+ * @throws {@link VideoError} `RecordDamaged` when it is no JSON object, or larger than {@link RECORD_BYTES_MAX}.
  */
 export async function readRecord(
   store: Pick<AssetStore, 'get' | 'name'>,
@@ -46,7 +46,8 @@ export async function readRecord(
 
 /**
  * Writes a small JSON object.
- * @throws {@link VideoError} `InvalidRequest` when it would be larger than {@link RECORD_BYTES_MAX}: nobody could read it again.
+ * @throws {@link VideoError} `InvalidRequest` when it would be larger than {@link RECORD_BYTES_MAX}, which no reader
+ * accepts.
  */
 export async function writeRecord(
   store: Pick<AssetStore, 'put' | 'name'>,
@@ -56,7 +57,7 @@ export async function writeRecord(
 ): Promise<PutOutcome> {
   const body = Buffer.from(`${JSON.stringify(record)}\n`, 'utf8');
   if (body.length > RECORD_BYTES_MAX) {
-    const message = `The record ${key} would have ${body.length} bytes; at most ${RECORD_BYTES_MAX} are possible`;
+    const message = `The record ${key} would have ${body.length} bytes; the maximum is ${RECORD_BYTES_MAX}`;
     throw new VideoError(FailureType.InvalidRequest, message, { nextStep: 'Shorten the labels and other free texts.' });
   }
   const sha256 = createHash('sha256').update(body).digest('hex');
@@ -65,6 +66,6 @@ export async function writeRecord(
 
 function damaged(store: Pick<AssetStore, 'name'>, key: string, fault: string): VideoError {
   return new VideoError(FailureType.RecordDamaged, `The record ${key} in the asset store ${store.name} ${fault}`, {
-    nextStep: `Look at ${key}; restore it from a backup, or move it away if it is not ours.`,
+    nextStep: `Look at ${key}: restore it from a backup, or move it away if this program did not write it.`,
   });
 }

@@ -6,9 +6,9 @@ const NAME_MAX = 150;
 const DEVICE = /^(con|prn|aux|nul|com\d|lpt\d)(\.|$)/;
 
 /**
- * Writes any id as one path segment that is safe on every file system and in every URL: lower-case letters, digits, `-`, `_` and
- * inner dots stay; every other byte of its UTF-8 becomes `~` and two hex digits. Different ids give different names, also where case
- * is ignored; a very long one ends with its hash instead of its tail.
+ * Writes any id as one path segment that is safe on every file system and in every URL: lower-case letters, digits,
+ * `-`, `_` and inner dots stay; every other byte of its UTF-8 becomes `~` and two hex digits. Different ids give
+ * different names, also where case is ignored; a very long one ends with its hash instead of its tail.
  */
 export function safeName(id: string): string {
   let name = '';

@@ -3,7 +3,7 @@ import type { AssetStore } from './asset-store.js';
 import { FileStore } from './file-store.js';
 import { S3Store } from './s3-store.js';
 
-/** Where the store is, as `ASSET_STORE` says it. */
+/** Where the asset store is; `ASSET_STORE` sets it. */
 export type StoreLocation =
   | { readonly kind: 'file'; readonly path: string }
   | { readonly kind: 's3'; readonly bucket: string; readonly prefix: string };

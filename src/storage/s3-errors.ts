@@ -2,15 +2,15 @@ import { FailureType } from '../contract/failure-type.js';
 import { VideoError } from '../contract/video-error.js';
 import { untrustedHint } from '../net/trust.js';
 
-/** What an error of the AWS SDK says about the store's answer. */
+/** The part of an error of the AWS SDK that describes the store's answer. */
 interface S3Fault {
   /** S3's error code, or the name of the SDK's own error. */
   readonly name: string;
   readonly status: number | undefined;
 }
 
-/** Codes that say that the store is set up wrongly, with what is wrong and what helps. */
-const SET_UP_WRONGLY: Readonly<Record<string, readonly [fault: string, nextStep: string]>> = {
+/** Codes of a store that is set up wrongly, each with the fault and its remedy. */
+const SETUP_FAULTS: Readonly<Record<string, readonly [fault: string, nextStep: string]>> = {
   NoSuchBucket: ['the bucket does not exist', 'Create the bucket, or correct ASSET_STORE.'],
   InvalidBucketName: ['the bucket name is not valid', 'Correct ASSET_STORE.'],
   InvalidAccessKeyId: ['the access key is unknown', 'Correct AWS_ACCESS_KEY_ID or the profile it comes from.'],
@@ -28,18 +28,22 @@ const SET_UP_WRONGLY: Readonly<Record<string, readonly [fault: string, nextStep:
   ],
   RequestTimeTooSkewed: ['the clocks differ too much', "Set this machine's clock (NTP); S3 allows 15 minutes."],
   AuthorizationHeaderMalformed: ['the region is another one', "Set AWS_REGION to the bucket's region."],
-  PermanentRedirect: ['the bucket is elsewhere', "Set AWS_REGION (and AWS_ENDPOINT_URL_S3) to the bucket's."],
+  PermanentRedirect: [
+    'the bucket is in another region or at another endpoint',
+    "Set AWS_REGION (and AWS_ENDPOINT_URL_S3) to the bucket's.",
+  ],
   IllegalLocationConstraintException: ['the region is another one', "Set AWS_REGION to the bucket's region."],
   AccessDenied: [
     'access is denied',
-    'Allow s3:ListBucket on the bucket and s3:GetObject, s3:PutObject, s3:DeleteObject, s3:AbortMultipartUpload below the prefix.',
+    'Allow s3:ListBucket on the bucket and s3:GetObject, s3:PutObject, s3:DeleteObject, ' +
+      's3:AbortMultipartUpload below the prefix.',
   ],
 };
 
-/** Status codes that stand alone where S3 sends no body, as to HEAD. */
+/** What a status code alone means where S3 sends no body, as to HEAD. */
 const NAME_OF_STATUS: Readonly<Record<number, string>> = { 301: 'PermanentRedirect', 403: 'AccessDenied' };
 
-/** Reads what the AWS SDK threw. */
+/** Reads an error of the AWS SDK. */
 export function faultOf(error: unknown): S3Fault {
   const { name, Code, $metadata } = (error ?? {}) as {
     name?: string;
@@ -52,10 +56,13 @@ export function faultOf(error: unknown): S3Fault {
 /** The answer to a conditional write whose key is taken: S3's, and Alibaba OSS's. */
 export const isTaken = ({ name, status }: S3Fault): boolean => status === 412 || name === 'FileAlreadyExists';
 
-/** Another conditional write to the same key was under way; who won is not known yet. */
+/** Another conditional write to the same key was under way; which one won is not known yet. */
 export const isConflict = ({ name }: S3Fault): boolean => name === 'ConditionalRequestConflict';
 
-/** Name and message alone: the SDK's own errors carry the whole exchange, with its signatures, into whatever prints a cause. */
+/**
+ * The cause without the exchange: the SDK's own errors carry requests with their signatures, and a log prints all of a
+ * cause.
+ */
 export function causeOf(error: unknown): Error {
   const cause = new Error(error instanceof Error ? error.message : String(error));
   cause.name = faultOf(error).name;
@@ -63,7 +70,9 @@ export function causeOf(error: unknown): Error {
   return cause;
 }
 
-/** Turns what the AWS SDK threw into what callers see. The message names store and key; it quotes no answer. */
+/**
+ * Turns an error of the AWS SDK into the one that callers see. The message names store and key, and quotes no answer.
+ */
 export function s3Error(
   store: string,
   verb: 'read' | 'write' | 'list' | 'delete',
@@ -79,10 +88,10 @@ export function s3Error(
         'the region is not set',
         'Set AWS_REGION; any value such as us-east-1 does for most servers other than AWS.',
       ] as const)
-    : (SET_UP_WRONGLY[name] ?? SET_UP_WRONGLY[NAME_OF_STATUS[status ?? 0] ?? '']);
+    : (SETUP_FAULTS[name] ?? SETUP_FAULTS[NAME_OF_STATUS[status ?? 0] ?? '']);
   const what = `The asset store ${store} cannot ${verb} ${key || 'its keys'}`;
-  // Retryable all the same: the start-up proof refuses a store that never worked, so later this is something that somebody
-  // is about to mend, and a video that was paid for waits for it.
+  // Retryable all the same: the check at start-up refuses a store that never worked, so later this is a fault that can
+  // be fixed while a video that was paid for waits.
   if (wrong !== undefined) {
     const [fault, nextStep] = wrong;
     const context = { retryable: true, code: name, nextStep, cause };

@@ -26,20 +26,23 @@ const WHOLE_BYTES = 8 * 1024 * 1024;
 const PART_BYTES = 5 * 1024 * 1024;
 /** Two keep the line busy while the next part fills; more only cost memory. */
 const PARTS_AT_ONCE = 2;
-/** Each streamed put holds 10 MiB and leaves as much to the garbage collector: 20 at once would grow by 494 MiB (measured), in turns of 4 by 140. */
+/**
+ * Each streamed put holds 10 MiB and leaves as much to the garbage collector: 20 at a time grow the process by 494 MiB
+ * (measured), 4 at a time by 140.
+ */
 const STREAMS_AT_ONCE = 4;
 const CONNECT_MS = 5_000;
-/** Silence on a connection. A server that assembles a large upload keeps silent for a while. */
+/** Longest silence on a connection. A server that assembles a large upload is silent for a while. */
 const IDLE_MS = 60_000;
-/** Puts again after a conflict, 50, 100, 200 and 400 ms apart: one of the writers wins each round, so few are needed. */
+/** Retries after a conflict, 50, 100, 200 and 400 ms apart: one of the writers wins each round, so few are needed. */
 const CONFLICT_RETRIES = 4;
-/** Metadata (`x-amz-meta-…`) that tells our own put from another's after a reply was lost. */
+/** Metadata (`x-amz-meta-…`) that distinguishes our own put from another one after a reply was lost. */
 const PUT_ID = 'put-id';
 
-/** How the store is told to create and never to replace. */
+/** The header that makes the store create and never replace. */
 type CreateOnly = 'if-none-match' | 'oss-forbid-overwrite';
 
-/** A put without its body. */
+/** The parameters of a put without its body. */
 type PutTarget = Omit<PutObjectCommandInput, 'Body'>;
 
 export interface S3StoreOptions {
@@ -48,20 +51,21 @@ export interface S3StoreOptions {
   readonly prefix?: string | undefined;
   /** Which connections go through a proxy; default: none. */
   readonly proxies?: Proxies | undefined;
-  /** Overrides what the AWS SDK reads from its environment. */
+  /** Overrides the settings that the AWS SDK reads from its environment. */
   readonly client?: S3ClientConfig | undefined;
 }
 
 /**
- * Assets as objects below a prefix of an S3 bucket.
+ * Stores assets as objects below a prefix of an S3 bucket.
  *
- * Endpoint, region and credentials come from the AWS SDK's own environment (`AWS_ENDPOINT_URL_S3`, `AWS_REGION`, keys, profiles,
- * roles). The caller's SHA-256 is kept as metadata `sha256`. A process that dies in the middle of a large put leaves invisible
- * parts: give the bucket a lifecycle rule `AbortIncompleteMultipartUpload` of one day.
+ * Endpoint, region and credentials come from the AWS SDK's own environment (`AWS_ENDPOINT_URL_S3`, `AWS_REGION`, keys,
+ * profiles, roles). The caller's SHA-256 is kept as metadata `sha256`. A process that dies in the middle of a large put
+ * leaves invisible parts: give the bucket a lifecycle rule `AbortIncompleteMultipartUpload` of one day.
  *
- * Put-if-absent is `If-None-Match: *`. Alibaba OSS answers that with 501 and is asked with its own `x-oss-forbid-overwrite` from
- * then on. When the SDK sends a put again because the reply was lost, the second one meets the first; the metadata `put-id` then
- * tells that the winner is ourselves. A put that ends with `StoreUnavailable` may have been stored all the same.
+ * A conditional put sends `If-None-Match: *`. Alibaba OSS answers that with 501 and receives its own
+ * `x-oss-forbid-overwrite` from then on. When the SDK repeats a put because the reply was lost, the second one meets
+ * the first; the metadata `put-id` then shows that the object is ours. A put that ends with `StoreUnavailable` may have
+ * been stored all the same.
  */
 export class S3Store implements AssetStore {
   readonly name: string;
@@ -109,25 +113,25 @@ export class S3Store implements AssetStore {
       Metadata: { ...(sha256 !== undefined && { sha256 }), [PUT_ID]: putId },
       ...(ifAbsent && { IfNoneMatch: '*' }),
     };
-    const checked = new VerifyingStream(key, body, options);
+    const verifying = new VerifyingStream(key, body, options);
     try {
       if (body instanceof Uint8Array && body.length <= WHOLE_BYTES) {
-        for await (const _ of checked); // only checks: the body is at hand
+        for await (const _ of verifying); // verifies only: the body is in memory
         await this.#putWhole(target, body, signal);
       } else {
         if (ifAbsent && this.#createOnly === undefined) await this.#learnCreateOnly(signal);
         const partSize = (options.bytes ?? Infinity) <= WHOLE_BYTES ? WHOLE_BYTES : PART_BYTES;
-        await this.#streams.run(() => this.#putParts(target, checked, partSize, signal), signal);
+        await this.#streams.run(() => this.#putParts(target, verifying, partSize, signal), signal);
       }
       return { stored: true };
     } catch (cause) {
       if (signal?.aborted) throw signal.reason;
-      if (checked.fault !== undefined) throw checked.fault.error;
+      if (verifying.fault !== undefined) throw verifying.fault.error;
       const outcome = await this.#outcomeBehind(cause, key, putId, signal);
       if (outcome !== undefined) return outcome;
       throw s3Error(this.name, 'write', key, cause);
     } finally {
-      if (body instanceof Readable) body.destroy(); // also one that was never begun
+      if (body instanceof Readable) body.destroy(); // also one that was never read
     }
   }
 
@@ -141,7 +145,7 @@ export class S3Store implements AssetStore {
         const page = await client.send(command, abortOptions(signal));
         for (const { Key = '', Size = 0, LastModified } of page.Contents ?? []) {
           const key = Key.slice(this.#prefix.length);
-          // Folder markers and whatever else cannot be ours.
+          // Folder markers, and other objects that this program did not write.
           if (!key.split('/').every(isKeySegment)) continue;
           yield { key, bytes: Size, modifiedAtMs: LastModified?.getTime() ?? 0 };
           signal?.throwIfAborted();
@@ -171,8 +175,8 @@ export class S3Store implements AssetStore {
   }
 
   /**
-   * An address under which anybody can read `key` until it expires; a secret while it lives. Asks the server nothing.
-   * @param seconds - At most seven days (S3's limit); one signed by a session ends with the session.
+   * Signs an address under which anyone can read `key` until it expires; it is a secret until then. Sends no request.
+   * @param seconds - At most seven days (S3's limit); an address that a session signed expires with the session.
    */
   async presign(key: string, seconds: number, { signal }: StoreOptions = {}): Promise<string> {
     const object = this.#object(key);
@@ -214,13 +218,14 @@ export class S3Store implements AssetStore {
       return { info, ...(putId !== undefined && { putId }) };
     } catch (cause) {
       if (signal?.aborted) throw signal.reason;
-      // A HEAD has no body: 404 may also mean bucket or access key. The start-up proof lists, which tells them apart.
+      // A HEAD has no body, so 404 may also mean a wrong bucket or access key. The check at start-up lists, which
+      // distinguishes them.
       if (faultOf(cause).status === 404) return undefined;
       throw s3Error(this.name, 'read', key, cause);
     }
   }
 
-  /** One request; the SDK may repeat it, as the body is in memory. */
+  /** Sends the body in one request; the SDK may repeat it, because the body is in memory. */
   async #putWhole(target: PutTarget, body: Uint8Array, signal: AbortSignal | undefined): Promise<void> {
     const { client, s3 } = await this.#open(signal);
     const createsOnly = target.IfNoneMatch !== undefined;
@@ -232,7 +237,7 @@ export class S3Store implements AssetStore {
         return;
       } catch (cause) {
         const fault = faultOf(cause);
-        // Only as the first answer: a store that once understood the header is not asked in another way later.
+        // Only as the first answer: a store that has accepted the header keeps receiving it.
         if (createsOnly && fault.status === 501 && mode === undefined) {
           this.#createOnly ??= 'oss-forbid-overwrite';
         } else if (isConflict(fault) && retries < CONFLICT_RETRIES) {
@@ -245,7 +250,9 @@ export class S3Store implements AssetStore {
     }
   }
 
-  /** Streams the body, in parts unless it fits into one. Rejects only when the parts already sent are removed again. */
+  /**
+   * Streams the body, in parts unless it fits into one. Rejects only after the parts already sent are removed again.
+   */
   async #putParts(
     target: PutTarget,
     body: VerifyingStream,
@@ -253,8 +260,9 @@ export class S3Store implements AssetStore {
     signal: AbortSignal | undefined,
   ): Promise<void> {
     const { client, s3, Upload } = await this.#open(signal);
-    // The library's own abort leaves parts behind and may still complete. Instead the body ends with the signal's reason, upon
-    // which the library removes the parts and waits for it; only the transfers themselves end at once.
+    // The library's own abort may keep parts in the bucket, and may still complete. Instead the body ends with the
+    // signal's reason, upon which the library removes the parts and waits for that; only the transfers themselves end
+    // at once.
     const transfer = Object.create(client, {
       send: {
         value: (command: Parameters<S3Client['send']>[0]) =>
@@ -271,7 +279,7 @@ export class S3Store implements AssetStore {
     await new Upload({ client: transfer, params, partSize, queueSize: PARTS_AT_ONCE }).done();
   }
 
-  /** Finds out how the store is told to create only, before a body that cannot be sent twice. */
+  /** Finds out which header the store accepts, before a body that cannot be sent twice. */
   async #learnCreateOnly(signal: AbortSignal | undefined): Promise<void> {
     const probe = this.#object(`probes/${randomUUID()}`);
     await this.#putWhole({ ...probe, IfNoneMatch: '*' }, new Uint8Array(), signal);
@@ -279,7 +287,10 @@ export class S3Store implements AssetStore {
     await client.send(new s3.DeleteObjectCommand(probe), abortOptions(signal));
   }
 
-  /** What a failed put came to, where that can be known: taken by another, or stored by ourselves with the reply lost. */
+  /**
+   * What became of a failed put, where that can be known: the key was taken, or our own object is stored and the reply
+   * was lost.
+   */
   async #outcomeBehind(
     cause: unknown,
     key: string,
@@ -297,7 +308,7 @@ export class S3Store implements AssetStore {
 
 type Sdk = Awaited<ReturnType<typeof openSdk>>;
 
-/** Loads the AWS SDK with the first call: it takes a tenth of a second, which nobody with a `file:` store need spend. */
+/** Loads the AWS SDK with the first call: it takes a tenth of a second, which a `file:` store need not spend. */
 async function openSdk(
   { client: config = {}, proxies = NO_PROXIES }: S3StoreOptions,
   createOnly: () => CreateOnly | undefined,

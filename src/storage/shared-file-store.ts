@@ -3,11 +3,12 @@ import { FailureType } from '../contract/failure-type.js';
 import { VideoError } from '../contract/video-error.js';
 
 /**
- * Refuses a `file:` store beside a Temporal that other machines can reach: workers there would each have a ledger of their own,
- * and buy each on its own. Pure.
+ * Refuses a `file:` store together with a Temporal that other machines can reach: each worker there would have a ledger
+ * of its own, and would buy the same video once more. Pure.
  *
  * @param setup.temporalAddress - `host:port` of the Temporal server.
- * @param setup.sharedFileStore - WAN_VIDEO_SHARED_FILE_STORE=1: the operator vouches that all worker hosts see this directory.
+ * @param setup.sharedFileStore - WAN_VIDEO_SHARED_FILE_STORE=1: the operator confirms that all worker hosts share this
+ * directory.
  * @throws {@link VideoError} `ConfigurationInvalid` naming the two ways out.
  */
 export function checkSharedFileStore(setup: {
@@ -19,12 +20,14 @@ export function checkSharedFileStore(setup: {
   if (store !== 'file' || sharedFileStore || isLoopback(temporalAddress)) return;
   throw new VideoError(
     FailureType.ConfigurationInvalid,
-    `ASSET_STORE is a local directory, but Temporal at ${temporalAddress} can have workers on other machines, which would not see what was bought`,
+    `ASSET_STORE is a local directory, but Temporal at ${temporalAddress} can have workers on other machines, ` +
+      `which would not see what was bought`,
     {
       billed: false,
       issues: [{ path: 'ASSET_STORE', message: 'is a local directory while Temporal is not on this machine' }],
       nextStep:
-        'Set ASSET_STORE to s3://bucket/prefix. If every worker host really shares this directory, set WAN_VIDEO_SHARED_FILE_STORE=1.',
+        'Set ASSET_STORE to s3://bucket/prefix. If every worker host really shares this directory, set ' +
+        'WAN_VIDEO_SHARED_FILE_STORE=1.',
     },
   );
 }

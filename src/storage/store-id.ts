@@ -5,9 +5,9 @@ import { readRecord, writeRecord } from './json-record.js';
 import { STORE_ID_KEY } from './keys.js';
 
 /**
- * The store's own id, by which a step notices that its worker has another store than the run began with. Made by whoever asks
- * first, and the same for everybody from then on.
- * @param options.newId - Makes an id that nobody else makes.
+ * Reads the store's own id, by which a step notices that its worker has another store than the run began with. The
+ * first caller creates it, and it never changes.
+ * @param options.newId - Returns an id that no other call returns.
  * @throws {@link VideoError} `RecordDamaged` when the record has no id.
  */
 export async function storeId(
@@ -17,7 +17,7 @@ export async function storeId(
   let record = await readRecord(store, STORE_ID_KEY, { signal });
   if (record === undefined) {
     await writeRecord(store, STORE_ID_KEY, { version: 1, id: newId() }, { ifAbsent: true, signal });
-    // Read back whoever won: a put whose reply was lost may have been ours.
+    // Read back in any case: a put whose reply was lost may have been ours.
     record = await readRecord(store, STORE_ID_KEY, { signal });
   }
   const id = record?.['id'];

@@ -5,7 +5,10 @@ import { VideoError } from '../contract/video-error.js';
 const KEY_MAX = 1024;
 /** Limit of one name on every common file system, in bytes. */
 const SEGMENT_MAX = 255;
-/** No dot first (such names are the store's own, never listed) or last (Windows drops it); nothing a shell or URL would read otherwise. */
+/**
+ * No dot first (such names are the store's own, never listed) or last (Windows drops it); nothing that a shell or a URL
+ * interprets.
+ */
 const SEGMENT = /^[A-Za-z0-9_~=@+,-](?:[A-Za-z0-9._~=@+,-]*[A-Za-z0-9_~=@+,-])?$/;
 
 /** Whether a name can be one segment of a key. */
@@ -14,8 +17,8 @@ export function isKeySegment(name: string): boolean {
 }
 
 /**
- * The segments of a key.
- * @throws {@link VideoError} `InvalidRequest` for a key that is empty, absolute, too long, or has a segment that is no plain name.
+ * Splits a key into its segments.
+ * @throws {@link VideoError} `InvalidRequest` for a key that is empty, absolute, too long, or has a malformed segment.
  */
 export function keySegments(key: string): string[] {
   const segments = key.split('/');

@@ -3,16 +3,20 @@ import { VideoError } from '../contract/video-error.js';
 import type { AssetStore } from './asset-store.js';
 import { readRecord, writeRecord } from './json-record.js';
 
-/** As many writers as the store's contract test has; a server that does not decide atomically lets several of them win. */
+/**
+ * As many writers as in the store's contract test; a server that does not decide atomically lets several of them win.
+ */
 const WRITERS = 20;
 const FOLDER = 'probes/';
 
 /**
- * Proves on the real store that of many concurrent puts if absent exactly one wins, which "bought once" rests on. Lists first:
- * only a listing tells a wrong bucket or key from a missing object. Leaves nothing behind.
+ * Verifies on the real store that exactly one of many concurrent conditional puts wins: buying once depends on it. It
+ * lists first, because only a listing distinguishes a wrong bucket or key from a missing object, and removes its own
+ * object in the end.
  *
- * @param options.newId - Makes an id that nobody else makes.
- * @throws {@link VideoError} `ConfigurationInvalid`, not retryable, when the store fails the proof: nothing may be bought with it.
+ * @param options.newId - Returns an id that no other call returns.
+ * @throws {@link VideoError} `ConfigurationInvalid`, not retryable, when the store fails: nothing may be bought with
+ * it.
  * @throws what the store rejects with, when it cannot be reached or is set up wrongly.
  */
 export async function verifyConditionalPut(
@@ -24,7 +28,7 @@ export async function verifyConditionalPut(
   try {
     await race(store, key, signal);
   } catch (error) {
-    await store.delete(key).catch(() => undefined); // why the proof failed matters more
+    await store.delete(key).catch(() => undefined); // why it failed matters more
     throw error;
   }
   await store.delete(key);
@@ -33,7 +37,7 @@ export async function verifyConditionalPut(
 async function race(store: AssetStore, key: string, signal: AbortSignal | undefined): Promise<void> {
   const writers = Array.from({ length: WRITERS }, (_, writer) => writer);
   const put = (writer: number) => writeRecord(store, key, { writer }, { ifAbsent: true, signal });
-  // All are waited for, so that none writes after the key was deleted.
+  // All are awaited, so that none writes after the key was deleted.
   const outcomes = await Promise.allSettled(writers.map(put));
   const failed = outcomes.find((outcome) => outcome.status === 'rejected');
   if (failed !== undefined) throw failed.reason;
@@ -41,20 +45,22 @@ async function race(store: AssetStore, key: string, signal: AbortSignal | undefi
     const outcome = outcomes[writer];
     return outcome?.status === 'fulfilled' && outcome.value.stored;
   });
-  if (winners.length !== 1) throw refused(store, `let ${winners.length} of ${WRITERS} concurrent writers win`);
+  if (winners.length !== 1)
+    throw refused(store, `let ${winners.length} of ${WRITERS} concurrent conditional puts of one key win`);
   const late = await put(WRITERS);
   const found = await readRecord(store, key, { signal });
-  if (late.stored || found?.['writer'] !== winners[0]) throw refused(store, "replaced the first writer's object");
+  if (late.stored || found?.['writer'] !== winners[0]) throw refused(store, 'replaced an object in a conditional put');
 }
 
 function refused(store: AssetStore, what: string): VideoError {
   return new VideoError(
     FailureType.ConfigurationInvalid,
-    `The asset store ${store.name} ${what} of a put if absent; a video could be bought twice`,
+    `The asset store ${store.name} ${what}; a video could be bought twice`,
     {
       billed: false,
       nextStep:
-        'Set ASSET_STORE to a store with conditional writes: Amazon S3, a current MinIO, versitygw, Cloudflare R2, Alibaba OSS, or a local directory.',
+        'Set ASSET_STORE to a store with conditional writes: Amazon S3, a current MinIO, versitygw, Cloudflare ' +
+        'R2, Alibaba OSS, or a local directory.',
     },
   );
 }

@@ -52,7 +52,7 @@ const LIBRARIES = [
   library('ledger', 'contract', 'async', 'dashscope', 'storage'),
   library('media', 'contract', 'async', 'net', 'storage'),
   library('polling', 'contract', 'async', 'dashscope', 'storage'),
-  library('config', 'contract', 'net', 'ledger', 'polling'),
+  library('config', 'contract', 'net', 'storage', 'ledger', 'polling'),
   library('webhook', 'contract', 'net', 'dashscope', 'config'),
   library('batch', 'contract', 'async', 'net', 'dashscope', 'storage', 'ledger', 'polling'),
   library('metrics', 'dashscope', 'storage', 'ledger', 'polling'),

@@ -5,9 +5,6 @@
 export const ROOMS_NOT_YET_CONVERTED: readonly string[] = [
   'activities',
   'docs/reference',
-  'src/async',
-  'src/ledger',
-  'src/storage',
   'test/replay',
   'test/workflow',
   'workflows',

@@ -86,7 +86,7 @@ test.each([
   { status: 400, code: 'ExpiredToken', says: 'token has expired' },
   { status: 403, code: 'RequestTimeTooSkewed', says: 'clocks differ' },
   { status: 400, code: 'AuthorizationHeaderMalformed', says: 'region is another one' },
-  { status: 301, code: 'PermanentRedirect', says: 'bucket is elsewhere' },
+  { status: 301, code: 'PermanentRedirect', says: 'bucket is in another region' },
   { status: 403, code: 'AccessDenied', says: 'access is denied' },
 ])('$status $code says that the $says, for any request', async ({ status, code, says }) => {
   const { fake, store } = await openFake('ignored');
