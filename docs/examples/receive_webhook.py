@@ -21,7 +21,7 @@ def verify(headers, body: bytes) -> dict:
     signed = f"{headers['webhook-id']}.{sent}.".encode() + body
     expected = "v1," + base64.b64encode(hmac.new(KEY, signed, hashlib.sha256).digest()).decode()
     if not any(hmac.compare_digest(expected, given) for given in headers["webhook-signature"].split()):
-        raise ValueError("no signature is that of this secret and this body")
+        raise ValueError("no signature matches this secret and this body")
     if abs(time.time() - int(sent)) > 300:
         raise ValueError("sent too long ago")
     return json.loads(body)

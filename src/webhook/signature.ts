@@ -13,7 +13,7 @@ export const WEBHOOK_HEADERS = {
 /** 192 to 512 bits, by the same specification. */
 const KEY_BYTES_MIN = 24;
 const KEY_BYTES_MAX = 64;
-/** The specification's libraries allow as much between sender and receiver. */
+/** The specification's libraries allow the same difference between the two clocks. */
 const TOLERANCE_SECONDS = 300;
 
 /** The key inside `whsec_<base64>`; undefined when the text is no such secret. */
@@ -24,36 +24,49 @@ export function webhookKey(secret: string): Buffer | undefined {
   return key.length >= KEY_BYTES_MIN && key.length <= KEY_BYTES_MAX ? key : undefined;
 }
 
-/** What a signature is made over. */
+/** The parts of a message that its signature covers. */
 export interface SignedMessage {
   readonly id: string;
-  /** Seconds since the epoch at which it is sent. */
+  /** When it is sent, in seconds since the epoch. */
   readonly timestampSeconds: number;
   /** Exactly as it is sent. */
   readonly body: string | Uint8Array;
 }
 
-/** The value of `webhook-signature`: one signature for each secret, so that secrets can be changed without a gap. */
+/** The value of `webhook-signature`: one signature for each secret, so that a secret can be replaced without a gap. */
 export const signatureOf = (message: SignedMessage, secrets: readonly string[]): string =>
   secrets.map((secret) => `v1,${digest(message, keyOf(secret)).toString('base64')}`).join(' ');
 
-/** What a receiver decides by, in addition to the message. */
+/** How strictly a message is verified. */
 export interface VerifyOptions {
-  /** How old, or how far ahead of this clock, a message may be, in seconds; default 300. */
+  /** Greatest difference between the message's time and this clock, in seconds; default 300. */
   readonly toleranceSeconds?: number | undefined;
-  /** Milliseconds since the epoch; default this machine's clock. */
+  /** The current time in milliseconds since the epoch; default: this machine's clock. */
   readonly now?: (() => number) | undefined;
 }
 
-/** Headers as Node's `http` or `fetch` give them; names in any case. */
+/** Headers as Node's `http` or `fetch` provide them; the case of their names does not matter. */
 export type WebhookRequestHeaders = Headers | Readonly<Record<string, string | readonly string[] | undefined>>;
 
 /**
- * Checks that a message comes from who knows the secret, is whole, and is not an old one sent again.
- * @param body - The request's body, exactly as it came: parsed and serialised again it does not verify.
- * @param secret - `whsec_…`; several while a secret is being changed.
- * @returns the event. Its `id` is the same at every delivery: a receiver that keeps it counts no event twice.
- * @throws {@link VideoError} `WebhookNotVerified`, and `ConfigurationInvalid` for a secret that is none.
+ * Verifies that a message was signed with the secret, is unchanged, and is not an old message sent again.
+ * @param body - The request's body exactly as received; a body that was parsed and serialized again does not verify.
+ * @param secret - `whsec_…`; several while a secret is being replaced.
+ * @returns the event. Its `id` is the same at every delivery, so a receiver that stores the ids processes each event
+ * once.
+ * @throws {@link VideoError} `WebhookNotVerified`; `ConfigurationInvalid` for a malformed secret.
+ * @example
+ * ```ts
+ * async function receive(request: Request): Promise<Response> {
+ *   try {
+ *     const event = verifyWebhook(await request.text(), request.headers, process.env['WEBHOOK_SECRET'] ?? '');
+ *     console.log(event.id, event.type, event.data.text);
+ *     return new Response(null, { status: 204 });
+ *   } catch {
+ *     return new Response(null, { status: 401 });
+ *   }
+ * }
+ * ```
  */
 export function verifyWebhook(
   body: string | Uint8Array,
@@ -65,17 +78,15 @@ export function verifyWebhook(
   const id = headerOf(headers, WEBHOOK_HEADERS.id);
   const timestamp = headerOf(headers, WEBHOOK_HEADERS.timestamp);
   const signatures = headerOf(headers, WEBHOOK_HEADERS.signature).split(' ');
-  if (!/^\d{1,12}$/.test(timestamp)) throw notVerified(`${WEBHOOK_HEADERS.timestamp} is no time in seconds`);
+  if (!/^\d{1,12}$/.test(timestamp)) throw notVerified(`${WEBHOOK_HEADERS.timestamp} is not a time in seconds`);
   const timestampSeconds = Number(timestamp);
   const ageSeconds = now() / 1000 - timestampSeconds;
   const isSigned = keys.some((key) =>
     signatures.some((given) => isEqual(given, digest({ id, timestampSeconds, body }, key))),
   );
-  if (!isSigned) throw notVerified('no signature is that of this secret and this body');
+  if (!isSigned) throw notVerified('no signature matches this secret and this body');
   if (!(Math.abs(ageSeconds) <= toleranceSeconds)) {
-    throw notVerified(
-      `it was sent ${Math.round(ageSeconds)} s ago by this clock, and ${toleranceSeconds} s are allowed`,
-    );
+    throw notVerified(`it was sent ${Math.round(ageSeconds)} s ago by this clock; the limit is ${toleranceSeconds} s`);
   }
   try {
     return JSON.parse(Buffer.from(body).toString('utf8')) as WebhookEvent | WebhookTestEvent;
@@ -88,7 +99,7 @@ function digest({ id, timestampSeconds, body }: SignedMessage, key: Buffer): Buf
   return createHmac('sha256', key).update(`${id}.${timestampSeconds}.`).update(body).digest();
 }
 
-/** In constant time: how far a guess is right must not show. */
+/** Compares in constant time, so that the duration does not reveal how much of a guess is right. */
 function isEqual(given: string, digested: Buffer): boolean {
   const encoded = /^v1,([A-Za-z0-9+/]{43}=)$/.exec(given)?.[1];
   return encoded !== undefined && timingSafeEqual(Buffer.from(encoded, 'base64'), digested);
@@ -99,15 +110,13 @@ function keyOf(secret: string): Buffer {
   if (key !== undefined) return key;
   throw new VideoError(
     FailureType.ConfigurationInvalid,
-    'The webhook secret is not usable: it must be whsec_ and base64',
-    {
-      nextStep: SECRET_NEXT_STEP,
-    },
+    'The webhook secret is not usable: it must be whsec_ followed by base64',
+    { nextStep: SECRET_HINT },
   );
 }
 
-/** How to make a secret. */
-export const SECRET_NEXT_STEP = 'Make one: printf \'whsec_%s\\n\' "$(openssl rand -base64 32)"';
+/** How to create a secret. */
+export const SECRET_HINT = 'Create one: printf \'whsec_%s\\n\' "$(openssl rand -base64 32)"';
 
 function headerOf(headers: WebhookRequestHeaders, name: string): string {
   const value =
@@ -115,7 +124,7 @@ function headerOf(headers: WebhookRequestHeaders, name: string): string {
       ? headers.get(name)
       : Object.entries(headers).find(([given]) => given.toLowerCase() === name)?.[1];
   if (typeof value === 'string' && value !== '') return value;
-  throw notVerified(`the header ${name} is ${value == null || value === '' ? 'missing' : 'there more than once'}`);
+  throw notVerified(`the header ${name} is ${value == null || value === '' ? 'missing' : 'present more than once'}`);
 }
 
 const notVerified = (why: string, cause?: unknown): VideoError =>

@@ -10,27 +10,26 @@ import {
   unusable,
 } from '../config/named-file.js';
 import type { Issue } from '../contract/video-error.js';
-import { WEBHOOK_EVENT_TYPES, type WebhookEventType } from '../contract/webhook.js';
-import { SECRET_NEXT_STEP, webhookKey } from './signature.js';
+import { WEBHOOK_EVENT_TYPES, type WebhookEvents } from '../contract/webhook.js';
+import { SECRET_HINT, webhookKey } from './signature.js';
 
-/** What the file named by `WAN_VIDEO_WEBHOOK` says. */
+/** The settings in the file that `WAN_VIDEO_WEBHOOK` names. */
 export interface WebhookSettings {
-  /** Its path and its query may hold a token. */
+  /** A secret, because its path and its query may hold a token. */
   readonly url: Secret;
   /** Host and port, as messages name the receiver. */
   readonly host: string;
-  /** Every message is signed with each. */
+  /** Every message is signed with each of them. */
   readonly secrets: readonly Secret[];
-  /** The events that this receiver is subscribed to. */
-  readonly events: readonly WebhookEventType[];
+  readonly events: WebhookEvents;
 }
 
 const FILE: NamedFile = {
   variable: 'WAN_VIDEO_WEBHOOK',
   title: 'webhook file',
   nextStep:
-    `Write it as {"url":"https://hooks.example.com/wan-video","secret_file":"webhook.secret"}, or ` +
-    `unset WAN_VIDEO_WEBHOOK. ${SECRET_NEXT_STEP}`,
+    'Write it as {"url":"https://hooks.example.com/wan-video","secret_file":"webhook.secret"}, ' +
+    `or unset WAN_VIDEO_WEBHOOK. ${SECRET_HINT}`,
 };
 const URL_FAULT = 'must be an http or https address without user, password or fragment';
 const EVENTS_FAULT = `must be a list of some of ${WEBHOOK_EVENT_TYPES.join(', ')}`;
@@ -55,15 +54,15 @@ function isUsable(text: string): boolean {
 
 /**
  * Reads the file that `WAN_VIDEO_WEBHOOK` names, and the file with the secret.
- * @throws VideoError `ConfigurationInvalid` with every fault at once, each with its field; no message holds a secret or
- * the address.
+ * @throws VideoError `ConfigurationInvalid` with all faults together, each with its field; no message holds a secret or
+ * the URL.
  */
 export async function readWebhook(file: string): Promise<WebhookSettings> {
   const { value, data, issues: faults } = parseNamedFile(FILE, file, await readNamedFile(FILE, file), webhookFile);
   const secrets: Secret[] = [];
   const issues = [
     ...faults,
-    // An address that has a fault does not hide that of the secret.
+    // Faults of the secret are reported even when the URL is invalid.
     ...(typeof value === 'object' && value !== null && !Array.isArray(value)
       ? await readSecrets(value as SecretFields, file, secrets)
       : []),
@@ -78,15 +77,15 @@ interface SecretFields {
   readonly secret_file?: unknown;
 }
 
-const SECRET_FAULT = 'must be whsec_ and the base64 of 24 to 64 random bytes';
+const SECRET_FAULT = 'must be whsec_ followed by the base64 of 24 to 64 random bytes';
 
-/** Adds what is found to `secrets`. */
+/** Adds the secrets that it reads to `secrets`, and returns their faults. */
 async function readSecrets({ secret, secret_file }: SecretFields, file: string, secrets: Secret[]): Promise<Issue[]> {
   if ((secret === undefined) === (secret_file === undefined)) {
     const message =
       secret === undefined
         ? 'is missing: name the file that holds it'
-        : 'is given in addition to secret; leave one out';
+        : 'cannot be combined with secret; leave one of them out';
     return [{ path: 'secret_file', message }];
   }
   if (typeof secret === 'string') {

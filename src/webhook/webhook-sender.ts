@@ -1,30 +1,30 @@
 import { type Dispatcher, request } from 'undici';
 import { FailureType } from '../contract/failure-type.js';
 import { VideoError } from '../contract/video-error.js';
-import type { WebhookEvent, WebhookEventType, WebhookTestEvent } from '../contract/webhook.js';
+import type { WebhookEvent, WebhookEvents, WebhookTestEvent } from '../contract/webhook.js';
 import { createDispatcher, type Proxies } from '../net/proxies.js';
 import { parseRetryAfter } from '../net/retry-after.js';
 import { signatureOf, WEBHOOK_HEADERS } from './signature.js';
 import type { WebhookSettings } from './webhook-file.js';
 
-/** What a sender is made of. */
+/** What a sender needs. */
 export interface WebhookSenderOptions {
   readonly settings: WebhookSettings;
   readonly proxies: Proxies;
-  /** Bound on one POST until the answer's status is there, in milliseconds. */
+  /** Longest wait for the status of an answer, in milliseconds. */
   readonly timeoutMs: number;
-  /** Milliseconds since the epoch. */
+  /** The current time in milliseconds since the epoch. */
   readonly now: () => number;
 }
 
-/** Refusals that may pass by themselves; every other 4xx would come again. */
-const MAY_PASS: readonly number[] = [408, 425, 429];
-/** A receiver may ask for a pause, but not for the rest of the day. */
+/** Refusals that may pass without a change; any other 4xx would come again. */
+const TEMPORARY_REFUSALS: readonly number[] = [408, 425, 429];
+/** A receiver may request a pause of an hour, but not of the rest of the day. */
 const RETRY_AFTER_MAX_MS = 3_600_000;
 
 /**
- * Sends signed messages to the one receiver that is configured: a private address is the operator's wish, so it is not
- * guarded. No redirect is followed.
+ * Sends signed messages to the configured receiver. A private address is allowed, because the operator chose it; no
+ * redirect is followed.
  */
 export class WebhookSender {
   readonly #options: WebhookSenderOptions;
@@ -35,8 +35,8 @@ export class WebhookSender {
     this.#dispatcher = createDispatcher(options.proxies);
   }
 
-  /** The events that are delivered; for the others no delivery is even started. */
-  get events(): readonly WebhookEventType[] {
+  /** Events that the receiver is subscribed to; the others are never delivered. */
+  get events(): WebhookEvents {
     return this.#options.settings.events;
   }
 
@@ -49,7 +49,7 @@ export class WebhookSender {
    * Delivers one event once.
    * @returns the status of the receiver's answer, from 200 to 299.
    * @throws {@link VideoError} `WebhookUnavailable`, retryable: no answer, or one that may change. The receiver may
-   * have taken the event.
+   * have processed the event.
    * @throws {@link VideoError} `WebhookRefused`: a redirect, or a refusal that would come again.
    * @throws `signal.reason`, unchanged, when the signal aborts.
    */
@@ -79,14 +79,14 @@ export class WebhookSender {
       });
     } catch (cause) {
       if (signal?.aborted) throw signal.reason;
-      // Only the code: a library's text may hold the address.
-      const why = bound.aborted ? `nothing within ${timeoutMs / 1000} s` : codeOf(cause);
+      // Only the code is shown: a library's message may hold the URL.
+      const why = bound.aborted ? `no status within ${timeoutMs / 1000} s` : codeOf(cause);
       throw this.#unavailable(`did not answer: ${why}`);
     }
     const { statusCode, headers } = answer;
     answer.body.on('error', () => {}).destroy(); // the status is the whole answer
     if (statusCode >= 200 && statusCode < 300) return statusCode;
-    if (statusCode >= 500 || MAY_PASS.includes(statusCode)) {
+    if (statusCode >= 500 || TEMPORARY_REFUSALS.includes(statusCode)) {
       const retryAfterMs = parseRetryAfter([headers['retry-after']].flat()[0], now());
       throw this.#unavailable(`answered ${statusCode}`, retryAfterMs);
     }
@@ -97,14 +97,13 @@ export class WebhookSender {
       {
         code: String(statusCode),
         nextStep: moved
-          ? 'Write the address to which it leads into the file of WAN_VIDEO_WEBHOOK.'
-          : 'Look there why it refuses; an address or a secret that has changed belongs into the file of ' +
-            'WAN_VIDEO_WEBHOOK.',
+          ? 'Write the URL that it redirects to into the file of WAN_VIDEO_WEBHOOK.'
+          : "Check the receiver's log; if its URL or secret has changed, correct the file of WAN_VIDEO_WEBHOOK.",
       },
     );
   }
 
-  /** Closes the connections; what is on its way is given up. */
+  /** Closes the connections and aborts the deliveries in progress. */
   async close(): Promise<void> {
     await this.#dispatcher.destroy();
   }
@@ -113,7 +112,7 @@ export class WebhookSender {
     return new VideoError(FailureType.WebhookUnavailable, `The webhook's receiver at ${this.host} ${what}`, {
       retryable: true,
       ...(retryAfterMs !== undefined && { retryAfterMs: Math.min(retryAfterMs, RETRY_AFTER_MAX_MS) }),
-      nextStep: 'It is tried again for a day. Check that the receiver is up and can be reached from the worker.',
+      nextStep: 'Delivery is retried for a day. Check that the receiver is running and reachable from the worker.',
     });
   }
 }

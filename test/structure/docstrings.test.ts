@@ -16,8 +16,8 @@ const { options } = ts.parseJsonConfigFileContent(config.config, ts.sys, ROOT);
 const program = ts.createProgram(FILES, options);
 const checker = program.getTypeChecker();
 
-interface PublicMethod {
-  /** `WanVideoClient.generate`. */
+interface Callable {
+  /** `WanVideoClient.generate`, or `verifyWebhook`. */
   readonly name: string;
   readonly symbol: ts.Symbol;
 }
@@ -32,7 +32,7 @@ const exportsOf = (file: string): ts.Symbol[] => {
 const resolved = (symbol: ts.Symbol) =>
   symbol.flags & ts.SymbolFlags.Alias ? checker.getAliasedSymbol(symbol) : symbol;
 
-function publicMethods(exported: ts.Symbol): PublicMethod[] {
+function publicMethods(exported: ts.Symbol): Callable[] {
   const symbol = resolved(exported);
   if (!(symbol.flags & ts.SymbolFlags.Class)) return [];
   return [...(symbol.members?.values() ?? [])]
@@ -54,13 +54,25 @@ test.each(ENTRIES)('every exported name and every public method of the entry %s 
   expect(bare).toEqual([]);
 });
 
-/** The clients whose methods are still without examples; the list is meant to become empty. */
-const WITHOUT_EXAMPLES = ['WanVideoClient', 'WanBatchClient', 'WanScheduleClient'];
+/** Clients and functions that are still without examples; the list is meant to become empty. */
+const WITHOUT_EXAMPLES = [
+  ...['WanVideoClient', 'WanBatchClient', 'WanScheduleClient'],
+  ...['connectClient', 'followVideo', 'loadPayloadCodec', 'registerSearchAttributes', 'temporalFromEnv'],
+];
 
-const clientMethods = exportsOf(join(ROOT, 'src', 'client', 'index.ts')).flatMap(publicMethods);
+const publicFunctions = (exported: ts.Symbol): Callable[] =>
+  resolved(exported).flags & ts.SymbolFlags.Function ? [{ name: exported.name, symbol: resolved(exported) }] : [];
 
-/** The code of a method's `@example` tags; undefined when it has none that calls the method. */
-function exampleOf({ name, symbol }: PublicMethod): string | undefined {
+const functionsOf = (entry: string) => exportsOf(join(ROOT, 'src', entry, 'index.ts')).flatMap(publicFunctions);
+
+const callables = [
+  ...exportsOf(join(ROOT, 'src', 'client', 'index.ts')).flatMap(publicMethods),
+  ...functionsOf('client'),
+  ...functionsOf('webhook'),
+];
+
+/** The code of the `@example` tags; undefined when there is none that makes the call. */
+function exampleOf({ name, symbol }: Callable): string | undefined {
   const texts = symbol
     .getJsDocTags(checker)
     .filter((tag) => tag.name === 'example')
@@ -68,21 +80,29 @@ function exampleOf({ name, symbol }: PublicMethod): string | undefined {
   const code = texts
     .flatMap((text) => [...text.matchAll(/```ts\n([\s\S]*?)```/g)].map((match) => match[1] ?? ''))
     .join('');
-  return code.includes(`.${name.split('.')[1]}(`) ? code : undefined;
+  const call = name.includes('.') ? `.${name.split('.')[1]}(` : `${name}(`;
+  return code.includes(call) ? code : undefined;
 }
 
-test('every public method of the clients has an example that calls it', () => {
-  const missing = clientMethods.filter((method) => exampleOf(method) === undefined).map(({ name }) => name);
+test('every public method of the clients, and every function next to them, has an example that calls it', () => {
+  const missing = callables.filter((method) => exampleOf(method) === undefined).map(({ name }) => name);
   expect(missing.filter((name) => !WITHOUT_EXAMPLES.includes(name.split('.')[0] ?? ''))).toEqual([]);
 });
 
 test('the examples compile, with the clients as `videos`, `batches` and `schedules`', () => {
-  const bodies = clientMethods.flatMap((method) => {
+  const bodies = callables.flatMap((method) => {
     const code = exampleOf(method);
     return code === undefined ? [] : `export async function example${method.name.replace('.', '_')}() {\n${code}}\n`;
   });
   const text = `import type { WanBatchClient, WanScheduleClient, WanVideoClient } from './index.js';
-declare const videos: WanVideoClient;
+${['client', 'webhook']
+  .map(
+    (entry) =>
+      `import { ${functionsOf(entry)
+        .map(({ name }) => name)
+        .join(', ')} } from '../${entry}/index.js';\n`,
+  )
+  .join('')}declare const videos: WanVideoClient;
 declare const batches: WanBatchClient;
 declare const schedules: WanScheduleClient;
 ${bodies.join('')}`;
