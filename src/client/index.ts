@@ -15,13 +15,9 @@ export { loadPayloadCodec } from './payload-codec.js';
 export type { ImageSource } from './reference.js';
 export { type VideoErrorObject, VideoRunError } from './run-error.js';
 export type { ListOptions } from './run-list.js';
-export {
-  type ScheduleDetails,
-  type ScheduledBatch,
-  type ScheduleEstimate,
-  type ScheduleView,
-  WanScheduleClient,
-} from './schedule-client.js';
+export { type ScheduleEstimate, WanScheduleClient } from './schedule-client.js';
+export type { ScheduleDetails, ScheduleView } from './schedule-view.js';
+export type { ScheduledBatch } from './scheduled-batch.js';
 export { registerSearchAttributes } from './setup.js';
 export { type TemporalTarget, temporalFromEnv } from './temporal-target.js';
 export {

@@ -1,27 +1,17 @@
 import { randomUUID } from 'node:crypto';
-import {
-  type Client,
-  ScheduleAlreadyRunning,
-  type ScheduleDescription,
-  ScheduleNotFoundError,
-  ScheduleOverlapPolicy,
-} from '@temporalio/client';
-import { readReport } from '../batch/batch-files.js';
+import { type Client, ScheduleAlreadyRunning, ScheduleNotFoundError, ScheduleOverlapPolicy } from '@temporalio/client';
 import { invalidManifest, type ManifestFault, readManifest } from '../batch/manifest.js';
-import { DATE_PLACEHOLDER, dateIn, manifestKeyAt } from '../batch/manifest-key.js';
+import { DATE_PLACEHOLDER, manifestKeyAt } from '../batch/manifest-key.js';
 import { prepareManifest } from '../batch/prepare-manifest.js';
-import type { BatchSummary, VideoBatchInput } from '../contract/batch.js';
+import type { VideoBatchInput } from '../contract/batch.js';
 import { FailureType } from '../contract/failure-type.js';
 import { batchScheduleId, batchWorkflowId, SCHEDULE_MEMO, WorkflowType } from '../contract/names.js';
 import { invalidRequest } from '../contract/validate.js';
-import { type Issue, VideoError } from '../contract/video-error.js';
 import type { AssetStore } from '../storage/asset-store.js';
 import { scheduledManifestKey } from '../storage/keys.js';
 import { type BatchEstimate, type EstimateAccount, estimateBatch } from './batch-estimate.js';
 import {
   batchParts,
-  checkScheduleId,
-  checkWindow,
   folderOf,
   identifyInline,
   imagesInFolder,
@@ -30,43 +20,16 @@ import {
 } from './batch-parts.js';
 import { VideoRunError } from './run-error.js';
 import { batchDetails } from './run-texts.js';
-
-/** What happens when a run is due while the one before still runs. */
-type ScheduleOverlap = 'skip' | 'buffer_one' | 'buffer_all' | 'allow_all';
-
-/** A batch that is started again and again. */
-export interface ScheduledBatch {
-  /** Part of the batches' ids: `<id>-<nominal time>`. */
-  readonly id: string;
-  /** Five fields: minute, hour, day of month, month, day of week. */
-  readonly cron: string;
-  /** IANA zone that the times and `{date}` are meant in. */
-  readonly timezone: string;
-  /**
-   * A file, which is checked, staged and kept; or a key of the store, read at each run, in which `{date}` is the
-   * nominal date.
-   */
-  readonly manifest: { readonly file: string } | { readonly key: string };
-  readonly window?: number | undefined;
-  readonly allowInvalid?: boolean | undefined;
-  /** How long a run waits for its manifest, in seconds; default 0. */
-  readonly manifestWaitSeconds?: number | undefined;
-  /** Default `buffer_one`: a run that is due meanwhile starts at the end of the one before. */
-  readonly overlap?: ScheduleOverlap | undefined;
-  /**
-   * Runs that were missed, by an outage of Temporal or behind a long batch, are made up for this long; seconds, default
-   * one day.
-   */
-  readonly catchupSeconds?: number | undefined;
-  /** Up to so many seconds later, at random; default 0. */
-  readonly jitterSeconds?: number | undefined;
-  /**
-   * Pauses the schedule at the end of a run of which a larger share of the items, 0 to below 1, failed or waits for a
-   * person; default: never. Items that nothing was asked of the provider for, and cancelled ones, count on neither
-   * side.
-   */
-  readonly pauseWhenFailedAbove?: number | undefined;
-}
+import {
+  gapMs,
+  inputOf,
+  readScheduleDetails,
+  type ScheduleDetails,
+  type ScheduleView,
+  timeIn,
+  toScheduleView,
+} from './schedule-view.js';
+import { checkScheduledBatch, OVERLAPS, rejectInvalidCron, type ScheduledBatch } from './scheduled-batch.js';
 
 /** What the next run of a schedule would cost and take. */
 export interface ScheduleEstimate {
@@ -83,47 +46,9 @@ export interface ScheduleEstimate {
   readonly overlaps_next_run: boolean;
 }
 
-/** A schedule as it is listed. */
-export interface ScheduleView {
-  readonly id: string;
-  readonly cron: string | null;
-  readonly timezone: string | null;
-  readonly paused: boolean;
-  readonly note: string | null;
-  /** Of the next runs, in the schedule's zone, such as `2026-03-31 02:30`. */
-  readonly next: readonly string[];
-}
-
-/** Everything of one schedule. */
-export interface ScheduleDetails extends ScheduleView {
-  readonly manifest_key: string | null;
-  readonly window: number | null;
-  readonly overlap: ScheduleOverlap | null;
-  readonly catchup_seconds: number;
-  readonly jitter_seconds: number;
-  readonly pause_when_failed_above: number | null;
-  /** Whether the latest run that has ended took longer than the time between the next two. */
-  readonly overlapped_next: boolean;
-  /** Runs that were left out because the one before still ran. */
-  readonly skipped: number;
-  /** The latest runs, the newest last. */
-  readonly runs: readonly {
-    readonly batch_id: string;
-    readonly nominal_time: string;
-    /** Null while it runs, or when it never came to a report. */
-    readonly summary: BatchSummary | null;
-  }[];
-}
-
 const PREFIX = batchScheduleId('');
 /** A day: a nightly batch that runs long, or an outage of hours, loses no night. */
 const CATCHUP_SECONDS = 86_400;
-const OVERLAPS: Readonly<Record<ScheduleOverlap, ScheduleOverlapPolicy>> = {
-  skip: ScheduleOverlapPolicy.SKIP,
-  buffer_one: ScheduleOverlapPolicy.BUFFER_ONE,
-  buffer_all: ScheduleOverlapPolicy.BUFFER_ALL,
-  allow_all: ScheduleOverlapPolicy.ALLOW_ALL,
-};
 
 /** Creates, shows and steers schedules of batches. Methods reject as those of `WanVideoClient` do. */
 export class WanScheduleClient {
@@ -142,9 +67,9 @@ export class WanScheduleClient {
    * changed then.
    */
   async create(schedule: ScheduledBatch): Promise<'created' | 'updated'> {
-    check(schedule);
+    checkScheduledBatch(schedule);
     const definition = this.#definition(schedule, await this.#manifestKey(schedule));
-    return refusingCron(schedule.cron, async () => {
+    return rejectInvalidCron(schedule.cron, async () => {
       try {
         await this.#client.schedule.create({ scheduleId: batchScheduleId(schedule.id), ...definition });
         return 'created';
@@ -165,7 +90,7 @@ export class WanScheduleClient {
     schedule: ScheduledBatch,
     options: { readonly account: EstimateAccount; readonly signal?: AbortSignal | undefined },
   ): Promise<ScheduleEstimate> {
-    check(schedule);
+    checkScheduledBatch(schedule);
     const key = 'key' in schedule.manifest ? schedule.manifest.key : null;
     if (key !== null) await this.#checkKey(key, schedule);
     const times = await this.#timesOf(schedule);
@@ -207,35 +132,14 @@ export class WanScheduleClient {
           if (error instanceof ScheduleNotFoundError) return undefined; // deleted meanwhile
           throw error;
         });
-      if (description !== undefined) yield viewOf(id, description);
+      if (description !== undefined) yield toScheduleView(id, description);
     }
   }
 
   /** One schedule, with its next times and what its latest runs came to. */
   async show(id: string): Promise<ScheduleDetails> {
     const description = await this.#here(id, () => this.#handle(id).describe());
-    const { action, policies, spec, info } = description;
-    const input = inputOf(action);
-    const runs = info.recentActions.map(async ({ scheduledAt, action: { workflow } }) => {
-      const batch_id = workflow.workflowId.slice(batchWorkflowId('').length);
-      const summary = (await readReport(this.#store, batch_id)) ?? null;
-      return { batch_id, nominal_time: scheduledAt.toISOString(), summary };
-    });
-    const summaries = await Promise.all(runs);
-    const latest = summaries.map(({ summary }) => summary).findLast((summary) => summary !== null);
-    const overlap = (Object.keys(OVERLAPS) as ScheduleOverlap[]).find((name) => OVERLAPS[name] === policies.overlap);
-    return {
-      ...viewOf(id, description),
-      manifest_key: input.manifest_key ?? null,
-      window: input.window ?? null,
-      overlap: overlap ?? null,
-      pause_when_failed_above: input.pause_when_failed_above ?? null,
-      overlapped_next: latest != null && latest.ended_at_ms - latest.started_at_ms > gapMs(info.nextActionTimes),
-      catchup_seconds: policies.catchupWindow / 1000,
-      jitter_seconds: (spec.jitter ?? 0) / 1000,
-      skipped: info.numActionsSkippedOverlap,
-      runs: summaries,
-    };
+    return readScheduleDetails(id, description, this.#store);
   }
 
   /** Starts no run until it is resumed. */
@@ -301,7 +205,7 @@ export class WanScheduleClient {
   async #timesOf(schedule: ScheduledBatch): Promise<readonly Date[]> {
     const scheduleId = `wan-video-probe/${randomUUID()}`;
     const state = { paused: true, note: 'asked for its times only' };
-    const probe = await refusingCron(schedule.cron, () =>
+    const probe = await rejectInvalidCron(schedule.cron, () =>
       this.#client.schedule.create({ scheduleId, ...this.#definition(schedule, 'none'), state }),
     );
     try {
@@ -410,72 +314,3 @@ export class WanScheduleClient {
     if (items === 0 || (faults.length > 0 && !allowInvalid)) throw invalidManifest(key, faults);
   }
 }
-
-/** @throws VideoError `InvalidRequest` with every fault of what no schedule can be. */
-function check({ id, window, timezone, cron, pauseWhenFailedAbove: share }: ScheduledBatch): void {
-  const issues = [
-    () => checkScheduleId(id),
-    () => checkWindow(window),
-    () => void dateIn(timezone, new Date()),
-    () => {
-      if (cron.trim().split(/\s+/).length === 5) return;
-      throw invalidCron(cron, 'has five fields: minute, hour, day of month, month, day of week');
-    },
-    () => {
-      if (share === undefined || (share >= 0 && share < 1)) return;
-      const message = 'must be a share from 0 to below 1, such as 0.25';
-      throw invalidRequest([{ path: 'pauseWhenFailedAbove', message }]);
-    },
-  ].flatMap(issuesOf);
-  if (issues.length > 0) throw invalidRequest(issues);
-}
-
-function issuesOf(judge: () => void): readonly Issue[] {
-  try {
-    judge();
-    return [];
-  } catch (error) {
-    if (error instanceof VideoError && error.issues !== undefined) return error.issues;
-    throw error;
-  }
-}
-
-async function refusingCron<T>(cron: string, call: () => Promise<T>): Promise<T> {
-  try {
-    return await call();
-  } catch (error) {
-    // What the SDK makes of the server's "Invalid schedule spec".
-    if (error instanceof TypeError) throw invalidCron(cron, `is refused: ${error.message}`);
-    throw error;
-  }
-}
-
-const inputOf = (action: ScheduleDescription['action']): VideoBatchInput =>
-  ((action.args ?? []) as [VideoBatchInput?])[0] ?? {};
-
-/** Between the next two runs; endless when there are not two. */
-function gapMs([first, second]: readonly Date[]): number {
-  return first === undefined || second === undefined ? Number.POSITIVE_INFINITY : second.getTime() - first.getTime();
-}
-
-/** Writes moments as `2026-03-31 02:30` of a zone. */
-function timeIn(timezone: string): (time: Date) => string {
-  // Sweden writes them so.
-  const format = new Intl.DateTimeFormat('sv-SE', { dateStyle: 'short', timeStyle: 'short', timeZone: timezone });
-  return (time) => format.format(time);
-}
-
-function viewOf(id: string, { spec, state, info }: ScheduleDescription): ScheduleView {
-  const timezone = spec.timezone ?? null;
-  return {
-    id,
-    cron: spec.calendars?.[0]?.comment ?? null,
-    timezone,
-    paused: state.paused,
-    note: state.note === undefined || state.note === '' ? null : state.note,
-    next: info.nextActionTimes.map(timeIn(timezone ?? 'UTC')),
-  };
-}
-
-const invalidCron = (cron: string, message: string): VideoError =>
-  invalidRequest([{ path: 'cron', message: `${message}: ${cron}` }]);

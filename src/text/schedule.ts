@@ -1,4 +1,4 @@
-import type { ScheduleDetails } from '../client/schedule-client.js';
+import type { ScheduleDetails } from '../client/schedule-view.js';
 import { percent } from '../contract/schedule-pause.js';
 import { durationText } from './duration.js';
 

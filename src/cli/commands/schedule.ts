@@ -1,7 +1,8 @@
 import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { type ScheduleView, WanScheduleClient } from '../../client/schedule-client.js';
+import { WanScheduleClient } from '../../client/schedule-client.js';
+import type { ScheduleView } from '../../client/schedule-view.js';
 import { BATCH_WINDOW_MAX } from '../../contract/batch.js';
 import { scheduleEstimateLines } from '../../text/estimate.js';
 import { ExitCode } from '../../text/exit-code.js';
