@@ -7,5 +7,6 @@ export const ROOMS_NOT_YET_CONVERTED: readonly string[] = [
   'docs/reference',
   'test/replay',
   'test/workflow',
-  'workflows',
+  'workflows/shared',
+  'workflows/video',
 ];

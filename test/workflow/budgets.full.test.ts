@@ -6,6 +6,7 @@ import {
   RELEASE_SLOT_SIGNAL,
   REQUEST_SLOT_SIGNAL,
   SET_SLOT_LIMIT_SIGNAL,
+  SLOT_SIGNAL,
   WITHDRAW_SLOT_REQUEST_SIGNAL,
   WorkflowType,
 } from '../../src/contract/names.js';
@@ -232,19 +233,21 @@ test('budgets that are taken away hold nobody up, and when they come back they c
   expect(one.submits()).toHaveLength(2);
 }, 180_000);
 
-test('messages that are none of ours stop neither the slots nor their budgets', async () => {
+test('malformed messages stop neither the slots nor a run that waits, and are counted', async () => {
   const one = account(2, { slotAskAgainMs: 1_000 });
   await one.startWorker(2, await money(one, { day: '5' }));
   stack.emulator.changeSettings({ slots: 0 });
   onTestFinished(() => {
     stack.emulator.changeSettings({ slots: 5 });
   });
-  const held = await one.start('held');
-  await until(() => one.submits().length, 1);
+  const held = await Promise.all(['held 1', 'held 2'].map((prompt) => one.start(prompt)));
+  await until(() => one.submits().length, 2);
+  const waits = await one.start('waits');
+  await until(async () => (await one.slots()).waiting.length, 1);
   const key = (await one.slots()).holders[0]?.purchase_key;
   const prices = { '720P': { silent: 1, sound: 1 }, '1080P': { silent: 1, sound: 1 } };
   const limits = { day: 1, tenants: {}, batches: {} };
-  const ask = {
+  const request = {
     key: 'k',
     afterPurchase: 0,
     requesterId: 'nobody',
@@ -254,38 +257,45 @@ test('messages that are none of ours stop neither the slots nor their budgets', 
     limit: 2,
   };
   const bill = { seconds: 4, resolution: '720P', audio: false, day: '2026-11-25', tenant: null, batch: null };
-  const messages = [
+  const malformed = [
     ...[null, 'x', 7, [], {}, { key: 1, n: '1' }],
     ...[{}, 'x', { seconds: '4', resolution: '8K', audio: 1 }, { ...bill, seconds: Number.NaN }].flatMap((cost) => [
-      { ...ask, cost },
+      { ...request, cost },
       { key, n: 1, settled: { billed: cost } },
     ]),
-    ...[{ tenant: 1 }, { batch: {} }, { priority: 'urgent' }].map((wrong) => ({ ...ask, ...wrong })),
+    ...[
+      { tenant: 1 },
+      { batch: {} },
+      { priority: 'urgent' },
+      // Each of these would be a command that Temporal refuses, again and again.
+      { requesterId: '' },
+      { requesterId: 'x'.repeat(1_001) },
+      { requesterId: 'half a pair \ud83d' },
+    ].map((wrong) => ({ ...request, ...wrong })),
     ...[
       { key, n: 1, settled: 'x' },
       { key, n: 1, settled: {} },
     ],
-    ...[
-      { currency: 'CNY', prices: {}, limits },
-      { currency: 'CNY', prices: { ...prices, '1080P': { silent: '1' } }, limits },
-      { currency: 'CNY', prices, limits: { ...limits, day: '1' } },
-      { currency: 'CNY', prices, limits: { ...limits, tenants: { a: 'b' } } },
-      { currency: 'CNY', prices, limits: { ...limits, batches: null } },
-    ].map((budget) => ({ limit: 2, budget })),
   ];
+  const wrongBudgets = [
+    { currency: 'CNY', prices: {}, limits },
+    { currency: 'CNY', prices: { ...prices, '1080P': { silent: '1' } }, limits },
+    { currency: 'CNY', prices, limits: { ...limits, day: '1' } },
+    { currency: 'CNY', prices, limits: { ...limits, tenants: { a: 'b' } } },
+    { currency: 'CNY', prices, limits: { ...limits, batches: null } },
+  ].map((budget) => ({ limit: 2, budget }));
   const slots = stack.client.workflow.getHandle(one.slotsId);
-  for (const signal of [
-    REQUEST_SLOT_SIGNAL,
-    RELEASE_SLOT_SIGNAL,
-    WITHDRAW_SLOT_REQUEST_SIGNAL,
-    SET_SLOT_LIMIT_SIGNAL,
-  ]) {
-    for (const message of messages) await slots.signal(signal, message);
+  for (const message of malformed) {
+    await slots.signal(REQUEST_SLOT_SIGNAL, message);
+    await slots.signal(RELEASE_SLOT_SIGNAL, message);
+    await stack.client.workflow.getHandle(waits).signal(SLOT_SIGNAL, message);
   }
-  const next = await one.start('next');
-  await until(() => one.submits().length, 2);
+  for (const message of malformed.slice(0, 6)) await slots.signal(WITHDRAW_SLOT_REQUEST_SIGNAL, message);
+  for (const message of wrongBudgets) await slots.signal(SET_SLOT_LIMIT_SIGNAL, message);
+  const { currentDetails } = await slots.query<{ currentDetails: string }>('__temporal_workflow_metadata');
+  expect(currentDetails).toContain(`Malformed signals ignored: ${2 * malformed.length + 6 + wrongBudgets.length}.`);
   expect(await dayOf(one)).toEqual([[0, 0.8]]);
   stack.emulator.changeSettings({ slots: 5 });
-  expect(await one.outcomes([held, next])).toEqual(['generated', 'generated']);
-  await until(() => dayOf(one), [[0.8, 0]]);
+  expect(await one.outcomes([...held, waits])).toEqual(['generated', 'generated', 'generated']);
+  await until(() => dayOf(one), [[1.2, 0]]);
 }, 180_000);

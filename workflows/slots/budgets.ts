@@ -111,7 +111,9 @@ export class Budgets {
     return room;
   }
 
-  /** Names the first budget that has room only once reserved money is settled lower; undefined when all have room now. */
+  /**
+   * Names the first budget that has room only once reserved money is settled lower; undefined when all have room now.
+   */
   blockingBudget(payer: Payer, cost: Billable): Scope | undefined {
     const price = microsOf(this.#terms, cost);
     return this.#limitsOf(payer).find(({ scope, name, limit }) => {

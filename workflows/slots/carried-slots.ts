@@ -22,7 +22,8 @@ interface CarriedSlots {
 
 /**
  * Bytes of the state that one run hands on to the next, some 3,800 requests: below Temporal's 2 MB for one payload,
- * which also has the places that were sent (70 bytes each). Requests beyond are repeated by their runs within ten minutes.
+ * which also has the places that were sent (70 bytes each). Requests beyond are repeated by their runs within ten
+ * minutes.
  */
 export const CARRIED_BYTES_MAX = 1_500_000;
 

@@ -40,7 +40,10 @@ export class FairOrder {
     );
   }
 
-  /** Takes the next request that is accepted. One that is not keeps its place, costs its group no turn, and blocks nobody. */
+  /**
+   * Takes the next request that is accepted. One that is not keeps its place, costs its group no turn, and blocks
+   * nobody.
+   */
   next(accepts: (waiter: Waiter) => boolean = () => true): Waiter | undefined {
     for (const priority of PRIORITIES) {
       const tenants = this.#waiting.get(priority) ?? new Map<string, Batches>();

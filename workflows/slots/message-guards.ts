@@ -1,26 +1,34 @@
 import type { Bill, Billable, BudgetQuestion, BudgetTerms } from '../../src/contract/budget.js';
 import type { SlotReleaseMessage, SlotRequestMessage, SlotWithdrawalMessage } from '../../src/contract/slots.js';
+import {
+  bytesOf,
+  fieldsOf,
+  isAmount,
+  isCount,
+  isName,
+  isObject,
+  isText,
+  isTextOrNull,
+} from '../shared/message-checks.js';
 
 // Any program that may signal the workflow decides what its messages hold, and an error in a handler, or a command that
-// the server refuses, stops the slots of the whole account. So each message is checked before it is used. Unknown fields
-// are harmless and pass: later versions may add some.
+// the server refuses, stops the slots of the whole account. So each message is checked before it is used. Unknown
+// fields are harmless and pass: later versions may add some.
 
-type Fields = Readonly<Record<string, unknown>>;
-
-/** Bytes of a workflow id that Temporal accepts. Requesters are workflow ids, and tenants and batches are part of some. */
-const NAME_BYTES_MAX = 1_000;
 /** Bytes of budgets: well below the 2 MB of one payload, in which they are carried on together with the requests. */
 const BUDGET_BYTES_MAX = 1_000_000;
 /** Longer than any video; an amount of money that is computed from it is exact. */
 const SECONDS_MAX = 86_400;
 
-/** Whether a message is a request that can be queued, answered and priced. Its limit and its budgets have own guards. */
+/**
+ * Whether a message is a request that can be queued, answered and priced. Its limit and its budgets have own guards.
+ */
 export function isSlotRequest(message: unknown): message is SlotRequestMessage {
   const { key, afterPurchase, requesterId, tenant, batch, priority, cost } = fieldsOf(message);
   return (
     [key, requesterId].every(isName) &&
     isCount(afterPurchase) &&
-    [tenant, batch].every(isNameOrNull) &&
+    [tenant, batch].every(isTextOrNull) &&
     (priority === 'interactive' || priority === 'batch') &&
     (cost === undefined || isBillable(cost))
   );
@@ -41,7 +49,10 @@ export function isSlotWithdrawal(message: unknown): message is SlotWithdrawalMes
   return [key, requesterId].every(isName) && (nothingBought === undefined || typeof nothingBought === 'boolean');
 }
 
-/** Whether a message may hold a limit and budgets; each of them has its own guard, so that one is used without the other. */
+/**
+ * Whether a message may hold a limit and budgets; each of them has its own guard, so that one is used without the
+ * other.
+ */
 export const isSlotLimit = (message: unknown): message is { readonly limit?: unknown; readonly budget?: unknown } =>
   isObject(message);
 
@@ -70,11 +81,8 @@ export function isBudgetTerms(budget: unknown): budget is BudgetTerms {
 /** Whether the argument of the query `budget` can be answered. */
 export function isBudgetQuestion(question: unknown): question is BudgetQuestion {
   const { key, tenant, batch, cost } = fieldsOf(question);
-  return [key, tenant, batch].every(isNameOrNull) && isBillable(cost);
+  return [key, tenant, batch].every(isTextOrNull) && isBillable(cost);
 }
-
-/** The fields of a value; none if it is not an object. */
-const fieldsOf = (value: unknown): Fields => (isObject(value) ? value : {});
 
 function isBill(billed: unknown): billed is Bill {
   const { day, tenant, batch } = fieldsOf(billed);
@@ -82,7 +90,7 @@ function isBill(billed: unknown): billed is Bill {
     isBillable(billed) &&
     typeof day === 'string' &&
     /^\d{4}-\d{2}-\d{2}$/.test(day) &&
-    [tenant, batch].every(isNameOrNull)
+    [tenant, batch].every(isTextOrNull)
   );
 }
 
@@ -96,17 +104,4 @@ function isBillable(cost: unknown): cost is Billable {
   );
 }
 
-const isObject = (value: unknown): value is Fields => typeof value === 'object' && value !== null;
-/** Text of a bounded length that UTF-8 can hold: half of a surrogate pair would be a command that cannot be sent. */
-const isText = (value: unknown): value is string =>
-  typeof value === 'string' &&
-  value.length <= NAME_BYTES_MAX &&
-  bytesOf(value) <= NAME_BYTES_MAX &&
-  !/\p{Surrogate}/u.test(value);
-const isName = (value: unknown): value is string => isText(value) && value !== '';
-const isNameOrNull = (value: unknown): value is string | null => value === null || isText(value);
-const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
-const isAmount = (value: unknown): value is number =>
-  typeof value === 'number' && value >= 0 && value <= Number.MAX_SAFE_INTEGER;
 const isAmountOrNull = (value: unknown): value is number | null => value === null || isAmount(value);
-const bytesOf = (text: string): number => new TextEncoder().encode(text).length;

@@ -39,16 +39,16 @@ export class Notifier {
     return this.#places.lastSent(keys);
   }
 
-  /** Answers a requester with the next step, whether its place has changed or not. */
+  /** Makes the next step answer a requester, whether its place has changed or not. */
   expectReply(requesterId: string): void {
     this.#awaitingReply.add(requesterId);
   }
 
   /**
-   * Answers a request for a held slot on a budget without room. Such a run waits without being in the queue: it requests
-   * again, and by then finds the video that the others have bought.
+   * Makes the next step answer a request that would share a held slot on a budget without room. Such a run waits
+   * without being in the queue: it requests again, and by then finds the video that the others have bought.
    */
-  expectShare(request: SlotRequestMessage): void {
+  addPendingShare(request: SlotRequestMessage): void {
     this.#pendingShares.push(request);
   }
 

@@ -77,8 +77,8 @@ function enqueue(state: SlotState, request: SlotRequestMessage, nowMs: number): 
 }
 
 /**
- * Counts the groups of a request in their rotations. A group that comes new, or comes back, starts with as many turns as
- * the one that has had the most: it neither catches up on turns before its request nor gets ahead by staying away.
+ * Counts the groups of a request in their rotations. A group that comes new, or comes back, starts with as many turns
+ * as the one that has had the most: it neither catches up on turns before its request nor gets ahead by staying away.
  */
 function enterRotations({ turnCounts }: SlotState, waiter: Waiter): Readonly<Record<string, TurnCounts>> {
   const next = { ...turnCounts };
@@ -155,8 +155,8 @@ function keepReserved(state: SlotState, entries: readonly SlotEntry[], nowMs: nu
 
 /**
  * Takes a requester out of what it has requested. A slot without requesters is free.
- * @param nothingBought - Whether it is certain that the requester has bought nothing. Otherwise the reserved money stays
- * reserved until the ledger shows what became of it.
+ * @param nothingBought - Whether it is certain that the requester has bought nothing. Otherwise the reserved money
+ * stays reserved until the ledger shows what became of it.
  */
 export function removeRequester(
   state: SlotState,

@@ -41,12 +41,14 @@ import { applySpending } from './spending.js';
 
 /** Holders are audited as many times less often while nothing waits for them. */
 const IDLE_FACTOR = 10;
-/** All spending is read again after this time, which counts settlements that were lost, at some thousand small reads. */
+/**
+ * All spending is read again after this time, which counts settlements that were lost, at some thousand small reads.
+ */
 const SPENDING_MAX_AGE_MS = 3_600_000;
 
 /**
- * The state of an account's slots, and everything that changes it: messages, the audit of holders, and what is read from
- * the ledger. The decisions are pure functions (slot-queue.ts, spending.ts); this class knows when they are due.
+ * The state of an account's slots, and everything that changes it: messages, the audit of holders, and what is read
+ * from the ledger. The decisions are pure functions (slot-queue.ts, spending.ts); this class knows when they are due.
  */
 export class SlotScheduler {
   readonly #input: SchedulerInput;
@@ -184,10 +186,11 @@ export class SlotScheduler {
     });
   }
 
-  #ignoreMalformedSignal(signal: string): void {
+  /** @param malformed - The signal, or the one of its fields that is malformed: the others are used then. */
+  #ignoreMalformedSignal(malformed: string): void {
     this.#ignoredSignals += 1;
     this.#changed = true; // shows the count
-    wf.log.warn('malformed signal ignored', { signal, ignoredSignals: this.#ignoredSignals });
+    wf.log.warn('malformed signal ignored', { malformed, ignoredSignals: this.#ignoredSignals });
   }
 
   #request(request: SlotRequestMessage): void {
@@ -197,7 +200,7 @@ export class SlotScheduler {
     if (roomForAnotherPayer(this.#state, request, Date.now()) === 'fits') {
       this.#state = addRequest(this.#state, request, Date.now());
       this.#notifier.expectReply(request.requesterId);
-    } else this.#notifier.expectShare(request);
+    } else this.#notifier.addPendingShare(request);
   }
 
   #release(release: SlotReleaseMessage): void {
@@ -212,8 +215,11 @@ export class SlotScheduler {
     if (this.#state.unsettled.length !== unsettledBefore) this.#auditDue = true;
   }
 
+  /** Sets the limit; `undefined` leaves it unchanged. */
   #setLimit(limit: unknown): void {
+    if (limit === undefined) return;
     if (isLimit(limit)) this.#change({ ...this.#state, limit });
+    else this.#ignoreMalformedSignal('limit');
   }
 
   /**
@@ -223,7 +229,7 @@ export class SlotScheduler {
   #setBudget(budget: unknown): void {
     if (budget === undefined || JSON.stringify(budget) === JSON.stringify(this.#state.budget)) return;
     if (budget === null) this.#change({ ...this.#state, budget, spending: null, unsettled: [] });
-    else if (!isBudgetTerms(budget)) this.#ignoreMalformedSignal('budgets');
+    else if (!isBudgetTerms(budget)) this.#ignoreMalformedSignal('budget');
     else this.#change({ ...this.#state, budget, spending: this.#state.budget === null ? null : this.#state.spending });
   }
 
@@ -235,7 +241,10 @@ export class SlotScheduler {
     return { held, reached: typeof room === 'string' ? null : room };
   }
 
-  /** Removes a requester whose run is gone. A slot that it holds may be for a purchase that goes on: the audit finds out. */
+  /**
+   * Removes a requester whose run is gone. If it holds a slot, its purchase may still be under way, which the audit
+   * finds out.
+   */
   #removeUnreachable(requesterId: string, key: string): void {
     if (this.#state.holders.some((held) => held.key === key)) this.#auditDue = true;
     else this.#change(removeRequester(this.#state, key, requesterId, true, Date.now()));

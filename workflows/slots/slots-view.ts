@@ -64,9 +64,7 @@ export function toDetails(state: SlotState, order: readonly Waiter[], ignoredSig
     `**${holders.length} of ${limit} slots are held, ${order.length} wait**`,
     ...(rows.length === 0 ? [''] : ['', ...head, ...rows]),
     ...(state.budget === null ? [] : ['', ...budgetLines(state, state.budget.currency, nowMs)]),
-    ...(ignoredSignals === 0
-      ? []
-      : ['', `${ignoredSignals} malformed signals were ignored; the worker's log names them.`]),
+    ...(ignoredSignals === 0 ? [] : ['', `Malformed signals ignored: ${ignoredSignals}. The worker's log names them.`]),
   ].join('\n');
 }
 

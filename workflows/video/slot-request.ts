@@ -7,100 +7,104 @@ import { steps } from '../shared/activities.js';
 import { failure } from '../shared/failures.js';
 import { slotSignal, withdrawSlotRequestSignal } from '../shared/messages.js';
 import type { Progress } from './progress.js';
+import { isSlotAnswer } from './slot-answer.js';
 
-/** The asking side of the account's slots (docs/slots.md). */
+/** The requesting side of the account's slots (docs/slots.md). */
 export class SlotRequest {
   readonly #progress: Progress;
-  #asked: RequestedSlot | undefined;
-  #answer: SlotAnswer | undefined;
-  #waiting = false;
+  #requested: RequestedSlot | undefined;
+  #lastAnswer: SlotAnswer | undefined;
+  #isWaiting = false;
 
   constructor(progress: Progress) {
     this.#progress = progress;
-    // From the first moment: the answer may be here before the step that asked has told so.
-    wf.setHandler(slotSignal, (answer) => {
-      this.#answer = answer;
-      if (this.#waiting) this.#tell();
+    // The handler is set from the start, because an answer may arrive before the step that requested has returned.
+    wf.setHandler(slotSignal, (answer: unknown) => {
+      if (!isSlotAnswer(answer)) return wf.log.warn('malformed signal ignored', { malformed: slotSignal.name });
+      this.#lastAnswer = answer;
+      if (this.#isWaiting) this.#showPlace();
     });
   }
 
   /**
-   * Waits until the slot is granted, or, without budgets, until it is clear that nobody grants any: the slots order submits, they do not
-   * stop them. With budgets nothing is bought without them.
+   * Waits until the slot is granted. Without budgets it also returns when the slots do not answer, because they order
+   * submits and do not stop them; with budgets nothing is bought without a grant.
    * @throws ApplicationFailure `BudgetReached` when a budget has no room.
    */
-  async waitForGrant(slot: RequestedSlot, share: QueueIdentity, times: StepTimes): Promise<void> {
-    this.#asked = slot;
-    const decided = () => this.#mine()?.waiting === null || this.#mine()?.reached !== undefined;
-    if (!decided()) {
+  async waitForGrant(slot: RequestedSlot, queueIdentity: QueueIdentity, times: StepTimes): Promise<void> {
+    this.#requested = slot;
+    if (!this.#isDecided) {
       this.#progress.enter('waiting_for_slot');
-      this.#waiting = true;
+      this.#isWaiting = true;
       try {
-        await this.#answered(decided, slot, share, times);
+        await this.#waitForDecision(slot, queueIdentity, times);
       } finally {
-        this.#waiting = false;
+        this.#isWaiting = false;
       }
     }
-    const reached = this.#mine()?.reached;
+    const reached = this.#answer?.reached;
     if (reached === undefined) return;
-    this.#asked = undefined; // the slots have forgotten the request
+    this.#requested = undefined; // a refused request is no longer in the queue
     throw failure(budgetReachedFailure(reached));
   }
 
   /**
-   * Says that this run does not buy any more; a purchase that another run has made keeps the slot.
-   * @param nothingBought - Whether it is certain that this run has bought nothing: what is reserved for it is free at once.
+   * Withdraws the request, because this run no longer buys. A purchase that another run has made keeps the slot.
+   * @param nothingBought - Whether it is certain that this run has bought nothing: its reserved money is then free at
+   * once.
    */
   async withdraw(nothingBought: boolean): Promise<void> {
-    if (this.#asked === undefined) return;
-    const { slots, key } = this.#asked;
-    this.#asked = undefined;
-    const requesterId = wf.workflowInfo().workflowId;
-    // Slots that are gone have nobody waiting.
+    if (this.#requested === undefined) return;
+    const { slots, key } = this.#requested;
+    this.#requested = undefined;
+    const { workflowId: requesterId } = wf.workflowInfo();
     await wf
       .getExternalWorkflowHandle(slots)
       .signal(withdrawSlotRequestSignal, { key, requesterId, nothingBought })
-      .catch(() => undefined);
+      .catch(() => undefined); // slots that do not run have no requests
   }
 
-  async #answered(decided: () => boolean, slot: RequestedSlot, share: QueueIdentity, times: StepTimes): Promise<void> {
-    this.#tell();
+  /** Keeps the slot for the purchase: the salvage that watches it to its end releases the slot. */
+  transferToSalvage(): void {
+    this.#requested = undefined;
+  }
+
+  async #waitForDecision(slot: RequestedSlot, queueIdentity: QueueIdentity, times: StepTimes): Promise<void> {
+    const { key, afterPurchase, cost } = slot;
+    const { workflowId: requesterId } = wf.workflowInfo();
+    this.#showPlace();
     for (;;) {
-      const answered = this.#mine() !== undefined || (await within(times.slotAckMs, () => this.#mine() !== undefined));
-      if (!answered && slot.cost === undefined)
-        return wf.log.warn('the slots do not answer; going on without', { slots: slot.slots });
-      if (!answered) this.#progress.waitingForSlots();
-      else if (decided() || (await within(times.slotAskAgainMs, decided))) return;
-      this.#answer = undefined;
-      const { key, afterPurchase, cost } = slot;
-      const requesterId = wf.workflowInfo().workflowId;
-      await steps(times).requestSlot({
-        key,
-        afterPurchase,
-        ...share,
-        ...(cost !== undefined && { cost }),
-        requesterId,
-      });
+      const isAnswered =
+        this.#answer !== undefined || (await within(times.slotAckMs, () => this.#answer !== undefined));
+      if (!isAnswered && cost === undefined) {
+        wf.log.warn('the slots do not answer; the run continues without one', { slots: slot.slots });
+        return;
+      }
+      if (!isAnswered) this.#progress.waitingForSlots();
+      else if (this.#isDecided || (await within(times.slotAskAgainMs, () => this.#isDecided))) return;
+      this.#lastAnswer = undefined;
+      const request = { key, afterPurchase, requesterId, ...queueIdentity, ...(cost !== undefined && { cost }) };
+      await steps(times).requestSlot(request);
     }
   }
 
-  /** Leaves the slot with the purchase: whoever sees that to its end gives it back. */
-  transferToSalvage(): void {
-    this.#asked = undefined;
+  /** The latest answer to the current request; one to an earlier request may still arrive. */
+  get #answer(): SlotAnswer | undefined {
+    const [answer, requested] = [this.#lastAnswer, this.#requested];
+    if (answer === undefined || requested === undefined) return undefined;
+    return answer.key === requested.key && answer.afterPurchase >= requested.afterPurchase ? answer : undefined;
   }
 
-  /** The latest answer, when it is about what was asked: an earlier one may still come in. */
-  #mine(): SlotAnswer | undefined {
-    const [answer, asked] = [this.#answer, this.#asked];
-    if (answer === undefined || asked === undefined) return undefined;
-    return answer.key === asked.key && answer.afterPurchase >= asked.afterPurchase ? answer : undefined;
+  /** Whether the slot is granted or refused. */
+  get #isDecided(): boolean {
+    return this.#answer?.waiting === null || this.#answer?.reached !== undefined;
   }
 
-  #tell(): void {
-    const waiting = this.#mine()?.waiting;
-    if (waiting != null) this.#progress.waitingForSlot(waiting);
+  #showPlace(): void {
+    const place = this.#answer?.waiting;
+    if (place != null) this.#progress.waitingForSlot(place);
   }
 }
 
-const within = (ms: number, is: () => boolean): Promise<boolean> =>
-  wf.condition(is, ms, { summary: 'the answer of the slots' });
+const within = (ms: number, isTrue: () => boolean): Promise<boolean> =>
+  wf.condition(isTrue, ms, { summary: 'answer of the slots' });

@@ -1,0 +1,34 @@
+// Checks that the guards of messages are made of. A message may come from any program that may signal the workflow.
+
+/** The fields of a value whose types are not known. */
+type Fields = Readonly<Record<string, unknown>>;
+
+/** Bytes of a workflow id that Temporal accepts. Requesters are workflow ids, and batches are part of some. */
+const NAME_BYTES_MAX = 1_000;
+
+/** The fields of a value; none if it is not an object. */
+export const fieldsOf = (value: unknown): Fields => (isObject(value) ? value : {});
+
+export const isObject = (value: unknown): value is Fields => typeof value === 'object' && value !== null;
+
+/** Whether a value is text of a bounded length that UTF-8 can hold: a command with half of a surrogate pair cannot be sent. */
+export const isText = (value: unknown): value is string =>
+  typeof value === 'string' &&
+  value.length <= NAME_BYTES_MAX &&
+  bytesOf(value) <= NAME_BYTES_MAX &&
+  !/\p{Surrogate}/u.test(value);
+
+/** Whether a value is text that can be an id. */
+export const isName = (value: unknown): value is string => isText(value) && value !== '';
+
+export const isTextOrNull = (value: unknown): value is string | null => value === null || isText(value);
+
+/** Whether a value is a whole number that is not negative, and exact. */
+export const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
+
+/** Whether a value is a number that is not negative, and not too large to be exact. */
+export const isAmount = (value: unknown): value is number =>
+  typeof value === 'number' && value >= 0 && value <= Number.MAX_SAFE_INTEGER;
+
+/** Bytes of a text in UTF-8. */
+export const bytesOf = (text: string): number => new TextEncoder().encode(text).length;

@@ -1,0 +1,34 @@
+import type { BudgetReached } from '../../src/contract/budget.js';
+import type { SlotAnswer, SlotPlace } from '../../src/contract/slots.js';
+import { fieldsOf, isAmount, isCount, isName, isText, isTextOrNull } from '../shared/message-checks.js';
+
+/** The last moment that a date can hold, in milliseconds since the epoch. */
+const TIME_MS_MAX = 8_640_000_000_000_000;
+
+/** Whether a message is an answer of the slots that can be shown and acted on. */
+export function isSlotAnswer(message: unknown): message is SlotAnswer {
+  const { key, afterPurchase, waiting, reached } = fieldsOf(message);
+  return (
+    isName(key) &&
+    isCount(afterPurchase) &&
+    (waiting === null || isPlace(waiting)) &&
+    (reached === undefined || isReached(reached))
+  );
+}
+
+function isPlace(value: unknown): value is SlotPlace {
+  const { position, ahead_interactive, ahead_batch, running, limit, as_of_ms, budget } = fieldsOf(value);
+  return (
+    [position, ahead_interactive, ahead_batch, running, limit, as_of_ms].every(isCount) &&
+    (as_of_ms as number) <= TIME_MS_MAX &&
+    (budget === undefined || isScope(budget))
+  );
+}
+
+function isReached(value: unknown): value is BudgetReached {
+  const { scope, name, currency, limit, spent, price } = fieldsOf(value);
+  return isScope(scope) && isTextOrNull(name) && isText(currency) && [limit, spent, price].every(isAmount);
+}
+
+const isScope = (value: unknown): value is BudgetReached['scope'] =>
+  value === 'day' || value === 'tenant' || value === 'batch';
