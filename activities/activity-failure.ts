@@ -1,21 +1,33 @@
-import { ApplicationFailure } from '@temporalio/common';
+import { ApplicationFailure, TemporalFailure } from '@temporalio/common';
 import { toFailure } from '../src/contract/failure.js';
 import { VideoError } from '../src/contract/video-error.js';
 import { redactText } from '../src/net/redact.js';
 
+/** Activity interceptor of a worker: turns the error of any step into what the history keeps. */
+export const failureInterceptor = () => ({
+  inbound: {
+    async execute<Input>(input: Input, next: (input: Input) => Promise<unknown>): Promise<unknown> {
+      try {
+        return await next(input);
+      } catch (error) {
+        throw toActivityFailure(error);
+      }
+    },
+  },
+});
+
 /**
- * Turns an error into what history keeps. One without a `type` is a bug: redacted, not renamed.
- * @param forWorkflow - What the workflow has to know beside the failure, as `details[1]`; callers read `details[0]` alone.
+ * Turns an error into what the history keeps. An error without a published type is a bug: it is redacted, and retried.
+ * @param forWorkflow - What only the workflow needs to know, as `details[1]`; callers read `details[0]` alone.
  */
-export function toActivityFailure(error: unknown, ...forWorkflow: readonly object[]): Error {
-  if (error instanceof ApplicationFailure) return error;
+export function toActivityFailure(error: unknown, forWorkflow?: object): Error {
+  if (error instanceof TemporalFailure) return error;
   if (!(error instanceof VideoError)) {
     const text = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
-    const details = forWorkflow.length === 0 ? undefined : [null, ...forWorkflow];
     return ApplicationFailure.create({
       type: 'UnexpectedError',
       message: redactText(text),
-      ...(details && { details }),
+      ...(forWorkflow !== undefined && { details: [null, forWorkflow] }),
     });
   }
   const message = redactText(error.message);
@@ -23,7 +35,7 @@ export function toActivityFailure(error: unknown, ...forWorkflow: readonly objec
     type: error.type,
     message,
     nonRetryable: !error.retryable,
-    details: [{ ...toFailure(error), message }, ...forWorkflow],
+    details: [{ ...toFailure(error), message }, ...(forWorkflow === undefined ? [] : [forWorkflow])],
     ...(error.retryAfterMs !== undefined && { nextRetryDelay: error.retryAfterMs }),
   });
 }

@@ -2,32 +2,38 @@ import { Context } from '@temporalio/activity';
 import { FailureType } from '../src/contract/failure-type.js';
 import type { VideoResult, VideoWarning } from '../src/contract/result.js';
 import { VideoError } from '../src/contract/video-error.js';
+import type { PurchaseView } from '../src/ledger/purchase-view.js';
 import { type MeasuredMp4, measureMp4 } from '../src/media/mp4.js';
 import { readSpool, type Spooled } from '../src/net/spool.js';
 import { rejectedKey, videoKey } from '../src/storage/keys.js';
 import type { ActivityDeps, ResultDeps } from './deps.js';
 import { resultExpired, withResult, withStored } from './download-result.js';
 import { mismatchWarnings, round } from './mismatch-warnings.js';
+import type { FinishedTask } from './poll-task.js';
 import { isShared, type PurchaseContext, readPurchaseContext } from './purchase-context.js';
-import type { FinishedTask, VideoActivities } from './types.js';
+import type { WatchedTask } from './purchase-step.js';
 import { withSignal } from './with-signal.js';
 
 interface VerifiedVideo extends Spooled {
   readonly measured: MeasuredMp4;
 }
 
-/** A result that three downloads in a row show to be no playable MP4 is none; one may have been damaged on its way. */
+/** Downloads of a result that are no playable MP4 before it counts as none; one alone may have been damaged on its way. */
 const REJECTIONS_MAX = 3;
 
 /**
- * Brings the finished video into the store: streamed to a file, verified, measured, then visible under its task id. Then the
- * cache points at it, and last the purchase is closed: whoever finds it closed finds everything.
+ * Archives the finished video: streamed to a file, verified, measured, then visible under its task id. Then the cache points
+ * at it, and last the purchase is closed: a reader that finds it closed finds everything.
  */
-export function createArchiveVideo(deps: ActivityDeps): VideoActivities['archiveVideo'] {
-  return ({ task }) => withSignal((signal) => archiveFinished(deps, task, Context.current().info.attempt, signal));
+export function createArchiveVideo(deps: ActivityDeps) {
+  return ({ task }: { task: FinishedTask }): Promise<VideoResult> =>
+    withSignal((signal) => archiveFinished(deps, task, Context.current().info.attempt, signal));
 }
 
-/** The same outside of Temporal. @param attempt - From 1; a result that is no video is given up at the third. */
+/**
+ * Archives a finished video, also outside of Temporal.
+ * @param attempt - From 1; a result that is no video is abandoned at the third.
+ */
 export async function archiveFinished(
   deps: ResultDeps,
   task: FinishedTask,
@@ -35,35 +41,39 @@ export async function archiveFinished(
   signal: AbortSignal | undefined,
 ): Promise<VideoResult> {
   const { ledger } = deps;
-  // Beside the download, which needs none of it; and a video whose record is damaged is in the store all the same.
-  const looking = ledger
+  // Read during the download, which does not need it; a video whose record is damaged is stored all the same.
+  const reading = ledger
     .requirePurchase(task.purchase, { signal })
-    .then((view) => ({ view, memo: readPurchaseContext(view.intent.memo) }));
-  looking.catch(() => undefined); // told after the download
-  const video = await archive(deps, task.taskId, looking, signal).catch(async (error: unknown) => {
+    .then((view) => ({ view, context: readPurchaseContext(view.intent.memo) }));
+  reading.catch(() => undefined); // thrown after the download
+  const video = await archive(deps, task.taskId, reading, signal).catch(async (error: unknown) => {
     if (!(error instanceof VideoError)) throw error;
-    const told = await abandonAfterRetries(deps, task, error.about(task), attempt, signal);
-    if (!told.retryable) await looking; // in another store than the purchase's, a video that is missing proves nothing
-    throw told;
+    const final = await abandonAfterRetries(deps, task, error.about(task), attempt, signal);
+    if (!final.retryable) await reading; // in another store than the purchase's, a missing video proves nothing
+    throw final;
   });
-  const { view, memo } = await looking;
-  const result = describe(deps, task, memo, video);
-  const cacheKey = isShared(memo) ? view.intent.cache_key : null;
+  const { view, context } = await reading;
+  const result = describe(deps, task, context, video);
+  const cacheKey = isShared(context) ? view.intent.cache_key : null;
   const ending = await ledger.finish(task, { how: 'archived', result, cacheKey }, { signal, seen: view });
-  // Closed by another run before: its description of the same bytes is what was returned to others.
+  // Another run has closed it before: its description of the same bytes is what others were given.
   return ending.how === 'archived' ? ending.result : result;
 }
 
-/** Fetches an archived video again that the store has lost; only the same bytes go under its address. */
-export function createRestoreVideo(deps: ActivityDeps): VideoActivities['restoreVideo'] {
-  return ({ task, result }) =>
+/** An archived video that the store has lost. */
+export interface RestoreInput {
+  readonly task: WatchedTask;
+  readonly result: VideoResult;
+}
+
+/** Downloads an archived video again that the store has lost; only the same bytes may have its address. */
+export function createRestoreVideo(deps: ActivityDeps) {
+  return ({ task, result }: RestoreInput): Promise<{ result: VideoResult | null }> =>
     withSignal(async (signal) => {
       try {
         await withResult(deps, task.taskId, signal, async (file, { bytes, sha256 }) => {
           if (sha256 !== result.sha256) throw resultExpired(task.taskId, 'has other bytes now');
-          await deps.store.put(videoKey(task.taskId), readSpool(file), {
-            ...{ sha256, bytes, contentType: 'video/mp4', signal },
-          });
+          await deps.store.put(videoKey(task.taskId), readSpool(file), { sha256, bytes, contentType: VIDEO, signal });
         });
         return { result };
       } catch (error) {
@@ -74,36 +84,38 @@ export function createRestoreVideo(deps: ActivityDeps): VideoActivities['restore
     });
 }
 
+const VIDEO = 'video/mp4';
+
 async function archive(
   deps: ResultDeps,
   taskId: string,
-  looking: Promise<unknown>,
+  reading: Promise<{ readonly view: PurchaseView }>,
   signal: AbortSignal | undefined,
 ): Promise<VerifiedVideo> {
   const { store } = deps;
   const key = videoKey(taskId);
-  // An earlier attempt brought it here. What stands is what callers may have seen, so that is what is described.
-  const standing = () =>
+  // An earlier attempt has stored it. Callers may have seen that copy, so it is the one to describe.
+  const stored = () =>
     withStored(deps, key, signal, async (file, spooled) => ({ ...spooled, measured: await measureMp4(file) }));
-  if ((await store.head(key, { signal })) !== undefined) return standing();
-  const brought = await withResult(deps, taskId, signal, async (file, { bytes, sha256 }) => {
-    // Nothing is left in another store than the purchase's.
-    await looking.catch((error: unknown) => {
+  if ((await store.head(key, { signal })) !== undefined) return stored();
+  const video = await withResult(deps, taskId, signal, async (file, { bytes, sha256 }) => {
+    // No other store than the purchase's gets the video.
+    await reading.catch((error: unknown) => {
       if (error instanceof VideoError && error.type === FailureType.ConfigurationInvalid) throw error;
     });
     const measured = await measureMp4(file).catch(async (error: unknown) => {
-      // Kept for inspection: it was paid for, and the provider forgets it within a day.
+      // Kept for inspection: it is paid, and the provider deletes it within a day.
       await store.put(rejectedKey(taskId), readSpool(file), { ifAbsent: true, sha256, bytes, signal });
       throw error;
     });
-    const put = { ifAbsent: true, sha256, bytes, contentType: 'video/mp4', signal };
-    const { stored } = await store.put(key, readSpool(file), put);
-    return stored ? { bytes, sha256, measured } : undefined;
+    const options = { ifAbsent: true, sha256, bytes, contentType: VIDEO, signal };
+    const put = await store.put(key, readSpool(file), options);
+    return put.stored ? { bytes, sha256, measured } : undefined;
   });
-  return brought ?? standing();
+  return video ?? stored();
 }
 
-/** Closes the purchase of a result that is no video, so that nobody waits for it and the next run may buy anew. */
+/** Closes the purchase of a result that is no video, so that nobody waits for it and the next run may buy again. */
 async function abandonAfterRetries(
   deps: ResultDeps,
   task: FinishedTask,
@@ -152,6 +164,6 @@ function describe(
 
 function duplicatePurchaseWarning({ claim, taskId }: FinishedTask): VideoWarning[] {
   if (claim !== 'extra') return [];
-  const message = `Task ${taskId} was bought beside another one of the same request; both are billed.`;
+  const message = `Task ${taskId} was bought in addition to another one for the same request; both are billed.`;
   return [{ code: 'second_purchase', message }];
 }

@@ -3,14 +3,14 @@ import { VideoError } from '../src/contract/video-error.js';
 import type { ActivityDeps } from './deps.js';
 
 /**
- * Refuses to go on with a run on a worker that has another asset store than the one the run began with: it would not see
- * what was bought. Retryable, so that the run goes on when the worker is mended or another one takes the step.
+ * Refuses to continue a run on a worker with another asset store than the one that the run began with: such a worker would
+ * not see what was bought. Retryable, because the worker may be fixed, or another one may take the step.
  */
-export function assertSameStore({ store, storeId }: ActivityDeps, ofRun: string): void {
-  if (storeId === ofRun) return;
+export function assertSameStore({ store, storeId }: ActivityDeps, storeIdOfRun: string): void {
+  if (storeId === storeIdOfRun) return;
   throw new VideoError(
     FailureType.ConfigurationInvalid,
-    `This worker's asset store ${store.name} (${storeId}) is not the one that the run began with (${ofRun})`,
+    `This worker's asset store ${store.name} (${storeId}) is not the one that the run began with (${storeIdOfRun})`,
     { retryable: true, nextStep: 'Give every worker of this queue the same ASSET_STORE.' },
   );
 }

@@ -11,18 +11,17 @@ import type { Proxies } from '../src/net/proxies.js';
 import type { TaskWatcher } from '../src/polling/watch.js';
 import type { AssetStore } from '../src/storage/asset-store.js';
 import type { WebhookSender } from '../src/webhook/webhook-sender.js';
-import type { FoundSchedule, SchedulePauseInput } from './batch-types.js';
 
-/** What the steps need; built once by the worker. */
+/** What the steps need; the worker builds it once. */
 export interface ActivityDeps {
   readonly dashscope: DashScopeClient;
   /** The provider's base address; on loopback it is an emulator, whose links may lead to loopback. */
   readonly providerBaseUrl: string;
   readonly store: AssetStore;
-  /** Tells stores apart: the steps of one run must all see the same. */
+  /** Distinguishes stores: the steps of one run must all use the same one. */
   readonly storeId: string;
   readonly ledger: Ledger;
-  /** Asks the provider for every task that this process watches, from one budget. */
+  /** Queries the provider for every task that this process watches, from one budget of requests. */
   readonly watcher: TaskWatcher;
   readonly allowPrivateUrls: readonly string[];
   /** For images that callers name; default: none. */
@@ -34,31 +33,47 @@ export interface ActivityDeps {
   readonly clock: Clock;
   /** What a billed second costs; undefined: not known. */
   readonly prices: Prices | undefined;
-  /** Who is told of batches and of runs that wait for a person; undefined: nobody. */
+  /** Receives the events of batches and of runs that wait for a person; undefined: there is none. */
   readonly webhook: Pick<WebhookSender, 'events' | 'send'> | undefined;
-  /** Asks Temporal to cancel one run; the composition root gives the client. */
+  /** Requests that Temporal cancels one run; the composition root provides the client. */
   readonly cancelRun: (workflowId: string, runId: string) => Promise<void>;
-  /** Whether the namespace knows our search attributes. */
+  /** Whether the namespace has the search attributes. */
   readonly knowsAttributes: () => Promise<boolean>;
-  /** Whether a payload codec keeps callers' texts from Temporal; search attributes, which no codec reaches, then must not have them. */
+  /** Whether a payload codec keeps callers' texts from Temporal; search attributes, which no codec reaches, must not have them then. */
   readonly payloadsEncoded?: boolean | undefined;
   /** Whether a run with this workflow id is open. */
   readonly isRunOpen: (workflowId: string) => Promise<boolean>;
-  /** How the run of a batch's item stands; `unknown` when Temporal does not have it. */
+  /** The state of the run of a batch's item; `unknown` when Temporal does not have it. */
   readonly itemState: (workflowId: string, itemId: string) => Promise<BatchItemEnd | 'running' | 'unknown'>;
   readonly schedules: SchedulesPort;
-  /** Who may submit next on this worker's account. */
+  /** Decides who may submit next on this worker's account. */
   readonly slots: AccountSlotsPort;
   readonly metrics: StepMetrics;
 }
 
-/** The schedules of batches, which Temporal keeps; the composition root gives the client. */
+/** The schedules of batches, which Temporal keeps; the composition root provides the client. */
 export interface SchedulesPort {
   find(scheduleId: string): Promise<FoundSchedule>;
-  pause(input: SchedulePauseInput): Promise<'paused' | 'gone' | 'changed'>;
+  pause(input: SchedulePauseInput): Promise<SchedulePause>;
 }
 
-/** What fetching and archiving a result needs; also outside of Temporal. */
+/** The state of a schedule of batches. */
+export interface FoundSchedule {
+  /** Changes with each pause, resumption and edit, not with a run. Null: the schedule starts nothing, being paused or gone. */
+  readonly version: string | null;
+}
+
+/** A schedule to pause, unless it has changed since. */
+export interface SchedulePauseInput {
+  readonly scheduleId: string;
+  readonly version: string;
+  readonly note: string;
+}
+
+/** What came of pausing a schedule. */
+export type SchedulePause = 'paused' | 'gone' | 'changed';
+
+/** What downloading and archiving a result needs; the check of the provider does so outside of Temporal. */
 export type ResultDeps = Pick<
   ActivityDeps,
   | 'dashscope'

@@ -10,13 +10,13 @@ import type { AssetStore } from '../src/storage/asset-store.js';
 import { candidateKey, videoKey } from '../src/storage/keys.js';
 import type { ResultDeps } from './deps.js';
 
-/** 15 s at 1080P are some 30 MB; a result above this is not one. */
+/** 15 s at 1080P are some 30 MB; anything above this is no result. */
 const RESULT_BYTES_MAX = 1024 * 1024 * 1024;
 
-/** A link that the provider gives lives 24 hours from the task's end; two that run out are no accident of timing. */
+/** Links to try: one lives 24 hours from the task's end, so two that have expired are no accident of timing. */
 const LINKS_MAX = 2;
 
-/** Key of a copy of a task's video in the store: archived, or kept while nobody knew whose task it was. */
+/** Key of a task's video in the store: archived, or kept as a candidate while nobody knew whose task it was. */
 export async function findStoredCopy(
   store: AssetStore,
   taskId: string,
@@ -29,8 +29,8 @@ export async function findStoredCopy(
 }
 
 /**
- * Brings a task's result to a file that lives as long as `use`: from the provider, or, when that has forgotten it, from a copy in the
- * store. Constant memory. A link that ran out is asked for anew, once; then the step is tried again later.
+ * Downloads a task's result to a file that exists as long as `use` runs: from the provider, or from a copy in the store when
+ * the provider has deleted it. Constant memory. An expired link is requested again, once; after that the step is retried.
  */
 export async function withResult<T>(
   deps: ResultDeps,
@@ -41,24 +41,25 @@ export async function withResult<T>(
   const { dashscope, store } = deps;
   for (let links = 1; ; links += 1) {
     const seen = await dashscope.queryTask(taskId, { signal }).catch((error: unknown) => {
-      throw error instanceof VideoError ? waitedFor(error) : error;
+      // The task is paid: a refused key or account ends nothing, as in `pollTask`; the step is retried until it is fixed.
+      throw error instanceof VideoError ? error.with({ retryable: true, billed: undefined }) : error;
     });
     if (seen.videoUrl === undefined) break;
     try {
       return await withDownload(deps, seen.videoUrl, signal, use);
     } catch (error) {
-      const ranOut = error instanceof VideoError && error.type === FailureType.ResultExpired;
-      if (!ranOut) throw error;
-      // The task still shows a result, so this is a fault of its store that may pass.
+      const hasExpired = error instanceof VideoError && error.type === FailureType.ResultExpired;
+      if (!hasExpired) throw error;
+      // The task still has a result, so this is a fault of the provider's store, which may pass.
       if (links === LINKS_MAX) throw error.with({ retryable: true });
     }
   }
-  const kept = await findStoredCopy(store, taskId, signal);
-  if (kept === undefined) throw resultExpired(taskId, 'has no result');
-  return withStored(deps, kept, signal, use);
+  const copy = await findStoredCopy(store, taskId, signal);
+  if (copy === undefined) throw resultExpired(taskId, 'has no result');
+  return withStored(deps, copy, signal, use);
 }
 
-/** Brings an object of the store to a file that lives as long as `use`. */
+/** Downloads an object of the store to a file that exists as long as `use` runs. */
 export async function withStored<T>(
   deps: ResultDeps,
   key: string,
@@ -71,12 +72,7 @@ export async function withStored<T>(
   });
 }
 
-/** The task is paid: a key or an account that is refused now ends nothing, as in `pollTask`; the step is tried until it is mended. */
-function waitedFor(error: VideoError): VideoError {
-  return error.with({ retryable: true, billed: undefined });
-}
-
-/** Downloads a result link to a file that lives as long as `use`, going on where a cut connection left off. */
+/** Downloads a result link to a file that exists as long as `use` runs; resumes after a lost connection. */
 async function withDownload<T>(
   deps: ResultDeps,
   videoUrl: string,
@@ -95,7 +91,7 @@ async function withDownload<T>(
   });
 }
 
-/** Room on this worker's disk for one file on its way. */
+/** Provides a name on this worker's disk for one file, and deletes the file afterwards. */
 async function withSpoolFile<T>({ spoolDir }: ResultDeps, use: (file: string) => Promise<T>): Promise<T> {
   await mkdir(spoolDir, { recursive: true });
   const file = join(spoolDir, `${randomUUID()}.mp4`);
@@ -106,10 +102,11 @@ async function withSpoolFile<T>({ spoolDir }: ResultDeps, use: (file: string) =>
   }
 }
 
-/** The provider forgot the video, or never had it. */
+/** The provider has deleted the video, or never had it. */
 export function resultExpired(taskId: string, fault: string): VideoError {
   return new VideoError(FailureType.ResultExpired, `Task ${taskId} ${fault} at the provider`, {
-    ...{ taskId, billed: true },
-    nextStep: "Results are kept 24 hours. Check the account in the provider's console; starting again buys anew.",
+    taskId,
+    billed: true,
+    nextStep: "Results are kept 24 hours. Check the account in the provider's console; a new start buys again.",
   });
 }

@@ -1,14 +1,35 @@
 import { salvageWorkflowId } from '../src/contract/names.js';
+import type { Purchase } from '../src/contract/purchase.js';
+import type { WebhookEvents } from '../src/contract/webhook.js';
 import { boughtTask, openExtraTasks, type PurchaseView } from '../src/ledger/purchase-view.js';
 import type { ActivityDeps } from './deps.js';
 import { subscribedEvents } from './notify-webhook.js';
-import type { OrphanedPurchase, VideoActivities } from './types.js';
+import type { WatchedTask } from './purchase-step.js';
 import { withSignal } from './with-signal.js';
 
-/** Lists the open purchases whose run is gone (terminated, lost, failed) and that no salvage sees to. */
-export function createFindOrphans(deps: ActivityDeps): VideoActivities['findOrphans'] {
+/** An open purchase, or an open task next to its own one, that no run finishes. */
+export interface OrphanedPurchase {
+  readonly purchase: Purchase;
+  /** Given for a task that was bought in addition to the purchase's own one. */
+  readonly extraTask: WatchedTask | null;
+  /** Workflow id of the run that bought it. */
+  readonly workflowId: string;
+}
+
+/** What a sweep needs to start its salvages. */
+export interface Orphans {
+  readonly orphans: readonly OrphanedPurchase[];
+  /** Ledger records that could not be read; each says what to do. */
+  readonly damaged: readonly string[];
+  /** Whether the namespace has the search attributes. */
+  readonly attributes: boolean;
+  readonly webhookEvents?: WebhookEvents;
+}
+
+/** Lists the open purchases whose run is gone (terminated, lost, failed) and that no salvage finishes. */
+export function createFindOrphans(deps: ActivityDeps) {
   const { ledger, isRunOpen, knowsAttributes } = deps;
-  return () =>
+  return (): Promise<Orphans> =>
     withSignal(async (signal) => {
       const { open, damaged } = await ledger.listOpen(undefined, { signal });
       const orphans: OrphanedPurchase[] = [];
@@ -17,9 +38,9 @@ export function createFindOrphans(deps: ActivityDeps): VideoActivities['findOrph
         // Read again: its run may have ended, and closed it, since the list was read.
         const view = await ledger.findPurchase(purchase, { signal });
         if (view === undefined) continue;
-        for (const orphan of openOf(view)) {
+        for (const orphan of openTasksOf(view)) {
           const { key, n } = purchase;
-          if (!(await isRunOpen(salvageWorkflowId(key, n, orphan.late?.taskId)))) orphans.push(orphan);
+          if (!(await isRunOpen(salvageWorkflowId(key, n, orphan.extraTask?.taskId)))) orphans.push(orphan);
         }
       }
       return {
@@ -31,15 +52,17 @@ export function createFindOrphans(deps: ActivityDeps): VideoActivities['findOrph
     });
 }
 
-/** The parts of a purchase that are not over: its decision, and each extra task. */
-function openOf(view: PurchaseView): OrphanedPurchase[] {
+/** The parts of a purchase that have not ended: its own task, and each extra task. */
+function openTasksOf(view: PurchaseView): OrphanedPurchase[] {
   const { purchase, intent, state } = view;
   const workflowId = intent.workflow_id;
-  const own = state.kind === 'unclaimed' || state.kind === 'claimed' ? [{ purchase, workflowId, late: null }] : [];
-  const extra = openExtraTasks(view).map((task) => ({
-    purchase,
-    workflowId,
-    late: { ...boughtTask(purchase, intent, task), claim: 'extra' as const },
-  }));
-  return [...own, ...extra];
+  const isOpen = state.kind === 'unclaimed' || state.kind === 'claimed';
+  return [
+    ...(isOpen ? [{ purchase, workflowId, extraTask: null }] : []),
+    ...openExtraTasks(view).map((task) => ({
+      purchase,
+      workflowId,
+      extraTask: { ...boughtTask(purchase, intent, task), claim: 'extra' as const },
+    })),
+  ];
 }

@@ -2,13 +2,11 @@ import { type Bill, kindOf, type SecondsByName } from '../src/contract/budget.js
 import type { OpenSlot, PaidPurchase, SpendingQuery, SpendingReport } from '../src/contract/slots.js';
 import { DAY_MS, utcDay } from '../src/contract/utc.js';
 import type { Ledger } from '../src/ledger/ledger.js';
-import type { PurchaseView } from '../src/ledger/purchase-view.js';
-import { openExtraTasks } from '../src/ledger/purchase-view.js';
+import { openExtraTasks, type PurchaseView } from '../src/ledger/purchase-view.js';
 import { type BillRecord, batchOf } from '../src/ledger/records.js';
 import { batchManifestKey } from '../src/storage/keys.js';
 import type { ActivityDeps } from './deps.js';
 import { openSlot } from './slot-holders.js';
-import type { VideoActivities } from './types.js';
 import { withSignal } from './with-signal.js';
 
 /**
@@ -25,8 +23,8 @@ const CLOCK_SKEW_MS = 600_000;
  * Reads from the ledger what was spent on a day and by batches, and which purchases are open. It lists the open ones
  * first: a purchase that ends meanwhile is then seen twice rather than not at all, and its bill says so.
  */
-export function createFindSpending(deps: ActivityDeps): VideoActivities['findSpending'] {
-  return (query) =>
+export function createFindSpending(deps: ActivityDeps) {
+  return (query: SpendingQuery): Promise<SpendingReport> =>
     withSignal(async (signal) => {
       const startedAtMs = deps.clock.now();
       const { open } = await deps.ledger.listOpen(undefined, { signal });

@@ -1,10 +1,9 @@
 import { createArchiveVideo, createRestoreVideo } from './archive-video.js';
 import { createAwaitPurchase } from './await-purchase.js';
-import { createCancelTask } from './cancel-task.js';
+import { createCancelTask, createRequestCancellation } from './cancel-task.js';
 import type { ActivityDeps } from './deps.js';
 import { createFindEndedItems } from './find-ended-items.js';
 import { createFindOrphans } from './find-orphans.js';
-import { createFindPurchase } from './find-purchase.js';
 import { createFindSpending } from './find-spending.js';
 import { createNotifyWebhook } from './notify-webhook.js';
 import { createOpenBatch } from './open-batch.js';
@@ -13,19 +12,17 @@ import { createPollTask } from './poll-task.js';
 import { createPrepareRequest } from './prepare-request.js';
 import { createReadManifest } from './read-manifest.js';
 import { createReconcileSubmit } from './reconcile-submit.js';
-import { createRequestCancellation } from './request-cancellation.js';
 import { createResolvePurchase } from './resolve-purchase.js';
 import { createFindDeadSlots, createFindOpenSlots, createRequestSlot } from './slot-holders.js';
-import { createSubmitTask } from './submit-task.js';
-import type { VideoActivities } from './types.js';
+import { createFindPurchase, createSubmitTask } from './submit-task.js';
 import { createUploadReference } from './upload-reference.js';
 import { createWriteReport, createWriteResults } from './write-results.js';
 
+export { failureInterceptor } from './activity-failure.js';
 export type { AccountSlotsPort, ActivityDeps } from './deps.js';
-export type { VideoActivities } from './types.js';
 
-/** Builds every step from the worker's parts. */
-export function createActivities(deps: ActivityDeps): VideoActivities {
+/** Every durable step, one object in and one object out, built from the worker's parts. */
+export function createActivities(deps: ActivityDeps) {
   return {
     prepareRequest: createPrepareRequest(deps),
     uploadReference: createUploadReference(deps),
@@ -54,3 +51,6 @@ export function createActivities(deps: ActivityDeps): VideoActivities {
     pauseSchedule: createPauseSchedule(deps),
   };
 }
+
+/** The steps as workflows call them. */
+export type VideoActivities = ReturnType<typeof createActivities>;

@@ -4,29 +4,29 @@ import { VideoError } from '../src/contract/video-error.js';
 import type { WebhookEvent, WebhookEvents } from '../src/contract/webhook.js';
 import { batchReportKey } from '../src/storage/keys.js';
 import type { ActivityDeps } from './deps.js';
-import type { VideoActivities } from './types.js';
 import { withSignal } from './with-signal.js';
 
 /**
- * POSTs one event to the webhook. Run twice, or when the answer was lost, it delivers the same id again, by which the receiver knows it.
+ * POSTs one event to the webhook. Every attempt delivers the same id, by which a receiver recognizes an event that it has
+ * processed.
  */
-export function createNotifyWebhook(deps: ActivityDeps): VideoActivities['notifyWebhook'] {
+export function createNotifyWebhook(deps: ActivityDeps) {
   const { webhook } = deps;
-  return ({ event }) =>
+  return ({ event }: { event: WebhookEvent }): Promise<{ status: number }> =>
     withSignal(async (signal) => {
       if (webhook === undefined) {
-        // Another worker of the queue may have one: it told the run so.
+        // Another worker of the queue has one, or the event would not exist.
         throw new VideoError(FailureType.ConfigurationInvalid, 'This worker has no webhook', {
           retryable: true,
           nextStep: 'Start every worker with the same WAN_VIDEO_WEBHOOK.',
         });
       }
-      return { status: await webhook.send(completed(event, deps), { signal }) };
+      return { status: await webhook.send(completeEvent(event, deps), { signal }) };
     });
 }
 
-/** With what only a worker knows: prices, and where the report is. */
-function completed(event: WebhookEvent, { prices, store }: ActivityDeps): WebhookEvent {
+/** Adds what only a worker knows: the cost, and the address of the report. */
+function completeEvent(event: WebhookEvent, { prices, store }: ActivityDeps): WebhookEvent {
   if (event.type === 'run.needs_attention' || event.type === 'run.budget_reached') return event;
   const { data } = event;
   const isReported = event.type === 'batch.ended' && data.state !== 'failed';
@@ -40,6 +40,6 @@ function completed(event: WebhookEvent, { prices, store }: ActivityDeps): Webhoo
   };
 }
 
-/** The events that a run creates for this worker's webhook; without a webhook a run creates none. */
+/** The events that this worker's webhook is subscribed to, as a step hands them to its run; nothing without a webhook. */
 export const subscribedEvents = ({ webhook }: Pick<ActivityDeps, 'webhook'>): { webhookEvents?: WebhookEvents } =>
   webhook === undefined ? {} : { webhookEvents: webhook.events };

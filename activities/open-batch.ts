@@ -1,4 +1,3 @@
-import { ApplicationFailure } from '@temporalio/common';
 import { invalidLinesOf, manifestHash, manifestSize } from '../src/batch/batch-files.js';
 import { inlineIssues, invalidBatch, issuesOfItems, linesOfItems } from '../src/batch/inline-items.js';
 import { manifestKeyAt } from '../src/batch/manifest-key.js';
@@ -9,72 +8,104 @@ import {
   prepareManifest,
 } from '../src/batch/prepare-manifest.js';
 import { FailureType } from '../src/contract/failure-type.js';
-import { stepTimesOf } from '../src/contract/times.js';
+import { type StepTimes, stepTimesOf } from '../src/contract/times.js';
 import { type Issue, VideoError } from '../src/contract/video-error.js';
+import type { WebhookEvents } from '../src/contract/webhook.js';
+import { decodeDataUri } from '../src/media/data-uri.js';
 import { stageImage } from '../src/media/stage-image.js';
 import type { AssetStore } from '../src/storage/asset-store.js';
 import { batchInvalidKey, batchManifestKey } from '../src/storage/keys.js';
-import type { BatchOpening, OpenBatchInput, OpeningFault } from './batch-types.js';
+import { toActivityFailure } from './activity-failure.js';
 import type { ActivityDeps } from './deps.js';
 import { subscribedEvents } from './notify-webhook.js';
-import type { VideoActivities } from './types.js';
 import { withSignal } from './with-signal.js';
 
-/** Checks a batch's manifest whole and keeps a copy of its own, so that the batch runs what it read at its beginning. */
-export function createOpenBatch(deps: ActivityDeps): VideoActivities['openBatch'] {
-  return (input) =>
-    withSignal(async (signal): Promise<BatchOpening> => {
-      const { store } = deps;
-      const times = stepTimesOf(deps.times);
-      if (input.issues !== undefined) throw invalidBatch(await allIssues(input, input.issues));
-      if (input.items !== undefined) await keepItems(input.items, input, deps, signal);
-      // A copy that is there was made by who started the batch, or by an attempt of this step whose answer was lost.
-      const kept = await manifestSize(store, input.batchId, { signal });
-      if (kept === undefined) {
-        const manifestKey = manifestKeyAt(input.manifestKey ?? '', input.nominalTime, input.timezone);
-        if ((await store.head(manifestKey, { signal })) === undefined)
-          return { kind: 'missing', manifestKey, times, ...subscribedEvents(deps) };
-        const prepared = await prepareManifest(() => store.get(manifestKey, { signal }), {
-          ...{ name: manifestKey, allowInvalid: input.allowInvalid, signal, images: imagesInLines(deps, signal) },
-        });
-        try {
-          await put(prepared, input.batchId, store, signal);
-        } finally {
-          await prepared.dispose();
-        }
+/** Where a batch takes its items from, and how. */
+export interface OpenBatchInput {
+  readonly batchId: string;
+  /** Key of the manifest; `{date}` is the date of `nominalTime` in `timezone`. Absent: the lines are `items`. */
+  readonly manifestKey?: string;
+  /** As they came with the batch, unchecked. */
+  readonly items?: readonly unknown[];
+  /** Faults of the batch's input: it cannot be opened, and fails with these and the faults of its items. */
+  readonly issues?: readonly Issue[];
+  readonly allowInvalid: boolean;
+  /** ISO 8601, UTC. */
+  readonly nominalTime: string;
+  readonly timezone: string;
+}
+
+/** What the worker adds to a batch, with or without a manifest. */
+interface OpeningHead {
+  readonly times: StepTimes;
+  /** Events that the worker's webhook is subscribed to; absent: there is no webhook. */
+  readonly webhookEvents?: WebhookEvents;
+}
+
+/** A batch whose manifest is checked and copied. */
+export interface OpenedBatch extends OpeningHead {
+  readonly kind: 'open';
+  readonly items: number;
+  readonly duplicates: number;
+  readonly invalid: number;
+  /** Whether the namespace has the search attributes. */
+  readonly attributes: boolean;
+  /** Whether labels must not become search attributes, because a payload codec keeps them from Temporal. */
+  readonly labelsHidden: boolean;
+}
+
+/** A batch that is open, or whose manifest does not exist yet. */
+export type BatchOpening = OpenedBatch | ({ readonly kind: 'missing'; readonly manifestKey: string } & OpeningHead);
+
+/** Second detail of a failure to open a batch, which has no opening to learn the events from. */
+export interface OpeningFault {
+  readonly webhookEvents: WebhookEvents;
+}
+
+/** Checks the whole manifest of a batch and copies it, so that the batch runs what it read at its beginning. */
+export function createOpenBatch(deps: ActivityDeps) {
+  return (input: OpenBatchInput): Promise<BatchOpening> =>
+    withSignal(async (signal) => {
+      try {
+        return await open(input, deps, signal);
+      } catch (error) {
+        const { webhookEvents } = subscribedEvents(deps);
+        const isFinal = error instanceof VideoError && !error.retryable;
+        if (signal.aborted || !isFinal || webhookEvents === undefined) throw error;
+        const fault: OpeningFault = { webhookEvents };
+        throw toActivityFailure(error, fault);
       }
-      const size = kept ?? (await manifestSize(store, input.batchId, { signal }));
-      if (size === undefined || size.items === 0)
-        throw new VideoError(FailureType.RecordDamaged, `${batchManifestKey(input.batchId)} is empty`);
-      const invalid = await invalidLinesOf(store, input.batchId, { signal });
-      const { items, duplicates } = size;
-      return {
-        kind: 'open',
-        items,
-        duplicates,
-        invalid: invalid.length,
-        attributes: await deps.knowsAttributes(),
-        labelsHidden: deps.payloadsEncoded === true,
-        times,
-        ...subscribedEvents(deps),
-      };
-    }).catch((error: unknown) => {
-      throw withWebhookEvents(error, deps);
     });
 }
 
-/** A batch that cannot be opened tells so; whom, only the worker knows. */
-function withWebhookEvents(error: unknown, { webhook }: ActivityDeps): unknown {
-  if (webhook === undefined || !(error instanceof ApplicationFailure) || !error.nonRetryable) return error;
-  const { type, message, nonRetryable, details } = error;
-  const fault: OpeningFault = { webhookEvents: webhook.events };
-  return ApplicationFailure.create({
-    ...{ message, nonRetryable, details: [details?.[0] ?? null, fault] },
-    ...(type != null && { type }),
-  });
+async function open(input: OpenBatchInput, deps: ActivityDeps, signal: AbortSignal): Promise<BatchOpening> {
+  const { store } = deps;
+  const head: OpeningHead = { times: stepTimesOf(deps.times), ...subscribedEvents(deps) };
+  if (input.issues !== undefined) throw invalidBatch(await allIssues(input, input.issues));
+  if (input.items !== undefined) await copyItems(input.items, input, deps, signal);
+  // A copy that exists was made by the client that started the batch, or by an attempt of this step whose answer was lost.
+  const copied = await manifestSize(store, input.batchId, { signal });
+  if (copied === undefined) {
+    const manifestKey = manifestKeyAt(input.manifestKey ?? '', input.nominalTime, input.timezone);
+    if ((await store.head(manifestKey, { signal })) === undefined) return { kind: 'missing', manifestKey, ...head };
+    await copyManifest(manifestKey, input, deps, signal);
+  }
+  const size = copied ?? (await manifestSize(store, input.batchId, { signal }));
+  if (size === undefined || size.items === 0)
+    throw new VideoError(FailureType.RecordDamaged, `${batchManifestKey(input.batchId)} is empty`);
+  const invalid = await invalidLinesOf(store, input.batchId, { signal });
+  return {
+    kind: 'open',
+    items: size.items,
+    duplicates: size.duplicates,
+    invalid: invalid.length,
+    attributes: await deps.knowsAttributes(),
+    labelsHidden: deps.payloadsEncoded === true,
+    ...head,
+  };
 }
 
-/** Faults of the input, with those of its items and of its key. */
+/** The faults of the input, together with those of its items and of its key. */
 async function allIssues(
   { items = [], manifestKey, nominalTime, timezone }: OpenBatchInput,
   issues: readonly Issue[],
@@ -88,8 +119,25 @@ async function allIssues(
   return all;
 }
 
-/** Keeps the items that came with the batch as its manifest: each of them is checked before any is run. */
-async function keepItems(
+async function copyManifest(
+  manifestKey: string,
+  { batchId, allowInvalid }: OpenBatchInput,
+  deps: ActivityDeps,
+  signal: AbortSignal,
+): Promise<void> {
+  const { store } = deps;
+  const images = imagesInLines(deps, signal);
+  const options = { name: manifestKey, allowInvalid, signal, images };
+  const prepared = await prepareManifest(() => store.get(manifestKey, { signal }), options);
+  try {
+    await put(prepared, batchId, store, signal);
+  } finally {
+    await prepared.dispose();
+  }
+}
+
+/** Writes the inline items of a batch as its manifest: each is checked before any of them runs. */
+async function copyItems(
   items: readonly unknown[],
   { batchId, allowInvalid }: OpenBatchInput,
   deps: ActivityDeps,
@@ -97,14 +145,17 @@ async function keepItems(
 ): Promise<void> {
   const { store } = deps;
   const prepared = await prepareManifest(async () => linesOfItems(items), {
-    ...{ name: 'of items', allowInvalid, signal, images: imagesInLines(deps, signal) },
+    name: 'of items',
+    allowInvalid,
+    signal,
+    images: imagesInLines(deps, signal),
     refusal: (faults) => invalidBatch(issuesOfItems(faults)),
   });
   try {
-    const there = await manifestHash(store, batchId, { signal });
-    if (there === undefined) await put(prepared, batchId, store, signal);
-    // An earlier batch of this id: its lines would be run in the place of these.
-    else if (there !== prepared.sha256) {
+    const existing = await manifestHash(store, batchId, { signal });
+    if (existing === undefined) await put(prepared, batchId, store, signal);
+    // An earlier batch of this id: its lines would run in the place of these.
+    else if (existing !== prepared.sha256) {
       const message = `is taken by a batch with other lines: ${batchId}; choose another one`;
       throw invalidBatch([{ path: 'workflow id', message }]);
     }
@@ -115,15 +166,12 @@ async function keepItems(
 
 async function put(prepared: PreparedManifest, batchId: string, store: AssetStore, signal: AbortSignal): Promise<void> {
   const { faults } = prepared;
-  // First, so that whoever sees the manifest sees what was left out of it.
+  // Written first: where there is a manifest, the lines that were left out of it are known.
   if (faults.length > 0) await store.put(batchInvalidKey(batchId), invalidLines(faults), { signal });
   await prepared.put(store, batchManifestKey(batchId));
 }
 
-/** A worker opens no path that a manifest names; only what stands in the line itself is brought into the store. */
+/** A worker opens no path that a manifest names; it stores only the images that are in the lines themselves. */
 const imagesInLines = ({ store, spoolDir }: ActivityDeps, signal: AbortSignal): ManifestImages => ({
-  stage: async (uri) => {
-    const bytes = Buffer.from(uri.slice(uri.indexOf(',') + 1), 'base64');
-    return `asset:${(await stageImage(bytes, store, { spoolDir, signal })).asset.key}`;
-  },
+  stage: async (uri) => `asset:${(await stageImage(decodeDataUri(uri), store, { spoolDir, signal })).asset.key}`,
 });

@@ -1,126 +1,182 @@
-import { toFailure } from '../src/contract/failure.js';
+import { toFailure, type VideoFailure } from '../src/contract/failure.js';
 import { FailureType } from '../src/contract/failure-type.js';
+import type { Resolution } from '../src/contract/model.js';
 import type { SlotReleaseMessage } from '../src/contract/slots.js';
 import { utcDay } from '../src/contract/utc.js';
 import { VideoError } from '../src/contract/video-error.js';
 import { classifyProviderError } from '../src/dashscope/errors.js';
 import type { TaskSnapshot } from '../src/dashscope/wire.js';
-import type { TaskEnd } from '../src/ledger/ledger.js';
+import type { Ledger, TaskEnd } from '../src/ledger/ledger.js';
 import { provesGone } from '../src/ledger/proof.js';
-import type { PurchaseView } from '../src/ledger/purchase-view.js';
+import type { ClaimState, PurchaseView } from '../src/ledger/purchase-view.js';
 import { batchOf } from '../src/ledger/records.js';
 import { listAllTasks } from '../src/ledger/task-list.js';
 import type { ActivityDeps } from './deps.js';
 import { findStoredCopy } from './download-result.js';
+import type { WatchedTask } from './purchase-step.js';
 import { NOTHING_BILLED, releaseSlot } from './slot-holders.js';
-import type { FinishedTask, RenderProgress, TaskSeen, VideoActivities, WatchedTask } from './types.js';
 import { withSignal } from './with-signal.js';
+
+/** How far a task is, and when its video is expected; milliseconds since the epoch. */
+export interface RenderProgress {
+  /** Since when the provider renders; null while the task is queued. */
+  readonly startedAtMs: number | null;
+  readonly earliestAtMs: number;
+  readonly latestAtMs: number;
+  /** Renders that the expectation is based on; 0: a guess. */
+  readonly samples: number;
+}
+
+export interface PollInput {
+  readonly task: WatchedTask;
+  /** Whether the step returns at the task's start, or only at its end. */
+  readonly until: 'started' | 'ended';
+}
+
+/** A task that has SUCCEEDED; seconds, null where the provider gave no time. */
+export interface FinishedTask extends WatchedTask {
+  readonly queuedSeconds: number | null;
+  readonly renderingSeconds: number | null;
+  readonly detectedSeconds: number | null;
+  readonly billedSeconds: number;
+  /** Billed tier; null where the provider did not say. */
+  readonly resolution: Resolution | null;
+  readonly audio: boolean;
+  /** Milliseconds since the epoch at which the end was noticed. */
+  readonly seenAtMs: number;
+}
+
+/** What a watch has come to; `started` only for `until: 'started'`. */
+export type PollOutcome =
+  | { readonly kind: 'started'; readonly render: RenderProgress }
+  | { readonly kind: 'succeeded'; readonly task: FinishedTask }
+  /** It failed for good because of the request; the ledger says so. */
+  | { readonly kind: 'failed'; readonly failure: VideoFailure }
+  /** It ended without a video and free of charge, for no fault of the request: it may be bought again. */
+  | { readonly kind: 'free'; readonly failure: VideoFailure }
+  /** The provider has deleted it, and there is no copy of its video. */
+  | { readonly kind: 'gone'; readonly failure: VideoFailure };
 
 /**
  * Watches a task until it starts, or to its end. Once a task is bought, no failed query ends the run: faults of the network,
- * the provider or the key are waited out, and the heartbeat says what is waited for.
+ * the provider or the key are waited out, and the heartbeat says what it waits for.
  */
-export function createPollTask(deps: ActivityDeps): VideoActivities['pollTask'] {
+export function createPollTask(deps: ActivityDeps) {
   const { watcher, ledger, clock, times } = deps;
-  return async ({ task, until }) => {
-    const cursor = { v: 1, looks: 0, status: '', waiting_for: 'the first look' };
+  return ({ task, until }: PollInput): Promise<PollOutcome> => {
+    const heartbeat = { v: 1, looks: 0, status: '', waiting_for: 'the first look' };
     const watched = { taskId: task.taskId, submittedAtMs: task.intentAtMs, ...task.render };
-    const progress = (startedAtMs: number | null): RenderProgress => ({ startedAtMs, ...watcher.eta(watched) });
-    const watch = async (signal: AbortSignal): Promise<TaskSeen> => {
-      let { claim } = task;
-      let claiming = false;
-      // Tried again with every look: the watch must not wait for the store, nor the store for the end.
-      const tryClaim = () => {
-        if (claim !== 'unwritten' || claiming) return;
-        claiming = true;
-        ledger
-          .ensureClaim(task, { signal })
-          .then(
-            (written) => {
-              claim = written;
-            },
-            () => undefined,
-          )
-          .finally(() => {
-            claiming = false;
-          });
-      };
-      tryClaim();
-      // While it renders, so that its end waits for one read less; what cannot be read now is read then.
-      const looked =
+    const watch = async (signal: AbortSignal): Promise<PollOutcome> => {
+      const claim = new ClaimWriter(ledger, task, signal);
+      claim.tryWrite();
+      // Read while it renders, so that its end waits for one read less; a failed read is repeated then.
+      const reading =
         until === 'ended' ? ledger.requirePurchase(task.purchase, { signal }).catch(() => undefined) : undefined;
       let unknownSinceMs: number | undefined;
       const seen = await watcher.watch(watched, {
         signal,
-        onSeen: (look) => {
-          tryClaim();
-          Object.assign(cursor, { looks: cursor.looks + 1, status: look.status, waiting_for: 'the task to end' });
-          unknownSinceMs = look.status === 'UNKNOWN' ? (unknownSinceMs ?? clock.now()) : undefined;
-          if (until === 'started' && look.status === 'RUNNING') return true;
+        onSeen: ({ status }) => {
+          claim.tryWrite();
+          Object.assign(heartbeat, { looks: heartbeat.looks + 1, status, waiting_for: 'the task to end' });
+          unknownSinceMs = status === 'UNKNOWN' ? (unknownSinceMs ?? clock.now()) : undefined;
+          if (until === 'started' && status === 'RUNNING') return true;
           return unknownSinceMs !== undefined && clock.now() - unknownSinceMs >= times.unknownForMs;
         },
         onFault: (error) => {
-          tryClaim();
-          cursor.waiting_for = `${error instanceof VideoError ? error.type : 'an unexpected fault'} to pass`;
+          claim.tryWrite();
+          heartbeat.waiting_for = `${error instanceof VideoError ? error.type : 'an unexpected fault'} to pass`;
         },
       });
       if (seen.status === 'RUNNING') {
-        return { kind: 'started', render: progress(seen.scheduledTimeMs ?? clock.now()) };
+        const startedAtMs = seen.scheduledTimeMs ?? clock.now();
+        return { kind: 'started', render: { startedAtMs, ...watcher.eta(watched) } };
       }
-      return endOf(deps, { ...task, claim }, seen, { looked, signal });
+      return endOf(deps, { ...task, claim: claim.state }, seen, { reading, signal });
     };
-    return withSignal(watch, () => cursor);
+    return withSignal(watch, () => heartbeat);
   };
+}
+
+/** Writes a task's claim that could not be written when it was bought, with every look: neither waits for the other. */
+class ClaimWriter {
+  state: ClaimState;
+  #isWriting = false;
+  readonly #ledger: Ledger;
+  readonly #task: WatchedTask;
+  readonly #signal: AbortSignal;
+
+  constructor(ledger: Ledger, task: WatchedTask, signal: AbortSignal) {
+    this.#ledger = ledger;
+    this.#task = task;
+    this.#signal = signal;
+    this.state = task.claim;
+  }
+
+  tryWrite(): void {
+    if (this.state !== 'unwritten' || this.#isWriting) return;
+    this.#isWriting = true;
+    void this.#write();
+  }
+
+  async #write(): Promise<void> {
+    try {
+      this.state = await this.#ledger.ensureClaim(this.#task, { signal: this.#signal });
+    } catch {
+      // The next look tries again.
+    } finally {
+      this.#isWriting = false;
+    }
+  }
 }
 
 interface EndOptions {
   readonly signal: AbortSignal;
   /** The purchase, as it was read during the watch. */
-  readonly looked: Promise<PurchaseView | undefined> | undefined;
+  readonly reading: Promise<PurchaseView | undefined> | undefined;
 }
 
-/** What the end of a watch means; the ledger knows before anybody else does, the slots among them. */
+/** Records how a task has ended, and releases its slot. Nobody learns of the end before the ledger, except the slots. */
 async function endOf(
   deps: ActivityDeps,
   task: WatchedTask,
   seen: TaskSnapshot,
   options: EndOptions,
-): Promise<TaskSeen> {
-  // The provider has room again from now on, whatever the store does; neither waits for the other. With budgets the return also says what
-  // was billed, and the slots must not count that before the ledger has it.
-  const early = deps.slots.budget === undefined && seen.status !== 'UNKNOWN';
-  const returned = early ? releaseSlot(deps, task.purchase) : undefined;
+): Promise<PollOutcome> {
+  // The provider has room from now on, and the release does not wait for the store. With budgets it also says what was
+  // billed, and the slots must not count that before the ledger has it.
+  const releasesEarly = deps.slots.budget === undefined && seen.status !== 'UNKNOWN';
+  const released = releasesEarly ? releaseSlot(deps, task.purchase) : undefined;
   try {
-    // Not left to the records: a second purchase is told with the video.
+    // Written here at the latest: the result of an extra task says that it is one.
     const claim =
       task.claim === 'unwritten' ? await deps.ledger.ensureClaim(task, { signal: options.signal }) : task.claim;
-    const { end, settled } = await recorded(deps, { ...task, claim }, seen, options);
-    // The purchase of a task that was bought beside another one is settled by the other.
-    if (!early) await releaseSlot(deps, task.purchase, claim === 'extra' ? undefined : settled);
+    const { end, settled } = await record(deps, { ...task, claim }, seen, options);
+    // A purchase is settled by its own task, not by one that was bought in addition.
+    if (!releasesEarly) await releaseSlot(deps, task.purchase, claim === 'extra' ? undefined : settled);
     return end;
   } catch (error) {
-    if (!early && seen.status !== 'UNKNOWN') await releaseSlot(deps, task.purchase);
+    if (!releasesEarly && seen.status !== 'UNKNOWN') await releaseSlot(deps, task.purchase);
     throw error;
   } finally {
-    await returned;
+    await released;
   }
 }
 
-interface Recorded {
-  readonly end: TaskSeen;
-  /** What it came to; undefined where the ledger cannot tell. */
+interface RecordedEnd {
+  readonly end: PollOutcome;
+  /** What is settled by it; undefined where the ledger cannot say. */
   readonly settled: SlotReleaseMessage['settled'];
 }
 
-async function recorded(
+async function record(
   deps: ActivityDeps,
   task: WatchedTask,
   seen: TaskSnapshot,
-  { looked, signal }: EndOptions,
-): Promise<Recorded> {
+  { reading, signal }: EndOptions,
+): Promise<RecordedEnd> {
   const { ledger, store, clock } = deps;
-  const options = { signal, seen: await looked };
-  const finish = async (how: TaskEnd, end: TaskSeen): Promise<Recorded> => {
+  const options = { signal, seen: await reading };
+  const finish = async (how: TaskEnd, end: PollOutcome): Promise<RecordedEnd> => {
     await ledger.finish(task, how, options);
     return { end, settled: NOTHING_BILLED };
   };
@@ -132,7 +188,7 @@ async function recorded(
       const endTimeMs = seen.endTimeMs ?? clock.now();
       const bill = { endTimeMs, billedSeconds, resolution, audio };
       const { isFirst, intent } = await ledger.recordBill(task, bill, options);
-      // Once per task: an attempt that is repeated would count the time that it was away.
+      // Once per task: a repeated attempt would count the time between the attempts.
       if (isFirst && finished.detectedSeconds !== null) deps.metrics.detected(finished.detectedSeconds);
       const payer = { tenant: intent.tenant, batch: batchOf(intent.memo) };
       const billed = { day: utcDay(endTimeMs), seconds: billedSeconds, resolution, audio, ...payer };
@@ -145,40 +201,39 @@ async function recorded(
       return finish({ how: 'failed', error }, { kind: mayPass(error) ? 'free' : 'failed', failure: toFailure(error) });
     }
     default: {
-      // The store may have it although the provider does not: archived by an attempt that could not say so, or kept as a candidate.
+      // The store may have it although the provider does not: archived by an attempt whose answer was lost, or a candidate.
       if ((await findStoredCopy(store, task.taskId, signal)) !== undefined) {
         return { end: { kind: 'succeeded', task: finishedTask(task, seen, clock.now()) }, settled: undefined };
       }
       await requireGone(deps, task, signal);
-      return finish({ how: 'expired' }, { kind: 'gone', failure: toFailure(forgotten(task)) });
+      return finish({ how: 'expired' }, { kind: 'gone', failure: toFailure(taskForgotten(task)) });
     }
   }
 }
 
-/** After so long no key of any account can see a task: twice the provider's 24 hours. */
+/** Lives of a result after which no key of any account can see its task: twice the provider's 24 hours. */
 const GONE_AFTER_LIVES = 2;
 
 /**
- * Throws a retryable error, so that the watch goes on, unless UNKNOWN says that the task is gone: it is of an age at which nobody can see
- * it, or the key is of the account that bought it and, while it is young, the account's list does not show it either.
+ * Throws a retryable error, so that the watch continues, unless UNKNOWN proves that the task is gone: nobody can see a task
+ * of that age, or the key is of the account that bought it and, while it is young, the account's list does not show it either.
  */
 async function requireGone(deps: ActivityDeps, task: WatchedTask, signal: AbortSignal): Promise<void> {
   const { ledger, dashscope: provider, clock, times } = deps;
   const ageMs = clock.now() - task.intentAtMs;
   const lifeMs = times.ledger.resultLifeMs;
   if (ageMs >= GONE_AFTER_LIVES * lifeMs) return;
-  if (!(await provesGone({ ledger, provider }, task, { signal }))) throw anotherKey(task);
+  if (!(await provesGone({ ledger, provider }, task, { signal }))) throw wrongKey(task);
   if (ageMs >= lifeMs) return;
   const rows = await listAllTasks(provider, clock, signal);
-  const row = rows.find(({ taskId }) => taskId === task.taskId);
-  if (row !== undefined) throw stillListed(task);
+  if (rows.some(({ taskId }) => taskId === task.taskId)) throw stillListed(task);
 }
 
-/** A fault of the provider, free of charge. Three hours without a result are not one to repeat at once. */
+/** Whether it was a fault of the provider, free of charge. Three hours without a result are not repeated at once. */
 const mayPass = ({ type, code }: VideoError): boolean =>
   type === FailureType.TaskFailed && code !== 'InternalError.Timeout';
 
-/** A task that was seen to have SUCCEEDED. */
+/** A task that the provider has shown as SUCCEEDED. */
 export function finishedTask(task: WatchedTask, seen: TaskSnapshot, nowMs: number): FinishedTask {
   const seconds = (from: number | undefined, to: number | undefined) =>
     from === undefined || to === undefined ? null : Math.max(0, to - from) / 1000;
@@ -195,46 +250,39 @@ export function finishedTask(task: WatchedTask, seen: TaskSnapshot, nowMs: numbe
   };
 }
 
-/** A FAILED task is free; content and input faults keep their own type so that a caller can act on them. */
+/** A FAILED task is free; faults of content and input keep their own type, so that a caller can act on them. */
 export function taskFailed(task: WatchedTask, { code, message }: TaskSnapshot): VideoError {
-  const context = { taskId: task.taskId, requestId: task.requestId ?? undefined, billed: false };
   const known = classifyProviderError({ status: 200, code, message }, 'task');
-  return new VideoError(known.type, `Task ${task.taskId} FAILED: ${code ?? 'no code'}: ${message ?? 'no message'}`, {
-    ...{ code, ...context, nextStep: known.nextStep },
-  });
+  const text = `Task ${task.taskId} FAILED: ${code ?? 'no code'}: ${message ?? 'no message'}`;
+  return new VideoError(known.type, text, { code, billed: false, nextStep: known.nextStep }).about(task);
 }
 
-function taskCancelled(task: WatchedTask): VideoError {
-  return new VideoError(FailureType.TaskCancelled, `Task ${task.taskId} was cancelled at the provider`, {
-    ...{ taskId: task.taskId, requestId: task.requestId ?? undefined, billed: false },
+const taskCancelled = (task: WatchedTask): VideoError =>
+  new VideoError(FailureType.TaskCancelled, `Task ${task.taskId} was cancelled at the provider`, {
+    billed: false,
     nextStep: 'Start the request again; a cancelled task is not billed.',
-  });
-}
+  }).about(task);
 
-/** Waited out: whoever holds the right key can still see the task. */
-function anotherKey(task: WatchedTask): VideoError {
-  return new VideoError(
+/** Waited out: the right key can still see the task. */
+const wrongKey = (task: WatchedTask): VideoError =>
+  new VideoError(
     FailureType.CredentialsRejected,
     `The provider key in use does not know task ${task.taskId}, which was bought with another one`,
     {
-      ...{ taskId: task.taskId, requestId: task.requestId ?? undefined, retryable: true },
-      nextStep: 'Give the worker a key of the account that bought it; the run goes on by itself.',
+      retryable: true,
+      nextStep: 'Give the worker a key of the account that bought it; the run continues by itself.',
     },
-  );
-}
+  ).about(task);
 
-/** A task that is listed exists, whatever a query says. */
-function stillListed({ taskId, requestId }: WatchedTask): VideoError {
-  return new VideoError(FailureType.ProviderUnavailable, `The provider lists task ${taskId} and denies to know it`, {
-    ...{ taskId, requestId: requestId ?? undefined, retryable: true },
-    nextStep: 'Wait; it is asked again.',
-  });
-}
+/** A listed task exists, whatever a query says. */
+const stillListed = (task: WatchedTask): VideoError =>
+  new VideoError(FailureType.ProviderUnavailable, `The provider lists task ${task.taskId} and denies knowing it`, {
+    retryable: true,
+    nextStep: 'Wait; the run queries it again.',
+  }).about(task);
 
-function forgotten(task: WatchedTask): VideoError {
-  return new VideoError(FailureType.ResultExpired, `The provider does not know task ${task.taskId} (any more)`, {
-    ...{ taskId: task.taskId, requestId: task.requestId ?? undefined },
+const taskForgotten = (task: WatchedTask): VideoError =>
+  new VideoError(FailureType.ResultExpired, `The provider does not know task ${task.taskId} (any more)`, {
     nextStep:
-      'The provider forgets tasks after 24 hours; whether this one was billed stands in its console. Starting again buys anew.',
-  });
-}
+      'The provider deletes tasks after 24 hours; its console shows whether this one was billed. A new start buys again.',
+  }).about(task);

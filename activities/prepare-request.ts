@@ -1,12 +1,18 @@
 import { createHash } from 'node:crypto';
 import { FailureType } from '../src/contract/failure-type.js';
 import { MODEL } from '../src/contract/model.js';
-import type { CanonicalRequest } from '../src/contract/request.js';
+import type { Buyer } from '../src/contract/purchase.js';
+import type { CanonicalRequest, VideoRequest } from '../src/contract/request.js';
 import type { VideoResult, VideoWarning } from '../src/contract/result.js';
-import { stepTimesOf } from '../src/contract/times.js';
+import type { QueueIdentity } from '../src/contract/slots.js';
+import { type StepTimes, stepTimesOf } from '../src/contract/times.js';
 import { cacheKey, canonicalRequest, parseRequest } from '../src/contract/validate.js';
 import { VideoError } from '../src/contract/video-error.js';
+import type { WebhookEvents } from '../src/contract/webhook.js';
+import type { PurchaseQuery } from '../src/ledger/buy.js';
 import type { Ledger } from '../src/ledger/ledger.js';
+import { purchaseKeyOf } from '../src/ledger/purchase-key.js';
+import { decodeDataUri } from '../src/media/data-uri.js';
 import { IMAGE_BYTES_MAX, inspectImage } from '../src/media/image.js';
 import { stageImage } from '../src/media/stage-image.js';
 import { fetchGuarded } from '../src/net/guarded-fetch.js';
@@ -14,16 +20,67 @@ import type { AssetStore } from '../src/storage/asset-store.js';
 import { toActivityFailure } from './activity-failure.js';
 import type { ActivityDeps } from './deps.js';
 import { subscribedEvents } from './notify-webhook.js';
-import { fromCache } from './purchase-context.js';
-import type { FailedPreparation, PreparedReference, PreparedRequest, VideoActivities } from './types.js';
+import { fromCache } from './purchase-step.js';
 import { withSignal } from './with-signal.js';
 
-/** The listed sizes themselves are off their nominal shape by up to 1.9 % (1088*832 for 4:3). */
+/** A checked request whose image is at a known place; ids and keys only, except for the caller's own words. */
+export interface PreparedRequest {
+  /** Without the reference, which may be a long `data:` URI. */
+  readonly request: RequestFields;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly cacheKey: string;
+  /** How the ledger finds a purchase for this run; the purchase key is computed here and nowhere else. */
+  readonly query: Omit<PurchaseQuery, 'unrestorable'>;
+  /** The queue of the account's slots that the run waits in. */
+  readonly queueIdentity: QueueIdentity;
+  /** Id of the store that has the image, the ledger and the video. */
+  readonly storeId: string;
+  readonly reference: PreparedReference;
+  readonly warnings: readonly VideoWarning[];
+  readonly cached: VideoResult | null;
+  /** Whether the namespace has the search attributes; a run that sets unknown ones is stuck. */
+  readonly attributes: boolean;
+  /** Whether labels must not become search attributes, because a payload codec keeps them from Temporal. */
+  readonly labelsHidden: boolean;
+  /** The worker's times for the following steps. */
+  readonly times: StepTimes;
+  /** Events that the worker's webhook is subscribed to; absent: there is no webhook. */
+  readonly webhookEvents?: WebhookEvents;
+}
+
+/** What a failed `prepareRequest` reports in addition to the failure, so that a search finds how the run ended. */
+export type FailedPreparation = Pick<PreparedRequest, 'attributes'>;
+
+export type RequestFields = Omit<CanonicalRequest, 'reference_image'>;
+
+/** Where the image is: in the store, or already at the provider. */
+export type PreparedReference =
+  | {
+      readonly kind: 'asset';
+      readonly key: string;
+      readonly mime: string;
+      readonly bytes: number;
+      readonly width: number;
+      readonly height: number;
+    }
+  | { readonly kind: 'oss'; readonly url: string };
+
+/** A request, and the run that it is for. */
+export interface PrepareInput {
+  readonly request: VideoRequest;
+  readonly buyer: Buyer;
+  /** Start of the run, milliseconds since the epoch: `cache: refresh` takes no older video. */
+  readonly startedAtMs: number;
+  /** Batch that the run belongs to; null: none. */
+  readonly batchId: string | null;
+}
+
+/** Largest accepted difference between the shapes of image and video: the listed sizes are up to 1.9 % off (1088*832 for 4:3). */
 const ASPECT_TOLERANCE = 0.02;
 
-/** Checks the request, brings its image into the store, and looks in the cache. Sends nothing to the provider. */
-export function createPrepareRequest(deps: ActivityDeps): VideoActivities['prepareRequest'] {
-  return (input) =>
+/** Checks the request, copies its image into the store, and looks in the cache. Sends nothing to the provider. */
+export function createPrepareRequest(deps: ActivityDeps) {
+  return (input: PrepareInput): Promise<PreparedRequest> =>
     withSignal(async (signal) => {
       try {
         return await prepare(input, deps, signal);
@@ -36,25 +93,28 @@ export function createPrepareRequest(deps: ActivityDeps): VideoActivities['prepa
 }
 
 async function prepare(
-  { request: given, batchId = null }: Parameters<VideoActivities['prepareRequest']>[0],
+  { request: given, buyer, startedAtMs, batchId }: PrepareInput,
   deps: ActivityDeps,
   signal: AbortSignal,
 ): Promise<PreparedRequest> {
   const parsed = parseRequest(given);
   const { reference_image, ...request } = canonicalRequest(parsed);
+  const { cache, tenant } = request;
   const { reference, hash } = await resolveReference(reference_image, deps, signal);
   const key = cacheKey(request, MODEL, hash);
   return {
     request,
-    cacheKey: key,
-    batchId,
-    storeId: deps.storeId,
     labels: parsed.labels ?? {},
+    cacheKey: key,
+    query: { purchaseKey: purchaseKeyOf(key, cache, buyer), cache, buyer, firstStartedAtMs: startedAtMs },
+    // Somebody waits for the video, unless the run belongs to a batch.
+    queueIdentity: { tenant, batch: batchId, priority: batchId === null ? 'interactive' : 'batch' },
+    storeId: deps.storeId,
     reference,
     warnings: previewWarnings(request, reference),
-    cached: request.cache === 'use' ? await cachedResult(deps.ledger, key, signal) : null,
+    cached: cache === 'use' ? await cachedResult(deps.ledger, key, signal) : null,
     attributes: await deps.knowsAttributes(),
-    ...(deps.payloadsEncoded === true && { labelsHidden: true }),
+    labelsHidden: deps.payloadsEncoded === true,
     times: stepTimesOf(deps.times),
     ...subscribedEvents(deps),
   };
@@ -67,19 +127,20 @@ async function cachedResult(ledger: Ledger, key: string, signal: AbortSignal): P
   return fromCache(record.result);
 }
 
-/** What can be said before anything is bought. */
+/** The differences from the request that can be expected before anything is bought. */
 function previewWarnings(
   { size, motion_strength }: Pick<CanonicalRequest, 'size' | 'motion_strength'>,
   reference: PreparedReference,
 ): VideoWarning[] {
   const warnings: VideoWarning[] = [];
   if (reference.kind === 'oss') {
-    const message = 'An oss:// image cannot be read here; the provider judges it.';
+    const message = 'An oss:// image cannot be read here; the provider checks it.';
     warnings.push({ code: 'reference_not_inspected', message });
   } else {
     const [width = 1, height = 1] = size.split('*').map(Number);
     if (Math.abs(width / height / (reference.width / reference.height) - 1) > ASPECT_TOLERANCE) {
-      const message = `The video takes the image's shape (${reference.width}x${reference.height}), not that of size ${size}.`;
+      const shape = `${reference.width}x${reference.height}`;
+      const message = `The video takes the image's shape (${shape}), not that of size ${size}.`;
       warnings.push({ code: 'aspect_mismatch', message });
     }
   }
@@ -106,14 +167,12 @@ async function resolveReference(text: string, deps: ActivityDeps, signal: AbortS
 }
 
 async function bodyOf(text: string, { allowPrivateUrls: allow, proxies, times }: ActivityDeps, signal: AbortSignal) {
-  if (text.startsWith('data:')) return Buffer.from(text.slice(text.indexOf(',') + 1), 'base64');
-  const { body } = await fetchGuarded(text, {
-    ...{ allow, proxies, maxBytes: IMAGE_BYTES_MAX, timeoutMs: times.referenceFetchMs, signal },
-  });
-  return body;
+  if (text.startsWith('data:')) return decodeDataUri(text);
+  const limits = { maxBytes: IMAGE_BYTES_MAX, timeoutMs: times.referenceFetchMs };
+  return (await fetchGuarded(text, { allow, proxies, ...limits, signal })).body;
 }
 
-/** `inspectImage` needs at most this much of a file. */
+/** Bytes of a file that `inspectImage` needs at most. */
 const HEAD_BYTES = 1024 * 1024;
 
 async function readStaged(key: string, store: AssetStore, signal: AbortSignal): Promise<ResolvedReference> {
@@ -126,8 +185,8 @@ async function readStaged(key: string, store: AssetStore, signal: AbortSignal): 
         {
           path: 'reference_image',
           message:
-            'names no staged image; stage the file into the store that the worker uses: give both the same ASSET_STORE or OUTPUT_DIR, ' +
-            'whose default lies in the folder that a command is started in',
+            'names no staged image; stage the file into the store that the worker uses: give both the same ASSET_STORE or ' +
+            'OUTPUT_DIR, whose default is in the folder in which a command is started',
         },
       ],
     });

@@ -1,8 +1,8 @@
 import { z } from 'zod';
-import type { VideoResult, VideoWarning } from '../src/contract/result.js';
-import type { PreparedReference, PreparedRequest, RequestFields } from './types.js';
+import type { VideoWarning } from '../src/contract/result.js';
+import type { PreparedReference, PreparedRequest, RequestFields } from './prepare-request.js';
 
-/** What a purchase's intent keeps so that anybody can finish it: the request, its image, and what was foreseen. */
+/** What a purchase's intent keeps so that any run can finish it: the request, its image, and the warnings so far. */
 export interface PurchaseContext {
   readonly request: RequestFields;
   readonly reference: PreparedReference;
@@ -18,24 +18,24 @@ const shape = z.looseObject({
   warnings: z.array(z.looseObject({ code: z.string() })),
   labels: z.record(z.string(), z.string()),
 });
-const memo = z.custom<PurchaseContext>((value) => shape.safeParse(value).success);
+const purchaseContext = z.custom<PurchaseContext>((value) => shape.safeParse(value).success);
 
 export const purchaseContextOf = ({
   request,
   reference,
   warnings,
   labels,
-  batchId,
+  queueIdentity: { batch },
 }: PreparedRequest): PurchaseContext & Record<string, unknown> => ({
-  ...{ request, reference, warnings, labels },
-  ...(batchId != null && { batch_id: batchId }),
+  request,
+  reference,
+  warnings,
+  labels,
+  ...(batch !== null && { batch_id: batch }),
 });
 
-/** @throws ZodError when the memo was not written by this product; the record itself was checked before. */
-export const readPurchaseContext = (value: unknown): PurchaseContext => memo.parse(value);
+/** @throws ZodError when this product did not write the context; the record around it was checked before. */
+export const readPurchaseContext = (value: unknown): PurchaseContext => purchaseContext.parse(value);
 
-/** Whether the result may be handed to equal requests later. */
+/** Whether later requests for the same video may have the result. */
 export const isShared = ({ request }: PurchaseContext): boolean => request.cache !== 'off';
-
-/** The same video for another caller: nothing was bought for it. */
-export const fromCache = (result: VideoResult): VideoResult => ({ ...result, source: 'cache' });

@@ -1,28 +1,63 @@
-import { toFailure } from '../src/contract/failure.js';
+import { toFailure, type VideoFailure } from '../src/contract/failure.js';
+import type { Purchase } from '../src/contract/purchase.js';
+import type { Attention, VideoResult } from '../src/contract/result.js';
 import type { PurchaseStatus } from '../src/ledger/purchase-status.js';
-import { fromCache } from './purchase-context.js';
-import type { PurchaseStep } from './types.js';
+import type { BoughtTask, ClaimState } from '../src/ledger/purchase-view.js';
 
-/** What the ledger's record of a purchase that another execution made means for the run that follows it. */
-export function followStep(standing: Exclude<PurchaseStatus, { readonly kind: 'unclaimed' }>): PurchaseStep {
-  switch (standing.kind) {
+/** A task to watch: bought by this run, or by another one for the same video. */
+export interface WatchedTask extends BoughtTask {
+  /** What the ledger has of it: an `unwritten` claim is written by the poll, an `extra` task is reported with its video. */
+  readonly claim: ClaimState;
+}
+
+/** What the ledger and the provider say of a purchase, and thereby what comes next. */
+export type PurchaseStep =
+  /** Watch this task to its end. */
+  | { readonly kind: 'task'; readonly task: WatchedTask }
+  /** The video was bought and archived before. */
+  | { readonly kind: 'archived'; readonly result: VideoResult }
+  /** The video was archived, the store lost it, and the provider still has it. */
+  | { readonly kind: 'restore'; readonly task: WatchedTask; readonly result: VideoResult }
+  /** Another execution is buying it. */
+  | { readonly kind: 'follow'; readonly purchase: Purchase }
+  /** A paid task may exist: nothing is sent before the reconciliation has decided. */
+  | { readonly kind: 'unknown'; readonly purchase: Purchase; readonly why: string }
+  /** Only a person can decide. */
+  | {
+      readonly kind: 'undecided';
+      readonly purchase: Purchase;
+      readonly attention: Attention;
+      /** Whether another look may decide it without a person: the list was refused, or the key was another one. */
+      readonly mayPass: boolean;
+    }
+  /** It failed for good, and the ledger says how: a run that followed it fails the same way. */
+  | { readonly kind: 'failed'; readonly failure: VideoFailure }
+  /** Nothing was bought: submit. */
+  | { readonly kind: 'buy' };
+
+/** The next step of a run that follows a purchase of another execution. */
+export function followStep(status: Exclude<PurchaseStatus, { readonly kind: 'unclaimed' }>): PurchaseStep {
+  switch (status.kind) {
     case 'task':
-      return { kind: 'task', task: { ...standing.task, claim: 'claimed' } };
+      return { kind: 'task', task: { ...status.task, claim: 'claimed' } };
     case 'archived':
-      // It was being bought when this run asked for it, so this is no old video from the cache.
-      return { kind: 'archived', result: { ...standing.result, source: 'adopted' } };
+      // It was being bought when this run requested it, so it is no old video from the cache.
+      return { kind: 'archived', result: { ...status.result, source: 'adopted' } };
     case 'restore':
-      return restoreStep(standing);
+      return restoreStep(status);
     case 'failed':
-      return { kind: 'failed', failure: toFailure(standing.error) };
+      return { kind: 'failed', failure: toFailure(status.error) };
     case 'buy':
       return { kind: 'buy' };
   }
 }
 
-/** An archived video that is gone from the store: fetch it again, and call it what it is, bought before. */
+/** The next step for an archived video that is gone from the store: it is fetched again, and remains one from the cache. */
 export const restoreStep = ({ task, result }: Extract<PurchaseStatus, { readonly kind: 'restore' }>): PurchaseStep => ({
   kind: 'restore',
   task: { ...task, claim: 'claimed' },
   result: fromCache(result),
 });
+
+/** The same video for another caller: nothing was bought for it. */
+export const fromCache = (result: VideoResult): VideoResult => ({ ...result, source: 'cache' });

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { Purchase } from '../src/contract/purchase.js';
 import type { Attention } from '../src/contract/result.js';
 import type { SlotReleaseMessage } from '../src/contract/slots.js';
 import type { TaskSnapshot } from '../src/dashscope/wire.js';
@@ -9,32 +10,25 @@ import { readSpool } from '../src/net/spool.js';
 import { candidateKey } from '../src/storage/keys.js';
 import type { ActivityDeps, ResultDeps } from './deps.js';
 import { withResult } from './download-result.js';
-import { followStep } from './purchase-step.js';
+import { followStep, type PurchaseStep } from './purchase-step.js';
 import { NOTHING_BILLED, releaseSlot } from './slot-holders.js';
-import type { PurchaseStep, VideoActivities } from './types.js';
 import { previousHeartbeat, withSignal } from './with-signal.js';
 
 /** Finds out what became of a submit whose reply was lost; neither buys nor guesses. */
-export function createReconcileSubmit(deps: ActivityDeps): VideoActivities['reconcileSubmit'] {
+export function createReconcileSubmit(deps: ActivityDeps) {
   const { ledger, dashscope: provider, clock, times } = deps;
-  return ({ purchase }) => {
+  return ({ purchase }: { purchase: Purchase }): Promise<PurchaseStep> => {
     let waiting = previousHeartbeat();
-    const progress = progressBefore(waiting);
+    const progress = progressOf(waiting);
     return withSignal(
       async (signal) => {
-        const outcome = await reconcileSubmit(
-          { ledger, provider, clock, times: times.ledger, archiveCandidate: candidateArchive(deps) },
-          purchase,
-          {
-            signal,
-            progress,
-            onWait: (state) => {
-              waiting = state;
-            },
-          },
-        );
+        const parts = { ledger, provider, clock, times: times.ledger, archiveCandidate: candidateArchive(deps) };
+        const onWait = (state: unknown) => {
+          waiting = state;
+        };
+        const outcome = await reconcileSubmit(parts, purchase, { signal, progress, onWait });
         if (outcome.kind === 'undecided') deps.metrics.undecided();
-        // Nothing of it is at the provider any more, or not that anybody knows: others go on.
+        // Nothing of it is at the provider any more, or nobody knows of anything: other runs may submit.
         if (outcome.kind !== 'task') await releaseSlot(deps, purchase, settledBy(outcome));
         return reconciledStep(outcome);
       },
@@ -50,18 +44,18 @@ const heartbeatDetails = z.object({
   }),
 });
 
-/** What an earlier attempt had waited for; undefined when there was none, or its heartbeat did not say. */
-const progressBefore = (details: unknown): ReconcileProgress | undefined =>
-  heartbeatDetails.safeParse(details).data?.progress;
+/** How far an earlier attempt had come; undefined when there was none, or its heartbeat does not say. */
+const progressOf = (heartbeat: unknown): ReconcileProgress | undefined =>
+  heartbeatDetails.safeParse(heartbeat).data?.progress;
 
-/** What a decision settles: nothing was bought, or what was is free. A bill is settled by whoever saw the task's end. */
+/** What a decision settles: nothing was bought, or it was free. A bill is settled by the step that saw the task's end. */
 export const settledBy = ({ kind }: ReconcileOutcome): SlotReleaseMessage['settled'] =>
   kind === 'buy' || kind === 'failed' ? NOTHING_BILLED : undefined;
 
-/** Refusals that end when somebody mends key or account. */
+/** Reasons that go away once key or account are fixed. */
 const MAY_PASS: ReadonlySet<UndecidedReason> = new Set(['list_refused', 'another_key']);
 
-/** What the reconciliation, or a person, decided. */
+/** The next step after what the reconciliation, or a person, has decided. */
 export function reconciledStep(outcome: ReconcileOutcome): PurchaseStep {
   if (outcome.kind !== 'undecided') return followStep(outcome);
   const { purchase, evidence } = outcome;
@@ -76,7 +70,7 @@ function attentionOf(evidence: Evidence): Attention {
       task_id,
       evidence: [
         status,
-        ...(compared === null ? [] : Object.entries(compared).map(([what, likeness]) => `${what} ${likeness}`)),
+        ...(compared === null ? [] : Object.entries(compared).map(([what, match]) => `${what} ${match}`)),
         ...(also_fits.length === 0 ? [] : [`also fits ${also_fits.join(', ')}`]),
       ].join(', '),
       archived: video_key,
@@ -85,10 +79,10 @@ function attentionOf(evidence: Evidence): Attention {
   };
 }
 
-/** Keeps the video of a task that may be ours, so that a decision after the provider's 24 hours still finds it. */
+/** Stores the video of a task that may be the lost one, so that a decision after the provider's 24 hours still finds it. */
 export function candidateArchive(deps: ResultDeps) {
   return async ({ taskId }: TaskSnapshot, signal?: AbortSignal): Promise<CandidateVideo> => {
-    // Asks for the link itself: one that is refused is asked for anew, and a candidate without its picture parks the run.
+    // Not the link that is known already: a refused one is requested again, and a candidate without its video parks the run.
     return withResult(deps, taskId, signal, async (file, { bytes, sha256 }) => {
       const key = candidateKey(taskId);
       const { width, height } = await measureMp4(file);

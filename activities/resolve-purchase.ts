@@ -1,14 +1,22 @@
+import type { Purchase } from '../src/contract/purchase.js';
+import type { SubmitDecision } from '../src/contract/result.js';
 import { resolvePurchase } from '../src/ledger/resolve.js';
 import type { ActivityDeps } from './deps.js';
+import type { PurchaseStep } from './purchase-step.js';
 import { reconciledStep, settledBy } from './reconcile-submit.js';
 import { releaseSlot } from './slot-holders.js';
-import type { VideoActivities } from './types.js';
 import { withSignal } from './with-signal.js';
 
+/** A person's decision on a purchase. */
+export interface DecisionInput {
+  readonly purchase: Purchase;
+  readonly decision: SubmitDecision;
+}
+
 /** Writes a person's decision on an undecided purchase, unless it was decided before. */
-export function createResolvePurchase(deps: ActivityDeps): VideoActivities['resolvePurchase'] {
+export function createResolvePurchase(deps: ActivityDeps) {
   const { ledger, dashscope: provider, clock, times } = deps;
-  return ({ purchase, decision }) =>
+  return ({ purchase, decision }: DecisionInput): Promise<PurchaseStep> =>
     withSignal(async (signal) => {
       const parts = { ledger, provider, clock, times: times.ledger };
       const outcome = await resolvePurchase(parts, purchase, decision, { signal });

@@ -1,13 +1,11 @@
 import type { Billable } from '../src/contract/budget.js';
 import { FailureType } from '../src/contract/failure-type.js';
 import type { Purchase } from '../src/contract/purchase.js';
-import type { DeadSlot, HeldSlot, OpenSlot, SlotReleaseMessage } from '../src/contract/slots.js';
+import type { DeadSlot, HeldSlot, OpenSlot, SlotReleaseMessage, SlotRequestMessage } from '../src/contract/slots.js';
 import { VideoError } from '../src/contract/video-error.js';
-import type { PurchaseView } from '../src/ledger/purchase-view.js';
-import { openExtraTasks } from '../src/ledger/purchase-view.js';
+import { openExtraTasks, type PurchaseView } from '../src/ledger/purchase-view.js';
 import { batchOf } from '../src/ledger/records.js';
 import type { ActivityDeps } from './deps.js';
-import type { VideoActivities } from './types.js';
 import { withSignal } from './with-signal.js';
 
 /**
@@ -19,8 +17,8 @@ const UNCLAIMED_MS = 900_000;
 const UNBOUGHT_MS = 60_000;
 
 /** Repeats the request of a run that waits; starts the account's slots again if they are gone. */
-export function createRequestSlot({ slots }: ActivityDeps): VideoActivities['requestSlot'] {
-  return (request) => slots.requestSlot(request);
+export function createRequestSlot({ slots }: ActivityDeps) {
+  return (request: Omit<SlotRequestMessage, 'limit' | 'budget'>): Promise<void> => slots.requestSlot(request);
 }
 
 /**
@@ -52,8 +50,8 @@ export function openSlot({ purchase: { key, n }, intent }: PurchaseView): OpenSl
 }
 
 /** Finds the account's purchases that may have a task at the provider: new slots count them as held. */
-export function createFindOpenSlots({ ledger, clock, times }: ActivityDeps): VideoActivities['findOpenSlots'] {
-  return () =>
+export function createFindOpenSlots({ ledger, clock, times }: ActivityDeps) {
+  return (): Promise<{ open: OpenSlot[] }> =>
     withSignal(async (signal) => {
       const { open } = await ledger.listOpen(undefined, { signal });
       return { open: open.filter((view) => mayRender(view, clock.now(), times.resultLifeMs)).map(openSlot) };
@@ -64,8 +62,8 @@ export function createFindOpenSlots({ ledger, clock, times }: ActivityDeps): Vid
  * Finds the slots whose purchase has ended, waits for a person, or was never made by a run that is gone; and of the
  * money that is reserved without a slot, what is settled or was never spent.
  */
-export function createFindDeadSlots(deps: ActivityDeps): VideoActivities['findDeadSlots'] {
-  return ({ holders }) =>
+export function createFindDeadSlots(deps: ActivityDeps) {
+  return ({ holders }: { readonly holders: readonly HeldSlot[] }): Promise<{ dead: DeadSlot[] }> =>
     withSignal(async (signal) => {
       const dead: DeadSlot[] = [];
       for (const holder of holders) {

@@ -1,5 +1,6 @@
 import { Context } from '@temporalio/activity';
 import { FailureType } from '../src/contract/failure-type.js';
+import type { Purchase } from '../src/contract/purchase.js';
 import { VideoError } from '../src/contract/video-error.js';
 import { buildCreateTask } from '../src/dashscope/request-body.js';
 import {
@@ -9,70 +10,101 @@ import {
   type PurchaseOrder,
   type PurchaseQuery,
 } from '../src/ledger/buy.js';
-import { purchaseKeyOf } from '../src/ledger/purchase-key.js';
-import { toActivityFailure } from './activity-failure.js';
 import { assertSameStore } from './assert-same-store.js';
 import type { ActivityDeps } from './deps.js';
-import { fromCache, purchaseContextOf } from './purchase-context.js';
-import { restoreStep } from './purchase-step.js';
+import type { PreparedRequest } from './prepare-request.js';
+import { purchaseContextOf } from './purchase-context.js';
+import { fromCache, type PurchaseStep, restoreStep } from './purchase-step.js';
 import { costOf, NOTHING_BILLED, releaseSlot } from './slot-holders.js';
-import type { PurchaseStep, SubmitInput, VideoActivities } from './types.js';
+import { withSignal } from './with-signal.js';
 
-/** Buys one generation, unless the ledger shows one to follow. The provider bills every accepted call, so nothing here sends twice. */
-export function createSubmitTask(deps: ActivityDeps): VideoActivities['submitTask'] {
+/** What a run that is about to buy knows. */
+export interface PurchaseInput {
+  readonly prepared: PreparedRequest;
+  /** Purchases whose lost video could not be downloaded again. */
+  readonly unrestorable: readonly Purchase[];
+}
+
+export interface SubmitInput extends PurchaseInput {
+  /** The image's address at the provider. */
+  readonly imgUrl: string;
+}
+
+/**
+ * Buys one generation, unless the ledger has one to follow. The provider bills every accepted call, so nothing here sends
+ * twice.
+ */
+export function createSubmitTask(deps: ActivityDeps) {
   const { ledger, dashscope: provider, clock, times } = deps;
-  return async (input) => {
+  return async (input: SubmitInput): Promise<PurchaseStep> => {
     try {
-      // No cancellation signal and no heartbeat on purpose: aborting a POST that may have been accepted would
-      // turn a purchase into an unknown. It ends by its own time-out, and the workflow waits for the answer.
+      // No cancellation signal and no heartbeat on purpose: aborting a POST that may have been accepted would turn a
+      // purchase into an unknown. It ends by its own timeout, and the workflow waits for the answer.
       assertSameStore(deps, input.prepared.storeId);
       const order = orderOf(input, Context.current().info.attempt);
       if (deps.slots.budget !== undefined) {
         const { found } = await findExistingPurchase({ ledger, clock, times: times.ledger }, order);
         if (found !== undefined) return purchaseStep(found);
-        if (!(await isReserved(deps, input))) return { kind: 'buy' };
+        if (!(await isReserved(deps, input.prepared))) return { kind: 'buy' };
       }
       const outcome = await buyOnce({ ledger, provider, clock, times: times.ledger }, order);
       if (outcome.kind === 'unknown') deps.metrics.outcomeUnknown();
       return purchaseStep(outcome);
     } catch (error) {
-      if (error instanceof VideoError && !error.retryable) await giveBackRefused(deps, purchaseQueryOf(input));
-      throw toActivityFailure(error);
+      if (error instanceof VideoError && !error.retryable) await releaseRefused(deps, input.prepared);
+      throw error;
     }
   };
 }
 
+/** Reads from the ledger what a lost submit has bought, and sends nothing. */
+export function createFindPurchase(deps: ActivityDeps) {
+  const { ledger, clock, times } = deps;
+  return (input: PurchaseInput): Promise<{ found: PurchaseStep | null }> =>
+    withSignal(async (signal) => {
+      assertSameStore(deps, input.prepared.storeId);
+      const parts = { ledger, clock, times: times.ledger };
+      const { found } = await findExistingPurchase(parts, purchaseQueryOf(input), { signal });
+      return { found: found === undefined ? null : purchaseStep(found) };
+    });
+}
+
 /**
- * Whether the run's slot still stands, and with it what is reserved: slots that were started anew meanwhile may not know of it. Where it
- * does not, the run asks again.
+ * Whether the run still holds its slot, and with it the reservation: slots that have started again meanwhile may not know
+ * of it. Without it the run requests a slot again.
  * @throws VideoError `TemporalUnreachable`, retryable, when nobody answers: with budgets nothing is bought without the slots.
  */
-async function isReserved({ slots }: ActivityDeps, { prepared, buyer }: SubmitInput): Promise<boolean> {
-  const key = purchaseKeyOf(prepared.cacheKey, prepared.request.cache, buyer);
-  const payer = { tenant: prepared.request.tenant, batch: prepared.batchId ?? null };
+async function isReserved(
+  { slots }: ActivityDeps,
+  { query, queueIdentity, request }: PreparedRequest,
+): Promise<boolean> {
   try {
-    return (await slots.queryBudget({ ...payer, key, cost: costOf(prepared.request) }))?.held ?? false;
+    const question = { ...queueIdentity, key: query.purchaseKey, cost: costOf(request) };
+    return (await slots.queryBudget(question))?.held ?? false;
   } catch (cause) {
-    throw new VideoError(FailureType.TemporalUnreachable, "The account's slots do not answer, which keep the budgets", {
-      ...{ retryable: true, billed: false, cause },
-      nextStep: 'Nothing was bought; it goes on by itself once a worker answers for the slots (wan-video slots).',
+    const message = "The account's slots, which keep the budgets, do not answer";
+    throw new VideoError(FailureType.TemporalUnreachable, message, {
+      retryable: true,
+      billed: false,
+      cause,
+      nextStep:
+        'Nothing was bought; the run continues by itself once a worker answers for the slots (wan-video slots).',
     });
   }
 }
 
-/** A submit that is refused for good has used up its slot; those who follow it end with it and need none. */
-async function giveBackRefused(deps: ActivityDeps, { purchaseKey }: PurchaseQuery): Promise<void> {
-  // What gets lost here is found by the next look at the holders.
-  const newest = await deps.ledger.findNewest(purchaseKey).catch(() => undefined);
+/** Releases the slot of a submit that is refused for good; runs that follow it end with it and need none. */
+async function releaseRefused(deps: ActivityDeps, { query }: PreparedRequest): Promise<void> {
+  // What gets lost here is found by the next audit of the holders.
+  const newest = await deps.ledger.findNewest(query.purchaseKey).catch(() => undefined);
   if (newest?.state.kind === 'not_created') await releaseSlot(deps, newest.purchase, NOTHING_BILLED);
 }
 
-/** What the ledger is asked about for a run. */
-export function purchaseQueryOf(input: Omit<SubmitInput, 'imgUrl'>): PurchaseQuery {
-  const { prepared, buyer, firstStartedAtMs, unrestorable } = input;
-  const { cache } = prepared.request;
-  return { purchaseKey: purchaseKeyOf(prepared.cacheKey, cache, buyer), cache, buyer, firstStartedAtMs, unrestorable };
-}
+/** What the ledger needs to know of a run to find a purchase for it. */
+export const purchaseQueryOf = ({ prepared, unrestorable }: PurchaseInput): PurchaseQuery => ({
+  ...prepared.query,
+  unrestorable,
+});
 
 function orderOf(input: SubmitInput, attempt: number): PurchaseOrder {
   const { prepared, imgUrl } = input;
@@ -81,16 +113,19 @@ function orderOf(input: SubmitInput, attempt: number): PurchaseOrder {
   const image = reference.kind === 'asset' ? { width: reference.width, height: reference.height } : null;
   return {
     ...purchaseQueryOf(input),
-    ...{ cacheKey, attempt, seed, tenant },
+    cacheKey,
+    attempt,
+    seed,
+    tenant,
     expects: { prompt, duration, resolution, audio, image },
     memo: purchaseContextOf(prepared),
     body: (seedOfPurchase) => buildCreateTask({ ...request, seed: seedOfPurchase, img_url: imgUrl }),
-    // The provider reads an oss:// address only when told to.
+    // The provider resolves an oss:// address only on request.
     ossResolve: [imgUrl, audio_url].some((url) => url?.startsWith('oss://')),
   };
 }
 
-/** What the ledger's answer means for the run. */
+/** The next step of the run, by the ledger's answer. */
 export function purchaseStep(outcome: BuyOutcome): PurchaseStep {
   switch (outcome.kind) {
     case 'bought':

@@ -1,44 +1,63 @@
 import { randomUUID } from 'node:crypto';
+import type { Billable, BudgetReached } from '../src/contract/budget.js';
 import { MODEL } from '../src/contract/model.js';
+import type { SlotName } from '../src/contract/slots.js';
 import { findExistingPurchase } from '../src/ledger/buy.js';
 import { assertSameStore } from './assert-same-store.js';
 import type { ActivityDeps } from './deps.js';
+import type { PreparedReference } from './prepare-request.js';
+import type { PurchaseStep } from './purchase-step.js';
 import { costOf } from './slot-holders.js';
-import { purchaseQueryOf, purchaseStep } from './submit-task.js';
-import type { PreparedReference, VideoActivities } from './types.js';
+import { type PurchaseInput, purchaseQueryOf, purchaseStep } from './submit-task.js';
 import { withSignal } from './with-signal.js';
 
+/** A slot that a run has requested, and where. */
+export interface RequestedSlot extends SlotName {
+  /** Workflow id of the account's slots. */
+  readonly slots: string;
+  /** What is to be reserved; present when the worker has budgets: then nothing is bought without the slots. */
+  readonly cost?: Billable;
+}
+
+/** Ready to buy, or there is no need to. */
+export type Readiness =
+  /** The ledger has something to follow or to take; nothing was uploaded and no slot requested. */
+  | { readonly kind: 'found'; readonly step: PurchaseStep }
+  /** A budget has no room; nothing was uploaded and no slot requested. */
+  | { readonly kind: 'budget_reached'; readonly reached: BudgetReached }
+  /** The image is at the provider, and a slot is requested. */
+  | { readonly kind: 'requested'; readonly imgUrl: string; readonly slot: RequestedSlot };
+
 /**
- * Makes a run ready to buy: looks whether there is a purchase to follow instead, puts the image into the provider's temporary store, and
- * asks for a slot. The asking is no step of its own because that would cost each generation six events; it comes last, so that no slot
- * is held during an upload, which may take minutes and may fail.
+ * Makes a run ready to buy: looks for a purchase to follow instead, uploads the image into the provider's temporary store,
+ * and requests a slot. The request is part of this step because a step of its own would cost each generation six events;
+ * it comes last, so that no slot is held during an upload, which may take minutes and may fail.
  */
-export function createUploadReference(deps: ActivityDeps): VideoActivities['uploadReference'] {
+export function createUploadReference(deps: ActivityDeps) {
   const { ledger, clock, times, slots } = deps;
-  return (input) =>
+  return (input: PurchaseInput): Promise<Readiness> =>
     withSignal(async (signal) => {
-      const { reference, storeId } = input.prepared;
+      const { reference, storeId, query, queueIdentity, request } = input.prepared;
       assertSameStore(deps, storeId);
-      const interest = purchaseQueryOf(input);
-      const { found, newest } = await findExistingPurchase({ ledger, clock, times: times.ledger }, interest, {
-        signal,
-      });
+      const parts = { ledger, clock, times: times.ledger };
+      const { found, newest } = await findExistingPurchase(parts, purchaseQueryOf(input), { signal });
       if (found !== undefined) return { kind: 'found', step: purchaseStep(found) };
-      const name = { key: interest.purchaseKey, afterPurchase: newest };
-      const cost = costOf(input.prepared.request);
+      const name = { key: query.purchaseKey, afterPurchase: newest };
+      const cost = costOf(request);
       if (slots.budget !== undefined) {
-        // Before the upload, so that what follows in a batch whose money is spent costs next to nothing. No answer is none: the ask decides.
-        const answer = await slots.queryBudget({ ...input.queueIdentity, key: name.key, cost }).catch(() => undefined);
+        // Before the upload, so that the rest of a batch whose money is spent costs next to nothing. Without an answer the
+        // request decides.
+        const answer = await slots.queryBudget({ ...queueIdentity, key: name.key, cost }).catch(() => undefined);
         if (answer?.reached != null) return { kind: 'budget_reached', reached: answer.reached };
       }
       const imgUrl = await upload(reference, deps, signal);
-      await slots.requestSlot({ ...name, ...input.queueIdentity, cost, requesterId: input.buyer.workflowId });
-      const reserves = slots.budget !== undefined && { cost };
-      return { kind: 'requested', imgUrl, slot: { ...name, slots: slots.workflowId, ...reserves } };
+      await slots.requestSlot({ ...name, ...queueIdentity, cost, requesterId: query.buyer.workflowId });
+      const reservation = slots.budget !== undefined && { cost };
+      return { kind: 'requested', imgUrl, slot: { ...name, slots: slots.workflowId, ...reservation } };
     });
 }
 
-/** The image's address at the provider, where it is kept for 48 h; a fresh name and policy for each attempt. */
+/** Returns the image's address at the provider, which keeps it for 48 h; each attempt has its own name and policy. */
 async function upload(
   reference: PreparedReference,
   { dashscope, store }: ActivityDeps,
@@ -49,12 +68,9 @@ async function upload(
   const name = `${randomUUID()}.${reference.key.split('.').at(-1)}`;
   const body = await store.get(reference.key, { signal });
   try {
-    return await dashscope.uploadFile(
-      policy,
-      { name, contentType: reference.mime, size: reference.bytes, body },
-      { signal },
-    );
+    const file = { name, contentType: reference.mime, size: reference.bytes, body };
+    return await dashscope.uploadFile(policy, file, { signal });
   } finally {
-    body.destroy(); // also one that was never begun: it is an open file
+    body.destroy(); // also when nobody has read from it: it is an open file
   }
 }

@@ -1,14 +1,23 @@
 import { writeEnds, writeReport } from '../src/batch/batch-files.js';
+import type { BatchItemEnd, BatchSummary } from '../src/contract/batch.js';
 import type { ActivityDeps } from './deps.js';
-import type { VideoActivities } from './types.js';
 import { withSignal } from './with-signal.js';
 
-/** Writes a page of results; the same page again replaces it by the same. */
-export function createWriteResults({ store }: ActivityDeps): VideoActivities['writeResults'] {
-  return ({ batchId, page, ends }) => withSignal((signal) => writeEnds(store, batchId, page, ends, { signal }));
+/** One page of a batch's results. */
+export interface ResultsPage {
+  readonly batchId: string;
+  readonly page: number;
+  readonly ends: readonly BatchItemEnd[];
 }
 
-/** Writes what a batch has come to. */
-export function createWriteReport({ store }: ActivityDeps): VideoActivities['writeReport'] {
-  return ({ summary }) => withSignal((signal) => writeReport(store, summary, { signal }));
+/** Writes a page of results; writing the same page again changes nothing. */
+export function createWriteResults({ store }: ActivityDeps) {
+  return ({ batchId, page, ends }: ResultsPage): Promise<void> =>
+    withSignal((signal) => writeEnds(store, batchId, page, ends, { signal }));
+}
+
+/** Writes the report of a batch. */
+export function createWriteReport({ store }: ActivityDeps) {
+  return ({ summary }: { summary: BatchSummary }): Promise<void> =>
+    withSignal((signal) => writeReport(store, summary, { signal }));
 }

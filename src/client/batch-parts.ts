@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import type { Client } from '@temporalio/client';
 import { BATCH_WINDOW_MAX } from '../contract/batch.js';
 import { invalidRequest } from '../contract/validate.js';
+import { decodeDataUri } from '../media/data-uri.js';
 import { checkImageFile, identifyImage, type StagedImage, stageImage, stageImageFile } from '../media/stage-image.js';
 import type { AssetStore } from '../storage/asset-store.js';
 
@@ -89,17 +90,16 @@ export function imagesInFolder(folder: string, store: AssetStore, signal: AbortS
     stage: async (image: string) =>
       referenceOf(
         image.startsWith('data:')
-          ? await stageImage(inlineBytes(image), store, options)
+          ? await stageImage(decodeDataUri(image), store, options)
           : await stageImageFile(pathOf(image), store, options),
       ),
     identify: async (image: string) =>
-      referenceOf(await identifyImage(image.startsWith('data:') ? inlineBytes(image) : pathOf(image), options)),
+      referenceOf(await identifyImage(image.startsWith('data:') ? decodeDataUri(image) : pathOf(image), options)),
   };
 }
 
 /** Names images that are part of the lines themselves; for callers that open no path that a line names. */
 export const identifyInline = async (image: string): Promise<string> =>
-  referenceOf(await identifyImage(inlineBytes(image)));
+  referenceOf(await identifyImage(decodeDataUri(image)));
 
-const inlineBytes = (uri: string): Buffer => Buffer.from(uri.slice(uri.indexOf(',') + 1), 'base64');
 const referenceOf = ({ asset }: StagedImage): string => `asset:${asset.key}`;

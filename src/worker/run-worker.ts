@@ -4,7 +4,7 @@ import { type Client, WorkflowNotFoundError } from '@temporalio/client';
 import type { DataConverter } from '@temporalio/common';
 import { NativeConnection, Runtime, Worker, type WorkerDeploymentOptions } from '@temporalio/worker';
 import type { Dispatcher } from 'undici';
-import { type ActivityDeps, createActivities } from '../../activities/index.js';
+import { type ActivityDeps, createActivities, failureInterceptor } from '../../activities/index.js';
 import { systemClock } from '../async/clock.js';
 import { connectClient, temporalUnreachable } from '../client/connect.js';
 import { type TemporalTarget, workerOptionsOf } from '../client/temporal-target.js';
@@ -103,7 +103,8 @@ async function runQueues(options: WorkerOptions, telemetry: Telemetry): Promise<
     ...dataConverterOf(temporal, bundlePath),
     ...versionOf(config),
     maxHeartbeatThrottleInterval: times.heartbeatThrottleMs,
-  } as const;
+    interceptors: { activity: [failureInterceptor] },
+  };
   const main = await Worker.create({
     ...common,
     taskQueue: taskQueues.generate,

@@ -5,7 +5,7 @@ import { DeterminismViolationError } from '@temporalio/workflow';
 import { describe, expect, test } from 'vitest';
 import { WorkflowType } from '../../src/contract/names.js';
 import { STEP_TIMES } from '../../src/contract/times.js';
-import { activityOptions } from '../../workflows/shared/activity-options.js';
+import { stepTable } from '../../workflows/shared/activities.js';
 import { BUNDLE, ROOT, TEST_KEY } from '../support/stack.js';
 import { CASES } from './cases.js';
 import { endOf, stepsOf, workflowIdOf } from './history-facts.js';
@@ -45,7 +45,7 @@ test('every case has a history, and every history a case', () => {
 test('every workflow and every step is in some history', () => {
   const histories = paths.map(readHistory);
   expect(new Set(paths.map((path) => path.split('/')[0]))).toEqual(new Set(Object.keys(WorkflowType)));
-  expect(new Set(histories.flatMap(stepsOf))).toEqual(new Set(Object.keys(activityOptions(STEP_TIMES))));
+  expect(new Set(histories.flatMap(stepsOf))).toEqual(new Set(Object.keys(stepTable(STEP_TIMES, 'video-generate'))));
 });
 
 test('every history ends and contains what its case says', () => {
@@ -88,8 +88,8 @@ describe('a change that a run in flight would not survive is caught:', () => {
     },
     {
       what: 'a salvage that is no longer started',
-      from: "const salvaged = salvage(run, purchase, 'sees a purchase to its end whose run was cancelled');",
-      to: 'const salvaged = Promise.resolve();',
+      from: "const salvaging = salvage(run, purchase, 'finishes a purchase whose run was cancelled');",
+      to: 'const salvaging = Promise.resolve();',
       by: 'videoGenerate/cancelled-rendering',
     },
     {
@@ -106,13 +106,13 @@ describe('a change that a run in flight would not survive is caught:', () => {
     },
     {
       what: 'an item that does not tell its batch',
-      from: 'await tell((0,_src_contract_batch_item_js__WEBPACK_IMPORTED_MODULE_1__.videoEnd)(head, result, Date.now()));',
+      from: 'await report((0,_src_contract_batch_item_js__WEBPACK_IMPORTED_MODULE_1__.videoEnd)(head, result, Date.now()));',
       to: '',
       by: 'videoGenerate/item-of-a-batch',
     },
     {
       what: 'a sweep that starts its salvages under other ids',
-      from: 'const workflowId = (0,_src_contract_names_js__WEBPACK_IMPORTED_MODULE_1__.salvageWorkflowId)(purchase.key, purchase.n, late);',
+      from: 'const workflowId = (0,_src_contract_names_js__WEBPACK_IMPORTED_MODULE_1__.salvageWorkflowId)(purchase.key, purchase.n, extraTaskId);',
       to: 'const workflowId = purchase.key;',
       by: 'sweepPurchases/salvages',
     },

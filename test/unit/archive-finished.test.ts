@@ -5,7 +5,7 @@ import { Readable } from 'node:stream';
 import { expect, onTestFinished, test } from 'vitest';
 import { archiveFinished } from '../../activities/archive-video.js';
 import type { ResultDeps } from '../../activities/deps.js';
-import type { FinishedTask } from '../../activities/types.js';
+import type { FinishedTask } from '../../activities/poll-task.js';
 import { DEFAULT_TIMES } from '../../src/config/times.js';
 import { makeClip } from '../../src/emulator/clip/plain-clip.js';
 import { buyOnce } from '../../src/ledger/buy.js';

@@ -2,7 +2,7 @@ import { MockActivityEnvironment } from '@temporalio/testing';
 import { expect, test } from 'vitest';
 import type { ActivityDeps } from '../../activities/deps.js';
 import { createPollTask } from '../../activities/poll-task.js';
-import type { TaskSeen, WatchedTask } from '../../activities/types.js';
+import type { WatchedTask } from '../../activities/purchase-step.js';
 import { DEFAULT_TIMES } from '../../src/config/times.js';
 import { FailureType } from '../../src/contract/failure-type.js';
 import { VideoError } from '../../src/contract/video-error.js';
@@ -39,7 +39,7 @@ async function watched(change: { readonly claim?: WatchedTask['claim']; readonly
     for (let turns = 0; turns < 20; turns += 1) await new Promise((passed) => setImmediate(passed));
     await meanwhile();
     end.resolve({ taskId: task.taskId, status, requestId: 'q', endTimeMs: world.clock.now() });
-    return (await polling) as TaskSeen;
+    return await polling;
   };
   return { ...world, task, folder, poll, returned };
 }

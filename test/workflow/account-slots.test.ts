@@ -55,7 +55,7 @@ test('a generation with free slots keeps to 50 events, a run shows its place, an
     const { stage, slot, waiting_for } = await one.videos.progress(waits);
     expect({ stage, waiting_for }).toEqual({
       stage: 'waiting_for_slot',
-      waiting_for: expect.stringMatching(/a place at/),
+      waiting_for: expect.stringMatching(/^a slot:/),
     });
     expect(slot).toMatchObject({ ahead_interactive: 0, ahead_batch: 0, running: 1, limit: 1 });
     const env = { ...stack.env, WAN_VIDEO_ACCOUNT: one.name };

@@ -1,5 +1,5 @@
 import * as wf from '@temporalio/workflow';
-import type { OpeningFault } from '../../activities/batch-types.js';
+import type { OpeningFault } from '../../activities/open-batch.js';
 import type { BatchItemEnd, BatchSummary } from '../../src/contract/batch.js';
 import { noTotals } from '../../src/contract/batch-totals.js';
 import { shellWord } from '../../src/contract/command-lines.js';

@@ -1,4 +1,5 @@
-import type { BatchOpening, PageItem } from '../../activities/batch-types.js';
+import type { OpenedBatch } from '../../activities/open-batch.js';
+import type { PageItem } from '../../activities/read-manifest.js';
 import {
   ACCOUNT_CAUSES,
   BATCH_WINDOW,
@@ -90,7 +91,7 @@ export class BatchState {
    * @param window - As the caller gave it; anything that is no window counts as the default.
    */
   static first(
-    { items, duplicates, invalid, times, attributes, labelsHidden, webhookEvents }: OpenedBatch,
+    { items, duplicates, invalid, times, attributes, labelsHidden, webhookEvents }: Omit<OpenedBatch, 'kind'>,
     { window, startedAtMs }: { readonly window: unknown; readonly startedAtMs: number },
   ): BatchState {
     return new BatchState({
@@ -190,11 +191,6 @@ export class BatchState {
     if (this.recentEndsMs.length > RATE_ENDS) this.recentEndsMs.shift();
   }
 }
-
-type OpenedBatch = Pick<
-  Extract<BatchOpening, { kind: 'open' }>,
-  'items' | 'duplicates' | 'invalid' | 'times' | 'attributes' | 'labelsHidden' | 'webhookEvents'
->;
 
 /** Whether a value can be a window: any client may send one. */
 export const isWindow = (value: unknown): value is number =>

@@ -1,5 +1,5 @@
 import * as wf from '@temporalio/workflow';
-import type { BatchOpening, OpenBatchInput } from '../../activities/batch-types.js';
+import type { BatchOpening, OpenBatchInput } from '../../activities/open-batch.js';
 import type { VideoBatchInput } from '../../src/contract/batch.js';
 import { batchInputIssues, inlineItems } from '../../src/contract/batch-input.js';
 import { steps } from '../shared/activities.js';

@@ -1,5 +1,5 @@
 import * as wf from '@temporalio/workflow';
-import type { PageItem } from '../../activities/batch-types.js';
+import type { PageItem } from '../../activities/read-manifest.js';
 import type { BatchItemEnd, BatchSchedulePause, BatchSummary, VideoBatchInput } from '../../src/contract/batch.js';
 import { failedEnd } from '../../src/contract/batch-item.js';
 import { noTotals } from '../../src/contract/batch-totals.js';

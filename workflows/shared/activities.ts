@@ -1,49 +1,240 @@
 import * as wf from '@temporalio/workflow';
-import type { VideoActivities } from '../../activities/types.js';
+import type { VideoActivities } from '../../activities/index.js';
 import { submitQueueOf } from '../../src/contract/names.js';
 import { STEP_TIMES, type StepTimes } from '../../src/contract/times.js';
-import { activityOptions } from './activity-options.js';
+
+// Stated in every row. WAIT where an answer may be a purchase or must be kept; TRY where the step only reads or writes by
+// content, so that a cancelled run ends at once.
+const { WAIT_CANCELLATION_COMPLETED, TRY_CANCEL } = wf.ActivityCancellationType;
+
+// A submit is billed and has no idempotency key, so none of these is ever retried. The server uses these names; they are
+// undocumented, so a test against a real server checks them.
+const OUTCOME_UNKNOWN: string[] = ['TemporalTimeout:StartToClose', 'TemporalTimeout:Heartbeat', 'WorkerShutdown'];
+
+type StepName = keyof VideoActivities;
+type InputOf<Name extends StepName> = Parameters<VideoActivities[Name]>[0];
+
+/** How a workflow runs a step. */
+interface StepOptions<Input> extends Omit<wf.ActivityOptions, 'summary'> {
+  readonly cancellationType: wf.ActivityCancellationType;
+  readonly retry: NonNullable<wf.ActivityOptions['retry']>;
+  /** Shown in the Web UI next to the step. */
+  readonly summary: string | ((input: Input) => string);
+}
+
+type StepTable = { readonly [Name in StepName]: StepOptions<InputOf<Name>> };
 
 /**
- * The steps of a generation, each with its row of `activityOptions`.
- * @param times - The worker's times, which `prepareRequest` brings; the shipped ones until then.
- * @param taskId - Shown beside the steps that are about one task.
+ * One row per step: queue, timeouts, retries and cancellation, with the reason of each number, and what the Web UI shows.
+ * @param times - Have their own reasons, in `src/contract/times.ts`.
+ * @param queue - Task queue of the run.
  */
-export function steps(times: StepTimes = STEP_TIMES, taskId?: string): VideoActivities {
-  const options = activityOptions(times);
-  const about = taskId === undefined ? {} : { summary: `task ${taskId}` };
-  const step = <Name extends keyof VideoActivities>(
-    name: Name,
-    extra: wf.ActivityOptions = {},
-  ): VideoActivities[Name] => wf.proxyActivities<VideoActivities>({ ...options[name], ...extra })[name];
+export function stepTable(times: StepTimes, queue: string): StepTable {
+  const { heartbeatTimeoutMs: heartbeatTimeout } = times;
+  const patient = { initialInterval: times.retryInitialMs, maximumInterval: times.retryMaximumMs };
   return {
-    prepareRequest: step('prepareRequest', { summary: 'check the request and its image' }),
-    uploadReference: step('uploadReference', { summary: 'bring the image to the provider, ask for a slot' }),
-    requestSlot: step('requestSlot', { summary: 'ask for the slot again' }),
-    submitTask: step('submitTask', {
-      taskQueue: submitQueueOf(wf.workflowInfo().taskQueue), // the account's submit rate is set on this queue
+    prepareRequest: {
+      summary: 'check the request and its image',
+      startToCloseTimeout: '5m', // downloading 20 MB at 1 Mbit/s takes 160 s
+      scheduleToCloseTimeout: '30m', // a reference unreachable for that long is the caller's to fix
+      heartbeatTimeout,
+      retry: { ...patient, maximumInterval: '30s', maximumAttempts: 8 },
+      cancellationType: TRY_CANCEL,
+    },
+    uploadReference: {
+      summary: 'upload the image to the provider, request a slot',
+      startToCloseTimeout: '5m', // 20 MB at 1 Mbit/s, as above; the upload policy itself lives 300 s
+      scheduleToCloseTimeout: times.submitScheduleToCloseMs, // nothing is bought yet: as patient as the submit
+      heartbeatTimeout,
+      retry: patient,
+      cancellationType: TRY_CANCEL,
+    },
+    requestSlot: {
+      summary: 'request the slot again',
+      startToCloseTimeout: '10s', // Temporal itself answers within milliseconds
+      retry: patient, // the run waits in any case
+      cancellationType: TRY_CANCEL,
+    },
+    submitTask: {
       summary: 'buy one task',
-    }),
-    findPurchase: step('findPurchase', { summary: 'look what a lost submit has bought' }),
-    awaitPurchase: step('awaitPurchase', { summary: "follow another run's purchase" }),
-    reconcileSubmit: step('reconcileSubmit', { summary: 'find out what became of a lost submit' }),
-    resolvePurchase: step('resolvePurchase', { summary: "apply a person's decision" }),
-    pollTask: step('pollTask', about),
-    archiveVideo: step('archiveVideo', about),
-    restoreVideo: step('restoreVideo', about),
-    findOrphans: step('findOrphans', { summary: 'look for purchases that no run sees to' }),
-    findOpenSlots: step('findOpenSlots', { summary: 'take the open purchases as held' }),
-    findDeadSlots: step('findDeadSlots', { summary: 'look for holders that are gone' }),
-    findSpending: step('findSpending', { summary: 'read what was spent' }),
-    openBatch: step('openBatch', { summary: 'check the manifest and keep it' }),
-    readManifest: step('readManifest', { summary: 'read the next items' }),
-    findEndedItems: step('findEndedItems', { summary: 'look for ends that were missed' }),
-    writeResults: step('writeResults', { summary: 'keep the ends of items' }),
-    writeReport: step('writeReport', { summary: 'write the report' }),
-    notifyWebhook: step('notifyWebhook', { summary: 'deliver the event' }),
-    findSchedule: step('findSchedule', { summary: 'look at the schedule: too much failed' }),
-    pauseSchedule: step('pauseSchedule', { summary: 'pause the schedule' }),
-    cancelTask: step('cancelTask', about),
-    requestCancellation: step('requestCancellation'),
+      taskQueue: submitQueueOf(queue), // the account's submit rate is set on this queue
+      allowEagerDispatch: false, // eager dispatch would bypass the queue's rate limit
+      startToCloseTimeout: times.submitStartToCloseMs,
+      scheduleToCloseTimeout: times.submitScheduleToCloseMs,
+      retry: { ...patient, nonRetryableErrorTypes: OUTCOME_UNKNOWN },
+      cancellationType: WAIT_CANCELLATION_COMPLETED,
+    },
+    findPurchase: {
+      summary: 'find what a lost submit has bought',
+      startToCloseTimeout: times.cancelStartToCloseMs, // one attempt: the caller of a cancel waits for it
+      scheduleToCloseTimeout: 1.5 * times.cancelStartToCloseMs,
+      retry: { maximumAttempts: 1 },
+      cancellationType: TRY_CANCEL,
+    },
+    awaitPurchase: {
+      summary: "follow another run's purchase",
+      startToCloseTimeout: times.parkedStartToCloseMs, // as long as a person may take; else it ends within a minute or so
+      heartbeatTimeout,
+      retry: patient, // it only reads
+      cancellationType: TRY_CANCEL,
+    },
+    reconcileSubmit: {
+      summary: 'find out what became of a lost submit',
+      startToCloseTimeout: times.pollScheduleToCloseMs, // it watches candidates to their end, like any task
+      heartbeatTimeout,
+      retry: patient, // it neither buys nor guesses: safe to start over
+      cancellationType: TRY_CANCEL,
+    },
+    resolvePurchase: {
+      summary: "apply a person's decision",
+      startToCloseTimeout: '1m', // one query and a few records
+      scheduleToCloseTimeout: '10m', // after that the person is informed, and may decide again
+      retry: patient,
+      cancellationType: WAIT_CANCELLATION_COMPLETED, // the run must know of a decision that is written
+    },
+    pollTask: {
+      summary: ({ task }) => `task ${task.taskId}`,
+      startToCloseTimeout: times.pollScheduleToCloseMs, // bounded by the next line alone
+      scheduleToCloseTimeout: times.pollScheduleToCloseMs,
+      heartbeatTimeout,
+      retry: patient, // a lost query is not a lost video
+      cancellationType: TRY_CANCEL,
+    },
+    archiveVideo: {
+      summary: ({ task }) => `task ${task.taskId}`,
+      startToCloseTimeout: '30m', // 1 GiB at 5 Mbit/s
+      scheduleToCloseTimeout: times.archiveScheduleToCloseMs,
+      heartbeatTimeout,
+      retry: patient,
+      cancellationType: TRY_CANCEL,
+    },
+    restoreVideo: {
+      summary: ({ task }) => `task ${task.taskId}`,
+      startToCloseTimeout: '30m', // as archiveVideo
+      scheduleToCloseTimeout: times.archiveScheduleToCloseMs,
+      heartbeatTimeout,
+      retry: patient,
+      cancellationType: TRY_CANCEL,
+    },
+    cancelTask: {
+      summary: ({ taskId }) => `task ${taskId}`,
+      startToCloseTimeout: times.cancelStartToCloseMs,
+      scheduleToCloseTimeout: 1.5 * times.cancelStartToCloseMs, // a run must end within 2 s even if every worker is busy
+      retry: { maximumAttempts: 1 },
+      cancellationType: TRY_CANCEL,
+    },
+    requestCancellation: {
+      summary: 'close the run as Cancelled',
+      startToCloseTimeout: '10s', // Temporal itself answers within milliseconds
+      scheduleToCloseTimeout: '2m', // outlasts a restart of Temporal
+      retry: patient,
+      cancellationType: TRY_CANCEL,
+    },
+    findOrphans: {
+      summary: 'find purchases that no run finishes',
+      startToCloseTimeout: '10m', // some 1000 open purchases at 4 reads each, 100 reads/s
+      heartbeatTimeout,
+      retry: { ...patient, maximumAttempts: 5 }, // the next sweep comes within the hour
+      cancellationType: TRY_CANCEL,
+    },
+    findOpenSlots: {
+      summary: 'adopt the open purchases as holders',
+      startToCloseTimeout: '10m', // as findOrphans
+      heartbeatTimeout,
+      retry: patient, // while the store is unavailable nothing can be bought either
+      cancellationType: TRY_CANCEL,
+    },
+    findDeadSlots: {
+      summary: 'find holders that are gone',
+      startToCloseTimeout: '1m', // a handful of purchases at 4 reads each
+      scheduleToCloseTimeout: '2m', // the next audit comes soon
+      heartbeatTimeout,
+      retry: patient,
+      cancellationType: TRY_CANCEL,
+    },
+    findSpending: {
+      summary: 'read what was spent',
+      startToCloseTimeout: '10m', // a day of 10 000 bills at some 20 reads/s and more, and the open purchases
+      scheduleToCloseTimeout: '20m', // after that the slots may continue as new, and read again
+      heartbeatTimeout,
+      retry: patient,
+      cancellationType: TRY_CANCEL,
+    },
+    openBatch: {
+      summary: 'check the manifest and copy it',
+      startToCloseTimeout: '1h', // 10 000 lines take seconds; storing as many data: URIs takes longer
+      heartbeatTimeout,
+      retry: patient, // nothing is bought yet: an outage of the store only delays
+      cancellationType: TRY_CANCEL,
+    },
+    readManifest: {
+      summary: 'read the next items',
+      startToCloseTimeout: '1m', // one range of at most 180 kB
+      heartbeatTimeout,
+      retry: patient,
+      cancellationType: TRY_CANCEL,
+    },
+    findEndedItems: {
+      summary: 'find ends that were missed',
+      startToCloseTimeout: '10m', // a window of 500 and all items that wait for a person, some 100 reads/s
+      heartbeatTimeout,
+      retry: { ...patient, maximumAttempts: 5 }, // the next sweep comes
+      cancellationType: TRY_CANCEL,
+    },
+    writeResults: {
+      summary: 'write the ends of items',
+      startToCloseTimeout: '1m', // one object of some 100 kB
+      heartbeatTimeout,
+      retry: patient, // nothing else has the ends
+      cancellationType: WAIT_CANCELLATION_COMPLETED, // a late attempt must not overwrite a later page
+    },
+    writeReport: {
+      summary: 'write the report',
+      startToCloseTimeout: '1m',
+      heartbeatTimeout,
+      retry: patient,
+      cancellationType: WAIT_CANCELLATION_COMPLETED,
+    },
+    notifyWebhook: {
+      summary: 'deliver the event',
+      startToCloseTimeout: '30s', // twice the bound of one POST: a worker that dies on it is replaced soon
+      scheduleToCloseTimeout: '24h', // a receiver that is down overnight gets it in the morning; then the run fails visibly
+      retry: { ...patient, maximumInterval: '10m' }, // a minute's outage costs seven attempts, a day's 150
+      cancellationType: TRY_CANCEL,
+    },
+    findSchedule: {
+      summary: 'read the schedule: too much failed',
+      startToCloseTimeout: '10s', // Temporal itself answers within milliseconds
+      retry: { ...patient, maximumAttempts: 8 }, // over two minutes, longer than a restart; then the batch ends without it
+      cancellationType: TRY_CANCEL,
+    },
+    pauseSchedule: {
+      summary: 'pause the schedule',
+      startToCloseTimeout: '10s', // above the bound of both of its calls
+      retry: { ...patient, maximumAttempts: 8 }, // as findSchedule; a paused schedule is not paused again
+      cancellationType: TRY_CANCEL,
+    },
   };
+}
+
+/** The steps by the times that they were built with: a run has one or two sets of times. */
+const cache = new WeakMap<StepTimes, VideoActivities>();
+
+/**
+ * The steps, each with its row of the table.
+ * @param times - The worker's times, which `prepareRequest` and `openBatch` bring; the shipped ones until then.
+ */
+export function steps(times: StepTimes = STEP_TIMES): VideoActivities {
+  const cached = cache.get(times);
+  if (cached !== undefined) return cached;
+  const rows = Object.entries(stepTable(times, wf.workflowInfo().taskQueue)) as [StepName, StepOptions<never>][];
+  const built = Object.fromEntries(rows.map(([name, options]) => [name, proxyOf(name, options)]));
+  cache.set(times, built as unknown as VideoActivities);
+  return built as unknown as VideoActivities;
+}
+
+function proxyOf(name: StepName, { summary, ...options }: StepOptions<never>): VideoActivities[StepName] {
+  if (typeof summary === 'string') return wf.proxyActivities<VideoActivities>({ ...options, summary })[name];
+  const step = (input: never) => wf.proxyActivities({ ...options, summary: summary(input) })[name]?.(input);
+  return step as VideoActivities[StepName];
 }

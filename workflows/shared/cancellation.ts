@@ -8,8 +8,8 @@ import { cancelSignal } from './messages.js';
 export type EndedBy = { readonly how: 'cancel'; readonly reason: string | null } | { readonly how: 'deadline' };
 
 /**
- * Runs `work` so that Temporal's own cancellation, the signal `cancel` and the deadline do the same thing: `release` runs once,
- * itself uncancelled, and then the run closes as Cancelled, or fails as `DeadlineExceeded`.
+ * Runs `work`. Temporal's own cancellation, the signal `cancel` and the deadline all do the same: `release` runs once, itself
+ * not cancellable, and then the run closes as Cancelled, or fails as `DeadlineExceeded`.
  * @param deadlineMs - Milliseconds from now; null: none.
  */
 export async function cancellable<T>(
@@ -17,15 +17,15 @@ export async function cancellable<T>(
   work: () => Promise<T>,
   release: (by: EndedBy) => Promise<Omit<CancelOutcome, 'reason'>>,
 ): Promise<T> {
-  // Taken here: inside nonCancellable the current scope is another one.
+  // Read here: inside nonCancellable the current scope is another one.
   const root = wf.CancellationScope.current();
   const scope = new wf.CancellationScope({ cancellable: true });
   let signalled = false;
   let reason: string | null = null;
-  let late = false;
+  let deadlinePassed = false;
   wf.setHandler(cancelSignal, (input) => {
     signalled = true;
-    // It comes from outside, in any form.
+    // Any client may send it, in any form.
     const given: unknown = (input as { reason?: unknown } | null | undefined)?.reason;
     reason ??= typeof given === 'string' ? given : null;
     scope.cancel();
@@ -36,7 +36,7 @@ export async function cancellable<T>(
       .run(() => wf.sleep(deadlineMs, { summary: 'deadline_seconds' }))
       .then(
         () => {
-          late = true;
+          deadlinePassed = true;
           scope.cancel();
         },
         () => undefined, // the work ended first
@@ -45,14 +45,14 @@ export async function cancellable<T>(
   try {
     return await scope.run(work);
   } catch (error) {
-    // A step that was in flight may fail for a reason of its own after the cancel; the run was cancelled all the same.
+    // A step in flight may fail for a reason of its own after the cancel; the run was cancelled all the same.
     if (!wf.isCancellation(error) && !scope.consideredCancelled) throw error;
-    const byDeadline = late && !signalled && !root.consideredCancelled;
+    const byDeadline = deadlinePassed && !signalled && !root.consideredCancelled;
     let outcome: Omit<CancelOutcome, 'reason'> | undefined;
     await wf.CancellationScope.nonCancellable(async () => {
       outcome = await release(byDeadline ? { how: 'deadline' } : { how: 'cancel', reason });
       const { workflowId, runId } = wf.workflowInfo();
-      // Only a cancellation that the server itself was asked for closes the run as Cancelled.
+      // Only a cancellation that the server has received closes the run as Cancelled.
       if (signalled && !root.consideredCancelled) await steps().requestCancellation({ workflowId, runId });
     });
     if (signalled) await root.cancelRequested;
@@ -62,7 +62,7 @@ export async function cancellable<T>(
       message: `deadline_seconds passed before the video was archived. ${outcome?.outcome ?? ''}`,
       task_id: outcome?.task_id,
       billed: outcome?.billed ?? undefined,
-      next_step: 'Start the request again: what was bought for it is found. Give it more time.',
+      next_step: 'Start the request again with more time; it finds what was bought for it.',
     });
   } finally {
     timer.cancel();

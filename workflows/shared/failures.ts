@@ -1,16 +1,16 @@
 import * as wf from '@temporalio/workflow';
-import type { FailedPreparation } from '../../activities/types.js';
+import type { FailedPreparation } from '../../activities/prepare-request.js';
 import type { VideoFailure } from '../../src/contract/failure.js';
 
 /** The failure that a run ends with, in its published form. */
-export function failure(of: VideoFailure): wf.ApplicationFailure {
-  const { type, message } = of;
-  // A reached budget is what was asked for: nobody is to be called for it.
+export function failure(published: VideoFailure): wf.ApplicationFailure {
+  const { type, message } = published;
+  // A reached budget does what it is for: nobody needs an alert.
   const benign = type === 'BudgetReached' && { category: 'BENIGN' as const };
-  return wf.ApplicationFailure.create({ type, message, nonRetryable: true, details: [of], ...benign });
+  return wf.ApplicationFailure.create({ type, message, nonRetryable: true, details: [published], ...benign });
 }
 
-/** The published failure behind an error, when an activity or this run gave one. */
+/** The published failure behind an error, when a step or this run has given one. */
 export function failureOf(error: unknown): VideoFailure | undefined {
   const cause = error instanceof wf.ActivityFailure ? error.cause : error;
   if (!(cause instanceof wf.ApplicationFailure)) return undefined;
@@ -18,14 +18,14 @@ export function failureOf(error: unknown): VideoFailure | undefined {
   return detail ?? { type: 'UnexpectedError', message: cause.message };
 }
 
-/** Whether a failed `prepareRequest` says that the namespace knows our search attributes. */
+/** Whether a failed `prepareRequest` says that the namespace has the search attributes. */
 export function attributesKnown(error: unknown): boolean {
   const cause = error instanceof wf.ActivityFailure ? error.cause : undefined;
   if (!(cause instanceof wf.ApplicationFailure)) return false;
-  const [, told] = (cause.details ?? []) as [unknown, (Partial<FailedPreparation> | undefined)?];
-  return told?.attributes === true;
+  const [, known] = (cause.details ?? []) as [unknown, (Partial<FailedPreparation> | undefined)?];
+  return known?.attributes === true;
 }
 
-/** Whether a child could not start because one with its id runs. */
+/** Whether a child could not start because a run with its id exists. */
 export const isAlreadyStarted = (error: unknown): boolean =>
   error instanceof Error && error.name === 'WorkflowExecutionAlreadyStartedError';

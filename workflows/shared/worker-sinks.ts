@@ -1,19 +1,19 @@
 import * as wf from '@temporalio/workflow';
 import type { VideoProgress } from '../../src/contract/result.js';
 
-/** What runs tell the worker that they are on, for its metrics; nothing of it is in history, and no answer comes back. */
+/** What runs report to their worker, for its metrics; nothing of it is in the history, and no answer comes back. */
 export interface WorkerSinks extends wf.Sinks {
   readonly wanVideo: {
-    /** A run has ended; `failureType` is null unless it failed. Told again only when the worker dies before the server knows of it. */
+    /** A run has ended; `failureType` is null unless it failed. Repeated only when the worker dies before the server knows. */
     runEnded(outcome: string, failureType: string | null): void;
-    /** The account's slots have changed. Also told during replay, so that the worker which takes them over knows. */
+    /** The account's slots have changed. Also called during replay, so that a worker that takes them over knows. */
     slots(limit: number, held: number, waiting: number, atMs: number): void;
   };
 }
 
 export const { wanVideo: workerSinks } = wf.proxySinks<WorkerSinks>();
 
-/** One log line per transition, never on replay; Temporal adds workflow id, run id and type. */
+/** Writes one log entry per transition, never on replay; Temporal adds workflow id, run id and type. */
 export function logTransition(
   { stage, task_id: taskId, attempt }: VideoProgress,
   more: Readonly<Record<string, unknown>> = {},

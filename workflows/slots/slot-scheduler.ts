@@ -1,5 +1,5 @@
 import * as wf from '@temporalio/workflow';
-import type { VideoActivities } from '../../activities/types.js';
+import type { VideoActivities } from '../../activities/index.js';
 import type { BudgetAnswer, BudgetQuestion } from '../../src/contract/budget.js';
 import type { SlotReleaseMessage, SlotRequestMessage, SlotWithdrawalMessage } from '../../src/contract/slots.js';
 import { utcDay } from '../../src/contract/utc.js';

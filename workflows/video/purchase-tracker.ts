@@ -1,6 +1,7 @@
 import * as wf from '@temporalio/workflow';
-import type { Purchase, PurchaseStep, WatchedTask } from '../../activities/types.js';
+import type { PurchaseStep, WatchedTask } from '../../activities/purchase-step.js';
 import type { VideoFailure } from '../../src/contract/failure.js';
+import type { Purchase } from '../../src/contract/purchase.js';
 import type { Attention, SubmitDecision, VideoResult } from '../../src/contract/result.js';
 import type { StepTimes } from '../../src/contract/times.js';
 import type { WebhookEvents } from '../../src/contract/webhook.js';
@@ -10,44 +11,44 @@ import { resolveSignal } from '../shared/messages.js';
 import { notifyAttention } from '../shared/notify-webhook.js';
 import type { Progress } from './progress.js';
 
-/** Where a purchase leads when nothing of it is open to question any more. */
-export type Settled = Extract<PurchaseStep, { kind: 'task' | 'archived' | 'restore' | 'failed' | 'buy' }>;
+/** What a purchase is once nothing about it is open to question. */
+export type SettledStep = Extract<PurchaseStep, { kind: 'task' | 'archived' | 'restore' | 'failed' | 'buy' }>;
 
-type Undecided = Extract<PurchaseStep, { kind: 'undecided' }>;
+type UndecidedStep = Extract<PurchaseStep, { kind: 'undecided' }>;
 
 /** How a bought task ended for the run that watched it. */
 export type WatchOutcome =
   | { readonly kind: 'archived'; readonly result: VideoResult }
   /** Without a video and free of charge, for no fault of the request. */
   | { readonly kind: 'free'; readonly failure: VideoFailure }
-  /** Forgotten by the provider before anybody archived it. */
+  /** Deleted by the provider before any run archived it. */
   | { readonly kind: 'gone'; readonly failure: VideoFailure }
-  /** For what was asked: the same request fails again. */
+  /** Because of the request: the same request fails again. */
   | { readonly kind: 'failed'; readonly failure: VideoFailure };
 
-/** What a run knows of the purchase it is after; its end needs it when the run is cancelled. */
+/** Brings the purchase of a run to its end, and knows what of it is open when the run itself ends early. */
 export class PurchaseTracker {
-  /** Set from the moment at which it is known under which purchase something may have been bought. */
+  /** The purchase under which something may have been bought; undefined before, and once it has ended. */
   purchase: Purchase | undefined;
   task: WatchedTask | undefined;
+  /** Events that the webhook is subscribed to, once they are known. */
+  webhookEvents: WebhookEvents | undefined;
   readonly #progress: Progress;
   readonly #decisions: SubmitDecision[] = [];
-  #asking = false;
-  /** What is told to the webhook, once that is known. */
-  webhookEvents: WebhookEvents | undefined;
-  /** The question that was told of last, and how many were. */
-  #told: { readonly question: string; readonly count: number } = { question: '', count: 0 };
+  #awaitsDecision = false;
+  /** The last question that was reported, and how many were. */
+  #reported: { readonly question: string; readonly count: number } = { question: '', count: 0 };
 
   constructor(progress: Progress) {
     this.#progress = progress;
     wf.setHandler(resolveSignal, (decision) => {
-      // A decision answers the question that is asked now; one that nobody asked for would answer a later one.
-      if (this.#asking) this.#decisions.push(decision);
+      // A decision answers the current question; one without a question would answer a later one.
+      if (this.#awaitsDecision) this.#decisions.push(decision);
     });
   }
 
-  /** Follows, reconciles and, where only a person can tell, waits, until it is clear what the purchase is. */
-  async settle(first: PurchaseStep, times: StepTimes): Promise<Settled> {
+  /** Follows, reconciles and, if necessary, waits for a person, until it is clear what the purchase is. */
+  async settle(first: PurchaseStep, times: StepTimes): Promise<SettledStep> {
     const { awaitPurchase, reconcileSubmit } = steps(times);
     let next = first;
     for (;;) {
@@ -62,7 +63,7 @@ export class PurchaseTracker {
           next = await reconcileSubmit({ purchase: next.purchase });
           break;
         case 'undecided':
-          next = await this.#decided(next, times);
+          next = await this.#decide(next, times);
           break;
         default:
           return next;
@@ -70,12 +71,12 @@ export class PurchaseTracker {
     }
   }
 
-  /** Watches a bought task to its end and archives its video; a failure that was free and may pass is handed back. */
+  /** Watches a bought task to its end and archives its video; returns a failure that was free or may pass. */
   async watchToEnd(task: WatchedTask, times: StepTimes): Promise<WatchOutcome> {
     this.task = task;
     this.purchase = task.purchase;
     this.#progress.bought(task.taskId);
-    const { pollTask, archiveVideo } = steps(times, task.taskId);
+    const { pollTask, archiveVideo } = steps(times);
     this.#progress.enter('queued');
     let end = await pollTask({ task, until: 'started' });
     if (end.kind === 'started') {
@@ -83,7 +84,7 @@ export class PurchaseTracker {
       end = await pollTask({ task, until: 'ended' });
     }
     if (end.kind === 'started')
-      throw failure({ type: 'UnexpectedError', message: 'a watch to the end told of the start' });
+      throw failure({ type: 'UnexpectedError', message: 'pollTask returned before the task ended' });
     if (end.kind !== 'succeeded') {
       this.#clear();
       return end;
@@ -94,27 +95,34 @@ export class PurchaseTracker {
     return { kind: 'archived', result: boughtByThisRun(task) ? result : { ...result, source: 'adopted' } };
   }
 
+  /** Takes over what a step says of the purchase. */
+  update(step: PurchaseStep): void {
+    this.#clear();
+    switch (step.kind) {
+      case 'task':
+        this.task = step.task;
+        this.purchase = step.task.purchase;
+        return;
+      case 'follow':
+      case 'unknown':
+      case 'undecided':
+        this.purchase = step.purchase;
+    }
+  }
+
   #clear(): void {
     this.task = undefined;
     this.purchase = undefined;
   }
 
-  /** Notes what a step says of the purchase. */
-  update(step: PurchaseStep): void {
-    // What is archived needs nobody, also when the store has lost it.
-    const nobodys = !['task', 'follow', 'unknown', 'undecided'].includes(step.kind);
-    this.task = step.kind === 'task' ? step.task : undefined;
-    this.purchase = nobodys ? undefined : (this.task?.purchase ?? ('purchase' in step ? step.purchase : undefined));
-  }
-
-  /** Parks until a person decides, or until the ledger shows that any other run, salvage or person has. */
-  async #decided({ purchase, attention, mayPass }: Undecided, times: StepTimes): Promise<PurchaseStep> {
+  /** Waits until a person decides, or until the ledger shows that another run, a salvage or a person has decided. */
+  async #decide({ purchase, attention, mayPass }: UndecidedStep, times: StepTimes): Promise<PurchaseStep> {
     const { awaitPurchase, resolvePurchase } = steps(times);
-    const elsewhere = new wf.CancellationScope({ cancellable: true });
+    const following = new wf.CancellationScope({ cancellable: true });
     let decided: PurchaseStep | undefined;
     let fault: unknown;
-    let told: Promise<void> | undefined;
-    const following = elsewhere
+    let reported: Promise<void> | undefined;
+    const followed = following
       .run(() => awaitPurchase({ purchase, parked: true }))
       .then(
         (step) => {
@@ -125,14 +133,14 @@ export class PurchaseTracker {
         },
       );
     try {
-      this.#asking = true;
-      this.#progress.attention(attention);
-      told = this.#tell(attention);
+      this.#awaitsDecision = true;
+      this.#progress.needsAttention(attention);
+      reported = this.#report(attention);
       for (;;) {
-        const isOver = () => decided !== undefined || fault !== undefined || this.#decisions.length > 0;
-        if (!mayPass) await wf.condition(isOver);
-        else if (!(await wf.condition(isOver, times.parkedRetryMs, { summary: 'before another look' }))) {
-          return { kind: 'unknown', purchase, why: 'What stood in the way may be mended.' };
+        const isComplete = () => decided !== undefined || fault !== undefined || this.#decisions.length > 0;
+        if (!mayPass) await wf.condition(isComplete);
+        else if (!(await wf.condition(isComplete, times.parkedRetryMs, { summary: 'until the next look' }))) {
+          return { kind: 'unknown', purchase, why: 'The cause may be fixed by now.' };
         }
         if (decided !== undefined) return decided;
         if (fault !== undefined) throw fault;
@@ -142,28 +150,28 @@ export class PurchaseTracker {
           return await resolvePurchase({ purchase, decision });
         } catch (error) {
           if (wf.isCancellation(error)) throw error;
-          this.#progress.attention({ ...attention, refused: failureOf(error)?.message ?? String(error) });
+          this.#progress.needsAttention({ ...attention, refused: failureOf(error)?.message ?? String(error) });
         }
       }
     } finally {
-      this.#asking = false;
+      this.#awaitsDecision = false;
       this.#decisions.length = 0;
-      elsewhere.cancel();
-      await following;
-      await told; // that it is on its way: with the run it would end otherwise
+      following.cancel();
+      await followed;
+      await reported; // a run that ends earlier takes the delivery with it
     }
   }
 
-  /** Tells the webhook what a person is asked; the same question, asked again after another look, is not told again. */
-  async #tell(attention: Attention): Promise<void> {
+  /** Sends the question to the webhook; the same question after another look is not sent again. */
+  async #report(attention: Attention): Promise<void> {
     const question = JSON.stringify([attention.purchase, attention.reason, attention.candidates]);
-    if (question === this.#told.question) return;
-    this.#told = { question, count: this.#told.count + 1 };
-    await notifyAttention(this.webhookEvents, attention, this.#told.count);
+    if (question === this.#reported.question) return;
+    this.#reported = { question, count: this.#reported.count + 1 };
+    await notifyAttention(this.webhookEvents, attention, this.#reported.count);
   }
 }
 
-/** Whether this run submitted the task; only then may it cancel it at the provider. */
+/** Whether this run submitted the task; only then may it cancel the task at the provider. */
 export function boughtByThisRun({ boughtBy }: WatchedTask): boolean {
   const { workflowId, firstExecutionRunId } = wf.workflowInfo();
   return boughtBy.workflowId === workflowId && boughtBy.firstRunId === firstExecutionRunId;

@@ -9,8 +9,8 @@ import { itemSignal } from '../shared/messages.js';
 import type { Progress } from './progress.js';
 
 /**
- * Runs `work` and tells the batch that started this run how it ended, and before that, when it waits for a person. A run that was not
- * started by a batch tells nobody.
+ * Runs `work`, and reports its end to the batch that started this run, as well as that it waits for a person. A run without
+ * a batch reports nothing.
  */
 export async function reportToBatch(
   request: VideoRequest,
@@ -21,17 +21,17 @@ export async function reportToBatch(
   const itemId = memo?.[ITEM_MEMO];
   if (typeof itemId !== 'string' || parent === undefined) return work();
   const head = { item_id: itemId, run: workflowId, started_at_ms: startTime.getTime() };
-  const batch = wf.getExternalWorkflowHandle(parent.workflowId); // without a run id: whichever of the batch's runs is current
-  const tell = (end: BatchItemEnd): Promise<void> =>
-    // A batch that has ended, or was deleted, wants to know nothing.
+  const batch = wf.getExternalWorkflowHandle(parent.workflowId); // without a run id: the batch's current run
+  const report = (end: BatchItemEnd): Promise<void> =>
+    // A batch that has ended, or was deleted, needs no report.
     wf.CancellationScope.nonCancellable(() => batch.signal(itemSignal, end)).catch(() => undefined);
-  progress.onAttention = ({ reason }) => void tell(parkedEnd(head, reason, Date.now()));
+  progress.onAttention = ({ reason }) => void report(parkedEnd(head, reason, Date.now()));
   try {
     const result = await work();
-    await tell(videoEnd(head, result, Date.now()));
+    await report(videoEnd(head, result, Date.now()));
     return result;
   } catch (error) {
-    await tell(endOf(error));
+    await report(endOf(error));
     throw error;
   }
 

@@ -1,6 +1,7 @@
 import * as wf from '@temporalio/workflow';
-import type { Purchase, WatchedTask } from '../../activities/types.js';
+import type { WatchedTask } from '../../activities/purchase-step.js';
 import { salvageWorkflowId } from '../../src/contract/names.js';
+import type { Purchase } from '../../src/contract/purchase.js';
 import type { VideoResult } from '../../src/contract/result.js';
 import { STEP_TIMES } from '../../src/contract/times.js';
 import type { WebhookEvents } from '../../src/contract/webhook.js';
@@ -8,42 +9,45 @@ import { failureOf, isAlreadyStarted } from '../shared/failures.js';
 import { Progress } from './progress.js';
 import { PurchaseTracker } from './purchase-tracker.js';
 
-/** What is to be salvaged. */
+/** What to salvage. */
 export interface Salvage {
   readonly purchase: Purchase;
-  /** The task, where it is known: its claim may not be written yet, or it was bought beside the purchase's own. */
+  /** The task, where it is known: its claim may not be written yet, or it was bought in addition to the purchase's own. */
   readonly task: WatchedTask | null;
-  /** Whether the namespace knows our search attributes. */
+  /** Whether the namespace has the search attributes. */
   readonly attributes: boolean;
-  /** What is told to the webhook; absent: there is none. */
+  /** Events that the webhook is subscribed to; absent: there is no webhook. */
   readonly webhookEvents?: WebhookEvents | undefined;
 }
 
 /**
- * Sees an open purchase to its end when its run cannot: follows it, finds out what became of it, archives its video and closes it.
- * Buys nothing and cancels nothing.
+ * Brings an open purchase to its end when its run cannot: follows it, finds out what became of it, archives its video and
+ * closes it. Buys nothing and cancels nothing.
  * @returns the video, or null when nothing was bought or what was bought was free.
  */
-export async function salvageVideo({
-  purchase,
-  task,
-  attributes,
-  webhookEvents,
-}: Salvage): Promise<VideoResult | null> {
+export async function salvageVideo(salvage: Salvage): Promise<VideoResult | null> {
+  const { purchase, task, attributes, webhookEvents } = salvage;
   const progress = new Progress();
-  progress.attributes(attributes);
+  progress.useAttributes(attributes);
   const tracker = new PurchaseTracker(progress);
   tracker.webhookEvents = webhookEvents;
   try {
-    const settled =
+    const step =
       task === null
         ? await tracker.settle({ kind: 'follow', purchase }, STEP_TIMES)
         : ({ kind: 'task', task } as const);
-    if (settled.kind === 'archived') return progress.finished(settled.result);
-    if (settled.kind === 'restore') return progress.finished(settled.result); // archived before; the next request restores it
-    if (settled.kind === 'buy' || settled.kind === 'failed') return progress.nothing();
-    const end = await tracker.watchToEnd(settled.task, STEP_TIMES);
-    return end.kind === 'archived' ? progress.finished(end.result) : progress.nothing();
+    switch (step.kind) {
+      case 'archived':
+      case 'restore': // archived before; the next request restores it
+        return progress.finished(step.result);
+      case 'buy':
+      case 'failed':
+        return progress.nothingBought();
+      case 'task': {
+        const end = await tracker.watchToEnd(step.task, STEP_TIMES);
+        return end.kind === 'archived' ? progress.finished(end.result) : progress.nothingBought();
+      }
+    }
   } catch (error) {
     progress.failed(failureOf(error));
     throw error;
@@ -52,15 +56,18 @@ export async function salvageVideo({
 
 /**
  * Starts a salvage that outlives this run.
- * @returns its workflow id, and whether it was this call that started it: one that runs already does the same.
+ * @returns its workflow id, and whether this call has started it: one that runs already does the same.
  */
 export async function startSalvage(salvage: Salvage, summary: string): Promise<{ id: string; started: boolean }> {
   const { purchase, task } = salvage;
-  const late = task?.claim === 'extra' ? task.taskId : undefined;
-  const workflowId = salvageWorkflowId(purchase.key, purchase.n, late);
+  const extraTaskId = task?.claim === 'extra' ? task.taskId : undefined;
+  const workflowId = salvageWorkflowId(purchase.key, purchase.n, extraTaskId);
   try {
     await wf.startChild(salvageVideo, {
-      ...{ workflowId, args: [salvage], parentClosePolicy: 'ABANDON', staticSummary: summary },
+      workflowId,
+      args: [salvage],
+      parentClosePolicy: 'ABANDON',
+      staticSummary: summary,
       cancellationType: wf.ChildWorkflowCancellationType.ABANDON,
     });
     return { id: workflowId, started: true };

@@ -1,5 +1,5 @@
 import * as wf from '@temporalio/workflow';
-import type { RequestedSlot } from '../../activities/types.js';
+import type { RequestedSlot } from '../../activities/upload-reference.js';
 import { budgetReachedFailure } from '../../src/contract/budget.js';
 import type { QueueIdentity, SlotAnswer } from '../../src/contract/slots.js';
 import type { StepTimes } from '../../src/contract/times.js';
