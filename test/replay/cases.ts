@@ -356,13 +356,13 @@ export const CASES: readonly ReplayCase[] = [
     { tenants: { '': { day: '20.00' } } },
   ),
 
-  slots('granted-and-returned', 'open', ['findOpenSlots'], {}, async (stack, one) => {
+  slots('granted-and-released', 'open', ['findOpenSlots'], {}, async (stack, one) => {
     const ids = await oneHoldsOneWaits(one);
     await Promise.all(ids.map((id) => stack.videos.result(id)));
-    await until(async () => (await one.slots()).holders.length === 0, 'every slot to be given back');
+    await until(async () => (await one.slots()).holders.length === 0, 'every slot to be released');
     return one.slotsId;
   }),
-  slots('looked-after', 'open', ['findOpenSlots', 'findDeadSlots'], { slotCheckMs: 300 }, async (stack, one) => {
+  slots('audited', 'open', ['findOpenSlots', 'findDeadSlots'], { slotCheckMs: 300 }, async (stack, one) => {
     const [held, waits] = await oneHoldsOneWaits(one);
     await Promise.all([held, waits].map((id) => stack.videos.result(id)));
     return one.slotsId;

@@ -75,10 +75,10 @@ describe('a change that a run in flight would not survive is caught:', () => {
       by: 'videoGenerate/waited-for-slot',
     },
     {
-      what: 'slots that do not look in the ledger first',
+      what: 'slots that do not adopt open purchases first',
       from: 'const { open } = await this.#steps.findOpenSlots();',
       to: 'const open = [];',
-      by: 'accountSlots/granted-and-returned',
+      by: 'accountSlots/granted-and-released',
     },
     {
       what: 'another step in the place of one',
