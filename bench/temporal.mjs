@@ -170,16 +170,15 @@ async function memory(stack) {
     });
     const render = { resolution: '720P', seconds: 5, audio: false };
     const purchase = { key: taskId.replaceAll('-', ''), n: 1 };
-    const answer = { requestId: null, keyFingerprint: '', seed: 1 };
-    await ledger.openIntent({
-      purchase,
-      cacheKey: purchase.key,
-      workflowId: `poll/${taskId}`,
-      firstRunId: taskId,
+    const answer = { requestId: null, key_fingerprint: '', seed: 1 };
+    await ledger.openIntent(purchase, {
+      cache_key: purchase.key,
+      workflow_id: `poll/${taskId}`,
+      first_run_id: taskId,
       attempt: 1,
       tenant: null,
       seed: 1,
-      keyFingerprint: '',
+      key_fingerprint: '',
       expects: { ...render, prompt: PROMPT, duration: 5, image: null },
       memo: { request: { prompt: PROMPT, duration: 5, fps: 30, size: '1280*720' }, warnings: [], labels: {} },
     });

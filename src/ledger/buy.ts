@@ -83,16 +83,16 @@ export async function buyOnce(deps: BuyDeps, order: PurchaseOrder, options: Stor
   const sinceIntent = stopwatch(clock);
   const mayStillSend = () => sinceIntent.elapsedMs() <= times.postWithinMs;
   const { won, record: intent } = await ledger.openIntent(
+    purchase,
     {
-      purchase,
-      cacheKey: order.cacheKey,
-      workflowId: order.buyer.workflowId,
-      firstRunId: order.buyer.firstRunId,
+      cache_key: order.cacheKey,
+      workflow_id: order.buyer.workflowId,
+      first_run_id: order.buyer.firstRunId,
       attempt: order.attempt,
       expects: order.expects,
       seed,
       tenant: order.tenant,
-      keyFingerprint: fingerprint,
+      key_fingerprint: fingerprint,
       memo: order.memo,
     },
     options,

@@ -24,24 +24,8 @@ export interface Candidate {
   isFinal: boolean;
 }
 
-/** Why the purchase stays undecided. */
-export type UndecidedReason =
-  /** Several tasks fit this purchase. */
-  | 'several_fit'
-  /** The one that fits also fits another purchase whose reply was lost. */
-  | 'fits_another_purchase'
-  /** Prompt, usage or shape cannot be compared. */
-  | 'not_comparable'
-  /** The provider refuses its task list, or never shows all of it. */
-  | 'list_refused'
-  /** The list shows 24 hours, and the attempt is older. */
-  | 'too_old'
-  /** The key in use may belong to another account than the one that sent the submit. */
-  | 'another_key'
-  /** A damaged record may be that of a purchase that the task fits as well. */
-  | 'record_damaged';
-
-const EXPLANATIONS: Readonly<Record<UndecidedReason, string>> = {
+/** Why a purchase stays undecided, in the words that people read. */
+const EXPLANATIONS = {
   several_fit: 'Several tasks of the account may be the one whose reply was lost.',
   fits_another_purchase: 'The task that fits may also belong to another purchase whose reply was lost.',
   not_comparable: 'A task may be ours, but its prompt, usage or picture cannot be compared with the request.',
@@ -49,7 +33,8 @@ const EXPLANATIONS: Readonly<Record<UndecidedReason, string>> = {
   too_old: "The submit is older than the provider's task list, which shows 24 hours.",
   another_key: 'The key in use did not send the submit, and nothing shows that both keys belong to one account.',
   record_damaged: 'A damaged ledger record may be that of a purchase that the task fits as well.',
-};
+} as const;
+export type UndecidedReason = keyof typeof EXPLANATIONS;
 
 /** One task that may be ours, as people need it to decide. */
 interface CandidateEvidence {

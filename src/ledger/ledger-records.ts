@@ -101,35 +101,24 @@ export class LedgerRecords {
     purchase: Purchase | undefined,
     options: StoreOptions,
   ): Promise<PutAnswer<T>> {
-    const answer = await this.#put(key, schema, record, purchase, options);
-    if (answer.won) this.#onRecordWritten(answer.record);
-    return answer;
-  }
-
-  async #put<T extends WrittenRecord>(
-    key: string,
-    schema: z.ZodType<T>,
-    record: T,
-    purchase: Purchase | undefined,
-    options: StoreOptions,
-  ): Promise<PutAnswer<T>> {
     let fault: unknown;
-    try {
-      const { stored } = await writeRecord(this.store, key, record, { ...options, ifAbsent: true });
-      if (stored) return { won: true, record };
-    } catch (error) {
+    const { stored } = await writeRecord(this.store, key, record, { ...options, ifAbsent: true }).catch((error) => {
       if (options.signal?.aborted || !(error instanceof VideoError && error.retryable)) throw error;
       fault = error;
-    }
-    const found = await this.read(key, schema, purchase, options);
-    if (found !== undefined) return { won: found.token === record.token, record: found };
-    throw (
-      fault ??
-      new VideoError(FailureType.StoreUnavailable, `${key} in ${this.store.name} exists and cannot be read`, {
-        retryable: true,
-        nextStep: 'Wait; the step is tried again. If this persists, the store does not return what it holds.',
-      })
-    );
+      return { stored: false };
+    });
+    const found = stored ? record : await this.read(key, schema, purchase, options);
+    if (found === undefined) throw fault ?? this.#unreadable(key);
+    const won = found.token === record.token;
+    if (won) this.#onRecordWritten(found);
+    return { won, record: found };
+  }
+
+  #unreadable(key: string): VideoError {
+    return new VideoError(FailureType.StoreUnavailable, `${key} in ${this.store.name} exists and cannot be read`, {
+      retryable: true,
+      nextStep: 'Wait; the step is tried again. If this persists, the store does not return what it holds.',
+    });
   }
 
   /** The error for a record that must not be trusted; see {@link recordDamaged}. */

@@ -27,29 +27,18 @@ import {
   claimRecord,
   closedRecord,
   type Ending,
-  type Expectation,
   extraTaskRecord,
   type IntentRecord,
   intentRecord,
   type NotCreated,
+  type Stamp,
   type TaskRecord,
   taskRecord,
   toFailureRecord,
 } from './records.js';
 
-/** What an intent says. */
-export interface IntentInput {
-  readonly purchase: Purchase;
-  readonly cacheKey: string;
-  readonly workflowId: string;
-  readonly firstRunId: string;
-  readonly attempt: number;
-  readonly expects: Expectation;
-  readonly seed: number;
-  readonly tenant: string | null;
-  readonly keyFingerprint?: string | null | undefined;
-  readonly memo: Readonly<Record<string, unknown>>;
-}
+/** What an intent says, in addition to its stamp. */
+export type IntentFields = Omit<IntentRecord, keyof Stamp | 'kind'>;
 
 /** How a task and its purchase belong together after {@link Ledger.claim}. */
 export type ClaimResult =
@@ -123,23 +112,14 @@ export class Ledger {
    * Announces a purchase. Only the one execution that gets `won` may send its POST, and that must begin within
    * `postWithinMs` of this call: call it when everything else is ready.
    */
-  async openIntent(input: IntentInput, options: StoreOptions = {}): Promise<PutAnswer<IntentRecord>> {
-    const { purchase } = input;
+  async openIntent(
+    purchase: Purchase,
+    fields: IntentFields,
+    options: StoreOptions = {},
+  ): Promise<PutAnswer<IntentRecord>> {
     const stamp = this.#records.stamp(purchase);
     await announce(this.#records, purchase, stamp, options);
-    const record: IntentRecord = {
-      kind: 'intent',
-      ...stamp,
-      cache_key: input.cacheKey,
-      workflow_id: input.workflowId,
-      first_run_id: input.firstRunId,
-      attempt: input.attempt,
-      expects: input.expects,
-      seed: input.seed,
-      tenant: input.tenant,
-      key_fingerprint: input.keyFingerprint ?? null,
-      memo: input.memo,
-    };
+    const record: IntentRecord = { kind: 'intent', ...stamp, ...fields };
     return this.#records.put(this.#records.paths.intent(purchase), intentRecord, record, purchase, options);
   }
 

@@ -18,7 +18,7 @@ import {
 } from './records.js';
 
 /** What was decided about a purchase. It is open while it is `unclaimed` or `claimed`. */
-export type PurchaseState =
+type PurchaseState =
   /** Its POST may be under way, lost, or never sent. */
   | { readonly kind: 'unclaimed' }
   | { readonly kind: 'claimed'; readonly task: ClaimedTask }
@@ -37,7 +37,7 @@ export interface PurchaseView {
 }
 
 /** A task that was bought although its purchase had been decided otherwise. */
-export interface ExtraTask {
+interface ExtraTask {
   readonly task: ClaimedTask;
   /** `undefined` while it is not over. */
   readonly ending: Ending | undefined;

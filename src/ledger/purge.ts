@@ -14,7 +14,7 @@ export type PurgeArea = (typeof PURGE_AREAS)[number];
  * Younger objects stay when things are purged by their age, in milliseconds. The provider keeps a task for 24 hours;
  * until then, and an hour more, a run may still need an image or a candidate.
  */
-export const PURGE_AGE_MIN_MS = 25 * 3_600_000;
+const PURGE_AGE_MIN_MS = 25 * 3_600_000;
 
 /** What to purge: by age, or everything that was made from one staged image (its key, `references/<sha256>.<ext>`). */
 export type PurgeChoice =
@@ -22,7 +22,7 @@ export type PurgeChoice =
   | { readonly by: 'reference'; readonly key: string };
 
 /** One object to delete, with the cache records that point to it. */
-export interface PurgeItem {
+interface PurgeItem {
   readonly area: PurgeArea;
   readonly key: string;
   readonly bytes: number;
@@ -55,7 +55,7 @@ export async function planPurge(
   nowMs: number,
   options: StoreOptions = {},
 ): Promise<PurgePlan> {
-  const records = await readRecords(store, options);
+  const records = await StoreRecords.read(store, options);
   const chosen =
     choice.by === 'age' ? listOlder(store, choice, nowMs, options) : listMadeFrom(records, choice.key, options);
   const items: PurgeItem[] = [];
@@ -118,49 +118,43 @@ interface TaskFile {
   readonly key: string;
 }
 
-/** Lists the records of every ledger in the store, and reads those that may be open. */
-async function readRecords(store: AssetStore, options: StoreOptions): Promise<StoreRecords> {
-  const purchases = new Map<string, PurchaseFiles>();
-  const tasks = new Map<string, TaskFile[]>();
-  for await (const info of store.list(ALL_LEDGERS, options)) {
-    const record = LedgerPaths.parse(info.key);
-    if (record === undefined) continue;
-    if (record.kind !== 'task') addFile(purchases, record, info);
-    else tasks.set(record.taskName, [...(tasks.get(record.taskName) ?? []), { paths: record.paths, key: info.key }]);
-  }
-  const records = new StoreRecords(store, purchases, tasks);
-  await records.findOpen(options);
-  return records;
-}
-
 /** What the ledgers of a store say about its objects. */
 class StoreRecords {
   readonly store: AssetStore;
   /** By the prefix of the purchase. */
-  readonly #purchases: ReadonlyMap<string, PurchaseFiles>;
+  readonly #purchases = new Map<string, PurchaseFiles>();
   /** By the task's name in keys; one in each ledger that knows it. */
-  readonly #tasks: ReadonlyMap<string, readonly TaskFile[]>;
+  readonly #tasks = new Map<string, TaskFile[]>();
   /** Prefixes of open purchases, the names of their tasks, and the keys of their images. */
   readonly #open = { purchases: new Set<string>(), tasks: new Set<string>(), references: new Set<string>() };
   /** When the first purchase was announced whose task is not known; by the store's clock. */
   #unclaimedSinceMs = Number.POSITIVE_INFINITY;
 
-  constructor(
-    store: AssetStore,
-    purchases: ReadonlyMap<string, PurchaseFiles>,
-    tasks: ReadonlyMap<string, readonly TaskFile[]>,
-  ) {
+  private constructor(store: AssetStore) {
     this.store = store;
-    this.#purchases = purchases;
-    this.#tasks = tasks;
+  }
+
+  /** Lists the records of every ledger in the store, and reads those that may be open. */
+  static async read(store: AssetStore, options: StoreOptions): Promise<StoreRecords> {
+    const records = new StoreRecords(store);
+    for await (const info of store.list(ALL_LEDGERS, options)) records.#add(info);
+    const purchases = records.#purchases.values();
+    for await (const _ of mapParallel(purchases, PARALLEL, (files) => records.#addIfOpen(files, options)));
+    return records;
+  }
+
+  #add(info: AssetInfo): void {
+    const record = LedgerPaths.parse(info.key);
+    if (record?.kind === 'task') {
+      const tasks = this.#tasks.get(record.taskName) ?? [];
+      this.#tasks.set(record.taskName, [...tasks, { paths: record.paths, key: info.key }]);
+    } else if (record !== undefined) {
+      addFile(this.#purchases, record, info);
+    }
   }
 
   get purchases(): Iterable<PurchaseFiles> {
     return this.#purchases.values();
-  }
-
-  async findOpen(options: StoreOptions): Promise<void> {
-    for await (const _ of mapParallel(this.purchases, PARALLEL, (files) => this.#addIfOpen(files, options)));
   }
 
   async #addIfOpen(files: PurchaseFiles, options: StoreOptions): Promise<void> {

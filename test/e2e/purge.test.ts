@@ -55,11 +55,11 @@ async function bought(image: string, task: string | undefined, ageDays: number) 
   purchases += 1;
   const purchase = { key: purchases.toString(16).padStart(64, '0'), n: 1 };
   const cacheKey = `c${purchase.key}`;
-  await ledger.openIntent({
-    purchase,
-    cacheKey,
-    workflowId: `video/${purchases}`,
-    firstRunId: 'r',
+  await ledger.openIntent(purchase, {
+    cache_key: cacheKey,
+    workflow_id: `video/${purchases}`,
+    first_run_id: 'r',
+    key_fingerprint: null,
     attempt: 1,
     seed: 1,
     tenant: null,

@@ -1,7 +1,8 @@
+import type { Purchase } from '../../src/contract/purchase.js';
 import type { CreateTaskOptions } from '../../src/dashscope/client.js';
 import type { CreateTaskRequest } from '../../src/dashscope/request-body.js';
 import { awaitPurchase } from '../../src/ledger/follow.js';
-import { type IntentInput, Ledger } from '../../src/ledger/ledger.js';
+import { type IntentFields, Ledger } from '../../src/ledger/ledger.js';
 import type { PutAnswer } from '../../src/ledger/ledger-records.js';
 import type { OpenPurchases } from '../../src/ledger/open-purchases.js';
 import type { IntentRecord, TaskRecord } from '../../src/ledger/records.js';
@@ -29,15 +30,8 @@ function alike<T extends object>(base: T, change: Partial<T>): T {
 }
 
 class WithoutIntent extends Ledger {
-  override async openIntent(input: IntentInput): Promise<PutAnswer<IntentRecord>> {
-    const { seed, expects, workflowId, firstRunId } = input;
-    const record = {
-      seed,
-      expects,
-      written_at_ms: 0,
-      workflow_id: workflowId,
-      first_run_id: firstRunId,
-    } as IntentRecord;
+  override async openIntent(_purchase: Purchase, fields: IntentFields): Promise<PutAnswer<IntentRecord>> {
+    const record = { ...fields, written_at_ms: 0 } as IntentRecord;
     return { won: true, record };
   }
 }

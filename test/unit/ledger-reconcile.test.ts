@@ -9,7 +9,7 @@ import { resolvePurchase } from '../../src/ledger/resolve.js';
 import { listAllTasks } from '../../src/ledger/task-list.js';
 import { DEFAULT_LEDGER_TIMES } from '../../src/ledger/times.js';
 import { candidateKey } from '../../src/storage/keys.js';
-import { KEY, order, START, setUp } from './ledger-setup.js';
+import { intentFields, KEY, order, START, setUp } from './ledger-setup.js';
 
 const PURCHASE = { key: KEY, n: 1 };
 const SECOND = 'cd'.repeat(32);
@@ -211,9 +211,9 @@ test('a task outside the attempt, and one that another purchase has claimed, are
   task('early', OURS, START - DEFAULT_LEDGER_TIMES.clockSkewMs - 1);
   task('late', OURS, START + 25_000 + DEFAULT_LEDGER_TIMES.clockSkewMs + 1_000);
   task('claimed');
-  const input = { purchase: { key: SECOND, n: 1 }, ...order(), workflowId: 'w', firstRunId: 'r', seed: 1 };
-  await ledger.openIntent(input);
-  await ledger.claim(input.purchase, {
+  const other = { key: SECOND, n: 1 };
+  await ledger.openIntent(other, intentFields());
+  await ledger.claim(other, {
     task_id: 'claimed',
     request_id: null,
     key_fingerprint: null,
@@ -310,9 +310,9 @@ test.each<[string, (world: Awaited<ReturnType<typeof lost>>) => Promise<void>, R
     'belongs to another purchase',
     async ({ ledger, task }) => {
       task('t9');
-      const input = { purchase: { key: SECOND, n: 1 }, ...order(), workflowId: 'w', firstRunId: 'r', seed: 1 };
-      await ledger.openIntent(input);
-      await ledger.claim(input.purchase, {
+      const other = { key: SECOND, n: 1 };
+      await ledger.openIntent(other, intentFields());
+      await ledger.claim(other, {
         task_id: 't9',
         request_id: null,
         key_fingerprint: null,

@@ -2,7 +2,7 @@ import type { Clock } from '../../src/async/clock.js';
 import type { SubmitOutcome } from '../../src/dashscope/submit-outcome.js';
 import type { ListedTask, TaskSnapshot } from '../../src/dashscope/wire.js';
 import type { PurchaseOrder } from '../../src/ledger/buy.js';
-import { Ledger } from '../../src/ledger/ledger.js';
+import { type IntentFields, Ledger } from '../../src/ledger/ledger.js';
 import { DEFAULT_LEDGER_TIMES } from '../../src/ledger/times.js';
 import { MemoryStore } from '../property/memory-store.js';
 
@@ -92,5 +92,21 @@ export function order(change: Partial<PurchaseOrder> = {}): PurchaseOrder {
     body: (seed) => ({ parameters: { seed } }) as never,
     ossResolve: false,
     ...change,
+  };
+}
+
+/** What another run announces, as `Ledger.openIntent` takes it. */
+export function intentFields(): IntentFields {
+  const { cacheKey: cache_key, attempt, expects, tenant, memo } = order();
+  return {
+    cache_key,
+    workflow_id: 'w',
+    first_run_id: 'r',
+    attempt,
+    expects,
+    seed: 1,
+    tenant,
+    key_fingerprint: null,
+    memo,
   };
 }

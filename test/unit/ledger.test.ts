@@ -8,7 +8,7 @@ import { provesGone } from '../../src/ledger/proof.js';
 import { derivedSeed, purchaseKeyOf } from '../../src/ledger/purchase-key.js';
 import { DEFAULT_LEDGER_TIMES } from '../../src/ledger/times.js';
 import { videoKey } from '../../src/storage/keys.js';
-import { KEY, order, ROOT, START, setUp } from './ledger-setup.js';
+import { intentFields, KEY, order, ROOT, START, setUp } from './ledger-setup.js';
 
 const OTHER = { buyer: { workflowId: 'w2', firstRunId: 'r2' } };
 const PURCHASE = { key: KEY, n: 1 };
@@ -267,9 +267,9 @@ test('UNKNOWN under another key proves nothing until that key has seen a task bo
   provider.fingerprint = 'f2';
   expect(await proved()).toBe(false);
   const claim = { task_id: 't2', request_id: null, key_fingerprint: 'f1', found_by: 'submit' as const };
-  const input = { purchase: { key: 'cd'.repeat(32), n: 1 }, ...order(), workflowId: 'w', firstRunId: 'r', seed: 1 };
-  await ledger.openIntent(input);
-  await ledger.claim(input.purchase, claim);
+  const other = { key: 'cd'.repeat(32), n: 1 };
+  await ledger.openIntent(other, intentFields());
+  await ledger.claim(other, claim);
   expect(await proved()).toBe(false);
   snapshots.set('t2', { status: 'RUNNING' });
   expect(await proved()).toBe(true);

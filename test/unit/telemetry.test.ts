@@ -114,17 +114,20 @@ test('when store and Temporal cannot be read, their gauges are absent and the ti
     fault();
     return listOpen(...input);
   };
-  await ledger.openIntent({
-    purchase: { key: 'a'.repeat(64), n: 1 },
-    cacheKey: 'a'.repeat(64),
-    workflowId: 'w',
-    firstRunId: 'r',
-    attempt: 1,
-    seed: 1,
-    tenant: null,
-    memo: {},
-    expects: { prompt: 'p', duration: 4, resolution: '720P', audio: false, image: null },
-  });
+  await ledger.openIntent(
+    { key: 'a'.repeat(64), n: 1 },
+    {
+      cache_key: 'a'.repeat(64),
+      workflow_id: 'w',
+      first_run_id: 'r',
+      key_fingerprint: null,
+      attempt: 1,
+      seed: 1,
+      tenant: null,
+      memo: {},
+      expects: { prompt: 'p', duration: 4, resolution: '720P', audio: false, image: null },
+    },
+  );
   const metrics = new WorkerMetrics(SCOPE);
   const { client } = temporal(
     () => [],
