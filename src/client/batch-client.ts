@@ -2,7 +2,6 @@ import { randomBytes } from 'node:crypto';
 import { type Client, WorkflowNotFoundError } from '@temporalio/client';
 import { type BatchRow, manifestHash, manifestSize, readReport, rowsOf } from '../batch/batch-files.js';
 import { failedLines, type RetryChoice } from '../batch/failed-lines.js';
-import type { ManifestFault } from '../batch/manifest.js';
 import { invalidLines, prepareManifest } from '../batch/prepare-manifest.js';
 import type { BatchProgress, BatchSummary, VideoBatchInput } from '../contract/batch.js';
 import { FailureType } from '../contract/failure-type.js';
@@ -19,7 +18,7 @@ import {
 import { VideoError } from '../contract/video-error.js';
 import type { AssetStore } from '../storage/asset-store.js';
 import { batchInvalidKey, batchManifestKey } from '../storage/keys.js';
-import { type BatchEstimate, type EstimateAccount, estimateBatch } from './batch-estimate.js';
+import { estimateBatch } from './batch-estimate.js';
 import {
   batchParts,
   checkBatchId,
@@ -31,63 +30,16 @@ import {
   openManifest,
   type WanBatchClientOptions,
 } from './batch-parts.js';
+import type {
+  BatchStatus,
+  EstimateBatchOptions,
+  StartBatchOptions,
+  StartEstimate,
+  StartedBatch,
+} from './batch-start.js';
 import { QUERY_TIMEOUT_MS } from './query-timeout.js';
 import { VideoRunError } from './run-error.js';
 import { batchDetails } from './run-texts.js';
-
-export type { ManifestSource, WanBatchClientOptions };
-
-/** How a batch is started. */
-export interface StartBatchOptions {
-  /** Default: made of the time, with four random bytes. */
-  readonly id?: string | undefined;
-  readonly window?: number | undefined;
-  /** Leave out lines with faults instead of refusing the whole manifest. */
-  readonly allowInvalid?: boolean | undefined;
-  readonly retryOf?: string | undefined;
-  /** Items that one run of the workflow starts; for tests. */
-  readonly pageItems?: number | undefined;
-  readonly signal?: AbortSignal | undefined;
-}
-
-/** How a batch is estimated: as it would be started. */
-export interface EstimateBatchOptions extends Pick<StartBatchOptions, 'id' | 'window' | 'allowInvalid' | 'signal'> {
-  readonly account: EstimateAccount;
-}
-
-/** What a start would do now. */
-export interface StartEstimate extends BatchEstimate {
-  /** The id that was given; null: one would be made. */
-  readonly batch_id: string | null;
-  /** Whether a batch of this id is there; nothing would be started then. */
-  readonly already_existed: boolean;
-  /** When the last video would be there, started now; ISO 8601, UTC. */
-  readonly expected: { readonly earliest_at: string; readonly latest_at: string };
-}
-
-/** A batch that was started, or that was there already. */
-export interface StartedBatch {
-  readonly batch_id: string;
-  /** Workflow id. */
-  readonly id: string;
-  /** Whether a batch of this id was there before; nothing was started then. */
-  readonly already_existed: boolean;
-  /** Lines that are run, of which `duplicates` share the video of an earlier one. */
-  readonly items: number;
-  readonly duplicates: number;
-  /** Lines that are left out. */
-  readonly invalid: readonly ManifestFault[];
-}
-
-/** How far a batch is: what its workflow says, or its report when Temporal has forgotten it. */
-export interface BatchStatus {
-  readonly batch_id: string;
-  readonly status: 'running' | 'completed' | 'cancelled' | 'failed' | 'terminated' | 'unknown';
-  /** Null while no worker answers, or when Temporal has forgotten the batch. */
-  readonly progress: BatchProgress | null;
-  /** Null until the batch has ended. */
-  readonly summary: BatchSummary | null;
-}
 
 const STATUS: Readonly<Record<string, BatchStatus['status']>> = {
   RUNNING: 'running',
@@ -114,6 +66,10 @@ export class WanBatchClient {
    * Checks a manifest whole, stages its images, and starts the batch; nothing is bought before all of it is good. A
    * batch that exists is not started again.
    * @throws VideoError `InvalidRequest` with every fault by line.
+   * @example
+   * ```ts
+   * const { batch_id, items } = await batches.start({ file: 'spring.jsonl' }, { id: 'spring', window: 20 });
+   * ```
    */
   async start(source: ManifestSource, options: StartBatchOptions = {}): Promise<StartedBatch> {
     const { window, allowInvalid = false, signal, retryOf, pageItems } = options;
@@ -154,6 +110,11 @@ export class WanBatchClient {
   /**
    * What {@link start} would do with a manifest, cost and take. Checks it whole, and stages, buys and starts nothing.
    * @throws VideoError `InvalidRequest` with every fault by line, as a start does.
+   * @example
+   * ```ts
+   * const account = { provider: 'dashscope', account: 'default' };
+   * const { price, expected } = await batches.estimate({ file: 'spring.jsonl' }, { account });
+   * ```
    */
   async estimate(source: ManifestSource, options: EstimateBatchOptions): Promise<StartEstimate> {
     const { id, window, allowInvalid = false, signal, account } = options;
@@ -179,6 +140,10 @@ export class WanBatchClient {
   /**
    * How far a batch is.
    * @throws VideoRunError `RunNotFound` when neither Temporal nor the store knows it.
+   * @example
+   * ```ts
+   * const { status, summary } = await batches.status('spring');
+   * ```
    */
   async status(batchId: string): Promise<BatchStatus> {
     const found = await this.#find(batchId);
@@ -197,7 +162,13 @@ export class WanBatchClient {
     };
   }
 
-  /** What the batch's workflow says; a worker answers it. */
+  /**
+   * What the batch's workflow says; a worker answers it.
+   * @example
+   * ```ts
+   * const { in_flight, waiting } = await batches.progress('spring');
+   * ```
+   */
   async progress(batchId: string): Promise<BatchProgress> {
     const query = () => this.#client.workflow.getHandle(batchWorkflowId(batchId)).query<BatchProgress>(PROGRESS_QUERY);
     return this.#client.withDeadline(Date.now() + QUERY_TIMEOUT_MS, query).catch((error: unknown) => {
@@ -209,6 +180,10 @@ export class WanBatchClient {
    * Waits for the end of a batch, over all of its runs.
    * @throws VideoRunError when it was cancelled, terminated or failed as a whole; an item's failure is no failure of
    * the batch.
+   * @example
+   * ```ts
+   * const { counts, billed } = await batches.result('spring');
+   * ```
    */
   async result(batchId: string): Promise<BatchSummary> {
     const { runErrorOf } = await import('./run-failure.js');
@@ -225,6 +200,10 @@ export class WanBatchClient {
   /**
    * Every line with its outcome, in the order of the manifest; a batch that runs shows what is written so far.
    * @throws VideoRunError `RunNotFound` when there is no such batch.
+   * @example
+   * ```ts
+   * for await (const { item_id, outcome } of batches.report('spring')) console.log(item_id, outcome);
+   * ```
    */
   async *report(batchId: string): AsyncGenerator<BatchRow> {
     if ((await this.#store.head(batchManifestKey(batchId))) === undefined) throw notFound(batchId);
@@ -234,6 +213,10 @@ export class WanBatchClient {
   /**
    * The lines that failed, as a manifest to be edited and started again; each says in `comment` why it failed.
    * @throws VideoRunError `RunNotFound` when there is no such batch.
+   * @example
+   * ```ts
+   * for await (const line of batches.failed('spring')) console.log(JSON.stringify(line));
+   * ```
    */
   async *failed(batchId: string, choice: RetryChoice = { causes: 'all' }): AsyncGenerator<Record<string, unknown>> {
     if ((await this.#store.head(batchManifestKey(batchId))) === undefined) throw notFound(batchId);
@@ -244,6 +227,10 @@ export class WanBatchClient {
    * Starts what failed for a cause that can pass as a batch of its own, `<id>.retry-<n>` unless an id is given.
    * @param options - `causes`: further failure types, or `all`; the rest as for a start.
    * @throws VideoRunError `NotRetried` while the batch runs, or when nothing of it is to be run again.
+   * @example
+   * ```ts
+   * const { batch_id } = await batches.retry('spring', { causes: ['TaskFailed'] });
+   * ```
    */
   async retry(
     batchId: string,
@@ -272,22 +259,44 @@ export class WanBatchClient {
   /**
    * Ends a batch: every item that is in work is cancelled, what had its video keeps it. Wait for it with
    * {@link result}.
+   * @example
+   * ```ts
+   * await batches.cancel('spring', 'the wrong manifest');
+   * ```
    */
   async cancel(batchId: string, reason = 'cancelled by the caller'): Promise<void> {
     await this.#signal(batchId, CANCEL_SIGNAL, { reason });
   }
 
-  /** Starts no further item; what is in work goes on. */
+  /**
+   * Starts no further item; what is in work goes on.
+   * @example
+   * ```ts
+   * await batches.pause('spring', 'the account is needed for something else');
+   * ```
+   */
   async pause(batchId: string, reason = 'paused on request'): Promise<void> {
     await this.#signal(batchId, PAUSE_SIGNAL, { reason });
   }
 
-  /** Goes on; items that failed for the account's sake are run again. */
+  /**
+   * Goes on; items that failed for the account's sake are run again.
+   * @example
+   * ```ts
+   * await batches.resume('spring');
+   * ```
+   */
   async resume(batchId: string): Promise<void> {
     await this.#signal(batchId, RESUME_SIGNAL);
   }
 
-  /** Changes how many items are in work at a time. */
+  /**
+   * Changes how many items are in work at a time.
+   * @example
+   * ```ts
+   * await batches.setWindow('spring', 50);
+   * ```
+   */
   async setWindow(batchId: string, window: number): Promise<void> {
     await this.#signal(batchId, WINDOW_SIGNAL, { window });
   }

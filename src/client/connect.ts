@@ -19,6 +19,11 @@ const REFUSALS: readonly number[] = [NOT_FOUND, PERMISSION_DENIED, UNAUTHENTICAT
  * @param options - `timeoutMs` bounds the whole attempt in milliseconds; default 6 000.
  * @throws VideoError `TemporalUnreachable`, naming the address, when Temporal does not answer in time or refuses the
  * caller; `ConfigurationInvalid` when it has no such namespace.
+ * @example
+ * ```ts
+ * const client = await connectClient(temporalFromEnv());
+ * const videos = new WanVideoClient({ client });
+ * ```
  */
 export async function connectClient(
   target: TemporalTarget,

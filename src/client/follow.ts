@@ -19,6 +19,10 @@ const LOOK_EVERY_MS = 1_000;
  * @param options.runId - Default: the latest run of the id.
  * @param options.signal - Ends the following with its reason; the run goes on.
  * @throws VideoRunError as `WanVideoClient.result`.
+ * @example
+ * ```ts
+ * const video = await followVideo(videos, 'video/4f2a', ({ stage }) => console.log(stage));
+ * ```
  */
 export async function followVideo(
   client: WanVideoClient,

@@ -1,14 +1,13 @@
-export {
-  type BatchStatus,
-  type EstimateBatchOptions,
-  type ManifestSource,
-  type StartBatchOptions,
-  type StartEstimate,
-  type StartedBatch,
-  WanBatchClient,
-  type WanBatchClientOptions,
-} from './batch-client.js';
+export { WanBatchClient } from './batch-client.js';
 export type { BatchEstimate, EstimateAccount } from './batch-estimate.js';
+export type { ManifestSource, WanBatchClientOptions } from './batch-parts.js';
+export type {
+  BatchStatus,
+  EstimateBatchOptions,
+  StartBatchOptions,
+  StartEstimate,
+  StartedBatch,
+} from './batch-start.js';
 export { connectClient } from './connect.js';
 export { type FollowedProgress, followVideo } from './follow.js';
 export { loadPayloadCodec } from './payload-codec.js';
@@ -20,12 +19,12 @@ export type { ScheduleDetails, ScheduleView } from './schedule-view.js';
 export type { ScheduledBatch } from './scheduled-batch.js';
 export { registerSearchAttributes } from './setup.js';
 export { type TemporalTarget, temporalFromEnv } from './temporal-target.js';
-export {
-  type RunOptions,
-  type StartedVideo,
-  type StartOptions,
-  type VideoGenerateRequest,
-  WanVideoClient,
-  type WanVideoClientOptions,
-} from './video-client.js';
+export { WanVideoClient } from './video-client.js';
 export type { VideoRun, VideoRunStatus, VideoStatus } from './video-run.js';
+export type {
+  RunOptions,
+  StartedVideo,
+  StartOptions,
+  VideoGenerateRequest,
+  WanVideoClientOptions,
+} from './video-start.js';

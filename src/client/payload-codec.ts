@@ -23,6 +23,11 @@ const PLAIN = ['json/plain', 'binary/plain', 'binary/null', 'json/protobuf', 'bi
  * @param specifier - A path, absolute or from `cwd` on when it begins with a dot, or the name of a package.
  * @throws VideoError `ConfigurationInvalid` when the module is not found, throws, exports no codec, or does not give
  * back what it was given.
+ * @example
+ * ```ts
+ * const payloadCodec = await loadPayloadCodec('./codec.mjs', process.cwd());
+ * const client = await connectClient({ ...temporalFromEnv(), payloadCodec });
+ * ```
  */
 export async function loadPayloadCodec(specifier: string, cwd: string): Promise<PayloadCodec> {
   const refuse = (fault: string, cause?: unknown) =>

@@ -65,6 +65,15 @@ export class WanScheduleClient {
    * Creates a schedule, or makes the one of this id what is said here; a paused one stays paused.
    * @throws VideoError `InvalidRequest` for a cron expression, zone, manifest or number that cannot be used; nothing is
    * changed then.
+   * @example
+   * ```ts
+   * await schedules.create({
+   *   id: 'nightly',
+   *   cron: '30 2 * * *',
+   *   timezone: 'Europe/Berlin',
+   *   manifest: { key: 'manifests/{date}.jsonl' },
+   * });
+   * ```
    */
   async create(schedule: ScheduledBatch): Promise<'created' | 'updated'> {
     checkScheduledBatch(schedule);
@@ -85,6 +94,13 @@ export class WanScheduleClient {
    * What the next run of a schedule would cost and take, before it is made. Nothing is staged or started; Temporal
    * returns the times by a schedule that is paused from its beginning and removed at once.
    * @throws VideoError `InvalidRequest` as {@link create}.
+   * @example
+   * ```ts
+   * const account = { provider: 'dashscope', account: 'default' };
+   * const manifest = { file: 'spring.jsonl' };
+   * const schedule = { id: 'nightly', cron: '30 2 * * *', timezone: 'Europe/Berlin', manifest };
+   * const { next, overlaps_next_run } = await schedules.estimate(schedule, { account });
+   * ```
    */
   async estimate(
     schedule: ScheduledBatch,
@@ -100,6 +116,11 @@ export class WanScheduleClient {
   /**
    * What the next run of a schedule that exists would cost and take.
    * @throws VideoRunError `RunNotFound`; VideoError `InvalidRequest` for a manifest with faults.
+   * @example
+   * ```ts
+   * const account = { provider: 'dashscope', account: 'default' };
+   * const { estimate } = await schedules.estimateNext('nightly', { account });
+   * ```
    */
   async estimateNext(
     id: string,
@@ -121,7 +142,13 @@ export class WanScheduleClient {
     );
   }
 
-  /** Every schedule of a batch. */
+  /**
+   * Every schedule of a batch.
+   * @example
+   * ```ts
+   * for await (const { id, next } of schedules.list()) console.log(id, next[0]);
+   * ```
+   */
   async *list(): AsyncGenerator<ScheduleView> {
     for await (const { scheduleId } of this.#client.schedule.list()) {
       if (!scheduleId.startsWith(PREFIX)) continue;
@@ -136,28 +163,58 @@ export class WanScheduleClient {
     }
   }
 
-  /** One schedule, with its next times and what its latest runs came to. */
+  /**
+   * One schedule, with its next times and what its latest runs came to.
+   * @example
+   * ```ts
+   * const { runs, skipped } = await schedules.show('nightly');
+   * ```
+   */
   async show(id: string): Promise<ScheduleDetails> {
     const description = await this.#here(id, () => this.#handle(id).describe());
     return readScheduleDetails(id, description, this.#store);
   }
 
-  /** Starts no run until it is resumed. */
+  /**
+   * Starts no run until it is resumed.
+   * @example
+   * ```ts
+   * await schedules.pause('nightly', 'until the new manifest is there');
+   * ```
+   */
   async pause(id: string, note = 'paused on request'): Promise<void> {
     await this.#here(id, () => this.#handle(id).pause(note));
   }
 
-  /** Starts runs again from now on; what was due meanwhile is not made up for (see {@link backfill}). */
+  /**
+   * Starts runs again from now on; what was due meanwhile is not made up for (see {@link backfill}).
+   * @example
+   * ```ts
+   * await schedules.resume('nightly');
+   * ```
+   */
   async resume(id: string): Promise<void> {
     await this.#here(id, () => this.#handle(id).unpause('resumed'));
   }
 
-  /** Starts a run now, also of a paused schedule; two within one second are one. */
+  /**
+   * Starts a run now, also of a paused schedule; two within one second are one.
+   * @example
+   * ```ts
+   * await schedules.trigger('nightly');
+   * ```
+   */
   async trigger(id: string): Promise<void> {
     await this.#here(id, () => this.#handle(id).trigger(ScheduleOverlapPolicy.BUFFER_ALL));
   }
 
-  /** Makes up for the runs between two moments, one after the other, each with its own nominal time. */
+  /**
+   * Makes up for the runs between two moments, one after the other, each with its own nominal time.
+   * @example
+   * ```ts
+   * await schedules.backfill('nightly', { from: new Date('2026-03-01'), to: new Date('2026-03-04') });
+   * ```
+   */
   async backfill(id: string, { from, to }: { readonly from: Date; readonly to: Date }): Promise<void> {
     if (!(from.getTime() < to.getTime())) {
       throw invalidRequest([{ path: 'from', message: 'must be before the end of the time that is made up for' }]);
@@ -166,7 +223,13 @@ export class WanScheduleClient {
     await this.#here(id, () => this.#handle(id).backfill({ start: from, end: to, overlap }));
   }
 
-  /** Removes a schedule; the batches that it has started stay. */
+  /**
+   * Removes a schedule; the batches that it has started stay.
+   * @example
+   * ```ts
+   * await schedules.delete('nightly');
+   * ```
+   */
   async delete(id: string): Promise<void> {
     await this.#here(id, () => this.#handle(id).delete());
   }

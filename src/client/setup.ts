@@ -16,6 +16,11 @@ const REFUSED: readonly number[] = [7 /* PERMISSION_DENIED */, 12 /* UNIMPLEMENT
  * @returns the names that were missing.
  * @throws VideoError `ConfigurationInvalid` when one exists with another type, when the server has no room for them, or
  * when it does not let us register: then `nextStep` has the lines for its administrator. Runs work without them.
+ * @example
+ * ```ts
+ * const client = await connectClient(temporalFromEnv());
+ * console.log('registered', await registerSearchAttributes(client));
+ * ```
  */
 export async function registerSearchAttributes(client: Client): Promise<string[]> {
   const { namespace } = client.options;

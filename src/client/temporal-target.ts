@@ -32,6 +32,10 @@ const DEFAULT_ADDRESS = `localhost:${DEFAULT_PORT}`;
  * @param env - The variables; by default those of the process.
  * @throws VideoError `ConfigurationInvalid` when the profile, its file or a certificate in it cannot be read, or when
  * the proxy or the file of authorities cannot be used.
+ * @example
+ * ```ts
+ * const { namespace } = temporalFromEnv();
+ * ```
  */
 export function temporalFromEnv(env?: Readonly<Record<string, string | undefined>>): TemporalTarget {
   const target = readProfile(env);

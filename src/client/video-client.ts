@@ -19,7 +19,7 @@ import { VideoError } from '../contract/video-error.js';
 import type { AssetStore } from '../storage/asset-store.js';
 import { encodesPayloads } from './payload-codec.js';
 import { QUERY_TIMEOUT_MS } from './query-timeout.js';
-import { type ImageSource, isReference, LocalImage, UNSTAGED_REFERENCE } from './reference.js';
+import { isReference, LocalImage, UNSTAGED_REFERENCE } from './reference.js';
 import { VideoRunError } from './run-error.js';
 import { runErrorOf } from './run-failure.js';
 import { inputOf } from './run-input.js';
@@ -27,44 +27,13 @@ import { hasVideo, notCancellable } from './run-kind.js';
 import { fits, type ListOptions, listQuery } from './run-list.js';
 import { staticDetails, staticSummary } from './run-texts.js';
 import { problemOf, type VideoRun, type VideoStatus, videoRunOf } from './video-run.js';
-
-export { VideoRunError };
-
-/** What a client is made of. */
-export interface WanVideoClientOptions {
-  /** A connected Temporal client; the caller closes its connection. */
-  readonly client: Client;
-  /** The workers' queue for runs; default `video-generate`. */
-  readonly taskQueue?: string;
-  /** The workers' asset store; needed only for images given as path, bytes, `Blob` or stream. */
-  readonly store?: AssetStore;
-}
-
-/** A request whose image may be given in any form that a program has it in. */
-export type VideoGenerateRequest = Omit<VideoRequest, 'reference_image'> & { readonly reference_image: ImageSource };
-
-/** How a run is started. */
-export interface StartOptions {
-  /** Workflow id; by default equal requests share `video/<fingerprint>`. */
-  readonly id?: string | undefined;
-  /** Ends the staging of an image with its reason; a start that was sent is not taken back (see `cancel`). */
-  readonly signal?: AbortSignal | undefined;
-}
-
-/** A started run. */
-export interface StartedVideo {
-  /** Workflow id. */
-  readonly id: string;
-  readonly runId: string;
-  /** Whether an equal request's run was there already and is shared now. */
-  readonly joined: boolean;
-}
-
-/** Which run of an id is meant. */
-export interface RunOptions {
-  /** Default: the latest run of the id. */
-  readonly runId?: string | undefined;
-}
+import type {
+  RunOptions,
+  StartedVideo,
+  StartOptions,
+  VideoGenerateRequest,
+  WanVideoClientOptions,
+} from './video-start.js';
 
 const NO_END = { result: null, error: null };
 
@@ -91,6 +60,17 @@ export class WanVideoClient {
   /**
    * Starts a generation and waits for its video.
    * @throws VideoError as {@link start}, VideoRunError as {@link result}.
+   * @example
+   * ```ts
+   * const video = await videos.generate({
+   *   prompt: 'the boat drifts',
+   *   duration: 4,
+   *   fps: 30,
+   *   size: '1280*720',
+   *   reference_image: 'https://example.com/boat.jpg',
+   * });
+   * console.log(video.video_url);
+   * ```
    */
   async generate(request: VideoGenerateRequest, options: StartOptions = {}): Promise<VideoResult> {
     const { id, runId } = await this.start(request, options);
@@ -101,6 +81,16 @@ export class WanVideoClient {
    * Starts a generation, or joins the running one of an equal request.
    * @throws VideoError `InvalidRequest` or `ReferenceRejected` with all faults at once, before anything is sent;
    * `ConfigurationInvalid` for an image that needs a store when there is none; `StoreUnavailable` when staging fails.
+   * @example
+   * ```ts
+   * const { id, joined } = await videos.start({
+   *   prompt: 'the boat drifts',
+   *   duration: 4,
+   *   fps: 30,
+   *   size: '1280*720',
+   *   reference_image: new URL('https://example.com/boat.jpg'),
+   * });
+   * ```
    */
   async start(request: VideoGenerateRequest, { id, signal }: StartOptions = {}): Promise<StartedVideo> {
     const parsed = await this.#withReference(request, signal);
@@ -128,6 +118,10 @@ export class WanVideoClient {
    * adopted, followed or answered from the cache, as for every equal request; `refresh` and `off` ask for a new video.
    * @throws VideoRunError `RunNotFound` when there is no such run; `NotRetried` while it runs, or when it is no
    * generation.
+   * @example
+   * ```ts
+   * const { id } = await videos.retry('video/4f2a');
+   * ```
    */
   async retry(id: string, { runId }: RunOptions = {}): Promise<StartedVideo> {
     const { run_id, status } = await this.describe(id, { runId, progress: false });
@@ -145,6 +139,10 @@ export class WanVideoClient {
    * Waits for the video of a run, however long it takes.
    * @throws VideoRunError when it failed, was cancelled (then `error.message` says what became of the task) or
    * terminated, or when there is no such run.
+   * @example
+   * ```ts
+   * const { video_url, usage } = await videos.result('video/4f2a');
+   * ```
    */
   async result(id: string, { runId }: RunOptions = {}): Promise<VideoResult> {
     try {
@@ -172,6 +170,10 @@ export class WanVideoClient {
   /**
    * What a run does now. A worker answers it (an Action on Temporal Cloud), also for a run that has ended.
    * @throws VideoRunError when there is no such run; an error of Temporal's client when no worker answers within 5 s.
+   * @example
+   * ```ts
+   * const { stage, waiting_for } = await videos.progress('video/4f2a');
+   * ```
    */
   async progress(id: string, { runId }: RunOptions = {}): Promise<VideoProgress> {
     const query = () => this.#handle(id, runId).query<VideoProgress>(PROGRESS_QUERY);
@@ -186,6 +188,10 @@ export class WanVideoClient {
    * @param reason - For people; no secrets.
    * @throws VideoRunError `RunNotFound` when there is no such run or it has ended already; `NotCancelled` for what is
    * no generation, such as a salvage or a batch.
+   * @example
+   * ```ts
+   * await videos.cancel('video/4f2a', 'the customer has left');
+   * ```
    */
   async cancel(id: string, reason = 'cancelled by the caller', { runId }: RunOptions = {}): Promise<void> {
     const handle = this.#handle(id, runId);
@@ -203,6 +209,10 @@ export class WanVideoClient {
    * Decides for a run in `needs_attention` what became of its submit: the task that is its own, or that none is and
    * another may be bought. Whether the decision is taken shows in {@link progress}: `attention.refused` says why not.
    * @throws VideoRunError `RunNotFound` when there is no such run or it has ended.
+   * @example
+   * ```ts
+   * await videos.resolve('video/4f2a', { task_id: '86ecf553-d340-4e21' });
+   * ```
    */
   async resolve(id: string, decision: SubmitDecision, { runId }: RunOptions = {}): Promise<void> {
     await this.#handle(id, runId)
@@ -216,6 +226,10 @@ export class WanVideoClient {
    * Everything that is known of a run; what only a worker knows is null when none answers within 5 s.
    * @param options.progress - False leaves out what costs a query or a second call: progress, result and error.
    * @throws VideoRunError `RunNotFound` when Temporal knows no such run.
+   * @example
+   * ```ts
+   * const { status, trouble } = await videos.describe('video/4f2a', { progress: false });
+   * ```
    */
   async describe(id: string, options: RunOptions & { readonly progress?: boolean } = {}): Promise<VideoStatus> {
     const { runId } = options;
@@ -242,6 +256,10 @@ export class WanVideoClient {
    * Lists runs, the newest first, page by page behind the scenes. Temporal shows a run here a moment after its start.
    * @throws VideoError `ConfigurationInvalid` when a condition needs a search attribute that the namespace does not
    * have.
+   * @example
+   * ```ts
+   * for await (const { id, outcome } of videos.list({ tenant: 'acme' })) console.log(id, outcome);
+   * ```
    */
   async *list(options: ListOptions = {}): AsyncGenerator<VideoRun> {
     if (options.labels !== undefined && Object.keys(options.labels).length > 0 && encodesPayloads(this.#client)) {

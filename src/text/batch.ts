@@ -1,4 +1,4 @@
-import type { BatchStatus } from '../client/batch-client.js';
+import type { BatchStatus } from '../client/batch-start.js';
 import { type Prices, totalAmount } from '../config/prices.js';
 import type { BatchCounts, BatchSummary } from '../contract/batch.js';
 import { schedulePauseText } from '../contract/schedule-pause.js';

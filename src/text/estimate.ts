@@ -1,5 +1,5 @@
-import type { StartEstimate } from '../client/batch-client.js';
 import type { BatchEstimate } from '../client/batch-estimate.js';
+import type { StartEstimate } from '../client/batch-start.js';
 import type { ScheduleEstimate } from '../client/schedule-client.js';
 import { amountText } from './amount.js';
 import { durationText } from './duration.js';

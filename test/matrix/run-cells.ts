@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { WorkflowHandle } from '@temporalio/client';
 import { expect } from 'vitest';
-import { VideoRunError } from '../../src/client/video-client.js';
+import { VideoRunError } from '../../src/client/run-error.js';
 import type { EmulatorFault, EmulatorTask } from '../../src/emulator/index.js';
 import type { Hold } from '../support/gate-proxy.js';
 import type { Disturbance, Expected, ProviderCell, Step } from './cells.js';

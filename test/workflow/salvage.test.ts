@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { VideoRunError } from '../../src/client/run-error.js';
 import { ensureSweepSchedule, SWEEP_SCHEDULE_ID } from '../../src/client/sweep-schedule.js';
-import { VideoRunError } from '../../src/client/video-client.js';
 import { WorkflowType } from '../../src/contract/names.js';
 import type { SweepReport } from '../../workflows/video/sweep-purchases.js';
 import { QUICK_LEDGER } from '../support/quick-times.js';

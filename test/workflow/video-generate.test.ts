@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { VideoRunError } from '../../src/client/video-client.js';
+import { VideoRunError } from '../../src/client/run-error.js';
 import { measureMp4 } from '../../src/media/mp4.js';
 import { activitiesOf, historyText } from '../support/history.js';
 import { type Stack, startStack, TEST_KEY } from '../support/stack.js';

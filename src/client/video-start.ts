@@ -1,0 +1,40 @@
+import type { Client } from '@temporalio/client';
+import type { VideoRequest } from '../contract/request.js';
+import type { AssetStore } from '../storage/asset-store.js';
+import type { ImageSource } from './reference.js';
+
+/** What a client is made of. */
+export interface WanVideoClientOptions {
+  /** A connected Temporal client; the caller closes its connection. */
+  readonly client: Client;
+  /** The workers' queue for runs; default `video-generate`. */
+  readonly taskQueue?: string;
+  /** The workers' asset store; needed only for images given as path, bytes, `Blob` or stream. */
+  readonly store?: AssetStore;
+}
+
+/** A request whose image may be given in any form that a program has it in. */
+export type VideoGenerateRequest = Omit<VideoRequest, 'reference_image'> & { readonly reference_image: ImageSource };
+
+/** How a run is started. */
+export interface StartOptions {
+  /** Workflow id; by default equal requests share `video/<fingerprint>`. */
+  readonly id?: string | undefined;
+  /** Ends the staging of an image with its reason; a start that was sent is not taken back (see `cancel`). */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** A started run. */
+export interface StartedVideo {
+  /** Workflow id. */
+  readonly id: string;
+  readonly runId: string;
+  /** Whether an equal request's run was there already and is shared now. */
+  readonly joined: boolean;
+}
+
+/** Which run of an id is meant. */
+export interface RunOptions {
+  /** Default: the latest run of the id. */
+  readonly runId?: string | undefined;
+}
