@@ -11,20 +11,17 @@ import { provesGone } from '../src/ledger/proof.js';
 import type { ClaimState, PurchaseView } from '../src/ledger/purchase-view.js';
 import { batchOf } from '../src/ledger/records.js';
 import { listAllTasks } from '../src/ledger/task-list.js';
+import type { RenderEta } from '../src/polling/watch.js';
 import type { ActivityDeps } from './deps.js';
 import { findStoredCopy } from './download-result.js';
 import type { WatchedTask } from './purchase-step.js';
 import { NOTHING_BILLED, releaseSlot } from './slot-holders.js';
 import { withSignal } from './with-signal.js';
 
-/** How far a task is, and when its video is expected; milliseconds since the epoch. */
-export interface RenderProgress {
-  /** Since when the provider renders; null while the task is queued. */
+/** How far a task is, and when its video is expected. */
+export interface RenderProgress extends RenderEta {
+  /** Since when the provider renders, in milliseconds since the epoch; null while the task is queued. */
   readonly startedAtMs: number | null;
-  readonly earliestAtMs: number;
-  readonly latestAtMs: number;
-  /** Renders that the expectation is based on; 0: a guess. */
-  readonly samples: number;
 }
 
 export interface PollInput {

@@ -1,4 +1,5 @@
 import type { z } from 'zod';
+import type { Resolution } from './model.js';
 import type { videoRequestSchema } from './request.schema.js';
 
 /**
@@ -16,7 +17,7 @@ export interface CanonicalRequest {
   readonly duration: number;
   readonly fps: number;
   readonly size: string;
-  readonly resolution: '720P' | '1080P';
+  readonly resolution: Resolution;
   readonly seed: number | null;
   readonly reference_image: string;
   readonly motion_strength: number | null;

@@ -1,3 +1,4 @@
+import type { Resolution } from './model.js';
 import type { SlotPlace } from './slots.js';
 
 /** A remark that does not stop a generation; `code` is stable, `message` is for people. */
@@ -38,7 +39,7 @@ export interface VideoResult {
   readonly source: 'generated' | 'cache' | 'adopted';
   readonly requested: { readonly duration: number; readonly fps: number; readonly size: string };
   /** What the provider bills for the task: seconds, tier in lines, and whether with sound. */
-  readonly usage: { readonly billed_seconds: number; readonly resolution: '720P' | '1080P'; readonly audio: boolean };
+  readonly usage: { readonly billed_seconds: number; readonly resolution: Resolution; readonly audio: boolean };
   /** Seconds: in the provider's queue, rendering, from its end to our noticing, to archive. */
   readonly timings: {
     readonly queued: number | null;

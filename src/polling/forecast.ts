@@ -1,12 +1,7 @@
-import type { Resolution } from '../contract/model.js';
+import type { Billable } from '../contract/budget.js';
 
-/** What decides how long a video renders. */
-export interface RenderKind {
-  readonly resolution: Resolution;
-  /** Length of the video in seconds. */
-  readonly seconds: number;
-  readonly audio: boolean;
-}
+/** What decides how long a video renders: the same as what it is billed by. */
+export type RenderKind = Billable;
 
 /** One finished render, by the provider's own times. */
 export interface RenderSample {

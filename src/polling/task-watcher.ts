@@ -15,11 +15,11 @@ import { nextQueryDelay, POLL_TIMES, type PollTimes } from './poll-schedule.js';
 import { QueryBudget } from './query-budget.js';
 import {
   type ActiveWatch,
-  type Eta,
+  type PolledTask,
   RememberedWatches,
+  type RenderEta,
   type TaskWatcher,
   type TaskWatcherOptions,
-  type WatchedTask,
   type WatchLoad,
   type WatchOptions,
 } from './watch.js';
@@ -63,7 +63,7 @@ class Watcher implements TaskWatcher {
     this.#sweep = new ListSweep(monotonicMs);
   }
 
-  watch(task: WatchedTask, options: WatchOptions): Promise<TaskSnapshot> {
+  watch(task: PolledTask, options: WatchOptions): Promise<TaskSnapshot> {
     const { signal } = options;
     const { clock } = this.#options;
     return new Promise<TaskSnapshot>((resolve, reject) => {
@@ -106,7 +106,7 @@ class Watcher implements TaskWatcher {
     });
   }
 
-  eta(task: WatchedTask): Eta {
+  eta(task: PolledTask): RenderEta {
     const { stats, clock } = this.#options;
     const { earliestMs, latestMs, samples } = stats.forecast(task);
     const nowMs = clock.now();
@@ -132,7 +132,7 @@ class Watcher implements TaskWatcher {
     this.#wake();
   }
 
-  #firstLookMs(task: WatchedTask): number {
+  #firstLookMs(task: PolledTask): number {
     const { clock, stats, random, list } = this.#options;
     const nowMs = clock.monotonicMs();
     if (task.submittedAtMs === undefined) return nowMs;
@@ -146,7 +146,7 @@ class Watcher implements TaskWatcher {
     return Math.ceil(dueMs / LARGE_FLEET_LOOK_MS) * LARGE_FLEET_LOOK_MS;
   }
 
-  #createdAtMs({ submittedAtMs }: WatchedTask): number | undefined {
+  #createdAtMs({ submittedAtMs }: PolledTask): number | undefined {
     return submittedAtMs === undefined ? undefined : submittedAtMs + this.#providerAheadMs;
   }
 

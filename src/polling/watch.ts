@@ -31,7 +31,7 @@ export interface TaskWatcherOptions {
 }
 
 /** A task to watch. */
-export interface WatchedTask extends RenderKind {
+export interface PolledTask extends RenderKind {
   readonly taskId: string;
   /**
    * When the provider accepted it by our clock, in milliseconds since the epoch; without it the first look is at once.
@@ -52,7 +52,7 @@ export interface WatchOptions {
 }
 
 /** When a video is expected, in milliseconds since the epoch. */
-export interface Eta {
+export interface RenderEta {
   readonly earliestAtMs: number;
   /** Never in the past: an overdue video is expected any moment. */
   readonly latestAtMs: number;
@@ -75,16 +75,16 @@ export interface TaskWatcher {
    * Resolves with the snapshot that shows the task SUCCEEDED, FAILED or CANCELED, or with the one that `onSeen` chose.
    * No failed look ends it: faults, 429 and a refused key are waited out.
    */
-  watch(task: WatchedTask, options: WatchOptions): Promise<TaskSnapshot>;
+  watch(task: PolledTask, options: WatchOptions): Promise<TaskSnapshot>;
   /** When the video is expected; sharper while the task is being watched. */
-  eta(task: WatchedTask): Eta;
+  eta(task: PolledTask): RenderEta;
   /** What is watched, and how fast, at this moment. */
   load(): WatchLoad;
 }
 
 /** One watch; times in monotonic milliseconds unless said otherwise. */
 export interface ActiveWatch {
-  readonly task: WatchedTask;
+  readonly task: PolledTask;
   readonly options: WatchOptions;
   readonly resolve: (snapshot: TaskSnapshot) => void;
   readonly reject: (reason: unknown) => void;
