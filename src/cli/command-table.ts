@@ -1,15 +1,18 @@
 import type { Command } from 'commander';
 import type { CommandContext } from './context.js';
 
-/** Adds arguments, flags, help and action to a command that so far has a name and a summary. */
-type DefineCommand = (command: Command, context: CommandContext) => void;
+/** What each file of `commands/` exports. */
+interface CommandModule {
+  /** Adds arguments, flags, help and action to a command that so far has a name and a summary. */
+  readonly defineCommand: (command: Command, context: CommandContext) => void;
+}
 
 interface CommandRow {
   readonly name: string;
   /** Its line in the overview. */
   readonly summary: string;
-  /** Imports the command's file; only the command that runs, or whose help is shown, is loaded. */
-  readonly load: () => Promise<DefineCommand>;
+  /** Only the command that runs, or whose help is shown, is loaded. */
+  readonly load: () => Promise<CommandModule>;
 }
 
 /** Every command, in the order of the help text. */
@@ -17,101 +20,61 @@ export const COMMANDS: readonly CommandRow[] = [
   {
     name: 'generate',
     summary: 'run one generation and wait for its video',
-    load: async () => (await import('./commands/generate.js')).defineGenerate,
+    load: () => import('./commands/generate.js'),
   },
-  {
-    name: 'status',
-    summary: 'show one run',
-    load: async () => (await import('./commands/status.js')).defineStatus,
-  },
-  {
-    name: 'watch',
-    summary: 'follow one run to its end',
-    load: async () => (await import('./commands/watch.js')).defineWatch,
-  },
-  {
-    name: 'cancel',
-    summary: 'cancel one run',
-    load: async () => (await import('./commands/cancel.js')).defineCancel,
-  },
-  {
-    name: 'retry',
-    summary: 'run the request of an ended run again',
-    load: async () => (await import('./commands/retry.js')).defineRetry,
-  },
+  { name: 'status', summary: 'show one run', load: () => import('./commands/status.js') },
+  { name: 'watch', summary: 'follow one run to its end', load: () => import('./commands/watch.js') },
+  { name: 'cancel', summary: 'cancel one run', load: () => import('./commands/cancel.js') },
+  { name: 'retry', summary: 'run the request of an ended run again', load: () => import('./commands/retry.js') },
   {
     name: 'resolve',
     summary: 'decide which task belongs to a run in needs_attention',
-    load: async () => (await import('./commands/resolve.js')).defineResolve,
+    load: () => import('./commands/resolve.js'),
   },
-  {
-    name: 'list',
-    summary: 'list runs, newest first',
-    load: async () => (await import('./commands/list.js')).defineList,
-  },
+  { name: 'list', summary: 'list runs, newest first', load: () => import('./commands/list.js') },
   {
     name: 'batch',
     summary: 'many videos from one manifest: start, status, report, retry, …',
-    load: async () => (await import('./commands/batch.js')).defineBatch,
+    load: () => import('./commands/batch.js'),
   },
   {
     name: 'schedule',
     summary: 'start batches on a schedule: create, list, show, trigger, …',
-    load: async () => (await import('./commands/schedule.js')).defineSchedule,
+    load: () => import('./commands/schedule.js'),
   },
   {
     name: 'presign',
     summary: 'print a time-limited https address of an archived video',
-    load: async () => (await import('./commands/presign.js')).definePresign,
+    load: () => import('./commands/presign.js'),
   },
   {
     name: 'stage',
     summary: 'put an image into the asset store and print its asset: reference',
-    load: async () => (await import('./commands/stage.js')).defineStage,
+    load: () => import('./commands/stage.js'),
   },
-  {
-    name: 'cost',
-    summary: 'show what was paid, from the ledger',
-    load: async () => (await import('./commands/cost.js')).defineCost,
-  },
-  {
-    name: 'purge',
-    summary: 'delete old videos and images',
-    load: async () => (await import('./commands/purge.js')).definePurge,
-  },
+  { name: 'cost', summary: 'show what was paid, from the ledger', load: () => import('./commands/cost.js') },
+  { name: 'purge', summary: 'delete old videos and images', load: () => import('./commands/purge.js') },
   {
     name: 'slots',
     summary: 'show who holds the slots of the account, and who waits for one',
-    load: async () => (await import('./commands/slots.js')).defineSlots,
+    load: () => import('./commands/slots.js'),
   },
-  {
-    name: 'worker',
-    summary: 'run a worker until SIGTERM',
-    load: async () => (await import('./commands/worker.js')).defineWorker,
-  },
+  { name: 'worker', summary: 'run a worker until SIGTERM', load: () => import('./commands/worker.js') },
   {
     name: 'dev',
     summary: 'run Temporal, its Web UI, the emulator and a worker until Ctrl-C',
-    load: async () => (await import('./commands/dev.js')).defineDev,
+    load: () => import('./commands/dev.js'),
   },
-  {
-    name: 'emulator',
-    summary: 'run the provider emulator alone',
-    load: async () => (await import('./commands/emulator.js')).defineEmulator,
-  },
+  { name: 'emulator', summary: 'run the provider emulator alone', load: () => import('./commands/emulator.js') },
   {
     name: 'setup',
     summary: 'register the search attributes and the hourly sweep in the configured namespace',
-    load: async () => (await import('./commands/setup.js')).defineSetup,
+    load: () => import('./commands/setup.js'),
   },
-  {
-    name: 'webhook',
-    summary: 'test the configured webhook',
-    load: async () => (await import('./commands/webhook.js')).defineWebhook,
-  },
+  { name: 'webhook', summary: 'test the configured webhook', load: () => import('./commands/webhook.js') },
   {
     name: 'doctor',
     summary: 'check configuration, Temporal, store, key and provider, and say how to fix problems',
-    load: async () => (await import('./commands/doctor.js')).defineDoctor,
+    load: () => import('./commands/doctor.js'),
   },
 ];

@@ -2,16 +2,17 @@ import type { Client } from '@temporalio/client';
 import { queryBudget } from '../client/account-slots.js';
 import { WanVideoClient } from '../client/video-client.js';
 import type { Config } from '../config/config.js';
-import { amountOf, type Money } from '../config/prices.js';
+import { amountOf, type Money, type Prices } from '../config/prices.js';
 import { type Billable, type BudgetReached, budgetReachedFailure } from '../contract/budget.js';
 import { slotsWorkflowId, videoWorkflowId } from '../contract/names.js';
 import type { CanonicalRequest, VideoRequest } from '../contract/request.js';
 import type { VideoResult } from '../contract/result.js';
 import { canonicalRequest, parseRequest, requestFingerprint } from '../contract/validate.js';
+import type { Ledger } from '../ledger/ledger.js';
 import { previewRequest } from '../ledger/preview.js';
 import { amountText } from '../text/amount.js';
+import { billableText } from '../text/billable.js';
 import { errorObject } from '../text/result.js';
-import type { Settings } from './settings.js';
 
 /** What `generate` would do; published as the result of `--dry-run --json`. */
 export interface GenerationPlan {
@@ -32,16 +33,22 @@ export interface GenerationPlan {
   readonly budget: BudgetReached | null;
 }
 
-/**
- * Finds out what `generate` would do with a request. Stages nothing and starts nothing.
- * @param runId - The workflow id that the caller chose, if any.
- * @param hasWorker - Whether a worker polls the queue; only one answers for the budgets.
- */
+interface PlanOptions {
+  /** The workflow id that the caller chose, if any. */
+  readonly id: string | undefined;
+  /** Whether a worker polls the queue; only a worker answers for the budgets. */
+  readonly hasWorker: boolean;
+  readonly provider: Pick<Config['provider'], 'providerId' | 'account'>;
+  readonly ledger: Ledger;
+  /** Called only when something would be billed. */
+  readonly readPrices: () => Promise<Prices | undefined>;
+}
+
+/** Finds out what `generate` would do with a request. Stages nothing and starts nothing. */
 export async function planGeneration(
   request: VideoRequest,
   client: Client,
-  settings: Settings,
-  { id: ownId, hasWorker }: { readonly id: string | undefined; readonly hasWorker: boolean },
+  { id: ownId, hasWorker, provider, ledger, readPrices }: PlanOptions,
 ): Promise<GenerationPlan> {
   const parsed = parseRequest(request);
   const canonical = canonicalRequest(parsed);
@@ -51,9 +58,9 @@ export async function planGeneration(
   const { action, cached } =
     shared && (await isRunning(client, id))
       ? ({ action: 'join', cached: null } as const)
-      : await previewRequest(settings.ledger(), parsed);
+      : await previewRequest(ledger, parsed);
   const buys = action === 'buy' || action === 'fetch';
-  const prices = buys ? await settings.prices() : undefined;
+  const prices = buys ? await readPrices() : undefined;
   return {
     dry_run: true,
     action,
@@ -63,14 +70,14 @@ export async function planGeneration(
     price:
       prices === undefined ? null : { amount: amountOf(prices, seconds, resolution, audio), currency: prices.currency },
     cached,
-    budget: buys && hasWorker ? await findReachedBudget(client, canonical, settings.config().provider) : null,
+    budget: buys && hasWorker ? await findReachedBudget(client, canonical, provider) : null,
   };
 }
 
 /** A plan for people. */
 export function planText({ action, id, worker, billed, price, cached, budget }: GenerationPlan, queue: string): string {
   const cost = price === null ? '; its price is not configured' : ` for ${amountText(price.amount)} ${price.currency}`;
-  const purchase = `${billed?.seconds} s at ${billed?.resolution}, ${billed?.audio ? 'with sound' : 'silent'}${cost}`;
+  const purchase = billed === null ? '' : `${billableText(billed)}${cost}`;
   const actions = {
     join: `join the run that is already there: ${id}`,
     cache: `answer from the cache, buying nothing: ${cached?.video_url}`,
@@ -93,7 +100,7 @@ export function planText({ action, id, worker, billed, price, cached, budget }: 
 async function findReachedBudget(
   client: Client,
   { tenant, duration: seconds, resolution, audio }: CanonicalRequest,
-  { providerId, account }: Config['provider'],
+  { providerId, account }: PlanOptions['provider'],
 ): Promise<BudgetReached | null> {
   const question = { key: null, tenant, batch: null, cost: { seconds, resolution, audio } };
   const answer = await queryBudget(client, slotsWorkflowId(providerId, account), question).catch(() => undefined);

@@ -3,10 +3,10 @@ import { readFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { runCommand } from './program.js';
 
-// The AWS SDK warns of Node 20 on stderr, once per process, when the store is imported; nothing is wrong yet.
+// The AWS SDK warns of Node.js 20 on stderr when it is imported; that version is supported here, so the warning is off.
 process.env['AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED'] ??= 'true';
 
-// A reader that goes away (`| head -1`) is no fault of the command.
+// A reader that closes its end early (`| head -1`) is not an error of the command.
 for (const stream of [process.stdout, process.stderr]) {
   stream.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code !== 'EPIPE') throw error;
@@ -21,7 +21,7 @@ function onInterrupt(handler: () => void): () => void {
   };
 }
 
-/** Waits until everything that was written has left the process. */
+/** Waits until the stream has passed on everything that was written. */
 const flushed = (stream: NodeJS.WriteStream) => new Promise<void>((resolve) => stream.write('', () => resolve()));
 
 const { version } = JSON.parse(await readFile(new URL('../../../package.json', import.meta.url), 'utf8')) as {
@@ -31,5 +31,5 @@ const { env, stdin, stdout, stderr } = process;
 const io = { env, cwd: process.cwd(), homeDir: homedir(), stdin, stdout, stderr, onInterrupt };
 const code = await runCommand(process.argv.slice(2), io, version);
 await Promise.all([flushed(stdout), flushed(stderr)]);
-// Connections of libraries would keep the process alive.
+// Open connections of libraries would keep the process running.
 process.exit(code);

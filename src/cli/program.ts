@@ -35,8 +35,9 @@ async function createProgram(args: readonly string[], context: CommandContext, v
   for (const { name, summary, load } of COMMANDS) {
     const command = program.command(name).summary(summary);
     // The one that runs, or whose help is requested; a value that happens to be a command's name loads one too many.
-    if (args.includes(name)) (await load())(command, context);
+    if (args.includes(name)) (await load()).defineCommand(command, context);
   }
+  program.addHelpText('after', '\nRun "wan-video help <command>" for the flags and examples of a command.');
   // The overview shows names alone: commands that are not loaded have no flags yet. Set last, the commands do not
   // inherit it.
   return program.configureHelp({ subcommandTerm: (command) => command.name() });

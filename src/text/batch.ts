@@ -3,6 +3,7 @@ import { type Prices, totalAmount } from '../config/prices.js';
 import type { BatchCounts, BatchSummary } from '../contract/batch.js';
 import { schedulePauseText } from '../contract/schedule-pause.js';
 import { amountText } from './amount.js';
+import { billableText } from './billable.js';
 
 /** A batch for people: how far it is, or what it came to. */
 export function batchStatusText({ batch_id, status, progress, summary }: BatchStatus, prices?: Prices): string {
@@ -53,9 +54,7 @@ export function batchCountLines(
   return [
     `lines     ${total}${list === '' ? '' : `: ${list}`}`,
     ...Object.entries(causes).map(([cause, count]) => `failed    ${count} ${cause}`),
-    ...billed.map(
-      ({ seconds, resolution, audio }) => `billed    ${seconds} s at ${resolution}, ${audio ? 'with sound' : 'silent'}`,
-    ),
+    ...billed.map((one) => `billed    ${billableText(one)}`),
     ...(money === null ? [] : [`amount    ${amountText(money.amount)} ${money.currency}`]),
     ...(maybe_billed === 0 ? [] : [`unsure    whether ${maybe_billed} items are billed is not known yet`]),
   ];

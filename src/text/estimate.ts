@@ -2,6 +2,7 @@ import type { BatchEstimate } from '../client/batch-estimate.js';
 import type { StartEstimate } from '../client/batch-start.js';
 import type { ScheduleEstimate } from '../client/schedule-client.js';
 import { amountText } from './amount.js';
+import { billableText } from './billable.js';
 import { durationText } from './duration.js';
 
 /** What `batch start` would do, for people. */
@@ -50,10 +51,7 @@ function estimateLines({ counts, billed, price, duration, slots, window }: Batch
     ...(Object.keys(COUNTED) as (keyof typeof COUNTED)[])
       .filter((name) => counts[name] > 0)
       .map((name) => `          ${counts[name]} ${COUNTED[name]}`),
-    ...billed.map(
-      ({ seconds, resolution, audio }) =>
-        `billed    at most ${seconds} s at ${resolution}, ${audio ? 'with sound' : 'silent'}`,
-    ),
+    ...billed.map((one) => `billed    at most ${billableText(one)}`),
     price === null
       ? 'amount    no price table (WAN_VIDEO_PRICES)'
       : `amount    at most ${amountText(price.amount)} ${price.currency}`,

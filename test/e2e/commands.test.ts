@@ -11,6 +11,24 @@ import { QUICK_LEDGER } from '../support/quick-times.js';
 import { type S3Server, s3ServerMissing, startS3Server } from '../support/s3-server.js';
 import { type Stack, startStack, TEST_KEY } from '../support/stack.js';
 
+const loads = vi.hoisted(() => ({ config: 0, temporal: 0 }));
+vi.mock('../../src/config/config.js', async (original) => {
+  const actual = await original<typeof import('../../src/config/config.js')>();
+  const loadConfig: typeof actual.loadConfig = (...args) => {
+    loads.config += 1;
+    return actual.loadConfig(...args);
+  };
+  return { ...actual, loadConfig };
+});
+vi.mock('../../src/client/temporal-target.js', async (original) => {
+  const actual = await original<typeof import('../../src/client/temporal-target.js')>();
+  const temporalFromEnv: typeof actual.temporalFromEnv = (...args) => {
+    loads.temporal += 1;
+    return actual.temporalFromEnv(...args);
+  };
+  return { ...actual, temporalFromEnv };
+});
+
 const FORGETFUL = 'forgetful';
 let stack: Stack;
 let env: Record<string, string>;
@@ -120,7 +138,7 @@ test('cancel of a run that no worker takes up says so, long before its wait is o
   const end = await abandoned;
   expect(onlyJson(end).error).toMatchObject({
     type: 'NotCancelled',
-    message: expect.stringMatching(/not done so yet: no worker takes it up from the queue nobody-polls-this/),
+    message: expect.stringMatching(/not ended yet: no worker takes it up from the queue nobody-polls-this/),
     next_step: expect.stringContaining('wan-video status nobody/1'),
   });
 });
@@ -206,6 +224,27 @@ describe('status', () => {
       error: { type: 'RunNotFound', next_step: expect.stringContaining('31') },
     });
   });
+});
+
+test.each([
+  ['generate --prompt counted --image IMAGE --dry-run', { config: 1, temporal: 1 }],
+  ['generate --prompt counted --image IMAGE --detach', { config: 1, temporal: 1 }],
+  ['generate --prompt counted --image IMAGE', { config: 1, temporal: 1 }],
+  ['status video/nowhere', { config: 1, temporal: 1 }],
+  ['retry video/nowhere', { config: 1, temporal: 1 }],
+  ['list', { config: 0, temporal: 1 }],
+  ['batch status nowhere', { config: 1, temporal: 1 }],
+  ['schedule list', { config: 1, temporal: 1 }],
+  ['stage IMAGE', { config: 1, temporal: 1 }],
+  ['slots', { config: 1, temporal: 1 }],
+  ['cost', { config: 1, temporal: 0 }],
+  ['purge --older-than 90d --dry-run', { config: 1, temporal: 0 }],
+  ['doctor', { config: 1, temporal: 1 }],
+])('%s loads its settings once', async (line, expected) => {
+  const before = { ...loads };
+  const image = join(stack.outputDir, 'other.bmp');
+  await run(...line.split(' ').map((word) => (word === 'IMAGE' ? image : word)));
+  expect({ config: loads.config - before.config, temporal: loads.temporal - before.temporal }).toEqual(expected);
 });
 
 describe('cost', () => {

@@ -77,7 +77,7 @@ test('the receiver in TypeScript of docs/webhook.md takes what we sign, and noth
   const url = `http://127.0.0.1:${port}/`;
   const ours = { WAN_VIDEO_WEBHOOK: await webhookFile(other, { url, secret: receiver.secret }) };
   expect(await command(['webhook', 'test'], { env: ours })).toMatchObject({ code: 0 });
-  await expect.poll(() => said).toContain('webhook.test A test of the webhook');
+  await expect.poll(() => said).toContain('webhook.test This is a test of the webhook');
   await webhookFile(other, { url, secret: `whsec_${Buffer.alloc(32, 7).toString('base64')}` });
   const strange = await command(['webhook', 'test'], { env: ours });
   expect(strange).toMatchObject({ code: 3, stderr: expect.stringContaining('401') });

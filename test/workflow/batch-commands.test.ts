@@ -301,7 +301,7 @@ describe('schedule', () => {
     await stack.store.put('lists/bad.jsonl', Buffer.from(JSON.stringify(stack.request(prompt))));
     const create = ['schedule', 'create', 'careful', ...at, '--manifest', 'lists/bad.jsonl'];
     const made = (await run(...create, '--pause-when-failed-above', '99.9%')).stdout;
-    expect(made).toMatch(/Europe\/Berlin\nmanifest .*\n.* made up for within 1 d\npauses {4}when more than 99\.9 %/);
+    expect(made).toMatch(/Europe\/Berlin\nmanifest .*\n.* caught up within 1 d\npauses {4}when more than 99\.9 %/);
     await run('schedule', 'trigger', 'careful');
     await expect
       .poll(async () => (await run('schedule', 'show', 'careful')).stdout, { timeout: 30_000, interval: 200 })

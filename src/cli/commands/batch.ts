@@ -41,7 +41,7 @@ interface BatchSession {
 const CANCEL_WAIT_MS = 180_000;
 
 /** `wan-video batch …`: many videos from one manifest. */
-export function defineBatch(batch: Command, context: CommandContext): void {
+export function defineCommand(batch: Command, context: CommandContext): void {
   /** Makes an action that runs with the batch client of the configured store and queue. */
   const action = <A extends unknown[]>(run: (session: BatchSession, ...args: A) => Promise<number>) =>
     context.action(async (...args: A) => {

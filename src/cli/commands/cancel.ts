@@ -18,7 +18,7 @@ const WAIT_MS = 30_000;
 const CHECK_EVERY_MS = 1_000;
 
 /** `wan-video cancel`: ends a run, and reports what became of its task. */
-export function defineCancel(command: Command, context: CommandContext): void {
+export function defineCommand(command: Command, context: CommandContext): void {
   command
     .description(
       'Cancels a run, waits for its end, and reports what became of the task at the provider and whether it is ' +

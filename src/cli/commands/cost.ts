@@ -15,7 +15,7 @@ interface CostFlags {
 }
 
 /** `wan-video cost`: what was paid, from the ledger. */
-export function defineCost(command: Command, context: CommandContext): void {
+export function defineCommand(command: Command, context: CommandContext): void {
   command
     .description(
       'Adds up the billed seconds of the configured account by tier and sound, from the ledger in the store, and ' +

@@ -6,10 +6,10 @@ import { withInterrupts } from '../interrupts.js';
 import { Settings } from '../settings.js';
 
 /** `wan-video dev`: everything on this machine. */
-export function defineDev(command: Command, context: CommandContext): void {
+export function defineCommand(command: Command, context: CommandContext): void {
   command
     .description(
-      'Runs its own Temporal with Web UI, the provider emulator and a worker on this machine until Ctrl-C. Runs and ' +
+      'Runs a private Temporal with Web UI, the provider emulator and a worker on this machine until Ctrl-C. Runs and ' +
         'tasks are kept in .wan-video/ for the next time. A configured Temporal or provider is not used.',
     )
     .option('--live', 'use the configured provider, which costs money, instead of the emulator')

@@ -11,7 +11,7 @@ interface DoctorFlags {
 }
 
 /** `wan-video doctor`: checks everything that a generation depends on. */
-export function defineDoctor(command: Command, context: CommandContext): void {
+export function defineCommand(command: Command, context: CommandContext): void {
   command
     .description(
       'Checks the configuration, the network (proxy, certificate authorities), Temporal (namespace, search ' +

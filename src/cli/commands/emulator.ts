@@ -1,4 +1,4 @@
-import { type Command, InvalidArgumentError } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import { aborted } from '../../async/aborted.js';
 import { FailureType } from '../../contract/failure-type.js';
 import { VideoError } from '../../contract/video-error.js';
@@ -15,12 +15,12 @@ interface EmulatorFlags {
 }
 
 /** `wan-video emulator`: the provider emulator alone. */
-export function defineEmulator(command: Command, context: CommandContext): void {
+export function defineCommand(command: Command, context: CommandContext): void {
   command
     .description(
       'Runs an emulated Model Studio on 127.0.0.1 until Ctrl-C or SIGTERM. It accepts any key and costs nothing.',
     )
-    .option('--port <n>', 'TCP port (default: a free one)', wholeNumber(0, 65_535), 0)
+    .addOption(new Option('--port <n>', 'TCP port').argParser(wholeNumber(0, 65_535)).default(0, 'a free one'))
     .option('--speed <n>', 'how many times faster than the provider it renders', speed, 1)
     .option('--state <file>', 'file that keeps tasks over a restart')
     .option(...JSON_FLAG)

@@ -21,7 +21,7 @@ interface GenerateFlags extends RequestFlags, WaitFlags {
 }
 
 /** `wan-video generate`: one generation, with progress on stderr and the result on stdout. */
-export function defineGenerate(command: Command, context: CommandContext): void {
+export function defineCommand(command: Command, context: CommandContext): void {
   command
     .description(
       'Runs one generation and waits for its video. Equal requests share one run, and a finished one is answered ' +
@@ -77,7 +77,8 @@ async function generate(flags: GenerateFlags, context: CommandContext): Promise<
       const issues = [...input.issues, ...(await flagIssues(flags, context.io.cwd))];
       if (issues.length > 0) throw invalidRequest(issues);
       const settings = new Settings(context.io);
-      const taskQueue = settings.config().taskQueues.generate;
+      const { provider, taskQueues } = settings.config();
+      const taskQueue = taskQueues.generate;
       // An image that the workers could not read is refused before the seconds of connecting.
       const store = local === undefined ? settings.store() : await settings.stagingStore();
       const run = async (client: Client): Promise<number> => {
@@ -85,7 +86,13 @@ async function generate(flags: GenerateFlags, context: CommandContext): Promise<
         if (flags.dryRun) {
           const reference_image = local === undefined ? input.reference : `asset:${local.known.key}`;
           const request = { ...fields, reference_image } as VideoRequest;
-          const plan = await planGeneration(request, client, settings, { id: flags.id, hasWorker: pollers.live });
+          const plan = await planGeneration(request, client, {
+            id: flags.id,
+            hasWorker: pollers.live,
+            provider,
+            ledger: settings.ledger(),
+            readPrices: () => settings.prices(),
+          });
           context.result(plan, planText(plan, taskQueue));
           return ExitCode.done;
         }

@@ -21,7 +21,7 @@ interface ListFlags {
 const OUTCOMES = ['generated', 'cache', 'adopted', 'failed', 'cancelled', 'budget_reached', 'needs_attention'];
 
 /** `wan-video list`: the latest runs. */
-export function defineList(command: Command, context: CommandContext): void {
+export function defineCommand(command: Command, context: CommandContext): void {
   command
     .description(
       'Lists the runs that match every given condition, newest first. A run shows up a moment after its start.',

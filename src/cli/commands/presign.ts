@@ -1,5 +1,5 @@
 import { fileURLToPath } from 'node:url';
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { VideoRunError } from '../../client/run-error.js';
 import { FailureType } from '../../contract/failure-type.js';
 import { VideoError } from '../../contract/video-error.js';
@@ -18,22 +18,19 @@ import { withTemporal } from '../with-temporal.js';
  * (https://docs.aws.amazon.com/AmazonS3/latest/userguide/ShareObjectPreSignedURL.html).
  */
 const SECONDS_MAX = 7 * 86_400;
-const SECONDS_DEFAULT = 3_600;
-const EXPIRES = { minSeconds: 1, maxSeconds: SECONDS_MAX };
 
 /** `wan-video presign`: a time-limited address of an archived video. */
-export function definePresign(command: Command, context: CommandContext): void {
+export function defineCommand(command: Command, context: CommandContext): void {
   command
     .description(
       'Prints an https address under which anyone can fetch an archived video until it expires. Needs an S3 store. ' +
         'Keep the address secret; one that is signed with the credentials of a session ends with that session.',
     )
     .argument('<id|key>', 'id of a run or a task, or a key of the store such as videos/….mp4 or candidates/….mp4')
-    .option(
-      '--expires <time>',
-      'how long it is valid: 90s, 15m, 1h, up to 7d',
-      duration('a time such as 90s, 15m or 1h, at most 7d', EXPIRES),
-      SECONDS_DEFAULT,
+    .addOption(
+      new Option('--expires <time>', 'how long it is valid: 90s, 15m, 1h, up to 7d')
+        .argParser(duration('a time such as 90s, 15m or 1h, at most 7d', { minSeconds: 1, maxSeconds: SECONDS_MAX }))
+        .default(3_600, '1h'),
     )
     .option(...JSON_FLAG)
     .addHelpText('after', '\nExample:\n  wan-video presign video/0a1b2c3d --expires 15m')

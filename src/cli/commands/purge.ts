@@ -22,14 +22,14 @@ interface PurgeFlags {
 const AGE_MIN = { units: 'hd', minSeconds: 25 * 3_600 };
 
 /** `wan-video purge`: deletes old videos and images, or everything made from one image. */
-export function definePurge(command: Command, context: CommandContext): void {
+export function defineCommand(command: Command, context: CommandContext): void {
   command
     .description(
-      'Deletes videos, staged images, candidates and rejected results that are older than a given time, or ' +
-        'everything that was made from one staged image and the image itself; and the cache records that point to a ' +
-        'deleted video. Keeps everything that an open purchase needs, and every ledger record: an equal request ' +
-        'finds its purchase but no video; within 24 hours the video is fetched again from the provider, later it is ' +
-        'bought again.',
+      'Deletes videos, staged images, candidates and rejected results that are older than a given time; or one staged ' +
+        'image and everything made from it. The cache records that point to a deleted video are deleted too. Ledger ' +
+        'records and everything that an open purchase needs are kept.\n\n' +
+        'An equal request then finds its purchase but no video: within 24 hours of the purchase the video is fetched ' +
+        'from the provider again, later it is bought again.',
     )
     .addOption(
       new Option('--older-than <time>', 'stored longer ago than this: 48h, 90d; at least 25h')

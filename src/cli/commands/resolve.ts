@@ -23,7 +23,7 @@ const WAIT_MS = 30_000;
 const CHECK_EVERY_MS = 300;
 
 /** `wan-video resolve`: a person's decision about a lost submit. */
-export function defineResolve(command: Command, context: CommandContext): void {
+export function defineCommand(command: Command, context: CommandContext): void {
   command
     .description(
       'Decides for a run (or a salvage) in needs_attention what became of its submit: which task belongs to it, or ' +

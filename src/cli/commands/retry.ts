@@ -10,7 +10,7 @@ import { withTemporal } from '../with-temporal.js';
 import { findWorkers, noWorkerWarning } from '../workers.js';
 
 /** `wan-video retry`: runs the request of an ended run again. */
-export function defineRetry(command: Command, context: CommandContext): void {
+export function defineCommand(command: Command, context: CommandContext): void {
   command
     .description(
       'Runs the request of an ended run again under the same id, and waits as generate does. A video that was ' +

@@ -37,7 +37,7 @@ interface ScheduleSession {
 }
 
 /** `wan-video schedule …`: batches that start at the times of a schedule. */
-export function defineSchedule(schedule: Command, context: CommandContext): void {
+export function defineCommand(schedule: Command, context: CommandContext): void {
   /** Makes an action that runs with the schedule client of the configured store and queue. */
   const action = <A extends unknown[]>(run: (session: ScheduleSession, ...args: A) => Promise<number>) =>
     context.action(async (...args: A) => {

@@ -8,7 +8,7 @@ import { Settings } from '../settings.js';
 import { withTemporal } from '../with-temporal.js';
 
 /** `wan-video setup`: prepares the configured namespace. */
-export function defineSetup(command: Command, context: CommandContext): void {
+export function defineCommand(command: Command, context: CommandContext): void {
   command
     .description(
       'Registers the search attributes in the configured namespace, and the hourly schedule that looks for ' +

@@ -9,7 +9,7 @@ import { Settings } from '../settings.js';
 import { withTemporal } from '../with-temporal.js';
 
 /** `wan-video slots`: which runs may submit on the configured account, and which wait. */
-export function defineSlots(command: Command, context: CommandContext): void {
+export function defineCommand(command: Command, context: CommandContext): void {
   command
     .description(
       'Shows the slots of the configured provider account (WAN_VIDEO_ACCOUNT): the runs that have a task at the ' +

@@ -7,7 +7,7 @@ import { JSON_FLAG } from '../flags.js';
 import { Settings } from '../settings.js';
 
 /** `wan-video stage`: puts an image into the asset store. */
-export function defineStage(command: Command, context: CommandContext): void {
+export function defineCommand(command: Command, context: CommandContext): void {
   command
     .description(
       'Checks a reference image and puts it into the asset store under its SHA-256. Prints the asset: reference to ' +

@@ -9,7 +9,7 @@ import { Settings } from '../settings.js';
 import { withTemporal } from '../with-temporal.js';
 
 /** `wan-video status`: everything that is known of one run. */
-export function defineStatus(command: Command, context: CommandContext): void {
+export function defineCommand(command: Command, context: CommandContext): void {
   command
     .description(
       'Shows the progress of a run, what it waits for, and its result or failure. The exit code is 0 whenever the ' +

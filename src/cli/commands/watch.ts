@@ -12,7 +12,7 @@ import { Settings } from '../settings.js';
 import { withTemporal } from '../with-temporal.js';
 
 /** `wan-video watch`: follows a run that was started elsewhere. */
-export function defineWatch(command: Command, context: CommandContext): void {
+export function defineCommand(command: Command, context: CommandContext): void {
   command
     .description(
       'Follows a run with progress and prints its result, as generate does. Ctrl-C ends the command; the run ' +

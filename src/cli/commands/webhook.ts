@@ -12,7 +12,7 @@ import { Settings } from '../settings.js';
 const EXAMPLE = '\nExample:\n  WAN_VIDEO_WEBHOOK=webhook.json wan-video webhook test';
 
 /** `wan-video webhook`: tests the configured webhook. */
-export function defineWebhook(command: Command, context: CommandContext): void {
+export function defineCommand(command: Command, context: CommandContext): void {
   command
     .description(
       'Tests the webhook that is notified of batches and of runs that wait for a person. See docs/webhook.md.',

@@ -6,7 +6,7 @@ import { JSON_FLAG } from '../flags.js';
 import { Settings } from '../settings.js';
 
 /** `wan-video worker`: a worker for both queues. */
-export function defineWorker(command: Command, context: CommandContext): void {
+export function defineCommand(command: Command, context: CommandContext): void {
   command
     .description(
       'Runs a worker until SIGTERM or Ctrl-C. It finishes a submit that is being sent; another worker, or the next ' +
