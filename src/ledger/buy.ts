@@ -78,8 +78,7 @@ export async function buyOnce(deps: BuyDeps, order: PurchaseOrder, options: Stor
   const seed = order.seed ?? derivedSeed(purchase);
   const body = order.body(seed);
   const fingerprint = await provider.keyFingerprint();
-  // Counted from before the write: no reader can have seen the intent earlier, so the bound of each one that waits ends
-  // later.
+  // Counted from before the write: no reader can have seen the intent earlier, so every reader's bound ends later.
   const sinceIntent = stopwatch(clock);
   const mayStillSend = () => sinceIntent.elapsedMs() <= times.postWithinMs;
   const { won, record: intent } = await ledger.openIntent(

@@ -25,9 +25,7 @@ export interface LedgerOptions {
   readonly now: () => number;
   /** Text that no other execution makes; default a random UUID. */
   readonly newToken?: (() => string) | undefined;
-  /**
-   * Receives every record that this ledger has written, once per record even when a step is repeated. Must not throw.
-   */
+  /** Receives every record that this ledger has written, once each even when a step is repeated. Must not throw. */
   readonly onRecordWritten?: ((record: WrittenRecord) => void) | undefined;
 }
 

@@ -102,8 +102,8 @@ export class Ledger {
     if (view !== undefined) return view;
     throw new VideoError(
       FailureType.ConfigurationInvalid,
-      `Purchase ${purchase.key}/${purchase.n} is not in the asset store ${this.store.name}: the run began with ` +
-        `another one`,
+      `Purchase ${purchase.key}/${purchase.n} is not in the asset store ${this.store.name}, so the run began with ` +
+        'another one',
       { retryable: true, nextStep: 'Give every worker of this queue the same ASSET_STORE.' },
     );
   }
@@ -170,7 +170,7 @@ export class Ledger {
    * Decides that a purchase created no task, unless it was decided before.
    * @returns the decision that is recorded now, which may be an earlier one.
    */
-  decideNotCreated(
+  async decideNotCreated(
     purchase: Purchase,
     notCreated: NotCreated,
     options: StoreOptions = {},

@@ -104,9 +104,7 @@ export class LedgerPaths {
     return `${this.bills(day)}${safeName(taskId)}.json`;
   }
 
-  /**
-   * The pointer from a cache key to its newest result. It is outside of `ledger/`, because it is replaced and purged.
-   */
+  /** The pointer from a cache key to its newest result; outside of `ledger/`, because it is replaced and purged. */
   cachedResult(cacheKey: string): string {
     return `cache/${this.#account}/${cacheKey}.json`;
   }

@@ -2,10 +2,7 @@ import type { Purchase } from '../contract/purchase.js';
 import type { AssetInfo } from '../storage/asset-store.js';
 import type { LedgerPaths, PurchaseRecordKey } from './paths.js';
 
-/**
- * The record files of one purchase, as a listing shows them. A listing is no snapshot: it may show a record and miss an
- * older one.
- */
+/** The record files of one purchase in a listing, which is no snapshot: it may miss an older record than it shows. */
 export interface PurchaseFiles {
   readonly paths: LedgerPaths;
   readonly purchase: Purchase;

@@ -2,10 +2,7 @@ import { LIMITS } from '../contract/model.js';
 import type { Buyer, Purchase } from '../contract/purchase.js';
 import { canonicalHash } from '../contract/validate.js';
 
-/**
- * The key under which equal requests share one purchase (hex): the cache key, and with `cache: off` one of the run's
- * own.
- */
+/** The key under which equal requests share a purchase (hex): the cache key; with `cache: off` one of the run's own. */
 export function purchaseKeyOf(cacheKey: string, cache: 'use' | 'refresh' | 'off', buyer: Buyer): string {
   if (cache !== 'off') return cacheKey;
   return canonicalHash({ v: 1, cacheKey, workflowId: buyer.workflowId, firstRunId: buyer.firstRunId });

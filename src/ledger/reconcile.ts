@@ -45,10 +45,7 @@ export type ReconcileOutcome =
 export interface ReconcileProgress {
   /** Milliseconds since each submit that may still be under way was first seen, by the token of its intent. */
   readonly seenForMs: Readonly<Record<string, number>>;
-  /**
-   * Complete listings in a row that showed nothing, the milliseconds between the first and the last, and the key they
-   * were made with.
-   */
+  /** Complete listings in a row that showed nothing, the milliseconds from first to last, and the key in use. */
   readonly empty: { readonly listings: number; readonly spanMs: number; readonly key: string } | null;
 }
 
@@ -282,9 +279,7 @@ class Reconciliation {
     return undefined;
   }
 
-  /**
-   * Counts a complete listing that showed nothing, and decides that nothing was created once there were enough of them.
-   */
+  /** Counts a complete listing that showed nothing; after enough of them, decides that nothing was created. */
   async #judgeNothing(view: PurchaseView): Promise<ReconcileOutcome | 'decided' | 'waiting'> {
     const { ledger, provider, clock, times } = this.#deps;
     const key = await provider.keyFingerprint();

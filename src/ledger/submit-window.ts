@@ -24,10 +24,7 @@ export function submitWindow(
 export const isWithin = ({ fromMs, toMs }: SubmitWindow, createdAtMs: number | undefined): boolean =>
   createdAtMs === undefined || (createdAtMs >= fromMs && createdAtMs <= toMs);
 
-/**
- * Whether `other` is another purchase without a claim whose submit was so close that their tasks could be mistaken for
- * each other.
- */
+/** Whether `other` has no claim either, and its submit was so close that their tasks could be mistaken. */
 export function overlaps(view: PurchaseView, other: PurchaseView, times: LedgerTimes): boolean {
   if (other.state.kind !== 'unclaimed' || other.intent.token === view.intent.token) return false;
   const mine = submitWindow(view, times);

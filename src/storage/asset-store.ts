@@ -53,10 +53,7 @@ export interface AssetInfo {
 export interface AssetStore {
   /** Describes what is at `key`; `undefined` when nothing is there. */
   head(key: string, options?: StoreOptions): Promise<AssetInfo | undefined>;
-  /**
-   * Streams `key`; a range that begins beyond its end is empty.
-   * Rejects with a `VideoError` `AssetNotFound` when nothing is there.
-   */
+  /** Streams `key`; a range beyond its end is empty. Rejects with a `VideoError` `AssetNotFound` if there is none. */
   get(key: string, options?: GetOptions): Promise<Readable>;
   /**
    * Writes `key`; visible only when whole, on disk, and right in length and checksum.

@@ -21,9 +21,7 @@ import { isKeySegment, keySegments } from './store-key.js';
 
 /** Holds bodies while they are written. A key cannot begin with a dot, so nothing in it is ever listed. */
 const PARTIAL_DIR = '.partial';
-/**
- * Far beyond any put (archiving ends within the result's 24 hours), so only files of a process that died are that old.
- */
+/** Far beyond any put (archiving ends within the result's 24 hours): only files of a dead process are that old. */
 const PARTIAL_AGE_MAX_MS = 48 * 3_600_000;
 
 const CONTENT_TYPES: Readonly<Record<string, string>> = {
@@ -60,9 +58,7 @@ export class FileStore implements AssetStore {
   readonly name: string;
   readonly #root: string;
   #cleaned: Promise<void> | undefined;
-  /**
-   * Set once the store's id was read: from then on a directory without it is another one, such as an empty mount point.
-   */
+  /** Set once the store's id was read: a directory without it is then another one, such as an empty mount point. */
   #hasId = false;
 
   /** @param directory - Root of the store; the first put creates it. */
@@ -92,8 +88,7 @@ export class FileStore implements AssetStore {
         const stats = await file.stat();
         if (!stats.isFile()) throw Object.assign(new Error('not a file'), { code: 'ENOENT' });
         if (key === STORE_ID_KEY) this.#hasId = true;
-        // With its end known, a small object takes a buffer of its own size instead of 64 KiB, and one read instead of
-        // two.
+        // With its end known, a small object takes a buffer of its size instead of 64 KiB, and one read instead of two.
         const end = Math.min(to ?? Number.POSITIVE_INFINITY, stats.size - 1);
         const source = file.createReadStream({ start: from, ...(end >= from && { end }) });
         return forwardStream(source, (cause) => this.#error('read', key, cause), signal);
@@ -222,10 +217,7 @@ export class FileStore implements AssetStore {
     );
   }
 
-  /**
-   * Removes the partial files of processes that died. The first put of a store calls it, and a failure here does not
-   * affect that put.
-   */
+  /** Removes the partial files of processes that died. The first put calls it, and is not affected by its failure. */
   async #removeStalePartials(): Promise<void> {
     const folder = join(this.#root, PARTIAL_DIR);
     for (const name of await readdir(folder).catch(() => [])) {
@@ -236,10 +228,7 @@ export class FileStore implements AssetStore {
     }
   }
 
-  /**
-   * Runs a step on a path, and repeats it when its folder had to be created: it usually exists, and may be deleted at
-   * any time.
-   */
+  /** Runs a step on a path, again if its folder had to be created: it usually exists, and may vanish at any time. */
   async #within<T>(path: string, step: () => Promise<T>): Promise<T> {
     try {
       return await step();
@@ -290,10 +279,7 @@ export class FileStore implements AssetStore {
   }
 }
 
-/**
- * Writes a new file, syncs it to the disk and closes it: without the sync a power cut could leave the name without its
- * bytes.
- */
+/** Writes, syncs and closes a new file: without the sync a power cut could leave the name without its bytes. */
 async function writeWhole(file: FileHandle, body: AsyncIterable<Uint8Array>): Promise<void> {
   try {
     for await (const chunk of body) await file.writeFile(chunk);

@@ -59,10 +59,7 @@ export const isTaken = ({ name, status }: S3Fault): boolean => status === 412 ||
 /** Another conditional write to the same key was under way; which one won is not known yet. */
 export const isConflict = ({ name }: S3Fault): boolean => name === 'ConditionalRequestConflict';
 
-/**
- * The cause without the exchange: the SDK's own errors carry requests with their signatures, and a log prints all of a
- * cause.
- */
+/** The cause without requests and signatures, which the SDK's own errors carry and a log would print. */
 export function causeOf(error: unknown): Error {
   const cause = new Error(error instanceof Error ? error.message : String(error));
   cause.name = faultOf(error).name;
@@ -70,9 +67,7 @@ export function causeOf(error: unknown): Error {
   return cause;
 }
 
-/**
- * Turns an error of the AWS SDK into the one that callers see. The message names store and key, and quotes no answer.
- */
+/** Turns an error of the AWS SDK into the one that callers see; it names store and key, and quotes no answer. */
 export function s3Error(
   store: string,
   verb: 'read' | 'write' | 'list' | 'delete',

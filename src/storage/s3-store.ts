@@ -31,6 +31,7 @@ const PARTS_AT_ONCE = 2;
  * (measured), 4 at a time by 140.
  */
 const STREAMS_AT_ONCE = 4;
+/** Longest wait for a connection, which takes below half a second from any continent. */
 const CONNECT_MS = 5_000;
 /** Longest silence on a connection. A server that assembles a large upload is silent for a while. */
 const IDLE_MS = 60_000;
@@ -218,8 +219,7 @@ export class S3Store implements AssetStore {
       return { info, ...(putId !== undefined && { putId }) };
     } catch (cause) {
       if (signal?.aborted) throw signal.reason;
-      // A HEAD has no body, so 404 may also mean a wrong bucket or access key. The check at start-up lists, which
-      // distinguishes them.
+      // A HEAD has no body: 404 may also mean a wrong bucket or access key, which the listing at start-up detects.
       if (faultOf(cause).status === 404) return undefined;
       throw s3Error(this.name, 'read', key, cause);
     }
@@ -250,9 +250,7 @@ export class S3Store implements AssetStore {
     }
   }
 
-  /**
-   * Streams the body, in parts unless it fits into one. Rejects only after the parts already sent are removed again.
-   */
+  /** Streams the body, in parts unless it fits into one. Rejects only after the parts already sent are removed. */
   async #putParts(
     target: PutTarget,
     body: VerifyingStream,
@@ -261,8 +259,7 @@ export class S3Store implements AssetStore {
   ): Promise<void> {
     const { client, s3, Upload } = await this.#open(signal);
     // The library's own abort may keep parts in the bucket, and may still complete. Instead the body ends with the
-    // signal's reason, upon which the library removes the parts and waits for that; only the transfers themselves end
-    // at once.
+    // signal's reason; then the library removes the parts and waits for that. The transfers alone end at once.
     const transfer = Object.create(client, {
       send: {
         value: (command: Parameters<S3Client['send']>[0]) =>
@@ -287,10 +284,7 @@ export class S3Store implements AssetStore {
     await client.send(new s3.DeleteObjectCommand(probe), abortOptions(signal));
   }
 
-  /**
-   * What became of a failed put, where that can be known: the key was taken, or our own object is stored and the reply
-   * was lost.
-   */
+  /** What became of a failed put, if it can be known: the key was taken, or our object is stored and the reply lost. */
   async #outcomeBehind(
     cause: unknown,
     key: string,

@@ -5,10 +5,7 @@ import { VideoError } from '../contract/video-error.js';
 const KEY_MAX = 1024;
 /** Limit of one name on every common file system, in bytes. */
 const SEGMENT_MAX = 255;
-/**
- * No dot first (such names are the store's own, never listed) or last (Windows drops it); nothing that a shell or a URL
- * interprets.
- */
+/** No dot first (the store's own names, never listed) or last (Windows drops it); nothing special in a shell or URL. */
 const SEGMENT = /^[A-Za-z0-9_~=@+,-](?:[A-Za-z0-9._~=@+,-]*[A-Za-z0-9_~=@+,-])?$/;
 
 /** Whether a name can be one segment of a key. */

@@ -3,9 +3,7 @@ import { VideoError } from '../contract/video-error.js';
 import type { AssetStore } from './asset-store.js';
 import { readRecord, writeRecord } from './json-record.js';
 
-/**
- * As many writers as in the store's contract test; a server that does not decide atomically lets several of them win.
- */
+/** As many writers as in the store's contract test; a server that is not atomic lets several of them win. */
 const WRITERS = 20;
 const FOLDER = 'probes/';
 
