@@ -1,4 +1,4 @@
-import type { Operation } from './faults.js';
+import type { Operation } from './operation.js';
 
 /** Requests received since the start or the last reset, including those that were refused. */
 export interface Counters {
@@ -11,6 +11,8 @@ export interface Counters {
   downloads: number;
   /** Requests answered 429 for a rate or, with `beyond_slots: refuse`, the slots; injected faults do not count. */
   throttled: number;
+  /** Answers that the setting `drift` or the fault `drift` has changed. */
+  drifted: number;
 }
 
 /** Counter of each kind of request. */
@@ -26,5 +28,6 @@ export const COUNTER_OF = {
 
 /** Returns counters that are all zero. */
 export function noCounters(): Counters {
-  return { submits: 0, queries: 0, lists: 0, uploads: 0, policies: 0, cancels: 0, downloads: 0, throttled: 0 };
+  const requests = { submits: 0, queries: 0, lists: 0, uploads: 0, policies: 0, cancels: 0, downloads: 0 };
+  return { ...requests, throttled: 0, drifted: 0 };
 }

@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { brotliCompressSync, deflateSync, gzipSync } from 'node:zlib';
 import type { FastifyReply } from 'fastify';
 import type { Clock } from './clock.js';
 import type { EmulatorFault } from './faults.js';
 import { expiredError } from './result-store.js';
 import {
-  ApiError,
   errorResponse,
   type HttpResponse,
   type Json,
@@ -25,6 +25,8 @@ export interface Exchange {
   readonly now: Clock;
   /** Aborts when the emulator closes, which ends every wait. */
   readonly closing: AbortSignal;
+  /** Applies the setting `drift` and the fault's changes to a response; `handle` has applied them already. */
+  readonly drift: (response: HttpResponse) => HttpResponse;
   /** Lets the request take effect and returns its response; a refused request resolves to one, too. */
   readonly handle: () => Promise<HttpResponse>;
 }
@@ -59,13 +61,14 @@ export async function respond(exchange: Exchange): Promise<FastifyReply> {
     case 'status':
     case 'gateway':
       if (fault.when === 'after') await handle();
-      return send(reply, injectedError(exchange, fault));
+      return send(reply, exchange.drift(injectedError(exchange, fault)));
     case 'malformed': {
       const response = fault.when === 'before' ? undefined : await handle();
       return send(reply, malformed(fault.form, response));
     }
     case 'redirect':
-      return send(reply, { status: fault.status ?? 302, body: '', headers: { location: fault.location ?? '' } });
+      if (fault.location === undefined) return send(reply, await handle());
+      return send(reply, { status: fault.status ?? 302, body: '', headers: { location: fault.location } });
     case 'truncate':
     case 'stall': {
       await sendHalf(reply, await handle());
@@ -88,6 +91,12 @@ export async function respond(exchange: Exchange): Promise<FastifyReply> {
       return send(reply, { status: 200, body: htmlPage('Welcome'), headers: { 'content-type': 'text/html' } });
     case 'expired':
       return send(reply, errorResponse(expiredError(), exchange.requestId));
+    case 'headers': {
+      const response = await handle();
+      return send(reply, { ...response, headers: { ...response.headers, ...lowerCaseNames(fault.headers) } });
+    }
+    case 'encoded':
+      return send(reply, encoded(await handle(), fault));
     default: // No fault, or one that the route itself applies.
       return send(reply, await handle());
   }
@@ -128,8 +137,47 @@ function injectedError({ reply, requestId, throttleCode, now }: Exchange, fault:
   }
   const { status = 500, message = 'An internal error has occurred, please try again later.' } = fault;
   const code = fault.code ?? (status === 429 ? throttleCode : 'InternalError');
-  const ErrorClass = fault.on === 'upload' || fault.on === 'download' ? StoreError : ApiError;
-  return errorResponse(new ErrorClass(status, code, message), requestId);
+  if (fault.on === 'upload' || fault.on === 'download') {
+    return errorResponse(new StoreError(status, code, message), requestId);
+  }
+  return { status, ...inEnvelope(fault.envelope, { code, message }, requestId) };
+}
+
+/** Returns the body of an error in one of the forms that clients of the provider and its gateways have met. */
+function inEnvelope(
+  envelope: EmulatorFault['envelope'] = 'top',
+  error: { code: string; message: string },
+  request_id: string,
+): Pick<HttpResponse, 'body' | 'headers'> {
+  switch (envelope) {
+    case 'top':
+      return { body: { ...error, request_id } };
+    case 'output':
+      return { body: { output: error, request_id } };
+    case 'error':
+      return { body: { error, request_id } };
+    case 'error-text':
+      return { body: { error: error.message, request_id } };
+    case 'text':
+      return { body: error.message, headers: { 'content-type': 'text/plain' } };
+    case 'empty':
+      return { body: '' };
+  }
+}
+
+function lowerCaseNames(headers: EmulatorFault['headers'] = {}): Record<string, string | null> {
+  return Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]));
+}
+
+const COMPRESS = { gzip: gzipSync, deflate: deflateSync, br: brotliCompressSync };
+
+/** Returns the response with a `Content-Encoding` that the request does not allow. */
+function encoded(response: HttpResponse, { encoding = 'gzip', compressed = true }: EmulatorFault): HttpResponse {
+  const headers = { 'content-type': 'application/json', ...response.headers, 'content-encoding': encoding };
+  const source = toByteSource(response.body);
+  if (!compressed) return { ...response, headers, body: source };
+  const bytes = COMPRESS[encoding](Buffer.concat([...source.read(0, source.size)]));
+  return { ...response, headers, body: { size: bytes.length, read: (from, to) => [bytes.subarray(from, to)] } };
 }
 
 /** Returns a 200 without a usable answer; it is made from the real response if there is one. */

@@ -1,7 +1,12 @@
 export { type ClipOptions, makeClip } from './clip/plain-clip.js';
+export type { DriftRule } from './drift.js';
+export type { DriftChange } from './drift-change.js';
 export type { Emulator, EmulatorOptions, EmulatorState } from './emulator.js';
-export type { EmulatorFault, FaultKind, Operation } from './faults.js';
+export type { EmulatorFault, FaultKind } from './faults.js';
+export type { Operation } from './operation.js';
+export type { RequestFilter } from './request-filter.js';
 export { startEmulator } from './server.js';
 export type { EmulatorSettings } from './settings.js';
-export type { EmulatorTask, EmulatorTaskStatus, TaskFailure } from './task.js';
+export type { EmulatorTask, TaskFailure } from './task.js';
 export type { ExternalTask, TaskChange } from './task-control.js';
+export type { EmulatorTaskStatus } from './task-status.js';

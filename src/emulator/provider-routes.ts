@@ -1,24 +1,18 @@
 import { randomUUID } from 'node:crypto';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { COUNTER_OF } from './counters.js';
+import { driftResponse } from './drift.js';
 import { respond } from './fault-injection.js';
-import type { EmulatorFault, Operation } from './faults.js';
+import type { EmulatorFault } from './faults.js';
+import type { Operation } from './operation.js';
 import type { Provider } from './provider.js';
 import { throttlingError } from './rate-limiter.js';
+import type { RequestSubject } from './request-filter.js';
 import type { EmulatorSettings } from './settings.js';
 import { readSubmit } from './submit-body.js';
 import { type EmulatorTask, hasEnded, type TaskFailure } from './task.js';
 import { describeTask, listTasks } from './task-view.js';
-import {
-  ApiError,
-  errorResponse,
-  type HttpResponse,
-  headerOf,
-  isObject,
-  type Json,
-  originOf,
-  parseObject,
-} from './wire.js';
+import { ApiError, errorResponse, type HttpResponse, headerOf, isObject, originOf, parseObject } from './wire.js';
 
 /** Owner of a request's API key. */
 interface Caller {
@@ -37,23 +31,22 @@ const VALIDATION_MS = 2000;
 /** Adds the provider's own paths and those of its object store. */
 export function addProviderRoutes(app: FastifyInstance, provider: Provider): void {
   const { tasks, uploads, results, rateLimiter } = provider;
-  const promptOf = (taskId: string): string | undefined => tasks.get(taskId)?.prompt;
 
   app.post('/api/v1/services/aigc/video-generation/video-synthesis', (request, reply) =>
-    exchange(provider, 'submit', reply, promptIn(request.body), (requestId, fault) =>
+    exchange(provider, 'submit', reply, { prompt: promptIn(request.body) }, (requestId, fault) =>
       submit(provider, request, requestId, fault),
     ),
   );
 
   app.get<{ Params: { id: string } }>('/api/v1/tasks/:id', (request, reply) => {
     const { id } = request.params;
-    return exchange(provider, 'query', reply, promptOf(id), (requestId, fault) =>
+    return exchange(provider, 'query', reply, provider.subjectOf(id), (requestId, fault) =>
       query(provider, request, id, requestId, fault),
     );
   });
 
   app.get('/api/v1/tasks', (request, reply) =>
-    exchange(provider, 'list', reply, undefined, (request_id) => {
+    exchange(provider, 'list', reply, {}, (request_id) => {
       const { settings } = provider;
       const { account } = authenticate(request, settings);
       refuseAsync(request);
@@ -66,7 +59,7 @@ export function addProviderRoutes(app: FastifyInstance, provider: Provider): voi
 
   app.post<{ Params: { id: string } }>('/api/v1/tasks/:id/cancel', (request, reply) => {
     const { id } = request.params;
-    return exchange(provider, 'cancel', reply, promptOf(id), (request_id) => {
+    return exchange(provider, 'cancel', reply, provider.subjectOf(id), (request_id) => {
       const { settings } = provider;
       const { account } = authenticate(request, settings);
       rateLimiter.admit('cancel', account, settings.query_rate);
@@ -76,7 +69,7 @@ export function addProviderRoutes(app: FastifyInstance, provider: Provider): voi
   });
 
   app.get('/api/v1/uploads', (request, reply) =>
-    exchange(provider, 'policy', reply, undefined, (request_id) => {
+    exchange(provider, 'policy', reply, {}, (request_id) => {
       const { settings } = provider;
       const { account } = authenticate(request, settings);
       const { action, model = '' } = request.query as Record<string, string>;
@@ -88,7 +81,7 @@ export function addProviderRoutes(app: FastifyInstance, provider: Provider): voi
   );
 
   app.post('/oss-upload', (request, reply) =>
-    exchange(provider, 'upload', reply, undefined, () => {
+    exchange(provider, 'upload', reply, {}, () => {
       const body = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0);
       return uploads.store(request.headers['content-type'] ?? '', body);
     }),
@@ -98,14 +91,19 @@ export function addProviderRoutes(app: FastifyInstance, provider: Provider): voi
     method: ['GET', 'HEAD'],
     url: '/results/*',
     handler: (request, reply) => {
-      tasks.advance();
       const path = request.url.split('?')[0] ?? '';
       const id = /([^/]+)\.mp4$/.exec(path)?.[1] ?? '';
-      const { Expires: expires = '', Signature: signature = '' } = request.query as Record<string, string>;
+      const query = request.query as Record<string, string>;
+      const { Expires: expires = '', Signature: signature = '' } = query;
       const ifMatch = headerOf(request, 'if-match');
-      return exchange(provider, 'download', reply, promptOf(id), () =>
-        results.download({ path, expires, signature, range: request.headers.range, ifMatch }, tasks.get(id)),
-      );
+      const subject = { ...provider.subjectOf(id), isRedirected: query['hop'] !== undefined };
+      return exchange(provider, 'download', reply, subject, (_requestId, fault) => {
+        const patch = fault?.fault === 'patch' ? fault : undefined;
+        return (
+          redirectToSelf(request, query, fault) ??
+          results.download({ path, expires, signature, range: request.headers.range, ifMatch, patch }, tasks.get(id))
+        );
+      });
     },
   });
 }
@@ -115,7 +113,7 @@ async function exchange(
   provider: Provider,
   on: Operation,
   reply: FastifyReply,
-  prompt: string | undefined,
+  subject: RequestSubject,
   handler: Handler,
 ): Promise<FastifyReply> {
   const { counters, settings, now, closing } = provider;
@@ -130,17 +128,45 @@ async function exchange(
     if (on !== 'query') reply.header('x-request-id', requestId);
     reply.headers({ 'req-arrive-time': String(t), 'resp-start-time': String(t), 'x-dashscope-call-gateway': 'true' });
   }
-  const fault = provider.faults.take(on, prompt);
+  const fault = provider.faults.take(on, subject);
+  const { drift: rules, seed, throttle_code: throttleCode } = settings;
+  const changes = [...provider.drift.changesFor({ on, subject, rules, seed }), ...(fault?.changes ?? [])];
+  let isCounted = false;
+  const drift = (response: HttpResponse): HttpResponse => {
+    const drifted = driftResponse(response, changes, `${seed}:${counters.drifted}`);
+    if (drifted === response || isCounted) return drifted;
+    isCounted = true;
+    counters.drifted++;
+    return drifted;
+  };
   const handle = async (): Promise<HttpResponse> => {
     try {
-      return await handler(requestId, fault);
+      return drift(await handler(requestId, fault));
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
       if (error.status === 429) counters.throttled++;
-      return errorResponse(error, requestId);
+      return drift(errorResponse(error, requestId));
     }
   };
-  return respond({ fault, reply, requestId, throttleCode: settings.throttle_code, now, closing, handle });
+  return respond({ fault, reply, requestId, throttleCode, now, closing, drift, handle });
+}
+
+/**
+ * Returns the redirect of a download to its own address, or undefined to serve it. The address counts the hops, so that
+ * every follower of a chain gets the same answers.
+ */
+function redirectToSelf(
+  { url }: FastifyRequest,
+  query: Readonly<Record<string, string>>,
+  fault: EmulatorFault | undefined,
+): HttpResponse | undefined {
+  const [hop, hops] = [Number(query['hop'] ?? 0), Number(query['hops'] ?? 0)];
+  const isFirst = fault?.fault === 'redirect' && hop === 0;
+  if (!isFirst && hop >= hops) return undefined;
+  const { status = 302, origin = '' } = fault ?? {};
+  const [address = ''] = url.split('&hop=');
+  const location = `${isFirst ? origin : ''}${address}&hop=${hop + 1}&hops=${isFirst ? (fault.hops ?? 1) : hops}`;
+  return { status, body: '', headers: { location } };
 }
 
 function submit(
@@ -215,12 +241,13 @@ function downloadPicture(provider: Provider, task: EmulatorTask, url: string): v
 }
 
 function query(
-  { tasks, results, rateLimiter, settings }: Provider,
+  provider: Provider,
   request: FastifyRequest,
   id: string,
   request_id: string,
   fault: EmulatorFault | undefined,
 ): HttpResponse {
+  const { tasks, results, rateLimiter, settings } = provider;
   const { account } = authenticate(request, settings);
   refuseAsync(request);
   rateLimiter.admit('query', account, settings.query_rate);
@@ -233,19 +260,9 @@ function query(
   if (task.status === 'RUNNING') results.prerender(task);
   if (fault?.fault === 'task-failed' && !hasEnded(task)) tasks.change(task, { status: 'FAILED', ...failureOf(fault) });
   const videoUrl = new URL(results.signedPath(task), settings.result_origin ?? originOf(request)).href;
-  const { output, usage } = describeTask(task, videoUrl, settings);
-  const body: Json = { request_id, output, ...(usage && { usage }) };
-  if (fault?.fault === 'override') {
-    body['output'] = withOverrides(output, fault.output);
-    if (usage !== undefined || fault.usage !== undefined) body['usage'] = withOverrides(usage ?? {}, fault.usage);
-  }
-  return { status: 200, body, headers };
-}
-
-/** Returns the object with members set, or removed where the override is null. */
-function withOverrides(object: Json, overrides: Json = {}): Json {
-  const members = Object.entries({ ...object, ...overrides });
-  return Object.fromEntries(members.filter(([name, value]) => value !== null || !(name in overrides)));
+  const answer = describeTask(task, videoUrl, settings);
+  if (task.status === 'SUCCEEDED') provider.recordShownSucceeded(id);
+  return { status: 200, body: { request_id, ...answer }, headers };
 }
 
 function authenticate(request: FastifyRequest, { api_keys, accounts }: EmulatorSettings): Caller {

@@ -1,10 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import { DAY } from './clock.js';
 import { type Counters, noCounters } from './counters.js';
+import { Drift } from './drift.js';
 import type { EmulatorOptions, EmulatorState } from './emulator.js';
 import { FaultQueue } from './faults.js';
 import { PictureStore } from './picture-store.js';
 import { RateLimiter } from './rate-limiter.js';
+import type { RequestSubject } from './request-filter.js';
 import { ResultStore } from './result-store.js';
 import { changeSettings, DEFAULT_SETTINGS, type EmulatorSettings } from './settings.js';
 import { Signer } from './signer.js';
@@ -18,6 +20,7 @@ import { ApiError } from './wire.js';
 /** The emulated provider without its HTTP server: its state, and what the control interface does to it. */
 export class Provider {
   readonly faults = new FaultQueue();
+  readonly drift = new Drift();
   readonly counters: Counters = noCounters();
   readonly pictures: PictureStore;
   readonly uploads: UploadStore;
@@ -29,6 +32,8 @@ export class Provider {
   readonly #stateFile: string | undefined;
   readonly #realNow: () => number;
   readonly #initialSettings: EmulatorSettings;
+  /** Tasks that a query has answered as SUCCEEDED. */
+  readonly #shownSucceeded = new Set<string>();
   #settings: EmulatorSettings;
 
   /** @throws ApiError 400 for invalid settings, SyntaxError for a damaged state file. */
@@ -91,10 +96,23 @@ export class Provider {
     const changed = changeSettings(this.#settings, change);
     const t = this.tasks.advance();
     if (changed.speed !== this.#settings.speed) this.tasks.rescale(this.#settings.speed, changed.speed);
+    if (change.drift !== undefined) this.drift.reset();
     this.#settings = changed;
     this.tasks.advance(t); // An additional slot is free from now on, not in the past.
     this.save();
     return structuredClone(changed);
+  }
+
+  /** Returns what faults and drift rules compare of a task. */
+  subjectOf(taskId: string): RequestSubject {
+    this.tasks.advance();
+    const { prompt, status } = this.tasks.get(taskId) ?? {};
+    return { taskId, prompt, status, wasShownSucceeded: this.#shownSucceeded.has(taskId) };
+  }
+
+  /** Records that a query has answered a task as SUCCEEDED. */
+  recordShownSucceeded(taskId: string): void {
+    this.#shownSucceeded.add(taskId);
   }
 
   addTask(task: ExternalTask): EmulatorTask {
@@ -127,6 +145,8 @@ export class Provider {
     this.results.clear();
     this.pictures.retain(new Set());
     this.faults.clear();
+    this.drift.reset();
+    this.#shownSucceeded.clear();
     this.rateLimiter.reset();
     Object.assign(this.counters, noCounters());
     this.#settings = this.#initialSettings;

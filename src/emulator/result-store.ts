@@ -24,6 +24,15 @@ interface DownloadRequest {
   readonly signature: string;
   readonly range: string | undefined;
   readonly ifMatch: string | undefined;
+  /** Fault `patch`, which changes the bytes. */
+  readonly patch: Patch | undefined;
+}
+
+/** A change of a result's bytes. */
+export interface Patch {
+  readonly find?: string;
+  readonly with?: string;
+  readonly append_bytes?: number;
 }
 
 /** The results of tasks: their clips, signed addresses and downloads. */
@@ -78,14 +87,14 @@ export class ResultStore {
    * @throws StoreError 403 for an invalid signature or an expired address, 404 without a result, 412, 416.
    */
   async download(request: DownloadRequest, task: EmulatorTask | undefined): Promise<HttpResponse> {
-    const { path, expires, signature, range, ifMatch } = request;
+    const { path, expires, signature, range, ifMatch, patch } = request;
     if (!this.#signer.isValid(`GET\n${expires}\n${path}`, signature)) {
       throw new StoreError(403, 'SignatureDoesNotMatch', 'The request signature we calculated does not match.');
     }
     if (Number(expires) * 1000 < this.#now()) throw expiredError();
     if (task?.status !== 'SUCCEEDED') throw new StoreError(404, 'NoSuchKey', 'The specified key does not exist.');
     await this.#pendingPictures.get(task.task_id);
-    const clip = await this.#clipOf(task);
+    const clip = patched(await this.#clipOf(task), patch);
     const body = padded(clip, task.min_bytes);
     const { size } = body;
     const digest = createHash('md5').update(clip).digest('hex').toUpperCase();
@@ -144,6 +153,18 @@ export class ResultStore {
 /** Returns the object store's error for an address older than 24 h. */
 export function expiredError(): StoreError {
   return new StoreError(403, 'AccessDenied', 'Request has expired.');
+}
+
+/** Returns the clip with a text replaced wherever it occurs, and with zeros after its last box. */
+function patched(clip: Uint8Array, patch: Patch | undefined): Uint8Array {
+  if (patch === undefined) return clip;
+  const { find = '', with: text = '', append_bytes = 0 } = patch;
+  const copy = Buffer.concat([clip, Buffer.alloc(append_bytes)]);
+  if (find === '') return copy;
+  for (let at = copy.indexOf(find, 0, 'latin1'); at >= 0; at = copy.indexOf(find, at + 1, 'latin1')) {
+    copy.write(text, at, 'latin1');
+  }
+  return copy;
 }
 
 /** Returns the clip followed by an empty `free` box, which every MP4 reader skips. */

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { type DriftRule, driftRules } from './drift.js';
 import { ApiError } from './wire.js';
 
 /** Settings, which can be changed while the emulator runs. */
@@ -76,6 +77,9 @@ export interface EmulatorSettings {
   time_offset_ms: number;
   /** Milliseconds by which the `Date` header deviates from the provider's clock. */
   date_skew_ms: number;
+
+  /** Rules by which answers differ from the documents. */
+  drift: DriftRule[];
 }
 
 /** Settings of a new emulator: the documented limits, or the likeliest behaviour where nothing is documented. */
@@ -112,6 +116,7 @@ export const DEFAULT_SETTINGS: EmulatorSettings = {
   result_origin: null,
   time_offset_ms: 0,
   date_skew_ms: 0,
+  drift: [],
 };
 
 const count = z.int().min(0);
@@ -151,6 +156,7 @@ const schema: z.ZodType<EmulatorSettings> = z.strictObject({
   result_origin: z.url({ protocol: /^https?$/ }).nullable(),
   time_offset_ms: z.number(),
   date_skew_ms: z.number(),
+  drift: driftRules,
 });
 
 /** Returns the settings after a change. @throws ApiError 400 that names every unknown or invalid field. */

@@ -1,7 +1,8 @@
 import { type Clock, DAY } from './clock.js';
 import type { EmulatorSettings } from './settings.js';
-import { createTask, type EmulatorTask, type EmulatorTaskStatus, hasEnded, type TaskSpec } from './task.js';
+import { createTask, type EmulatorTask, hasEnded, type TaskSpec } from './task.js';
 import type { TaskChange } from './task-control.js';
+import type { EmulatorTaskStatus } from './task-status.js';
 import { ApiError } from './wire.js';
 
 /** Filter of the list; times in epoch milliseconds. */

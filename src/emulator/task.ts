@@ -1,10 +1,9 @@
-import { createHash, randomUUID } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import type { ImageSize } from './image.js';
+import { pseudorandomInteger } from './pseudorandom.js';
 import type { EmulatorSettings } from './settings.js';
+import type { EmulatorTaskStatus } from './task-status.js';
 import type { Json } from './wire.js';
-
-/** Status of a task, as the provider's API writes it. */
-export type EmulatorTaskStatus = 'PENDING' | 'RUNNING' | 'SUCCEEDED' | 'FAILED' | 'CANCELED';
 
 /** Why a task ended FAILED; the real service sometimes omits both fields. */
 export interface TaskFailure {
@@ -101,7 +100,7 @@ export function createTask(spec: TaskSpec, settings: EmulatorSettings, nowMs: nu
     request_id: spec.request_id,
     source: spec.source,
     account: spec.account,
-    api_key_id: String(hash(spec.key) % 1_000_000),
+    api_key_id: String(pseudorandomInteger(spec.key) % 1_000_000),
     workspace: spec.workspace,
     model: spec.model,
     status: 'PENDING',
@@ -116,7 +115,7 @@ export function createTask(spec: TaskSpec, settings: EmulatorSettings, nowMs: nu
     sr,
     audio: parameters['audio'] !== false, // Sound is the documented default.
     ...outputSize(sr, aspect, settings.geometry_multiple),
-    seed: typeof parameters['seed'] === 'number' ? parameters['seed'] : hash(task_id) >>> 1,
+    seed: typeof parameters['seed'] === 'number' ? parameters['seed'] : pseudorandomInteger(task_id) >>> 1,
     picture: spec.picture ?? null,
     min_bytes: settings.result_min_bytes,
     failure: spec.failure ?? null,
@@ -133,13 +132,8 @@ export function hasEnded(task: EmulatorTask): boolean {
 function renderMs(duration: number, sr: number, settings: EmulatorSettings, index: number): number {
   const { render_seconds, jitter, seed } = settings;
   const usual = duration * RENDER_SECONDS_PER_SECOND * (sr === 1080 ? RENDER_FACTOR_1080P : 1);
-  const deviation = (hash(`${seed}:${index}`) / 0xffffffff) * 2 - 1;
+  const deviation = (pseudorandomInteger(`${seed}:${index}`) / 0xffffffff) * 2 - 1;
   return Math.round((render_seconds ?? usual) * 1000 * (1 + jitter * deviation));
-}
-
-/** Returns a pseudorandom integer in 0..2^32-1 that is the same for the same text. */
-function hash(text: string): number {
-  return createHash('sha256').update(text).digest().readUInt32BE();
 }
 
 function outputSize(sr: number, aspect: number, multiple: number): ImageSize {

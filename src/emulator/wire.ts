@@ -16,7 +16,8 @@ export interface HttpResponse {
   status: number;
   /** An object is sent as JSON. */
   body: Json | string | ByteSource;
-  headers?: Record<string, string>;
+  /** A header that is null is not sent, even if it usually is. */
+  headers?: Record<string, string | null>;
 }
 
 /** An error that is answered in the provider's JSON form. */
@@ -65,11 +66,12 @@ export function toByteSource(body: HttpResponse['body']): ByteSource {
 export function writeHead(reply: FastifyReply, response: HttpResponse, minLength = 0): ByteSource {
   const { status, body, headers = {} } = response;
   const source = toByteSource(body);
-  for (const [name, value] of Object.entries(headers)) reply.header(name, value);
+  for (const [name, value] of Object.entries(headers)) if (value !== null) reply.header(name, value);
   const isJson = typeof body !== 'string' && !isByteSource(body);
   if (isJson && !reply.hasHeader('content-type')) reply.header('content-type', 'application/json');
   // A 204 has no body and therefore no length (RFC 9110, section 8.6).
   if (status !== 204) reply.header('content-length', Math.max(source.size, minLength));
+  for (const [name, value] of Object.entries(headers)) if (value === null) reply.removeHeader(name);
   reply.hijack();
   reply.raw.writeHead(status, reply.getHeaders() as OutgoingHttpHeaders);
   return source;
@@ -133,6 +135,7 @@ export function isObject(value: unknown): value is Json {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-function isByteSource(body: HttpResponse['body']): body is ByteSource {
+/** Whether a body is bytes, neither text nor JSON. */
+export function isByteSource(body: HttpResponse['body']): body is ByteSource {
   return typeof body !== 'string' && typeof body['read'] === 'function';
 }

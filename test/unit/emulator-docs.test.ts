@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
+import { runInNewContext } from 'node:vm';
 import { expect, test } from 'vitest';
-import type { EmulatorFault } from '../../src/emulator/index.js';
+import type { DriftRule, EmulatorFault } from '../../src/emulator/index.js';
 import { startOnClock } from '../support/emulator-calls.js';
 
 const document = readFileSync(new URL('../../docs/emulator.md', import.meta.url), 'utf8');
@@ -39,4 +40,17 @@ test('the document names every fault and its examples are accepted', async () =>
   const real = [...refusal.matchAll(/"([a-z0-9-]+)"/g)].map(([, name]) => `\`${name}\``);
   expect(real.length).toBeGreaterThan(0);
   expect(new Set(named)).toEqual(new Set(real));
+});
+
+test('the document names every kind of change, and its example of the setting drift is accepted', async () => {
+  const { emulator } = await startOnClock();
+  const example = /```js\n(\[[\s\S]*?)```/.exec(document)?.[1] ?? '';
+  const drift = runInNewContext(example) as DriftRule[];
+  // The settings are those of another realm until they are JSON.
+  emulator.changeSettings({ drift: JSON.parse(JSON.stringify(drift)) });
+  expect(emulator.changeSettings({}).drift).toHaveLength(drift.length);
+  const named = rowsUnder('Drift').map(([kind = '']) => kind.replaceAll('`', ''));
+  const source = readFileSync(new URL('../../src/emulator/drift-change.ts', import.meta.url), 'utf8');
+  const declared = new Set([...source.matchAll(/^ {2}\| \{ kind: '([a-z]+)'/gm)].map(([, kind]) => kind));
+  expect(new Set(named)).toEqual(declared);
 });

@@ -140,8 +140,23 @@ test('a query can deny a young task, fail it, and change what it says of it', as
   const outputOf = async (): Promise<Wire> => (await call(emulator, `/tasks/${id}`)).body;
   emulator.queueFaults([
     { on: 'query', fault: 'unknown' },
-    { on: 'query', fault: 'override', output: { orig_prompt: null, video_url: 'http://other.example/v.mp4' } },
-    { on: 'query', fault: 'override', output: { task_status: 'SUSPENDED' }, usage: { SR: 1080, audio: null } },
+    {
+      on: 'query',
+      fault: 'drift',
+      changes: [
+        { kind: 'delete', path: 'output.orig_prompt' },
+        { kind: 'set', path: 'output.video_url', value: 'http://other.example/v.mp4' },
+      ],
+    },
+    {
+      on: 'query',
+      fault: 'drift',
+      changes: [
+        { kind: 'set', path: 'output.task_status', value: 'SUSPENDED' },
+        { kind: 'set', path: 'usage.SR', value: 1080 },
+        { kind: 'delete', path: 'usage.audio' },
+      ],
+    },
   ]);
   expect((await outputOf()).output).toEqual({ task_id: id, task_status: 'UNKNOWN' });
   const { output } = await outputOf();
