@@ -222,8 +222,9 @@ async function requireGone(deps: ActivityDeps, task: WatchedTask, signal: AbortS
   if (ageMs >= GONE_AFTER_LIVES * lifeMs) return;
   if (!(await provesGone({ ledger, provider }, task, { signal }))) throw wrongKey(task);
   if (ageMs >= lifeMs) return;
-  const rows = await listAllTasks(provider, clock, signal);
-  if (rows.some(({ taskId }) => taskId === task.taskId)) throw stillListed(task);
+  const { tasks, unreadable } = await listAllTasks(provider, clock, signal);
+  // A row that cannot be read may be this task.
+  if (unreadable > 0 || tasks.some(({ taskId }) => taskId === task.taskId)) throw stillListed(task);
 }
 
 /** Whether it was a fault of the provider, free of charge. Three hours without a result are not repeated at once. */

@@ -85,10 +85,10 @@ export function candidateArchive(deps: ResultDeps) {
     // Not the link that is known already: a refused one is requested again, and a candidate without its video parks the run.
     return withResult(deps, taskId, signal, async (file, { bytes, sha256 }) => {
       const key = candidateKey(taskId);
-      const { width, height } = await measureMp4(file);
+      const { width, height, durationSeconds, hasAudio } = await measureMp4(file);
       const put = { ifAbsent: true, sha256, bytes, contentType: 'video/mp4', signal };
       await deps.store.put(key, readSpool(file), put);
-      return { key, width, height };
+      return { key, width, height, durationSeconds, hasAudio };
     });
   };
 }

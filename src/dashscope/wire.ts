@@ -7,6 +7,8 @@ export type TaskStatus = 'PENDING' | 'RUNNING' | 'SUCCEEDED' | 'FAILED' | 'CANCE
 export interface TaskSnapshot {
   readonly taskId: string;
   readonly status: TaskStatus;
+  /** The status word is one that nobody documents. */
+  readonly hasOddStatus?: boolean | undefined;
   readonly submitTimeMs?: number | undefined;
   readonly scheduledTimeMs?: number | undefined;
   readonly endTimeMs?: number | undefined;
@@ -33,6 +35,8 @@ export interface TaskUsage {
 export interface ListedTask {
   readonly taskId: string;
   readonly status: TaskStatus;
+  /** The status word is one that nobody documents. */
+  readonly hasOddStatus?: boolean | undefined;
   readonly modelName?: string | undefined;
   /** When the provider created the task, in milliseconds since the epoch. */
   readonly createdAtMs?: number | undefined;
@@ -97,13 +101,19 @@ const STATUS_WORDS: Readonly<Record<string, TaskStatus>> = {
   UNKNOWN: 'UNKNOWN',
 };
 
-/** The status in a field. A word that nobody documents means "not ended"; undefined when there is no word. */
-function statusOf(reader: AnswerReader, name: string): TaskStatus | undefined {
+interface ReadStatus {
+  /** Undefined when there is no word. */
+  readonly status: TaskStatus | undefined;
+  readonly isOdd: boolean;
+}
+
+/** The status in a field. A word that nobody documents is odd and means "not ended". */
+function statusOf(reader: AnswerReader, name: string): ReadStatus {
   const word = reader.text(name);
-  if (word === undefined) return undefined;
+  if (word === undefined) return { status: undefined, isOdd: false };
   const known = word.length > 40 ? undefined : STATUS_WORDS[word.replace(/[^a-z]/gi, '').toUpperCase()];
   if (known === undefined) reader.note(name, word);
-  return known ?? 'PENDING';
+  return { status: known ?? 'PENDING', isOdd: known === undefined };
 }
 
 /** The link of a result, in each place that the provider's pages show. */
@@ -140,7 +150,7 @@ export const taskAnswer =
     const output = answer.has('output') ? answer.object('output') : answer;
     const taskId = output.id('task_id');
     if (taskId === undefined || !isSameId(taskId, askedId)) output.note('task_id', taskId);
-    const word = statusOf(output, 'task_status');
+    const { status: word, isOdd } = statusOf(output, 'task_status');
     if (word === undefined) output.note('task_status', undefined);
     const videoUrl = word === undefined || word === 'SUCCEEDED' ? linkOf(output) : undefined;
     const status = word ?? (videoUrl === undefined ? undefined : 'SUCCEEDED');
@@ -166,6 +176,7 @@ export const taskAnswer =
       ...readError(output),
       requestId: answer.id('request_id'),
       usage,
+      ...(isOdd && { hasOddStatus: true }),
       ...(answer.oddities.length > 0 && { oddities: answer.oddities.map(({ field }) => field) }),
     };
     return { value, oddities: answer.oddities };
@@ -209,11 +220,12 @@ function listedTask(row: AnswerReader): ListedTask | undefined {
     row.note('task_id', undefined);
     return undefined;
   }
-  const status = statusOf(row, 'status');
+  const { status, isOdd } = statusOf(row, 'status');
   if (status === undefined) row.note('status', undefined);
   return {
     taskId,
     status: status ?? 'PENDING',
+    ...(isOdd && { hasOddStatus: true }),
     modelName: row.text('model_name'),
     createdAtMs: row.time('gmt_create'),
     startedAtMs: row.time('start_time'),

@@ -1,14 +1,11 @@
 import type { ListedTask, TaskSnapshot, TaskStatus } from '../dashscope/wire.js';
-import type { Comparison } from './proof.js';
+import type { Comparison, MeasuredCandidate } from './proof.js';
 import type { PurchaseView } from './purchase-view.js';
 
 /** A candidate's video in the store, measured. */
-export interface CandidateVideo {
+export interface CandidateVideo extends MeasuredCandidate {
   /** Its key, `candidates/<task id>.mp4`. */
   readonly key: string;
-  /** Pixels, measured from the file. */
-  readonly width: number;
-  readonly height: number;
 }
 
 /** A listed task that may be the one whose reply was lost, and what is known about it so far. */
@@ -20,6 +17,8 @@ export interface Candidate {
   compared?: Comparison;
   video?: CandidateVideo;
   snapshot?: TaskSnapshot;
+  /** Its last status word is one that nobody documents, so that it may never end as far as we can read. */
+  hasOddStatus?: boolean | undefined;
   /** Nothing more will be learned about it. */
   isFinal: boolean;
 }

@@ -50,30 +50,94 @@ export function comparePrompts(sent: string, shown: string | undefined): Match {
   return a === b || a.includes(b) || b.includes(a) ? 'unsure' : 'different';
 }
 
-/** Compares what would be billed for the request with what was billed for the task. */
-export function compareUsage(expects: Expectation, usage: TaskSnapshot['usage']): Match {
-  if (usage === undefined) return 'unsure';
-  if (usage.duration !== expects.duration) return 'different';
-  if (usage.sr !== undefined && usage.sr !== LINES[expects.resolution]) return 'different';
-  if (usage.audio !== undefined && usage.audio !== expects.audio) return 'different';
-  return usage.sr === undefined || usage.audio === undefined ? 'unsure' : 'equal';
+/** A candidate's file, as far as it was measured. */
+export interface MeasuredCandidate {
+  /** Pixels. */
+  readonly width: number;
+  readonly height: number;
+  readonly durationSeconds?: number | undefined;
+  readonly hasAudio?: boolean | undefined;
 }
 
-/** Compares a video's pixels with those that the provider makes of the image: the tier's count in the image's shape. */
-export function compareShape(
+/** Seconds that two statements about one clip may differ by: the provider rounds, and a file ends with a whole frame. */
+const NEAR_SECONDS = 0.5;
+
+const isNear = (a: number, b: number): boolean => Math.abs(a - b) <= NEAR_SECONDS;
+
+/**
+ * Judges one property by what the provider says of it and by what the file shows; each `undefined` when it is not
+ * known. A provider's figure that does not fit is a doubt, because figures drift; only together with the file, which
+ * cannot, it is a difference.
+ */
+function judgeProperty(saidFits: boolean | undefined, fileFits: boolean | undefined): Match {
+  if (saidFits === true) return 'equal';
+  if (saidFits === undefined) return fileFits === undefined ? 'unsure' : fileFits ? 'equal' : 'different';
+  return fileFits === false ? 'different' : 'unsure';
+}
+
+const fits = <T>(value: T | undefined, isFit: (value: T) => boolean): boolean | undefined =>
+  value === undefined ? undefined : isFit(value);
+
+/** Compares what would be billed for the request with what was billed for the task, and with its file. */
+export function compareUsage(
   expects: Expectation,
-  video: { readonly width: number; readonly height: number } | undefined,
+  usage: TaskSnapshot['usage'],
+  video: MeasuredCandidate | undefined,
 ): Match {
+  const { duration, sr, audio } = usage ?? {};
+  return weakest([
+    judgeProperty(
+      fits(duration, (seconds) => isNear(seconds, expects.duration)),
+      fits(video?.durationSeconds, (seconds) => isNear(seconds, expects.duration)),
+    ),
+    judgeProperty(
+      fits(sr, (lines) => lines === LINES[expects.resolution]),
+      fits(video, (file) => tierOf(file) === expects.resolution),
+    ),
+    judgeProperty(
+      fits(audio, (sound) => sound === expects.audio),
+      fits(video?.hasAudio, (sound) => sound === expects.audio),
+    ),
+  ]);
+}
+
+/** The tier whose count of pixels is nearer, in ratio, to that of a file. */
+function tierOf({ width, height }: MeasuredCandidate): keyof typeof PIXELS {
+  return width * height < Math.sqrt(PIXELS['720P'] * PIXELS['1080P']) ? '720P' : '1080P';
+}
+
+/**
+ * Compares a video's pixels with those that the provider makes of the image: the tier's count in the image's shape.
+ * @returns `unsure` for the shape turned on its side: an EXIF orientation may have been applied twice, or not at all.
+ */
+export function compareShape(expects: Expectation, video: MeasuredCandidate | undefined): Match {
   if (expects.image === null || video === undefined) return 'unsure';
   const ratio = expects.image.width / expects.image.height;
   const width = Math.sqrt(PIXELS[expects.resolution] * ratio);
   const near = (real: number, ideal: number) => Math.abs(real - ideal) <= ROUNDING;
-  return near(video.width, width) && near(video.height, width / ratio) ? 'equal' : 'different';
+  if (near(video.width, width) && near(video.height, width / ratio)) return 'equal';
+  return near(video.height, width) && near(video.width, width / ratio) ? 'unsure' : 'different';
+}
+
+/** Compares a finished task and its file with what was asked. */
+export function compareTask(
+  expects: Expectation,
+  task: TaskSnapshot | undefined,
+  video: MeasuredCandidate | undefined,
+): Comparison {
+  return {
+    prompt: comparePrompts(expects.prompt, task?.origPrompt),
+    usage: compareUsage(expects, task?.usage, video),
+    shape: compareShape(expects, video),
+  };
 }
 
 /** Combines the properties: a single difference excludes, a single doubt forbids a guess. */
 export function combineMatches({ prompt, usage, shape }: Comparison): Match {
-  const all = [prompt, usage, shape];
+  return weakest([prompt, usage, shape]);
+}
+
+function weakest(all: readonly Match[]): Match {
   if (all.includes('different')) return 'different';
   return all.includes('unsure') ? 'unsure' : 'equal';
 }

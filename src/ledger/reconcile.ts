@@ -7,7 +7,7 @@ import type { ListedTask, TaskSnapshot } from '../dashscope/wire.js';
 import type { StoreOptions } from '../storage/asset-store.js';
 import { type Candidate, type CandidateVideo, type Evidence, evidenceOf, type UndecidedReason } from './evidence.js';
 import type { Ledger } from './ledger.js';
-import { combineMatches, comparePrompts, compareShape, compareUsage, isKeyOfAccount } from './proof.js';
+import { combineMatches, comparePrompts, compareTask, isKeyOfAccount } from './proof.js';
 import type { ListApi, QueryApi } from './provider.js';
 import { assessPurchase, type DecidedStatus, type PurchaseStatus } from './purchase-status.js';
 import { boughtTask, type PurchaseView } from './purchase-view.js';
@@ -92,6 +92,8 @@ class Reconciliation {
   /** Since when each submit that may still be under way is known, by the token of its intent. */
   readonly #firstSeen: Map<string, Stopwatch>;
   #empty: { readonly key: string; listings: number; readonly since: Stopwatch; spanMs: number } | undefined;
+  /** Rows of the last listing that name no readable task: each may be ours, and open. */
+  #unreadableRows = 0;
   /** Refused listings in a row. */
   #listFaults = 0;
 
@@ -173,7 +175,9 @@ class Reconciliation {
   async #list(view: PurchaseView): Promise<ReconcileOutcome | 'complete' | 'failed'> {
     const { provider, clock } = this.#deps;
     try {
-      for (const row of await listAllTasks(provider, clock, this.#options.signal)) {
+      const { tasks, unreadable } = await listAllTasks(provider, clock, this.#options.signal);
+      this.#unreadableRows = unreadable;
+      for (const row of tasks) {
         const mine = await this.#collect(view, row);
         if (mine !== undefined) return { kind: 'task', task: boughtTask(this.#purchase, view.intent, mine) };
       }
@@ -226,17 +230,17 @@ class Reconciliation {
     const { taskId } = candidate.row;
     const task = await provider.queryTask(taskId, { signal: this.#options.signal });
     candidate.status = task.status;
+    candidate.hasOddStatus = task.hasOddStatus;
     candidate.unknownAnswers = task.status === 'UNKNOWN' ? candidate.unknownAnswers + 1 : 0;
     if (candidate.unknownAnswers >= times.unknownAnswersMax) candidate.isFinal = true;
     if (task.status === 'FAILED' || task.status === 'CANCELED') this.#exclude(taskId);
     if (task.status !== 'SUCCEEDED') return;
     candidate.snapshot = task;
-    const prompt = comparePrompts(expects.prompt, task.origPrompt);
-    const usage = compareUsage(expects, task.usage);
-    if (prompt === 'different' || usage === 'different') return this.#exclude(taskId);
+    // Only the prompt excludes without the file: the provider's figures may drift.
+    if (comparePrompts(expects.prompt, task.origPrompt) === 'different') return this.#exclude(taskId);
     const video = await this.#archive(task);
     if (video !== undefined) candidate.video = video;
-    candidate.compared = { prompt, usage, shape: compareShape(expects, video) };
+    candidate.compared = compareTask(expects, task, video);
     candidate.isFinal = true;
     if (combineMatches(candidate.compared) === 'different') this.#exclude(taskId);
   }
@@ -255,7 +259,7 @@ class Reconciliation {
   /** Decides once every candidate has ended; `undefined` when there is none, or none is left. */
   async #judge(view: PurchaseView): Promise<ReconcileOutcome | undefined> {
     const { ledger, provider, times } = this.#deps;
-    const [only, ...others] = this.#candidates.values();
+    const [only, ...others] = [...this.#candidates.values()].filter(({ isFinal }) => isFinal);
     if (only === undefined) return undefined;
     if (others.length > 0) return this.#undecided(view, 'several_fit');
     if (only.compared === undefined || combineMatches(only.compared) !== 'equal') {
@@ -288,6 +292,8 @@ class Reconciliation {
     this.#empty.listings += 1;
     this.#empty.spanMs = this.#empty.since.elapsedMs();
     if (this.#empty.listings < times.emptyListings || this.#empty.spanMs < times.emptySpanMs) return 'waiting';
+    // A row that cannot be read may be our task.
+    if (this.#unreadableRows > 0) return this.#undecided(view, 'not_comparable');
     // The list of another account never shows our tasks.
     if (!(await isKeyOfAccount({ ledger, provider }, view.intent.key_fingerprint, this.#store))) {
       return this.#undecided(view, 'another_key');
@@ -306,8 +312,15 @@ class Reconciliation {
     return { status: await assessPurchase(this.#deps, view, [], this.#store), view };
   }
 
+  /**
+   * Whether a candidate may still end. One with a status word that nobody documents is not waited for once another
+   * candidate is proved: it might never end.
+   */
   #isRendering(): boolean {
-    return [...this.#candidates.values()].some(({ isFinal }) => !isFinal);
+    const candidates = [...this.#candidates.values()];
+    const open = candidates.filter(({ isFinal }) => !isFinal);
+    const proved = candidates.filter(({ compared }) => compared !== undefined && combineMatches(compared) === 'equal');
+    return open.length > 0 && !(proved.length === 1 && open.every(({ hasOddStatus }) => hasOddStatus === true));
   }
 
   #exclude(taskId: string): void {

@@ -1,5 +1,5 @@
 import type { Candidate } from './evidence.js';
-import { combineMatches, comparePrompts, compareShape, compareUsage } from './proof.js';
+import { combineMatches, compareTask } from './proof.js';
 import type { PurchaseView } from './purchase-view.js';
 import type { LedgerTimes } from './times.js';
 
@@ -41,10 +41,5 @@ export function alsoFits(
 ): boolean {
   if (!overlaps(view, other, times) || !isWithin(submitWindow(other, times), row.createdAtMs)) return false;
   const { expects } = other.intent;
-  const match = combineMatches({
-    prompt: comparePrompts(expects.prompt, snapshot?.origPrompt),
-    usage: compareUsage(expects, snapshot?.usage),
-    shape: compareShape(expects, video),
-  });
-  return match !== 'different';
+  return combineMatches(compareTask(expects, snapshot, video)) !== 'different';
 }

@@ -12,31 +12,35 @@ const PAGES_MAX = 200;
 /** The account may send 20 requests per second; a long list takes half of that. */
 const PAGE_GAP_MS = 100;
 
+export interface TaskListing {
+  readonly tasks: readonly ListedTask[];
+  /** Rows that name no readable task: each may be any task of the account, and an open one. */
+  readonly unreadable: number;
+}
+
 /**
  * Lists the account's tasks of the last 24 hours, all pages, without a time filter, because its time zone is not
  * documented.
  * @throws VideoError as the provider refuses, or `ProviderUnavailable` (retryable) when the pages do not add up to
  * what it counts.
  */
-export async function listAllTasks(
-  provider: ListApi,
-  clock: Clock,
-  signal?: AbortSignal,
-): Promise<readonly ListedTask[]> {
+export async function listAllTasks(provider: ListApi, clock: Clock, signal?: AbortSignal): Promise<TaskListing> {
   const rows = new Map<string, ListedTask>();
+  let unreadable = 0;
   let total = Number.POSITIVE_INFINITY;
   for (let pageNo = 1, pages = 1; pageNo <= pages; pageNo += 1) {
     if (pageNo > PAGES_MAX) throw incomplete(`it has more than ${PAGES_MAX} pages`);
     if (pageNo > 1) await clock.sleep(PAGE_GAP_MS, signal);
     const page = await provider.listTasks({ modelName: MODEL, pageNo, pageSize: PAGE_SIZE, signal });
     for (const task of page.tasks) rows.set(task.taskId, task);
+    unreadable += page.unreadable;
     pages = page.totalPages;
     // Tasks that are created meanwhile move rows to later pages, and tasks that age out shorten the list: only the
     // lowest count must be reached.
     total = Math.min(total, page.total);
   }
-  if (rows.size < total) throw incomplete(`it shows ${rows.size} of ${total} tasks`);
-  return [...rows.values()];
+  if (rows.size + unreadable < total) throw incomplete(`it shows ${rows.size + unreadable} of ${total} tasks`);
+  return { tasks: [...rows.values()], unreadable };
 }
 
 function incomplete(why: string): VideoError {

@@ -201,9 +201,16 @@ export class SimProvider {
       archiveCandidate: (seen: TaskSnapshot): Promise<CandidateVideo> =>
         process.operation(() => {
           const { width, height } = find(seen.taskId)!;
+          const { duration: durationSeconds = 4, audio: hasAudio = false } = seen.usage ?? {};
           const lines = Math.sqrt(921_600 / (width / height));
           const floor = (side: number) => Math.floor(side / 2) * 2;
-          return { key: `candidates/${seen.taskId}.mp4`, width: floor((lines * width) / height), height: floor(lines) };
+          return {
+            key: `candidates/${seen.taskId}.mp4`,
+            width: floor((lines * width) / height),
+            height: floor(lines),
+            durationSeconds,
+            hasAudio,
+          };
         }),
     };
   }

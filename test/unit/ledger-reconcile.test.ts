@@ -109,24 +109,67 @@ test('the one task that fits becomes ours, once it has succeeded and not before'
   expect(provider.listings).toBe(6);
 });
 
-test.each<[string, Partial<TaskSnapshot>]>([
-  ['another prompt', { ...OURS, origPrompt: 'something else' }],
-  ['another length', { ...OURS, usage: { duration: 5, sr: 720, audio: false } }],
-  ['another tier', { ...OURS, usage: { duration: 4, sr: 1080, audio: false } }],
-  ['sound', { ...OURS, usage: { duration: 4, sr: 720, audio: true } }],
-  ['a failure', { status: 'FAILED' }],
-  ['a cancel', { status: 'CANCELED' }],
-])('a task of other software with %s is not ours, so nothing was created', async (_what, snapshot) => {
-  const { deps, task, archived } = await lost();
+test.each<[string, Partial<TaskSnapshot>, object]>([
+  ['another prompt', { ...OURS, origPrompt: 'something else' }, {}],
+  ['another length', { ...OURS, usage: { duration: 5, sr: 720, audio: false } }, { durationSeconds: 5 }],
+  ['another tier', { ...OURS, usage: { duration: 4, sr: 1080, audio: false } }, { width: 1920, height: 1080 }],
+  ['sound', { ...OURS, usage: { duration: 4, sr: 720, audio: true } }, { hasAudio: true }],
+  ['a failure', { status: 'FAILED' }, {}],
+  ['a cancel', { status: 'CANCELED' }, {}],
+])('a task of other software with %s is not ours, so nothing was created', async (_what, snapshot, file) => {
+  const { deps, task, shape } = await lost();
+  Object.assign(shape, file);
   task('foreign', snapshot);
   expect(await reconcileSubmit(deps, PURCHASE)).toEqual({ kind: 'buy' });
-  expect(archived).toEqual([]);
+});
+
+test.each<[string, Partial<TaskSnapshot>]>([
+  ['seconds that are nearly ours', { ...OURS, usage: { duration: 4.04, sr: 720, audio: false } }],
+  ['no usage at all', { ...OURS, usage: undefined }],
+  ['no tier and no sound', { ...OURS, usage: { duration: 4 } }],
+])('our task is found with %s, because its file says the rest', async (_what, snapshot) => {
+  const { deps, task, posts } = await lost();
+  task('t1', snapshot);
+  expect(await reconcileSubmit(deps, PURCHASE)).toMatchObject({ kind: 'task', task: { taskId: 't1' } });
+  expect(posts).toHaveLength(1);
+});
+
+test.each<[string, Partial<TaskSnapshot>, object]>([
+  ['seconds that only its file denies', { ...OURS, usage: { duration: 6, sr: 720, audio: false } }, {}],
+  ['a shape that an orientation explains', OURS, { width: 720, height: 1280 }],
+])('a task with %s is left to a person, never bought again', async (_what, snapshot, file) => {
+  const { deps, task, shape, posts } = await lost();
+  Object.assign(shape, file);
+  task('t1', snapshot);
+  expect(await reconcileSubmit(deps, PURCHASE)).toMatchObject({
+    kind: 'undecided',
+    evidence: { reason: 'not_comparable', candidates: [{ task_id: 't1' }] },
+  });
+  expect(posts).toHaveLength(1);
+});
+
+test('a task of other software whose status nobody documents does not delay the decision', async () => {
+  const { deps, task, posts } = await lost();
+  task('foreign', { ...OURS, status: 'PENDING', hasOddStatus: true });
+  task('t1', OURS);
+  expect(await reconcileSubmit(deps, PURCHASE)).toMatchObject({ kind: 'task', task: { taskId: 't1' } });
+  expect(posts).toHaveLength(1);
+});
+
+test('a row that cannot be read may be our task, so nothing counts as not created', async () => {
+  const { deps, provider } = await lost();
+  const { listTasks } = provider;
+  provider.listTasks = async () => ({ ...(await listTasks()), unreadable: 1 });
+  expect(await reconcileSubmit(deps, PURCHASE)).toMatchObject({
+    kind: 'undecided',
+    evidence: { reason: 'not_comparable', candidates: [] },
+  });
 });
 
 test('a video of another shape is not ours, and one of the rounded shape is', async () => {
   const first = await lost();
   first.task('t1');
-  Object.assign(first.shape, { width: 720, height: 1280 });
+  Object.assign(first.shape, { width: 960, height: 960 });
   expect(await reconcileSubmit(first.deps, PURCHASE)).toEqual({ kind: 'buy' });
   const second = await lost();
   second.task('t1');
@@ -357,7 +400,7 @@ test('all pages of the list are read, and a list that does not add up is refused
       totalPages: 3,
     }),
   });
-  expect(await listAllTasks(paged(5), clock)).toHaveLength(5);
+  expect((await listAllTasks(paged(5), clock)).tasks).toHaveLength(5);
   await expect(listAllTasks(paged(6), clock)).rejects.toMatchObject({
     retryable: true,
     message: expect.stringContaining('5 of 6'),

@@ -52,7 +52,7 @@ export function setUp(
     listTasks: async () => {
       provider.listings += 1;
       const tasks = provider.list();
-      return { tasks, total: tasks.length, pageNo: 1, totalPages: 1 };
+      return { tasks, unreadable: 0, total: tasks.length, pageNo: 1, totalPages: 1 };
     },
     queryTask: async (taskId: string): Promise<TaskSnapshot> => ({
       taskId,
@@ -61,7 +61,8 @@ export function setUp(
       ...snapshots.get(taskId),
     }),
   };
-  const shape = { width: 1280, height: 720 };
+  /** What every candidate's file shows. */
+  const shape = { width: 1280, height: 720, durationSeconds: 4, hasAudio: false };
   const archiveCandidate = async ({ taskId }: TaskSnapshot) => {
     archived.push(taskId);
     return { key: `candidates/${taskId}.mp4`, ...shape };

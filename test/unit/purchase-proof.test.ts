@@ -40,12 +40,28 @@ test.each<[string, Partial<Expectation>, Parameters<typeof compareUsage>[1], Mat
   ['no usage', {}, undefined, 'unsure'],
   ['no tier', {}, { duration: 4, audio: false }, 'unsure'],
   ['no sound reported', {}, { duration: 4, sr: 720 }, 'unsure'],
-  ['another length', {}, { duration: 5, sr: 720, audio: false }, 'different'],
-  ['another length and nothing else reported', {}, { duration: 5 }, 'different'],
-  ['another tier', {}, { duration: 4, sr: 1080, audio: false }, 'different'],
-  ['sound', {}, { duration: 4, sr: 720, audio: true }, 'different'],
+  ['a length within half a second', {}, { duration: 4.04, sr: 720, audio: false }, 'equal'],
+  ['another length', {}, { duration: 5, sr: 720, audio: false }, 'unsure'],
+  ['another length and nothing else reported', {}, { duration: 5 }, 'unsure'],
+  ['another tier', {}, { duration: 4, sr: 1080, audio: false }, 'unsure'],
+  ['sound', {}, { duration: 4, sr: 720, audio: true }, 'unsure'],
 ])('usage with %s is compared', (_what, change, usage, likeness) => {
-  expect(compareUsage(expects(change), usage)).toBe(likeness);
+  expect(compareUsage(expects(change), usage, undefined)).toBe(likeness);
+});
+
+const FILE = { width: 1280, height: 720, durationSeconds: 4, hasAudio: false };
+test.each<[string, Parameters<typeof compareUsage>[1], Partial<typeof FILE>, Match]>([
+  ['nothing reported', undefined, {}, 'equal'],
+  ['no sound reported', { duration: 4, sr: 720 }, {}, 'equal'],
+  ['a length that only the file confirms', { duration: 5, sr: 720, audio: false }, {}, 'unsure'],
+  ['another length in both', { duration: 5, sr: 720, audio: false }, { durationSeconds: 5.03 }, 'different'],
+  ['another length in the file alone', { sr: 720, audio: false }, { durationSeconds: 5 }, 'different'],
+  ['a tier that the file denies', { duration: 4, sr: 1080, audio: false }, {}, 'unsure'],
+  ['another tier in both', { duration: 4, sr: 1080, audio: false }, { width: 1920, height: 1080 }, 'different'],
+  ['sound that the file lacks', { duration: 4, sr: 720, audio: true }, {}, 'unsure'],
+  ['sound in both', { duration: 4, sr: 720, audio: true }, { hasAudio: true }, 'different'],
+])('usage with %s is judged together with the file', (_what, usage, file, likeness) => {
+  expect(compareUsage(expects({}), usage, { ...FILE, ...file })).toBe(likeness);
 });
 
 test.each<[string, Expectation['image'], '720P' | '1080P', [number, number] | undefined, Match]>([
@@ -54,7 +70,8 @@ test.each<[string, Expectation['image'], '720P' | '1080P', [number, number] | un
   ['the nominal size', { width: 1920, height: 1080 }, '1080P', [1920, 1080], 'equal'],
   ['an extreme shape', { width: 8000, height: 1000 }, '720P', [2704, 336], 'equal'],
   ['the other tier', { width: 1280, height: 720 }, '720P', [1920, 1080], 'different'],
-  ['another shape', { width: 1280, height: 720 }, '720P', [720, 1280], 'different'],
+  ['the shape turned on its side', { width: 1280, height: 720 }, '720P', [720, 1280], 'unsure'],
+  ['another shape', { width: 1280, height: 720 }, '720P', [960, 960], 'different'],
   ['a near shape', { width: 1280, height: 720 }, '720P', [1108, 830], 'different'],
   ['an image that cannot be read', null, '720P', [1280, 720], 'unsure'],
   ['a video that cannot be measured', { width: 1280, height: 720 }, '720P', undefined, 'unsure'],
