@@ -1,5 +1,7 @@
 import type { KnipConfig } from 'knip';
 
+const isProduction = process.argv.includes('--production');
+
 /**
  * Dead code. Entries marked with `!` are what the product and its tools begin with, the others belong to tests. Two
  * runs, `npm run dead-code`: over everything an export that nobody else imports is a fault, also when its own file uses
@@ -22,10 +24,15 @@ const config: KnipConfig = {
   project: ['{src,workflows,activities}/**/*.{ts,cts}!', '{bench,scripts,docker}/*.mjs!', 'test/**/*.{ts,mjs}'],
   // The tools import the build; what they use of it is used.
   compilers: { mjs: (text: string) => text.replaceAll(/(['"])((?:\.\.\/)+)dist\//g, '$1$2') },
-  ignoreExportsUsedInFile: process.argv.includes('--production'),
+  ignoreExportsUsedInFile: isProduction,
   // Two are direct dependencies only to pin what others bring (docs/decisions/0004-libraries.md), one is a peer of the
   // PromQL parser, and of one only the path is resolved: `wan-video dev` downloads the Temporal CLI with its help.
-  ignoreDependencies: ['light-my-request', 'protobufjs', '@lezer/common', '@temporalio/testing'],
+  ignoreDependencies: [
+    'light-my-request',
+    'protobufjs',
+    '@lezer/common',
+    ...(isProduction ? ['@temporalio/testing'] : []),
+  ],
   ignoreBinaries: ['mount', 'umount', 'sqlite3', 'openssl'],
 };
 

@@ -18,12 +18,14 @@ interface VerifiedVideo extends Spooled {
   readonly measured: MeasuredMp4;
 }
 
-/** Downloads of a result that are no playable MP4 before it counts as none; one alone may have been damaged on its way. */
+/**
+ * Downloads of a result that are no playable MP4 before it counts as none; one alone may have been damaged on its way.
+ */
 const REJECTIONS_MAX = 3;
 
 /**
- * Archives the finished video: streamed to a file, verified, measured, then visible under its task id. Then the cache points
- * at it, and last the purchase is closed: a reader that finds it closed finds everything.
+ * Archives the finished video: streamed to a file, verified, measured, then visible under its task id. Then the cache
+ * points at it, and last the purchase is closed: a reader that finds it closed finds everything.
  */
 export function createArchiveVideo(deps: ActivityDeps) {
   return ({ task }: { task: FinishedTask }): Promise<VideoResult> =>

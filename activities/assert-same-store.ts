@@ -3,8 +3,8 @@ import { VideoError } from '../src/contract/video-error.js';
 import type { ActivityDeps } from './deps.js';
 
 /**
- * Refuses to continue a run on a worker with another asset store than the one that the run began with: such a worker would
- * not see what was bought. Retryable, because the worker may be fixed, or another one may take the step.
+ * Refuses to continue a run on a worker with another asset store than the one that the run began with: such a worker
+ * would not see what was bought. Retryable, because the worker may be fixed, or another one may take the step.
  */
 export function assertSameStore({ store, storeId }: ActivityDeps, storeIdOfRun: string): void {
   if (storeId === storeIdOfRun) return;

@@ -39,7 +39,10 @@ export interface ActivityDeps {
   readonly cancelRun: (workflowId: string, runId: string) => Promise<void>;
   /** Whether the namespace has the search attributes. */
   readonly knowsAttributes: () => Promise<boolean>;
-  /** Whether a payload codec keeps callers' texts from Temporal; search attributes, which no codec reaches, must not have them then. */
+  /**
+   * Whether a payload codec keeps callers' texts from Temporal; search attributes, which no codec reaches, must not
+   * have them then.
+   */
   readonly payloadsEncoded?: boolean | undefined;
   /** Whether a run with this workflow id is open. */
   readonly isRunOpen: (workflowId: string) => Promise<boolean>;
@@ -59,7 +62,10 @@ export interface SchedulesPort {
 
 /** The state of a schedule of batches. */
 export interface FoundSchedule {
-  /** Changes with each pause, resumption and edit, not with a run. Null: the schedule starts nothing, being paused or gone. */
+  /**
+   * Changes with each pause, resumption and edit, not with a run. Null: the schedule starts nothing, being paused or
+   * gone.
+   */
   readonly version: string | null;
 }
 

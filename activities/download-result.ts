@@ -29,8 +29,9 @@ export async function findStoredCopy(
 }
 
 /**
- * Downloads a task's result to a file that exists as long as `use` runs: from the provider, or from a copy in the store when
- * the provider has deleted it. Constant memory. An expired link is requested again, once; after that the step is retried.
+ * Downloads a task's result to a file that exists as long as `use` runs: from the provider, or from a copy in the store
+ * when the provider has deleted it. Constant memory. An expired link is requested again, once; after that the step is
+ * retried.
  */
 export async function withResult<T>(
   deps: ResultDeps,
@@ -41,7 +42,8 @@ export async function withResult<T>(
   const { dashscope, store } = deps;
   for (let links = 1; ; links += 1) {
     const seen = await dashscope.queryTask(taskId, { signal }).catch((error: unknown) => {
-      // The task is paid: a refused key or account ends nothing, as in `pollTask`; the step is retried until it is fixed.
+      // The task is paid: a refused key or account ends nothing, as in `pollTask`; the step is retried until it is
+      // fixed.
       throw error instanceof VideoError ? error.with({ retryable: true, billed: undefined }) : error;
     });
     if (seen.videoUrl === undefined) break;

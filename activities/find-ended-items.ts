@@ -5,7 +5,7 @@ import type { ActivityDeps } from './deps.js';
 import { withSignal } from './with-signal.js';
 
 /** An item whose run a batch waits for. */
-export interface AwaitedItem {
+interface AwaitedItem {
   readonly itemId: string;
   /** Whether the batch knows that the item waits for a person. */
   readonly parked: boolean;
@@ -17,7 +17,9 @@ export interface AwaitedItems {
   readonly awaited: readonly AwaitedItem[];
 }
 
-/** Of the items that a batch waits for, finds those that have ended, or wait for a person, without the batch knowing. */
+/**
+ * Of the items that a batch waits for, finds those that have ended, or wait for a person, without the batch knowing.
+ */
 export function createFindEndedItems({ itemState }: ActivityDeps) {
   return ({ batchId, awaited }: AwaitedItems): Promise<{ ends: BatchItemEnd[] }> =>
     withSignal(async (signal) => {

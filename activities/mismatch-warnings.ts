@@ -1,6 +1,8 @@
 import type { VideoWarning } from '../src/contract/result.js';
 
-/** Rounds to milliseconds, or thousandths of a frame: as fine as the time scale of the container is useful to a caller. */
+/**
+ * Rounds to milliseconds, or thousandths of a frame: as fine as the time scale of the container is useful to a caller.
+ */
 export const round = (value: number): number => Math.round(value * 1000) / 1000;
 
 /** Frames per second: 29.97 counts as 30. */

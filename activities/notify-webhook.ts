@@ -7,8 +7,8 @@ import type { ActivityDeps } from './deps.js';
 import { withSignal } from './with-signal.js';
 
 /**
- * POSTs one event to the webhook. Every attempt delivers the same id, by which a receiver recognizes an event that it has
- * processed.
+ * POSTs one event to the webhook. Every attempt delivers the same id, by which a receiver recognizes an event that it
+ * has processed.
  */
 export function createNotifyWebhook(deps: ActivityDeps) {
   const { webhook } = deps;
@@ -40,6 +40,8 @@ function completeEvent(event: WebhookEvent, { prices, store }: ActivityDeps): We
   };
 }
 
-/** The events that this worker's webhook is subscribed to, as a step hands them to its run; nothing without a webhook. */
+/**
+ * The events that this worker's webhook is subscribed to, as a step hands them to its run; nothing without a webhook.
+ */
 export const subscribedEvents = ({ webhook }: Pick<ActivityDeps, 'webhook'>): { webhookEvents?: WebhookEvents } =>
   webhook === undefined ? {} : { webhookEvents: webhook.events };

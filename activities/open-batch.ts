@@ -83,7 +83,8 @@ async function open(input: OpenBatchInput, deps: ActivityDeps, signal: AbortSign
   const head: OpeningHead = { times: stepTimesOf(deps.times), ...subscribedEvents(deps) };
   if (input.issues !== undefined) throw invalidBatch(await allIssues(input, input.issues));
   if (input.items !== undefined) await copyItems(input.items, input, deps, signal);
-  // A copy that exists was made by the client that started the batch, or by an attempt of this step whose answer was lost.
+  // A copy that exists was made by the client that started the batch, or by an attempt of this step whose answer was
+  // lost.
   const copied = await manifestSize(store, input.batchId, { signal });
   if (copied === undefined) {
     const manifestKey = manifestKeyAt(input.manifestKey ?? '', input.nominalTime, input.timezone);

@@ -75,7 +75,10 @@ export interface PrepareInput {
   readonly batchId: string | null;
 }
 
-/** Largest accepted difference between the shapes of image and video: the listed sizes are up to 1.9 % off (1088*832 for 4:3). */
+/**
+ * Largest accepted difference between the shapes of image and video: the listed sizes are up to 1.9 % off (1088*832 for
+ * 4:3).
+ */
 const ASPECT_TOLERANCE = 0.02;
 
 /** Checks the request, copies its image into the store, and looks in the cache. Sends nothing to the provider. */
@@ -185,7 +188,8 @@ async function readStaged(key: string, store: AssetStore, signal: AbortSignal): 
         {
           path: 'reference_image',
           message:
-            'names no staged image; stage the file into the store that the worker uses: give both the same ASSET_STORE or ' +
+            'names no staged image; stage the file into the store that the worker uses: give both the same ' +
+            'ASSET_STORE or ' +
             'OUTPUT_DIR, whose default is in the folder in which a command is started',
         },
       ],

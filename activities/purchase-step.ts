@@ -6,7 +6,9 @@ import type { BoughtTask, ClaimState } from '../src/ledger/purchase-view.js';
 
 /** A task to watch: bought by this run, or by another one for the same video. */
 export interface WatchedTask extends BoughtTask {
-  /** What the ledger has of it: an `unwritten` claim is written by the poll, an `extra` task is reported with its video. */
+  /**
+   * What the ledger has of it: an `unwritten` claim is written by the poll, an `extra` task is reported with its video.
+   */
   readonly claim: ClaimState;
 }
 
@@ -52,7 +54,9 @@ export function followStep(status: Exclude<PurchaseStatus, { readonly kind: 'unc
   }
 }
 
-/** The next step for an archived video that is gone from the store: it is fetched again, and remains one from the cache. */
+/**
+ * The next step for an archived video that is gone from the store: it is fetched again, and remains one from the cache.
+ */
 export const restoreStep = ({ task, result }: Extract<PurchaseStatus, { readonly kind: 'restore' }>): PurchaseStep => ({
   kind: 'restore',
   task: { ...task, claim: 'claimed' },

@@ -31,8 +31,8 @@ export interface SubmitInput extends PurchaseInput {
 }
 
 /**
- * Buys one generation, unless the ledger has one to follow. The provider bills every accepted call, so nothing here sends
- * twice.
+ * Buys one generation, unless the ledger has one to follow. The provider bills every accepted call, so nothing here
+ * sends twice.
  */
 export function createSubmitTask(deps: ActivityDeps) {
   const { ledger, dashscope: provider, clock, times } = deps;
@@ -70,9 +70,10 @@ export function createFindPurchase(deps: ActivityDeps) {
 }
 
 /**
- * Whether the run still holds its slot, and with it the reservation: slots that have started again meanwhile may not know
- * of it. Without it the run requests a slot again.
- * @throws VideoError `TemporalUnreachable`, retryable, when nobody answers: with budgets nothing is bought without the slots.
+ * Whether the run still holds its slot, and with it the reservation: slots that have started again meanwhile may not
+ * know of it. Without it the run requests a slot again.
+ * @throws VideoError `TemporalUnreachable`, retryable, when nobody answers: with budgets nothing is bought without the
+ * slots.
  */
 async function isReserved(
   { slots }: ActivityDeps,

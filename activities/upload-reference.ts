@@ -29,9 +29,9 @@ export type Readiness =
   | { readonly kind: 'requested'; readonly imgUrl: string; readonly slot: RequestedSlot };
 
 /**
- * Makes a run ready to buy: looks for a purchase to follow instead, uploads the image into the provider's temporary store,
- * and requests a slot. The request is part of this step because a step of its own would cost each generation six events;
- * it comes last, so that no slot is held during an upload, which may take minutes and may fail.
+ * Makes a run ready to buy: looks for a purchase to follow instead, uploads the image into the provider's temporary
+ * store, and requests a slot. The request is part of this step because a step of its own would cost each generation six
+ * events; it comes last, so that no slot is held during an upload, which may take minutes and may fail.
  */
 export function createUploadReference(deps: ActivityDeps) {
   const { ledger, clock, times, slots } = deps;
@@ -45,8 +45,8 @@ export function createUploadReference(deps: ActivityDeps) {
       const name = { key: query.purchaseKey, afterPurchase: newest };
       const cost = costOf(request);
       if (slots.budget !== undefined) {
-        // Before the upload, so that the rest of a batch whose money is spent costs next to nothing. Without an answer the
-        // request decides.
+        // Before the upload, so that the rest of a batch whose money is spent costs next to nothing. Without an answer
+        // the request decides.
         const answer = await slots.queryBudget({ ...queueIdentity, key: name.key, cost }).catch(() => undefined);
         if (answer?.reached != null) return { kind: 'budget_reached', reached: answer.reached };
       }

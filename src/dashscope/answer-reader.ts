@@ -169,7 +169,7 @@ function isOneValue(list: readonly unknown[]): boolean {
 const MEMBERS_MAX = 100;
 
 /** A field of a value that came from outside: by its exact name, else by its letters and digits. */
-export function field(value: unknown, name: string): unknown {
+function field(value: unknown, name: string): unknown {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined;
   if (Object.hasOwn(value, name)) return Reflect.get(value, name);
   const wanted = bareName(name);

@@ -25,7 +25,7 @@ export interface TaskSnapshot {
 }
 
 /** Billed seconds, tier (720 or 1080 lines) and sound. */
-export interface TaskUsage {
+interface TaskUsage {
   readonly duration?: number | undefined;
   readonly sr?: number | undefined;
   readonly audio?: boolean | undefined;
@@ -69,7 +69,7 @@ export interface UploadPolicy {
 }
 
 /** What was read, and what of it was not as documented. */
-export interface Reading<T> {
+interface Reading<T> {
   /** Undefined when a field that decides is missing or unreadable. */
   readonly value: T | undefined;
   readonly oddities: readonly Oddity[];

@@ -22,7 +22,7 @@ const DETECTION_BUCKETS = [0.25, 0.5, 1, 1.5, 2, 3, 5, 10, 15, 30, 60, 300, 3600
 /**
  * Upper bounds of the age of an open purchase in minutes, as label values; the provider forgets a task after 24 hours.
  */
-export const OPEN_AGES = [
+const OPEN_AGES = [
   { label: 'below_10m', belowMs: 600_000 },
   { label: 'below_1h', belowMs: 3_600_000 },
   { label: 'below_6h', belowMs: 21_600_000 },

@@ -12,7 +12,7 @@ export interface ChunkOptions {
 }
 
 /** A source sent nothing for too long. */
-export class IdleError extends Error {
+class IdleError extends Error {
   override readonly name = 'IdleError';
 }
 

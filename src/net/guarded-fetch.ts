@@ -9,7 +9,7 @@ import { createDispatcher, NO_PROXIES, type Proxies } from './proxies.js';
 import { untrustedHint } from './trust.js';
 
 /** Most redirects that are followed; image hosts use one or two. */
-export const REDIRECTS_MAX = 5;
+const REDIRECTS_MAX = 5;
 
 /** Limits of one fetch. */
 export interface GuardedFetchOptions {

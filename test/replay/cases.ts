@@ -32,7 +32,7 @@ export interface ReplayCase {
   readonly steps: readonly string[];
   /** Changes what every run of the stack meets, so no other case may run meanwhile. */
   readonly alone?: true;
-  /** Is led there on a stack whose worker has a webhook; the others would tell, too. */
+  /** Is led there on a stack whose worker has a webhook; on it the other cases would notify as well. */
   readonly webhook?: true;
   /**
    * Leads a run there and resolves its workflow id (and run id, where it is not the latest) once its history is as far
@@ -475,7 +475,7 @@ async function withAccount<T>(
   }
 }
 
-/** Two runs on one slot, the second of which has been told that it waits. */
+/** Two runs on one slot, the second of which has learned that it waits. */
 async function oneHoldsOneWaits(one: Account): Promise<readonly [string, string]> {
   const held = await one.start('holds');
   await until(async () => (await one.slots()).holders.length === 1, 'a slot to be held');
@@ -566,7 +566,7 @@ async function follows(stack: Stack, request: VideoRequest): Promise<string> {
   return id;
 }
 
-/** Two runs whose lost replies nothing tells apart: one prompt, two images of one shape. */
+/** Two runs whose lost replies nothing distinguishes: one prompt, two images of one shape. */
 async function twins(stack: Stack): Promise<[string, string, VideoRequest]> {
   const request = stack.request(prompt());
   const other = { ...request, reference_image: await otherImage(stack) };
@@ -644,8 +644,8 @@ async function salvageOf(stack: Stack, id: string): Promise<string> {
 /** Waits for the salvage of a cancelled run, and resolves its workflow id. */
 async function salvaged(stack: Stack, id: string, what: 'a video' | 'nothing' = 'a video'): Promise<string> {
   const { task_id, cancel } = await stack.videos.progress(id);
-  // A task that was cancelled at the provider is not spoken of as salvaged, yet its salvage was started beside the
-  // cancel.
+  // A task that was cancelled at the provider is not called salvaged, yet its salvage was started together with
+  // the cancel.
   const salvage = cancel?.billed === false ? await salvageAbout(stack, task_id) : await salvageOf(stack, id);
   const result: unknown = await stack.client.workflow.getHandle(salvage).result();
   must((result === null) === (what === 'nothing'), `the salvage ended with ${JSON.stringify(result)}`);

@@ -22,7 +22,7 @@ const newStack = (env: Record<string, string> = {}): Promise<Stack> =>
     env: { WAN_VIDEO_ALLOW_PRIVATE_URLS: '127.0.0.1', ...UNLIMITED, ...env },
   });
 let plain: Stack;
-let telling: Stack;
+let withWebhook: Stack;
 let receiver: WebhookReceiver;
 let folder: string;
 beforeAll(async () => {
@@ -30,17 +30,17 @@ beforeAll(async () => {
   receiver = await startReceiver();
   receiver.meet(({ data }) => (data.batch_id?.startsWith(REFUSED) ? 400 : undefined));
   plain = await newStack();
-  telling = await newStack({ WAN_VIDEO_WEBHOOK: await webhookFile(folder, receiver) });
+  withWebhook = await newStack({ WAN_VIDEO_WEBHOOK: await webhookFile(folder, receiver) });
 });
 afterAll(async () => {
   await plain?.close();
-  await telling?.close();
+  await withWebhook?.close();
   await receiver?.close();
   await rm(folder, { recursive: true, force: true });
 });
 
 async function record({ reach, ends, steps, webhook, ...named }: ReplayCase): Promise<void> {
-  const stack = webhook === true ? telling : plain;
+  const stack = webhook === true ? withWebhook : plain;
   const reached = await reach(stack);
   const [workflowId, runId] = typeof reached === 'string' ? [reached] : reached;
   const raw = await stack.client.workflow.getHandle(workflowId, runId).fetchHistory();

@@ -105,7 +105,7 @@ describe('a change that a run in flight would not survive is caught:', () => {
       by: 'videoBatch/continued-as-new',
     },
     {
-      what: 'an item that does not tell its batch',
+      what: 'an item that does not report to its batch',
       from: 'await report((0,_src_contract_batch_item_js__WEBPACK_IMPORTED_MODULE_1__.videoEnd)(head, result, Date.now()));',
       to: '',
       by: 'videoGenerate/item-of-a-batch',
@@ -122,7 +122,7 @@ describe('a change that a run in flight would not survive is caught:', () => {
 });
 
 test('no history holds a key, a signed address, an upload policy, or anything of the machine that recorded it', () => {
-  const telling = [
+  const secrets = [
     TEST_KEY,
     'Signature=',
     'OSSAccessKeyId',
@@ -133,10 +133,10 @@ test('no history holds a key, a signed address, an upload policy, or anything of
     'wan-video-test-',
   ];
   const texts = paths.map((path) => [path, textOf(readHistory(path))] as const);
-  expect(texts.filter(([, text]) => text.includes('asset:references/'))).not.toEqual([]); // stands in payloads only
+  expect(texts.filter(([, text]) => text.includes('asset:references/'))).not.toEqual([]); // it is in payloads only
   for (const [path, text] of texts) {
     expect(
-      telling.filter((one) => text.includes(one)),
+      secrets.filter((one) => text.includes(one)),
       path,
     ).toEqual([]);
     expect(text, path).not.toMatch(/\d+@[\w.-]+|\/(home|root|Users|tmp)\/|127\.0\.0\.1:(?!1\b)/);

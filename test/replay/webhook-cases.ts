@@ -8,7 +8,7 @@ import type { ReplayCase } from './cases.js';
 /** A batch of such a name is refused by the receiver of the stack that these cases are recorded on. */
 export const REFUSED = 'refused-';
 
-/** Runs that tell, and deliveries of what they told: on a stack with a webhook. */
+/** Runs that notify, and deliveries of their events: on a stack with a webhook. */
 export const WEBHOOK_CASES: readonly ReplayCase[] = [
   {
     workflow: 'deliverWebhook',
@@ -17,7 +17,7 @@ export const WEBHOOK_CASES: readonly ReplayCase[] = [
     steps: ['notifyWebhook'],
     webhook: true,
     reach: async (stack) => {
-      const id = await tellOfAnEnd(stack, randomUUID());
+      const id = await notifyOfAnEnd(stack, randomUUID());
       await stack.client.workflow.getHandle(id).result();
       return id;
     },
@@ -29,14 +29,14 @@ export const WEBHOOK_CASES: readonly ReplayCase[] = [
     steps: ['notifyWebhook'],
     webhook: true,
     reach: async (stack) => {
-      const id = await tellOfAnEnd(stack, `${REFUSED}${randomUUID()}`);
+      const id = await notifyOfAnEnd(stack, `${REFUSED}${randomUUID()}`);
       await ended(stack, id);
       return id;
     },
   },
   {
     workflow: 'videoBatch',
-    name: 'told-its-pause-and-its-end',
+    name: 'notified-of-its-pause-and-its-end',
     ends: 'completed',
     webhook: true,
     steps: ['openBatch', 'readManifest', 'writeReport'],
@@ -53,7 +53,7 @@ export const WEBHOOK_CASES: readonly ReplayCase[] = [
   },
   {
     workflow: 'videoBatch',
-    name: 'told-that-it-failed',
+    name: 'notified-that-it-failed',
     ends: 'failed',
     steps: ['openBatch'],
     webhook: true,
@@ -67,7 +67,7 @@ export const WEBHOOK_CASES: readonly ReplayCase[] = [
   },
   {
     workflow: 'videoGenerate',
-    name: 'told-that-it-waits-for-a-person',
+    name: 'notified-that-it-waits-for-a-person',
     ends: 'cancelled',
     webhook: true,
     steps: ['prepareRequest', 'submitTask', 'reconcileSubmit'],
@@ -97,7 +97,7 @@ async function startBatch(stack: Stack, batchId: string, manifest_key: string): 
 }
 
 /** Workflow id of the delivery of the end of a batch that has no manifest. */
-async function tellOfAnEnd(stack: Stack, batchId: string): Promise<string> {
+async function notifyOfAnEnd(stack: Stack, batchId: string): Promise<string> {
   const id = await startBatch(stack, batchId, 'manifests/nowhere.jsonl');
   const { runId } = await stack.client.workflow.getHandle(id).describe();
   await ended(stack, id);

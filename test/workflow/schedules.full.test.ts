@@ -113,7 +113,7 @@ describe('a schedule that bears a share of failures', () => {
     const batch = latest?.batch_id ?? '';
     expect((await run('schedule', 'show', 'careful')).stdout.split('\n')[0]).toBe(
       `schedule  careful, paused: ${batch}: ${reason}. ` +
-        `See "wan-video batch report ${batch}", mend it, then "wan-video schedule resume careful"`,
+        `See "wan-video batch report ${batch}", fix the cause, then "wan-video schedule resume careful"`,
     );
     expect((await run('batch', 'status', batch)).stdout).toMatch(
       /\nschedule {2}Its schedule careful is paused: 2 of 3 .*\nnext {6}fix the cause, then resume with "wan-video schedule/,

@@ -25,7 +25,10 @@ export interface CarriedBatch {
   readonly startedAtMs: number;
   /** Whether the namespace has the search attributes. */
   readonly attributes: boolean;
-  /** Whether labels stay out of search attributes: they are the caller's texts, which a payload codec keeps from Temporal. */
+  /**
+   * Whether labels stay out of search attributes: they are the caller's texts, which a payload codec keeps from
+   * Temporal.
+   */
   readonly labelsHidden: boolean;
   /** Events that the worker's webhook is subscribed to; absent: there is no webhook. */
   readonly webhookEvents?: WebhookEvents | undefined;

@@ -8,7 +8,8 @@ import { steps } from '../shared/activities.js';
 const MANIFEST_RETRY_MS = 60_000;
 
 /**
- * Checks the manifest or the items of a batch and copies them into the store; waits for a manifest as long as the input says.
+ * Checks the manifest or the items of a batch and copies them into the store; waits for a manifest as long as the input
+ * says.
  * @param given - Any client may start a batch, with anything.
  * @param onMissing - Called before each pause, with the key that has no manifest yet.
  */

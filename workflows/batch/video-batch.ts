@@ -43,8 +43,8 @@ const CANCEL_WAIT_MS = 120_000;
 const CANCEL_SWEEP_MS = 10_000;
 
 /**
- * Runs every line of a manifest as a `videoGenerate` of its own, a window of them at a time, and writes a report. An item's
- * failure is data; a failure of the account pauses the batch until it is resumed.
+ * Runs every line of a manifest as a `videoGenerate` of its own, a window of them at a time, and writes a report. An
+ * item's failure is data; a failure of the account pauses the batch until it is resumed.
  */
 export async function videoBatch(input: BatchRunInput): Promise<BatchSummary> {
   const batch = new Batch(input);
@@ -148,7 +148,9 @@ class Batch {
     const { counts, maybe_billed } = await this.#finish('cancelled');
     const videos = counts.generated + counts.cache + counts.adopted;
     return {
-      outcome: `${videos} of ${counts.total} lines have their video, ${counts.cancelled} were cancelled while in progress.`,
+      outcome:
+        `${videos} of ${counts.total} lines have their video, ${counts.cancelled} were cancelled while ` +
+        `in progress.`,
       billed: maybe_billed > 0 ? null : counts.generated > 0,
     };
   }

@@ -3,12 +3,12 @@ import type { VideoActivities } from '../../activities/index.js';
 import { submitQueueOf } from '../../src/contract/names.js';
 import { STEP_TIMES, type StepTimes } from '../../src/contract/times.js';
 
-// Stated in every row. WAIT where an answer may be a purchase or must be kept; TRY where the step only reads or writes by
-// content, so that a cancelled run ends at once.
+// Stated in every row. WAIT where an answer may be a purchase or must be kept; TRY where the step only reads or writes
+// by content, so that a cancelled run ends at once.
 const { WAIT_CANCELLATION_COMPLETED, TRY_CANCEL } = wf.ActivityCancellationType;
 
-// A submit is billed and has no idempotency key, so none of these is ever retried. The server uses these names; they are
-// undocumented, so a test against a real server checks them.
+// A submit is billed and has no idempotency key, so none of these is ever retried. The server uses these names; they
+// are undocumented, so a test against a real server checks them.
 const OUTCOME_UNKNOWN: string[] = ['TemporalTimeout:StartToClose', 'TemporalTimeout:Heartbeat', 'WorkerShutdown'];
 
 type StepName = keyof VideoActivities;
@@ -25,7 +25,8 @@ interface StepOptions<Input> extends Omit<wf.ActivityOptions, 'summary'> {
 type StepTable = { readonly [Name in StepName]: StepOptions<InputOf<Name>> };
 
 /**
- * One row per step: queue, timeouts, retries and cancellation, with the reason of each number, and what the Web UI shows.
+ * One row per step: queue, timeouts, retries and cancellation, with the reason of each number, and what the Web UI
+ * shows.
  * @param times - Have their own reasons, in `src/contract/times.ts`.
  * @param queue - Task queue of the run.
  */
@@ -73,7 +74,8 @@ export function stepTable(times: StepTimes, queue: string): StepTable {
     },
     awaitPurchase: {
       summary: "follow another run's purchase",
-      startToCloseTimeout: times.parkedStartToCloseMs, // as long as a person may take; else it ends within a minute or so
+      // as long as a person may take; else it ends within a minute or so
+      startToCloseTimeout: times.parkedStartToCloseMs,
       heartbeatTimeout,
       retry: patient, // it only reads
       cancellationType: TRY_CANCEL,
@@ -119,7 +121,8 @@ export function stepTable(times: StepTimes, queue: string): StepTable {
     cancelTask: {
       summary: ({ taskId }) => `task ${taskId}`,
       startToCloseTimeout: times.cancelStartToCloseMs,
-      scheduleToCloseTimeout: 1.5 * times.cancelStartToCloseMs, // a run must end within 2 s even if every worker is busy
+      // a run must end within 2 s even if every worker is busy
+      scheduleToCloseTimeout: 1.5 * times.cancelStartToCloseMs,
       retry: { maximumAttempts: 1 },
       cancellationType: TRY_CANCEL,
     },
@@ -198,14 +201,16 @@ export function stepTable(times: StepTimes, queue: string): StepTable {
     notifyWebhook: {
       summary: 'deliver the event',
       startToCloseTimeout: '30s', // twice the bound of one POST: a worker that dies on it is replaced soon
-      scheduleToCloseTimeout: '24h', // a receiver that is down overnight gets it in the morning; then the run fails visibly
+      // a receiver that is down overnight gets it in the morning; then the run fails visibly
+      scheduleToCloseTimeout: '24h',
       retry: { ...patient, maximumInterval: '10m' }, // a minute's outage costs seven attempts, a day's 150
       cancellationType: TRY_CANCEL,
     },
     findSchedule: {
       summary: 'read the schedule: too much failed',
       startToCloseTimeout: '10s', // Temporal itself answers within milliseconds
-      retry: { ...patient, maximumAttempts: 8 }, // over two minutes, longer than a restart; then the batch ends without it
+      // over two minutes, longer than a restart; then the batch ends without it
+      retry: { ...patient, maximumAttempts: 8 },
       cancellationType: TRY_CANCEL,
     },
     pauseSchedule: {

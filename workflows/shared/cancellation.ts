@@ -8,8 +8,8 @@ import { cancelSignal } from './messages.js';
 export type EndedBy = { readonly how: 'cancel'; readonly reason: string | null } | { readonly how: 'deadline' };
 
 /**
- * Runs `work`. Temporal's own cancellation, the signal `cancel` and the deadline all do the same: `release` runs once, itself
- * not cancellable, and then the run closes as Cancelled, or fails as `DeadlineExceeded`.
+ * Runs `work`. Temporal's own cancellation, the signal `cancel` and the deadline all do the same: `release` runs once,
+ * itself not cancellable, and then the run closes as Cancelled, or fails as `DeadlineExceeded`.
  * @param deadlineMs - Milliseconds from now; null: none.
  */
 export async function cancellable<T>(

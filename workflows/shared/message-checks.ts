@@ -11,7 +11,10 @@ export const fieldsOf = (value: unknown): Fields => (isObject(value) ? value : {
 
 export const isObject = (value: unknown): value is Fields => typeof value === 'object' && value !== null;
 
-/** Whether a value is text of a bounded length that UTF-8 can hold: a command with half of a surrogate pair cannot be sent. */
+/**
+ * Whether a value is text of a bounded length that UTF-8 can hold: a command with half of a surrogate pair cannot be
+ * sent.
+ */
 export const isText = (value: unknown): value is string =>
   typeof value === 'string' &&
   value.length <= NAME_BYTES_MAX &&

@@ -49,7 +49,7 @@ export const slotsQuery = defineQuery<AccountSlotsView>(SLOTS_QUERY);
 /** Whether a key holds a slot, and whether a budget has room for a purchase. */
 export const budgetQuery = defineQuery<BudgetAnswer, [BudgetQuestion]>(BUDGET_QUERY);
 
-/** A batch starts nothing further until it is told to go on. */
+/** A batch starts nothing further until it is resumed. */
 export const pauseSignal = defineSignal<[{ reason?: string }?]>(PAUSE_SIGNAL);
 export const resumeSignal = defineSignal(RESUME_SIGNAL);
 /** How many items of a batch are in work at a time. */

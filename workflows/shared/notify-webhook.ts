@@ -14,8 +14,8 @@ import { isAlreadyStarted } from './failures.js';
 import { batchOf } from './run-context.js';
 
 /**
- * Delivers one event to the webhook. It is a run of its own: the run that reports must neither wait for the receiver nor
- * fail with it, and an event must outlive both.
+ * Delivers one event to the webhook. It is a run of its own: the run that reports must neither wait for the receiver
+ * nor fail with it, and an event must outlive both.
  */
 export async function deliverWebhook(event: WebhookEvent): Promise<{ status: number }> {
   wf.setCurrentDetails(event.data.text);

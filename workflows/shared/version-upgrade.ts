@@ -1,8 +1,8 @@
 import * as wf from '@temporalio/workflow';
 
 /**
- * With Worker Versioning every run stays on the version that it began on. A run that never ends, or lives for days, moves to
- * the current version when it continues as new, and does so early once there is another one.
+ * With Worker Versioning every run stays on the version that it began on. A run that never ends, or lives for days,
+ * moves to the current version when it continues as new, and does so early once there is another one.
  */
 export const continueOnNewVersion: wf.ContinueAsNewOptions = { initialVersioningBehavior: 'AUTO_UPGRADE' };
 

@@ -4,7 +4,10 @@ import type { VideoProgress } from '../../src/contract/result.js';
 /** What runs report to their worker, for its metrics; nothing of it is in the history, and no answer comes back. */
 export interface WorkerSinks extends wf.Sinks {
   readonly wanVideo: {
-    /** A run has ended; `failureType` is null unless it failed. Repeated only when the worker dies before the server knows. */
+    /**
+     * A run has ended; `failureType` is null unless it failed. Repeated only when the worker dies before the server
+     * knows.
+     */
     runEnded(outcome: string, failureType: string | null): void;
     /** The account's slots have changed. Also called during replay, so that a worker that takes them over knows. */
     slots(limit: number, held: number, waiting: number, atMs: number): void;

@@ -31,7 +31,8 @@ const WAITING_FOR: Record<Stage, string> = {
 
 /** What a run waits for while the slots do not answer, and its budgets forbid to continue without them. */
 const NO_SLOTS =
-  "the account's slots to answer: with budgets, nothing is bought without them (is a worker running, and wan-video slots?)";
+  "the account's slots to answer: with budgets, nothing is bought without them (is a worker running, and " +
+  'wan-video slots?)';
 
 /** What a run waits for while it is money that is missing. */
 const noRoomYet = (budget: NonNullable<SlotPlace['budget']>): string => {
@@ -39,7 +40,9 @@ const noRoomYet = (budget: NonNullable<SlotPlace['budget']>): string => {
   return `room in ${name[budget]}: videos in progress may need all of it (wan-video slots)`;
 };
 
-/** Stages in which a decided run continues. Another look may lead back to the person, and an end has its own outcome. */
+/**
+ * Stages in which a decided run continues. Another look may lead back to the person, and an end has its own outcome.
+ */
 const CONTINUES: readonly Stage[] = ['uploading', 'submitting', 'following', 'queued', 'archiving'];
 
 const NOT_RENDERING = { queued_seconds: null, rendering_since_ms: null, eta: null } as const;
@@ -64,7 +67,9 @@ export class Progress {
   /** Called when the run begins to wait for a person. */
   onAttention: (attention: Attention) => void = () => undefined;
 
-  /** Whether the namespace has the search attributes: unknown ones stop a run for good. A client that sets them knows. */
+  /**
+   * Whether the namespace has the search attributes: unknown ones stop a run for good. A client that sets them knows.
+   */
   #attributesKnown = wf.workflowInfo().memo?.['search_attributes'] === true;
 
   /** Search attributes of the caller that the starting client did not set. */
@@ -98,8 +103,8 @@ export class Progress {
 
   /**
    * Sets whether the namespace has the search attributes.
-   * @param ofCaller - Attributes that identify the caller. Those that the starting client has not set are set together with
-   * the next ones, which saves an Action.
+   * @param ofCaller - Attributes that identify the caller. Those that the starting client has not set are set together
+   * with the next ones, which saves an Action.
    */
   useAttributes(known: boolean, ofCaller: Readonly<Record<string, string[]>> = {}): void {
     this.#attributesKnown = known;

@@ -9,8 +9,8 @@ import { itemSignal } from '../shared/messages.js';
 import type { Progress } from './progress.js';
 
 /**
- * Runs `work`, and reports its end to the batch that started this run, as well as that it waits for a person. A run without
- * a batch reports nothing.
+ * Runs `work`, and reports its end to the batch that started this run, as well as that it waits for a person. A run
+ * without a batch reports nothing.
  */
 export async function reportToBatch(
   request: VideoRequest,

@@ -12,7 +12,9 @@ import { PurchaseTracker } from './purchase-tracker.js';
 /** What to salvage. */
 export interface Salvage {
   readonly purchase: Purchase;
-  /** The task, where it is known: its claim may not be written yet, or it was bought in addition to the purchase's own. */
+  /**
+   * The task, where it is known: its claim may not be written yet, or it was bought in addition to the purchase's own.
+   */
   readonly task: WatchedTask | null;
   /** Whether the namespace has the search attributes. */
   readonly attributes: boolean;
@@ -21,8 +23,8 @@ export interface Salvage {
 }
 
 /**
- * Brings an open purchase to its end when its run cannot: follows it, finds out what became of it, archives its video and
- * closes it. Buys nothing and cancels nothing.
+ * Brings an open purchase to its end when its run cannot: follows it, finds out what became of it, archives its video
+ * and closes it. Buys nothing and cancels nothing.
  * @returns the video, or null when nothing was bought or what was bought was free.
  */
 export async function salvageVideo(salvage: Salvage): Promise<VideoResult | null> {

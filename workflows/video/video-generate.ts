@@ -18,7 +18,10 @@ import { reportToBatch } from './report-to-batch.js';
 import { startSalvage } from './salvage-video.js';
 import { SlotRequest } from './slot-request.js';
 
-/** A task that fails for a fault of the provider is free, so it is bought again; the same fault three times is no accident. */
+/**
+ * A task that fails for a fault of the provider is free, so it is bought again; the same fault three times is no
+ * accident.
+ */
 const RESUBMITS_MAX = 2;
 /** The provider keeps an uploaded image for 48 h: after half of it in the queue it is uploaded again. */
 const IMAGE_FRESH_MS = 86_400_000;
@@ -63,7 +66,9 @@ async function generate(request: VideoRequest, run: Run): Promise<VideoResult> {
   }
 }
 
-/** Runs the first step. Only it tells a run of a plain client whether search attributes may be set, also when it fails. */
+/**
+ * Runs the first step. Only it shows a run of a plain client whether search attributes may be set, also when it fails.
+ */
 async function prepare(request: VideoRequest, run: Run): Promise<PreparedRequest> {
   const { workflowId, firstExecutionRunId: firstRunId, startTime } = wf.workflowInfo();
   const buyer = { workflowId, firstRunId };
@@ -133,8 +138,8 @@ async function buy(input: PurchaseInput, imgUrl: string, run: Run): Promise<Purc
       run.lostSubmit = undefined;
       return step;
     } catch (error) {
-      // The answer of the step is lost (its worker died, or it took too long). Run again, the step finds its own intent in
-      // the ledger and returns `unknown`; it never sends a second time under one intent.
+      // The answer of the step is lost (its worker died, or it took too long). Run again, the step finds its own intent
+      // in the ledger and returns `unknown`; it never sends a second time under one intent.
       if (!isAnswerLost(error)) throw error;
       run.lostSubmit = input;
     }
@@ -148,7 +153,10 @@ function isAnswerLost(error: unknown): boolean {
   return cause instanceof wf.ApplicationFailure && cause.type === 'WorkerShutdown';
 }
 
-/** Milliseconds of `deadline_seconds`, from the start of the run. The first step checks what the caller sent, not this function. */
+/**
+ * Milliseconds of `deadline_seconds`, from the start of the run. The first step checks what the caller sent, not this
+ * function.
+ */
 function deadlineOf(request: unknown): number | null {
   const seconds = (request as { deadline_seconds?: unknown } | null | undefined)?.deadline_seconds;
   return typeof seconds === 'number' && seconds > 0 ? seconds * 1000 : null;
@@ -170,8 +178,8 @@ async function release(run: Run): Promise<Omit<CancelOutcome, 'reason'>> {
         };
   }
   slot.transferToSalvage();
-  // The salvage watches, archives and closes, so that the same request finds its video later. It starts together with the
-  // cancel: whatever the provider answers, and even if it does not, the salvage sees what became of the task.
+  // The salvage watches, archives and closes, so that the same request finds its video later. It starts together with
+  // the cancel: with any answer of the provider, and without one, the salvage sees what became of the task.
   const salvaging = salvage(run, purchase, 'finishes a purchase whose run was cancelled');
   if (task === undefined) {
     const outcome = `What became of the submit is not known yet; ${await salvaging} finds out and keeps the video.`;
