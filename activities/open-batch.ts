@@ -7,11 +7,11 @@ import {
   type PreparedManifest,
   prepareManifest,
 } from '../src/batch/prepare-manifest.js';
+import { decodeDataUri } from '../src/contract/data-uri.js';
 import { FailureType } from '../src/contract/failure-type.js';
 import { type StepTimes, stepTimesOf } from '../src/contract/times.js';
 import { type Issue, VideoError } from '../src/contract/video-error.js';
 import type { WebhookEvents } from '../src/contract/webhook.js';
-import { decodeDataUri } from '../src/media/data-uri.js';
 import { stageImage } from '../src/media/stage-image.js';
 import type { AssetStore } from '../src/storage/asset-store.js';
 import { batchInvalidKey, batchManifestKey } from '../src/storage/keys.js';

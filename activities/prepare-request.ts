@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { decodeDataUri } from '../src/contract/data-uri.js';
 import { FailureType } from '../src/contract/failure-type.js';
 import { MODEL } from '../src/contract/model.js';
 import type { Buyer } from '../src/contract/purchase.js';
@@ -12,7 +13,6 @@ import type { WebhookEvents } from '../src/contract/webhook.js';
 import type { PurchaseQuery } from '../src/ledger/buy.js';
 import type { Ledger } from '../src/ledger/ledger.js';
 import { purchaseKeyOf } from '../src/ledger/purchase-key.js';
-import { decodeDataUri } from '../src/media/data-uri.js';
 import { IMAGE_BYTES_MAX, inspectImage } from '../src/media/image.js';
 import { stageImage } from '../src/media/stage-image.js';
 import { fetchGuarded } from '../src/net/guarded-fetch.js';

@@ -4,8 +4,8 @@ import { dirname, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Client } from '@temporalio/client';
 import { BATCH_WINDOW_MAX } from '../contract/batch.js';
+import { decodeDataUri } from '../contract/data-uri.js';
 import { invalidRequest } from '../contract/validate.js';
-import { decodeDataUri } from '../media/data-uri.js';
 import { checkImageFile, identifyImage, type StagedImage, stageImage, stageImageFile } from '../media/stage-image.js';
 import type { AssetStore } from '../storage/asset-store.js';
 

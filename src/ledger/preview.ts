@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { systemClock } from '../async/clock.js';
+import { decodeDataUri } from '../contract/data-uri.js';
 import { MODEL } from '../contract/model.js';
 import type { Buyer } from '../contract/purchase.js';
 import type { VideoRequest } from '../contract/request.js';
@@ -59,6 +60,6 @@ export function cacheKeyOf(request: VideoRequest): string | undefined {
 function imageHashOf(reference: string): string | undefined {
   const sha256 = (bytes: string | Uint8Array) => createHash('sha256').update(bytes).digest('hex');
   if (reference.startsWith('oss:')) return sha256(reference);
-  if (reference.startsWith('data:')) return sha256(Buffer.from(reference.slice(reference.indexOf(',') + 1), 'base64'));
+  if (reference.startsWith('data:')) return sha256(decodeDataUri(reference));
   return /^asset:references\/([0-9a-f]{64})\./.exec(reference)?.[1];
 }
