@@ -35,12 +35,18 @@ async function whileNothingRenders<T>(use: () => Promise<T>): Promise<T> {
 test('twelve runs on five slots never have more than five tasks at the provider, and none of them waits there', async () => {
   const one = accounts.account(5);
   await one.startWorker();
-  const ids = await Promise.all(Array.from({ length: 12 }, (_, at) => one.start(`item ${at}`)));
+  // Held there until all five slots are used: on a busy machine a task might end before the fifth is submitted.
+  const ids = await whileNothingRenders(async () => {
+    const started = await Promise.all(Array.from({ length: 12 }, (_, at) => one.start(`item ${at}`)));
+    await until(() => counts(one), [5, 7]);
+    await until(() => one.submits().length, 5);
+    return started;
+  });
   await results(one, ids);
   expect(one.submits()).toHaveLength(12);
   expect(one.mostAtOnce()).toBe(5);
   // What the provider itself takes to begin; a task behind five others would wait for a whole render.
-  expect(Math.max(...one.queuedMs())).toBeLessThan(100);
+  expect(Math.max(...one.queuedMs().slice(5))).toBeLessThan(100);
   await until(() => counts(one), [0, 0]);
 });
 
