@@ -55,8 +55,8 @@ export type PollOutcome =
   | { readonly kind: 'gone'; readonly failure: VideoFailure };
 
 /**
- * Watches a task until it starts, or to its end. Once a task is bought, no failed query ends the run: faults of the network,
- * the provider or the key are waited out, and the heartbeat says what it waits for.
+ * Watches a task until it starts, or to its end. Once a task is bought, no failed query ends the run: faults of the
+ * network, the provider or the key are waited out, and the heartbeat says what it waits for.
  */
 export function createPollTask(deps: ActivityDeps) {
   const { watcher, ledger, clock, times } = deps;
@@ -132,7 +132,9 @@ interface EndOptions {
   readonly reading: Promise<PurchaseView | undefined> | undefined;
 }
 
-/** Records how a task has ended, and releases its slot. Nobody learns of the end before the ledger, except the slots. */
+/**
+ * Records how a task has ended, and releases its slot. Nobody learns of the end before the ledger, except the slots.
+ */
 async function endOf(
   deps: ActivityDeps,
   task: WatchedTask,
@@ -198,7 +200,8 @@ async function record(
       return finish({ how: 'failed', error }, { kind: mayPass(error) ? 'free' : 'failed', failure: toFailure(error) });
     }
     default: {
-      // The store may have it although the provider does not: archived by an attempt whose answer was lost, or a candidate.
+      // The store may have it although the provider does not: archived by an attempt whose answer was lost, or a
+      // candidate.
       if ((await findStoredCopy(store, task.taskId, signal)) !== undefined) {
         return { end: { kind: 'succeeded', task: finishedTask(task, seen, clock.now()) }, settled: undefined };
       }
@@ -212,8 +215,9 @@ async function record(
 const GONE_AFTER_LIVES = 2;
 
 /**
- * Throws a retryable error, so that the watch continues, unless UNKNOWN proves that the task is gone: nobody can see a task
- * of that age, or the key is of the account that bought it and, while it is young, the account's list does not show it either.
+ * Throws a retryable error, so that the watch continues, unless UNKNOWN proves that the task is gone: nobody can see a
+ * task of that age, or the key is of the account that bought it and, while it is young, the account's list does not
+ * show it either.
  */
 async function requireGone(deps: ActivityDeps, task: WatchedTask, signal: AbortSignal): Promise<void> {
   const { ledger, dashscope: provider, clock, times } = deps;
@@ -272,7 +276,7 @@ const wrongKey = (task: WatchedTask): VideoError =>
     },
   ).about(task);
 
-/** A listed task exists, whatever a query says. */
+/** A listed task exists, even if a query denies it. */
 const stillListed = (task: WatchedTask): VideoError =>
   new VideoError(FailureType.ProviderUnavailable, `The provider lists task ${task.taskId} and denies knowing it`, {
     retryable: true,
@@ -282,5 +286,6 @@ const stillListed = (task: WatchedTask): VideoError =>
 const taskForgotten = (task: WatchedTask): VideoError =>
   new VideoError(FailureType.ResultExpired, `The provider does not know task ${task.taskId} (any more)`, {
     nextStep:
-      'The provider deletes tasks after 24 hours; its console shows whether this one was billed. A new start buys again.',
+      'The provider deletes tasks after 24 hours; its console shows whether this one was billed. A new start ' +
+      'buys again.',
   }).about(task);

@@ -48,7 +48,9 @@ const heartbeatDetails = z.object({
 const progressOf = (heartbeat: unknown): ReconcileProgress | undefined =>
   heartbeatDetails.safeParse(heartbeat).data?.progress;
 
-/** What a decision settles: nothing was bought, or it was free. A bill is settled by the step that saw the task's end. */
+/**
+ * What a decision settles: nothing was bought, or it was free. A bill is settled by the step that saw the task's end.
+ */
 export const settledBy = ({ kind }: ReconcileOutcome): SlotReleaseMessage['settled'] =>
   kind === 'buy' || kind === 'failed' ? NOTHING_BILLED : undefined;
 
@@ -79,10 +81,13 @@ function attentionOf(evidence: Evidence): Attention {
   };
 }
 
-/** Stores the video of a task that may be the lost one, so that a decision after the provider's 24 hours still finds it. */
+/**
+ * Stores the video of a task that may be the lost one, so that a decision after the provider's 24 hours still finds it.
+ */
 export function candidateArchive(deps: ResultDeps) {
   return async ({ taskId }: TaskSnapshot, signal?: AbortSignal): Promise<CandidateVideo> => {
-    // Not the link that is known already: a refused one is requested again, and a candidate without its video parks the run.
+    // Not the link that is known already: a refused one is requested again, and a candidate without its video parks the
+    // run.
     return withResult(deps, taskId, signal, async (file, { bytes, sha256 }) => {
       const key = candidateKey(taskId);
       const { width, height, durationSeconds, hasAudio } = await measureMp4(file);

@@ -4,7 +4,7 @@ export const FailureType = {
   InvalidRequest: 'InvalidRequest',
   /** The reference image was read and is not usable; nothing was bought. */
   ReferenceRejected: 'ReferenceRejected',
-  /** The reference image could not be fetched for now. */
+  /** The reference image cannot be downloaded for now. */
   ReferenceUnreachable: 'ReferenceUnreachable',
   /** No provider key is configured. */
   CredentialsMissing: 'CredentialsMissing',
@@ -12,21 +12,21 @@ export const FailureType = {
   CredentialsRejected: 'CredentialsRejected',
   /** The account cannot buy: overdue, not activated, quota used up. */
   AccountBlocked: 'AccountBlocked',
-  /** A budget has no room for the video; nothing was bought. An outcome of its own, no failure of the product. */
+  /** A budget has no room for the video; nothing was bought. It is an outcome of its own, no failure of the product. */
   BudgetReached: 'BudgetReached',
   /** Content inspection or a rights check refused prompt, image or result. */
   ContentRejected: 'ContentRejected',
-  /** The provider asked us to slow down. */
+  /** The provider limits the rate of requests. */
   ProviderThrottled: 'ProviderThrottled',
   /** The provider failed or could not be reached; nothing was bought by the failing call. */
   ProviderUnavailable: 'ProviderUnavailable',
-  /** A submit left this process and no readable answer came back: a paid task may exist. */
+  /** A submit was sent and no readable answer came back: a paid task may exist. */
   SubmitOutcomeUnknown: 'SubmitOutcomeUnknown',
   /** The task ended FAILED at the provider (free of charge). */
   TaskFailed: 'TaskFailed',
   /** The task was cancelled at the provider (free of charge). */
   TaskCancelled: 'TaskCancelled',
-  /** A step after the purchase did not end in its time; a salvage goes on with it. */
+  /** A step after the purchase did not end in time; a salvage continues it. */
   StepTimedOut: 'StepTimedOut',
   /** `deadline_seconds` passed. */
   DeadlineExceeded: 'DeadlineExceeded',

@@ -16,7 +16,7 @@ export interface VideoFailure {
   readonly next_step?: string | undefined;
 }
 
-/** Writes an error in its published form. */
+/** The published form of an error. */
 export function toFailure(error: VideoError): VideoFailure {
   const { type, message, issues, code, taskId, requestId, billed, nextStep } = error;
   return { type, message, issues, code, task_id: taskId, request_id: requestId, billed, next_step: nextStep };

@@ -11,12 +11,12 @@ export interface VideoWarning {
     | 'aspect_mismatch'
     | 'reference_not_inspected'
     | 'audio_not_honoured'
-    /** The reply to a submit came after it had been given up, and both tasks are billed. */
+    /** The reply to a submit came after the run had abandoned it, and both tasks are billed. */
     | 'second_purchase';
   readonly message: string;
 }
 
-/** What a finished generation answers. */
+/** Result of a finished generation. */
 export interface VideoResult {
   /** Stable address of the archived video (`file:`, `s3:` or `https:`), never a signed URL. */
   readonly video_url: string;
@@ -24,7 +24,7 @@ export interface VideoResult {
   readonly duration: number;
   /** Frames per second, measured from the file. */
   readonly fps: number;
-  /** The seed that was really sent. */
+  /** The seed that was sent: the caller's, or one derived from the purchase. */
   readonly seed: number;
   /** Pixels, measured from the file. */
   readonly width: number;
@@ -38,9 +38,9 @@ export interface VideoResult {
   readonly request_id: string | null;
   readonly source: 'generated' | 'cache' | 'adopted';
   readonly requested: { readonly duration: number; readonly fps: number; readonly size: string };
-  /** What the provider bills for the task: seconds, tier in lines, and whether with sound. */
+  /** What the provider bills for the task: seconds, pixel tier, and whether with sound. */
   readonly usage: { readonly billed_seconds: number; readonly resolution: Resolution; readonly audio: boolean };
-  /** Seconds: in the provider's queue, rendering, from its end to our noticing, to archive. */
+  /** Seconds in the provider's queue, of rendering, from the task's end until it was noticed, and of archiving. */
   readonly timings: {
     readonly queued: number | null;
     readonly rendering: number | null;
@@ -50,21 +50,21 @@ export interface VideoResult {
   readonly warnings: readonly VideoWarning[];
 }
 
-/** Answer of the `progress` query: complete by itself, for callers in any language. */
+/** Answer of the query `progress`: self-contained, for callers in any language. */
 export interface VideoProgress {
   readonly stage:
     | 'preparing'
     | 'uploading'
-    /** Everything is ready; the account has as many tasks at the provider as it may. See `slot`. */
+    /** Everything is ready, but the account has as many tasks at the provider as it may. See `slot`. */
     | 'waiting_for_slot'
     | 'submitting'
     /** Another run buys the same video; this one follows it. */
     | 'following'
     /** The reply to a submit was lost: the provider's task list shows what became of it. */
     | 'reconciling'
-    /** Only a person can decide which task is ours; see `attention`. */
+    /** Only a person can decide which task belongs to the run; see `attention`. */
     | 'needs_attention'
-    /** The provider accepted the task and has not begun it. */
+    /** The provider has accepted the task and not started it. */
     | 'queued'
     | 'rendering'
     | 'archiving'
@@ -74,18 +74,18 @@ export interface VideoProgress {
     | 'failed'
     /** A budget has no room for the video; nothing was bought. */
     | 'budget_reached';
-  /** What is waited for, in plain words. */
+  /** What the run waits for, in plain words. */
   readonly waiting_for: string;
   readonly task_id: string | null;
   /** From 1; a task that failed for a fault of the provider is bought again, as the next attempt. */
   readonly attempt: number;
   /** Milliseconds since the epoch at which the stage began. */
   readonly since_ms: number;
-  /** Seconds that the task waited at the provider before it was begun; null before. */
+  /** Seconds that the task waited at the provider before it started; null until then. */
   readonly queued_seconds: number | null;
-  /** Milliseconds since the epoch at which the provider began to render; null before. */
+  /** Milliseconds since the epoch at which the provider started to render; null until then. */
   readonly rendering_since_ms: number | null;
-  /** When the video is expected, from what was learned of earlier ones; null before it renders. */
+  /** When the video is expected, from the render times of earlier ones; null until it renders. */
   readonly eta: Eta | null;
   /** In `waiting_for_slot`, once the account's slots have answered: who is ahead. Null otherwise. */
   readonly slot: SlotPlace | null;
@@ -95,7 +95,7 @@ export interface VideoProgress {
   readonly cancel: CancelOutcome | null;
 }
 
-/** A range in milliseconds since the epoch; `samples` is how many renders of the kind it rests on (0: a guess). */
+/** A range in milliseconds since the epoch, based on so many renders of the same kind (0: a guess). */
 export interface Eta {
   readonly earliest_ms: number;
   readonly latest_ms: number;
@@ -105,26 +105,28 @@ export interface Eta {
 /** Why a run waits for a person, and what that person needs to decide. */
 export interface Attention {
   readonly reason: string;
-  /** Purchase that waits: `<key>/<n>`. */
+  /** The purchase that waits: `<key>/<n>`. */
   readonly purchase: string;
-  /** Tasks that may be ours; the archived copy of each outlives the provider's 24 hours. */
+  /** Tasks that may belong to the run; the archived copy of each outlives the provider's 24 hours. */
   readonly candidates: readonly {
     readonly task_id: string;
     readonly evidence: string;
     readonly archived: string | null;
   }[];
-  /** Why the last decision was not taken, when it was not. */
+  /** Why the last decision was refused; null when none was. */
   readonly refused: string | null;
 }
 
-/** What a person decided in `needs_attention`; the signal `resolveSubmit` carries it. */
+/** A person's decision in `needs_attention`, sent with the signal `resolveSubmit`. */
 export type SubmitDecision = { readonly task_id: string } | { readonly buy_again: true };
 
-/** What a cancel did: in words, and whether the provider bills (null: if the running task succeeds). */
+/** What a cancel did. */
 export interface CancelOutcome {
+  /** In words. */
   readonly outcome: string;
-  /** The task that it is about, where one was known. */
+  /** The task concerned, where one was known. */
   readonly task_id?: string | undefined;
+  /** Whether the provider bills; null: if the running task succeeds. */
   readonly billed: boolean | null;
   /** Why, in the words of the person or program that cancelled; null when nobody said. */
   readonly reason: string | null;

@@ -1,12 +1,12 @@
 import type { VideoRequest } from './request.js';
 
-/** Labels as they are in the search attribute `VideoLabels`: `name=value`. */
+/** Values of the search attribute `VideoLabels`: `name=value`. */
 export const labelTexts = (labels: VideoRequest['labels']): string[] =>
   Object.entries(labels ?? {}).map(([name, value]) => `${name}=${value}`);
 
 /**
- * The search attributes that say whose run it is; a request without tenant and labels has none.
- * @param labelsHidden - Whether payloads are encoded: no codec reaches a search attribute, and labels are the caller's
+ * The search attributes that identify the caller; a request without tenant and labels has none.
+ * @param labelsHidden - Whether a codec encodes payloads: none reaches a search attribute, and labels are the caller's
  * texts.
  */
 export function callerAttributes(

@@ -1,6 +1,6 @@
 /**
- * The times that the workflow needs, in milliseconds. The worker's configuration holds them; `prepareRequest` hands
- * them on.
+ * The times that workflows need, in milliseconds. They are part of the worker's configuration; `prepareRequest` and
+ * `openBatch` return them to the run.
  */
 export interface StepTimes {
   readonly submitStartToCloseMs: number;
@@ -16,9 +16,9 @@ export interface StepTimes {
   /** First pause after a failed attempt; it doubles up to `retryMaximumMs`. */
   readonly retryInitialMs: number;
   readonly retryMaximumMs: number;
-  /** How long a request for a slot may stay unanswered before the run goes on without one. */
+  /** How long a request for a slot may remain unanswered before the run continues without one. */
   readonly slotAckMs: number;
-  /** After which a run that waits for its slot asks again. */
+  /** Pause after which a run that waits for its slot requests it again. */
   readonly slotAskAgainMs: number;
   /** How often the holders of slots are audited while a run waits; ten times as rarely while none does. */
   readonly slotCheckMs: number;
@@ -27,27 +27,27 @@ export interface StepTimes {
 }
 
 export const STEP_TIMES: StepTimes = {
-  // above the submit's HTTP bound of 20 s: our own answer comes before Temporal's time-out
+  // above the submit's HTTP bound of 20 s: the step's own answer comes before Temporal's timeout
   submitStartToCloseMs: 30_000,
-  submitScheduleToCloseMs: 7_200_000, // throttled for 2 h: the account is used up elsewhere, say so
+  submitScheduleToCloseMs: 7_200_000, // throttled for 2 h: other programs use up the account, and the run says so
   cancelStartToCloseMs: 1_000, // one attempt: the caller does not wait
   // twice the throttle: one lost heartbeat is not a dead worker; a killed one is replaced within 40 s
   heartbeatTimeoutMs: 30_000,
-  pollScheduleToCloseMs: 72_000_000, // 20 h: task and link vanish after 24 h, 4 h are left to archive
+  pollScheduleToCloseMs: 72_000_000, // 20 h: task and link are deleted after 24 h, 4 h remain to archive
   archiveScheduleToCloseMs: 10_800_000, // 3 h: within the 4 h that polling leaves
-  parkedStartToCloseMs: 2_592_000_000, // 30 days; the step is then tried again
+  parkedStartToCloseMs: 2_592_000_000, // 30 days; then the step is retried
   parkedRetryMs: 3_600_000, // some fifteen events: a list refused over a weekend costs a thousand
   retryInitialMs: 1_000, // the hand-over gap of a poll when a worker shuts down
-  retryMaximumMs: 60_000, // an outage of hours is noticed as over within a minute
-  // the slots answer within 0.1 s, after a killed worker within 10 s: a minute means that they are out of order
+  retryMaximumMs: 60_000, // the end of an outage of hours is noticed within a minute
+  // the slots answer within 0.1 s, after a killed worker within 10 s: after a minute they do not work
   slotAckMs: 60_000,
-  slotAskAgainMs: 600_000, // what is lost meanwhile costs ten minutes; asking costs two Actions
+  slotAskAgainMs: 600_000, // a lost answer costs at most ten minutes; a request costs two Actions
   slotCheckMs: 60_000, // a dead holder costs the account at most a minute of one slot, a check two Actions
-  // only a terminated run, or one cut off from its batch, ends in silence; a look costs a describe per item in work
+  // only a terminated run, or one that cannot reach its batch, ends unreported; a sweep costs a describe per open item
   batchSweepMs: 600_000,
 };
 
-/** Only the step times of a larger set: what goes into a run's history. */
+/** Takes the step times out of a larger set; these become part of a run's history. */
 export function stepTimesOf(times: StepTimes): StepTimes {
   const names = Object.keys(STEP_TIMES) as (keyof StepTimes)[];
   return Object.fromEntries(names.map((name) => [name, times[name]])) as unknown as StepTimes;

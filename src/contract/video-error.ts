@@ -1,6 +1,6 @@
 import type { FailureType } from './failure-type.js';
 
-/** One fault of one field, as people and programs read it. */
+/** One fault of one field, for people and programs. */
 export interface Issue {
   /** Field path such as `duration` or `labels.team`; empty for the request as a whole. */
   readonly path: string;
@@ -8,11 +8,11 @@ export interface Issue {
   readonly message: string;
 }
 
-/** What an error knows beyond its message. */
+/** What an error says beyond its message. */
 export interface ErrorContext {
-  /** Whether the same step may be tried again without harm. */
+  /** Whether the same step can be retried safely. */
   readonly retryable?: boolean | undefined;
-  /** Milliseconds to wait before the next try, when the other side asked for it. */
+  /** Milliseconds to wait before the next try, when the other side requested it. */
   readonly retryAfterMs?: number | undefined;
   /** The provider's own code, such as `Throttling.RateQuota`. */
   readonly code?: string | undefined;
@@ -26,7 +26,7 @@ export interface ErrorContext {
   readonly cause?: unknown;
 }
 
-/** Every error we throw on purpose. Match on `type`, never on the message. */
+/** Every error that is thrown on purpose. Match on `type`, never on the message. */
 export class VideoError extends Error {
   override readonly name = 'VideoError';
   readonly type: FailureType;
@@ -52,14 +52,14 @@ export class VideoError extends Error {
     this.nextStep = context.nextStep;
   }
 
-  /** The same error with parts of its context replaced. */
+  /** Returns the same error with parts of its context replaced. */
   with(changed: Omit<ErrorContext, 'cause'>): VideoError {
     const { type, message, retryable, retryAfterMs, code, taskId, requestId, issues, billed, nextStep, cause } = this;
     const kept = { retryable, retryAfterMs, code, taskId, requestId, issues, billed, nextStep, cause };
     return new VideoError(type, message, { ...kept, ...changed });
   }
 
-  /** The same error, naming the task that it is about where it does not yet. */
+  /** Returns the same error with the task that it is about, unless it names one. */
   about(task: { readonly taskId: string; readonly requestId?: string | null | undefined }): VideoError {
     return this.with({
       taskId: this.taskId ?? task.taskId,

@@ -9,7 +9,7 @@ const OPEN = ['openBatch', 'readManifest'] as const;
 const WRITE = ['writeResults', 'writeReport'] as const;
 const PAUSE = ['findSchedule', 'pauseSchedule'] as const;
 
-/** Batches, and items on their way to one. */
+/** Batches, and items of batches. */
 export const BATCH_CASES: readonly ReplayCase[] = [
   batch('continued-as-new', 'continued', [...OPEN, 'writeResults'], async (stack) => {
     const { id, batches, batchId, runId } = await start(stack, linesOf(stack, 3), { window: 2, pageItems: 2 });
@@ -46,11 +46,11 @@ export const BATCH_CASES: readonly ReplayCase[] = [
     await batches.result(batchId).catch(() => undefined);
     return id;
   }),
-  batch('looked-for-an-end', 'completed', [...OPEN, 'findEndedItems', ...WRITE], async (stack) => {
+  batch('swept-for-an-end', 'completed', [...OPEN, 'findEndedItems', ...WRITE], async (stack) => {
     const [line] = linesOf(stack, 1);
     const { item_id, ...request } = line ?? { item_id: '', ...stack.request('') };
     const batchId = randomUUID();
-    // Its run is there before the batch, as after a reset of the batch.
+    // The item's run exists before the batch, as after a reset of the batch.
     const started = await stack.videos.start(request, { id: batchItemWorkflowId(batchId, item_id) });
     await stack.videos.result(started.id);
     const { id, batches } = await start(stack, [line ?? {}], { id: batchId });
@@ -90,7 +90,7 @@ export const BATCH_CASES: readonly ReplayCase[] = [
       await schedule.delete();
     }
   }),
-  batch('left-a-schedule-that-is-gone', 'completed', [...OPEN, 'findSchedule', ...WRITE], (stack) =>
+  batch('kept-a-schedule-that-is-gone', 'completed', [...OPEN, 'findSchedule', ...WRITE], (stack) =>
     failedOf(stack, randomUUID()),
   ),
   batch('failed-invalid-manifest', 'failed', ['openBatch'], async (stack) => {
@@ -161,7 +161,7 @@ async function start(
   return { batches, batchId, id, runId };
 }
 
-/** Workflow id of a run of a schedule that bears no failure, all of which failed. */
+/** Workflow id of a run of a schedule that allows no failure; all of its items failed. */
 async function failedOf(stack: Stack, schedule_id: string): Promise<string> {
   const [line] = linesOf(stack, 1);
   const refusal = { on: 'submit', fault: 'status', status: 400, code: 'DataInspectionFailed' } as const;

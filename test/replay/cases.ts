@@ -20,28 +20,28 @@ import type { Stack } from '../support/stack.js';
 import { BATCH_CASES } from './batch-cases.js';
 import { WEBHOOK_CASES } from './webhook-cases.js';
 
-/** The event that a history ends with; `open` is that of a run that goes on. */
+/** The event that a history ends with; `open` is none: the run continues. */
 export type CaseEnd = 'completed' | 'failed' | 'cancelled' | 'continued' | 'open';
 
-/** One way that a workflow can take, and how a run is led there. */
+/** One path through a workflow, and how a run is brought there. */
 export interface ReplayCase {
   readonly workflow: keyof typeof WorkflowType;
   readonly name: string;
   readonly ends: CaseEnd;
   /** Steps that the history must have scheduled, so that the file shows what its name says. */
   readonly steps: readonly string[];
-  /** Changes what every run of the stack meets, so no other case may run meanwhile. */
+  /** Changes what every run of the stack depends on, so no other case may run at the same time. */
   readonly alone?: true;
-  /** Is led there on a stack whose worker has a webhook; on it the other cases would notify as well. */
+  /** Recorded on a stack whose worker has a webhook; there the other cases would send events as well. */
   readonly webhook?: true;
   /**
-   * Leads a run there and resolves its workflow id (and run id, where it is not the latest) once its history is as far
-   * as it should be.
+   * Brings a run there and resolves its workflow id (and run id, where it is not the latest) once its history is
+   * complete.
    */
   reach(stack: Stack): Promise<string | readonly [workflowId: string, runId: string]>;
 }
 
-/** A run that finds something to follow or to take asks for no slot and submits nothing. */
+/** A run that finds something to follow or to take requests no slot and submits nothing. */
 const FIND = ['prepareRequest', 'uploadReference'] as const;
 const BUY = ['prepareRequest', 'uploadReference', 'submitTask'] as const;
 const GENERATE = [...BUY, 'pollTask', 'archiveVideo'] as const;
@@ -475,12 +475,12 @@ async function withAccount<T>(
   }
 }
 
-/** Two runs on one slot, the second of which has learned that it waits. */
+/** Two runs on one slot, the second of which knows its place in the queue. */
 async function oneHoldsOneWaits(one: Account): Promise<readonly [string, string]> {
   const held = await one.start('holds');
   await until(async () => (await one.slots()).holders.length === 1, 'a slot to be held');
   const waits = await one.start('waits', { batch: 'nightly' });
-  await until(async () => (await one.videos.progress(waits)).slot !== null, 'a place among those who wait');
+  await until(async () => (await one.videos.progress(waits)).slot !== null, 'a place in the queue');
   return [held, waits];
 }
 
@@ -523,7 +523,7 @@ async function runSweep(stack: Stack): Promise<{ id: string; report: Report }> {
 }
 
 const prompt = (): string => `a boat ${randomUUID()}`;
-/** Renders for some seconds: long enough to be met while it does. */
+/** Renders for some seconds: long enough to be found rendering. */
 const long = (stack: Stack) => ({ ...stack.request(prompt()), duration: 15 });
 const tasksOf = (stack: Stack, request: { prompt: string }) =>
   stack.emulator.state().tasks.filter((task) => task.prompt === request.prompt);
@@ -582,7 +582,7 @@ async function otherImage(stack: Stack): Promise<string> {
   return `asset:${(await stageImageFile(file, stack.store)).asset.key}`;
 }
 
-/** Takes away the cache's pointer to a task's video, which the ledger still knows. */
+/** Deletes the cache's pointer to a task's video, which the ledger still has. */
 async function forgetCached(stack: Stack, taskId: string): Promise<void> {
   for await (const { key } of stack.store.list('cache/')) {
     if ((await text(stack, key)).includes(taskId)) return stack.store.delete(key);
@@ -596,7 +596,7 @@ async function text(stack: Stack, key: string): Promise<string> {
   return Buffer.concat(chunks).toString();
 }
 
-/** Nothing is rendered meanwhile: every new task stays PENDING. */
+/** Runs `work` while nothing renders: every new task stays PENDING. */
 async function withoutRendering<T>(stack: Stack, work: () => Promise<T>): Promise<T> {
   const { slots } = stack.emulator.changeSettings({});
   stack.emulator.changeSettings({ slots: 0 });
@@ -644,8 +644,7 @@ async function salvageOf(stack: Stack, id: string): Promise<string> {
 /** Waits for the salvage of a cancelled run, and resolves its workflow id. */
 async function salvaged(stack: Stack, id: string, what: 'a video' | 'nothing' = 'a video'): Promise<string> {
   const { task_id, cancel } = await stack.videos.progress(id);
-  // A task that was cancelled at the provider is not called salvaged, yet its salvage was started together with
-  // the cancel.
+  // The outcome names no salvage for a task that was cancelled at the provider, but one was started with the cancel.
   const salvage = cancel?.billed === false ? await salvageAbout(stack, task_id) : await salvageOf(stack, id);
   const result: unknown = await stack.client.workflow.getHandle(salvage).result();
   must((result === null) === (what === 'nothing'), `the salvage ended with ${JSON.stringify(result)}`);

@@ -1,4 +1,4 @@
-// Run by `npm run record-histories`: leads real runs into every case and writes their histories.
+// Run by `npm run record-histories`: brings real runs into every case and writes their histories.
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -12,7 +12,7 @@ import { endOf, stepsOf } from './history-facts.js';
 import { type HistoryJson, pathOf, withoutMachine, writeHistory } from './history-file.js';
 import { REFUSED } from './webhook-cases.js';
 
-/** The cases run side by side; what they wait for is never a slot or a rate. */
+/** The cases run concurrently, and none of them waits for a slot or a rate. */
 const UNLIMITED = { WAN_VIDEO_SUBMIT_RATE: '1000', WAN_VIDEO_QUERY_RATE: '1000', WAN_VIDEO_MAX_RUNNING: '1000' };
 
 const newStack = (env: Record<string, string> = {}): Promise<Stack> =>
@@ -50,7 +50,7 @@ async function record({ reach, ends, steps, webhook, ...named }: ReplayCase): Pr
   writeHistory(pathOf(named), history);
 }
 
-describe.concurrent('side by side', () => {
+describe.concurrent('concurrently', () => {
   test.each(CASES.filter(({ alone }) => !alone))('$workflow $name', record, 90_000);
 });
 describe('one after the other', () => {

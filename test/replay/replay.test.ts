@@ -70,7 +70,7 @@ describe('a change that a run in flight would not survive is caught:', () => {
     },
     {
       what: 'a run that does not wait for its slot',
-      from: 'await slot.waitForGrant(ready.slot, input.queueIdentity, times);',
+      from: 'await slot.waitForGrant(ready.slot, queueIdentity, times);',
       to: '',
       by: 'videoGenerate/waited-for-slot',
     },
@@ -82,8 +82,8 @@ describe('a change that a run in flight would not survive is caught:', () => {
     },
     {
       what: 'another step in the place of one',
-      from: "pollTask: step('pollTask', about)",
-      to: "pollTask: step('restoreVideo', about)",
+      from: 'const { pollTask, archiveVideo } =',
+      to: 'const { restoreVideo: pollTask, archiveVideo } =',
       by: 'videoGenerate/rendering-open',
     },
     {

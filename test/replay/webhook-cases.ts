@@ -5,7 +5,7 @@ import { webhookEventId } from '../../src/contract/webhook.js';
 import type { Stack } from '../support/stack.js';
 import type { ReplayCase } from './cases.js';
 
-/** A batch of such a name is refused by the receiver of the stack that these cases are recorded on. */
+/** The receiver of these cases' stack refuses the events of a batch whose name begins with this. */
 export const REFUSED = 'refused-';
 
 /** Runs that notify, and deliveries of their events: on a stack with a webhook. */
@@ -111,9 +111,9 @@ const ended = (stack: Stack, id: string): Promise<unknown> =>
     .catch(() => undefined);
 
 async function until(condition: () => Promise<boolean>): Promise<void> {
-  const lateMs = Date.now() + 60_000;
+  const deadlineMs = Date.now() + 60_000;
   while (!(await condition().catch(() => false))) {
-    if (Date.now() > lateMs) throw new Error('it did not become so within 60 s');
+    if (Date.now() > deadlineMs) throw new Error('the condition was not met within 60 s');
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
 }

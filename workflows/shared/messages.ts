@@ -27,34 +27,35 @@ import type {
   SlotWithdrawalMessage,
 } from '../../src/contract/slots.js';
 
-/** Ends the run as Cancelled; the reason is shown in its details. */
+/** Ends the run as Cancelled; its details show the reason. */
 export const cancelSignal = defineSignal<[{ reason?: string }?]>(CANCEL_SIGNAL);
 /** A person's decision on a purchase that waits for one. */
 export const resolveSignal = defineSignal<[SubmitDecision]>(RESOLVE_SIGNAL);
-/** Stage, task and what is waited for. */
+/** Stage and task of a run, and what it waits for. */
 export const progressQuery = defineQuery<VideoProgress>(PROGRESS_QUERY);
 
-/** The account's slots to a run that asked: granted, or its place among those who wait. */
+/** From the account's slots to a run: its slot is granted, or its place in the queue. */
 export const slotSignal = defineSignal<[SlotAnswer]>(SLOT_SIGNAL);
-/** A run's request; it is answered each time. */
+/** From a run to the account's slots: its request, which is answered each time. */
 export const requestSlotSignal = defineSignal<[SlotRequestMessage]>(REQUEST_SLOT_SIGNAL);
-/** A purchase is over, was not created, or waits for a person. */
+/** To the account's slots: a purchase has ended, was not created, or waits for a person. */
 export const releaseSlotSignal = defineSignal<[SlotReleaseMessage]>(RELEASE_SLOT_SIGNAL);
-/** A run that asked does not want to buy any more. */
+/** From a run to the account's slots: it no longer buys. */
 export const withdrawSlotRequestSignal = defineSignal<[SlotWithdrawalMessage]>(WITHDRAW_SLOT_REQUEST_SIGNAL);
-/** How many tasks the account may have at the provider, and its budgets, from a worker that starts. */
+/** From a worker that starts: how many tasks the account may have at the provider, and its budgets. */
 export const setSlotLimitSignal = defineSignal<[SlotLimitMessage]>(SET_SLOT_LIMIT_SIGNAL);
 /** Who holds slots and who waits. */
 export const slotsQuery = defineQuery<AccountSlotsView>(SLOTS_QUERY);
 /** Whether a key holds a slot, and whether a budget has room for a purchase. */
 export const budgetQuery = defineQuery<BudgetAnswer, [BudgetQuestion]>(BUDGET_QUERY);
 
-/** A batch starts nothing further until it is resumed. */
+/** Makes a batch start no further item. */
 export const pauseSignal = defineSignal<[{ reason?: string }?]>(PAUSE_SIGNAL);
+/** Makes a paused batch start items again. */
 export const resumeSignal = defineSignal(RESUME_SIGNAL);
-/** How many items of a batch are in work at a time. */
+/** Sets how many items of a batch may be in progress at a time. */
 export const windowSignal = defineSignal<[{ window: number }]>(WINDOW_SIGNAL);
-/** An item to its batch: how it ended, or that it waits for a person. */
+/** From an item to its batch: how it ended, or that it waits for a person. */
 export const itemSignal = defineSignal<[BatchItemEnd]>(ITEM_SIGNAL);
 /** Counts, rate, expected end and cost so far of a batch. */
 export const batchProgressQuery = defineQuery<BatchProgress>(PROGRESS_QUERY);

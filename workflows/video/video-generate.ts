@@ -67,7 +67,8 @@ async function generate(request: VideoRequest, run: Run): Promise<VideoResult> {
 }
 
 /**
- * Runs the first step. Only it shows a run of a plain client whether search attributes may be set, also when it fails.
+ * Runs the first step. A run of a plain client learns from it alone whether it may set search attributes, even if it
+ * fails.
  */
 async function prepare(request: VideoRequest, run: Run): Promise<PreparedRequest> {
   const { workflowId, firstExecutionRunId: firstRunId, startTime } = wf.workflowInfo();
