@@ -189,8 +189,7 @@ async function readStaged(key: string, store: AssetStore, signal: AbortSignal): 
           path: 'reference_image',
           message:
             'names no staged image; stage the file into the store that the worker uses: give both the same ' +
-            'ASSET_STORE or ' +
-            'OUTPUT_DIR, whose default is in the folder in which a command is started',
+            'ASSET_STORE or OUTPUT_DIR, whose default is in the folder in which a command is started',
         },
       ],
     });

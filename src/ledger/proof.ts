@@ -59,7 +59,9 @@ export interface MeasuredCandidate {
   readonly hasAudio?: boolean | undefined;
 }
 
-/** Seconds that two statements about one clip may differ by: the provider rounds, and a file ends with a whole frame. */
+/**
+ * Seconds that two statements about one clip may differ by: the provider rounds, and a file ends with a whole frame.
+ */
 const NEAR_SECONDS = 0.5;
 
 const isNear = (a: number, b: number): boolean => Math.abs(a - b) <= NEAR_SECONDS;

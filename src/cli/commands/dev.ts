@@ -9,8 +9,8 @@ import { Settings } from '../settings.js';
 export function defineCommand(command: Command, context: CommandContext): void {
   command
     .description(
-      'Runs a private Temporal with Web UI, the provider emulator and a worker on this machine until Ctrl-C. Runs and ' +
-        'tasks are kept in .wan-video/ for the next time. A configured Temporal or provider is not used.',
+      'Runs a private Temporal with Web UI, the provider emulator and a worker on this machine until Ctrl-C. ' +
+        'Runs and tasks are kept in .wan-video/ for the next time. A configured Temporal or provider is not used.',
     )
     .option('--live', 'use the configured provider, which costs money, instead of the emulator')
     .option(...JSON_FLAG)
