@@ -1,4 +1,5 @@
 import { Context } from '@temporalio/activity';
+import { z } from 'zod';
 import { FailureType } from '../src/contract/failure-type.js';
 import type { VideoResult, VideoWarning } from '../src/contract/result.js';
 import { VideoError } from '../src/contract/video-error.js';
@@ -12,34 +13,64 @@ import { mismatchWarnings, round } from './mismatch-warnings.js';
 import type { FinishedTask } from './poll-task.js';
 import { isShared, type PurchaseContext, readPurchaseContext } from './purchase-context.js';
 import type { WatchedTask } from './purchase-step.js';
-import { withSignal } from './with-signal.js';
+import { requireGone } from './require-gone.js';
+import { previousHeartbeat, withSignal } from './with-signal.js';
 
 interface VerifiedVideo extends Spooled {
   readonly measured: MeasuredMp4;
 }
 
-/**
- * Downloads of a result that are no playable MP4 before it counts as none; one alone may have been damaged on its way.
- */
+/** Downloads of the same bytes that are no playable MP4 before the result counts as none: one may have been damaged. */
 const REJECTIONS_MAX = 3;
+
+/** Rejected downloads in a row with the same bytes; plain JSON, for heartbeats. */
+interface Rejections {
+  readonly sha256: string;
+  readonly times: number;
+}
+
+const rejectionsSchema = z.object({ rejections: z.object({ sha256: z.string(), times: z.number() }) });
+
+/** Counts downloads that are no video, over attempts; other faults between them count for nothing. */
+export class RejectedDownloads {
+  state: Rejections | undefined;
+  readonly #onCount: (state: Rejections) => void;
+
+  constructor(before?: Rejections, onCount: (state: Rejections) => void = () => undefined) {
+    this.state = before;
+    this.#onCount = onCount;
+  }
+
+  count(sha256: string): void {
+    this.state = { sha256, times: this.state?.sha256 === sha256 ? this.state.times + 1 : 1 };
+    this.#onCount(this.state);
+  }
+}
 
 /**
  * Archives the finished video: streamed to a file, verified, measured, then visible under its task id. Then the cache
  * points at it, and last the purchase is closed: a reader that finds it closed finds everything.
  */
 export function createArchiveVideo(deps: ActivityDeps) {
-  return ({ task }: { task: FinishedTask }): Promise<VideoResult> =>
-    withSignal((signal) => archiveFinished(deps, task, Context.current().info.attempt, signal));
+  return ({ task }: { task: FinishedTask }): Promise<VideoResult> => {
+    const before = rejectionsSchema.safeParse(previousHeartbeat()).data?.rejections;
+    // The attempt is about to fail; the next one reads the count from the last heartbeat.
+    const rejected = new RejectedDownloads(before, (rejections) => Context.current().heartbeat({ rejections }));
+    return withSignal(
+      (signal) => archiveFinished(deps, task, rejected, signal),
+      () => ({ rejections: rejected.state }),
+    );
+  };
 }
 
 /**
  * Archives a finished video, also outside of Temporal.
- * @param attempt - From 1; a result that is no video is abandoned at the third.
+ * @param rejected - Counts downloads that are no video; the result is abandoned at the third with the same bytes.
  */
 export async function archiveFinished(
   deps: ResultDeps,
   task: FinishedTask,
-  attempt: number,
+  rejected: RejectedDownloads,
   signal: AbortSignal | undefined,
 ): Promise<VideoResult> {
   const { ledger } = deps;
@@ -48,9 +79,15 @@ export async function archiveFinished(
     .requirePurchase(task.purchase, { signal })
     .then((view) => ({ view, context: readPurchaseContext(view.intent.memo) }));
   reading.catch(() => undefined); // thrown after the download
-  const video = await archive(deps, task.taskId, reading, signal).catch(async (error: unknown) => {
+  const video = await archive(deps, task.taskId, { reading, rejected }, signal).catch(async (error: unknown) => {
     if (!(error instanceof VideoError)) throw error;
-    const final = await abandonAfterRetries(deps, task, error.about(task), attempt, signal);
+    if (error.type === FailureType.ResultExpired) {
+      await reading; // in another store than the purchase's, a missing video proves nothing
+      // Throws while it is not proved: a single UNKNOWN must not end what is paid.
+      await requireGone(deps, task, signal);
+      throw error.about(task).with({ retryable: false });
+    }
+    const final = await abandonAfterRetries(deps, task, error.about(task), rejected, signal);
     if (!final.retryable) await reading; // in another store than the purchase's, a missing video proves nothing
     throw final;
   });
@@ -79,9 +116,9 @@ export function createRestoreVideo(deps: ActivityDeps) {
         });
         return { result };
       } catch (error) {
-        const isGone = error instanceof VideoError && error.type === FailureType.ResultExpired && !error.retryable;
-        if (isGone) return { result: null };
-        throw error;
+        if (!(error instanceof VideoError) || error.type !== FailureType.ResultExpired) throw error;
+        if (error.retryable) await requireGone(deps, task, signal);
+        return { result: null };
       }
     });
 }
@@ -91,7 +128,10 @@ const VIDEO = 'video/mp4';
 async function archive(
   deps: ResultDeps,
   taskId: string,
-  reading: Promise<{ readonly view: PurchaseView }>,
+  {
+    reading,
+    rejected,
+  }: { readonly reading: Promise<{ readonly view: PurchaseView }>; readonly rejected: RejectedDownloads },
   signal: AbortSignal | undefined,
 ): Promise<VerifiedVideo> {
   const { store } = deps;
@@ -108,6 +148,7 @@ async function archive(
     const measured = await measureMp4(file).catch(async (error: unknown) => {
       // Kept for inspection: it is paid, and the provider deletes it within a day.
       await store.put(rejectedKey(taskId), readSpool(file), { ifAbsent: true, sha256, bytes, signal });
+      if (error instanceof VideoError && error.type === FailureType.ResultRejected) rejected.count(sha256);
       throw error;
     });
     const options = { ifAbsent: true, sha256, bytes, contentType: VIDEO, signal };
@@ -122,11 +163,12 @@ async function abandonAfterRetries(
   deps: ResultDeps,
   task: FinishedTask,
   error: VideoError,
-  attempt: number,
+  { state }: RejectedDownloads,
   signal: AbortSignal | undefined,
 ): Promise<VideoError> {
   if (error.type !== FailureType.ResultRejected) return error;
-  if (attempt < REJECTIONS_MAX) return error.with({ retryable: true });
+  // Too large a file has no checksum, and is rejected alike each time.
+  if (state !== undefined && state.times < REJECTIONS_MAX) return error.with({ retryable: true });
   await deps.ledger.finish(task, { how: 'failed', error }, { signal });
   return error;
 }
@@ -137,7 +179,8 @@ function describe(
   { request, warnings }: PurchaseContext,
   { bytes, sha256, measured }: VerifiedVideo,
 ): VideoResult {
-  const { taskId, requestId, seed, billedSeconds, audio, seenAtMs } = task;
+  const { taskId, requestId, seed, billedSeconds, resolution, seenAtMs, estimated, soundUnknown, oddities = [] } = task;
+  const audio = soundUnknown === true ? measured.hasAudio : task.audio;
   const key = videoKey(taskId);
   return {
     video_url: publicBaseUrl === undefined ? store.url(key) : `${publicBaseUrl}/${key}`,
@@ -153,15 +196,26 @@ function describe(
     request_id: requestId,
     source: 'generated',
     requested: { duration: request.duration, fps: request.fps, size: request.size },
-    usage: { billed_seconds: billedSeconds, resolution: task.resolution ?? request.resolution, audio },
+    usage: { billed_seconds: billedSeconds, resolution, audio, ...(estimated === true && { estimated }) },
     timings: {
       queued: task.queuedSeconds,
       rendering: task.renderingSeconds,
       detected: task.detectedSeconds,
       archived: (clock.now() - seenAtMs) / 1000,
     },
-    warnings: [...warnings, ...duplicatePurchaseWarning(task), ...mismatchWarnings(request, measured)],
+    warnings: [
+      ...warnings,
+      ...duplicatePurchaseWarning(task),
+      ...mismatchWarnings(request, measured),
+      ...oddAnswerWarning(oddities),
+    ],
   };
+}
+
+function oddAnswerWarning(oddities: readonly string[]): VideoWarning[] {
+  if (oddities.length === 0) return [];
+  const message = `The provider's answer is not as documented: ${oddities.join(', ')}.`;
+  return [{ code: 'provider_answer_odd', message }];
 }
 
 function duplicatePurchaseWarning({ claim, taskId }: FinishedTask): VideoWarning[] {

@@ -46,7 +46,10 @@ export async function withResult<T>(
       // fixed.
       throw error instanceof VideoError ? error.with({ retryable: true, billed: undefined }) : error;
     });
-    if (seen.videoUrl === undefined) break;
+    if (seen.videoUrl === undefined) {
+      if (seen.status === 'UNKNOWN') break;
+      throw noLinkYet(taskId, seen.status);
+    }
     try {
       return await withDownload(deps, seen.videoUrl, signal, use);
     } catch (error) {
@@ -57,7 +60,8 @@ export async function withResult<T>(
     }
   }
   const copy = await findStoredCopy(store, taskId, signal);
-  if (copy === undefined) throw resultExpired(taskId, 'has no result');
+  // One UNKNOWN proves nothing: the caller decides whether the task is gone.
+  if (copy === undefined) throw resultExpired(taskId, 'has no result').with({ retryable: true });
   return withStored(deps, copy, signal, use);
 }
 
@@ -102,6 +106,15 @@ async function withSpoolFile<T>({ spoolDir }: ResultDeps, use: (file: string) =>
   } finally {
     await rm(file, { force: true });
   }
+}
+
+/** A finished task whose link is not there, or cannot be read, or whose status went back: it is queried again. */
+function noLinkYet(taskId: string, status: string): VideoError {
+  return new VideoError(FailureType.ResultUnreachable, `Task ${taskId} is ${status} without a readable link`, {
+    taskId,
+    retryable: true,
+    nextStep: 'Nothing is lost: the task is queried again while the provider keeps it, 24 hours.',
+  });
 }
 
 /** The provider has deleted the video, or never had it. */

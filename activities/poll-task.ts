@@ -7,14 +7,13 @@ import { VideoError } from '../src/contract/video-error.js';
 import { classifyProviderError } from '../src/dashscope/errors.js';
 import type { TaskSnapshot } from '../src/dashscope/wire.js';
 import type { Ledger, TaskEnd } from '../src/ledger/ledger.js';
-import { provesGone } from '../src/ledger/proof.js';
 import type { ClaimState, PurchaseView } from '../src/ledger/purchase-view.js';
 import { batchOf } from '../src/ledger/records.js';
-import { listAllTasks } from '../src/ledger/task-list.js';
 import type { RenderEta } from '../src/polling/watch.js';
 import type { ActivityDeps } from './deps.js';
 import { findStoredCopy } from './download-result.js';
 import type { WatchedTask } from './purchase-step.js';
+import { requireGone } from './require-gone.js';
 import { NOTHING_BILLED, releaseSlot } from './slot-holders.js';
 import { withSignal } from './with-signal.js';
 
@@ -22,6 +21,8 @@ import { withSignal } from './with-signal.js';
 export interface RenderProgress extends RenderEta {
   /** Since when the provider renders, in milliseconds since the epoch; null while the task is queued. */
   readonly startedAtMs: number | null;
+  /** Documented paths of fields of the last answer that could not be read. */
+  readonly oddities?: readonly string[] | undefined;
 }
 
 export interface PollInput {
@@ -36,9 +37,14 @@ export interface FinishedTask extends WatchedTask {
   readonly renderingSeconds: number | null;
   readonly detectedSeconds: number | null;
   readonly billedSeconds: number;
-  /** Billed tier; null where the provider did not say. */
-  readonly resolution: Resolution | null;
+  readonly resolution: Resolution;
   readonly audio: boolean;
+  /** Whether a part of seconds, tier and sound is that of the request, because the provider did not say. */
+  readonly estimated?: boolean | undefined;
+  /** Whether the provider did not say if the video has sound: its file does. */
+  readonly soundUnknown?: boolean | undefined;
+  /** Documented paths of fields of the last answer that could not be read. */
+  readonly oddities?: readonly string[] | undefined;
   /** Milliseconds since the epoch at which the end was noticed. */
   readonly seenAtMs: number;
 }
@@ -86,7 +92,8 @@ export function createPollTask(deps: ActivityDeps) {
       });
       if (seen.status === 'RUNNING') {
         const startedAtMs = seen.scheduledTimeMs ?? clock.now();
-        return { kind: 'started', render: { startedAtMs, ...watcher.eta(watched) } };
+        const { oddities } = seen;
+        return { kind: 'started', render: { startedAtMs, ...watcher.eta(watched), ...(oddities && { oddities }) } };
       }
       return endOf(deps, { ...task, claim: claim.state }, seen, { reading, signal });
     };
@@ -182,16 +189,15 @@ async function record(
   switch (seen.status) {
     case 'SUCCEEDED': {
       const finished = finishedTask(task, seen, clock.now());
-      const { billedSeconds, audio } = finished;
-      const resolution = finished.resolution ?? task.render.resolution;
-      const endTimeMs = seen.endTimeMs ?? clock.now();
-      const bill = { endTimeMs, billedSeconds, resolution, audio };
+      const { billedSeconds, resolution, audio, estimated } = finished;
+      const endTimeMs = plausibleEnd(task, seen, clock.now()) ?? clock.now();
+      const bill = { endTimeMs, billedSeconds, resolution, audio, estimated };
       const { isFirst, intent } = await ledger.recordBill(task, bill, options);
       // Once per task: a repeated attempt would count the time between the attempts.
       if (isFirst && finished.detectedSeconds !== null) deps.metrics.detected(finished.detectedSeconds);
       const payer = { tenant: intent.tenant, batch: batchOf(intent.memo) };
       const billed = { day: utcDay(endTimeMs), seconds: billedSeconds, resolution, audio, ...payer };
-      return { end: { kind: 'succeeded', task: { ...finished, resolution } }, settled: { billed } };
+      return { end: { kind: 'succeeded', task: finished }, settled: { billed } };
     }
     case 'CANCELED':
       return finish({ how: 'cancelled' }, { kind: 'free', failure: toFailure(taskCancelled(task)) });
@@ -211,26 +217,6 @@ async function record(
   }
 }
 
-/** Lives of a result after which no key of any account can see its task: twice the provider's 24 hours. */
-const GONE_AFTER_LIVES = 2;
-
-/**
- * Throws a retryable error, so that the watch continues, unless UNKNOWN proves that the task is gone: nobody can see a
- * task of that age, or the key is of the account that bought it and, while it is young, the account's list does not
- * show it either.
- */
-async function requireGone(deps: ActivityDeps, task: WatchedTask, signal: AbortSignal): Promise<void> {
-  const { ledger, dashscope: provider, clock, times } = deps;
-  const ageMs = clock.now() - task.intentAtMs;
-  const lifeMs = times.ledger.resultLifeMs;
-  if (ageMs >= GONE_AFTER_LIVES * lifeMs) return;
-  if (!(await provesGone({ ledger, provider }, task, { signal }))) throw wrongKey(task);
-  if (ageMs >= lifeMs) return;
-  const { tasks, unreadable } = await listAllTasks(provider, clock, signal);
-  // A row that cannot be read may be this task.
-  if (unreadable > 0 || tasks.some(({ taskId }) => taskId === task.taskId)) throw stillListed(task);
-}
-
 /** Whether it was a fault of the provider, free of charge. Three hours without a result are not repeated at once. */
 const mayPass = ({ type, code }: VideoError): boolean =>
   type === FailureType.TaskFailed && code !== 'InternalError.Timeout';
@@ -239,17 +225,33 @@ const mayPass = ({ type, code }: VideoError): boolean =>
 export function finishedTask(task: WatchedTask, seen: TaskSnapshot, nowMs: number): FinishedTask {
   const seconds = (from: number | undefined, to: number | undefined) =>
     from === undefined || to === undefined ? null : Math.max(0, to - from) / 1000;
-  const sr = seen.usage?.sr;
+  const { duration, sr, audio } = seen.usage ?? {};
+  const endTimeMs = plausibleEnd(task, seen, nowMs);
+  const oddEnd = endTimeMs === undefined && seen.endTimeMs !== undefined ? ['output.end_time'] : [];
+  const oddities = [...(seen.oddities ?? []), ...oddEnd];
   return {
     ...task,
     queuedSeconds: seconds(seen.submitTimeMs, seen.scheduledTimeMs),
-    renderingSeconds: seconds(seen.scheduledTimeMs, seen.endTimeMs),
-    detectedSeconds: seconds(seen.endTimeMs, nowMs),
-    billedSeconds: seen.usage?.duration ?? 0,
-    resolution: sr === 720 ? '720P' : sr === 1080 ? '1080P' : null,
-    audio: seen.usage?.audio ?? false,
+    renderingSeconds: seconds(seen.scheduledTimeMs, endTimeMs),
+    detectedSeconds: seconds(endTimeMs, nowMs),
+    // What the provider does not report is taken from the request: it bills all the same, and not the cheapest value.
+    billedSeconds: duration ?? task.render.seconds,
+    resolution: sr === 720 ? '720P' : sr === 1080 ? '1080P' : task.render.resolution,
+    audio: audio ?? task.render.audio,
     seenAtMs: nowMs,
+    ...((duration === undefined || sr === undefined || audio === undefined) && { estimated: true }),
+    ...(audio === undefined && { soundUnknown: true }),
+    ...(oddities.length > 0 && { oddities }),
   };
+}
+
+/** Clocks of the provider and of our hosts that are further apart are refused elsewhere; in milliseconds. */
+const CLOCKS_MS = 600_000;
+
+/** The end that the provider names, unless it lies before our submit or in the future: our own clock is right then. */
+function plausibleEnd({ intentAtMs }: WatchedTask, { endTimeMs }: TaskSnapshot, nowMs: number): number | undefined {
+  if (endTimeMs === undefined || endTimeMs < intentAtMs - CLOCKS_MS || endTimeMs > nowMs + CLOCKS_MS) return undefined;
+  return endTimeMs;
 }
 
 /** A FAILED task is free; faults of content and input keep their own type, so that a caller can act on them. */
@@ -263,24 +265,6 @@ const taskCancelled = (task: WatchedTask): VideoError =>
   new VideoError(FailureType.TaskCancelled, `Task ${task.taskId} was cancelled at the provider`, {
     billed: false,
     nextStep: 'Start the request again; a cancelled task is not billed.',
-  }).about(task);
-
-/** Waited out: the right key can still see the task. */
-const wrongKey = (task: WatchedTask): VideoError =>
-  new VideoError(
-    FailureType.CredentialsRejected,
-    `The provider key in use does not know task ${task.taskId}, which was bought with another one`,
-    {
-      retryable: true,
-      nextStep: 'Give the worker a key of the account that bought it; the run continues by itself.',
-    },
-  ).about(task);
-
-/** A listed task exists, even if a query denies it. */
-const stillListed = (task: WatchedTask): VideoError =>
-  new VideoError(FailureType.ProviderUnavailable, `The provider lists task ${task.taskId} and denies knowing it`, {
-    retryable: true,
-    nextStep: 'Wait; the run queries it again.',
   }).about(task);
 
 const taskForgotten = (task: WatchedTask): VideoError =>

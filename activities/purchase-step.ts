@@ -64,4 +64,8 @@ export const restoreStep = ({ task, result }: Extract<PurchaseStatus, { readonly
 });
 
 /** The same video for another caller: nothing was bought for it. */
-export const fromCache = (result: VideoResult): VideoResult => ({ ...result, source: 'cache' });
+export const fromCache = (result: VideoResult): VideoResult => {
+  const { usage } = result;
+  const original_billed_seconds = usage.original_billed_seconds ?? usage.billed_seconds;
+  return { ...result, source: 'cache', usage: { ...usage, billed_seconds: 0, original_billed_seconds } };
+};

@@ -51,6 +51,7 @@ export async function followVideo(
     rendering_since_ms: null,
     eta: null,
     slot: null,
+    notes: [],
     attention: null,
   };
   let events = 0;

@@ -11,9 +11,26 @@ export interface VideoWarning {
     | 'aspect_mismatch'
     | 'reference_not_inspected'
     | 'audio_not_honoured'
+    /** A field of the provider's answer could not be read; dependent values are estimated or absent. */
+    | 'provider_answer_odd'
     /** The reply to a submit came after the run had abandoned it, and both tasks are billed. */
     | 'second_purchase';
   readonly message: string;
+}
+
+/** What the provider bills for a result: seconds, tier in lines, and whether with sound. */
+export interface VideoUsage {
+  /** 0 for a result from the cache, so that a sum over results counts each purchase once. */
+  readonly billed_seconds: number;
+  readonly resolution: Resolution;
+  readonly audio: boolean;
+  /**
+   * True when the provider did not say all of it: seconds and tier are then those of the request, and the sound is that
+   * of the measured file. Absent otherwise.
+   */
+  readonly estimated?: boolean | undefined;
+  /** For a result from the cache: what its purchase was billed. Absent otherwise. */
+  readonly original_billed_seconds?: number | undefined;
 }
 
 /** Result of a finished generation. */
@@ -38,8 +55,7 @@ export interface VideoResult {
   readonly request_id: string | null;
   readonly source: 'generated' | 'cache' | 'adopted';
   readonly requested: { readonly duration: number; readonly fps: number; readonly size: string };
-  /** What the provider bills for the task: seconds, pixel tier, and whether with sound. */
-  readonly usage: { readonly billed_seconds: number; readonly resolution: Resolution; readonly audio: boolean };
+  readonly usage: VideoUsage;
   /** Seconds in the provider's queue, of rendering, from the task's end until it was noticed, and of archiving. */
   readonly timings: {
     readonly queued: number | null;
@@ -89,6 +105,8 @@ export interface VideoProgress {
   readonly eta: Eta | null;
   /** In `waiting_for_slot`, once the account's slots have answered: who is ahead. Null otherwise. */
   readonly slot: SlotPlace | null;
+  /** Remarks so far, such as fields of the provider's answers that are not as documented. */
+  readonly notes: readonly string[];
   /** In `needs_attention`: what was seen, and how to decide. */
   readonly attention: Attention | null;
   /** After a cancel: what became of the task, and whether it is billed. */

@@ -12,6 +12,8 @@ export interface TaskBill {
   readonly billedSeconds: number;
   readonly resolution: Resolution;
   readonly audio: boolean;
+  /** The provider did not say all of it, so the request decides. */
+  readonly estimated?: boolean | undefined;
 }
 
 /**
@@ -33,6 +35,7 @@ export async function recordBill(
     billed_seconds: bill.billedSeconds,
     resolution: bill.resolution,
     audio: bill.audio,
+    ...(bill.estimated === true && { estimated: true }),
     workflow_id: intent.workflow_id,
     tenant: intent.tenant,
     memo: intent.memo,

@@ -132,6 +132,8 @@ export const billRecord = z.object({
   billed_seconds: z.number(),
   resolution: z.enum(['720P', '1080P']),
   audio: z.boolean(),
+  /** The provider did not say all of it, so the request decided. */
+  estimated: z.boolean().optional(),
   workflow_id: z.string(),
   tenant: z.string().nullable(),
   memo: z.record(z.string(), z.unknown()),

@@ -46,8 +46,7 @@ export interface FinishedTask {
   readonly queuedSeconds: number | null;
   readonly renderingSeconds: number | null;
   /**
-   * Brings the video into the store.
-   * @param attempt - From 1; a result that is not a video is given up at the third.
+   * Brings the video into the store; call it again after a retryable error.
    */
-  archive(attempt: number, signal: AbortSignal): Promise<VideoResult>;
+  archive(signal: AbortSignal): Promise<VideoResult>;
 }

@@ -145,7 +145,7 @@ async function finishWatch(deps: WatchDeps, task: BoughtTask, last: Exchange): P
 async function archive({ answers, clock, signal }: WatchDeps, task: FinishedTask): Promise<VideoResult> {
   for (let attempt = 1; ; attempt += 1) {
     try {
-      const result = await task.archive(attempt, signal);
+      const result = await task.archive(signal);
       const { width, height, fps, duration, has_audio } = result;
       answers.give('multiple', multipleOf({ width, height }), { image: LIVE_IMAGE, video: { width, height } });
       const sound = has_audio ? 'with sound' : 'silent';

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { expect, onTestFinished, test } from 'vitest';
-import { archiveFinished } from '../../activities/archive-video.js';
+import { archiveFinished, RejectedDownloads } from '../../activities/archive-video.js';
 import type { ResultDeps } from '../../activities/deps.js';
 import type { FinishedTask } from '../../activities/poll-task.js';
 import { DEFAULT_TIMES } from '../../src/config/times.js';
@@ -71,13 +71,19 @@ test('the ledger is read during the download, which does not wait for it', async
     if (key.startsWith(FOLDER)) await asked.promise;
     return get(key, options);
   };
-  expect(await archiveFinished(deps, task, 1, undefined)).toMatchObject({ task_id: 't1', duration: 2, fps: 30 });
+  expect(await archiveFinished(deps, task, new RejectedDownloads(), undefined)).toMatchObject({
+    task_id: 't1',
+    duration: 2,
+    fps: 30,
+  });
 });
 
 test('a video whose record is damaged is in the store before that is reported', async () => {
   const { deps, task, store } = await finished();
   store.set(`${FOLDER}/intent.json`, Buffer.from('{"v":1}'));
-  await expect(archiveFinished(deps, task, 1, undefined)).rejects.toMatchObject({ type: 'RecordDamaged' });
+  await expect(archiveFinished(deps, task, new RejectedDownloads(), undefined)).rejects.toMatchObject({
+    type: 'RecordDamaged',
+  });
   expect(await store.head('videos/t1.mp4')).toBeDefined();
   expect(await store.head(`${FOLDER}/closed.json`)).toBeUndefined();
 });
@@ -87,15 +93,17 @@ test('in another store than the purchase is in nothing is left, and a forgotten 
   const elsewhere = { ...deps, store: setUp().store };
   elsewhere.ledger = new Ledger({ store: elsewhere.store, scope: deps.ledger.scope, now: deps.clock.now });
   const refused = { type: 'ConfigurationInvalid', retryable: true };
-  await expect(archiveFinished(elsewhere, task, 1, undefined)).rejects.toMatchObject(refused);
+  await expect(archiveFinished(elsewhere, task, new RejectedDownloads(), undefined)).rejects.toMatchObject(refused);
   expect(await elsewhere.store.head('videos/t1.mp4')).toBeUndefined();
   const dashscope = { queryTask: async () => ({ taskId: 't1', status: 'UNKNOWN', requestId: 'q' }) } as never;
-  await expect(archiveFinished({ ...elsewhere, dashscope }, task, 1, undefined)).rejects.toMatchObject(refused);
+  await expect(
+    archiveFinished({ ...elsewhere, dashscope }, task, new RejectedDownloads(), undefined),
+  ).rejects.toMatchObject(refused);
 });
 
 test('a cache that points at a later purchase stays; at an earlier one it is moved on', async () => {
   const { deps, task, ledger } = await finished();
-  const result = await archiveFinished(deps, task, 1, undefined);
+  const result = await archiveFinished(deps, task, new RejectedDownloads(), undefined);
   expect(await ledger.findCached(KEY)).toMatchObject({ n: 1, result: { task_id: 't1' } });
   await ledger.setCached(KEY, { key: KEY, n: 3 }, { ...result, task_id: 't3' });
   await ledger.setCached(KEY, { key: KEY, n: 2 }, { ...result, task_id: 't2' });

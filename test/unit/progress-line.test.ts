@@ -29,6 +29,7 @@ const rendering: ShownProgress = {
   rendering_since_ms: 10_000,
   eta: null,
   slot: null,
+  notes: [],
   attention: null,
   cancel: null,
 };

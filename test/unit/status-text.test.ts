@@ -15,6 +15,7 @@ const waiting: VideoProgress = {
   rendering_since_ms: null,
   eta: null,
   slot: { position: 3, ahead_interactive: 1, ahead_batch: 1, running: 5, limit: 5, as_of_ms: NOW - 20_000 },
+  notes: [],
   attention: null,
   cancel: null,
 };

@@ -45,6 +45,9 @@ const noRoomYet = (budget: NonNullable<SlotPlace['budget']>): string => {
  */
 const CONTINUES: readonly Stage[] = ['uploading', 'submitting', 'following', 'queued', 'archiving'];
 
+/** Most remarks that are shown: a documented answer has some twenty fields. */
+const NOTES_MAX = 20;
+
 const NOT_RENDERING = { queued_seconds: null, rendering_since_ms: null, eta: null } as const;
 
 /** Keeps the query `progress`, the current details, the search attributes and the log of a run consistent. */
@@ -57,6 +60,7 @@ export class Progress {
     since_ms: Date.now(),
     ...NOT_RENDERING,
     slot: null,
+    notes: [],
     attention: null,
     cancel: null,
   };
@@ -133,7 +137,15 @@ export class Progress {
     this.#setAttributes({ VideoTaskId: [taskId] });
   }
 
-  rendering({ startedAtMs, earliestAtMs, latestAtMs, samples }: RenderProgress): void {
+  /** Shows fields of the provider's answers that are not as documented. */
+  noteOddities(fields: readonly string[] = []): void {
+    const notes = fields.map((field) => `the provider's answer is not as documented: ${field}`);
+    const fresh = notes.filter((note) => !this.#state.notes.includes(note));
+    if (fresh.length > 0) this.#show({ notes: [...this.#state.notes, ...fresh].slice(-NOTES_MAX) });
+  }
+
+  rendering({ startedAtMs, earliestAtMs, latestAtMs, samples, oddities }: RenderProgress): void {
+    this.noteOddities(oddities);
     const queuedMs = startedAtMs === null ? null : Math.max(0, startedAtMs - this.#state.since_ms);
     this.enter('rendering');
     this.#show({

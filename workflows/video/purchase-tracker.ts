@@ -90,6 +90,7 @@ export class PurchaseTracker {
       return end;
     }
     this.#progress.enter('archiving');
+    this.#progress.noteOddities(end.task.oddities);
     const result = await archiveVideo({ task: end.task });
     this.#clear();
     return { kind: 'archived', result: boughtByThisRun(task) ? result : { ...result, source: 'adopted' } };

@@ -1,4 +1,4 @@
-import { archiveFinished } from '../../../activities/archive-video.js';
+import { archiveFinished, RejectedDownloads } from '../../../activities/archive-video.js';
 import { finishedTask, taskFailed } from '../../../activities/poll-task.js';
 import { candidateArchive } from '../../../activities/reconcile-submit.js';
 import { systemClock } from '../../async/clock.js';
@@ -56,9 +56,9 @@ export function openLiveTools(
         archiveCandidate: candidateArchive(deps),
         taskFailed: (task, seen) => taskFailed({ ...task, claim }, seen),
         finishTask: (task, seen, nowMs) => {
-          const read = finishedTask({ ...task, claim }, seen, nowMs);
-          const finished = { ...read, resolution: read.resolution ?? task.render.resolution };
-          return { ...finished, archive: (attempt, signal) => archiveFinished(deps, finished, attempt, signal) };
+          const finished = finishedTask({ ...task, claim }, seen, nowMs);
+          const rejected = new RejectedDownloads();
+          return { ...finished, archive: (signal) => archiveFinished(deps, finished, rejected, signal) };
         },
       },
     },
