@@ -1,12 +1,8 @@
-import { invalidLinesOf, manifestHash, manifestSize } from '../src/batch/batch-files.js';
-import { inlineIssues, invalidBatch, issuesOfItems, linesOfItems } from '../src/batch/inline-items.js';
+import { encodeInvalidLines, hashManifest, measureManifest, readInvalidLines } from '../src/batch/batch-files.js';
+import { inlineIssues, invalidBatch, issuesOfItems } from '../src/batch/inline-items.js';
+import { encodeLines } from '../src/batch/line-reader.js';
 import { manifestKeyAt } from '../src/batch/manifest-key.js';
-import {
-  invalidLines,
-  type ManifestImages,
-  type PreparedManifest,
-  prepareManifest,
-} from '../src/batch/prepare-manifest.js';
+import { type ManifestImages, type PreparedManifest, prepareManifest } from '../src/batch/prepare-manifest.js';
 import { decodeDataUri } from '../src/contract/data-uri.js';
 import { FailureType } from '../src/contract/failure-type.js';
 import { type StepTimes, stepTimesOf } from '../src/contract/times.js';
@@ -85,16 +81,16 @@ async function open(input: OpenBatchInput, deps: ActivityDeps, signal: AbortSign
   if (input.items !== undefined) await copyItems(input.items, input, deps, signal);
   // A copy that exists was made by the client that started the batch, or by an attempt of this step whose answer was
   // lost.
-  const copied = await manifestSize(store, input.batchId, { signal });
+  const copied = await measureManifest(store, input.batchId, { signal });
   if (copied === undefined) {
     const manifestKey = manifestKeyAt(input.manifestKey ?? '', input.nominalTime, input.timezone);
     if ((await store.head(manifestKey, { signal })) === undefined) return { kind: 'missing', manifestKey, ...head };
     await copyManifest(manifestKey, input, deps, signal);
   }
-  const size = copied ?? (await manifestSize(store, input.batchId, { signal }));
+  const size = copied ?? (await measureManifest(store, input.batchId, { signal }));
   if (size === undefined || size.items === 0)
     throw new VideoError(FailureType.RecordDamaged, `${batchManifestKey(input.batchId)} is empty`);
-  const invalid = await invalidLinesOf(store, input.batchId, { signal });
+  const invalid = await readInvalidLines(store, input.batchId, { signal });
   return {
     kind: 'open',
     items: size.items,
@@ -145,7 +141,7 @@ async function copyItems(
   signal: AbortSignal,
 ): Promise<void> {
   const { store } = deps;
-  const prepared = await prepareManifest(async () => linesOfItems(items), {
+  const prepared = await prepareManifest(async () => encodeLines(items), {
     name: 'of items',
     allowInvalid,
     signal,
@@ -153,7 +149,7 @@ async function copyItems(
     refusal: (faults) => invalidBatch(issuesOfItems(faults)),
   });
   try {
-    const existing = await manifestHash(store, batchId, { signal });
+    const existing = await hashManifest(store, batchId, { signal });
     if (existing === undefined) await put(prepared, batchId, store, signal);
     // An earlier batch of this id: its lines would run in the place of these.
     else if (existing !== prepared.sha256) {
@@ -168,7 +164,7 @@ async function copyItems(
 async function put(prepared: PreparedManifest, batchId: string, store: AssetStore, signal: AbortSignal): Promise<void> {
   const { faults } = prepared;
   // Written first: where there is a manifest, the lines that were left out of it are known.
-  if (faults.length > 0) await store.put(batchInvalidKey(batchId), invalidLines(faults), { signal });
+  if (faults.length > 0) await store.put(batchInvalidKey(batchId), encodeInvalidLines(faults), { signal });
   await prepared.put(store, batchManifestKey(batchId));
 }
 

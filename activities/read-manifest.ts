@@ -1,4 +1,4 @@
-import { pageOfItems } from '../src/batch/batch-files.js';
+import { readItemsPage } from '../src/batch/batch-files.js';
 import { itemSummary } from '../src/batch/item-summary.js';
 import type { VideoRequest } from '../src/contract/request.js';
 import type { ActivityDeps } from './deps.js';
@@ -32,7 +32,7 @@ const PAGE_BYTES_MAX = 180 * 1024;
 export function createReadManifest({ store }: ActivityDeps) {
   return ({ batchId, at, items }: PageQuery): Promise<{ page: PageItem[] }> =>
     withSignal(async (signal) => {
-      const page = await pageOfItems(store, batchId, at, { items, bytes: PAGE_BYTES_MAX }, { signal });
+      const page = await readItemsPage(store, batchId, at, { items, bytes: PAGE_BYTES_MAX }, { signal });
       return {
         page: page.map(({ item: { item_id: itemId, same_as, request }, ...offsets }) => ({
           itemId,

@@ -13,31 +13,32 @@ import {
   batchResultsRoot,
 } from '../storage/keys.js';
 import { readLines } from './line-reader.js';
-import { readStoredLine, STORED_LINE_BYTES_MAX, type StoredItem } from './manifest.js';
+import type { ManifestFault } from './manifest.js';
+import { decodeStoredLine, STORED_LINE_BYTES_MAX, type StoredItem } from './stored-line.js';
 
-/** An item and its place in its batch's manifest, in bytes. */
-export interface PlacedItem {
+/** An item with its place in its batch's manifest: the offsets of its line and of the next one, in bytes. */
+interface PlacedItem {
   readonly item: StoredItem;
   readonly at: number;
   readonly next: number;
 }
 
-/** What a batch's manifest holds. */
-export interface ManifestSize {
+/** The size of a batch's manifest. */
+interface ManifestSize {
   readonly items: number;
   readonly duplicates: number;
   readonly bytes: number;
 }
 
 /** Counts the lines of a batch's manifest; undefined when it has none. */
-export async function manifestSize(
+export async function measureManifest(
   store: AssetStore,
   batchId: string,
   options: StoreOptions = {},
 ): Promise<ManifestSize | undefined> {
   if ((await store.head(batchManifestKey(batchId), options)) === undefined) return undefined;
   let [items, duplicates, bytes] = [0, 0, 0];
-  for await (const { item, next } of itemsOf(store, batchId, options)) {
+  for await (const { item, next } of readItems(store, batchId, options)) {
     items += 1;
     if (item.same_as !== undefined) duplicates += 1;
     bytes = next;
@@ -45,8 +46,11 @@ export async function manifestSize(
   return { items, duplicates, bytes };
 }
 
-/** SHA-256 (hex) of a batch's manifest, which not every store keeps; undefined when the batch has none. */
-export async function manifestHash(
+/**
+ * SHA-256 (hex) of a batch's manifest, computed from its bytes because not every store keeps it; undefined when the
+ * batch has none.
+ */
+export async function hashManifest(
   store: AssetStore,
   batchId: string,
   options: StoreOptions = {},
@@ -58,23 +62,23 @@ export async function manifestHash(
   return hash.digest('hex');
 }
 
-/** Every item of a batch, in the order of its manifest. */
-export async function* itemsOf(
+/** Streams the items of a batch, in the order of its manifest. */
+export async function* readItems(
   store: AssetStore,
   batchId: string,
   options: StoreOptions = {},
 ): AsyncGenerator<PlacedItem> {
   const key = batchManifestKey(batchId);
   for await (const { bytes, at, next, number } of readLines(await store.get(key, options), STORED_LINE_BYTES_MAX)) {
-    yield { item: parsed(key, number, bytes, readStoredLine), at, next };
+    yield { item: decodeLine(key, number, bytes, decodeStoredLine), at, next };
   }
 }
 
 /**
- * Items from offset `at` on.
- * @param limits.bytes - The lines together are at most so long, but for the first.
+ * Reads the items from offset `at` on.
+ * @param limits.bytes - Longest total of the lines; the first line is read even if it is longer.
  */
-export async function pageOfItems(
+export async function readItemsPage(
   store: AssetStore,
   batchId: string,
   at: number,
@@ -87,17 +91,16 @@ export async function pageOfItems(
   const range = await store.get(key, { ...options, from: at, to });
   for await (const line of readLines(range, STORED_LINE_BYTES_MAX)) {
     const place = { at: at + line.at, next: at + line.next };
-    // The range may cut its last line; every line ends with a line feed, so what reaches the end of the range may not
-    // be whole.
-    const isCut = place.next === to + 1;
-    if (page.length > 0 && (isCut || place.next - at > limits.bytes)) break;
-    page.push({ item: parsed(key, line.number, line.bytes, readStoredLine), ...place });
+    // Every line ends with a line feed, so a line that reaches the end of the range may be truncated by it.
+    const isTruncated = place.next === to + 1;
+    if (page.length > 0 && (isTruncated || place.next - at > limits.bytes)) break;
+    page.push({ item: decodeLine(key, line.number, line.bytes, decodeStoredLine), ...place });
     if (page.length === limits.items) break;
   }
   return page;
 }
 
-/** Writes one page of results; writing the same again changes nothing. */
+/** Writes one page of results; writing the same page again changes nothing. */
 export async function writeEnds(
   store: AssetStore,
   batchId: string,
@@ -109,8 +112,8 @@ export async function writeEnds(
   await store.put(batchResultsKey(batchId, page), body, { ...options, contentType: 'application/x-ndjson' });
 }
 
-/** The latest end of every item that has one. */
-async function endsOf(
+/** Reads the latest recorded end of every item that has one. */
+async function readEnds(
   store: AssetStore,
   batchId: string,
   options: StoreOptions = {},
@@ -118,24 +121,39 @@ async function endsOf(
   const ends = new Map<string, BatchItemEnd>();
   for await (const { key } of store.list(batchResultsRoot(batchId), options)) {
     for await (const { bytes, number } of readLines(await store.get(key, options), STORED_LINE_BYTES_MAX)) {
-      const end = parsed(key, number, bytes, readEnd);
+      const end = decodeLine(key, number, bytes, decodeEnd);
       ends.set(end.item_id, end);
     }
   }
   return ends;
 }
 
-/** A line of the manifest that the batch leaves out. */
+/** A line of the caller's manifest that the batch leaves out, as it is stored. */
 export interface InvalidLine {
   readonly line: number;
   readonly item_id: string | null;
   readonly issues: readonly Issue[];
-  /** As they were given; null when they could not be read. */
+  /** As they were given; null when they could not be read, or are too long. */
   readonly fields: Readonly<Record<string, unknown>> | null;
 }
 
-/** The lines that a batch leaves out. */
-export async function invalidLinesOf(
+/** Longer fields are not stored with the faults of their line. */
+const FIELDS_BYTES_MAX = 64 * 1024;
+/** Fields of 64 kB, and the faults of the line. */
+const INVALID_LINE_BYTES_MAX = 256 * 1024;
+
+/** Encodes the lines that a batch leaves out, one JSON object each. */
+export function encodeInvalidLines(faults: readonly ManifestFault[]): Buffer {
+  const lines = faults.map(({ line, itemId, issues, fields }) => {
+    const stored = fields !== null && JSON.stringify(fields).length <= FIELDS_BYTES_MAX ? fields : null;
+    const invalid: InvalidLine = { line, item_id: itemId, issues, fields: stored };
+    return `${JSON.stringify(invalid)}\n`;
+  });
+  return Buffer.from(lines.join(''));
+}
+
+/** Reads the lines that a batch leaves out. */
+export async function readInvalidLines(
   store: AssetStore,
   batchId: string,
   options: StoreOptions = {},
@@ -144,15 +162,12 @@ export async function invalidLinesOf(
   if ((await store.head(key, options)) === undefined) return [];
   const lines: InvalidLine[] = [];
   for await (const { bytes, number } of readLines(await store.get(key, options), INVALID_LINE_BYTES_MAX)) {
-    lines.push(parsed(key, number, bytes, (line) => JSON.parse(Buffer.from(line).toString('utf8')) as InvalidLine));
+    lines.push(decodeLine(key, number, bytes, (line) => JSON.parse(Buffer.from(line).toString('utf8')) as InvalidLine));
   }
   return lines;
 }
 
-/** 64 kB of fields and their faults. */
-const INVALID_LINE_BYTES_MAX = 256 * 1024;
-
-/** Totals of a batch that has ended; undefined before. */
+/** Reads the summary of a batch that has ended; undefined before. */
 export async function readReport(
   store: AssetStore,
   batchId: string,
@@ -166,7 +181,7 @@ export async function readReport(
   return summary as unknown as BatchSummary;
 }
 
-/** Writes the totals; replaces those of an earlier attempt. */
+/** Writes the summary of a batch; it replaces that of an earlier attempt. */
 export async function writeReport(store: AssetStore, summary: BatchSummary, options: StoreOptions = {}): Promise<void> {
   await writeRecord(store, batchReportKey(summary.batch_id), { v: 1, ...summary }, options);
 }
@@ -175,7 +190,7 @@ export async function writeReport(store: AssetStore, summary: BatchSummary, opti
 export interface BatchRow extends Omit<BatchItemEnd, 'outcome' | 'run' | 'started_at_ms' | 'ended_at_ms'> {
   readonly line: number;
   readonly outcome: BatchItemOutcome | 'invalid' | 'open';
-  /** Id of the earlier item whose video this line shares; nothing was bought for this one. */
+  /** Id of the earlier item whose video this line shares; nothing was bought for this line. */
   readonly same_as: string | null;
   readonly tenant: string | null;
   readonly labels: Readonly<Record<string, string>>;
@@ -186,7 +201,7 @@ export interface BatchRow extends Omit<BatchItemEnd, 'outcome' | 'run' | 'starte
   readonly ended_at_ms: number | null;
 }
 
-const NOTHING = {
+const NO_END = {
   cause: null,
   code: null,
   message: null,
@@ -205,30 +220,30 @@ const NOTHING = {
 } as const;
 
 /**
- * Every line of a batch's manifest with its outcome, in the order of the manifest as it was given; `open` for one that
- * has not ended. Holds the ends in memory, some 600 bytes each.
+ * Streams every line of a batch's manifest with its outcome, in the order of the caller's manifest; `open` for a line
+ * that has not ended. The ends are kept in memory, some 600 bytes each.
  */
-export async function* rowsOf(
+export async function* reportRows(
   store: AssetStore,
   batchId: string,
   options: StoreOptions = {},
 ): AsyncGenerator<{ readonly row: BatchRow; readonly item: StoredItem | null; readonly invalid: InvalidLine | null }> {
-  const ends = await endsOf(store, batchId, options);
-  const invalid = await invalidLinesOf(store, batchId, options);
+  const ends = await readEnds(store, batchId, options);
+  const invalid = await readInvalidLines(store, batchId, options);
   const invalidBefore = function* (line: number) {
     for (let next = invalid[0]; next !== undefined && next.line < line; next = invalid[0]) {
       invalid.shift();
       yield { row: invalidRow(next), item: null, invalid: next };
     }
   };
-  for await (const { item } of itemsOf(store, batchId, options)) {
+  for await (const { item } of readItems(store, batchId, options)) {
     yield* invalidBefore(item.line);
-    yield { row: rowOf(item, ends.get(item.same_as ?? item.item_id)), item, invalid: null };
+    yield { row: itemRow(item, ends.get(item.same_as ?? item.item_id)), item, invalid: null };
   }
   yield* invalidBefore(Number.POSITIVE_INFINITY);
 }
 
-function rowOf({ item_id, line, same_as, request }: StoredItem, end: BatchItemEnd | undefined): BatchRow {
+function itemRow({ item_id, line, same_as, request }: StoredItem, end: BatchItemEnd | undefined): BatchRow {
   const head = {
     line,
     item_id,
@@ -236,39 +251,39 @@ function rowOf({ item_id, line, same_as, request }: StoredItem, end: BatchItemEn
     tenant: request.tenant ?? null,
     labels: request.labels ?? {},
   };
-  if (end === undefined) return { ...NOTHING, ...head, outcome: 'open' };
-  const own = same_as === undefined ? {} : { billed: false, billed_seconds: 0 };
-  return { ...end, ...head, ...own };
+  if (end === undefined) return { ...NO_END, ...head, outcome: 'open' };
+  const cost = same_as === undefined ? {} : { billed: false, billed_seconds: 0 };
+  return { ...end, ...head, ...cost };
 }
 
 function invalidRow({ line, item_id, issues, fields }: InvalidLine): BatchRow {
-  const message = issues.map((issue) => `${issue.path} ${issue.message}`.trim()).join('; ');
   const tenant = fields?.['tenant'];
   return {
-    ...NOTHING,
+    ...NO_END,
     line,
     item_id: item_id ?? '',
     same_as: null,
     labels: {},
     outcome: 'invalid',
     cause: FailureType.InvalidRequest,
-    message,
+    message: issues.map((issue) => `${issue.path} ${issue.message}`.trim()).join('; '),
     tenant: typeof tenant === 'string' ? tenant : null,
   };
 }
 
-/** What a result must at least have; it may be of a later version, with more. */
+/** The fields that every end has; a later version may have more. */
 const endSchema = z.looseObject({ item_id: z.string(), outcome: z.string(), billed_seconds: z.number() });
 
-function readEnd(bytes: Uint8Array): BatchItemEnd {
+function decodeEnd(bytes: Uint8Array): BatchItemEnd {
   return endSchema.parse(JSON.parse(Buffer.from(bytes).toString('utf8'))) as unknown as BatchItemEnd;
 }
 
-function parsed<T>(key: string, line: number, bytes: Uint8Array | null, read: (bytes: Uint8Array) => T): T {
+/** Decodes a line, or throws `RecordDamaged` without the parser's message, which would quote the line. */
+function decodeLine<T>(key: string, line: number, bytes: Uint8Array | null, decode: (bytes: Uint8Array) => T): T {
   try {
-    if (bytes !== null) return read(bytes);
+    if (bytes !== null) return decode(bytes);
   } catch {
-    // Reported below, without the parser's words: they quote the line.
+    // Thrown below, as for a line that is too long.
   }
   throw damaged(key, `is damaged in line ${line}`);
 }

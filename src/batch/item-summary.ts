@@ -1,10 +1,10 @@
 import type { VideoRequest } from '../contract/request.js';
 import { redactText } from '../net/redact.js';
 
-/** With an id of 100 bytes and 4 bytes each these stay below the server's 400 bytes for a summary. */
+/** At 4 bytes each and with an id of 100 bytes, these fit into the server's limit of 400 bytes for a summary. */
 const PROMPT_CHARACTERS = 60;
 
-/** One line that distinguishes an item from its neighbours in the Web UI's list; no URL, no secret. */
+/** One line that identifies an item in the Web UI's list; it holds no URL and no secret. */
 export function itemSummary(itemId: string, { prompt, duration, size }: VideoRequest): string {
   const text = redactText(prompt)
     .replace(/[\s\p{Cc}]+/gu, ' ')

@@ -1,11 +1,11 @@
-/** One line of a file: its number from 1, and the bytes from `at` up to, but without, the line end. */
+/** One line of a file: its number from 1, and its bytes without the line end. */
 export interface Line {
   readonly number: number;
-  /** Offset of the first byte in the file. */
+  /** Offset of the line's first byte in the file. */
   readonly at: number;
   /** Offset of the next line. */
   readonly next: number;
-  /** Null for a line that is longer than allowed; its bytes are passed over, not kept. */
+  /** Null for a line longer than allowed, whose bytes are skipped. */
   readonly bytes: Uint8Array | null;
 }
 
@@ -13,8 +13,8 @@ const LINE_FEED = 0x0a;
 const CARRIAGE_RETURN = 0x0d;
 
 /**
- * Splits a stream into lines, ended by LF or CR LF, holding at most one line of `maxBytes` in memory. The last line
- * need not end; nothing follows a line end at the end of the file.
+ * Splits a stream into lines that end with LF or CR LF. At most one line of `maxBytes` is in memory. The last line may
+ * lack its line end; a line end at the end of the file starts no further line.
  */
 export async function* readLines(body: AsyncIterable<Uint8Array>, maxBytes: number): AsyncGenerator<Line> {
   let parts: Uint8Array[] = [];
@@ -22,13 +22,13 @@ export async function* readLines(body: AsyncIterable<Uint8Array>, maxBytes: numb
   let offset = 0;
   let at = 0;
   let number = 1;
-  const keep = (part: Uint8Array): void => {
+  const append = (part: Uint8Array): void => {
     length += part.length;
     if (length <= maxBytes + 1) parts.push(part);
     else parts = [];
   };
-  const take = (next: number): Line => {
-    // One byte more than the limit may be the CR.
+  const finishLine = (next: number): Line => {
+    // One byte more than the limit is kept, because it may be the CR.
     const whole = length > maxBytes + 1 ? null : withoutReturn(Buffer.concat(parts));
     const line = { number, at, next, bytes: whole === null || whole.length > maxBytes ? null : whole };
     [parts, length, at] = [[], 0, next];
@@ -38,15 +38,20 @@ export async function* readLines(body: AsyncIterable<Uint8Array>, maxBytes: numb
   for await (const chunk of body) {
     let from = 0;
     for (let end = chunk.indexOf(LINE_FEED); end >= 0; end = chunk.indexOf(LINE_FEED, from)) {
-      keep(chunk.subarray(from, end));
+      append(chunk.subarray(from, end));
       from = end + 1;
-      yield take(offset + from);
+      yield finishLine(offset + from);
     }
-    // Copied: the source may use the memory of its chunk again.
-    if (from < chunk.length) keep(length > maxBytes ? chunk.subarray(from) : Buffer.from(chunk.subarray(from)));
+    // The rest is copied, because the source may reuse the memory of its chunk.
+    if (from < chunk.length) append(length > maxBytes ? chunk.subarray(from) : Buffer.from(chunk.subarray(from)));
     offset += chunk.length;
   }
-  if (length > 0) yield take(offset);
+  if (length > 0) yield finishLine(offset);
 }
 
 const withoutReturn = (line: Buffer): Buffer => (line.at(-1) === CARRIAGE_RETURN ? line.subarray(0, -1) : line);
+
+/** Streams values as JSON, one per line. */
+export async function* encodeLines(values: Iterable<unknown>): AsyncGenerator<Uint8Array> {
+  for (const value of values) yield Buffer.from(`${JSON.stringify(value)}\n`);
+}

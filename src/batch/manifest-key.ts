@@ -6,25 +6,26 @@ import { keySegments } from '../storage/store-key.js';
 export const DATE_PLACEHOLDER = '{date}';
 
 /**
- * The key of the manifest for one moment: `{date}` becomes its date in `timezone`, `2026-03-31`.
+ * The key of a manifest at one moment, with `{date}` replaced by the date in `timezone`, such as `2026-03-31`.
  * @param time - ISO 8601.
- * @throws VideoError `InvalidRequest` for a key that cannot be one, an unknown placeholder, and an unknown zone.
+ * @throws VideoError `InvalidRequest` for an invalid key, an unknown placeholder, or an unknown time zone.
  */
 export function manifestKeyAt(template: string, time: string, timezone: string): string {
   const key = template.replaceAll(DATE_PLACEHOLDER, dateIn(timezone, new Date(time)));
-  if (/[{}]/.test(key))
+  if (/[{}]/.test(key)) {
     throw invalid('manifest_key', `may hold ${DATE_PLACEHOLDER} and no other placeholder: ${template}`);
+  }
   keySegments(key);
   return key;
 }
 
 /**
- * The date at `time` in a zone, `2026-03-31`.
- * @throws VideoError `InvalidRequest` for a zone that the IANA database does not have.
+ * The date at `time` in a time zone, such as `2026-03-31`.
+ * @throws VideoError `InvalidRequest` for a time zone that the IANA database does not have.
  */
 export function dateIn(timezone: string, time: Date): string {
   try {
-    // Canada writes dates as ISO 8601 does.
+    // The Canadian format is that of ISO 8601.
     return new Intl.DateTimeFormat('en-CA', { timeZone: timezone, dateStyle: 'short' }).format(time);
   } catch {
     throw invalid('timezone', `is not a time zone of the IANA database, such as Europe/Berlin: ${timezone}`);

@@ -1,28 +1,28 @@
 import { FailureType } from '../contract/failure-type.js';
-import type { VideoRequest } from '../contract/request.js';
-import { parseRequest, requestFingerprint, requestIssues } from '../contract/validate.js';
+import { isReference, PLACEHOLDER_REFERENCE } from '../contract/image-reference.js';
+import { requestIssues } from '../contract/validate.js';
 import { type Issue, VideoError } from '../contract/video-error.js';
 import { readLines } from './line-reader.js';
 
-/** A request with its place in a batch, as a manifest has it. */
+/** A valid line of a manifest: a request and its id. */
 export interface ManifestItem {
-  /** Line of the manifest that was given, from 1. */
+  /** Number of the line, from 1. */
   readonly line: number;
   readonly itemId: string;
-  /** For people only, such as the reason why the line is to be run again. */
+  /** For people only, such as the reason why the line is run again. */
   readonly comment: string | undefined;
-  /** Fields of the request; the image is still to be staged when {@link ManifestItem.local} says so. */
+  /** Fields of the request. */
   readonly fields: Readonly<Record<string, unknown>>;
-  /** Path of an image of this machine, as it is written in the line. */
-  readonly local: string | undefined;
+  /** Path of an image on this machine, as written in the line, which is still to be checked and staged. */
+  readonly localImage: string | undefined;
 }
 
-/** What is wrong with one line. */
+/** A line of a manifest with its faults. */
 export interface ManifestFault {
   readonly line: number;
   readonly itemId: string | null;
   readonly issues: readonly Issue[];
-  /** The line's fields as far as they could be read. */
+  /** Fields of the line; null when it could not be read. */
   readonly fields: Readonly<Record<string, unknown>> | null;
 }
 
@@ -30,32 +30,23 @@ export type ManifestEntry =
   | { readonly kind: 'item'; readonly item: ManifestItem }
   | { readonly kind: 'fault'; readonly fault: ManifestFault };
 
-/** A request is at most some 350 kB, when its image is in it as a `data:` URI of 256 KiB. */
+/** Far above the largest request, which has some 350 kB when it holds its image as a `data:` URI of 256 KiB. */
 export const LINE_BYTES_MAX = 1024 * 1024;
-/**
- * What a line may be once its image is staged: a prompt of 1500 characters is 6 kB. A page of them must fit into a
- * payload.
- */
-export const STORED_LINE_BYTES_MAX = 64 * 1024;
 
-/**
- * Fields that a line may have in addition to those of the request; `line` and `same_as` are written by us each time.
- */
+/** Fields of a line that are not part of the request; `line` and `same_as` of the input are ignored. */
 const OWN_FIELDS = ['item_id', 'comment', 'line', 'same_as'];
-/** An id is a part of workflow ids, file names and spreadsheets. */
+/** An id is part of workflow ids, file names and spreadsheets. */
 const ITEM_ID = /^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/;
-/** In place of an image that is checked by itself. */
-const SOME_REFERENCE = `asset:references/${'0'.repeat(64)}.png`;
 
 /** How a manifest is read. */
 export interface ReadManifestOptions {
-  /** Whether an image may be a path of this machine: true for who can stage it. */
+  /** Whether an image may be a path on this machine, which the reader can stage. */
   readonly localImages: boolean;
 }
 
 /**
- * Reads a manifest line by line, in constant memory but for the ids, and judges each line by itself: JSON, fields, ids.
- * Empty lines are passed over. Sends nothing, opens no image.
+ * Reads a manifest line by line and checks each line: JSON, fields, ids. Only the ids are kept in memory. Empty lines
+ * are skipped; no image is opened.
  */
 export async function* readManifest(
   body: AsyncIterable<Uint8Array>,
@@ -64,7 +55,7 @@ export async function* readManifest(
   const ids = new Map<string, number>();
   let lines = 0;
   for await (const { number, bytes } of readLines(body, LINE_BYTES_MAX)) {
-    const entry = judge(number, bytes, ids, options);
+    const entry = parseLine(number, bytes, ids, options);
     if (entry === undefined) continue;
     lines += 1;
     yield entry;
@@ -72,77 +63,100 @@ export async function* readManifest(
   if (lines === 0) yield faultOf(1, [{ path: '', message: 'is missing: the manifest holds no request' }]);
 }
 
-function judge(
+/** Reads a whole manifest without local images: its number of valid lines, and its faults. */
+export async function checkManifest(
+  body: AsyncIterable<Uint8Array>,
+): Promise<{ readonly items: number; readonly faults: readonly ManifestFault[] }> {
+  const faults: ManifestFault[] = [];
+  let items = 0;
+  for await (const entry of readManifest(body, { localImages: false })) {
+    if (entry.kind === 'fault') faults.push(entry.fault);
+    else items += 1;
+  }
+  return { items, faults };
+}
+
+/** Returns undefined for an empty line. */
+function parseLine(
   line: number,
   bytes: Uint8Array | null,
   ids: Map<string, number>,
   { localImages }: ReadManifestOptions,
 ): ManifestEntry | undefined {
   if (bytes === null) {
-    const limit = `${LINE_BYTES_MAX} bytes`;
-    return faultOf(line, [{ path: '', message: `is longer than ${limit}; give the image as a path or URL` }]);
+    const message = `is longer than ${LINE_BYTES_MAX} bytes; give the image as a path or URL`;
+    return faultOf(line, [{ path: '', message }]);
   }
-  const text = textOf(bytes, line === 1);
+  const text = decodeText(bytes, line === 1);
   if (text === undefined) return faultOf(line, [{ path: '', message: 'is not UTF-8; save the file as UTF-8' }]);
   if (text.trim() === '') return undefined;
-  const fields = objectOf(text);
+  const fields = parseObject(text);
   if (typeof fields === 'string') return faultOf(line, [{ path: '', message: fields }]);
 
-  const { item_id: given, comment, ...rest } = fields;
-  const issues: Issue[] = [];
-  const itemId = given === undefined || given === null ? defaultId(line) : given;
-  if (typeof itemId !== 'string' || !ITEM_ID.test(itemId)) {
-    const message = 'must be 1 to 100 letters, digits, dots, dashes or underscores, a letter or digit first';
-    issues.push({ path: 'item_id', message });
-  } else {
-    // Two names that differ in case only would be one file where case is ignored.
-    const first = ids.get(itemId.toLowerCase());
-    if (first === undefined) ids.set(itemId.toLowerCase(), line);
-    else issues.push({ path: 'item_id', message: `is the same as that of line ${first}; give each line its own` });
-  }
-  if (comment !== undefined && comment !== null && typeof comment !== 'string') {
-    issues.push({ path: 'comment', message: 'must be text' });
-  }
-  const request = Object.fromEntries(Object.entries(rest).filter(([name]) => !OWN_FIELDS.includes(name)));
+  const { item_id, comment, ...others } = fields;
+  const itemId = item_id ?? defaultId(line);
+  const request = Object.fromEntries(Object.entries(others).filter(([name]) => !OWN_FIELDS.includes(name)));
   const image = request['reference_image'];
-  const local = localImages && typeof image === 'string' && isLocal(image) ? image : undefined;
-  issues.push(...requestIssues(local === undefined ? request : { ...request, reference_image: SOME_REFERENCE }));
-  const known = typeof itemId === 'string' ? itemId : null;
-  if (issues.length > 0) return faultOf(line, issues, known, fields);
+  const isLocal = localImages && typeof image === 'string' && image !== '' && !isReference(image);
+  const issues = [
+    ...idIssues(itemId, line, ids),
+    ...commentIssues(comment),
+    ...requestIssues(isLocal ? { ...request, reference_image: PLACEHOLDER_REFERENCE } : request),
+  ];
+  const knownId = typeof itemId === 'string' ? itemId : null;
+  if (knownId === null || issues.length > 0) return faultOf(line, issues, knownId, fields);
   return {
     kind: 'item',
     item: {
       line,
-      itemId: itemId as string,
-      fields: request,
-      local,
+      itemId: knownId,
       comment: typeof comment === 'string' ? comment : undefined,
+      fields: request,
+      localImage: isLocal ? image : undefined,
     },
   };
 }
 
-/** Lines of a file of 10 000 sort like their numbers. */
+/** Padded, so that the lines of a file of 10 000 sort by their numbers. */
 const defaultId = (line: number): string => `line-${String(line).padStart(5, '0')}`;
 
-/** What is not a reference that worker or provider read by themselves. */
-const isLocal = (image: string): boolean => image !== '' && !/^(https?|asset|oss|data):/i.test(image);
+/** Adds a valid id to `ids`. */
+function idIssues(itemId: unknown, line: number, ids: Map<string, number>): Issue[] {
+  if (typeof itemId !== 'string' || !ITEM_ID.test(itemId)) {
+    const message = 'must be 1 to 100 letters, digits, dots, dashes or underscores, a letter or digit first';
+    return [{ path: 'item_id', message }];
+  }
+  // Two ids that differ in case only would name the same file where case is ignored.
+  const first = ids.get(itemId.toLowerCase());
+  if (first !== undefined) {
+    return [{ path: 'item_id', message: `is the same as that of line ${first}; give each line its own` }];
+  }
+  ids.set(itemId.toLowerCase(), line);
+  return [];
+}
 
-function textOf(bytes: Uint8Array, first: boolean): string | undefined {
+const commentIssues = (comment: unknown): Issue[] =>
+  comment === undefined || comment === null || typeof comment === 'string'
+    ? []
+    : [{ path: 'comment', message: 'must be text' }];
+
+function decodeText(bytes: Uint8Array, isFirst: boolean): string | undefined {
   try {
-    // A byte-order mark at the beginning of the file is no part of its first line; elsewhere it would be JSON's fault.
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: !first }).decode(bytes);
+    // A byte-order mark is allowed at the beginning of the file; in any other line it makes the JSON invalid.
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: !isFirst }).decode(bytes);
   } catch {
     return undefined;
   }
 }
 
-function objectOf(text: string): Record<string, unknown> | string {
+/** Returns the fault of a text that is not a JSON object. */
+function parseObject(text: string): Record<string, unknown> | string {
   try {
     const value: unknown = JSON.parse(text);
     if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
     return 'is not one JSON object with the fields of video.generate';
   } catch {
-    // Without the parser's own words: they quote the line.
+    // The parser's own message is left out, because it quotes the line.
     return 'is not JSON; write one object on one line, without a comma at its end';
   }
 }
@@ -154,87 +168,26 @@ const faultOf = (
   fields: ManifestFault['fields'] = null,
 ): ManifestEntry => ({ kind: 'fault', fault: { line, itemId, issues, fields } });
 
-/** One line of the manifest that a batch runs. */
-export interface StoredItem {
-  readonly item_id: string;
-  /** Line of the manifest that was given. */
-  readonly line: number;
-  /** Id of an earlier item that asks for the same video. */
-  readonly same_as?: string;
-  readonly request: VideoRequest;
-}
-
-/** Finds lines that ask for the same video; remembers 40 characters of each. */
-export class EqualLines {
-  readonly #first = new Map<string, string>();
-
-  /** The id of an earlier item with an equal request. With `cache: off` each asks for a video of its own. */
-  earlier(itemId: string, request: VideoRequest): string | undefined {
-    if (request.cache === 'off') return undefined;
-    const fingerprint = requestFingerprint(request);
-    const first = this.#first.get(fingerprint);
-    if (first === undefined) this.#first.set(fingerprint, itemId);
-    return first;
-  }
-}
-
-/**
- * Writes an item as a line of the stored manifest, which is a manifest itself.
- * @param reference - The image as a worker reads it.
- * @throws VideoError `InvalidRequest` when the line is larger than {@link STORED_LINE_BYTES_MAX}.
- */
-export function storedLine(
-  { line, itemId, comment, fields }: ManifestItem,
-  reference: unknown,
-  equal: EqualLines,
-): { readonly bytes: Buffer; readonly isDuplicate: boolean } {
-  const request = parseRequest({ ...fields, reference_image: reference });
-  const same = equal.earlier(itemId, request);
-  const head = { item_id: itemId, line, ...(same !== undefined && { same_as: same }) };
-  const bytes = Buffer.from(`${JSON.stringify({ ...head, ...(comment !== undefined && { comment }), ...request })}\n`);
-  if (bytes.length <= STORED_LINE_BYTES_MAX) return { bytes, isDuplicate: same !== undefined };
-  const message = `has ${bytes.length} bytes with labels and comment; at most ${STORED_LINE_BYTES_MAX} are possible`;
-  throw new VideoError(FailureType.InvalidRequest, message, { billed: false, issues: [{ path: '', message }] });
-}
-
-/** Reads a line that {@link storedLine} has written; nothing of it is checked again. */
-export function readStoredLine(bytes: Uint8Array): StoredItem {
-  const {
-    item_id,
-    line,
-    same_as,
-    comment: _,
-    ...request
-  } = JSON.parse(Buffer.from(bytes).toString('utf8')) as {
-    item_id: string;
-    line: number;
-    same_as?: string;
-    comment?: string;
-  } & VideoRequest;
-  return { item_id, line, ...(same_as !== undefined && { same_as }), request };
-}
-
-/** Every fault as an issue of the manifest as a whole, `line 7: duration`. */
+/** The faults as issues of the manifest as a whole, such as `line 7, duration`. */
 export const lineIssues = (faults: readonly ManifestFault[]): Issue[] =>
   faults.flatMap(({ line, issues }) =>
     issues.map(({ path, message }) => ({ path: `line ${line}${path === '' ? '' : `, ${path}`}`, message })),
   );
 
-/** Issues that one failure carries; the rest is counted. */
+/** Most issues that one failure lists; it counts the others. */
 export const ISSUES_MAX = 100;
 
-/** The first issues, and how many more there are. */
+/** The first `max` issues, and how many more there are. */
 export function firstIssues(issues: readonly Issue[], max: number): readonly Issue[] {
   if (issues.length <= max) return issues;
   return [...issues.slice(0, max), { path: '', message: `and ${issues.length - max} more` }];
 }
 
-/** The error for a manifest with the given faults; nothing has been bought by then. */
+/** The error for a manifest with faults; nothing has been bought. */
 export function invalidManifest(name: string, faults: readonly ManifestFault[]): VideoError {
-  const shown = firstIssues(lineIssues(faults), ISSUES_MAX);
   const lines = faults.length === 1 ? 'one line' : `${faults.length} lines`;
   return new VideoError(FailureType.InvalidRequest, `The manifest ${name} has faults in ${lines}`, {
-    issues: shown,
+    issues: firstIssues(lineIssues(faults), ISSUES_MAX),
     billed: false,
     nextStep:
       'Correct the named lines, or run the valid ones with --allow-invalid (allow_invalid). Nothing was bought.',

@@ -9,59 +9,64 @@ import { SpoolFile } from '../net/spool.js';
 import type { AssetStore } from '../storage/asset-store.js';
 import { readLines } from './line-reader.js';
 import {
-  EqualLines,
   invalidManifest,
   type ManifestEntry,
   type ManifestFault,
   type ManifestItem,
   readManifest,
-  readStoredLine,
+} from './manifest.js';
+import {
+  DuplicateFinder,
+  decodeStoredLine,
+  encodeStoredLine,
   STORED_LINE_BYTES_MAX,
   type StoredItem,
-  storedLine,
-} from './manifest.js';
+} from './stored-line.js';
 
-/** What becomes of the images that lines name. */
+/** What is done with the images that lines name. */
 export interface ManifestImages {
-  /** Faults of an image of this machine; undefined for who cannot open one. */
+  /** Finds the faults of an image on this machine; undefined when paths are not allowed. */
   readonly check?: (path: string) => Promise<readonly Issue[]>;
-  /** Brings an image into the store and resolves its `asset:` reference; a `data:` URI, or a path that was checked. */
+  /** Stages a `data:` URI, or a path that was checked, and resolves its `asset:` reference. */
   readonly stage: (image: string) => Promise<string>;
 }
 
 export interface PrepareOptions {
-  /** Of the manifest, for messages. */
+  /** Name of the manifest, for messages. */
   readonly name: string;
   readonly images: ManifestImages;
-  /** Leave lines with faults out, instead of refusing the whole. */
+  /** Leave out lines with faults instead of refusing the whole manifest. */
   readonly allowInvalid: boolean;
-  /** The error for lines with faults; default: by line of the named manifest. */
+  /** The error for lines with faults; default: `InvalidRequest` with the faults by line. */
   readonly refusal?: (faults: readonly ManifestFault[]) => VideoError;
   readonly signal?: AbortSignal | undefined;
 }
 
-/** A manifest that was checked, as it will be stored; its files live until {@link PreparedManifest.dispose}. */
+/** A checked manifest as it will be stored; its files exist until {@link PreparedManifest.dispose}. */
 export interface PreparedManifest {
   readonly items: number;
-  /** Of the items, those that ask for the same video as an earlier one. */
+  /** Items that request the same video as an earlier one. */
   readonly duplicates: number;
   /** Lines that are left out. */
   readonly faults: readonly ManifestFault[];
   readonly bytes: number;
   /** SHA-256 (hex). */
   readonly sha256: string;
-  /** Its items, in their order. */
+  /** Streams its items in their order. */
   lines(): AsyncGenerator<StoredItem>;
-  /** Writes it under `key` when that is free. */
+  /** Stores it under `key` unless the key exists. */
   put(store: AssetStore, key: string): Promise<{ readonly stored: boolean }>;
   dispose(): Promise<void>;
 }
 
-/** Enough to keep a disk and a link to the store busy; each holds a chunk of an image. */
+/** Enough to keep a disk and the connection to the store busy; each image needs the memory of one chunk. */
 const IMAGES_AT_ONCE = 16;
 
+/** Faults by line, so that a line that fails in both passes is listed once. */
+type Faults = Map<number, ManifestFault>;
+
 /**
- * Checks a manifest whole, every line and every image, and then stages the images; both in parallel and in flat memory.
+ * Checks every line and every image of a manifest, and then stages the images; both in parallel, in flat memory.
  * @param open - Streams the manifest from its beginning; called twice.
  * @throws VideoError `InvalidRequest` with every fault by line, before anything is staged; also when no line is valid.
  */
@@ -69,74 +74,32 @@ export async function prepareManifest(
   open: () => Promise<AsyncIterable<Uint8Array>>,
   { name, images, allowInvalid, signal, refusal = (lines) => invalidManifest(name, lines) }: PrepareOptions,
 ): Promise<PreparedManifest> {
-  const faults = new Map<number, ManifestFault>();
-  const localImages = images.check !== undefined;
-  const refuse = (): void => {
-    if (faults.size > 0 && !allowInvalid) throw refusal(inOrder(faults));
+  const faults: Faults = new Map();
+  const entries = async () => readManifest(await open(), { localImages: images.check !== undefined });
+  const assertUsable = (validLines: number): void => {
+    if (validLines === 0 || (faults.size > 0 && !allowInvalid)) throw refusal(byLine(faults));
   };
-  const check = shared(images.check ?? (async () => []));
-  const stage = shared(images.stage);
-
-  let valid = 0;
-  const checked = mapParallel(readManifest(await open(), { localImages }), IMAGES_AT_ONCE, (entry) =>
-    withImage(entry, check),
-  );
-  for await (const entry of checked) {
-    signal?.throwIfAborted();
-    if (entry.kind === 'fault') faults.set(entry.fault.line, entry.fault);
-    else valid += 1;
-  }
-  refuse();
-  if (valid === 0) throw refusal(inOrder(faults));
+  assertUsable(await checkLines(await entries(), images.check ?? (async () => []), faults, signal));
 
   const folder = await mkdtemp(join(tmpdir(), 'wan-video-manifest-'));
   const dispose = () => rm(folder, { recursive: true, force: true });
   try {
     const file = join(folder, 'manifest.jsonl');
     const spool = await SpoolFile.create(file);
-    const equal = new EqualLines();
-    let items = 0;
-    let duplicates = 0;
-    try {
-      const staged = mapParallel(readManifest(await open(), { localImages }), IMAGES_AT_ONCE, (entry) =>
-        withReference(entry, faults, stage),
-      );
-      for await (const entry of staged) {
-        signal?.throwIfAborted();
-        if (entry === undefined) continue;
-        if (entry.kind === 'fault') faults.set(entry.fault.line, entry.fault);
-        else {
-          const line = lineOf(entry.item, entry.reference, equal);
-          if ('fault' in line) faults.set(line.fault.line, line.fault);
-          else {
-            await spool.append(line.bytes);
-            items += 1;
-            if (line.isDuplicate) duplicates += 1;
-          }
-        }
-      }
-    } finally {
-      await spool.close();
-    }
-    refuse();
-    if (items === 0) throw refusal(inOrder(faults));
+    const written = await writeLines(await entries(), images.stage, spool, faults, signal).finally(() => spool.close());
+    assertUsable(written.items);
     const { bytes, sha256 } = spool.result();
     return {
-      items,
-      duplicates,
+      ...written,
+      faults: byLine(faults),
       bytes,
       sha256,
+      lines: () => storedItems(file),
+      put: (store, key) => {
+        const options = { ifAbsent: true, bytes, sha256, contentType: 'application/x-ndjson', signal } as const;
+        return store.put(key, createReadStream(file), options);
+      },
       dispose,
-      faults: inOrder(faults),
-      lines: () => linesOf(file),
-      put: (store, key) =>
-        store.put(key, createReadStream(file), {
-          ifAbsent: true,
-          bytes,
-          sha256,
-          contentType: 'application/x-ndjson',
-          signal,
-        }),
     };
   } catch (error) {
     await dispose();
@@ -144,74 +107,123 @@ export async function prepareManifest(
   }
 }
 
-async function* linesOf(file: string): AsyncGenerator<StoredItem> {
+/** Counts the valid lines, and adds the faults of the others to `faults`. */
+async function checkLines(
+  entries: AsyncIterable<ManifestEntry>,
+  check: (path: string) => Promise<readonly Issue[]>,
+  faults: Faults,
+  signal: AbortSignal | undefined,
+): Promise<number> {
+  const checkOnce = once(check);
+  let valid = 0;
+  for await (const entry of mapParallel(entries, IMAGES_AT_ONCE, (one) => checkImage(one, checkOnce))) {
+    signal?.throwIfAborted();
+    if (entry.kind === 'fault') faults.set(entry.fault.line, entry.fault);
+    else valid += 1;
+  }
+  return valid;
+}
+
+/** Stages the images of the lines without faults and writes these lines; adds faults that show only now to `faults`. */
+async function writeLines(
+  entries: AsyncIterable<ManifestEntry>,
+  stage: (image: string) => Promise<string>,
+  spool: SpoolFile,
+  faults: Faults,
+  signal: AbortSignal | undefined,
+): Promise<{ readonly items: number; readonly duplicates: number }> {
+  const stageOnce = once(stage);
+  const duplicateFinder = new DuplicateFinder();
+  let items = 0;
+  let duplicates = 0;
+  for await (const staged of mapParallel(entries, IMAGES_AT_ONCE, (entry) => stageImage(entry, faults, stageOnce))) {
+    signal?.throwIfAborted();
+    if (staged === undefined) continue;
+    const line = 'fault' in staged ? staged : encodeItem(staged, duplicateFinder);
+    if ('fault' in line) {
+      faults.set(line.fault.line, line.fault);
+      continue;
+    }
+    await spool.append(line.bytes);
+    items += 1;
+    if (line.isDuplicate) duplicates += 1;
+  }
+  return { items, duplicates };
+}
+
+async function* storedItems(file: string): AsyncGenerator<StoredItem> {
   for await (const { bytes } of readLines(createReadStream(file), STORED_LINE_BYTES_MAX)) {
-    if (bytes !== null) yield readStoredLine(bytes); // none is longer: they were written here
+    if (bytes !== null) yield decodeStoredLine(bytes); // none is too long, because all of them were written here
   }
 }
 
-const inOrder = (faults: ReadonlyMap<number, ManifestFault>): ManifestFault[] =>
-  [...faults.values()].sort((a, b) => a.line - b.line);
+const byLine = (faults: Faults): ManifestFault[] => [...faults.values()].sort((a, b) => a.line - b.line);
 
-/** Many lines may name one image, which is read once. */
-function shared<R>(step: (image: string) => Promise<R>): (image: string) => Promise<R> {
-  const known = new Map<string, Promise<R>>();
+/** The step with its results remembered, because many lines may name the same image. */
+function once<R>(step: (image: string) => Promise<R>): (image: string) => Promise<R> {
+  const results = new Map<string, Promise<R>>();
   return (image) => {
-    // A data: URI is its own content; remembering it would keep all of them.
+    // A data: URI is the content itself; remembering all of them would need too much memory.
     if (image.startsWith('data:')) return step(image);
-    const result = known.get(image) ?? step(image);
-    known.set(image, result);
+    const result = results.get(image) ?? step(image);
+    results.set(image, result);
     return result;
   };
 }
 
-async function withImage(
+async function checkImage(
   entry: ManifestEntry,
   check: (path: string) => Promise<readonly Issue[]>,
 ): Promise<ManifestEntry> {
-  if (entry.kind === 'fault' || entry.item.local === undefined) return entry;
-  const issues = await check(entry.item.local);
+  if (entry.kind === 'fault' || entry.item.localImage === undefined) return entry;
+  const issues = await check(entry.item.localImage);
   return issues.length === 0 ? entry : { kind: 'fault', fault: faultOf(entry.item, issues) };
 }
 
-type Staged =
-  | { readonly kind: 'item'; readonly item: ManifestItem; readonly reference: unknown }
-  | { readonly kind: 'fault'; readonly fault: ManifestFault };
+/** An item whose image a worker can read. */
+interface StagedItem {
+  readonly item: ManifestItem;
+  readonly reference: unknown;
+}
 
-async function withReference(
+interface Faulty {
+  readonly fault: ManifestFault;
+}
+
+/** Returns undefined for a line that was found faulty before. */
+async function stageImage(
   entry: ManifestEntry,
-  faults: ReadonlyMap<number, ManifestFault>,
+  faults: Faults,
   stage: (image: string) => Promise<string>,
-): Promise<Staged | undefined> {
-  if (entry.kind === 'fault') return entry;
+): Promise<StagedItem | Faulty | undefined> {
+  if (entry.kind === 'fault') return { fault: entry.fault };
   const { item } = entry;
   if (faults.has(item.line)) return undefined;
   const given = item.fields['reference_image'];
-  const image = item.local ?? (typeof given === 'string' && given.startsWith('data:') ? given : undefined);
-  if (image === undefined) return { kind: 'item', item, reference: given };
+  const image = item.localImage ?? (typeof given === 'string' && given.startsWith('data:') ? given : undefined);
+  if (image === undefined) return { item, reference: given };
   try {
-    return { kind: 'item', item, reference: await stage(image) };
+    return { item, reference: await stage(image) };
   } catch (error) {
-    return { kind: 'fault', fault: faultOf(item, issuesOf(error)) };
+    return { fault: faultOf(item, issuesOfLine(error)) };
   }
 }
 
-function lineOf(
-  item: ManifestItem,
-  reference: unknown,
-  equal: EqualLines,
-): { readonly bytes: Buffer; readonly isDuplicate: boolean } | { readonly fault: ManifestFault } {
+function encodeItem(
+  { item, reference }: StagedItem,
+  duplicates: DuplicateFinder,
+): ReturnType<typeof encodeStoredLine> | Faulty {
   try {
-    return storedLine(item, reference, equal);
+    return encodeStoredLine(item, reference, duplicates);
   } catch (error) {
-    return { fault: faultOf(item, issuesOf(error)) };
+    return { fault: faultOf(item, issuesOfLine(error)) };
   }
 }
 
-/** What the line is at fault for; anything else is no fault of the manifest and is thrown on. */
-function issuesOf(error: unknown): readonly Issue[] {
-  const isLines: readonly string[] = [FailureType.InvalidRequest, FailureType.ReferenceRejected];
-  if (error instanceof VideoError && isLines.includes(error.type) && error.issues !== undefined) return error.issues;
+/** The issues of an error that is the line's fault; any other error is thrown again. */
+function issuesOfLine(error: unknown): readonly Issue[] {
+  const faultTypes: readonly string[] = [FailureType.InvalidRequest, FailureType.ReferenceRejected];
+  if (error instanceof VideoError && faultTypes.includes(error.type) && error.issues !== undefined) return error.issues;
   throw error;
 }
 
@@ -221,15 +233,3 @@ const faultOf = ({ line, itemId, fields }: ManifestItem, issues: readonly Issue[
   issues,
   fields,
 });
-
-/** Longest line of the list of invalid lines: their fields are kept only when they are short. */
-const FIELDS_BYTES_MAX = 64 * 1024;
-
-/** Writes the lines that a batch leaves out, one JSON object each. */
-export function invalidLines(faults: readonly ManifestFault[]): Buffer {
-  const lines = faults.map(({ line, itemId, issues, fields }) => {
-    const kept = fields !== null && JSON.stringify(fields).length <= FIELDS_BYTES_MAX ? fields : null;
-    return `${JSON.stringify({ line, item_id: itemId, issues, fields: kept })}\n`;
-  });
-  return Buffer.from(lines.join(''));
-}

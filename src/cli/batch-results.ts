@@ -53,7 +53,7 @@ export async function printFailedLines(
   context: CommandContext,
 ): Promise<number> {
   const lines: Record<string, unknown>[] = [];
-  for await (const line of batches.failed(batchId, { causes })) {
+  for await (const line of batches.failedLines(batchId, { causes })) {
     if (context.json) lines.push(line);
     else context.io.stdout.write(`${JSON.stringify(line)}\n`);
   }

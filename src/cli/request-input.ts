@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import { type ImageSource, isReference, LocalImage, UNSTAGED_REFERENCE } from '../client/reference.js';
+import { type ImageSource, isReferenceSource, LocalImage } from '../client/reference.js';
+import { PLACEHOLDER_REFERENCE } from '../contract/image-reference.js';
 import { QUICK_START } from '../contract/model.js';
 import { requestIssues } from '../contract/validate.js';
 import type { Issue } from '../contract/video-error.js';
@@ -56,12 +57,12 @@ export async function readRequestInput(
   }
 
   const source = flags.image ?? inFile;
-  const isLocal = typeof source === 'string' && source !== '' && !isReference(source);
+  const isLocal = typeof source === 'string' && source !== '' && !isReferenceSource(source);
   const local = isLocal ? await readImage(source, io, signal) : undefined;
   const reference = source === '' ? undefined : source;
   const faults = requestIssues({
     ...fields,
-    ...((isLocal || reference !== undefined) && { reference_image: isLocal ? UNSTAGED_REFERENCE : reference }),
+    ...((isLocal || reference !== undefined) && { reference_image: isLocal ? PLACEHOLDER_REFERENCE : reference }),
   });
   // A file that cannot be read may hold what is missing here, so only the given fields are judged then.
   issues.push(

@@ -4,14 +4,11 @@ import { FailureType } from '../contract/failure-type.js';
 import { BUDGET_QUERY, SLOTS_QUERY, slotsWorkflowId } from '../contract/names.js';
 import type { AccountSlotsView } from '../contract/slots.js';
 import { VideoError } from '../contract/video-error.js';
-import { QUERY_TIMEOUT_MS } from './query-timeout.js';
-
-/** The step that asks can wait longer than a person: a killed worker is replaced within five seconds. */
-const BUDGET_TIMEOUT_MS = 8_000;
+import { QUERY_TIMEOUT_MS } from './query-progress.js';
 
 /**
- * Reads which runs hold the slots of a provider account and which wait; undefined when the slots do not run, because no
- * run has requested one yet. A worker answers it.
+ * Reads who holds the slots of a provider account and who waits for one; a worker answers.
+ * @returns `undefined` when no run has requested a slot yet.
  * @throws VideoError `NoWorker` when no worker answers within 5 s; an error of Temporal's client when Temporal itself
  * does not answer.
  */
@@ -25,7 +22,7 @@ export async function readAccountSlots(
     if (error instanceof WorkflowNotFoundError) return undefined;
     throw error;
   });
-  // A run that was terminated would still answer, with its last state.
+  // A terminated run would still answer, with its last state.
   if (run?.status.name !== 'RUNNING') return undefined;
   try {
     return await client.withDeadline(Date.now() + QUERY_TIMEOUT_MS, () => handle.query<AccountSlotsView>(SLOTS_QUERY));
@@ -34,21 +31,24 @@ export async function readAccountSlots(
     // Temporal has just answered, so it is the worker that does not.
     throw new VideoError(
       FailureType.NoWorker,
-      `The slots of the account ${account} do not answer: no worker did so within ${QUERY_TIMEOUT_MS / 1000} s ` +
-        `for ${handle.workflowId} on the queue ${run.taskQueue}`,
+      `The slots of the account ${account} do not answer: no worker did so within ${QUERY_TIMEOUT_MS / 1000} s for ` +
+        `${handle.workflowId} on the queue ${run.taskQueue}`,
       {
         cause,
         nextStep:
-          'Start a worker of that queue with "wan-video worker". If one runs already, or the queue is gone for good: ' +
-          'docs/operations.md, "Slots do not move".',
+          'Start a worker of that queue with "wan-video worker". If one is running already, or the queue no longer ' +
+          'exists, see docs/operations.md, "Slots do not move".',
       },
     );
   }
 }
 
+/** A killed worker is replaced within five seconds. */
+const BUDGET_TIMEOUT_MS = 8_000;
+
 /**
- * Asks whether a key holds a slot of a provider account, and whether its budgets have room; undefined when its slots do
- * not run. A worker answers it.
+ * Reads whether a key holds a slot of a provider account, and whether its budgets have room; a worker answers.
+ * @returns `undefined` when the account's slots are not running.
  * @throws an error of Temporal's client when no worker answers within 8 s.
  */
 export async function queryBudget(

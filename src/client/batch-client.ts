@@ -1,8 +1,15 @@
 import { randomBytes } from 'node:crypto';
-import { type Client, WorkflowNotFoundError } from '@temporalio/client';
-import { type BatchRow, manifestHash, manifestSize, readReport, rowsOf } from '../batch/batch-files.js';
-import { failedLines, type RetryChoice } from '../batch/failed-lines.js';
-import { invalidLines, prepareManifest } from '../batch/prepare-manifest.js';
+import { type Client, WorkflowFailedError, WorkflowNotFoundError } from '@temporalio/client';
+import {
+  type BatchRow,
+  encodeInvalidLines,
+  hashManifest,
+  measureManifest,
+  readReport,
+  reportRows,
+} from '../batch/batch-files.js';
+import { type FailureFilter, failedLines } from '../batch/failed-lines.js';
+import { prepareManifest } from '../batch/prepare-manifest.js';
 import type { BatchProgress, BatchSummary, VideoBatchInput } from '../contract/batch.js';
 import { FailureType } from '../contract/failure-type.js';
 import {
@@ -10,7 +17,6 @@ import {
   batchWorkflowId,
   CANCEL_SIGNAL,
   PAUSE_SIGNAL,
-  PROGRESS_QUERY,
   RESUME_SIGNAL,
   WINDOW_SIGNAL,
   WorkflowType,
@@ -19,17 +25,7 @@ import { VideoError } from '../contract/video-error.js';
 import type { AssetStore } from '../storage/asset-store.js';
 import { batchInvalidKey, batchManifestKey } from '../storage/keys.js';
 import { estimateBatch } from './batch-estimate.js';
-import {
-  batchParts,
-  checkBatchId,
-  checkWindow,
-  folderOf,
-  imagesInFolder,
-  type ManifestSource,
-  nameOf,
-  openManifest,
-  type WanBatchClientOptions,
-} from './batch-parts.js';
+import { checkBatchId, checkWindow, DEFAULT_TASK_QUEUE, type WanBatchClientOptions } from './batch-options.js';
 import type {
   BatchStatus,
   EstimateBatchOptions,
@@ -37,8 +33,11 @@ import type {
   StartEstimate,
   StartedBatch,
 } from './batch-start.js';
-import { QUERY_TIMEOUT_MS } from './query-timeout.js';
+import { localManifest, type ManifestSource } from './manifest-source.js';
+import { asNotFound } from './not-found.js';
+import { queryProgress } from './query-progress.js';
 import { VideoRunError } from './run-error.js';
+import { runErrorOf } from './run-failure.js';
 import { batchDetails } from './run-texts.js';
 
 const STATUS: Readonly<Record<string, BatchStatus['status']>> = {
@@ -51,24 +50,26 @@ const STATUS: Readonly<Record<string, BatchStatus['status']>> = {
   TERMINATED: 'terminated',
 };
 
-/** Starts, follows, steers and reports batches. Methods reject as those of `WanVideoClient` do. */
+/** Starts, follows, controls and reports batches. Methods reject as those of `WanVideoClient` do. */
 export class WanBatchClient {
   readonly #client: Client;
   readonly #store: AssetStore;
   readonly #taskQueue: string;
 
-  constructor(options: WanBatchClientOptions) {
-    const { client, store, taskQueue } = batchParts(options);
-    [this.#client, this.#store, this.#taskQueue] = [client, store, taskQueue];
+  constructor({ client, store, taskQueue = DEFAULT_TASK_QUEUE }: WanBatchClientOptions) {
+    this.#client = client;
+    this.#store = store;
+    this.#taskQueue = taskQueue;
   }
 
   /**
-   * Checks a manifest whole, stages its images, and starts the batch; nothing is bought before all of it is good. A
+   * Checks the whole manifest, stages its images, and starts the batch; nothing is bought unless every line is valid. A
    * batch that exists is not started again.
    * @throws VideoError `InvalidRequest` with every fault by line.
    * @example
    * ```ts
    * const { batch_id, items } = await batches.start({ file: 'spring.jsonl' }, { id: 'spring', window: 20 });
+   * console.log(`${batch_id}: ${items} items`);
    * ```
    */
   async start(source: ManifestSource, options: StartBatchOptions = {}): Promise<StartedBatch> {
@@ -76,22 +77,19 @@ export class WanBatchClient {
     const batchId = options.id ?? newBatchId(new Date());
     checkBatchId(batchId);
     checkWindow(window);
-    if ((await this.#find(batchId)) !== undefined) return this.#existing(batchId);
-    const prepared = await prepareManifest(() => openManifest(source), {
-      name: nameOf(source),
-      allowInvalid,
-      signal,
-      images: imagesInFolder(folderOf(source), this.#store, signal),
-    });
+    if (await this.#exists(batchId)) return this.#existing(batchId);
+    const { open, ...manifest } = localManifest(source, this.#store, signal);
+    const prepared = await prepareManifest(open, { ...manifest, allowInvalid, signal });
     try {
       if (prepared.faults.length > 0) {
-        await this.#store.put(batchInvalidKey(batchId), invalidLines(prepared.faults), { ifAbsent: true, signal });
+        await this.#store.put(batchInvalidKey(batchId), encodeInvalidLines(prepared.faults), {
+          ifAbsent: true,
+          signal,
+        });
       }
       const { stored } = await prepared.put(this.#store, batchManifestKey(batchId));
-      // A manifest without a run is that of a start that was cut off; the same one may go on.
-      if (!stored && (await manifestHash(this.#store, batchId)) !== prepared.sha256) {
-        throw takenId(batchId);
-      }
+      // A manifest without a run remains of a start that was cut off; a start of the same manifest continues it.
+      if (!stored && (await hashManifest(this.#store, batchId)) !== prepared.sha256) throw idTaken(batchId);
       const input: VideoBatchInput = {
         manifest_key: batchManifestKey(batchId),
         ...(window !== undefined && { window }),
@@ -99,8 +97,8 @@ export class WanBatchClient {
         ...(retryOf !== undefined && { retry_of: retryOf }),
         ...(pageItems !== undefined && { page_items: pageItems }),
       };
-      await this.#startWorkflow(batchId, input, prepared.items);
       const { items, duplicates, faults: invalid } = prepared;
+      await this.#startWorkflow(batchId, input, items);
       return { batch_id: batchId, id: batchWorkflowId(batchId), already_existed: false, items, duplicates, invalid };
     } finally {
       await prepared.dispose();
@@ -108,41 +106,37 @@ export class WanBatchClient {
   }
 
   /**
-   * What {@link start} would do with a manifest, cost and take. Checks it whole, and stages, buys and starts nothing.
-   * @throws VideoError `InvalidRequest` with every fault by line, as a start does.
+   * Estimates what {@link start} would do with a manifest, what it would cost and how long it would take. Checks the
+   * whole manifest; stages, buys and starts nothing.
+   * @throws VideoError `InvalidRequest` with every fault by line, as {@link start} does.
    * @example
    * ```ts
-   * const account = { provider: 'dashscope', account: 'default' };
-   * const { price, expected } = await batches.estimate({ file: 'spring.jsonl' }, { account });
+   * const account = { provider: 'cn-beijing', account: 'default' };
+   * const { counts, expected } = await batches.estimate({ file: 'spring.jsonl' }, { account });
+   * console.log(`${counts.buy} videos to buy, done by ${expected.latest_at}`);
    * ```
    */
   async estimate(source: ManifestSource, options: EstimateBatchOptions): Promise<StartEstimate> {
-    const { id, window, allowInvalid = false, signal, account } = options;
+    const { id, allowInvalid = false, ...others } = options;
     if (id !== undefined) checkBatchId(id);
-    checkWindow(window);
-    const existed = id !== undefined && (await this.#find(id)) !== undefined;
-    const parts = { client: this.#client, store: this.#store };
-    const estimate = await estimateBatch(parts, () => openManifest(source), {
-      name: nameOf(source),
-      allowInvalid,
-      signal,
-      account,
-      window,
-      soon: true,
-      images: imagesInFolder(folderOf(source), this.#store, signal),
-    });
+    checkWindow(options.window);
+    const exists = id !== undefined && (await this.#exists(id));
+    const manifest = localManifest(source, this.#store, options.signal);
+    const sources = { client: this.#client, store: this.#store };
+    const estimate = await estimateBatch(sources, { ...manifest, ...others, allowInvalid, startsNow: true });
     const { earliest_seconds, latest_seconds } = estimate.duration;
     const after = (seconds: number): string => new Date(Date.now() + seconds * 1000).toISOString();
     const expected = { earliest_at: after(earliest_seconds), latest_at: after(latest_seconds) };
-    return { batch_id: id ?? null, already_existed: existed, ...estimate, expected };
+    return { batch_id: id ?? null, already_existed: exists, ...estimate, expected };
   }
 
   /**
-   * How far a batch is.
+   * Reads the state of a batch.
    * @throws VideoRunError `RunNotFound` when neither Temporal nor the store knows it.
    * @example
    * ```ts
-   * const { status, summary } = await batches.status('spring');
+   * const { status, progress } = await batches.status('spring');
+   * console.log(status, progress?.counts);
    * ```
    */
   async status(batchId: string): Promise<BatchStatus> {
@@ -163,73 +157,79 @@ export class WanBatchClient {
   }
 
   /**
-   * What the batch's workflow says; a worker answers it.
+   * Queries the progress of a batch; a worker answers.
+   * @throws VideoRunError `RunNotFound`; an error of Temporal's client when no worker answers within 5 s.
    * @example
    * ```ts
-   * const { in_flight, waiting } = await batches.progress('spring');
+   * const { counts, in_flight, eta_ms } = await batches.progress('spring');
+   * console.log(`${counts.generated} of ${counts.total}, ${in_flight} in progress`);
    * ```
    */
   async progress(batchId: string): Promise<BatchProgress> {
-    const query = () => this.#client.workflow.getHandle(batchWorkflowId(batchId)).query<BatchProgress>(PROGRESS_QUERY);
-    return this.#client.withDeadline(Date.now() + QUERY_TIMEOUT_MS, query).catch((error: unknown) => {
-      throw asNotFound(batchId, error);
-    });
+    return this.#call(batchId, queryProgress<BatchProgress>(this.#client, batchWorkflowId(batchId)));
   }
 
   /**
    * Waits for the end of a batch, over all of its runs.
-   * @throws VideoRunError when it was cancelled, terminated or failed as a whole; an item's failure is no failure of
+   * @throws VideoRunError when the batch was cancelled, terminated or failed as a whole; a failed item does not fail
    * the batch.
    * @example
    * ```ts
-   * const { counts, billed } = await batches.result('spring');
+   * const { outcome, counts } = await batches.result('spring');
+   * console.log(`${outcome}: ${counts.failed} of ${counts.total} failed`);
    * ```
    */
   async result(batchId: string): Promise<BatchSummary> {
-    const { runErrorOf } = await import('./run-failure.js');
-    const { WorkflowFailedError } = await import('@temporalio/client');
     try {
-      return (await this.#client.workflow.getHandle(batchWorkflowId(batchId)).result()) as BatchSummary;
+      return (await this.#handle(batchId).result()) as BatchSummary;
     } catch (error) {
-      throw error instanceof WorkflowFailedError
-        ? runErrorOf(batchWorkflowId(batchId), error)
-        : asNotFound(batchId, error);
+      if (error instanceof WorkflowFailedError) throw runErrorOf(batchWorkflowId(batchId), error);
+      throw asNotFound(error, { id: batchId, kind: 'batch' });
     }
   }
 
   /**
-   * Every line with its outcome, in the order of the manifest; a batch that runs shows what is written so far.
+   * Lists every line with its outcome, in the order of the manifest; for a running batch, as far as it is recorded.
    * @throws VideoRunError `RunNotFound` when there is no such batch.
    * @example
    * ```ts
-   * for await (const { item_id, outcome } of batches.report('spring')) console.log(item_id, outcome);
+   * for await (const { item_id, outcome, video_url } of batches.report('spring')) {
+   *   console.log(item_id, outcome, video_url);
+   * }
    * ```
    */
   async *report(batchId: string): AsyncGenerator<BatchRow> {
-    if ((await this.#store.head(batchManifestKey(batchId))) === undefined) throw notFound(batchId);
-    for await (const { row } of rowsOf(this.#store, batchId)) yield row;
+    await this.#assertManifest(batchId);
+    for await (const { row } of reportRows(this.#store, batchId)) yield row;
   }
 
   /**
-   * The lines that failed, as a manifest to be edited and started again; each says in `comment` why it failed.
+   * Lists the lines without a video, as a manifest that can be edited and started again; `comment` says why each
+   * failed.
+   * @param filter - Default: every line that has no video and does not wait for a person.
    * @throws VideoRunError `RunNotFound` when there is no such batch.
    * @example
    * ```ts
-   * for await (const line of batches.failed('spring')) console.log(JSON.stringify(line));
+   * for await (const line of batches.failedLines('spring', { causes: ['ContentRejected'] })) {
+   *   console.log(JSON.stringify(line));
+   * }
    * ```
    */
-  async *failed(batchId: string, choice: RetryChoice = { causes: 'all' }): AsyncGenerator<Record<string, unknown>> {
-    if ((await this.#store.head(batchManifestKey(batchId))) === undefined) throw notFound(batchId);
-    yield* failedLines(this.#store, batchId, choice);
+  async *failedLines(
+    batchId: string,
+    filter: FailureFilter = { causes: 'all' },
+  ): AsyncGenerator<Record<string, unknown>> {
+    await this.#assertManifest(batchId);
+    yield* failedLines(this.#store, batchId, filter);
   }
 
   /**
-   * Starts what failed for a cause that can pass as a batch of its own, `<id>.retry-<n>` unless an id is given.
-   * @param options - `causes`: further failure types, or `all`; the rest as for a start.
-   * @throws VideoRunError `NotRetried` while the batch runs, or when nothing of it is to be run again.
+   * Starts a batch of the lines that failed for a temporary cause; its id is `<id>.retry-<n>` by default.
+   * @param options - Those of a start, and `causes`: further failure types to run again, or `all`.
+   * @throws VideoRunError `NotRetried` while the batch is running, or when none of its lines is to be run again.
    * @example
    * ```ts
-   * const { batch_id } = await batches.retry('spring', { causes: ['TaskFailed'] });
+   * const { batch_id, items } = await batches.retry('spring', { causes: ['ReferenceRejected'] });
    * ```
    */
   async retry(
@@ -238,89 +238,107 @@ export class WanBatchClient {
   ): Promise<StartedBatch> {
     const { causes = [], ...start } = options;
     if ((await this.status(batchId)).status === 'running') {
-      const message = `The batch ${batchId} has not ended`;
       throw new VideoRunError(batchId, {
         type: 'NotRetried',
-        message,
+        message: `The batch ${batchId} has not ended`,
         next_step: 'Wait for its end, or cancel it first.',
       });
     }
     const lines: Record<string, unknown>[] = [];
-    for await (const line of this.failed(batchId, { causes, passable: true })) lines.push(line);
+    for await (const line of this.failedLines(batchId, { causes, temporary: true })) lines.push(line);
     if (lines.length === 0) {
-      const message = `Nothing of the batch ${batchId} failed for a cause that can pass`;
-      const next_step = `See "wan-video batch report ${batchId}"; --cause runs what failed otherwise.`;
-      throw new VideoRunError(batchId, { type: 'NotRetried', message, next_step });
+      throw new VideoRunError(batchId, {
+        type: 'NotRetried',
+        message: `No line of the batch ${batchId} failed for a temporary cause`,
+        next_step: `See "wan-video batch report ${batchId}"; --cause runs lines again that failed for another cause.`,
+      });
     }
     const id = start.id ?? (await this.#freeRetryId(batchId));
     return this.start({ lines }, { ...start, id, retryOf: batchId });
   }
 
   /**
-   * Ends a batch: every item that is in work is cancelled, what had its video keeps it. Wait for it with
-   * {@link result}.
+   * Requests the end of a batch: its items in progress are cancelled, and finished ones keep their videos. Wait for the
+   * end with {@link result}.
+   * @throws VideoRunError `RunNotFound` when there is no such batch or it has ended already.
    * @example
    * ```ts
-   * await batches.cancel('spring', 'the wrong manifest');
+   * await batches.cancel('spring', 'wrong manifest');
    * ```
    */
   async cancel(batchId: string, reason = 'cancelled by the caller'): Promise<void> {
-    await this.#signal(batchId, CANCEL_SIGNAL, { reason });
+    await this.#call(batchId, this.#handle(batchId).signal(CANCEL_SIGNAL, { reason }));
   }
 
   /**
-   * Starts no further item; what is in work goes on.
+   * Stops starting items; those in progress continue.
+   * @throws VideoRunError `RunNotFound` when there is no such batch or it has ended already.
    * @example
    * ```ts
-   * await batches.pause('spring', 'the account is needed for something else');
+   * await batches.pause('spring', 'the budget is being raised');
    * ```
    */
   async pause(batchId: string, reason = 'paused on request'): Promise<void> {
-    await this.#signal(batchId, PAUSE_SIGNAL, { reason });
+    await this.#call(batchId, this.#handle(batchId).signal(PAUSE_SIGNAL, { reason }));
   }
 
   /**
-   * Goes on; items that failed for the account's sake are run again.
+   * Starts items again, and runs those again that failed because of the account.
+   * @throws VideoRunError `RunNotFound` when there is no such batch or it has ended already.
    * @example
    * ```ts
    * await batches.resume('spring');
    * ```
    */
   async resume(batchId: string): Promise<void> {
-    await this.#signal(batchId, RESUME_SIGNAL);
+    await this.#call(batchId, this.#handle(batchId).signal(RESUME_SIGNAL));
   }
 
   /**
-   * Changes how many items are in work at a time.
+   * Changes how many items are in progress at a time, from 1 to 500.
+   * @throws VideoRunError `RunNotFound` when there is no such batch or it has ended already.
    * @example
    * ```ts
-   * await batches.setWindow('spring', 50);
+   * await batches.setWindow('spring', 40);
    * ```
    */
   async setWindow(batchId: string, window: number): Promise<void> {
-    await this.#signal(batchId, WINDOW_SIGNAL, { window });
+    await this.#call(batchId, this.#handle(batchId).signal(WINDOW_SIGNAL, { window }));
   }
 
-  async #signal(batchId: string, signal: string, argument?: unknown): Promise<void> {
-    const handle = this.#client.workflow.getHandle(batchWorkflowId(batchId));
-    await (argument === undefined ? handle.signal(signal) : handle.signal(signal, argument)).catch((error: unknown) => {
-      throw asNotFound(batchId, error);
+  #handle(batchId: string) {
+    return this.#client.workflow.getHandle(batchWorkflowId(batchId));
+  }
+
+  /** Awaits a call to a batch; throws `RunNotFound` when Temporal knows no such batch, or when it has ended. */
+  async #call<T>(batchId: string, call: Promise<T>): Promise<T> {
+    return call.catch((error: unknown) => {
+      throw asNotFound(error, { id: batchId, kind: 'batch' });
     });
   }
 
+  /** Temporal's status of the batch; undefined when Temporal does not know it. */
   async #find(batchId: string): Promise<string | undefined> {
     try {
-      return (await this.#client.workflow.getHandle(batchWorkflowId(batchId)).describe()).status.name;
+      return (await this.#handle(batchId).describe()).status.name;
     } catch (error) {
-      if (!(error instanceof WorkflowNotFoundError)) throw error;
-      return (await readReport(this.#store, batchId)) === undefined ? undefined : 'FORGOTTEN';
+      if (error instanceof WorkflowNotFoundError) return undefined;
+      throw error;
     }
   }
 
+  /** Whether a batch has this id, also one whose history Temporal has deleted. */
+  async #exists(batchId: string): Promise<boolean> {
+    return (await this.#find(batchId)) !== undefined || (await readReport(this.#store, batchId)) !== undefined;
+  }
+
   async #existing(batchId: string): Promise<StartedBatch> {
-    const size = await manifestSize(this.#store, batchId);
-    const { items = 0, duplicates = 0 } = size ?? {};
+    const { items = 0, duplicates = 0 } = (await measureManifest(this.#store, batchId)) ?? {};
     return { batch_id: batchId, id: batchWorkflowId(batchId), already_existed: true, items, duplicates, invalid: [] };
+  }
+
+  async #assertManifest(batchId: string): Promise<void> {
+    if ((await this.#store.head(batchManifestKey(batchId))) === undefined) throw notFound(batchId);
   }
 
   async #startWorkflow(batchId: string, input: VideoBatchInput, items: number): Promise<void> {
@@ -329,10 +347,10 @@ export class WanBatchClient {
       taskQueue: this.#taskQueue,
       workflowId: batchWorkflowId(batchId),
       args: [input],
-      // Two starts at one moment are one batch.
+      // Two starts of one id at the same moment are one batch.
       workflowIdConflictPolicy: 'USE_EXISTING',
       workflowIdReusePolicy: 'REJECT_DUPLICATE',
-      staticSummary: `${items} items${input.retry_of === undefined ? '' : `, again what failed in ${input.retry_of}`}`,
+      staticSummary: `${items} items${input.retry_of === undefined ? '' : `, a retry of ${input.retry_of}`}`,
       staticDetails: batchDetails(input),
     });
   }
@@ -340,29 +358,22 @@ export class WanBatchClient {
   async #freeRetryId(batchId: string): Promise<string> {
     for (let n = 1; ; n += 1) {
       const id = `${batchId.replace(/\.retry-\d+$/, '')}.retry-${n}`;
-      if ((await this.#find(id)) === undefined) return id;
+      if (!(await this.#exists(id))) return id;
     }
   }
 }
 
-/** `20260331-021500-1a2b3c4d`: sorts by time, and two at one moment differ. */
+/** `20260331-021500-1a2b3c4d`: ids sort by time, and two of the same second differ. */
 function newBatchId(now: Date): string {
   const time = now.toISOString().slice(0, 19).replace(/[-:]/g, '').replace('T', '-');
   return `${time}-${randomBytes(4).toString('hex')}`;
 }
 
-const takenId = (batchId: string): VideoError =>
-  new VideoError(FailureType.InvalidRequest, `The batch id ${batchId} is taken by another manifest`, {
-    issues: [{ path: 'id', message: `is taken by another manifest: ${batchId}; choose another one` }],
+const idTaken = (batchId: string): VideoError =>
+  new VideoError(FailureType.InvalidRequest, `The batch id ${batchId} belongs to another manifest`, {
+    issues: [{ path: 'id', message: `belongs to another manifest: ${batchId}; choose another one` }],
     billed: false,
   });
 
 const notFound = (batchId: string): VideoRunError =>
   new VideoRunError(batchId, { type: FailureType.RunNotFound, message: `There is no batch ${batchId}` });
-
-function asNotFound(batchId: string, error: unknown): unknown {
-  if (!(error instanceof WorkflowNotFoundError)) return error;
-  const ended = /already completed/i.test(error.message);
-  const message = ended ? `The batch ${batchId} has ended already` : `Temporal knows no batch ${batchId}`;
-  return new VideoRunError(batchId, { type: FailureType.RunNotFound, message }, error);
-}

@@ -12,48 +12,62 @@ import { readRenderTimes } from '../polling/render-times.js';
 import type { AssetStore } from '../storage/asset-store.js';
 import { readAccountSlots } from './account-slots.js';
 
-/** Whose ledger, slots and render times an estimate rests on, and at which prices. */
+/** The account whose ledger, slots and render times an estimate is based on, and its prices. */
 export interface EstimateAccount {
-  /** Name of the provider in the ledger: the region of its address, or `emulator`. */
+  /** Name of the provider in the ledger: the region of its base URL, or `emulator`. */
   readonly provider: string;
   /** `WAN_VIDEO_ACCOUNT` of the workers. */
   readonly account: string;
-  /** Tasks at a time, while the account's slots say nothing yet; default 5. */
+  /** Tasks at a time, used when the account's slots do not answer; default 5. */
   readonly maxRunning?: number | undefined;
   readonly prices?: Prices | undefined;
 }
 
-/** What a batch would do, cost and take, as of now. */
+/** What a batch would do, what it would cost and how long it would take, started now. */
 export interface BatchEstimate extends ManifestEstimate {
-  /** Of `billed`, at most; null without prices. */
+  /** The most that `billed` can cost; null without prices. */
   readonly price: { readonly amount: number; readonly currency: string } | null;
   readonly slots: EstimateSlots;
   readonly window: number;
 }
 
-/** Five tasks of an account render at a time (limits of Model Studio). */
+/** Model Studio renders five tasks of an account at a time. */
 const MAX_RUNNING = 5;
 
-/**
- * Estimates a manifest; reads only.
- * @param soon - Whether it would start now: then those who hold the slots or wait for them come first.
- */
+/** Where an estimate reads: Temporal for the slots, the store for the ledger and the render times. */
+interface EstimateSources {
+  readonly client: Client;
+  readonly store: AssetStore;
+}
+
+/** How a batch is estimated: its manifest and the account that would run it. */
+interface BatchEstimateOptions extends Pick<EstimateOptions, 'name' | 'images' | 'allowInvalid' | 'signal'> {
+  /** Streams the manifest from its beginning; called twice. */
+  readonly open: () => Promise<AsyncIterable<Uint8Array>>;
+  readonly account: EstimateAccount;
+  readonly window?: number | undefined;
+  /** Whether the batch would start now, behind the current holders of slots and those that wait for one. */
+  readonly startsNow: boolean;
+}
+
+/** Estimates a manifest; reads only. */
 export async function estimateBatch(
-  { client, store }: { readonly client: Client; readonly store: AssetStore },
-  open: () => Promise<AsyncIterable<Uint8Array>>,
+  { client, store }: EstimateSources,
   {
+    open,
     account: { provider, account, maxRunning = MAX_RUNNING, prices },
     window = BATCH_WINDOW,
-    soon,
+    startsNow,
     ...options
-  }: Pick<EstimateOptions, 'name' | 'images' | 'allowInvalid' | 'signal'> & {
-    readonly account: EstimateAccount;
-    readonly window?: number | undefined;
-    readonly soon: boolean;
-  },
+  }: BatchEstimateOptions,
 ): Promise<BatchEstimate> {
   const scope = { provider, account };
-  const slots = await slotsNow(client, scope, maxRunning, soon);
+  // An estimate without the current slots is still useful, so a missing worker is no error.
+  const current = await readAccountSlots(client, provider, account).catch(() => undefined);
+  const slots = {
+    limit: current?.limit ?? maxRunning,
+    ahead: startsNow && current !== undefined ? current.holders.length + current.waiting.length : 0,
+  };
   const estimate = await estimateManifest(open, {
     ...options,
     slots,
@@ -61,22 +75,6 @@ export async function estimateBatch(
     ledger: new Ledger({ store, scope, now: Date.now }),
     renderTimes: await readRenderTimes(store, scope, options.signal),
   });
-  return {
-    ...estimate,
-    price: prices === undefined ? null : totalAmount(prices, estimate.billed),
-    slots,
-    window,
-  };
-}
-
-async function slotsNow(
-  client: Client,
-  { provider, account }: { readonly provider: string; readonly account: string },
-  maxRunning: number,
-  soon: boolean,
-): Promise<EstimateSlots> {
-  // Without a worker nobody answers, and the estimate is worth having all the same.
-  const slots = await readAccountSlots(client, provider, account).catch(() => undefined);
-  if (slots === undefined) return { limit: maxRunning, ahead: 0 };
-  return { limit: slots.limit, ahead: soon ? slots.holders.length + slots.waiting.length : 0 };
+  const price = prices === undefined ? null : totalAmount(prices, estimate.billed);
+  return { ...estimate, price, slots, window };
 }

@@ -4,51 +4,54 @@ import type { BatchEstimate, EstimateAccount } from './batch-estimate.js';
 
 /** How a batch is started. */
 export interface StartBatchOptions {
-  /** Default: made of the time, with four random bytes. */
+  /** Default: the current time with four random bytes. */
   readonly id?: string | undefined;
+  /** Items in progress at a time; default 10. */
   readonly window?: number | undefined;
-  /** Leave out lines with faults instead of refusing the whole manifest. */
+  /** Leave out lines with faults instead of refusing the whole manifest; default false. */
   readonly allowInvalid?: boolean | undefined;
+  /** Id of the batch whose failed lines this one runs again. */
   readonly retryOf?: string | undefined;
-  /** Items that one run of the workflow starts; for tests. */
+  /** Items that one run of the workflow starts before it continues as new; for tests. */
   readonly pageItems?: number | undefined;
+  /** Stops the check of the manifest and the staging of its images, with the signal's reason. */
   readonly signal?: AbortSignal | undefined;
 }
 
-/** How a batch is estimated: as it would be started. */
+/** How a batch is estimated: the options of its start, and the account that would run it. */
 export interface EstimateBatchOptions extends Pick<StartBatchOptions, 'id' | 'window' | 'allowInvalid' | 'signal'> {
   readonly account: EstimateAccount;
 }
 
 /** What a start would do now. */
 export interface StartEstimate extends BatchEstimate {
-  /** The id that was given; null: one would be made. */
+  /** The id of the options; null: one would be generated. */
   readonly batch_id: string | null;
-  /** Whether a batch of this id is there; nothing would be started then. */
+  /** Whether a batch of this id exists; nothing would be started then. */
   readonly already_existed: boolean;
-  /** When the last video would be there, started now; ISO 8601, UTC. */
+  /** When the last video would be finished, if started now; ISO 8601, UTC. */
   readonly expected: { readonly earliest_at: string; readonly latest_at: string };
 }
 
-/** A batch that was started, or that was there already. */
+/** A batch that was started, or that existed already. */
 export interface StartedBatch {
   readonly batch_id: string;
   /** Workflow id. */
   readonly id: string;
-  /** Whether a batch of this id was there before; nothing was started then. */
+  /** Whether a batch of this id existed before; nothing was started then. */
   readonly already_existed: boolean;
-  /** Lines that are run, of which `duplicates` share the video of an earlier one. */
+  /** Lines that are run; `duplicates` of them share the video of an earlier line. */
   readonly items: number;
   readonly duplicates: number;
   /** Lines that are left out. */
   readonly invalid: readonly ManifestFault[];
 }
 
-/** How far a batch is: what its workflow says, or its report when Temporal has forgotten it. */
+/** The state of a batch: the answer of its workflow, or its report once Temporal has deleted its history. */
 export interface BatchStatus {
   readonly batch_id: string;
   readonly status: 'running' | 'completed' | 'cancelled' | 'failed' | 'terminated' | 'unknown';
-  /** Null while no worker answers, or when Temporal has forgotten the batch. */
+  /** Null while no worker answers, and once Temporal has deleted the batch's history. */
   readonly progress: BatchProgress | null;
   /** Null until the batch has ended. */
   readonly summary: BatchSummary | null;

@@ -1,27 +1,26 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { aborted } from '../async/aborted.js';
 import type { VideoProgress, VideoResult } from '../contract/result.js';
 import type { WanVideoClient } from './video-client.js';
 
-/** Progress, and what a person should know when the run is stuck. */
+/** The progress of a run, and why it is stuck if it is. */
 export interface FollowedProgress extends VideoProgress {
-  /**
-   * Such as "no worker takes it up …" or the failure of a step that is tried again; null when the run makes progress.
-   */
+  /** Such as "no worker takes it up …" or the failure of a step that is retried; null when the run makes progress. */
   readonly trouble: string | null;
 }
 
-/** Once a second is as often as a person reads, and no Action on Temporal Cloud: only a query is one. */
+/** Once a second is as often as a person reads. On Temporal Cloud a description is free; only a query is an Action. */
 const LOOK_EVERY_MS = 1_000;
 
 /**
- * Waits for a run's video and reports its progress. Temporal is looked at once a second, and a worker is asked only
- * when the history has grown since, so that following a run costs a handful of queries, however long it renders.
+ * Waits for a run's video and reports its progress. Temporal is read once a second, and a worker is queried only when
+ * the history has grown, so that following a run costs a handful of queries, however long it renders.
  * @param options.runId - Default: the latest run of the id.
- * @param options.signal - Ends the following with its reason; the run goes on.
+ * @param options.signal - Stops following, with the signal's reason; the run continues.
  * @throws VideoRunError as `WanVideoClient.result`.
  * @example
  * ```ts
- * const video = await followVideo(videos, 'video/4f2a', ({ stage }) => console.log(stage));
+ * const video = await followVideo(videos, 'video/0a1b2c3d', ({ stage, trouble }) => console.log(trouble ?? stage));
  * ```
  */
 export async function followVideo(
@@ -31,15 +30,14 @@ export async function followVideo(
   options: { readonly runId?: string | undefined; readonly signal?: AbortSignal | undefined } = {},
 ): Promise<VideoResult> {
   const { runId, signal } = options;
-  let ended = false;
+  let hasEnded = false;
   const result = client.result(id, { runId }).finally(() => {
-    ended = true;
+    hasEnded = true;
   });
-  const settled = result.then(
-    () => undefined,
-    () => undefined,
-  );
-  const aborted = new Promise<void>((resolve) => signal?.addEventListener('abort', () => resolve(), { once: true }));
+  // A failure of the run ends the pause below; it is thrown at the end.
+  const settled = result.catch(() => undefined);
+  const stopped = signal === undefined ? settled : Promise.race([settled, aborted(signal)]);
+  const isOver = (): boolean => hasEnded || signal?.aborted === true;
   let progress: VideoProgress = {
     stage: 'preparing',
     waiting_for: 'a worker to take it up',
@@ -55,18 +53,18 @@ export async function followVideo(
     attention: null,
   };
   let events = 0;
-  while (!ended && !signal?.aborted) {
-    // Neither call may end the wait: Temporal may be restarted, and the result still comes.
+  while (!isOver()) {
+    // Neither call may end the wait: Temporal may be restarting, and the result still comes.
     const status = await client.describe(id, { runId, progress: false }).catch(() => undefined);
-    if (status !== undefined && status.events !== events && status.trouble === null && !ended) {
+    if (status !== undefined && status.events !== events && status.trouble === null && !hasEnded) {
       const answer = await client.progress(id, { runId: status.run_id }).catch(() => undefined);
       if (answer !== undefined) [progress, events] = [answer, status.events];
     }
-    if (!ended && !signal?.aborted) onProgress({ ...progress, trouble: status?.trouble ?? null });
+    if (!isOver()) onProgress({ ...progress, trouble: status?.trouble ?? null });
     const pause = new AbortController();
-    await Promise.race([settled, aborted, sleep(LOOK_EVERY_MS, undefined, pause).catch(() => undefined)]);
+    await Promise.race([stopped, sleep(LOOK_EVERY_MS, undefined, pause).catch(() => undefined)]);
     pause.abort();
   }
-  if (signal?.aborted && !ended) throw signal.reason;
+  if (signal?.aborted && !hasEnded) throw signal.reason;
   return result;
 }

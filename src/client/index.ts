@@ -1,6 +1,6 @@
 export { WanBatchClient } from './batch-client.js';
 export type { BatchEstimate, EstimateAccount } from './batch-estimate.js';
-export type { ManifestSource, WanBatchClientOptions } from './batch-parts.js';
+export type { WanBatchClientOptions } from './batch-options.js';
 export type {
   BatchStatus,
   EstimateBatchOptions,
@@ -10,11 +10,13 @@ export type {
 } from './batch-start.js';
 export { connectClient } from './connect.js';
 export { type FollowedProgress, followVideo } from './follow.js';
+export type { ManifestSource } from './manifest-source.js';
 export { loadPayloadCodec } from './payload-codec.js';
 export type { ImageSource } from './reference.js';
 export { type VideoErrorObject, VideoRunError } from './run-error.js';
 export type { ListOptions } from './run-list.js';
-export { type ScheduleEstimate, WanScheduleClient } from './schedule-client.js';
+export { WanScheduleClient } from './schedule-client.js';
+export type { EstimateScheduleOptions, ScheduleEstimate } from './schedule-estimate.js';
 export type { ScheduleDetails, ScheduleView } from './schedule-view.js';
 export type { ScheduledBatch } from './scheduled-batch.js';
 export { registerSearchAttributes } from './setup.js';

@@ -15,17 +15,18 @@ import { VideoError } from '../contract/video-error.js';
 
 const NEXT_STEP = 'Correct WAN_VIDEO_PAYLOAD_CODEC; client, worker and command need the same codec with the same key.';
 
-/** What a payload looks like that no codec has touched: the encodings of Temporal's own converter. */
-const PLAIN = ['json/plain', 'binary/plain', 'binary/null', 'json/protobuf', 'binary/protobuf'];
+/** The encodings of Temporal's own converter, which a payload has that no codec has encoded. */
+const PLAIN_ENCODINGS = ['json/plain', 'binary/plain', 'binary/null', 'json/protobuf', 'binary/protobuf'];
 
 /**
- * Loads the payload codec that `WAN_VIDEO_PAYLOAD_CODEC` names, and tries it once.
- * @param specifier - A path, absolute or from `cwd` on when it begins with a dot, or the name of a package.
- * @throws VideoError `ConfigurationInvalid` when the module is not found, throws, exports no codec, or does not give
- * back what it was given.
+ * Loads a payload codec, and tests it with one payload.
+ * @param specifier - An absolute path, a path relative to `cwd` that begins with a dot, or the name of a package; as in
+ * `WAN_VIDEO_PAYLOAD_CODEC`.
+ * @throws VideoError `ConfigurationInvalid` when the module is not found, throws, exports no codec, or does not decode
+ * what it has encoded.
  * @example
  * ```ts
- * const payloadCodec = await loadPayloadCodec('./codec.mjs', process.cwd());
+ * const payloadCodec = await loadPayloadCodec('./encrypting-codec.mjs', process.cwd());
  * const client = await connectClient({ ...temporalFromEnv(), payloadCodec });
  * ```
  */
@@ -39,33 +40,33 @@ export async function loadPayloadCodec(specifier: string, cwd: string): Promise<
   let exported: unknown;
   try {
     const loaded = (await import(locationOf(specifier, cwd))) as Record<string, unknown>;
-    // A CommonJS module comes as the default export, with what it exports inside.
+    // A CommonJS module is imported as a default export that holds its own exports.
     const inner = loaded['default'] as Record<string, unknown> | undefined;
     exported = [loaded['payloadCodec'], inner?.['payloadCodec'], inner].find((value) => value !== undefined);
   } catch (cause) {
     const { code, message } = cause as NodeJS.ErrnoException;
-    const missing = code === 'ERR_MODULE_NOT_FOUND' || code === 'MODULE_NOT_FOUND';
-    throw refuse(missing ? `cannot be found: ${message}` : `cannot be loaded: ${message}`, cause);
+    const isMissing = code === 'ERR_MODULE_NOT_FOUND' || code === 'MODULE_NOT_FOUND';
+    throw refuse(isMissing ? `cannot be found: ${message}` : `cannot be loaded: ${message}`, cause);
   }
   if (!isCodec(exported)) {
     throw refuse('exports no codec: export "payloadCodec" (or a default) with the functions encode and decode');
   }
-  const codec = withErrors(exported, specifier);
+  const codec = namingErrors(exported, specifier);
   const [probe] = await codec.encode([defaultPayloadConverter.toPayload('wan-video')]);
   const [back] = probe === undefined ? [] : await codec.decode([probe]);
   let text: unknown;
   try {
     text = back === undefined ? undefined : defaultPayloadConverter.fromPayload(back);
   } catch {
-    // reported below: what came back is no payload of ours
+    // The converter throws for a payload that is not ours, which is reported below.
   }
   if (text !== 'wan-video') throw refuse('does not decode what it has encoded');
   return codec;
 }
 
 /**
- * How a client writes and reads payloads: with the codec, or plainly. Without one, what another's codec has encoded is
- * refused with the setting that is missing here. With one, the texts of failures are encoded too.
+ * How a client writes and reads payloads: with the codec, which encodes the texts of failures as well, or as plain
+ * JSON. Without a codec, encoded payloads are refused with the setting that is missing.
  */
 export function dataConverterOf(codec: PayloadCodec | undefined): LoadedDataConverter {
   return {
@@ -75,20 +76,20 @@ export function dataConverterOf(codec: PayloadCodec | undefined): LoadedDataConv
   };
 }
 
-/** Whether what `client` sends is encoded, so that nobody can read it without the codec. */
+/** Whether `client` encodes its payloads, so that they cannot be read without the codec. */
 export const encodesPayloads = (client: Client): boolean =>
   client.options.loadedDataConverter.payloadCodecs.some((codec) => codec !== plainOnly);
 
-/** Passes everything through but what it cannot read, which the converter would only call an unknown encoding. */
+/** Passes payloads through, and refuses encoded ones, which the converter would only call an unknown encoding. */
 const plainOnly: PayloadCodec = {
   encode: async (payloads) => payloads,
   decode: async (payloads) => {
     for (const payload of payloads) {
       const encoding = encodingOf(payload);
-      if (PLAIN.includes(encoding)) continue;
+      if (PLAIN_ENCODINGS.includes(encoding)) continue;
       throw new VideoError(
         FailureType.ConfigurationInvalid,
-        `Temporal holds data here in the encoding "${encoding}", which needs the payload codec of its writer`,
+        `Temporal holds data in the encoding "${encoding}", which needs the payload codec of its writer`,
         { nextStep: 'Set WAN_VIDEO_PAYLOAD_CODEC to the codec of the workers, with its key.' },
       );
     }
@@ -101,8 +102,8 @@ function encodingOf({ metadata }: Payload): string {
   return encoding === undefined || encoding === null ? 'none' : Buffer.from(encoding).toString();
 }
 
-/** The codec itself, whose own faults name it and the setting. */
-function withErrors(codec: PayloadCodec, name: string): PayloadCodec {
+/** The same codec, with errors that name it and the setting. */
+function namingErrors(codec: PayloadCodec, name: string): PayloadCodec {
   const convert = async (what: 'encode' | 'decode', payloads: Payload[]): Promise<Payload[]> => {
     try {
       return await codec[what](payloads);
@@ -123,7 +124,7 @@ function locationOf(specifier: string, cwd: string): string {
   try {
     return pathToFileURL(createRequire(join(cwd, 'package.json')).resolve(specifier)).href;
   } catch {
-    return specifier; // a package for `import` only, or one next to this one
+    return specifier; // a package that only `import` resolves, or one that is installed next to this one
   }
 }
 

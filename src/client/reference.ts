@@ -4,52 +4,48 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { FailureType } from '../contract/failure-type.js';
+import { isReference } from '../contract/image-reference.js';
 import { type Issue, VideoError } from '../contract/video-error.js';
 import { IMAGE_BYTES_MAX, IMAGE_HEAD_BYTES, type ImageInfo, imageRejected, inspectImage } from '../media/image.js';
-import { checkImageFile, type ImageSource as StageableImage, stageImageFile } from '../media/stage-image.js';
+import { checkImageFile, type StageableImage, stageImageFile } from '../media/stage-image.js';
 import type { ByteSource } from '../net/chunks.js';
 import { spoolToFile } from '../net/spool.js';
 import type { AssetStore } from '../storage/asset-store.js';
 import { referenceKey } from '../storage/keys.js';
 
 /**
- * An image as a caller may give it: a path or a `file:` URL, bytes, a `Blob` or a stream, which are staged to the asset
- * store; or an `http(s)` URL, an `asset:` or `oss://` reference or a `data:` URI, which are passed on as they are.
+ * An image in any form: a path or `file:` URL, bytes, a `Blob` or a stream, which are staged to the asset store; or an
+ * `http(s)` URL, an `asset:` or `oss://` reference or a `data:` URI, which go into the request unchanged.
  */
 export type ImageSource = StageableImage | URL;
 
-/** A well-formed reference, in place of an image that is checked on its own while the other fields are checked. */
-export const UNSTAGED_REFERENCE = `asset:references/${'0'.repeat(64)}.png`;
+/** Whether `source` goes into the request unchanged, because the worker or the provider resolves it. */
+export const isReferenceSource = (source: unknown): source is string | URL =>
+  (typeof source === 'string' || source instanceof URL) && isReference(String(source));
 
-/** Whether `source` goes into the request as it is, because the worker or the provider reads it. */
-export const isReference = (source: unknown): source is string | URL =>
-  (typeof source === 'string' || source instanceof URL) && /^(https?|asset|oss|data):/i.test(String(source));
-
-/**
- * What is known of a good image: MIME type, pixels as shown, length, SHA-256 (hex), and where the store will have it.
- */
-export type KnownImage = ImageInfo & { readonly bytes: number; readonly sha256: string; readonly key: string };
+/** What is known of a valid image: type, pixels as shown, length, SHA-256 (hex), and its key once it is staged. */
+type LocalImageInfo = ImageInfo & { readonly bytes: number; readonly sha256: string; readonly key: string };
 
 /**
- * A private copy of a caller's image, so that what was checked is what is staged, also when the file changes meanwhile.
- * It lies in a folder of its own until {@link LocalImage.dispose}.
+ * A private copy of a caller's image, so that the content that is staged is the one that was checked, even if the file
+ * changes meanwhile. The copy exists until {@link LocalImage.dispose}.
  */
 export class LocalImage {
-  /** Why the image cannot be used; empty for a good one. Each has the path `reference_image`. */
+  /** Why the image cannot be used; empty for a valid one. Each issue has the path `reference_image`. */
   readonly issues: readonly Issue[];
   readonly #folder: string;
-  readonly #known: KnownImage | undefined;
+  readonly #info: LocalImageInfo | undefined;
 
-  private constructor(folder: string, issues: readonly Issue[], known?: KnownImage) {
+  private constructor(folder: string, issues: readonly Issue[], info?: LocalImageInfo) {
     this.issues = issues;
     this.#folder = folder;
-    this.#known = known;
+    this.#info = info;
   }
 
   /**
-   * Copies an image and judges it by its content. Faults of the image become `issues`.
-   * @throws `signal.reason` on abort; what a stream throws, unchanged; VideoError `StoreUnavailable` when the temporary
-   * folder cannot take the copy.
+   * Copies an image and checks its content; faults of the image become `issues`.
+   * @throws `signal.reason` on abort; the error of a stream, unchanged; VideoError `StoreUnavailable` when the
+   * temporary folder cannot hold the copy.
    */
   static async read(
     source: ImageSource,
@@ -65,7 +61,7 @@ export class LocalImage {
       const info = inspectImage(await headOf(file), copy.bytes);
       return new LocalImage(folder, [], { ...info, ...copy, key: referenceKey(copy.sha256, info.ext) });
     } catch (error) {
-      const rejection = error instanceof TooLargeError ? await oversized(folder) : error;
+      const rejection = error instanceof TooLargeError ? await tooLargeRejection(folder) : error;
       if (rejection instanceof VideoError && rejection.type === FailureType.ReferenceRejected) {
         return new LocalImage(folder, rejection.issues ?? []);
       }
@@ -75,13 +71,13 @@ export class LocalImage {
   }
 
   /** @throws VideoError `ReferenceRejected` for an image with `issues`. */
-  get known(): KnownImage {
-    if (this.#known === undefined) throw imageRejected(this.issues.map(({ message }) => message));
-    return this.#known;
+  get info(): LocalImageInfo {
+    if (this.#info === undefined) throw imageRejected(this.issues.map(({ message }) => message));
+    return this.#info;
   }
 
   /**
-   * Puts the image into the store under its SHA-256; harmless to repeat.
+   * Puts the image into the store under its SHA-256; it is safe to repeat.
    * @returns its `asset:` reference.
    * @throws VideoError `ReferenceRejected` for an image with `issues`, `StoreUnavailable` on I/O faults.
    */
@@ -98,10 +94,10 @@ export class LocalImage {
 
 const fileIn = (folder: string): string => join(folder, 'image');
 
-/** The source went over the limit; what was copied of it is enough to name the other faults as well. */
+/** The source exceeds the limit; the part that was copied is enough to find its other faults. */
 class TooLargeError extends Error {}
 
-async function oversized(folder: string): Promise<unknown> {
+async function tooLargeRejection(folder: string): Promise<unknown> {
   try {
     return inspectImage(await headOf(fileIn(folder)), IMAGE_BYTES_MAX + 1);
   } catch (error) {
@@ -116,7 +112,7 @@ async function bytesOf(source: ImageSource): Promise<ByteSource> {
   const path = String(source).startsWith('file:') ? fileURLToPath(source) : String(source);
   try {
     if ((await stat(path)).isDirectory()) throw imageRejected([`${path} is a folder; give the path of an image`]);
-    await (await open(path, 'r')).close(); // says now, not in mid-stream, that it may not be read
+    await (await open(path, 'r')).close(); // a file that may not be read is reported now, not in mid-stream
   } catch (error) {
     if (error instanceof VideoError) throw error;
     const { code } = error as NodeJS.ErrnoException;

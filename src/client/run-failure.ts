@@ -2,7 +2,7 @@ import type { WorkflowFailedError } from '@temporalio/client';
 import { ApplicationFailure, CancelledFailure, TerminatedFailure, TimeoutFailure } from '@temporalio/common';
 import { type VideoErrorObject, VideoRunError } from './run-error.js';
 
-/** Reads the published failure out of the chain of failures that Temporal reports for run `id`. */
+/** Extracts the published failure from the chain of failures that Temporal reports for the run `id`. */
 export function runErrorOf(id: string, failed: WorkflowFailedError): VideoRunError {
   return new VideoRunError(id, errorObjectOf(failed), failed);
 }
@@ -10,23 +10,21 @@ export function runErrorOf(id: string, failed: WorkflowFailedError): VideoRunErr
 function errorObjectOf(failed: WorkflowFailedError): VideoErrorObject {
   const chain: Error[] = [];
   for (let at: unknown = failed.cause; at instanceof Error; at = at.cause) chain.push(at);
-  const known = chain.find((failure): failure is ApplicationFailure => failure instanceof ApplicationFailure);
-  if (known !== undefined) {
-    const detail = known.details?.[0];
+  const failure = chain.find((error): error is ApplicationFailure => error instanceof ApplicationFailure);
+  if (failure !== undefined) {
+    const detail = failure.details?.[0];
     if (isErrorObject(detail)) return detail;
-    return { type: known.type ?? 'Failed', message: known.message };
+    return { type: failure.type ?? 'Failed', message: failure.message };
   }
-  const end = chain[0];
-  if (end instanceof CancelledFailure) return { type: 'Cancelled', message: 'The run was cancelled.' };
-  if (end instanceof TerminatedFailure) {
-    return {
-      type: 'Terminated',
-      message: 'The run was terminated from outside; it does not watch any more what it had bought.',
-    };
+  const [outermost] = chain;
+  if (outermost instanceof CancelledFailure) return { type: 'Cancelled', message: 'The run was cancelled.' };
+  if (outermost instanceof TerminatedFailure) {
+    return { type: 'Terminated', message: 'The run was terminated; it no longer manages what it has bought.' };
   }
-  const late = chain.find((failure): failure is TimeoutFailure => failure instanceof TimeoutFailure);
-  if (late !== undefined)
-    return { type: 'TimedOut', message: `The run or one of its steps timed out: ${late.message}` };
+  const timeout = chain.find((error): error is TimeoutFailure => error instanceof TimeoutFailure);
+  if (timeout !== undefined) {
+    return { type: 'TimedOut', message: `The run or one of its steps timed out: ${timeout.message}` };
+  }
   return { type: 'Failed', message: (chain.at(-1) ?? failed).message };
 }
 

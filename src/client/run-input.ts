@@ -3,10 +3,10 @@ import { WorkflowType } from '../contract/names.js';
 import { VideoRunError } from './run-error.js';
 
 /**
- * What a run was started with, as the beginning of its history has it; nobody has checked it.
+ * Reads the input of a run from the first event of its history; the input is not validated.
  * @throws VideoRunError `NotRetried` for a run of another workflow type; the errors of Temporal's client.
  */
-export async function inputOf(client: Client, id: string, runId: string): Promise<unknown> {
+export async function readRunInput(client: Client, id: string, runId: string): Promise<unknown> {
   const { history } = await client.workflowService.getWorkflowExecutionHistory({
     namespace: client.options.namespace,
     execution: { workflowId: id, runId },
@@ -17,8 +17,8 @@ export async function inputOf(client: Client, id: string, runId: string): Promis
   if (type !== WorkflowType.videoGenerate) {
     throw new VideoRunError(id, {
       type: 'NotRetried',
-      message: `The run ${id} is a ${type ?? 'run without a beginning'}, which has no request of its own`,
-      next_step: 'Name a run that generate started.',
+      message: `The run ${id} is a ${type ?? 'run without a first event'}, which has no request of its own`,
+      next_step: 'Name a run that "wan-video generate" started.',
     });
   }
   const { payloadConverter, payloadCodecs } = client.options.loadedDataConverter;

@@ -1,18 +1,18 @@
 import { WorkflowType } from '../contract/names.js';
 import { VideoRunError } from './run-error.js';
 
-/** A run that is no generation: what it is, and what a person does instead of treating it as one. */
+/** A run that is not a generation: what it is, and what to do instead of treating it as one. */
 export interface OtherKind {
   readonly what: string;
   /** A sentence that names the command. */
   readonly instead: string;
 }
 
-/** Whether a run of this workflow type answers `progress` as a generation does, and ends with a video. */
+/** Whether runs of this workflow type answer `progress` as a generation does, and end with a video. */
 export const hasVideo = (workflowType: string): boolean =>
   workflowType === WorkflowType.videoGenerate || workflowType === WorkflowType.salvageVideo;
 
-/** What a run is when it is no generation; undefined for a generation. */
+/** Says what a run is that is not a generation; undefined for a generation. */
 export function otherKind(id: string, workflowType: string): OtherKind | undefined {
   switch (workflowType) {
     case WorkflowType.videoGenerate:
@@ -21,9 +21,8 @@ export function otherKind(id: string, workflowType: string): OtherKind | undefin
       return {
         what: 'a salvage, which keeps the video of a purchase that another run has made',
         instead:
-          'Leave it: it buys nothing, ending it would save nothing, and the next sweep would start it again. ' +
-          'When it waits for a person, ' +
-          `decide with "wan-video resolve ${id}" and --task or --buy.`,
+          'Let it run: it buys nothing, ending it saves nothing, and the next sweep would start it again. ' +
+          `If it waits for a person, decide with "wan-video resolve ${id}" and --task or --buy.`,
       };
     case WorkflowType.videoBatch: {
       const batchId = id.replace(/^batch\//, '');
@@ -37,27 +36,27 @@ export function otherKind(id: string, workflowType: string): OtherKind | undefin
     case WorkflowType.sweepPurchases:
       return { what: 'a sweep', instead: 'It ends by itself; see "wan-video doctor".' };
     case WorkflowType.deliverWebhook:
-      return { what: 'the delivery of one event to the webhook', instead: 'It ends by itself; see docs/webhook.md.' };
+      return { what: 'the delivery of one webhook event', instead: 'It ends by itself; see docs/webhook.md.' };
     default:
-      return { what: `a ${workflowType}, which is none of ours`, instead: 'Use the tools of Temporal for it.' };
+      return {
+        what: `a ${workflowType}, which is not a workflow of wan-video`,
+        instead: "Use Temporal's own tools for it.",
+      };
   }
 }
 
-/**
- * The refusal to cancel what is no generation; undefined for a generation. Sent to a salvage, a cancel would be
- * ignored.
- */
+/** The error when a run cannot be cancelled because it is not a generation; a salvage, for one, ignores a cancel. */
 export function notCancellable(id: string, workflowType: string): VideoRunError | undefined {
   const other = otherKind(id, workflowType);
   if (other === undefined) return undefined;
-  const message = `Only generations are cancelled: ${id} is ${other.what}`;
+  const message = `Only a generation can be cancelled: ${id} is ${other.what}`;
   return new VideoRunError(id, { type: 'NotCancelled', message, next_step: other.instead });
 }
 
-/** The refusal to follow what does not end with a video. */
+/** The error when a run cannot be watched because it does not end with a video. */
 export function notWatchable(id: string, workflowType: string): VideoRunError | undefined {
   const other = otherKind(id, workflowType);
   if (other === undefined || hasVideo(workflowType)) return undefined;
-  const message = `Only runs of a video are followed: ${id} is ${other.what}`;
+  const message = `Only a run with a video can be watched: ${id} is ${other.what}`;
   return new VideoRunError(id, { type: 'NotWatched', message, next_step: other.instead });
 }

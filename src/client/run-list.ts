@@ -2,27 +2,26 @@ import { WorkflowType } from '../contract/names.js';
 import { labelTexts } from '../contract/search-attributes.js';
 import type { VideoRun } from './video-run.js';
 
-/** Which runs are listed; all conditions hold together. */
+/** Which runs are listed; every given condition must match. */
 export interface ListOptions {
   readonly tenant?: string | undefined;
   readonly batchId?: string | undefined;
   /**
-   * `generated`, `cache`, `adopted`, `failed`, `cancelled` or `budget_reached`; of those that run, `needs_attention`.
+   * `generated`, `cache`, `adopted`, `failed`, `cancelled` or `budget_reached`; for running runs `running` or
+   * `needs_attention`.
    */
   readonly outcome?: string | undefined;
-  /** Every label must be there with this value. */
+  /** A run must have each of these labels with its value. */
   readonly labels?: Readonly<Record<string, string>> | undefined;
   readonly status?: 'Running' | 'Completed' | 'Failed' | 'Canceled' | 'Terminated' | 'TimedOut' | undefined;
 }
 
-/**
- * Written by a client into a server's query, these are not found again by a server on SQLite (1.32): it escapes them
- * twice.
- */
+/** A server on SQLite (1.32) escapes these characters twice and finds no value that holds one. */
 const UNSEARCHABLE = /["\\\p{Cc}]/u;
 
 /**
- * The visibility query of a list (https://docs.temporal.io/list-filter); what it cannot say is left to {@link fits}.
+ * The visibility query of a list (https://docs.temporal.io/list-filter). It leaves out values that cannot be searched;
+ * {@link matchesList} checks those.
  */
 export function listQuery({ tenant, batchId, outcome, labels, status }: ListOptions): string {
   const conditions: (readonly [name: string, value: string | undefined])[] = [
@@ -40,8 +39,8 @@ export function listQuery({ tenant, batchId, outcome, labels, status }: ListOpti
     .join(' AND ');
 }
 
-/** Whether a run that the server found fits every condition. */
-export function fits(run: VideoRun, { tenant, batchId, outcome, labels }: ListOptions): boolean {
+/** Whether a run that the server has found matches every condition. */
+export function matchesList(run: VideoRun, { tenant, batchId, outcome, labels }: ListOptions): boolean {
   return (
     (tenant === undefined || run.tenant === tenant) &&
     (batchId === undefined || run.batch_id === batchId) &&

@@ -1,69 +1,39 @@
 import { randomUUID } from 'node:crypto';
-import { type Client, ScheduleAlreadyRunning, ScheduleNotFoundError, ScheduleOverlapPolicy } from '@temporalio/client';
-import { invalidManifest, type ManifestFault, readManifest } from '../batch/manifest.js';
-import { DATE_PLACEHOLDER, manifestKeyAt } from '../batch/manifest-key.js';
-import { prepareManifest } from '../batch/prepare-manifest.js';
-import type { VideoBatchInput } from '../contract/batch.js';
+import {
+  type Client,
+  ScheduleAlreadyRunning,
+  type ScheduleDescription,
+  ScheduleNotFoundError,
+  ScheduleOverlapPolicy,
+} from '@temporalio/client';
 import { FailureType } from '../contract/failure-type.js';
-import { batchScheduleId, batchWorkflowId, SCHEDULE_MEMO, WorkflowType } from '../contract/names.js';
+import { batchScheduleId } from '../contract/names.js';
 import { invalidRequest } from '../contract/validate.js';
 import type { AssetStore } from '../storage/asset-store.js';
-import { scheduledManifestKey } from '../storage/keys.js';
-import { type BatchEstimate, type EstimateAccount, estimateBatch } from './batch-estimate.js';
-import {
-  batchParts,
-  folderOf,
-  identifyInline,
-  imagesInFolder,
-  openManifest,
-  type WanBatchClientOptions,
-} from './batch-parts.js';
+import { DEFAULT_TASK_QUEUE, type WanBatchClientOptions } from './batch-options.js';
 import { VideoRunError } from './run-error.js';
-import { batchDetails } from './run-texts.js';
-import {
-  gapMs,
-  inputOf,
-  readScheduleDetails,
-  type ScheduleDetails,
-  type ScheduleView,
-  timeIn,
-  toScheduleView,
-} from './schedule-view.js';
-import { checkScheduledBatch, OVERLAPS, rejectInvalidCron, type ScheduledBatch } from './scheduled-batch.js';
-
-/** What the next run of a schedule would cost and take. */
-export interface ScheduleEstimate {
-  readonly id: string;
-  /** Of the next runs, in the schedule's zone. */
-  readonly next: readonly string[];
-  /** Key of the manifest that the next run reads; null for a file that is not staged yet. */
-  readonly manifest_key: string | null;
-  /** Null when the manifest is not there yet. */
-  readonly estimate: BatchEstimate | null;
-  /** When the last video of the next run would be there, in the schedule's zone. */
-  readonly expected: { readonly earliest_at: string; readonly latest_at: string } | null;
-  /** Whether that may be after the run that follows it is due. */
-  readonly overlaps_next_run: boolean;
-}
+import { type EstimateScheduleOptions, estimateSchedule, type ScheduleEstimate } from './schedule-estimate.js';
+import { checkStoredManifest, stageScheduleManifest } from './schedule-manifest.js';
+import { type ScheduleDetails, type ScheduleView, scheduleDetails, scheduleView } from './schedule-view.js';
+import { batchInputOf, checkSchedule, type ScheduledBatch, scheduleDefinition, withCron } from './scheduled-batch.js';
 
 const PREFIX = batchScheduleId('');
-/** A day: a nightly batch that runs long, or an outage of hours, loses no night. */
-const CATCHUP_SECONDS = 86_400;
 
-/** Creates, shows and steers schedules of batches. Methods reject as those of `WanVideoClient` do. */
+/** Creates, shows and controls schedules of batches. Methods reject as those of `WanVideoClient` do. */
 export class WanScheduleClient {
   readonly #client: Client;
   readonly #store: AssetStore;
   readonly #taskQueue: string;
 
-  constructor(options: WanBatchClientOptions) {
-    const { client, store, taskQueue } = batchParts(options);
-    [this.#client, this.#store, this.#taskQueue] = [client, store, taskQueue];
+  constructor({ client, store, taskQueue = DEFAULT_TASK_QUEUE }: WanBatchClientOptions) {
+    this.#client = client;
+    this.#store = store;
+    this.#taskQueue = taskQueue;
   }
 
   /**
-   * Creates a schedule, or makes the one of this id what is said here; a paused one stays paused.
-   * @throws VideoError `InvalidRequest` for a cron expression, zone, manifest or number that cannot be used; nothing is
+   * Creates a schedule, or replaces the settings of an existing one; a paused schedule stays paused.
+   * @throws VideoError `InvalidRequest` for an invalid cron expression, time zone, manifest or number; nothing is
    * changed then.
    * @example
    * ```ts
@@ -71,14 +41,16 @@ export class WanScheduleClient {
    *   id: 'nightly',
    *   cron: '30 2 * * *',
    *   timezone: 'Europe/Berlin',
-   *   manifest: { key: 'manifests/{date}.jsonl' },
+   *   manifest: { key: 'lists/{date}.jsonl' },
+   *   manifestWaitSeconds: 3600,
    * });
    * ```
    */
   async create(schedule: ScheduledBatch): Promise<'created' | 'updated'> {
-    checkScheduledBatch(schedule);
-    const definition = this.#definition(schedule, await this.#manifestKey(schedule));
-    return rejectInvalidCron(schedule.cron, async () => {
+    checkSchedule(schedule);
+    const manifestKey = await stageScheduleManifest(schedule, this.#store);
+    const definition = scheduleDefinition(schedule, manifestKey, this.#taskQueue);
+    return withCron(schedule.cron, async () => {
       try {
         await this.#client.schedule.create({ scheduleId: batchScheduleId(schedule.id), ...definition });
         return 'created';
@@ -91,62 +63,52 @@ export class WanScheduleClient {
   }
 
   /**
-   * What the next run of a schedule would cost and take, before it is made. Nothing is staged or started; Temporal
-   * returns the times by a schedule that is paused from its beginning and removed at once.
-   * @throws VideoError `InvalidRequest` as {@link create}.
+   * Estimates the next run of a schedule before it is created: what it would cost and how long it would take. Nothing
+   * is staged or started; Temporal computes the times with a paused schedule, which is deleted at once.
+   * @throws VideoError `InvalidRequest` as {@link create} does.
    * @example
    * ```ts
-   * const account = { provider: 'dashscope', account: 'default' };
-   * const manifest = { file: 'spring.jsonl' };
-   * const schedule = { id: 'nightly', cron: '30 2 * * *', timezone: 'Europe/Berlin', manifest };
-   * const { next, overlaps_next_run } = await schedules.estimate(schedule, { account });
+   * const nightly = { id: 'nightly', cron: '30 2 * * *', timezone: 'UTC', manifest: { file: 'nightly.jsonl' } };
+   * const account = { provider: 'cn-beijing', account: 'default' };
+   * const { next, estimate } = await schedules.estimate(nightly, { account });
+   * console.log(next[0], estimate?.counts.buy);
    * ```
    */
-  async estimate(
-    schedule: ScheduledBatch,
-    options: { readonly account: EstimateAccount; readonly signal?: AbortSignal | undefined },
-  ): Promise<ScheduleEstimate> {
-    checkScheduledBatch(schedule);
-    const key = 'key' in schedule.manifest ? schedule.manifest.key : null;
-    if (key !== null) await this.#checkKey(key, schedule);
-    const times = await this.#timesOf(schedule);
-    return this.#estimate({ ...schedule, key }, times, options);
+  async estimate(schedule: ScheduledBatch, options: EstimateScheduleOptions): Promise<ScheduleEstimate> {
+    checkSchedule(schedule);
+    await checkStoredManifest(schedule, this.#store);
+    const times = await this.#computeTimes(schedule);
+    return estimateSchedule({ client: this.#client, store: this.#store }, schedule, times, options);
   }
 
   /**
-   * What the next run of a schedule that exists would cost and take.
+   * Estimates the next run of an existing schedule.
    * @throws VideoRunError `RunNotFound`; VideoError `InvalidRequest` for a manifest with faults.
    * @example
    * ```ts
-   * const account = { provider: 'dashscope', account: 'default' };
-   * const { estimate } = await schedules.estimateNext('nightly', { account });
+   * const account = { provider: 'cn-beijing', account: 'default' };
+   * const { overlaps_next_run } = await schedules.estimateNext('nightly', { account });
    * ```
    */
-  async estimateNext(
-    id: string,
-    options: { readonly account: EstimateAccount; readonly signal?: AbortSignal | undefined },
-  ): Promise<ScheduleEstimate> {
-    const { action, spec, info } = await this.#here(id, () => this.#handle(id).describe());
-    const input = inputOf(action);
-    return this.#estimate(
-      {
-        id,
-        timezone: spec.timezone ?? 'UTC',
-        key: input.manifest_key ?? null,
-        window: input.window,
-        allowInvalid: input.allow_invalid,
-        manifest: { key: input.manifest_key ?? '' },
-      },
-      info.nextActionTimes,
-      options,
-    );
+  async estimateNext(id: string, options: EstimateScheduleOptions): Promise<ScheduleEstimate> {
+    const description = await this.#describe(id);
+    const { manifest_key, window, allow_invalid } = batchInputOf(description);
+    const schedule = {
+      id,
+      timezone: description.spec.timezone ?? 'UTC',
+      manifest: manifest_key === undefined ? null : { key: manifest_key },
+      window,
+      allowInvalid: allow_invalid,
+    };
+    const sources = { client: this.#client, store: this.#store };
+    return estimateSchedule(sources, schedule, description.info.nextActionTimes, options);
   }
 
   /**
-   * Every schedule of a batch.
+   * Lists the schedules of batches.
    * @example
    * ```ts
-   * for await (const { id, next } of schedules.list()) console.log(id, next[0]);
+   * for await (const { id, paused, next } of schedules.list()) console.log(id, paused ? 'paused' : next[0]);
    * ```
    */
   async *list(): AsyncGenerator<ScheduleView> {
@@ -159,57 +121,62 @@ export class WanScheduleClient {
           if (error instanceof ScheduleNotFoundError) return undefined; // deleted meanwhile
           throw error;
         });
-      if (description !== undefined) yield toScheduleView(id, description);
+      if (description !== undefined) yield scheduleView(id, description);
     }
   }
 
   /**
-   * One schedule, with its next times and what its latest runs came to.
+   * Reads a schedule with its settings, its next times and the reports of its latest runs.
+   * @throws VideoRunError `RunNotFound`.
    * @example
    * ```ts
    * const { runs, skipped } = await schedules.show('nightly');
+   * console.log(runs.at(-1)?.summary?.outcome, skipped);
    * ```
    */
   async show(id: string): Promise<ScheduleDetails> {
-    const description = await this.#here(id, () => this.#handle(id).describe());
-    return readScheduleDetails(id, description, this.#store);
+    return scheduleDetails(id, await this.#describe(id), this.#store);
   }
 
   /**
-   * Starts no run until it is resumed.
+   * Stops starting runs until the schedule is resumed.
+   * @throws VideoRunError `RunNotFound`.
    * @example
    * ```ts
-   * await schedules.pause('nightly', 'until the new manifest is there');
+   * await schedules.pause('nightly', 'the manifest is being corrected');
    * ```
    */
   async pause(id: string, note = 'paused on request'): Promise<void> {
-    await this.#here(id, () => this.#handle(id).pause(note));
+    await this.#call(id, this.#handle(id).pause(note));
   }
 
   /**
-   * Starts runs again from now on; what was due meanwhile is not made up for (see {@link backfill}).
+   * Starts runs again from now on; runs that were due during the pause are not caught up (see {@link backfill}).
+   * @throws VideoRunError `RunNotFound`.
    * @example
    * ```ts
    * await schedules.resume('nightly');
    * ```
    */
   async resume(id: string): Promise<void> {
-    await this.#here(id, () => this.#handle(id).unpause('resumed'));
+    await this.#call(id, this.#handle(id).unpause('resumed'));
   }
 
   /**
-   * Starts a run now, also of a paused schedule; two within one second are one.
+   * Starts a run now, even of a paused schedule; two calls within one second start one run.
+   * @throws VideoRunError `RunNotFound`.
    * @example
    * ```ts
    * await schedules.trigger('nightly');
    * ```
    */
   async trigger(id: string): Promise<void> {
-    await this.#here(id, () => this.#handle(id).trigger(ScheduleOverlapPolicy.BUFFER_ALL));
+    await this.#call(id, this.#handle(id).trigger(ScheduleOverlapPolicy.BUFFER_ALL));
   }
 
   /**
-   * Makes up for the runs between two moments, one after the other, each with its own nominal time.
+   * Starts the runs that were due between two moments, one after another, each with its own nominal time.
+   * @throws VideoRunError `RunNotFound`; VideoError `InvalidRequest` unless `from` is before `to`.
    * @example
    * ```ts
    * await schedules.backfill('nightly', { from: new Date('2026-03-01'), to: new Date('2026-03-04') });
@@ -217,59 +184,31 @@ export class WanScheduleClient {
    */
   async backfill(id: string, { from, to }: { readonly from: Date; readonly to: Date }): Promise<void> {
     if (!(from.getTime() < to.getTime())) {
-      throw invalidRequest([{ path: 'from', message: 'must be before the end of the time that is made up for' }]);
+      throw invalidRequest([{ path: 'from', message: 'must be before the end of the period' }]);
     }
     const overlap = ScheduleOverlapPolicy.BUFFER_ALL;
-    await this.#here(id, () => this.#handle(id).backfill({ start: from, end: to, overlap }));
+    await this.#call(id, this.#handle(id).backfill({ start: from, end: to, overlap }));
   }
 
   /**
-   * Removes a schedule; the batches that it has started stay.
+   * Deletes a schedule; the batches that it has started remain.
+   * @throws VideoRunError `RunNotFound`.
    * @example
    * ```ts
    * await schedules.delete('nightly');
    * ```
    */
   async delete(id: string): Promise<void> {
-    await this.#here(id, () => this.#handle(id).delete());
+    await this.#call(id, this.#handle(id).delete());
   }
 
-  #definition(schedule: ScheduledBatch, manifestKey: string) {
-    const { id, cron, timezone, window, allowInvalid, manifestWaitSeconds, overlap = 'buffer_one' } = schedule;
-    const { catchupSeconds = CATCHUP_SECONDS, jitterSeconds = 0, pauseWhenFailedAbove } = schedule;
-    const input: VideoBatchInput = {
-      manifest_key: manifestKey,
-      schedule_id: id,
-      timezone,
-      ...(window !== undefined && { window }),
-      ...(allowInvalid === true && { allow_invalid: true }),
-      ...(manifestWaitSeconds !== undefined && { manifest_wait_seconds: manifestWaitSeconds }),
-      ...(pauseWhenFailedAbove !== undefined && { pause_when_failed_above: pauseWhenFailedAbove }),
-    };
-    return {
-      // Temporal keeps the times and forgets the expression, but for the remark behind it.
-      spec: { cronExpressions: [`${cron.trim()} # ${cron.trim()}`], timezone, jitter: jitterSeconds * 1000 },
-      action: {
-        type: 'startWorkflow' as const,
-        workflowType: WorkflowType.videoBatch,
-        workflowId: batchWorkflowId(id),
-        taskQueue: this.#taskQueue,
-        args: [input],
-        memo: { [SCHEDULE_MEMO]: id },
-        staticSummary: `scheduled by ${id}: ${cron} in ${timezone}`,
-        staticDetails: batchDetails(input),
-      },
-      // An item's failure is no failure of the batch, so pausing on failure would mean a broken manifest only.
-      policies: { overlap: OVERLAPS[overlap], catchupWindow: catchupSeconds * 1000, pauseOnFailure: false },
-    };
-  }
-
-  /** The next times of a schedule that is not made yet, as Temporal counts them. */
-  async #timesOf(schedule: ScheduledBatch): Promise<readonly Date[]> {
+  /** The next times of a schedule that does not exist yet, as Temporal computes them. */
+  async #computeTimes(schedule: ScheduledBatch): Promise<readonly Date[]> {
     const scheduleId = `wan-video-probe/${randomUUID()}`;
-    const state = { paused: true, note: 'asked for its times only' };
-    const probe = await rejectInvalidCron(schedule.cron, () =>
-      this.#client.schedule.create({ scheduleId, ...this.#definition(schedule, 'none'), state }),
+    const state = { paused: true, note: 'created to compute its times' };
+    const definition = scheduleDefinition(schedule, 'none', this.#taskQueue);
+    const probe = await withCron(schedule.cron, () =>
+      this.#client.schedule.create({ scheduleId, ...definition, state }),
     );
     try {
       return (await probe.describe()).info.nextActionTimes;
@@ -278,102 +217,19 @@ export class WanScheduleClient {
     }
   }
 
-  async #estimate(
-    schedule: Pick<ScheduledBatch, 'id' | 'timezone' | 'manifest' | 'window' | 'allowInvalid'> & {
-      /** Null: a file that is not staged, or there is no manifest at all. */
-      readonly key: string | null;
-    },
-    times: readonly Date[],
-    { account, signal }: { readonly account: EstimateAccount; readonly signal?: AbortSignal | undefined },
-  ): Promise<ScheduleEstimate> {
-    const { id, timezone, manifest, window, allowInvalid = false } = schedule;
-    const [first] = times;
-    const key =
-      schedule.key === null ? null : manifestKeyAt(schedule.key, (first ?? new Date()).toISOString(), timezone);
-    const format = timeIn(timezone);
-    const next = times.map((time) => format(time));
-    const isThere = key === null ? 'file' in manifest : (await this.#store.head(key, { signal })) !== undefined;
-    if (!isThere) return { id, next, manifest_key: key, estimate: null, expected: null, overlaps_next_run: false };
-    const parts = { client: this.#client, store: this.#store };
-    const options = { allowInvalid, signal, account, window, soon: false };
-    const estimate =
-      key === null && 'file' in manifest
-        ? await estimateBatch(parts, () => openManifest(manifest), {
-            ...options,
-            name: manifest.file,
-            images: imagesInFolder(folderOf(manifest), this.#store, signal),
-          })
-        : await estimateBatch(parts, () => this.#store.get(key ?? '', { signal }), {
-            ...options,
-            name: key ?? '',
-            images: { identify: identifyInline },
-          });
-    const { earliest_seconds, latest_seconds } = estimate.duration;
-    const after = (seconds: number): string => format(new Date((first?.getTime() ?? 0) + seconds * 1000));
-    return {
-      id,
-      next,
-      manifest_key: key,
-      estimate,
-      expected: first === undefined ? null : { earliest_at: after(earliest_seconds), latest_at: after(latest_seconds) },
-      overlaps_next_run: latest_seconds * 1000 > gapMs(times),
-    };
-  }
-
   #handle(id: string) {
     return this.#client.schedule.getHandle(batchScheduleId(id));
   }
 
-  async #here<T>(id: string, call: () => Promise<T>): Promise<T> {
-    try {
-      return await call();
-    } catch (error) {
+  #describe(id: string): Promise<ScheduleDescription> {
+    return this.#call(id, this.#handle(id).describe());
+  }
+
+  /** Awaits a call to a schedule; throws `RunNotFound` when there is no such schedule. */
+  async #call<T>(id: string, call: Promise<T>): Promise<T> {
+    return call.catch((error: unknown) => {
       if (!(error instanceof ScheduleNotFoundError)) throw error;
       throw new VideoRunError(id, { type: FailureType.RunNotFound, message: `There is no schedule ${id}` }, error);
-    }
-  }
-
-  /**
-   * The key that each run reads; a file is kept under its content, so that another one never changes what a run reads.
-   */
-  async #manifestKey(schedule: ScheduledBatch): Promise<string> {
-    const { manifest, allowInvalid = false } = schedule;
-    if ('key' in manifest) {
-      await this.#checkKey(manifest.key, schedule);
-      return manifest.key;
-    }
-    const prepared = await prepareManifest(() => openManifest(manifest), {
-      name: manifest.file,
-      allowInvalid,
-      images: imagesInFolder(folderOf(manifest), this.#store, undefined),
     });
-    try {
-      const key = scheduledManifestKey(prepared.sha256);
-      await prepared.put(this.#store, key);
-      return key;
-    } finally {
-      await prepared.dispose();
-    }
-  }
-
-  async #checkKey(
-    template: string,
-    { timezone, allowInvalid = false }: Pick<ScheduledBatch, 'timezone' | 'allowInvalid'>,
-  ): Promise<void> {
-    const key = manifestKeyAt(template, new Date().toISOString(), timezone);
-    // Whether tomorrow's manifest will be there cannot be known; what a plain key names can.
-    if (template.includes(DATE_PLACEHOLDER)) return;
-    if ((await this.#store.head(key)) === undefined) {
-      throw invalidRequest([
-        { path: 'manifest', message: `is neither a file nor a key of ${this.#store.name}: ${key}` },
-      ]);
-    }
-    const faults: ManifestFault[] = [];
-    let items = 0;
-    for await (const entry of readManifest(await this.#store.get(key), { localImages: false })) {
-      if (entry.kind === 'fault') faults.push(entry.fault);
-      else items += 1;
-    }
-    if (items === 0 || (faults.length > 0 && !allowInvalid)) throw invalidManifest(key, faults);
   }
 }

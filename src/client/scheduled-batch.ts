@@ -1,76 +1,118 @@
-import { ScheduleOverlapPolicy } from '@temporalio/client';
+import { type ScheduleDescription, ScheduleOverlapPolicy } from '@temporalio/client';
 import { dateIn } from '../batch/manifest-key.js';
+import type { VideoBatchInput } from '../contract/batch.js';
+import { batchWorkflowId, SCHEDULE_MEMO, WorkflowType } from '../contract/names.js';
 import { invalidRequest } from '../contract/validate.js';
 import { type Issue, VideoError } from '../contract/video-error.js';
-import { checkScheduleId, checkWindow } from './batch-parts.js';
+import { checkScheduleId, checkWindow } from './batch-options.js';
+import { batchDetails } from './run-texts.js';
 
-/** What happens when a run is due while the one before still runs. */
+/** What happens when a run is due while the previous one is still running. */
 export type ScheduleOverlap = 'skip' | 'buffer_one' | 'buffer_all' | 'allow_all';
 
-/** A batch that is started again and again. */
+/** A batch that is started at the times of a schedule. */
 export interface ScheduledBatch {
-  /** Part of the batches' ids: `<id>-<nominal time>`. */
+  /** The beginning of the batches' ids: `<id>-<nominal time>`. */
   readonly id: string;
   /** Five fields: minute, hour, day of month, month, day of week. */
   readonly cron: string;
-  /** IANA zone that the times and `{date}` are meant in. */
+  /** IANA time zone of `cron` and of `{date}`. */
   readonly timezone: string;
   /**
-   * A file, which is checked, staged and kept; or a key of the store, read at each run, in which `{date}` is the
+   * A file, which is checked and staged once; or a key of the store, which each run reads, with `{date}` for its
    * nominal date.
    */
   readonly manifest: { readonly file: string } | { readonly key: string };
+  /** Items in progress at a time; default 10. */
   readonly window?: number | undefined;
+  /** Leave out lines with faults instead of refusing the whole manifest; default false. */
   readonly allowInvalid?: boolean | undefined;
   /** How long a run waits for its manifest, in seconds; default 0. */
   readonly manifestWaitSeconds?: number | undefined;
-  /** Default `buffer_one`: a run that is due meanwhile starts at the end of the one before. */
+  /** Default `buffer_one`: a run that is due meanwhile starts at the end of the previous one. */
   readonly overlap?: ScheduleOverlap | undefined;
-  /**
-   * Runs that were missed, by an outage of Temporal or behind a long batch, are made up for this long; seconds, default
-   * one day.
-   */
+  /** How late a run may start that an outage or a long batch has delayed, in seconds; default one day. */
   readonly catchupSeconds?: number | undefined;
-  /** Up to so many seconds later, at random; default 0. */
+  /** Longest random delay of a start, in seconds; default 0. */
   readonly jitterSeconds?: number | undefined;
   /**
-   * Pauses the schedule at the end of a run of which a larger share of the items, 0 to below 1, failed or waits for a
-   * person; default: never. Items that nothing was asked of the provider for, and cancelled ones, count on neither
-   * side.
+   * Share of items, from 0 to below 1: a run of which more items fail or wait for a person pauses the schedule at its
+   * end. Default: never. Cancelled items, and items that requested nothing of the provider, are not counted.
    */
   readonly pauseWhenFailedAbove?: number | undefined;
 }
 
-/** Temporal's names of the overlaps. */
-export const OVERLAPS: Readonly<Record<ScheduleOverlap, ScheduleOverlapPolicy>> = {
+/** A day: a nightly batch that takes too long, or an outage of hours, loses no night. */
+const CATCHUP_SECONDS = 86_400;
+const OVERLAPS: Readonly<Record<ScheduleOverlap, ScheduleOverlapPolicy>> = {
   skip: ScheduleOverlapPolicy.SKIP,
   buffer_one: ScheduleOverlapPolicy.BUFFER_ONE,
   buffer_all: ScheduleOverlapPolicy.BUFFER_ALL,
   allow_all: ScheduleOverlapPolicy.ALLOW_ALL,
 };
 
-/** @throws VideoError `InvalidRequest` with every fault of what no schedule can be. */
-export function checkScheduledBatch({ id, window, timezone, cron, pauseWhenFailedAbove: share }: ScheduledBatch): void {
-  const issues = [
+/** Our name of Temporal's policy; undefined for a policy that has none. */
+export const overlapOf = (policy: ScheduleOverlapPolicy): ScheduleOverlap | undefined =>
+  (Object.keys(OVERLAPS) as ScheduleOverlap[]).find((name) => OVERLAPS[name] === policy);
+
+/** The schedule as Temporal keeps it. */
+export function scheduleDefinition(schedule: ScheduledBatch, manifestKey: string, taskQueue: string) {
+  const { id, cron, timezone, window, allowInvalid, manifestWaitSeconds, overlap = 'buffer_one' } = schedule;
+  const { catchupSeconds = CATCHUP_SECONDS, jitterSeconds = 0, pauseWhenFailedAbove } = schedule;
+  const input: VideoBatchInput = {
+    manifest_key: manifestKey,
+    schedule_id: id,
+    timezone,
+    ...(window !== undefined && { window }),
+    ...(allowInvalid === true && { allow_invalid: true }),
+    ...(manifestWaitSeconds !== undefined && { manifest_wait_seconds: manifestWaitSeconds }),
+    ...(pauseWhenFailedAbove !== undefined && { pause_when_failed_above: pauseWhenFailedAbove }),
+  };
+  return {
+    // Temporal keeps the times and drops the expression, but not the comment after it.
+    spec: { cronExpressions: [`${cron.trim()} # ${cron.trim()}`], timezone, jitter: jitterSeconds * 1000 },
+    action: {
+      type: 'startWorkflow' as const,
+      workflowType: WorkflowType.videoBatch,
+      workflowId: batchWorkflowId(id),
+      taskQueue,
+      args: [input],
+      memo: { [SCHEDULE_MEMO]: id },
+      staticSummary: `scheduled by ${id}: ${cron} in ${timezone}`,
+      staticDetails: batchDetails(input),
+    },
+    // A failed item does not fail its batch, so a pause on failure would react to broken manifests only.
+    policies: { overlap: OVERLAPS[overlap], catchupWindow: catchupSeconds * 1000, pauseOnFailure: false },
+  };
+}
+
+/** The input of the batches that a schedule starts. */
+export const batchInputOf = ({ action }: ScheduleDescription): VideoBatchInput =>
+  ((action.args ?? []) as [VideoBatchInput?])[0] ?? {};
+
+/** @throws VideoError `InvalidRequest` with all faults of the schedule, except those of its manifest. */
+export function checkSchedule({ id, window, timezone, cron, pauseWhenFailedAbove: share }: ScheduledBatch): void {
+  const checks = [
     () => checkScheduleId(id),
     () => checkWindow(window),
     () => void dateIn(timezone, new Date()),
     () => {
       if (cron.trim().split(/\s+/).length === 5) return;
-      throw invalidCron(cron, 'has five fields: minute, hour, day of month, month, day of week');
+      throw invalidCron(cron, 'must have five fields: minute, hour, day of month, month, day of week');
     },
     () => {
       if (share === undefined || (share >= 0 && share < 1)) return;
       const message = 'must be a share from 0 to below 1, such as 0.25';
       throw invalidRequest([{ path: 'pauseWhenFailedAbove', message }]);
     },
-  ].flatMap(issuesOf);
+  ];
+  const issues = checks.flatMap(issuesOf);
   if (issues.length > 0) throw invalidRequest(issues);
 }
 
-function issuesOf(judge: () => void): readonly Issue[] {
+function issuesOf(check: () => void): readonly Issue[] {
   try {
-    judge();
+    check();
     return [];
   } catch (error) {
     if (error instanceof VideoError && error.issues !== undefined) return error.issues;
@@ -78,12 +120,12 @@ function issuesOf(judge: () => void): readonly Issue[] {
   }
 }
 
-/** Turns the server's refusal of a cron expression into `InvalidRequest`. */
-export async function rejectInvalidCron<T>(cron: string, call: () => Promise<T>): Promise<T> {
+/** Runs a call that gives Temporal a cron expression. @throws VideoError `InvalidRequest` when Temporal refuses it. */
+export async function withCron<T>(cron: string, call: () => Promise<T>): Promise<T> {
   try {
     return await call();
   } catch (error) {
-    // What the SDK makes of the server's "Invalid schedule spec".
+    // The SDK turns the server's "Invalid schedule spec" into this error.
     if (error instanceof TypeError) throw invalidCron(cron, `is refused: ${error.message}`);
     throw error;
   }

@@ -8,18 +8,18 @@ const types = proto.temporal.api.enums.v1.IndexedValueType;
 const WANTED = Object.entries(SEARCH_ATTRIBUTES).map(
   ([name, type]) => [name, types[`INDEXED_VALUE_TYPE_${type}`]] as const,
 );
-/** gRPC status codes of a server that does not let us register: Temporal Cloud, or one with authorization. */
+/** gRPC status codes of a server that refuses a registration: Temporal Cloud, or a server with authorization. */
 const REFUSED: readonly number[] = [7 /* PERMISSION_DENIED */, 12 /* UNIMPLEMENTED */, 16 /* UNAUTHENTICATED */];
 
 /**
  * Registers our search attributes in the client's namespace; repeating it changes nothing.
  * @returns the names that were missing.
  * @throws VideoError `ConfigurationInvalid` when one exists with another type, when the server has no room for them, or
- * when it does not let us register: then `nextStep` has the lines for its administrator. Runs work without them.
+ * when it refuses the registration: then `nextStep` holds the commands for its administrator. Runs work without them.
  * @example
  * ```ts
  * const client = await connectClient(temporalFromEnv());
- * console.log('registered', await registerSearchAttributes(client));
+ * const added = await registerSearchAttributes(client);
  * ```
  */
 export async function registerSearchAttributes(client: Client): Promise<string[]> {
@@ -32,14 +32,14 @@ export async function registerSearchAttributes(client: Client): Promise<string[]
     return missing;
   } catch (cause) {
     if (!isGrpcServiceError(cause)) throw cause;
-    const full = /cannot have more than/i.test(cause.details);
-    if (!full && !REFUSED.includes(cause.code)) throw cause;
+    const isFull = /cannot have more than/i.test(cause.details);
+    if (!isFull && !REFUSED.includes(cause.code)) throw cause;
     throw new VideoError(
       FailureType.ConfigurationInvalid,
-      full
+      isFull
         ? `The namespace ${namespace} has no room for our search attributes: ${cause.details}`
-        : `The search attributes may not be registered in the namespace ${namespace} by this caller`,
-      { cause, nextStep: full ? 'Remove unused ones, or run without them.' : administratorLines(namespace) },
+        : `This caller may not register search attributes in the namespace ${namespace}`,
+      { cause, nextStep: isFull ? 'Remove unused ones, or run without them.' : administratorLines(namespace) },
     );
   }
 }
@@ -50,18 +50,18 @@ export async function registerSearchAttributes(client: Client): Promise<string[]
  */
 export async function missingSearchAttributes(client: Client): Promise<string[]> {
   const { namespace } = client.options;
-  const have = (await client.connection.operatorService.listSearchAttributes({ namespace })).customAttributes ?? {};
-  const clash = WANTED.filter(([name, type]) => have[name] !== undefined && have[name] !== type);
-  if (clash.length > 0) throw clashing(clash.map(([name]) => name));
-  return WANTED.map(([name]) => name).filter((name) => have[name] === undefined);
+  const existing = (await client.connection.operatorService.listSearchAttributes({ namespace })).customAttributes ?? {};
+  const clashes = WANTED.filter(([name, type]) => existing[name] !== undefined && existing[name] !== type);
+  if (clashes.length > 0) throw otherType(clashes.map(([name]) => name));
+  return WANTED.map(([name]) => name).filter((name) => existing[name] === undefined);
 }
 
-const clashing = (names: readonly string[]): VideoError =>
+const otherType = (names: readonly string[]): VideoError =>
   new VideoError(FailureType.ConfigurationInvalid, `Search attributes exist with another type: ${names.join(', ')}`, {
-    nextStep: 'Remove them, or use a namespace of its own (TEMPORAL_NAMESPACE). Runs work without them.',
+    nextStep: 'Remove them, or use a separate namespace (TEMPORAL_NAMESPACE). Runs work without them.',
   });
 
-/** What an administrator types, for a server of one's own and for Temporal Cloud. */
+/** The commands for an administrator, of a self-hosted server and of Temporal Cloud. */
 export function administratorLines(namespace: string): string {
   const named = Object.entries(SEARCH_ATTRIBUTES).map(
     ([name, type]) => [name, type === 'KEYWORD' ? 'Keyword' : 'KeywordList'] as const,

@@ -1,10 +1,10 @@
 import { type Client, ScheduleAlreadyRunning, ScheduleOverlapPolicy } from '@temporalio/client';
 import { WorkflowType } from '../contract/names.js';
 
-/** Schedule that looks for purchases whose run is gone. */
+/** The schedule of the sweep, which finds open purchases that no run manages. */
 export const SWEEP_SCHEDULE_ID = 'wan-video-sweep';
 
-/** A video that was paid can be fetched for 24 hours: an hourly look leaves 23 to remove any obstacle. */
+/** A paid video can be fetched for 24 hours: with an hourly sweep, 23 of them are left to remove any obstacle. */
 const EVERY = '1 hour';
 
 /**
@@ -19,9 +19,9 @@ export async function ensureSweepSchedule(client: Client, taskQueue: string): Pr
     workflowId: 'sweep',
     taskQueue,
     args: [],
-    staticSummary: 'looks for purchases that no run sees to',
+    staticSummary: 'finds open purchases that no run manages',
   };
-  // One sweep sees everything that a missed one would have seen.
+  // A sweep finds everything that a missed one would have found.
   const policies = { overlap: ScheduleOverlapPolicy.SKIP, catchupWindow: '1 hour', pauseOnFailure: false } as const;
   try {
     await client.schedule.create({ scheduleId: SWEEP_SCHEDULE_ID, spec, action, policies });

@@ -34,7 +34,7 @@ const DEFAULT_ADDRESS = `localhost:${DEFAULT_PORT}`;
  * the proxy or the file of authorities cannot be used.
  * @example
  * ```ts
- * const { namespace } = temporalFromEnv();
+ * const { namespace } = temporalFromEnv({ TEMPORAL_ADDRESS: 'temporal.example.com:7233' });
  * ```
  */
 export function temporalFromEnv(env?: Readonly<Record<string, string | undefined>>): TemporalTarget {

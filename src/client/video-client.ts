@@ -5,26 +5,28 @@ import {
   WorkflowFailedError,
   type WorkflowHandle,
   type WorkflowHandleWithFirstExecutionRunId,
-  WorkflowNotFoundError,
   type WorkflowStartOptions,
 } from '@temporalio/client';
 import { defineSearchAttributeKey, type SearchAttributePair } from '@temporalio/common';
 import { FailureType } from '../contract/failure-type.js';
-import { CANCEL_SIGNAL, PROGRESS_QUERY, RESOLVE_SIGNAL, videoWorkflowId, WorkflowType } from '../contract/names.js';
+import { PLACEHOLDER_REFERENCE } from '../contract/image-reference.js';
+import { CANCEL_SIGNAL, RESOLVE_SIGNAL, videoWorkflowId, WorkflowType } from '../contract/names.js';
 import type { VideoRequest } from '../contract/request.js';
 import type { SubmitDecision, VideoProgress, VideoResult } from '../contract/result.js';
 import { labelTexts } from '../contract/search-attributes.js';
 import { invalidRequest, parseRequest, requestFingerprint, requestIssues } from '../contract/validate.js';
 import { VideoError } from '../contract/video-error.js';
 import type { AssetStore } from '../storage/asset-store.js';
+import { DEFAULT_TASK_QUEUE } from './batch-options.js';
+import { asNotFound } from './not-found.js';
 import { encodesPayloads } from './payload-codec.js';
-import { QUERY_TIMEOUT_MS } from './query-timeout.js';
-import { isReference, LocalImage, UNSTAGED_REFERENCE } from './reference.js';
+import { queryProgress } from './query-progress.js';
+import { isReferenceSource, LocalImage } from './reference.js';
 import { VideoRunError } from './run-error.js';
 import { runErrorOf } from './run-failure.js';
-import { inputOf } from './run-input.js';
+import { readRunInput } from './run-input.js';
 import { hasVideo, notCancellable } from './run-kind.js';
-import { fits, type ListOptions, listQuery } from './run-list.js';
+import { type ListOptions, listQuery, matchesList } from './run-list.js';
 import { staticDetails, staticSummary } from './run-texts.js';
 import { problemOf, type VideoRun, type VideoStatus, videoRunOf } from './video-run.js';
 import type {
@@ -40,7 +42,7 @@ const NO_END = { result: null, error: null };
 /**
  * Starts, follows, lists and cancels generations.
  *
- * Equal requests share one run, and a finished one is answered from the cache, so every call here may be repeated.
+ * Equal requests share one run, and a finished request is answered from the cache, so every call may be repeated.
  * Methods reject with {@link VideoRunError} about the run, with `VideoError` about request, image or store, and with
  * the errors of Temporal's client when Temporal itself does not answer.
  */
@@ -48,10 +50,10 @@ export class WanVideoClient {
   readonly #client: Client;
   readonly #taskQueue: string;
   readonly #store: AssetStore | undefined;
-  /** Learned from the first refusal: a namespace without our attributes is asked only once. */
-  #attributes = true;
+  /** Whether the namespace has our search attributes, as far as we know: false after the first refusal. */
+  #hasAttributes = true;
 
-  constructor({ client, taskQueue = 'video-generate', store }: WanVideoClientOptions) {
+  constructor({ client, taskQueue = DEFAULT_TASK_QUEUE, store }: WanVideoClientOptions) {
     this.#client = client;
     this.#taskQueue = taskQueue;
     this.#store = store;
@@ -62,14 +64,13 @@ export class WanVideoClient {
    * @throws VideoError as {@link start}, VideoRunError as {@link result}.
    * @example
    * ```ts
-   * const video = await videos.generate({
-   *   prompt: 'the boat drifts',
+   * const { video_url } = await videos.generate({
+   *   prompt: 'the boat drifts slowly over the calm lake',
    *   duration: 4,
-   *   fps: 30,
+   *   fps: 24,
    *   size: '1280*720',
-   *   reference_image: 'https://example.com/boat.jpg',
+   *   reference_image: 'lake.jpg',
    * });
-   * console.log(video.video_url);
    * ```
    */
   async generate(request: VideoGenerateRequest, options: StartOptions = {}): Promise<VideoResult> {
@@ -79,48 +80,51 @@ export class WanVideoClient {
 
   /**
    * Starts a generation, or joins the running one of an equal request.
-   * @throws VideoError `InvalidRequest` or `ReferenceRejected` with all faults at once, before anything is sent;
-   * `ConfigurationInvalid` for an image that needs a store when there is none; `StoreUnavailable` when staging fails.
+   * @throws VideoError `InvalidRequest` or `ReferenceRejected` with all faults together, before anything is sent;
+   * `ConfigurationInvalid` for an image that must be staged when the client has no store; `StoreUnavailable` when
+   * staging fails.
    * @example
    * ```ts
    * const { id, joined } = await videos.start({
-   *   prompt: 'the boat drifts',
+   *   prompt: 'the boat drifts slowly over the calm lake',
    *   duration: 4,
-   *   fps: 30,
+   *   fps: 24,
    *   size: '1280*720',
-   *   reference_image: new URL('https://example.com/boat.jpg'),
+   *   reference_image: new URL('https://example.com/lake.jpg'),
    * });
+   * console.log(joined ? `joined ${id}` : `started ${id}`);
    * ```
    */
   async start(request: VideoGenerateRequest, { id, signal }: StartOptions = {}): Promise<StartedVideo> {
     const parsed = await this.#withReference(request, signal);
     const fingerprint = requestFingerprint(parsed);
-    // "off" asks for a new video each time, so its run is shared with nobody.
-    const fresh = parsed.cache === 'off' ? `/${randomUUID()}` : '';
-    const workflowId = id ?? videoWorkflowId(`${fingerprint}${fresh}`);
+    // With "off" each request is for a new video, so its run is not shared.
+    const suffix = parsed.cache === 'off' ? `/${randomUUID()}` : '';
+    const workflowId = id ?? videoWorkflowId(`${fingerprint}${suffix}`);
     for (;;) {
-      const own = await this.#startWorkflow(parsed, workflowId, fingerprint);
-      if (own !== undefined) return { id: workflowId, runId: own.firstExecutionRunId, joined: false };
-      const there = await this.#client.workflow.getHandle(workflowId).describe();
-      if (there.closeTime !== undefined) continue; // it ended between the two calls, so the id is free
-      const { type, memo, runId } = there;
+      const started = await this.#startWorkflow(parsed, workflowId, fingerprint);
+      if (started !== undefined) return { id: workflowId, runId: started.firstExecutionRunId, joined: false };
+      const existing = await this.#handle(workflowId).describe();
+      if (existing.closeTime !== undefined) continue; // it ended between the two calls, so the id is free
+      const { type, memo, runId } = existing;
       if (type === WorkflowType.videoGenerate && memo?.['fingerprint'] === fingerprint) {
         return { id: workflowId, runId, joined: true };
       }
       throw invalidRequest([
-        { path: 'id', message: `is taken by a running ${type} of another request: ${workflowId}; choose another one` },
+        { path: 'id', message: `is used by a running ${type} of another request: ${workflowId}; choose another one` },
       ]);
     }
   }
 
   /**
-   * Runs the request of an ended run again, under the same id. With `cache: use` (the default) what was paid is
-   * adopted, followed or answered from the cache, as for every equal request; `refresh` and `off` ask for a new video.
-   * @throws VideoRunError `RunNotFound` when there is no such run; `NotRetried` while it runs, or when it is no
-   * generation.
+   * Runs the request of an ended run again, under the same id. With `cache: use` (the default) a purchase that exists
+   * is adopted, followed or answered from the cache, as for every equal request; `refresh` and `off` buy a new video.
+   * @throws VideoRunError `RunNotFound` when there is no such run; `NotRetried` while it is running, or when it is not
+   * a generation.
    * @example
    * ```ts
-   * const { id } = await videos.retry('video/4f2a');
+   * const { runId } = await videos.retry('video/0a1b2c3d');
+   * const { video_url } = await videos.result('video/0a1b2c3d', { runId });
    * ```
    */
   async retry(id: string, { runId }: RunOptions = {}): Promise<StartedVideo> {
@@ -129,19 +133,19 @@ export class WanVideoClient {
       throw new VideoRunError(id, {
         type: 'NotRetried',
         message: `The run ${id} has not ended`,
-        next_step: `Follow it with "wan-video watch", or end it with "wan-video cancel" first.`,
+        next_step: 'Follow it with "wan-video watch", or end it with "wan-video cancel" first.',
       });
     }
-    return this.start((await inputOf(this.#client, id, run_id)) as VideoRequest, { id });
+    return this.start((await readRunInput(this.#client, id, run_id)) as VideoRequest, { id });
   }
 
   /**
-   * Waits for the video of a run, however long it takes.
-   * @throws VideoRunError when it failed, was cancelled (then `error.message` says what became of the task) or
+   * Waits for the video of a run, regardless of how long it takes.
+   * @throws VideoRunError when the run failed, was cancelled (then `error.message` says what became of the task) or
    * terminated, or when there is no such run.
    * @example
    * ```ts
-   * const { video_url, usage } = await videos.result('video/4f2a');
+   * const { video_url, sha256 } = await videos.result('video/0a1b2c3d');
    * ```
    */
   async result(id: string, { runId }: RunOptions = {}): Promise<VideoResult> {
@@ -168,76 +172,65 @@ export class WanVideoClient {
   }
 
   /**
-   * What a run does now. A worker answers it (an Action on Temporal Cloud), also for a run that has ended.
-   * @throws VideoRunError when there is no such run; an error of Temporal's client when no worker answers within 5 s.
+   * Queries what a run is doing, or how it ended; a worker answers. The query is a billed Action on Temporal Cloud.
+   * @throws VideoRunError `RunNotFound` when there is no such run; an error of Temporal's client when no worker answers
+   * within 5 s.
    * @example
    * ```ts
-   * const { stage, waiting_for } = await videos.progress('video/4f2a');
+   * const { stage, eta } = await videos.progress('video/0a1b2c3d');
+   * console.log(stage, eta === null ? '' : new Date(eta.latest_ms).toISOString());
    * ```
    */
   async progress(id: string, { runId }: RunOptions = {}): Promise<VideoProgress> {
-    const query = () => this.#handle(id, runId).query<VideoProgress>(PROGRESS_QUERY);
-    return this.#client.withDeadline(Date.now() + QUERY_TIMEOUT_MS, query).catch((error: unknown) => {
-      throw runNotFound(id, error);
-    });
+    return this.#call(id, queryProgress<VideoProgress>(this.#client, id, runId));
   }
 
   /**
-   * Asks a run to end as Cancelled; it does so within seconds, which {@link result} reports. Repeating it changes
-   * nothing.
+   * Requests that a run ends as Cancelled, which it does within seconds; {@link result} reports it. Repeating the call
+   * changes nothing.
    * @param reason - For people; no secrets.
-   * @throws VideoRunError `RunNotFound` when there is no such run or it has ended already; `NotCancelled` for what is
-   * no generation, such as a salvage or a batch.
+   * @throws VideoRunError `RunNotFound` when there is no such run or it has ended already; `NotCancelled` for a run
+   * that is not a generation, such as a salvage or a batch.
    * @example
    * ```ts
-   * await videos.cancel('video/4f2a', 'the customer has left');
+   * await videos.cancel('video/0a1b2c3d', 'wrong picture');
    * ```
    */
   async cancel(id: string, reason = 'cancelled by the caller', { runId }: RunOptions = {}): Promise<void> {
     const handle = this.#handle(id, runId);
-    const { type } = await handle.describe().catch((error: unknown) => {
-      throw runNotFound(id, error);
-    });
+    const { type } = await this.#call(id, handle.describe());
     const refusal = notCancellable(id, type);
     if (refusal !== undefined) throw refusal;
-    await handle.signal(CANCEL_SIGNAL, { reason }).catch((error: unknown) => {
-      throw runNotFound(id, error);
-    });
+    await this.#call(id, handle.signal(CANCEL_SIGNAL, { reason }));
   }
 
   /**
-   * Decides for a run in `needs_attention` what became of its submit: the task that is its own, or that none is and
-   * another may be bought. Whether the decision is taken shows in {@link progress}: `attention.refused` says why not.
+   * Decides what became of the submit of a run in `needs_attention`: which task is its own, or that none is and another
+   * one may be bought. If the run refuses the decision, {@link progress} says why in `attention.refused`.
    * @throws VideoRunError `RunNotFound` when there is no such run or it has ended.
    * @example
    * ```ts
-   * await videos.resolve('video/4f2a', { task_id: '86ecf553-d340-4e21' });
+   * await videos.resolve('video/0a1b2c3d', { task_id: 'a1b2c3d4-0000-4000-8000-000000000000' });
+   * await videos.resolve('video/4e5f6071', { buy_again: true });
    * ```
    */
   async resolve(id: string, decision: SubmitDecision, { runId }: RunOptions = {}): Promise<void> {
-    await this.#handle(id, runId)
-      .signal(RESOLVE_SIGNAL, decision)
-      .catch((error: unknown) => {
-        throw runNotFound(id, error);
-      });
+    await this.#call(id, this.#handle(id, runId).signal(RESOLVE_SIGNAL, decision));
   }
 
   /**
-   * Everything that is known of a run; what only a worker knows is null when none answers within 5 s.
-   * @param options.progress - False leaves out what costs a query or a second call: progress, result and error.
+   * Reads everything that is known of a run; what only a worker knows is null when none answers within 5 s.
+   * @param options.progress - False leaves out progress, result and error, which cost a query or a second call.
    * @throws VideoRunError `RunNotFound` when Temporal knows no such run.
    * @example
    * ```ts
-   * const { status, trouble } = await videos.describe('video/4f2a', { progress: false });
+   * const { status, trouble, result } = await videos.describe('video/0a1b2c3d');
+   * console.log(status, trouble ?? result?.video_url);
    * ```
    */
   async describe(id: string, options: RunOptions & { readonly progress?: boolean } = {}): Promise<VideoStatus> {
     const { runId } = options;
-    const description = await this.#handle(id, runId)
-      .describe()
-      .catch((error: unknown) => {
-        throw runNotFound(id, error);
-      });
+    const description = await this.#call(id, this.#handle(id, runId).describe());
     const run = videoRunOf(description);
     const trouble = run.status === 'running' ? problemOf(description, Date.now()) : null;
     const { type, taskQueue, historyLength } = description;
@@ -253,12 +246,12 @@ export class WanVideoClient {
   }
 
   /**
-   * Lists runs, the newest first, page by page behind the scenes. Temporal shows a run here a moment after its start.
+   * Lists runs, the newest first; pages are fetched as they are needed. A run is listed some moments after its start.
    * @throws VideoError `ConfigurationInvalid` when a condition needs a search attribute that the namespace does not
-   * have.
+   * have; `InvalidRequest` for labels while a payload codec is in use.
    * @example
    * ```ts
-   * for await (const { id, outcome } of videos.list({ tenant: 'acme' })) console.log(id, outcome);
+   * for await (const { id, outcome } of videos.list({ tenant: 'film', status: 'Failed' })) console.log(id, outcome);
    * ```
    */
   async *list(options: ListOptions = {}): AsyncGenerator<VideoRun> {
@@ -270,7 +263,7 @@ export class WanVideoClient {
     try {
       for await (const info of this.#client.workflow.list({ query: listQuery(options) })) {
         const run = videoRunOf(info);
-        if (fits(run, options)) yield run;
+        if (matchesList(run, options)) yield run;
       }
     } catch (cause) {
       if (!/search attribute|invalid query/i.test(textOf(cause))) throw cause;
@@ -283,18 +276,18 @@ export class WanVideoClient {
 
   async #withReference(request: VideoGenerateRequest, signal: AbortSignal | undefined): Promise<VideoRequest> {
     const { reference_image: source } = request;
-    if (source === undefined || isReference(source)) {
+    if (source === undefined || isReferenceSource(source)) {
       return parseRequest({ ...request, ...(source !== undefined && { reference_image: String(source) }) });
     }
     const store = this.#store;
     if (store === undefined) {
       throw new VideoError(FailureType.ConfigurationInvalid, 'An image of this machine needs the asset store', {
-        nextStep: 'Give WanVideoClient the `store` of the workers, or the image as an http(s) URL.',
+        nextStep: 'Give WanVideoClient the `store` of the workers, or give the image as an http(s) URL.',
       });
     }
     const image = await LocalImage.read(source, { signal });
     try {
-      const issues = [...requestIssues({ ...request, reference_image: UNSTAGED_REFERENCE }), ...image.issues];
+      const issues = [...requestIssues({ ...request, reference_image: PLACEHOLDER_REFERENCE }), ...image.issues];
       if (issues.length > 0) throw invalidRequest(issues);
       return parseRequest({ ...request, reference_image: await image.stage(store, { signal }) });
     } finally {
@@ -303,15 +296,15 @@ export class WanVideoClient {
   }
 
   /**
-   * Undefined when a run of this id is open. It is not joined by the same call: the SDK does not say whether a start
-   * has joined a run, so each start, most of which join none, would need a second call to find out.
+   * Returns undefined when a run of this id is open. The start itself does not join that run: the SDK does not report
+   * whether a start has joined a run, so each start, of which most join none, would need a second call to find out.
    */
   async #startWorkflow(
     request: VideoRequest,
     workflowId: string,
     fingerprint: string,
   ): Promise<WorkflowHandleWithFirstExecutionRunId | undefined> {
-    const start = async (attributes: boolean) => {
+    const start = async (withAttributes: boolean) => {
       const options: WorkflowStartOptions = {
         taskQueue: this.#taskQueue,
         workflowId,
@@ -321,8 +314,8 @@ export class WanVideoClient {
         staticSummary: staticSummary(request),
         staticDetails: staticDetails(request),
         // The workflow reads `search_attributes` before it sets any.
-        memo: { fingerprint, search_attributes: attributes },
-        ...(attributes && { typedSearchAttributes: attributesOf(request, encodesPayloads(this.#client)) }),
+        memo: { fingerprint, search_attributes: withAttributes },
+        ...(withAttributes && { typedSearchAttributes: attributesOf(request, encodesPayloads(this.#client)) }),
       };
       try {
         return await this.#client.workflow.start(WorkflowType.videoGenerate, options);
@@ -331,13 +324,13 @@ export class WanVideoClient {
         throw error;
       }
     };
-    if (!this.#attributes) return start(false);
+    if (!this.#hasAttributes) return start(false);
     try {
       return await start(true);
     } catch (error) {
       // A namespace without our attributes refuses the start; the run itself does not need them.
       if (!/no mapping defined for search attribute|not a valid search attribute/i.test(textOf(error))) throw error;
-      this.#attributes = false;
+      this.#hasAttributes = false;
       return start(false);
     }
   }
@@ -354,17 +347,21 @@ export class WanVideoClient {
   #handle(id: string, runId?: string): WorkflowHandle<(request: VideoRequest) => Promise<VideoResult>> {
     return this.#client.workflow.getHandle(id, runId);
   }
+
+  /** Awaits a call to a run; throws `RunNotFound` when Temporal knows no such run, or when it has ended. */
+  async #call<T>(id: string, call: Promise<T>): Promise<T> {
+    return call.catch((error: unknown) => {
+      throw runNotFound(id, error);
+    });
+  }
 }
 
-/** Keeps every other error as it is. */
-function runNotFound(id: string, error: unknown): unknown {
-  if (!(error instanceof WorkflowNotFoundError)) return error;
-  const ended = /already completed/i.test(error.message);
-  const message = ended ? `The run ${id} has ended already` : `Temporal knows no run ${id}`;
-  const look = 'See "wan-video list"; TEMPORAL_ADDRESS and TEMPORAL_NAMESPACE say where runs are looked for.';
-  const next = ended ? {} : { next_step: look };
-  return new VideoRunError(id, { type: FailureType.RunNotFound, message, ...next }, error);
-}
+const runNotFound = (id: string, error: unknown): unknown =>
+  asNotFound(error, {
+    id,
+    kind: 'run',
+    nextStep: 'See "wan-video list"; TEMPORAL_ADDRESS and TEMPORAL_NAMESPACE say where runs are looked for.',
+  });
 
 const textOf = (error: unknown): string =>
   error instanceof Error
@@ -372,10 +369,10 @@ const textOf = (error: unknown): string =>
     : String(error);
 
 function attributesOf({ tenant, labels }: VideoRequest, labelsHidden: boolean): SearchAttributePair[] {
-  // Always one: the server's answer to it shows whether the namespace knows our attributes.
+  // At least one, because the server's answer to it shows whether the namespace knows our attributes.
   const pairs: SearchAttributePair[] = [{ key: defineSearchAttributeKey('VideoOutcome', 'KEYWORD'), value: 'running' }];
   if (tenant !== undefined) pairs.push({ key: defineSearchAttributeKey('VideoTenant', 'KEYWORD'), value: tenant });
-  // No codec reaches a search attribute, and labels are the caller's texts.
+  // A codec does not encode search attributes, and labels are the caller's texts.
   if (labels !== undefined && !labelsHidden) {
     pairs.push({ key: defineSearchAttributeKey('VideoLabels', 'KEYWORD_LIST'), value: labelTexts(labels) });
   }

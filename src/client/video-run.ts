@@ -4,7 +4,7 @@ import proto from '@temporalio/proto';
 import type { VideoProgress, VideoResult } from '../contract/result.js';
 import type { VideoErrorObject } from './run-error.js';
 
-/** One run as a list shows it. What comes from search attributes is null in a namespace that does not have them. */
+/** A run as it is listed. Fields that come from search attributes are null in a namespace without them. */
 export interface VideoRun {
   /** Workflow id. */
   readonly id: string;
@@ -14,27 +14,29 @@ export interface VideoRun {
   readonly started_at: string;
   readonly closed_at: string | null;
   readonly task_id: string | null;
-  /** How it ended; while it runs `running` or `needs_attention`. See `wan-video list --outcome`. */
+  /** How it ended; `running` or `needs_attention` before. See `wan-video list --outcome`. */
   readonly outcome: string | null;
   readonly error_code: string | null;
   readonly tenant: string | null;
   readonly batch_id: string | null;
-  /** `NAME=VALUE` each. */
+  /** Each as `NAME=VALUE`. */
   readonly labels: readonly string[];
 }
 
-/** How far a run is, by Temporal. */
+/** Temporal's status of a run. */
 export type VideoRunStatus = 'running' | 'completed' | 'failed' | 'cancelled' | 'terminated' | 'timed_out' | 'unknown';
 
 /** Everything that is known of one run. */
 export interface VideoStatus extends VideoRun {
-  /** `videoGenerate` for a generation, `salvageVideo` for what sees a purchase to its end; others have no video. */
+  /**
+   * `videoGenerate` for a generation, `salvageVideo` for the rest of one whose own run is gone; others have no video.
+   */
   readonly workflow_type: string;
-  /** Queue whose workers run it. */
+  /** The queue whose workers execute it. */
   readonly task_queue: string;
-  /** Events in its history so far. */
+  /** Events in its history. */
   readonly events: number;
-  /** What a person should know of a run that is stuck: no worker takes it up, or a step fails and is tried again. */
+  /** Why a run is stuck: no worker takes it up, or a step fails and is retried; null when it is not. */
   readonly trouble: string | null;
   /** Null while no worker answers, and for a run that has no video. */
   readonly progress: VideoProgress | null;
@@ -42,10 +44,10 @@ export interface VideoStatus extends VideoRun {
   readonly error: VideoErrorObject | null;
 }
 
-/** How the trouble of a run begins that nobody works on. */
+/** The beginning of `trouble` of a run that no worker processes. */
 export const UNATTENDED = 'no worker takes it up';
 
-/** Above the pause between two polls of a worker's queue, which takes work within milliseconds when it is there. */
+/** Longer than the pause between two polls of a worker, which otherwise receives work within milliseconds. */
 const UNATTENDED_AFTER_MS = 5_000;
 
 const STATUS: Readonly<Record<string, VideoRunStatus>> = {

@@ -3,24 +3,24 @@ import type { VideoRequest } from '../contract/request.js';
 import type { AssetStore } from '../storage/asset-store.js';
 import type { ImageSource } from './reference.js';
 
-/** What a client is made of. */
+/** What a client of generations needs. */
 export interface WanVideoClientOptions {
   /** A connected Temporal client; the caller closes its connection. */
   readonly client: Client;
   /** The workers' queue for runs; default `video-generate`. */
   readonly taskQueue?: string;
-  /** The workers' asset store; needed only for images given as path, bytes, `Blob` or stream. */
+  /** The workers' asset store; required for images given as path, bytes, `Blob` or stream. */
   readonly store?: AssetStore;
 }
 
-/** A request whose image may be given in any form that a program has it in. */
+/** A request whose image may be given in any form of {@link ImageSource}. */
 export type VideoGenerateRequest = Omit<VideoRequest, 'reference_image'> & { readonly reference_image: ImageSource };
 
 /** How a run is started. */
 export interface StartOptions {
   /** Workflow id; by default equal requests share `video/<fingerprint>`. */
   readonly id?: string | undefined;
-  /** Ends the staging of an image with its reason; a start that was sent is not taken back (see `cancel`). */
+  /** Stops the staging of an image, with the signal's reason; it does not cancel a started run (see `cancel`). */
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -29,7 +29,7 @@ export interface StartedVideo {
   /** Workflow id. */
   readonly id: string;
   readonly runId: string;
-  /** Whether an equal request's run was there already and is shared now. */
+  /** Whether the run of an equal request was running already and is shared now. */
   readonly joined: boolean;
 }
 

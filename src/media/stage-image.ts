@@ -31,7 +31,7 @@ export interface StagedImage {
 }
 
 /** An image to stage: a file's path, its bytes, or a stream of them. */
-export type ImageSource = string | Uint8Array | Blob | AsyncIterable<Uint8Array>;
+export type StageableImage = string | Uint8Array | Blob | AsyncIterable<Uint8Array>;
 
 /** Limits of staging. */
 export interface StageOptions {
@@ -48,7 +48,7 @@ export interface StageOptions {
  * @throws errors of the stream, unchanged, and `signal.reason` on abort.
  */
 export async function stageImage(
-  source: ImageSource,
+  source: StageableImage,
   store: AssetStore,
   options: StageOptions = {},
 ): Promise<StagedImage> {

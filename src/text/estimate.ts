@@ -1,6 +1,6 @@
 import type { BatchEstimate } from '../client/batch-estimate.js';
 import type { StartEstimate } from '../client/batch-start.js';
-import type { ScheduleEstimate } from '../client/schedule-client.js';
+import type { ScheduleEstimate } from '../client/schedule-estimate.js';
 import { amountText } from './amount.js';
 import { billableText } from './billable.js';
 import { durationText } from './duration.js';

@@ -107,7 +107,7 @@ describe.skipIf(missing !== undefined)('a Temporal as it is in production', () =
       const all = { ...stack.env, HOME: stack.outputDir, ...env };
       const setup = await processOf(['setup'], all);
       expect(setup.code).toBe(3);
-      expect(setup.stderr).toContain('may not be registered in the namespace default by this caller');
+      expect(setup.stderr).toContain('This caller may not register search attributes in the namespace default');
       const doctor = await processOf(['doctor'], { ...all, DASHSCOPE_API_KEY: 'sk-any' });
       for (const text of [setup.stderr, doctor.stdout]) {
         expect(text).toMatch(own);

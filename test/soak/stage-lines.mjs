@@ -7,7 +7,7 @@ import { pathToFileURL } from 'node:url';
 const [dist, folder, count] = process.argv.slice(2);
 const load = (file) => import(pathToFileURL(join(dist, 'src', file)).href);
 const [{ imagesInFolder, openManifest }, { prepareManifest }, { FileStore }] = await Promise.all(
-  ['client/batch-parts.js', 'batch/prepare-manifest.js', 'storage/file-store.js'].map(load),
+  ['client/manifest-source.js', 'batch/prepare-manifest.js', 'storage/file-store.js'].map(load),
 );
 /** Images that the lines share among them; each is read once. */
 const IMAGES = 100;

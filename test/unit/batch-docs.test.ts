@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { PASSABLE_CAUSES } from '../../src/batch/failed-lines.js';
+import { TEMPORARY_CAUSES } from '../../src/batch/failed-lines.js';
 import { command } from '../support/command.js';
 import { ROOT } from '../support/root.js';
 
@@ -32,5 +32,5 @@ test.each(['batch', 'schedule'])(
 test('docs/batches.md lists the temporary causes', () => {
   const listed = /Temporary causes: ([^.]*)\./s.exec(DOC)?.[1] ?? '';
   const names = [...listed.matchAll(/`(\w+)`/g)].map(([, name]) => name);
-  expect(names.sort()).toEqual(PASSABLE_CAUSES.filter((cause) => !['Terminated', 'TimedOut'].includes(cause)).sort());
+  expect(names.sort()).toEqual(TEMPORARY_CAUSES.filter((cause) => !['Terminated', 'TimedOut'].includes(cause)).sort());
 });

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { durationOf, estimateManifest } from '../../src/batch/estimate.js';
-import { imagesInFolder, openManifest } from '../../src/client/batch-parts.js';
+import { estimateDuration, estimateManifest } from '../../src/batch/estimate.js';
+import { imagesInFolder, openManifest } from '../../src/client/manifest-source.js';
 import { canonicalRequest } from '../../src/contract/validate.js';
 import { buyOnce } from '../../src/ledger/buy.js';
 import { cacheKeyOf } from '../../src/ledger/preview.js';
@@ -105,21 +105,21 @@ describe('the expected time', () => {
     { what: 'a last one alone', count: 11, limit: 5, window: 10, ahead: 0, earliest: 90 },
   ])('is that of $what', ({ count, limit, window, ahead, earliest }) => {
     const options = { renderTimes: times, slots: { limit, ahead }, window, runs: count };
-    const { earliest_seconds, latest_seconds } = durationOf([{ kind, count }], options);
+    const { earliest_seconds, latest_seconds } = estimateDuration([{ kind, count }], options);
     expect(earliest_seconds).toBe(earliest);
     expect(latest_seconds).toBe(earliest + earliest / 30);
   });
 
   test('of what is answered from the cache is that of the runs alone', () => {
     const options = { renderTimes: times, slots: { limit: 5, ahead: 3 }, window: 10, runs: 100 };
-    expect(durationOf([], options)).toEqual({ earliest_seconds: 5, latest_seconds: 5, learned: true });
+    expect(estimateDuration([], options)).toEqual({ earliest_seconds: 5, latest_seconds: 5, learned: true });
   });
 
   test('says that it is a guess when nothing of the kind was rendered yet, and asking writes nothing', async () => {
     const { store } = setUp();
     const renderTimes = await readRenderTimes(store, { provider: 'emulator', account: 'default' });
     const options = { renderTimes, slots: { limit: 5, ahead: 0 }, window: 10, runs: 1 };
-    expect(durationOf([{ kind, count: 1 }], options)).toMatchObject({ learned: false });
+    expect(estimateDuration([{ kind, count: 1 }], options)).toMatchObject({ learned: false });
     expect(store.objects.size).toBe(0);
   });
 });

@@ -3,13 +3,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
-import { itemsOf, manifestSize, pageOfItems } from '../../src/batch/batch-files.js';
+import { encodeInvalidLines, measureManifest, readItems, readItemsPage } from '../../src/batch/batch-files.js';
 import { failedLines } from '../../src/batch/failed-lines.js';
 import { readLines } from '../../src/batch/line-reader.js';
 import { LINE_BYTES_MAX, lineIssues, type ManifestEntry, readManifest } from '../../src/batch/manifest.js';
 import { dateIn, manifestKeyAt } from '../../src/batch/manifest-key.js';
-import { invalidLines, prepareManifest } from '../../src/batch/prepare-manifest.js';
-import { imagesInFolder, openManifest } from '../../src/client/batch-parts.js';
+import { prepareManifest } from '../../src/batch/prepare-manifest.js';
+import { imagesInFolder, openManifest } from '../../src/client/manifest-source.js';
 import { FileStore } from '../../src/storage/file-store.js';
 import { batchInvalidKey, batchManifestKey } from '../../src/storage/keys.js';
 import { ROOT } from '../support/root.js';
@@ -171,9 +171,9 @@ describe('preparing a manifest', () => {
     expect(prepared).toMatchObject({ items: 4, duplicates: 1 });
     expect(prepared.faults.map(({ line: at }) => at)).toEqual([5]); // an inline image is checked too
     await prepared.put(store, batchManifestKey('b'));
-    expect(await manifestSize(store, 'b')).toEqual({ items: 4, duplicates: 1, bytes: prepared.bytes });
+    expect(await measureManifest(store, 'b')).toEqual({ items: 4, duplicates: 1, bytes: prepared.bytes });
     const items: unknown[] = [];
-    for await (const { item } of itemsOf(store, 'b')) items.push([item.item_id, item.line, item.same_as]);
+    for await (const { item } of readItems(store, 'b')) items.push([item.item_id, item.line, item.same_as]);
     expect(items).toEqual([
       ['line-00001', 1, undefined],
       ['equal', 2, 'line-00001'],
@@ -182,7 +182,7 @@ describe('preparing a manifest', () => {
     ]);
     const pages: string[] = [];
     for (let at = 0; ; ) {
-      const page = await pageOfItems(store, 'b', at, { items: 3, bytes: 700 });
+      const page = await readItemsPage(store, 'b', at, { items: 3, bytes: 700 });
       if (page.length === 0) break;
       pages.push(...page.map(({ item }) => item.item_id));
       expect(page[0]?.item.request.reference_image).toMatch(/^asset:references\/[0-9a-f]{64}\.jpg$/);
@@ -215,7 +215,7 @@ describe('preparing a manifest', () => {
     const prepared = await prepare(lines, true);
     onTestFinished(() => prepared.dispose());
     await prepared.put(store, batchManifestKey('faulty'));
-    await store.put(batchInvalidKey('faulty'), invalidLines(prepared.faults));
+    await store.put(batchInvalidKey('faulty'), encodeInvalidLines(prepared.faults));
     const failed: unknown[] = [];
     for await (const { item_id, comment } of failedLines(store, 'faulty', { causes: 'all' }))
       failed.push([item_id, String(comment).split(' ').slice(0, 2).join(' ')]);

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { isReference, LocalImage } from '../../src/client/reference.js';
+import { isReferenceSource, LocalImage } from '../../src/client/reference.js';
 import { FileStore } from '../../src/storage/file-store.js';
 
 const SAMPLE = fileURLToPath(new URL('../../assets/sample.jpg', import.meta.url));
@@ -47,7 +47,7 @@ test('a file that is replaced after its check is staged as it was checked', asyn
   const image = await LocalImage.read(path);
   await writeFile(path, 'something else');
   const reference = await image.stage(store);
-  expect(reference).toBe(`asset:${image.known.key}`);
+  expect(reference).toBe(`asset:${image.info.key}`);
   expect((await stored(reference)).equals(bytes)).toBe(true);
   await image.dispose();
 });
@@ -56,7 +56,7 @@ test('an image with faults names them and cannot be staged', async () => {
   const image = await LocalImage.read(Buffer.from('text'));
   expect(image.issues).toEqual([{ path: 'reference_image', message: expect.stringMatching(/use a JPEG/) }]);
   await expect(image.stage(store)).rejects.toMatchObject({ type: 'ReferenceRejected' });
-  expect(() => image.known).toThrow(/use a JPEG/);
+  expect(() => image.info).toThrow(/use a JPEG/);
   await image.dispose();
 });
 
@@ -78,5 +78,5 @@ test.each([
   { source: 'C:\\pictures\\a.png', expected: false },
   { source: '-', expected: false },
 ])('$source goes into the request as it is: $expected', ({ source, expected }) => {
-  expect(isReference(source)).toBe(expected);
+  expect(isReferenceSource(source)).toBe(expected);
 });

@@ -7,7 +7,7 @@ import { Readable } from 'node:stream';
 import { expect, onTestFinished, test } from 'vitest';
 import { FailureType } from '../../src/contract/failure-type.js';
 import { IMAGE_BYTES_MAX } from '../../src/media/image.js';
-import { checkImageFile, type ImageSource, stageImage, stageImageFile } from '../../src/media/stage-image.js';
+import { checkImageFile, type StageableImage, stageImage, stageImageFile } from '../../src/media/stage-image.js';
 import { FileStore } from '../../src/storage/file-store.js';
 import { gif, jpeg, jpegSegment, png, pngChunk } from './image-samples.js';
 
@@ -30,7 +30,7 @@ const sha256Of = (bytes: Uint8Array) => createHash('sha256').update(bytes).diges
 /** Above the part of a file that is read as its head, so that the rest counts. */
 const long = jpeg({ width: 640, height: 480, picture: Buffer.alloc(3_000_000, 0x55) });
 
-test.each<[string, (file: string, bytes: Buffer<ArrayBuffer>) => ImageSource]>([
+test.each<[string, (file: string, bytes: Buffer<ArrayBuffer>) => StageableImage]>([
   ['a path', (file) => file],
   ['bytes', (_, bytes) => bytes],
   ['a stream', (file) => createReadStream(file)],

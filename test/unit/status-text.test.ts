@@ -92,8 +92,8 @@ test.each([
   ['videoBatch', /is a batch/, /is a batch/],
   ['accountSlots', /the slots/, /the slots/],
   ['sweepPurchases', /a sweep/, /a sweep/],
-  ['deliverWebhook', /the webhook/, /the webhook/],
-  ['another', /none of ours/, /none of ours/],
+  ['deliverWebhook', /one webhook event/, /one webhook event/],
+  ['another', /not a workflow of wan-video/, /not a workflow of wan-video/],
 ] as const)('a %s is refused to be cancelled with %o, and to be watched with %o', (type, cancel, watch) => {
   for (const [refusal, expected] of [
     [notCancellable('batch/spring', type), cancel],

@@ -39,7 +39,7 @@ type Line = Record<string, unknown>;
 /** Requests that no other test has made. */
 const linesOf = (count: number, name = randomUUID()) =>
   Array.from({ length: count }, (_, n) => ({ item_id: `item-${n + 1}`, ...stack.request(`${name} ${n + 1}`) }));
-const rowsOf = async (batchId: string): Promise<BatchRow[]> => {
+const reportRows = async (batchId: string): Promise<BatchRow[]> => {
   const rows: BatchRow[] = [];
   for await (const row of batches.report(batchId)) rows.push(row);
   return rows;
@@ -88,7 +88,7 @@ test('twelve items with a window of three over several runs, and a worker killed
   for await (const { runId } of stack.client.workflow.list({ query: `WorkflowId = 'batch/${batch_id}'` }))
     runs.push(runId);
   expect(runs.length).toBeGreaterThanOrEqual(3);
-  const rows = await rowsOf(batch_id);
+  const rows = await reportRows(batch_id);
   expect(rows.map(({ item_id }) => item_id)).toEqual([...lines, ...twins].map(({ item_id }) => item_id));
   expect(rows.map(({ outcome }) => outcome)).toEqual(Array(12).fill('generated'));
   expect(rows.reduce((sum, { billed_seconds }) => sum + billed_seconds, 0)).toBe(40);
@@ -126,7 +126,7 @@ test('cancelling reaches the items of every earlier run and says what became of 
     counts: { total: 6, cancelled: 4, generated: 0 },
     maybe_billed: 4,
   });
-  const rows = await rowsOf(batch_id);
+  const rows = await reportRows(batch_id);
   expect(rows.map(({ outcome }) => outcome)).toEqual([...Array(4).fill('cancelled'), 'open', 'open']);
   expect(rows[0]?.message).toMatch(/had started; it is billed if it succeeds, and salvage/);
   expect(tasksOf(lines)).toHaveLength(4); // nothing was started any more
@@ -167,7 +167,7 @@ describe.concurrent('a batch', () => {
     const { counts, maybe_billed } = await batches.result(batch_id);
     expect(counts).toMatchObject({ total: 3, generated: 1, needs_attention: 2, failed: 0 });
     expect(maybe_billed).toBe(2);
-    expect((await rowsOf(batch_id)).map(({ outcome }) => outcome)).toEqual([
+    expect((await reportRows(batch_id)).map(({ outcome }) => outcome)).toEqual([
       'needs_attention',
       'needs_attention',
       'generated',
@@ -198,7 +198,7 @@ describe.concurrent('a batch', () => {
     const { causes } = await batches.result(batch_id);
     expect(causes).toEqual({ TaskFailed: 1, ContentRejected: 1 });
     const failed: Line[] = [];
-    for await (const line of batches.failed(batch_id)) failed.push(line);
+    for await (const line of batches.failedLines(batch_id)) failed.push(line);
     expect(failed).toMatchObject([
       { item_id: 'item-1', prompt: lines[0]?.prompt, comment: expect.stringMatching(/^TaskFailed/) },
       { item_id: 'item-2', prompt: lines[1]?.prompt, comment: expect.stringMatching(/^ContentRejected/) },
@@ -234,7 +234,7 @@ describe.concurrent('a batch', () => {
     });
     expect(await batches.start({ lines: linesOf(1) }, { id })).toMatchObject({ already_existed: true, items: 2 });
     expect((await batches.result(id)).counts).toMatchObject({ total: 3, generated: 2, invalid: 1 });
-    expect((await rowsOf(id)).map(({ outcome }) => outcome)).toEqual(['generated', 'generated', 'invalid']);
+    expect((await reportRows(id)).map(({ outcome }) => outcome)).toEqual(['generated', 'generated', 'invalid']);
     expect(tasksOf(lines)).toHaveLength(2);
   });
 

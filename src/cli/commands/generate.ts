@@ -84,7 +84,7 @@ async function generate(flags: GenerateFlags, context: CommandContext): Promise<
       const run = async (client: Client): Promise<number> => {
         const pollers = await abortable(findWorkers(client, taskQueue, () => settings.apiKey()));
         if (flags.dryRun) {
-          const reference_image = local === undefined ? input.reference : `asset:${local.known.key}`;
+          const reference_image = local === undefined ? input.reference : `asset:${local.info.key}`;
           const request = { ...fields, reference_image } as VideoRequest;
           const plan = await planGeneration(request, client, {
             id: flags.id,

@@ -28,9 +28,9 @@ Examples:
 async function stage(file: string, context: CommandContext): Promise<number> {
   const image = await LocalImage.read(file === '-' ? context.io.stdin : resolve(context.io.cwd, file));
   try {
-    const { key: _, ...known } = image.known;
+    const { key: _, ...info } = image.info;
     const reference = await image.stage(await new Settings(context.io).stagingStore());
-    context.result({ reference_image: reference, ...known }, reference);
+    context.result({ reference_image: reference, ...info }, reference);
     return ExitCode.done;
   } finally {
     await image.dispose();

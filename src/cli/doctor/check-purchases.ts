@@ -1,7 +1,7 @@
 import { type Client, WorkflowNotFoundError } from '@temporalio/client';
-import { QUERY_TIMEOUT_MS } from '../../client/query-timeout.js';
+import { queryProgress } from '../../client/query-progress.js';
 import { FailureType } from '../../contract/failure-type.js';
-import { PROGRESS_QUERY, salvageWorkflowId } from '../../contract/names.js';
+import { salvageWorkflowId } from '../../contract/names.js';
 import type { VideoProgress } from '../../contract/result.js';
 import { VideoError } from '../../contract/video-error.js';
 import type { Ledger } from '../../ledger/ledger.js';
@@ -79,8 +79,7 @@ async function findParked(client: Client): Promise<string[]> {
 }
 
 async function waitsForPerson(client: Client, run: string): Promise<boolean> {
-  const query = () => client.workflow.getHandle(run).query<VideoProgress>(PROGRESS_QUERY);
-  const progress = await client.withDeadline(Date.now() + QUERY_TIMEOUT_MS, query).catch(() => undefined);
+  const progress = await queryProgress<VideoProgress>(client, run).catch(() => undefined);
   return progress?.stage === 'needs_attention';
 }
 

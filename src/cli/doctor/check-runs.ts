@@ -1,12 +1,12 @@
 import type { Client } from '@temporalio/client';
 import { readAccountSlots } from '../../client/account-slots.js';
-import { QUERY_TIMEOUT_MS } from '../../client/query-timeout.js';
+import { queryProgress } from '../../client/query-progress.js';
 import { problemOf } from '../../client/video-run.js';
 import type { Config } from '../../config/config.js';
 import type { BatchProgress } from '../../contract/batch.js';
 import { type BudgetTerms, limitOf, MICRO } from '../../contract/budget.js';
 import { FailureType } from '../../contract/failure-type.js';
-import { PROGRESS_QUERY, WorkflowType } from '../../contract/names.js';
+import { WorkflowType } from '../../contract/names.js';
 import type { AccountSlotsView } from '../../contract/slots.js';
 import { VideoError } from '../../contract/video-error.js';
 import { amountText } from '../../text/amount.js';
@@ -58,11 +58,8 @@ export async function checkBatches(client: Client): Promise<string> {
   for await (const { workflowId } of client.workflow.list({ query })) {
     if (checked === RUNS_MAX) break;
     checked += 1;
-    const progress = await client
-      .withDeadline(Date.now() + QUERY_TIMEOUT_MS, () =>
-        client.workflow.getHandle(workflowId).query<BatchProgress>(PROGRESS_QUERY),
-      )
-      .catch(() => undefined); // no worker answers, which another check reports
+    // No worker answers when this fails, which another check reports.
+    const progress = await queryProgress<BatchProgress>(client, workflowId).catch(() => undefined);
     if (progress === undefined) break;
     if (progress.stage !== 'paused') continue;
     first ??= progress;

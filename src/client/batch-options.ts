@@ -1,0 +1,42 @@
+import type { Client } from '@temporalio/client';
+import { BATCH_WINDOW_MAX } from '../contract/batch.js';
+import { invalidRequest } from '../contract/validate.js';
+import type { AssetStore } from '../storage/asset-store.js';
+
+/** What the clients of batches and of schedules need. */
+export interface WanBatchClientOptions {
+  /** A connected Temporal client; the caller closes its connection. */
+  readonly client: Client;
+  /** The workers' asset store. */
+  readonly store: AssetStore;
+  /** The workers' queue for runs; default `video-generate`. */
+  readonly taskQueue?: string;
+}
+
+/** The workers' queue for runs, unless they are configured otherwise. */
+export const DEFAULT_TASK_QUEUE = 'video-generate';
+
+/** A batch's id is part of workflow ids and keys; that of a scheduled batch, and of its retries, holds a time. */
+const BATCH_ID = /^[A-Za-z0-9][A-Za-z0-9._:-]{0,119}$/;
+/** A schedule's id is shorter, because a run's time and a retry's number are appended to make a batch's id. */
+const SCHEDULE_ID = /^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$/;
+
+/** @throws VideoError `InvalidRequest` for an id that cannot be part of workflow ids and keys. */
+export function checkBatchId(batchId: string): void {
+  if (BATCH_ID.test(batchId)) return;
+  const message = 'must be 1 to 120 letters, digits, dots, dashes, colons or underscores, a letter or digit first';
+  throw invalidRequest([{ path: 'id', message }]);
+}
+
+/** @throws VideoError `InvalidRequest` for an id that cannot be the beginning of a batch's id. */
+export function checkScheduleId(id: string): void {
+  if (SCHEDULE_ID.test(id)) return;
+  const message = 'must be 1 to 80 letters, digits, dots, dashes or underscores, a letter or digit first';
+  throw invalidRequest([{ path: 'id', message }]);
+}
+
+/** @throws VideoError `InvalidRequest` for a window outside its range. */
+export function checkWindow(window: number | undefined): void {
+  if (window === undefined || (Number.isInteger(window) && window >= 1 && window <= BATCH_WINDOW_MAX)) return;
+  throw invalidRequest([{ path: 'window', message: `must be a whole number from 1 to ${BATCH_WINDOW_MAX}` }]);
+}
