@@ -50,7 +50,7 @@ export const DEFAULT_TIMES: Times = {
   connectTemporalMs: 8_000, // the command promises an answer within 10 s
   metricsEveryMs: 120_000, // 26 listings each, some 20 000 a day and worker; they show minutes and hours
   unknownForMs: 600_000, // a lag of the provider passes within seconds; a task that was paid is not given up lightly
-  resultLifeMs: 86_400_000, // 24 h, image-to-video API reference
+  resultLifeMs: DEFAULT_LEDGER_TIMES.resultLifeMs,
   poll: POLL_TIMES,
   ledger: DEFAULT_LEDGER_TIMES,
 };
