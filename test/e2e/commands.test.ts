@@ -241,6 +241,7 @@ test.each([
   ['purge --older-than 90d --dry-run', { config: 1, temporal: 0 }],
   ['doctor', { config: 1, temporal: 1 }],
 ])('%s loads its settings once', async (line, expected) => {
+  await Promise.all([remote, abandoned]); // they load theirs meanwhile
   const before = { ...loads };
   const image = join(stack.outputDir, 'other.bmp');
   await run(...line.split(' ').map((word) => (word === 'IMAGE' ? image : word)));
