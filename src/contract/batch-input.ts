@@ -1,12 +1,12 @@
 import { BATCH_ITEMS_BYTES_MAX, BATCH_ITEMS_MAX, BATCH_WINDOW_MAX, type VideoBatchInput } from './batch.js';
 import type { Issue } from './video-error.js';
 
-/** Returns what is wrong with a value; undefined: nothing. */
+/** Returns the fault of a value, or undefined. */
 type Check = (value: unknown) => string | undefined;
 
 const isNumber = (value: unknown): value is number => typeof value === 'number' && Number.isFinite(value);
 const text: Check = (value) => (typeof value === 'string' && value !== '' ? undefined : 'must be text');
-const whole =
+const wholeNumber =
   (max: number): Check =>
   (value) =>
     isNumber(value) && Number.isInteger(value) && value >= 1 && value <= max
@@ -16,22 +16,22 @@ const whole =
 const FIELDS: Readonly<Record<keyof VideoBatchInput, Check>> = {
   manifest_key: text,
   items: itemsFault,
-  window: whole(BATCH_WINDOW_MAX),
+  window: wholeNumber(BATCH_WINDOW_MAX),
   allow_invalid: (value) => (typeof value === 'boolean' ? undefined : 'must be true or false'),
   manifest_wait_seconds: (value) => (isNumber(value) && value >= 0 ? undefined : 'must be a number of seconds from 0'),
   timezone: text,
   retry_of: text,
-  // Far above the default, and still below Temporal's limit of events in one run.
-  page_items: whole(1_000),
+  // Far above the default, and below Temporal's limit of events in one run.
+  page_items: wholeNumber(1_000),
   schedule_id: text,
   pause_when_failed_above: (value) =>
     isNumber(value) && value >= 0 && value < 1 ? undefined : 'must be a share from 0 to below 1, such as 0.25',
 };
 
 /**
- * Lists every fault of the input of a batch, each with its field; none for a batch that can be opened. The manifest, or
- * each of the items, is checked when the batch is opened. A field that is null counts as absent. Pure, and free of zod,
- * which the workflow sandbox must not load.
+ * Lists every fault of the input of a batch, each with its field. The manifest or the items are checked later, when the
+ * batch is opened. A null field counts as absent. The function does without zod, which the workflow sandbox must not
+ * load.
  */
 export function batchInputIssues(input: unknown): Issue[] {
   if (typeof input !== 'object' || input === null || Array.isArray(input)) {
@@ -49,12 +49,12 @@ export function batchInputIssues(input: unknown): Issue[] {
   if (names.includes('manifest_key') && names.includes('items')) {
     issues.push({ path: 'items', message: 'cannot be combined with manifest_key; leave one of them out' });
   } else if (!names.includes('manifest_key') && !names.includes('items')) {
-    issues.push({ path: 'manifest_key', message: 'is missing; name a manifest in the store, or give a few items' });
+    issues.push({ path: 'manifest_key', message: 'is missing; name a manifest in the store, or give items' });
   }
   return issues;
 }
 
-/** The inline items, when they are a list that a step can be given. */
+/** The inline items, if they are a list that fits into the input of a step. */
 export function inlineItems(value: unknown): readonly unknown[] | undefined {
   return Array.isArray(value) && itemsFault(value) === undefined ? value : undefined;
 }
@@ -63,9 +63,9 @@ function itemsFault(value: unknown): string | undefined {
   const instead = 'put them into a manifest and give its manifest_key';
   if (!Array.isArray(value) || value.length === 0) return 'must be a list of requests, at least one';
   if (value.length > BATCH_ITEMS_MAX)
-    return `has ${value.length} items, at most ${BATCH_ITEMS_MAX} go inline; ${instead}`;
+    return `has ${value.length} items, the limit of inline items is ${BATCH_ITEMS_MAX}; ${instead}`;
   const bytes = new TextEncoder().encode(JSON.stringify(value)).length;
   return bytes <= BATCH_ITEMS_BYTES_MAX
     ? undefined
-    : `has ${bytes} bytes, at most ${BATCH_ITEMS_BYTES_MAX} go inline; ${instead}`;
+    : `has ${bytes} bytes, the limit of inline items is ${BATCH_ITEMS_BYTES_MAX}; ${instead}`;
 }

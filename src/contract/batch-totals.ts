@@ -15,28 +15,28 @@ export function noTotals({
 }
 
 /**
- * Counts an end.
- * @param times - −1 takes a counted end back: an item that waited for a person has ended after all.
+ * Adds an end to the totals.
+ * @param times - −1 subtracts an end that was counted before: an item that waited for a person has ended after all.
  */
 export function countEnd(totals: BatchTotals, end: BatchItemEnd, times: 1 | -1 = 1): BatchTotals {
   const { outcome, cause, billed, billed_seconds, resolution, audio } = end;
   return {
     counts: { ...totals.counts, [outcome]: totals.counts[outcome] + times },
-    causes: outcome === 'failed' ? withCause(totals.causes, cause ?? 'unknown', times) : totals.causes,
+    causes: outcome === 'failed' ? addCause(totals.causes, cause ?? 'unknown', times) : totals.causes,
     billed:
       resolution === null || billed_seconds === 0
         ? totals.billed
-        : withSeconds(totals.billed, { resolution, audio, seconds: times * billed_seconds }),
+        : addSeconds(totals.billed, { resolution, audio, seconds: times * billed_seconds }),
     maybe_billed: totals.maybe_billed + (billed === null ? times : 0),
   };
 }
 
-function withCause(causes: BatchTotals['causes'], cause: string, times: number): BatchTotals['causes'] {
+function addCause(causes: BatchTotals['causes'], cause: string, times: number): BatchTotals['causes'] {
   const { [cause]: before = 0, ...others } = causes;
   return before + times === 0 ? others : { ...others, [cause]: before + times };
 }
 
-function withSeconds(billed: readonly Billable[], more: Billable): readonly Billable[] {
+function addSeconds(billed: readonly Billable[], more: Billable): readonly Billable[] {
   const isSame = ({ resolution, audio }: Billable) => resolution === more.resolution && audio === more.audio;
   const seconds = (billed.find(isSame)?.seconds ?? 0) + more.seconds;
   const others = billed.filter((item) => !isSame(item));

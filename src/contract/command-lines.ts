@@ -1,13 +1,13 @@
 import type { Attention } from './result.js';
 
-/** A text from elsewhere on one line, without what could steer a terminal. */
+/** Puts a foreign text on one line, without control characters that a terminal would interpret. */
 export const plainText = (text: string): string => text.replace(/\p{Cc}+/gu, ' ');
 
-/** As one word of a POSIX shell. */
+/** Quotes a text as one word of a POSIX shell. */
 export const shellWord = (text: string): string =>
   /^[\w./:@%+=,-]+$/.test(text) ? text : `'${plainText(text).replaceAll("'", `'\\''`)}'`;
 
-/** The commands that decide a run which waits for a person, ready to be copied. */
+/** The commands that decide a run that waits for a person, ready to be copied. */
 export function resolveCommands(id: string, candidates: Attention['candidates']): string[] {
   const run = `wan-video resolve ${shellWord(id)}`;
   return [

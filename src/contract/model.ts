@@ -1,4 +1,4 @@
-/** The one model of this product; the specification allows no alias and no date suffix. */
+/** The only model of this product; the specification allows no alias and no date suffix. */
 export const MODEL = 'wan2.6-i2v-flash';
 
 /** The specification's quick-start defaults (duration in seconds, frames per second, `W*H`). */
@@ -30,7 +30,7 @@ export const LIMITS = {
   fpsMax: 120,
   /** Largest 32-bit signed integer, the provider's bound. */
   seedMax: 2_147_483_647,
-  /** The provider cuts a longer prompt silently, so it is refused here. */
+  /** The provider truncates a longer prompt silently, so it is refused here. */
   promptMax: 1500,
   negativePromptMax: 500,
   /** A data URI is part of workflow history (2 MB per payload), so it is kept small: 256 KiB decoded. */

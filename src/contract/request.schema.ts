@@ -13,7 +13,7 @@ const characters = (max: number, name: string) =>
       if (length > max) {
         context.addIssue({
           code: 'custom',
-          message: `has ${length} characters; the provider would cut it silently, so shorten it to ${max} or fewer`,
+          message: `has ${length} characters; the provider would truncate it silently, so shorten it to ${max} or fewer`,
         });
       }
     });
@@ -23,39 +23,39 @@ const number = (what: string) =>
     error: (issue) => (issue.input === undefined ? `is required: give ${what}` : `must be a number: give ${what}`),
   });
 
-const seconds = `a whole number of seconds from ${LIMITS.durationMin} to ${LIMITS.durationMax}`;
-const rate = `frames per second from ${LIMITS.fpsMin} to ${LIMITS.fpsMax}`;
-const seeds = `a whole number from 0 to ${LIMITS.seedMax}`;
+const durationRange = `a whole number of seconds from ${LIMITS.durationMin} to ${LIMITS.durationMax}`;
+const fpsRange = `frames per second from ${LIMITS.fpsMin} to ${LIMITS.fpsMax}`;
+const seedRange = `a whole number from 0 to ${LIMITS.seedMax}`;
 
-/** An optional field. `null` says the same as leaving it out, because that is what callers in other languages send. */
-const mayBeLeftOut = <T extends z.ZodType>(field: T) =>
+/** An optional field. `null` counts as absent, because that is what callers in other languages send. */
+const optional = <T extends z.ZodType>(field: T) =>
   field
     .nullable()
     .transform((value) => value ?? undefined)
     .optional();
 
-/** How a workflow's input may name its image; local paths and bytes are staged by client and command. */
+/** References that the input of a workflow may hold; client and command stage local images before. */
 const REFERENCE = /^(https?:\/\/|asset:|oss:\/\/|data:image\/)/;
 
 /** The request of `video.generate`, with the specification's names and this product's extensions. */
 export const videoRequestSchema = z
   .strictObject(
     {
-      model: mayBeLeftOut(z.literal(MODEL, { error: `must be exactly ${MODEL}, or be left out` })),
+      model: optional(z.literal(MODEL, { error: `must be exactly ${MODEL}, or be omitted` })),
       prompt: characters(LIMITS.promptMax, 'prompt')
         .refine((value) => value.trim() !== '', { error: 'is empty: describe the motion you want' })
         .meta({ maxLength: LIMITS.promptMax, pattern: '\\S' }),
-      negative_prompt: mayBeLeftOut(
+      negative_prompt: optional(
         characters(LIMITS.negativePromptMax, 'negative prompt').meta({ maxLength: LIMITS.negativePromptMax }),
       ),
-      duration: number(seconds)
+      duration: number(durationRange)
         .refine((value) => Number.isInteger(value) && value >= LIMITS.durationMin && value <= LIMITS.durationMax, {
-          error: `must be ${seconds}`,
+          error: `must be ${durationRange}`,
         })
         .meta({ type: 'integer', minimum: LIMITS.durationMin, maximum: LIMITS.durationMax }),
-      fps: number(rate)
-        .min(LIMITS.fpsMin, { error: `must be ${rate}` })
-        .max(LIMITS.fpsMax, { error: `must be ${rate}` }),
+      fps: number(fpsRange)
+        .min(LIMITS.fpsMin, { error: `must be ${fpsRange}` })
+        .max(LIMITS.fpsMax, { error: `must be ${fpsRange}` }),
       size: z
         .string({
           error: (issue) =>
@@ -65,10 +65,10 @@ export const videoRequestSchema = z
           error: `is not supported; use one of ${supportedSizes}`,
         })
         .meta({ enum: Object.keys(SIZES).flatMap((size) => [size, size.replace('*', 'x')]) }),
-      seed: mayBeLeftOut(
-        number(seeds)
+      seed: optional(
+        number(seedRange)
           .refine((value) => Number.isInteger(value) && value >= 0 && value <= LIMITS.seedMax, {
-            error: `must be ${seeds}`,
+            error: `must be ${seedRange}`,
           })
           .meta({ type: 'integer', minimum: 0, maximum: LIMITS.seedMax }),
       ),
@@ -88,23 +88,23 @@ export const videoRequestSchema = z
           error: `is a data: URI above ${LIMITS.dataUriBytesMax} bytes; stage the file and give its asset: reference`,
         })
         .meta({ pattern: REFERENCE.source }),
-      motion_strength: mayBeLeftOut(number('a number')),
-      audio: mayBeLeftOut(z.boolean({ error: 'must be true or false' })),
-      audio_url: mayBeLeftOut(
+      motion_strength: optional(number('a number')),
+      audio: optional(z.boolean({ error: 'must be true or false' })),
+      audio_url: optional(
         z.string({ error: 'must be text' }).regex(/^(https?|oss):\/\//, { error: 'must be an http(s) or oss:// URL' }),
       ),
-      prompt_extend: mayBeLeftOut(z.boolean({ error: 'must be true or false' })),
-      shot_type: mayBeLeftOut(z.enum(['single', 'multi'], { error: 'must be single or multi' })),
-      watermark: mayBeLeftOut(z.boolean({ error: 'must be true or false' })),
-      cache: mayBeLeftOut(z.enum(['use', 'refresh', 'off'], { error: 'must be use, refresh or off' })),
-      deadline_seconds: mayBeLeftOut(number('a number of seconds').positive({ error: 'must be above 0' })),
-      tenant: mayBeLeftOut(
+      prompt_extend: optional(z.boolean({ error: 'must be true or false' })),
+      shot_type: optional(z.enum(['single', 'multi'], { error: 'must be single or multi' })),
+      watermark: optional(z.boolean({ error: 'must be true or false' })),
+      cache: optional(z.enum(['use', 'refresh', 'off'], { error: 'must be use, refresh or off' })),
+      deadline_seconds: optional(number('a number of seconds').positive({ error: 'must be above 0' })),
+      tenant: optional(
         z
           .string({ error: 'must be text' })
           .min(1, { error: 'must not be empty' })
           .max(64, { error: 'must have at most 64 characters' }),
       ),
-      labels: mayBeLeftOut(
+      labels: optional(
         z.record(z.string(), z.string({ error: 'must be text' }), {
           error: 'must be an object of text values, such as {"season":"spring"}',
         }),
@@ -124,7 +124,7 @@ export const videoRequestSchema = z
       });
     }
   })
-  // What JSON Schema can say of the rule above.
+  // The rule above as JSON Schema.
   .meta({
     title: 'A request of video.generate',
     not: { required: ['audio', 'audio_url'], properties: { audio: { const: false } } },

@@ -3,25 +3,25 @@ import type { BatchTotals } from './batch-totals.js';
 import { plainText, shellWord } from './command-lines.js';
 
 /**
- * The share of a batch's items that failed, of those that were run to an end: 0 to 1, and 0 when there was none.
+ * The share of a batch's finished items that failed, from 0 to 1; 0 when none has finished.
  *
- * An item that waits for a person counts as failed: it has no video, and what made its outcome unknown would hit the
- * next run as well. Both sides leave out the lines that requested nothing of the provider (`invalid`, `duplicate`,
- * `budget_reached`) and the cancelled ones.
+ * An item that waits for a person counts as failed: it has no video, and what made its outcome unknown would affect the
+ * next run as well. Cancelled items and lines that requested nothing of the provider (`invalid`, `duplicate`,
+ * `budget_reached`) are not counted.
  */
 export function failedShare(counts: BatchCounts): number {
-  const { failed, ran } = failedOf(counts);
+  const { failed, ran } = countFailed(counts);
   return ran === 0 ? 0 : failed / ran;
 }
 
-const failedOf = ({ generated, cache, adopted, failed, needs_attention }: BatchCounts) => ({
+const countFailed = ({ generated, cache, adopted, failed, needs_attention }: BatchCounts) => ({
   failed: failed + needs_attention,
   ran: generated + cache + adopted + failed + needs_attention,
 });
 
-/** `12 of 60 items failed, 20 %, more than 10 %; above all ContentRejected` */
+/** Such as `12 of 60 items failed, 20 %, more than 10 %; above all ContentRejected`. */
 export function pauseReason({ counts, causes }: Pick<BatchTotals, 'counts' | 'causes'>, allowedShare: number): string {
-  const { failed, ran } = failedOf(counts);
+  const { failed, ran } = countFailed(counts);
   const waiting = counts.needs_attention === 0 ? '' : ` (${counts.needs_attention} of them wait for a person)`;
   const [cause] = Object.entries(causes).sort(([, a], [, b]) => b - a)[0] ?? [];
   const most = cause === undefined ? '' : `; above all ${cause}`;
@@ -31,14 +31,14 @@ export function pauseReason({ counts, causes }: Pick<BatchTotals, 'counts' | 'ca
   );
 }
 
-/** What a note of a pause names. */
+/** The parts of a pause's note. */
 interface PauseNote {
   readonly scheduleId: string;
   readonly batchId: string;
   readonly reason: string;
 }
 
-/** The note that Temporal keeps with a paused schedule: the batch, the share, how to resume. */
+/** The note that Temporal keeps with a paused schedule: the batch, the reason, and how to resume. */
 export function pauseNote({ scheduleId, batchId, reason }: PauseNote): string {
   return (
     `${plainText(batchId)}: ${reason}. See "wan-video batch report ${shellWord(batchId)}", fix the cause, ` +
@@ -46,7 +46,7 @@ export function pauseNote({ scheduleId, batchId, reason }: PauseNote): string {
   );
 }
 
-/** What became of a schedule at the end of its run, in a sentence, and what a person does next. */
+/** What happened to a schedule at the end of its run, and what a person can do next. */
 export function schedulePauseText({ schedule_id, done, reason }: BatchSchedulePause): {
   readonly text: string;
   readonly nextStep: string;
@@ -71,5 +71,5 @@ export function schedulePauseText({ schedule_id, done, reason }: BatchSchedulePa
   }
 }
 
-/** `20 %`, `12.5 %`: at most one digit after the point. */
+/** Formats a share as `20 %` or `12.5 %`, with at most one decimal. */
 export const percent = (share: number): string => `${Math.round(share * 1000) / 10} %`;

@@ -1,6 +1,6 @@
 import type { VideoRequest } from './request.js';
 
-/** Values of the search attribute `VideoLabels`: `name=value`. */
+/** The labels as values of the search attribute `VideoLabels`: each as `name=value`. */
 export const labelTexts = (labels: VideoRequest['labels']): string[] =>
   Object.entries(labels ?? {}).map(([name, value]) => `${name}=${value}`);
 

@@ -5,7 +5,7 @@ import type { CanonicalRequest, VideoRequest } from './request.js';
 import { videoRequestSchema } from './request.schema.js';
 import { type Issue, VideoError } from './video-error.js';
 
-/** Lists every fault of `input`, each with its field path; an empty list means a valid request. */
+/** Lists every fault of `input`, each with its field path; empty for a valid request. */
 export function requestIssues(input: unknown): Issue[] {
   const parsed = videoRequestSchema.safeParse(input);
   if (parsed.success) return [];
@@ -20,8 +20,8 @@ export function requestIssues(input: unknown): Issue[] {
 }
 
 /**
- * Reads a request, or refuses it with all of its faults at once.
- * @throws VideoError `InvalidRequest`, with `issues`; nothing has been sent by then.
+ * Parses a request.
+ * @throws VideoError `InvalidRequest` with all faults together in `issues`.
  */
 export function parseRequest(input: unknown): VideoRequest {
   const issues = requestIssues(input);
@@ -39,7 +39,7 @@ export function invalidRequest(issues: readonly Issue[]): VideoError {
   });
 }
 
-/** Fills in the defaults and writes every value in its one canonical form. */
+/** Fills in the defaults and brings every value into its canonical form. */
 export function canonicalRequest(request: VideoRequest): CanonicalRequest {
   const size = request.size.replace('x', '*');
   return {
@@ -52,7 +52,7 @@ export function canonicalRequest(request: VideoRequest): CanonicalRequest {
     seed: request.seed ?? null,
     reference_image: request.reference_image,
     motion_strength: request.motion_strength ?? null,
-    // The provider's own default is sound on, which doubles the price.
+    // The provider's default is with sound, which doubles the price.
     audio: request.audio ?? request.audio_url !== undefined,
     audio_url: request.audio_url ?? null,
     prompt_extend: request.prompt_extend ?? null,
@@ -76,13 +76,13 @@ function canonicalJson(value: unknown): string {
   );
 }
 
-/** Names the run that equal requests share: over the canonical request with cache and tenant, without labels. */
+/** Identifies the run that equal requests share: a hash of the canonical request, which has no labels. */
 export function requestFingerprint(request: VideoRequest): string {
   return canonicalHash({ v: 1, ...canonicalRequest(request) }).slice(0, 40);
 }
 
 /**
- * Key under which an equal request finds this video: everything that changes picture or sound.
+ * The key under which an equal request finds this video: a hash of everything that changes picture or sound.
  * @param referenceHash - SHA-256 (hex) of the image's bytes, or of the text of an `oss://` URL.
  */
 export function cacheKey(

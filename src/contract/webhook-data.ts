@@ -6,7 +6,7 @@ import { schedulePauseText } from './schedule-pause.js';
 import type { Issue } from './video-error.js';
 import type { WebhookBatch, WebhookRun, WebhookSummary } from './webhook.js';
 
-/** What the events of a batch need to know of it. */
+/** The state of a batch that its events report. */
 export interface BatchEventSource extends BatchTotals {
   readonly workflowId: string;
   readonly batchId: string;
@@ -16,13 +16,13 @@ export interface BatchEventSource extends BatchTotals {
   readonly startedAtMs: number;
 }
 
-/** What the events of a run need to know of it. */
+/** The run that an event reports. */
 export interface RunEventSource {
   readonly workflowId: string;
   readonly batchId: string | null;
 }
 
-/** What events say of a failure. */
+/** The parts of a failure that events report. */
 export interface EventFailure {
   readonly type: string;
   readonly message: string;
@@ -30,7 +30,7 @@ export interface EventFailure {
   readonly next_step?: string | undefined;
 }
 
-/** Data of `batch.ended` for a batch that has run to its end, was cancelled, or found no manifest. */
+/** Data of `batch.ended` for a batch that has finished, was cancelled, or found no manifest. */
 export function endedBatch(
   batch: BatchEventSource,
   outcome: BatchSummary['outcome'],
@@ -48,7 +48,10 @@ export function endedBatch(
   const schedule = schedulePause === null ? null : schedulePauseText(schedulePause);
   const steps = [
     ...(counts.failed + counts.cancelled + counts.budget_reached > 0
-      ? [`see why with "wan-video batch report ${id}"`, `run again what can pass with "wan-video batch retry ${id}"`]
+      ? [
+          `see why with "wan-video batch report ${id}"`,
+          `run lines again that failed for a temporary cause with "wan-video batch retry ${id}"`,
+        ]
       : []),
     ...(counts.needs_attention > 0
       ? [`decide the items that wait for a person: "wan-video batch status ${id}" lists them`]
@@ -103,7 +106,7 @@ export function attentionRun({ workflowId, batchId }: RunEventSource, { reason, 
     text: `Run ${plainText(workflowId)} waits for a person: ${truncate(reason)}`,
     reason: truncate(reason),
     cause: 'SubmitOutcomeUnknown',
-    next_step: 'Look at the candidates, then decide with one of the commands; the run continues by itself.',
+    next_step: 'Compare the candidates, then decide with one of the commands; the run then continues by itself.',
     candidates,
     commands: resolveCommands(workflowId, candidates),
   };
@@ -165,11 +168,11 @@ const failureData = (failure: EventFailure): Pick<WebhookSummary, 'reason' | 'ca
   next_step: failure.next_step === undefined ? null : truncate(failure.next_step),
 });
 
-/** The message with the faults themselves, which it may only count. */
+/** The message with the faults, because the message may only count them. */
 const reasonOf = ({ message, issues = [] }: EventFailure): string =>
   [message, ...issues.map((issue) => `${issue.path}: ${issue.message}`)].join('; ');
 
-/** Characters of one text: an event has at most some 20 kB, and a manifest may have ten thousand faults. */
+/** Most characters of one text: an event has at most some 20 kB, and a manifest may have ten thousand faults. */
 const TEXT_MAX = 1_000;
 
 const truncate = (text: string): string => {
@@ -177,7 +180,7 @@ const truncate = (text: string): string => {
   return plain.length <= TEXT_MAX ? plain : `${plain.slice(0, TEXT_MAX - 1)}…`;
 };
 
-/** `58 of 60 lines have their video, 1 failed, 1 in progress` */
+/** Such as `58 of 60 lines have their video, 1 failed, 1 in progress`. */
 function countsText({ counts, inFlight, waiting }: BatchEventSource): string {
   const { total, generated, cache, adopted, duplicate, ...others } = counts;
   const more = { ...others, 'in progress': inFlight, waiting };

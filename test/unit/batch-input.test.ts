@@ -57,10 +57,10 @@ describe('what a batch is started with', () => {
   test('says the bound of inline items, and what to do with more', () => {
     const [many] = batchInputIssues({ items: new Array(101).fill({}) });
     expect(many?.message).toBe(
-      'has 101 items, at most 100 go inline; put them into a manifest and give its manifest_key',
+      'has 101 items, the limit of inline items is 100; put them into a manifest and give its manifest_key',
     );
     const [large] = batchInputIssues({ items: ['x'.repeat(131_072)] });
-    expect(large?.message).toMatch(/^has 131076 bytes, at most 131072 go inline/);
+    expect(large?.message).toMatch(/^has 131076 bytes, the limit of inline items is 131072/);
     // What is too much does not travel on to a step.
     expect(inlineItems(['x'.repeat(131_072)])).toBeUndefined();
     expect(inlineItems(['x'.repeat(131_068)])).toHaveLength(1);

@@ -185,7 +185,7 @@ describe.concurrent('a batch', () => {
     expect(causes).toEqual({ Terminated: 1 });
   });
 
-  test('what failed for a cause that can pass is run again as a batch of its own; the rest only when it is named', async ({
+  test('lines that failed for a temporary cause are run again as a new batch; the others only when their cause is named', async ({
     expect,
   }) => {
     const lines = linesOf(3);

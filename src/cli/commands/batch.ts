@@ -103,7 +103,7 @@ export function defineCommand(batch: Command, context: CommandContext): void {
 
   batch
     .command('retry')
-    .summary('run again, as a new batch, what failed for a cause that can pass')
+    .summary('start a new batch of the lines that failed for a temporary cause')
     .argument('<batch>', 'id of the batch')
     .option(
       '--cause <type>',
