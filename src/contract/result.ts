@@ -19,7 +19,7 @@ export interface VideoWarning {
 }
 
 /** What the provider bills for a result: seconds, tier in lines, and whether with sound. */
-export interface VideoUsage {
+interface VideoUsage {
   /** 0 for a result from the cache, so that a sum over results counts each purchase once. */
   readonly billed_seconds: number;
   readonly resolution: Resolution;

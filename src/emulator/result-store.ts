@@ -29,7 +29,7 @@ interface DownloadRequest {
 }
 
 /** A change of a result's bytes. */
-export interface Patch {
+interface Patch {
   readonly find?: string;
   readonly with?: string;
   readonly append_bytes?: number;
