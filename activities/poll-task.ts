@@ -49,7 +49,7 @@ export interface FinishedTask extends WatchedTask {
   readonly seenAtMs: number;
 }
 
-/** What a watch has come to; `started` only for `until: 'started'`. */
+/** Result of a watch; `started` only for `until: 'started'`. */
 export type PollOutcome =
   | { readonly kind: 'started'; readonly render: RenderProgress }
   | { readonly kind: 'succeeded'; readonly task: FinishedTask }

@@ -11,7 +11,7 @@ export interface StepTimes {
   readonly archiveScheduleToCloseMs: number;
   /** Longest wait for a person's decision in one attempt of the step that follows a parked purchase. */
   readonly parkedStartToCloseMs: number;
-  /** How long a parked run waits before it looks again, where the obstacle may be removed without a decision. */
+  /** Pause before a parked run reconciles again, where the obstacle may be removed without a decision. */
   readonly parkedRetryMs: number;
   /** First pause after a failed attempt; it doubles up to `retryMaximumMs`. */
   readonly retryInitialMs: number;

@@ -39,7 +39,7 @@ const PAGE_ITEMS = 250;
 const RESULTS_MAX = 100;
 /** A cancelled item ends within 2 s, or 20 s while a submit is answered; a dead worker is replaced within 40 s. */
 const CANCEL_WAIT_MS = 120_000;
-/** Pause between two looks for the ends of cancelled items. */
+/** Pause between two sweeps for the ends of cancelled items. */
 const CANCEL_SWEEP_MS = 10_000;
 
 /**

@@ -36,8 +36,8 @@ const NO_SLOTS =
 
 /** What a run waits for while it is money that is missing. */
 const noRoomYet = (budget: NonNullable<SlotPlace['budget']>): string => {
-  const name = { day: 'the budget of the day', tenant: 'the budget of its tenant', batch: 'the budget of its batch' };
-  return `room in ${name[budget]}: videos in progress may need all of it (wan-video slots)`;
+  const whose = { day: "the day's", tenant: "its tenant's", batch: "its batch's" }[budget];
+  return `room in ${whose} budget: videos in progress may need all of it (wan-video slots)`;
 };
 
 /**
