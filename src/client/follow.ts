@@ -5,8 +5,8 @@ import type { WanVideoClient } from './video-client.js';
 
 /** The progress of a run, and why it is stuck if it is. */
 export interface FollowedProgress extends VideoProgress {
-  /** Such as "no worker takes it up …" or the failure of a step that is retried; null when the run makes progress. */
-  readonly trouble: string | null;
+  /** Such as "no worker picks it up …" or the failure of a step that is retried; null when the run makes progress. */
+  readonly problem: string | null;
 }
 
 /** Once a second is as often as a person reads. On Temporal Cloud a description is free; only a query is an Action. */
@@ -20,7 +20,7 @@ const LOOK_EVERY_MS = 1_000;
  * @throws VideoRunError as `WanVideoClient.result`.
  * @example
  * ```ts
- * const video = await followVideo(videos, 'video/0a1b2c3d', ({ stage, trouble }) => console.log(trouble ?? stage));
+ * const video = await followVideo(videos, 'video/0a1b2c3d', ({ stage, problem }) => console.log(problem ?? stage));
  * ```
  */
 export async function followVideo(
@@ -40,7 +40,7 @@ export async function followVideo(
   const isOver = (): boolean => hasEnded || signal?.aborted === true;
   let progress: VideoProgress = {
     stage: 'preparing',
-    waiting_for: 'a worker to take it up',
+    waiting_for: 'a worker to pick it up',
     task_id: null,
     since_ms: Date.now(),
     cancel: null,
@@ -56,11 +56,11 @@ export async function followVideo(
   while (!isOver()) {
     // Neither call may end the wait: Temporal may be restarting, and the result still comes.
     const status = await client.describe(id, { runId, progress: false }).catch(() => undefined);
-    if (status !== undefined && status.events !== events && status.trouble === null && !hasEnded) {
+    if (status !== undefined && status.events !== events && status.problem === null && !hasEnded) {
       const answer = await client.progress(id, { runId: status.run_id }).catch(() => undefined);
       if (answer !== undefined) [progress, events] = [answer, status.events];
     }
-    if (!isOver()) onProgress({ ...progress, trouble: status?.trouble ?? null });
+    if (!isOver()) onProgress({ ...progress, problem: status?.problem ?? null });
     const pause = new AbortController();
     await Promise.race([stopped, sleep(LOOK_EVERY_MS, undefined, pause).catch(() => undefined)]);
     pause.abort();

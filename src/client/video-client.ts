@@ -224,17 +224,17 @@ export class WanVideoClient {
    * @throws VideoRunError `RunNotFound` when Temporal knows no such run.
    * @example
    * ```ts
-   * const { status, trouble, result } = await videos.describe('video/0a1b2c3d');
-   * console.log(status, trouble ?? result?.video_url);
+   * const { status, problem, result } = await videos.describe('video/0a1b2c3d');
+   * console.log(status, problem ?? result?.video_url);
    * ```
    */
   async describe(id: string, options: RunOptions & { readonly progress?: boolean } = {}): Promise<VideoStatus> {
     const { runId } = options;
     const description = await this.#call(id, this.#handle(id, runId).describe());
     const run = videoRunOf(description);
-    const trouble = run.status === 'running' ? problemOf(description, Date.now()) : null;
+    const problem = run.status === 'running' ? problemOf(description, Date.now()) : null;
     const { type, taskQueue, historyLength } = description;
-    const status = { ...run, workflow_type: type, task_queue: taskQueue, events: historyLength, trouble };
+    const status = { ...run, workflow_type: type, task_queue: taskQueue, events: historyLength, problem };
     if (options.progress === false) return { ...status, progress: null, ...NO_END };
     const [progress, end] = await Promise.all([
       hasVideo(type) ? this.progress(id, { runId: run.run_id }).catch(() => null) : null,

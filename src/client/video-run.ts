@@ -36,16 +36,16 @@ export interface VideoStatus extends VideoRun {
   readonly task_queue: string;
   /** Events in its history. */
   readonly events: number;
-  /** Why a run is stuck: no worker takes it up, or a step fails and is retried; null when it is not. */
-  readonly trouble: string | null;
+  /** Why a run is stuck: no worker picks it up, or a step fails and is retried; null when it is not. */
+  readonly problem: string | null;
   /** Null while no worker answers, and for a run that has no video. */
   readonly progress: VideoProgress | null;
   readonly result: VideoResult | null;
   readonly error: VideoErrorObject | null;
 }
 
-/** The beginning of `trouble` of a run that no worker processes. */
-export const UNATTENDED = 'no worker takes it up';
+/** The beginning of `problem` of a run that no worker processes. */
+export const UNATTENDED = 'no worker picks it up';
 
 /** Longer than the pause between two polls of a worker, which otherwise receives work within milliseconds. */
 const UNATTENDED_AFTER_MS = 5_000;

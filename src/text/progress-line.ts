@@ -7,7 +7,7 @@ import { utcTime } from '../contract/utc.js';
 export type ProgressStream = Writable & { readonly isTTY?: boolean; readonly columns?: number };
 
 /** Progress of one run, and why it is stuck if it is. */
-export type ShownProgress = VideoProgress & { readonly trouble?: string | null };
+export type ShownProgress = VideoProgress & { readonly problem?: string | null };
 
 /** Width of a terminal that reports none, or 0. */
 const COLUMNS = 80;
@@ -25,10 +25,10 @@ export function progressLine(stream: ProgressStream, env: Readonly<Record<string
     /** @param nowMs - Milliseconds since the epoch. */
     show(progress: ShownProgress, nowMs: number): void {
       startedMs ??= nowMs;
-      const { stage, trouble, attempt } = progress;
+      const { stage, problem, attempt } = progress;
       const again = attempt > 1 ? `, attempt ${attempt}` : '';
       const task = progress.task_id === null ? '' : `, task ${progress.task_id}`;
-      const why = trouble ?? progress.attention?.reason ?? waitingText(progress);
+      const why = problem ?? progress.attention?.reason ?? waitingText(progress);
       const rest = plain(`${again}${task}${why === null ? '' : `: ${why}`}`);
       if (live) {
         const stageFor = `${seconds(nowMs - startedMs)}  ${stage} for ${seconds(nowMs - progress.since_ms)}`;

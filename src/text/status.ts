@@ -9,7 +9,7 @@ import { failureText, NO_VIDEO, resultText } from './result.js';
 
 /** A run as Temporal knows it, for people. */
 export function statusText(run: VideoStatus, nowMs: number): string {
-  const { id, workflow_type, status, started_at, closed_at, progress, trouble, result, error, task_id } = run;
+  const { id, workflow_type, status, started_at, closed_at, progress, problem, result, error, task_id } = run;
   const other = otherKind(id, workflow_type);
   const lines = [
     `run       ${id}`,
@@ -22,11 +22,11 @@ export function statusText(run: VideoStatus, nowMs: number): string {
   if (error !== null) return [...lines, failureText(error)].join('\n');
   if (task_id !== null) lines.push(`task      ${task_id}`);
   if (progress !== null && status === 'running') lines.push(...progressLines(progress, nowMs));
-  if (trouble !== null) lines.push(`trouble   ${trouble}`);
+  if (problem !== null) lines.push(`problem   ${problem}`);
   if (progress?.attention != null) lines.push(attentionText(id, progress.attention));
   if (hasVideo(workflow_type) && status === 'completed') lines.push(NO_VIDEO);
-  else if (hasVideo(workflow_type) && status === 'running' && progress === null && trouble === null) {
-    lines.push('trouble   no worker answers; start one with "wan-video worker"');
+  else if (hasVideo(workflow_type) && status === 'running' && progress === null && problem === null) {
+    lines.push('problem   no worker answers; start one with "wan-video worker"');
   }
   if (other !== undefined && !hasVideo(workflow_type)) lines.push(`next      ${other.instead}`);
   return lines.join('\n');

@@ -195,7 +195,7 @@ test('following reports the stages in their order and ends with the video', asyn
   expect(places).toContain(order.indexOf('rendering'));
   expect(places[0]).toBeGreaterThanOrEqual(0);
   expect(seen.at(-1)?.task_id).toBe(result.task_id);
-  expect(seen.every(({ trouble }) => trouble === null)).toBe(true);
+  expect(seen.every(({ problem }) => problem === null)).toBe(true);
 });
 
 test('following ends with the reason of its signal, and the run goes on', async () => {
@@ -222,7 +222,7 @@ test('a cancelled run says what became of its task, in its error and in its desc
     status: 'cancelled',
     result: null,
     error: (error as VideoRunError).error,
-    trouble: null,
+    problem: null,
   });
   await expect(stack.videos.cancel(id)).rejects.toMatchObject({ error: { type: 'RunNotFound' } });
 });

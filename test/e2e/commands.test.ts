@@ -138,7 +138,7 @@ test('cancel of a run that no worker takes up says so, long before its wait is o
   const end = await abandoned;
   expect(onlyJson(end).error).toMatchObject({
     type: 'NotCancelled',
-    message: expect.stringMatching(/not ended yet: no worker takes it up from the queue nobody-polls-this/),
+    message: expect.stringMatching(/not ended yet: no worker picks it up from the queue nobody-polls-this/),
     next_step: expect.stringContaining('wan-video status nobody/1'),
   });
 });

@@ -63,7 +63,7 @@ const at = (ms: number) => ({ seconds: Math.floor(ms / 1000), nanos: 0 });
 test('a run is unattended when its workflow task waits for longer than any worker would leave it', () => {
   const waiting = description({ pendingWorkflowTask: { state: 1, scheduledTime: at(100_000), attempt: 1 } });
   expect(problemOf(waiting, 104_000)).toBeNull();
-  expect(problemOf(waiting, 106_000)).toMatch(/no worker takes it up from the queue video-generate/);
+  expect(problemOf(waiting, 106_000)).toMatch(/no worker picks it up from the queue video-generate/);
   expect(problemOf(description({ pendingWorkflowTask: { state: 2, scheduledTime: at(0) } }), 106_000)).toBeNull();
 });
 

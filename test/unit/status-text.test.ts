@@ -34,7 +34,7 @@ const running: VideoStatus = {
   labels: [],
   task_queue: 'video-generate',
   events: 20,
-  trouble: null,
+  problem: null,
   progress: waiting,
   result: null,
   error: null,
@@ -64,8 +64,8 @@ test.each([
 
 test('status of a run that nobody answers for says so, instead of nothing', () => {
   expect(statusText({ ...running, progress: null }, NOW)).toContain('\ntrouble   no worker answers');
-  const known = { ...running, progress: null, trouble: 'no worker takes it up' };
-  expect(statusText(known, NOW).match(/trouble/g)).toHaveLength(1);
+  const known = { ...running, progress: null, problem: 'no worker picks it up' };
+  expect(statusText(known, NOW).match(/problem/g)).toHaveLength(1);
 });
 
 const salvage: VideoStatus = { ...running, id: 'salvage/k/1', workflow_type: 'salvageVideo' };
@@ -83,7 +83,7 @@ test('status of what is no generation names the command that shows it', () => {
   const text = statusText(batch, NOW);
   expect(text).toContain('\nkind      a batch\n');
   expect(text).toContain('wan-video batch status spring');
-  expect(text).not.toContain('trouble');
+  expect(text).not.toContain('problem');
 });
 
 test.each([

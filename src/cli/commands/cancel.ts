@@ -51,15 +51,15 @@ async function cancel(id: string, reason: string, client: Client, context: Comma
   }
   const timer = new AbortController();
   try {
-    const end = await Promise.race([videos.result(id, { runId }), findTrouble(videos, id, runId, timer.signal)]);
-    if (!('trouble' in end)) {
+    const end = await Promise.race([videos.result(id, { runId }), findProblem(videos, id, runId, timer.signal)]);
+    if (!('problem' in end)) {
       const message = `The run ${id} had already ended with a video: ${end.video_url}`;
       throw new VideoRunError(id, { type: 'NotCancelled', message });
     }
     throw new VideoRunError(id, {
       type: 'NotCancelled',
-      message: `The run ${id} was asked to end and has not ended yet: ${end.trouble ?? 'nothing shows why'}`,
-      next_step: `It ends once a worker takes it up; then check it with "wan-video status ${id}".`,
+      message: `The run ${id} was asked to end and has not ended yet: ${end.problem ?? 'nothing shows why'}`,
+      next_step: `It ends once a worker picks it up; then check it with "wan-video status ${id}".`,
     });
   } catch (error) {
     if (!(error instanceof VideoRunError) || !error.cancelled) throw error;
@@ -71,20 +71,20 @@ async function cancel(id: string, reason: string, client: Client, context: Comma
   }
 }
 
-/** What keeps a run from ending: at once when no worker takes it up, else when the wait is over. */
-async function findTrouble(
+/** What keeps a run from ending: at once when no worker picks it up, else when the wait is over. */
+async function findProblem(
   videos: WanVideoClient,
   id: string,
   runId: string,
   signal: AbortSignal,
-): Promise<{ readonly trouble: string | null }> {
-  let trouble: string | null = null;
+): Promise<{ readonly problem: string | null }> {
+  let problem: string | null = null;
   for (const untilMs = Date.now() + WAIT_MS; Date.now() < untilMs && !signal.aborted; ) {
     await sleep(CHECK_EVERY_MS, undefined, { signal }).catch(() => undefined);
     // A Temporal that does not answer for a moment says nothing about the run.
     const status = await videos.describe(id, { runId, progress: false }).catch(() => undefined);
-    trouble = status?.trouble ?? null;
-    if (trouble?.startsWith(UNATTENDED)) break;
+    problem = status?.problem ?? null;
+    if (problem?.startsWith(UNATTENDED)) break;
   }
-  return { trouble };
+  return { problem };
 }

@@ -62,11 +62,11 @@ function decisionOf({ task, buy }: ResolveFlags): SubmitDecision {
 /** Sends a decision and waits until its effect shows. */
 async function resolve(id: string, decision: SubmitDecision, client: Client, context: CommandContext): Promise<number> {
   const videos = new WanVideoClient({ client });
-  const { run_id: runId, status, progress, trouble } = await videos.describe(id);
+  const { run_id: runId, status, progress, problem } = await videos.describe(id);
   const notResolved = (message: string, next_step = `Check it with "wan-video status ${id}".`) =>
     new VideoRunError(id, { type: 'NotResolved', message, next_step });
   if (progress === null) {
-    const why = trouble ?? 'no worker answers for it';
+    const why = problem ?? 'no worker answers for it';
     throw notResolved(`The run ${id} cannot take a decision now: ${why}`, 'Start a worker with "wan-video worker".');
   }
   // An early decision would be kept, and would answer the next question.

@@ -27,24 +27,24 @@ const inOneLine = (ids: readonly string[]): string =>
 const problem = (message: string, nextStep: string): VideoError =>
   new VideoError(FailureType.ConfigurationInvalid, message, { nextStep });
 
-/** Whether the running runs make progress: workers take them up, and none of their steps fails and is retried. */
+/** Whether the running runs make progress: workers pick them up, and none of their steps fails and is retried. */
 export async function checkRuns(client: Client, nowMs: number): Promise<string> {
   const types = Object.values(WorkflowType).map((type) => `'${type}'`);
   const before = new Date(nowMs - YOUNG_MS).toISOString();
   const query = `ExecutionStatus = 'Running' AND WorkflowType IN (${types.join(', ')}) AND StartTime < '${before}'`;
-  const stuck: { readonly id: string; readonly trouble: string }[] = [];
+  const stuck: { readonly id: string; readonly why: string }[] = [];
   let checked = 0;
   for await (const { workflowId, runId } of client.workflow.list({ query })) {
     if (checked === RUNS_MAX) break;
     checked += 1;
-    const trouble = problemOf(await client.workflow.getHandle(workflowId, runId).describe(), nowMs);
-    if (trouble !== null) stuck.push({ id: workflowId, trouble });
+    const why = problemOf(await client.workflow.getHandle(workflowId, runId).describe(), nowMs);
+    if (why !== null) stuck.push({ id: workflowId, why });
   }
   const [first] = stuck;
   if (first === undefined) return checked === 0 ? 'none is running' : `${checked} checked, all make progress`;
   const ids = inOneLine(stuck.map(({ id }) => id));
   throw problem(
-    `${stuck.length} of ${checked} running runs are stuck: ${ids}; the first: ${first.trouble}`,
+    `${stuck.length} of ${checked} running runs are stuck: ${ids}; the first: ${first.why}`,
     `Run "wan-video status ${first.id}"; docs/operations.md says what to do.`,
   );
 }
