@@ -1,4 +1,5 @@
 import type { BatchItemEnd } from './batch.js';
+import { truncate } from './command-lines.js';
 import type { VideoFailure } from './failure.js';
 import { SIZES } from './model.js';
 import type { VideoRequest } from './request.js';
@@ -69,7 +70,7 @@ export function failedEnd(
     outcome: type === 'BudgetReached' ? 'budget_reached' : 'failed',
     cause: type,
     code,
-    message: truncate(message),
+    message: truncate(message, MESSAGE_MAX),
     task_id,
     billed,
     ...(billed === true && request !== null && billableOf(request)),
@@ -96,7 +97,7 @@ export function cancelledEnd(
     ...NO_VIDEO,
     outcome: 'cancelled',
     cause: 'Cancelled',
-    message: truncate(outcome),
+    message: truncate(outcome, MESSAGE_MAX),
     task_id: taskId,
     billed,
     ended_at_ms: endedAtMs,
@@ -113,7 +114,7 @@ export function parkedEnd(head: ItemHead, reason: string, sinceMs: number): Batc
     ...NO_VIDEO,
     outcome: 'needs_attention',
     cause: 'SubmitOutcomeUnknown',
-    message: truncate(reason),
+    message: truncate(reason, MESSAGE_MAX),
     billed: null,
     ended_at_ms: sinceMs,
   };
@@ -124,5 +125,3 @@ const billableOf = ({ duration, size, audio, audio_url }: BilledRequest) => ({
   audio: audio ?? audio_url !== undefined,
   resolution: SIZES[size.replace('x', '*')] ?? null,
 });
-
-const truncate = (text: string): string => (text.length <= MESSAGE_MAX ? text : `${text.slice(0, MESSAGE_MAX - 1)}…`);

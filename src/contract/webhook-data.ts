@@ -1,6 +1,6 @@
 import type { BatchPause, BatchSchedulePause, BatchSummary } from './batch.js';
 import type { BatchTotals } from './batch-totals.js';
-import { plainText, resolveCommands, shellWord } from './command-lines.js';
+import { plainText, resolveCommands, shellWord, truncate } from './command-lines.js';
 import type { Attention } from './result.js';
 import { schedulePauseText } from './schedule-pause.js';
 import type { Issue } from './video-error.js';
@@ -70,7 +70,7 @@ export function endedBatch(
 export function failedBatch(batch: BatchEventSource, failure: EventFailure): WebhookBatch {
   return batchData(batch, 'failed', {
     ...failureData(failure),
-    text: `Batch ${plainText(batch.batchId)} has failed: ${truncate(reasonOf(failure))}`,
+    text: `Batch ${plainText(batch.batchId)} has failed: ${textOf(reasonOf(failure))}`,
   });
 }
 
@@ -79,9 +79,9 @@ export function pausedBatch(batch: BatchEventSource, { reason, cause }: BatchPau
   const resume = `resume with "wan-video batch resume ${shellWord(batch.batchId)}".`;
   return batchData(batch, 'paused', {
     text:
-      `Batch ${plainText(batch.batchId)} is paused: ${truncate(reason)} ` +
+      `Batch ${plainText(batch.batchId)} is paused: ${textOf(reason)} ` +
       `(${countsText(batch)}; items in progress continue).`,
-    reason: truncate(reason),
+    reason: textOf(reason),
     cause,
     next_step: cause === null ? capitalize(resume) : `Fix the cause, then ${resume}`,
   });
@@ -92,8 +92,7 @@ export function budgetReachedBatch(batch: BatchEventSource, failure: EventFailur
   return batchData(batch, 'running', {
     ...failureData(failure),
     text:
-      `Batch ${plainText(batch.batchId)} has reached a budget: ${truncate(failure.message)} ` +
-      `(${countsText(batch)}).`,
+      `Batch ${plainText(batch.batchId)} has reached a budget: ${textOf(failure.message)} ` + `(${countsText(batch)}).`,
   });
 }
 
@@ -103,8 +102,8 @@ export function attentionRun({ workflowId, batchId }: RunEventSource, { reason, 
     workflow_id: workflowId,
     batch_id: batchId,
     state: 'needs_attention',
-    text: `Run ${plainText(workflowId)} waits for a person: ${truncate(reason)}`,
-    reason: truncate(reason),
+    text: `Run ${plainText(workflowId)} waits for a person: ${textOf(reason)}`,
+    reason: textOf(reason),
     cause: 'SubmitOutcomeUnknown',
     next_step: 'Compare the candidates, then decide with one of the commands; the run then continues by itself.',
     candidates,
@@ -119,7 +118,7 @@ export function budgetReachedRun({ workflowId, batchId }: RunEventSource, failur
     batch_id: batchId,
     state: 'failed',
     ...failureData(failure),
-    text: `Run ${plainText(workflowId)} was not started: ${truncate(failure.message)}`,
+    text: `Run ${plainText(workflowId)} was not started: ${textOf(failure.message)}`,
     candidates: [],
     commands: [],
   };
@@ -163,9 +162,9 @@ function batchData(
 }
 
 const failureData = (failure: EventFailure): Pick<WebhookSummary, 'reason' | 'cause' | 'next_step'> => ({
-  reason: truncate(reasonOf(failure)),
+  reason: textOf(reasonOf(failure)),
   cause: failure.type,
-  next_step: failure.next_step === undefined ? null : truncate(failure.next_step),
+  next_step: failure.next_step === undefined ? null : textOf(failure.next_step),
 });
 
 /** The message with the faults, because the message may only count them. */
@@ -175,10 +174,7 @@ const reasonOf = ({ message, issues = [] }: EventFailure): string =>
 /** Most characters of one text: an event has at most some 20 kB, and a manifest may have ten thousand faults. */
 const TEXT_MAX = 1_000;
 
-const truncate = (text: string): string => {
-  const plain = plainText(text);
-  return plain.length <= TEXT_MAX ? plain : `${plain.slice(0, TEXT_MAX - 1)}…`;
-};
+const textOf = (text: string): string => truncate(plainText(text), TEXT_MAX);
 
 /** Such as `58 of 60 lines have their video, 1 failed, 1 in progress`. */
 function countsText({ counts, inFlight, waiting }: BatchEventSource): string {

@@ -1,7 +1,6 @@
 import * as wf from '@temporalio/workflow';
 import type { OpeningFault } from '../../activities/open-batch.js';
 import type { BatchItemEnd, BatchSummary } from '../../src/contract/batch.js';
-import { noTotals } from '../../src/contract/batch-totals.js';
 import { shellWord } from '../../src/contract/command-lines.js';
 import type { WebhookBatch, WebhookEvents } from '../../src/contract/webhook.js';
 import {
@@ -13,6 +12,7 @@ import {
 } from '../../src/contract/webhook-data.js';
 import { failureOf } from '../shared/failures.js';
 import { notify } from '../shared/notify-webhook.js';
+import { numbersOf } from './batch-progress.js';
 import type { BatchState } from './batch-state.js';
 
 /** Sends the webhook's events of a batch, each once over all runs of the batch. */
@@ -97,13 +97,6 @@ export class BatchNotifier {
   }
 
   #sourceOf(state: BatchState | undefined): BatchEventSource {
-    const totals = state?.totals ?? noTotals({ total: 0, duplicate: 0, invalid: 0 });
-    return {
-      ...this.#batch,
-      ...totals,
-      inFlight: state?.inFlight.size ?? 0,
-      waiting: state?.waiting ?? 0,
-      startedAtMs: state?.startedAtMs ?? wf.workflowInfo().startTime.getTime(),
-    };
+    return { ...this.#batch, ...numbersOf(state) };
   }
 }

@@ -55,9 +55,8 @@ export class BatchProgressView {
 
   #view(): BatchProgress {
     const state = this.#state;
-    const totals = state?.totals ?? noTotals({ total: 0, duplicate: 0, invalid: 0 });
-    const [inFlight, waiting, rate] = [state?.inFlight.size ?? 0, state?.waiting ?? 0, state?.itemsPerMinute ?? null];
-    const pause = state?.pause ?? null;
+    const { inFlight, waiting, startedAtMs, ...totals } = numbersOf(state);
+    const [rate, pause] = [state?.itemsPerMinute ?? null, state?.pause ?? null];
     return {
       batch_id: this.#batchId,
       stage: this.#stage === 'running' && pause !== null ? 'paused' : this.#stage,
@@ -66,7 +65,7 @@ export class BatchProgressView {
       in_flight: inFlight,
       waiting,
       window: state?.window ?? 0,
-      started_at_ms: state?.startedAtMs ?? wf.workflowInfo().startTime.getTime(),
+      started_at_ms: startedAtMs,
       items_per_minute: rate,
       // Waiting lines that are duplicates take no time; how many they are shows at the end.
       eta_ms: rate === null || pause !== null ? null : Date.now() + ((inFlight + waiting) / rate) * 60_000,
@@ -77,6 +76,14 @@ export class BatchProgressView {
     };
   }
 }
+
+/** The numbers of a batch; zero, and the start of the run, until it is open. */
+export const numbersOf = (state: BatchState | undefined) => ({
+  ...(state?.totals ?? noTotals({ total: 0, duplicate: 0, invalid: 0 })),
+  inFlight: state?.inFlight.size ?? 0,
+  waiting: state?.waiting ?? 0,
+  startedAtMs: state?.startedAtMs ?? wf.workflowInfo().startTime.getTime(),
+});
 
 /** `5 lines: 1 generated, 1 failed, 2 in progress, 1 waiting; window 2` */
 function countsLine({ counts, in_flight, waiting, window }: BatchProgress): string {

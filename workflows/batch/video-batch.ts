@@ -2,7 +2,6 @@ import * as wf from '@temporalio/workflow';
 import type { PageItem } from '../../activities/read-manifest.js';
 import type { BatchItemEnd, BatchSchedulePause, BatchSummary, VideoBatchInput } from '../../src/contract/batch.js';
 import { failedEnd } from '../../src/contract/batch-item.js';
-import { noTotals } from '../../src/contract/batch-totals.js';
 import {
   BATCH_MEMO,
   batchItemWorkflowId,
@@ -20,7 +19,7 @@ import { failureOf, isAlreadyStarted } from '../shared/failures.js';
 import { itemSignal, pauseSignal, resumeSignal, windowSignal } from '../shared/messages.js';
 import { continueOnNewVersion, newVersionAvailable, upgradeAttempted } from '../shared/version-upgrade.js';
 import { BatchNotifier } from './batch-notifications.js';
-import { BatchProgressView } from './batch-progress.js';
+import { BatchProgressView, numbersOf } from './batch-progress.js';
 import { BatchState, type CarriedBatch, isWindow } from './batch-state.js';
 import { inputOf, openBatch } from './open-batch.js';
 import { pauseScheduleOf } from './pause-schedule.js';
@@ -326,12 +325,13 @@ class Batch {
     times: StepTimes,
     schedulePause: BatchSchedulePause | null = null,
   ): Promise<BatchSummary> {
+    const { inFlight: _, waiting: __, startedAtMs, ...totals } = numbersOf(this.#state);
     const summary: BatchSummary = {
       batch_id: this.#batchId,
       outcome,
       retry_of: this.#input.retry_of ?? null,
-      ...(this.#state?.totals ?? noTotals({ total: 0, duplicate: 0, invalid: 0 })),
-      started_at_ms: this.#state?.startedAtMs ?? wf.workflowInfo().startTime.getTime(),
+      ...totals,
+      started_at_ms: startedAtMs,
       ended_at_ms: Date.now(),
       ...(schedulePause !== null && { schedule_pause: schedulePause }),
     };
