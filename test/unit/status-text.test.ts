@@ -63,7 +63,7 @@ test.each([
 });
 
 test('status of a run that nobody answers for says so, instead of nothing', () => {
-  expect(statusText({ ...running, progress: null }, NOW)).toContain('\ntrouble   no worker answers');
+  expect(statusText({ ...running, progress: null }, NOW)).toContain('\nproblem   no worker answers');
   const known = { ...running, progress: null, problem: 'no worker picks it up' };
   expect(statusText(known, NOW).match(/problem/g)).toHaveLength(1);
 });
