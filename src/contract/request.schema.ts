@@ -13,7 +13,8 @@ const characters = (max: number, name: string) =>
       if (length > max) {
         context.addIssue({
           code: 'custom',
-          message: `has ${length} characters; the provider would truncate it silently, so shorten it to ${max} or fewer`,
+          message:
+            `has ${length} characters; the provider would truncate it silently, so shorten it to ${max} ` + `or fewer`,
         });
       }
     });
