@@ -96,6 +96,8 @@ class Reconciliation {
   #unreadableRows = 0;
   /** Refused listings in a row. */
   #listFaults = 0;
+  /** How long the intent had been seen when the latest listing began, in milliseconds. */
+  #listedAfterMs = 0;
 
   constructor(deps: ReconcileDeps, purchase: Purchase, options: ReconcileOptions) {
     this.#deps = deps;
@@ -174,6 +176,7 @@ class Reconciliation {
   /** Lists the account's tasks, and returns the outcome at once when one of them turns out to be recorded as ours. */
   async #list(view: PurchaseView): Promise<ReconcileOutcome | 'complete' | 'failed'> {
     const { provider, clock } = this.#deps;
+    this.#listedAfterMs = this.#firstSeen.get(view.intent.token)?.elapsedMs() ?? 0;
     try {
       const { tasks, unreadable } = await listAllTasks(provider, clock, this.#options.signal);
       this.#unreadableRows = unreadable;
@@ -257,7 +260,7 @@ class Reconciliation {
   }
 
   /** Decides once every candidate has ended; `undefined` when there is none, or none is left. */
-  async #judge(view: PurchaseView): Promise<ReconcileOutcome | undefined> {
+  async #judge(view: PurchaseView): Promise<ReconcileOutcome | 'waiting' | undefined> {
     const { ledger, provider, times } = this.#deps;
     const [only, ...others] = [...this.#candidates.values()].filter(({ isFinal }) => isFinal);
     if (only === undefined) return undefined;
@@ -265,6 +268,8 @@ class Reconciliation {
     if (only.compared === undefined || combineMatches(only.compared) !== 'equal') {
       return this.#undecided(view, 'not_comparable');
     }
+    // Another program's equal task may be listed, and ours not yet: the list lags, and this listing may be an old one.
+    if (this.#listedAfterMs < times.submitBoundMs + times.emptySpanMs) return 'waiting';
     const { fromMs, toMs } = submitWindow(view, times);
     const { open, damaged } = await ledger.listOpenBetween(fromMs, toMs, this.#store);
     if (damaged.length > 0) return this.#undecided(view, 'record_damaged');

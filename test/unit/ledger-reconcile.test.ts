@@ -156,6 +156,25 @@ test('a task of other software whose status nobody documents does not delay the 
   expect(posts).toHaveLength(1);
 });
 
+test('an equal task of other software that is listed before ours is not taken for it', async () => {
+  const { deps, provider, task, ledger, clock } = await lost();
+  task('foreign');
+  // The list lags: ours was created in the same second, and appears in it 100 s after the submit.
+  const { listTasks } = provider;
+  provider.listTasks = async () => {
+    const page = await listTasks();
+    if (clock.now() - START < 100_000)
+      return { ...page, tasks: page.tasks.filter(({ taskId }) => taskId !== 't1'), total: 1 };
+    return page;
+  };
+  task('t1');
+  expect(await reconcileSubmit(deps, PURCHASE)).toMatchObject({
+    kind: 'undecided',
+    evidence: { reason: 'several_fit', candidates: [{ task_id: 'foreign' }, { task_id: 't1' }] },
+  });
+  expect((await ledger.findPurchase(PURCHASE))?.state.kind).toBe('unclaimed');
+});
+
 test('a row that cannot be read may be our task, so nothing counts as not created', async () => {
   const { deps, provider } = await lost();
   const { listTasks } = provider;
