@@ -14,7 +14,7 @@ const characters = (max: number, name: string) =>
         context.addIssue({
           code: 'custom',
           message:
-            `has ${length} characters; the provider would truncate it silently, so shorten it to ${max} ` + `or fewer`,
+            `has ${length} characters; the provider would truncate it silently, ` + `so shorten it to ${max} or fewer`,
         });
       }
     });

@@ -91,8 +91,7 @@ export function pausedBatch(batch: BatchEventSource, { reason, cause }: BatchPau
 export function budgetReachedBatch(batch: BatchEventSource, failure: EventFailure): WebhookBatch {
   return batchData(batch, 'running', {
     ...failureData(failure),
-    text:
-      `Batch ${plainText(batch.batchId)} has reached a budget: ${textOf(failure.message)} ` + `(${countsText(batch)}).`,
+    text: `Batch ${plainText(batch.batchId)} has reached a budget: ${textOf(failure.message)} (${countsText(batch)}).`,
   });
 }
 
