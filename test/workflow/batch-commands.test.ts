@@ -349,7 +349,7 @@ describe('schedule', () => {
     {
       what: 'a cron expression of six fields',
       flags: ['--cron', '0 0 2 * * *', '--timezone', 'UTC', '--manifest', 'a/{date}.jsonl'],
-      fault: /cron: has five fields/,
+      fault: /cron: must have five fields/,
     },
     {
       what: 'a zone',
@@ -365,7 +365,7 @@ describe('schedule', () => {
       what: 'everything',
       flags: ['--cron', '0 2', '--timezone', 'Mars/Base', '--manifest', 'a', '--window', '7'],
       id: 'not an id',
-      fault: /id: must be 1 to 80 [\s\S]*timezone: is not [\s\S]*cron: has five fields/,
+      fault: /id: must be 1 to 80 [\s\S]*timezone: is not [\s\S]*cron: must have five fields/,
     },
     {
       what: 'a placeholder',
