@@ -7,6 +7,7 @@ import {
 } from '../batch/estimate.js';
 import { type Prices, totalAmount } from '../config/prices.js';
 import { BATCH_WINDOW } from '../contract/batch.js';
+import type { Money } from '../contract/money.js';
 import { Ledger } from '../ledger/ledger.js';
 import { readRenderTimes } from '../polling/render-times.js';
 import type { AssetStore } from '../storage/asset-store.js';
@@ -26,7 +27,7 @@ export interface EstimateAccount {
 /** What a batch would do, what it would cost and how long it would take, started now. */
 export interface BatchEstimate extends ManifestEstimate {
   /** The most that `billed` can cost; null without prices. */
-  readonly price: { readonly amount: number; readonly currency: string } | null;
+  readonly price: Money | null;
   readonly slots: EstimateSlots;
   readonly window: number;
 }

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { Billable } from '../contract/budget.js';
 import type { Resolution } from '../contract/model.js';
+import type { Money } from '../contract/money.js';
 import { type NamedFile, parseNamedFile, readNamedFile, unlessUnknown, unusable } from './named-file.js';
 
 /** Price per billed second, in the file's currency. */
@@ -26,12 +27,6 @@ export const LIST_PRICES: Readonly<Record<string, { readonly currency: string; r
   'cn-beijing': { currency: 'CNY', perSecond: CNY_PER_SECOND },
   'ap-southeast-1': { currency: 'USD', perSecond: 0.025 },
 };
-/** An amount of money. */
-export interface Money {
-  readonly amount: number;
-  /** ISO 4217, such as `CNY`. */
-  readonly currency: string;
-}
 
 const FILE: NamedFile = {
   variable: 'WAN_VIDEO_PRICES',

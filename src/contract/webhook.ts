@@ -1,5 +1,6 @@
 import type { BatchSchedulePause, BatchSummary } from './batch.js';
 import type { BatchTotals } from './batch-totals.js';
+import type { Money } from './money.js';
 import type { Attention } from './result.js';
 
 /** The events of the webhook; the data of one type always have the same form. */
@@ -16,12 +17,6 @@ export type WebhookEventType = (typeof WEBHOOK_EVENT_TYPES)[number];
 
 /** Events that a webhook is subscribed to. */
 export type WebhookEvents = readonly WebhookEventType[];
-
-/** An amount of money in the currency of the price list. */
-export interface WebhookAmount {
-  readonly currency: string;
-  readonly amount: number;
-}
 
 /** Fields of every event. */
 export interface WebhookSummary {
@@ -50,7 +45,7 @@ export interface WebhookBatch extends WebhookSummary, BatchTotals {
   /** Milliseconds since the epoch. */
   readonly started_at_ms: number;
   /** Cost of `billed`; null without a price list. */
-  readonly amount: WebhookAmount | null;
+  readonly amount: Money | null;
   /** Stable address of `report.json` in the store; null while there is none. */
   readonly report_url: string | null;
   /** At the end of a schedule's run that failed above the schedule's limit: what became of the schedule; else null. */

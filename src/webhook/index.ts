@@ -1,8 +1,8 @@
 export type { BatchSchedulePause } from '../contract/batch.js';
+export type { Money } from '../contract/money.js';
 export { VideoError } from '../contract/video-error.js';
 export {
   WEBHOOK_EVENT_TYPES,
-  type WebhookAmount,
   type WebhookBatch,
   type WebhookEvent,
   type WebhookEventType,
