@@ -4,7 +4,7 @@ import { FailureType } from '../src/contract/failure-type.js';
 import type { VideoResult, VideoWarning } from '../src/contract/result.js';
 import { VideoError } from '../src/contract/video-error.js';
 import type { PurchaseView } from '../src/ledger/purchase-view.js';
-import { type MeasuredMp4, measureMp4 } from '../src/media/mp4.js';
+import { type InspectedMp4, inspectMp4, rejectedMp4 } from '../src/media/mp4.js';
 import { readSpool, type Spooled } from '../src/net/spool.js';
 import { rejectedKey, videoKey } from '../src/storage/keys.js';
 import type { ActivityDeps, ResultDeps } from './deps.js';
@@ -16,9 +16,7 @@ import type { WatchedTask } from './purchase-step.js';
 import { requireGone } from './require-gone.js';
 import { previousHeartbeat, withSignal } from './with-signal.js';
 
-interface VerifiedVideo extends Spooled {
-  readonly measured: MeasuredMp4;
-}
+type ArchivedVideo = Spooled & InspectedMp4;
 
 /** Downloads of the same bytes that are no playable MP4 before the result counts as none: one may have been damaged. */
 const REJECTIONS_MAX = 3;
@@ -41,9 +39,11 @@ export class RejectedDownloads {
     this.#onCount = onCount;
   }
 
-  count(sha256: string): void {
+  /** @returns how often these bytes have come in a row. */
+  count(sha256: string): number {
     this.state = { sha256, times: this.state?.sha256 === sha256 ? this.state.times + 1 : 1 };
     this.#onCount(this.state);
+    return this.state.times;
   }
 }
 
@@ -133,27 +133,29 @@ async function archive(
     rejected,
   }: { readonly reading: Promise<{ readonly view: PurchaseView }>; readonly rejected: RejectedDownloads },
   signal: AbortSignal | undefined,
-): Promise<VerifiedVideo> {
+): Promise<ArchivedVideo> {
   const { store } = deps;
   const key = videoKey(taskId);
   // An earlier attempt has stored it. Callers may have seen that copy, so it is the one to describe.
   const stored = () =>
-    withStored(deps, key, signal, async (file, spooled) => ({ ...spooled, measured: await measureMp4(file) }));
+    withStored(deps, key, signal, async (file, spooled) => ({ ...spooled, ...(await inspectMp4(file)) }));
   if ((await store.head(key, { signal })) !== undefined) return stored();
   const video = await withResult(deps, taskId, signal, async (file, { bytes, sha256 }) => {
     // No other store than the purchase's gets the video.
     await reading.catch((error: unknown) => {
       if (error instanceof VideoError && error.type === FailureType.ConfigurationInvalid) throw error;
     });
-    const measured = await measureMp4(file).catch(async (error: unknown) => {
+    const inspected = await inspectMp4(file).catch(async (error: unknown) => {
       // Kept for inspection: it is paid, and the provider deletes it within a day.
       await store.put(rejectedKey(taskId), readSpool(file), { ifAbsent: true, sha256, bytes, signal });
       if (error instanceof VideoError && error.type === FailureType.ResultRejected) rejected.count(sha256);
       throw error;
     });
+    // The download may have been damaged. What comes the same three times is what was bought, and is kept as it came.
+    if (inspected.fault !== undefined && rejected.count(sha256) < REJECTIONS_MAX) throw rejectedMp4(inspected.fault);
     const options = { ifAbsent: true, sha256, bytes, contentType: VIDEO, signal };
     const put = await store.put(key, readSpool(file), options);
-    return put.stored ? { bytes, sha256, measured } : undefined;
+    return put.stored ? { bytes, sha256, ...inspected } : undefined;
   });
   return video ?? stored();
 }
@@ -177,7 +179,7 @@ function describe(
   { store, publicBaseUrl, clock }: ResultDeps,
   task: FinishedTask,
   { request, warnings }: PurchaseContext,
-  { bytes, sha256, measured }: VerifiedVideo,
+  { bytes, sha256, measured, fault }: ArchivedVideo,
 ): VideoResult {
   const { taskId, requestId, seed, billedSeconds, resolution, seenAtMs, estimated, soundUnknown, oddities = [] } = task;
   const audio = soundUnknown === true ? measured.hasAudio : task.audio;
@@ -208,8 +210,14 @@ function describe(
       ...duplicatePurchaseWarning(task),
       ...mismatchWarnings(request, measured),
       ...oddAnswerWarning(oddities),
+      ...unverifiedWarning(fault),
     ],
   };
+}
+
+function unverifiedWarning(fault: string | undefined): VideoWarning[] {
+  if (fault === undefined) return [];
+  return [{ code: 'unverified', message: `The video was archived as it came, although it ${fault}.` }];
 }
 
 function oddAnswerWarning(oddities: readonly string[]): VideoWarning[] {

@@ -5,7 +5,7 @@ import type { SlotReleaseMessage } from '../src/contract/slots.js';
 import type { TaskSnapshot } from '../src/dashscope/wire.js';
 import type { CandidateVideo, Evidence, UndecidedReason } from '../src/ledger/evidence.js';
 import { type ReconcileOutcome, type ReconcileProgress, reconcileSubmit } from '../src/ledger/reconcile.js';
-import { measureMp4 } from '../src/media/mp4.js';
+import { inspectMp4 } from '../src/media/mp4.js';
 import { readSpool } from '../src/net/spool.js';
 import { candidateKey } from '../src/storage/keys.js';
 import type { ActivityDeps, ResultDeps } from './deps.js';
@@ -90,7 +90,7 @@ export function candidateArchive(deps: ResultDeps) {
     // run.
     return withResult(deps, taskId, signal, async (file, { bytes, sha256 }) => {
       const key = candidateKey(taskId);
-      const { width, height, durationSeconds, hasAudio } = await measureMp4(file);
+      const { width, height, durationSeconds, hasAudio } = (await inspectMp4(file)).measured;
       const put = { ifAbsent: true, sha256, bytes, contentType: 'video/mp4', signal };
       await deps.store.put(key, readSpool(file), put);
       return { key, width, height, durationSeconds, hasAudio };

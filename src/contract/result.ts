@@ -13,6 +13,8 @@ export interface VideoWarning {
     | 'audio_not_honoured'
     /** A field of the provider's answer could not be read; dependent values are estimated or absent. */
     | 'provider_answer_odd'
+    /** The video is playable as far as its index goes, and fails a check; it was archived as it came. */
+    | 'unverified'
     /** The reply to a submit came after the run had abandoned it, and both tasks are billed. */
     | 'second_purchase';
   readonly message: string;

@@ -15,10 +15,10 @@ const MOOV_BYTES_MAX = 16 * 1024 * 1024;
 /**
  * Walks the top-level boxes of an MP4 file (ISO/IEC 14496-12, section 4.2), which no reader of the tracks does: it
  * finds a cut file whose index is complete.
- * @throws {@link Mp4Fault} unless the first box is `ftyp`, all of them lie inside the file and fill it, and a sound
- * `moov` is there.
+ * @returns the fault of a file that has a sound `moov` and whose boxes do not lie inside it or do not fill it.
+ * @throws {@link Mp4Fault} unless the first box is `ftyp` and a sound `moov` is there.
  */
-export async function walkBoxes(file: FileHandle, size: number): Promise<void> {
+export async function walkBoxes(file: FileHandle, size: number): Promise<Mp4Fault | undefined> {
   if (size === 0) throw new Mp4Fault('is empty');
   const names = new Set<string>();
   const start = Buffer.alloc(1024);
@@ -27,12 +27,12 @@ export async function walkBoxes(file: FileHandle, size: number): Promise<void> {
     const header = start.subarray(0, bytesRead);
     const name = header.toString('latin1', 4, 8);
     if (count === 0 && name !== 'ftyp') throw new Mp4Fault(`does not begin like an MP4 file but is ${nameOf(header)}`);
-    if (count === BOXES_MAX) throw new Mp4Fault(`has more than ${BOXES_MAX} parts`);
-    if (!/^[\x20-\x7e]{4}$/.test(name)) throw new Mp4Fault(`has bytes at ${at} that are no part of an MP4 file`);
     const length = lengthOf(header, size - at);
-    if (length === undefined) throw new Mp4Fault(`has a damaged "${name}" part at ${at}`);
-    if (length > size - at) {
-      throw new Mp4Fault(`is cut off: its "${name}" part needs ${length} bytes and ${size - at} are there`);
+    const fault = faultOfBox({ name, length, at, count, size });
+    if (fault !== undefined || length === undefined) {
+      const error = new Mp4Fault(fault ?? `has a damaged "${name}" part at ${at}`);
+      if (!names.has('moov')) throw error;
+      return error;
     }
     if (name === 'moov') {
       if (length > MOOV_BYTES_MAX) throw new Mp4Fault(`has an index of ${length} bytes`);
@@ -44,10 +44,27 @@ export async function walkBoxes(file: FileHandle, size: number): Promise<void> {
     at += length;
   }
   if (!names.has('moov')) throw new Mp4Fault('has no index (moov)');
+  return undefined;
+}
+
+interface Box {
+  readonly name: string;
+  readonly length: number | undefined;
+  readonly at: number;
+  readonly count: number;
+  readonly size: number;
+}
+
+function faultOfBox({ name, length, at, count, size }: Box): string | undefined {
+  if (count === BOXES_MAX) return `has more than ${BOXES_MAX} parts`;
+  if (!/^[\x20-\x7e]{4}$/.test(name)) return `has bytes at ${at} that are no part of an MP4 file`;
+  if (length === undefined || length <= size - at) return undefined;
+  return `is cut off: its "${name}" part needs ${length} bytes and ${size - at} are there`;
 }
 
 /** A box's length in bytes; `undefined` for one that is not even as long as its header. */
 function lengthOf(header: Buffer, left: number): number | undefined {
+  if (header.length < 8) return undefined;
   const short = header.readUInt32BE(0);
   if (short === 0) return left; // to the end of the file
   if (short !== 1) return short < 8 ? undefined : short;

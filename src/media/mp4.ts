@@ -1,5 +1,5 @@
 import { type FileHandle, open } from 'node:fs/promises';
-import { CustomSource, EncodedPacketSink, Input, type InputVideoTrack, MP4 } from 'mediabunny';
+import { CustomSource, EncodedPacketSink, Input, type InputVideoTrack, MP4, QTFF } from 'mediabunny';
 import { FailureType } from '../contract/failure-type.js';
 import { VideoError } from '../contract/video-error.js';
 import { Mp4Fault, walkBoxes } from './mp4-boxes.js';
@@ -14,7 +14,7 @@ export interface MeasuredMp4 {
   /** Pixels as shown. */
   readonly width: number;
   readonly height: number;
-  /** Codec of the video track; always `avc` (H.264). */
+  /** Codec of the video track: `avc` (H.264) for a verified file. */
   readonly codec: string;
   readonly hasAudio: boolean;
 }
@@ -26,6 +26,13 @@ const FRAMES_MAX = 100_000;
 /** Holes come in disk sectors. H.264 forbids three zero bytes in a row, but some writers pad with a few. */
 const HOLE = Buffer.alloc(512);
 
+/** A video file that has a readable index and pictures. */
+export interface InspectedMp4 {
+  readonly measured: MeasuredMp4;
+  /** The check that it fails, as a phrase that follows "it"; undefined for a verified file. */
+  readonly fault: string | undefined;
+}
+
 /**
  * Verifies and measures an MP4 file: its boxes fill it, it has an H.264 track, and every frame of it is there, with
  * lengths that add up and no hole of zeros. Each byte of the video is read once; memory stays below some 20 MB for any
@@ -34,48 +41,70 @@ const HOLE = Buffer.alloc(512);
  * (retryable) when the file cannot be read.
  */
 export async function measureMp4(file: string): Promise<MeasuredMp4> {
+  const { measured, fault } = await inspectMp4(file);
+  if (fault !== undefined) throw rejectedMp4(fault);
+  return measured;
+}
+
+/**
+ * Measures a file that has a readable index and pictures, and names the first check that it fails.
+ * @throws {@link VideoError} `ResultRejected` for what is no video at all; `StoreUnavailable` (retryable) when the file
+ * cannot be read.
+ */
+export async function inspectMp4(file: string): Promise<InspectedMp4> {
   const handle = await open(file, 'r').catch(unreadable);
   try {
     const { size } = await handle.stat();
-    await walkBoxes(handle, size);
-    return await measure(handle, size);
+    const fault = await walkBoxes(handle, size);
+    return await measure(handle, size, fault?.message);
   } catch (cause) {
     if (cause instanceof Error && 'syscall' in cause) return unreadable(cause);
     // The library's own messages are about its code, not about the file.
-    const fault = cause instanceof Mp4Fault ? cause.message : 'has a damaged index';
-    throw new VideoError(FailureType.ResultRejected, `The result is not a playable MP4: it ${fault}`, {
-      billed: true,
-      nextStep: 'Look at the file that was kept aside, and give the task id to the provider.',
-      cause,
-    });
+    throw rejectedMp4(cause instanceof Mp4Fault ? cause.message : 'has a damaged index', cause);
   } finally {
     await handle.close();
   }
 }
 
-async function measure(handle: FileHandle, size: number): Promise<MeasuredMp4> {
+/** The error for a file with a fault, a phrase that follows "it". */
+export function rejectedMp4(fault: string, cause?: unknown): VideoError {
+  return new VideoError(FailureType.ResultRejected, `The result is not a playable MP4: it ${fault}`, {
+    billed: true,
+    nextStep: 'Look at the file that was kept aside, and give the task id to the provider.',
+    cause,
+  });
+}
+
+async function measure(handle: FileHandle, size: number, boxFault: string | undefined): Promise<InspectedMp4> {
   const source = new CustomSource({
     getSize: () => size,
     read: (start, end) => readAt(handle, start, end),
     prefetchProfile: 'fileSystem',
     handleUnhandledError: () => {}, // a read ahead that failed; the read that needs those bytes fails too
   });
-  const input = new Input({ formats: [MP4], source });
+  const input = new Input({ formats: [MP4, QTFF], source });
   try {
     const video = await input.getPrimaryVideoTrack();
     if (video === null) throw new Mp4Fault('has no video track');
-    const codec = await video.getCodec();
-    if (codec !== 'avc') throw new Mp4Fault(`has a video track in ${codec ?? 'an unknown codec'} instead of H.264`);
-    const frames = await walkFrames(video);
+    const codec = (await video.getCodec()) ?? 'an unknown codec';
+    const { fault: frameFault, ...frames } = await walkFrames(video, codec === 'avc');
+    const codecFault = codec === 'avc' ? undefined : `has a video track in ${codec} instead of H.264`;
+    const isMp4 = (await input.getFormat()) === MP4;
+    const formatFault = isMp4 ? undefined : 'is a QuickTime file';
     const [width, height] = await Promise.all([video.getDisplayWidth(), video.getDisplayHeight()]);
     if (!(width > 0 && height > 0)) throw new Mp4Fault(`has a picture of ${width}x${height}`);
-    return { ...frames, width, height, codec, hasAudio: (await input.getPrimaryAudioTrack()) !== null };
+    const hasAudio = (await input.getPrimaryAudioTrack()) !== null;
+    const measured = { ...frames, width, height, codec, hasAudio };
+    return { measured, fault: boxFault ?? codecFault ?? frameFault ?? formatFault };
   } finally {
     input.dispose();
   }
 }
 
-async function walkFrames(video: InputVideoTrack): Promise<Pick<MeasuredMp4, 'durationSeconds' | 'fps' | 'frames'>> {
+type WalkedFrames = Pick<MeasuredMp4, 'durationSeconds' | 'fps' | 'frames'> & { readonly fault: string | undefined };
+
+/** @param isAvc - Whether the frames are chains of H.264 units, which can be checked. */
+async function walkFrames(video: InputVideoTrack, isAvc: boolean): Promise<WalkedFrames> {
   const description = (await video.getDecoderConfig())?.description;
   // In an avcC record the low two bits of byte 4 are the width of the length prefixes, less one (ISO/IEC 14496-15,
   // 5.2.4.1).
@@ -84,9 +113,10 @@ async function walkFrames(video: InputVideoTrack): Promise<Pick<MeasuredMp4, 'du
   let first = Number.POSITIVE_INFINITY;
   let end = Number.NEGATIVE_INFINITY;
   let total = 0;
+  let firstFault: string | undefined;
   for await (const { data, timestamp, duration } of new EncodedPacketSink(video).packets()) {
-    const fault = faultOfFrame(data, prefixBytes);
-    if (fault !== undefined) throw new Mp4Fault(`has ${fault} in frame ${frames + 1}, at ${timestamp.toFixed(2)} s`);
+    const fault = isAvc ? faultOfFrame(data, prefixBytes) : undefined;
+    if (fault !== undefined) firstFault ??= `has ${fault} in frame ${frames + 1}, at ${timestamp.toFixed(2)} s`;
     frames += 1;
     if (frames > FRAMES_MAX) throw new Mp4Fault(`has more than ${FRAMES_MAX} frames`);
     first = Math.min(first, timestamp);
@@ -101,7 +131,7 @@ async function walkFrames(video: InputVideoTrack): Promise<Pick<MeasuredMp4, 'du
   if (!(fps > 0 && durationSeconds > 0 && Number.isFinite(fps))) {
     throw new Mp4Fault(`has ${frames} frames in ${durationSeconds} s`);
   }
-  return { frames, durationSeconds, fps };
+  return { frames, durationSeconds, fps, fault: firstFault };
 }
 
 /** A frame is a chain of units, each behind its length; together they fill it. */
