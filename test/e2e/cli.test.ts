@@ -251,10 +251,7 @@ test('a staged image, stdin and a request file lead to the same run; flags overr
     JSON.stringify({ prompt: 'overridden', duration: 4, fps: 24, size: '1280x720', reference_image: reference }),
   );
   const fromFile = await here('generate', '--request', file, '--prompt', 'one of three', '--detach');
-  const staged = await processOf(
-    ['generate', '--prompt', 'one of three', '--image', reference, '--detach', '--json'],
-    env,
-  );
+  const staged = await here('generate', '--prompt', 'one of three', '--image', reference, '--detach', '--json');
   const piped = startCommand(['generate', '--prompt', 'one of three', '--image', '-', '--json', '--quiet'], env);
   piped.stdin.end(await readFile(SAMPLE));
   expect(onlyJson(staged)).toMatchObject({ id: fromFile.stdout.trim(), joined: true });

@@ -100,7 +100,7 @@ describe('a run whose submit only a person can decide', () => {
     await reaches(salvage, 'needs_attention');
     // At once, and not after waiting for an end that does not come.
     expect(await json('cancel', salvage)).toMatchObject({ code: 1, error: { type: 'NotCancelled' } });
-    expect((await run('cancel', salvage)).stderr).toMatch(/is a salvage, .*\nLeave it: /);
+    expect((await run('cancel', salvage)).stderr).toMatch(/is a salvage, .*\nLet it run: /);
     await expect(stack.videos.cancel(salvage)).rejects.toMatchObject({ error: { type: 'NotCancelled' } });
     expect(await json('resolve', salvage, '--task', tasks[0])).toMatchObject({ code: 0, task_id: tasks[0] });
     await reaches(salvage, 'done');
