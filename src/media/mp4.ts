@@ -1,8 +1,11 @@
 import { type FileHandle, open } from 'node:fs/promises';
-import { CustomSource, EncodedPacketSink, Input, type InputVideoTrack, MP4, QTFF } from 'mediabunny';
+import { CustomSource, EncodedPacketSink, Input, type InputVideoTrack, Logging, LogLevel, MP4, QTFF } from 'mediabunny';
 import { FailureType } from '../contract/failure-type.js';
 import { VideoError } from '../contract/video-error.js';
 import { Mp4Fault, walkBoxes } from './mp4-boxes.js';
+
+// The library prints to the console for odd files, and a worker's log has lines of its own form only.
+Logging.level = LogLevel.Silent;
 
 /** Measurements of a video file. */
 export interface MeasuredMp4 {

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { ALL_FORMATS, BufferSource, BufferTarget, Conversion, Input, Mp4OutputFormat, Output } from 'mediabunny';
-import { beforeAll, expect, onTestFinished, test } from 'vitest';
+import { beforeAll, expect, onTestFinished, test, vi } from 'vitest';
 import { FailureType } from '../../src/contract/failure-type.js';
 import { VideoError } from '../../src/contract/video-error.js';
 import { makeClip } from '../../src/emulator/clip/plain-clip.js';
@@ -279,4 +279,18 @@ test('a file that cannot be read is a fault of the disk, not of the video', asyn
     await expect(measureMp4(file)).rejects.toMatchObject({ type: FailureType.StoreUnavailable, retryable: true });
   }
   await (await open(path)).close();
+});
+
+test('a file that the library cannot parse prints nothing to the console', async () => {
+  const printed = (['log', 'info', 'warn', 'error'] as const).map((name) => vi.spyOn(console, name));
+  onTestFinished(() => {
+    for (const spy of printed) spy.mockRestore();
+  });
+  const avcC = faststart.indexOf('avcC') + 4;
+  const damaged = Buffer.from(faststart);
+  damaged.fill(0xff, avcC, avcC + 8);
+  const file = join(await mkdtemp(join(tmpdir(), 'mp4-')), 'damaged.mp4');
+  await writeFile(file, damaged);
+  await measureMp4(file).catch(() => undefined);
+  for (const spy of printed) expect(spy).not.toHaveBeenCalled();
 });
