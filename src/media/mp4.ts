@@ -40,17 +40,7 @@ export interface InspectedMp4 {
  * Verifies and measures an MP4 file: its boxes fill it, it has an H.264 track, and every frame of it is there, with
  * lengths that add up and no hole of zeros. Each byte of the video is read once; memory stays below some 20 MB for any
  * size.
- * @throws {@link VideoError} `ResultRejected`, with the fault in plain words, for anything else; `StoreUnavailable`
- * (retryable) when the file cannot be read.
- */
-export async function measureMp4(file: string): Promise<MeasuredMp4> {
-  const { measured, fault } = await inspectMp4(file);
-  if (fault !== undefined) throw rejectedMp4(fault);
-  return measured;
-}
-
-/**
- * Measures a file that has a readable index and pictures, and names the first check that it fails.
+ * @returns the measurements, and the first check that a file with a readable index and pictures fails.
  * @throws {@link VideoError} `ResultRejected` for what is no video at all; `StoreUnavailable` (retryable) when the file
  * cannot be read.
  */
@@ -120,6 +110,8 @@ async function walkFrames(video: InputVideoTrack, isAvc: boolean): Promise<Walke
   for await (const { data, timestamp, duration } of new EncodedPacketSink(video).packets()) {
     const fault = isAvc ? faultOfFrame(data, prefixBytes) : undefined;
     if (fault !== undefined) firstFault ??= `has ${fault} in frame ${frames + 1}, at ${timestamp.toFixed(2)} s`;
+    // Without its first picture no player shows any.
+    if (firstFault !== undefined && frames === 0) throw new Mp4Fault(firstFault);
     frames += 1;
     if (frames > FRAMES_MAX) throw new Mp4Fault(`has more than ${FRAMES_MAX} frames`);
     first = Math.min(first, timestamp);

@@ -7,7 +7,7 @@ import { beforeAll, expect, onTestFinished, test, vi } from 'vitest';
 import { FailureType } from '../../src/contract/failure-type.js';
 import { VideoError } from '../../src/contract/video-error.js';
 import { makeClip } from '../../src/emulator/clip/plain-clip.js';
-import { measureMp4 } from '../../src/media/mp4.js';
+import { measureMp4 } from '../support/measure-mp4.js';
 
 const SHAPE = { width: 640, height: 360, durationSeconds: 2, seed: 7, label: 'TEST-1' };
 let faststart: Buffer;

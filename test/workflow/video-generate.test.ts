@@ -3,8 +3,8 @@ import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { VideoRunError } from '../../src/client/run-error.js';
-import { measureMp4 } from '../../src/media/mp4.js';
 import { activitiesOf, historyText } from '../support/history.js';
+import { measureMp4 } from '../support/measure-mp4.js';
 import { type Stack, startStack, TEST_KEY } from '../support/stack.js';
 
 let stack: Stack;

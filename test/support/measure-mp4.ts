@@ -1,0 +1,8 @@
+import { inspectMp4, type MeasuredMp4, rejectedMp4 } from '../../src/media/mp4.js';
+
+/** Measures a file that passes every check; rejects with the first fault of another one. */
+export async function measureMp4(file: string): Promise<MeasuredMp4> {
+  const { measured, fault } = await inspectMp4(file);
+  if (fault !== undefined) throw rejectedMp4(fault);
+  return measured;
+}
