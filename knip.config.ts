@@ -25,14 +25,9 @@ const config: KnipConfig = {
   // The tools import the build; what they use of it is used.
   compilers: { mjs: (text: string) => text.replaceAll(/(['"])((?:\.\.\/)+)dist\//g, '$1$2') },
   ignoreExportsUsedInFile: isProduction,
-  // Two are direct dependencies only to pin what others bring (docs/decisions/0004-libraries.md), one is a peer of the
+  // One is a direct dependency only to pin what others bring (docs/decisions/0004-libraries.md), one is a peer of the
   // PromQL parser, and of one only the path is resolved: `wan-video dev` downloads the Temporal CLI with its help.
-  ignoreDependencies: [
-    'light-my-request',
-    'protobufjs',
-    '@lezer/common',
-    ...(isProduction ? ['@temporalio/testing'] : []),
-  ],
+  ignoreDependencies: ['protobufjs', '@lezer/common', ...(isProduction ? ['@temporalio/testing'] : [])],
   ignoreBinaries: ['mount', 'umount', 'sqlite3', 'openssl'],
 };
 

@@ -32,7 +32,6 @@ export default defineConfig({
     pool: 'forks',
     // Three times the cores that the suite is measured on: most tests wait for servers, processes and time-outs.
     maxWorkers: 6,
-    minWorkers: 1,
     sequence: { sequencer: LongestFirst },
   },
 });

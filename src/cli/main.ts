@@ -3,9 +3,6 @@ import { readFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { runCommand } from './program.js';
 
-// The AWS SDK warns of Node.js 20 on stderr when it is imported; that version is supported here, so the warning is off.
-process.env['AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED'] ??= 'true';
-
 // A reader that closes its end early (`| head -1`) is not an error of the command.
 for (const stream of [process.stdout, process.stderr]) {
   stream.on('error', (error: NodeJS.ErrnoException) => {

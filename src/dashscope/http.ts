@@ -1,8 +1,9 @@
-import { Agent, type Dispatcher, request } from 'undici';
+import { type Dispatcher, request } from 'undici';
 import { FailureType } from '../contract/failure-type.js';
 import { VideoError } from '../contract/video-error.js';
 import { decodeBody } from '../net/encoding.js';
 import { headerValue } from '../net/headers.js';
+import { createDispatcher, NO_PROXIES } from '../net/proxies.js';
 import { redactText } from '../net/redact.js';
 import { parseRetryAfter } from '../net/retry-after.js';
 import { untrustedHint } from '../net/trust.js';
@@ -118,7 +119,7 @@ export class ProviderHttp {
 
   #dispatcher(): Dispatcher {
     if (this.#options.dispatcher !== undefined) return this.#options.dispatcher;
-    this.#direct ??= new Agent();
+    this.#direct ??= createDispatcher(NO_PROXIES);
     return this.#direct;
   }
 

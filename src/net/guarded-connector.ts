@@ -2,6 +2,7 @@ import { lookup as systemLookup } from 'node:dns/promises';
 import { isIP, type LookupFunction } from 'node:net';
 import { buildConnector } from 'undici';
 import type { AddressPolicy } from './address-policy.js';
+import { HTTP_1_ONLY } from './proxies.js';
 
 /** Resolves a host name to all of its addresses. */
 export type Lookup = (
@@ -43,7 +44,7 @@ export function guardedConnector(
         (error) => done(error, ''),
       );
     };
-    return buildConnector({ lookup: pinned })(options, (error, socket) => {
+    return buildConnector({ lookup: pinned, ...HTTP_1_ONLY })(options, (error, socket) => {
       if (error !== null) return callback(error, null);
       const fault = policy.faultOfAddress(socket.remoteAddress ?? 'an unknown peer', hostname);
       if (fault === undefined) return callback(null, socket);

@@ -18,6 +18,12 @@ export interface Proxies {
 /** Everything directly. */
 export const NO_PROXIES: Proxies = { except: [] };
 
+/**
+ * The settings of every connection of ours. HTTP/1.1 only: one request per connection is what makes "its body was never
+ * begun" a proof that a submit was not sent, while HTTP/2 puts requests on a shared connection and may repeat them.
+ */
+export const HTTP_1_ONLY = { allowH2: false } as const;
+
 const DEFAULT_PORTS: Readonly<Record<string, string>> = { 'http:': '80', 'https:': '443' };
 
 /**
@@ -36,7 +42,8 @@ export const proxyName = (proxy: URL): string => `${proxy.protocol}//${proxy.hos
 
 /**
  * Sends each request through the proxy that leads to its host, or directly. Every proxied connection is a CONNECT
- * tunnel, also for plain http. Close it when it is no longer needed.
+ * tunnel, also for plain http: a proxy that refuses answers before the request is begun, so a refused submit was not
+ * sent. Close it when it is no longer needed.
  * @param options.connect - Opens the direct connections. The tunnelled ones are resolved by the proxy.
  */
 export function createDispatcher(
@@ -54,7 +61,7 @@ class OutboundDispatcher extends Dispatcher {
   constructor(proxies: Proxies, connect: buildConnector.connector | undefined) {
     super();
     this.#proxies = proxies;
-    this.#direct = new Agent(connect === undefined ? {} : { connect });
+    this.#direct = new Agent({ ...HTTP_1_ONLY, ...(connect !== undefined && { connect }) });
   }
 
   override dispatch(options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): boolean {
@@ -74,7 +81,7 @@ class OutboundDispatcher extends Dispatcher {
   #for(origin: URL): Dispatcher {
     const uri = proxyOf(origin, this.#proxies)?.href;
     if (uri === undefined) return this.#direct;
-    const tunnel = this.#tunnels.get(uri) ?? new ProxyAgent({ uri });
+    const tunnel = this.#tunnels.get(uri) ?? new ProxyAgent({ uri, proxyTunnel: true, ...HTTP_1_ONLY });
     this.#tunnels.set(uri, tunnel);
     return tunnel;
   }

@@ -76,7 +76,7 @@ export function describeAssetStore(name: string, open: () => Promise<StoreUnderT
       const script = join(scriptDir, 'store-process.cjs');
       const args = ['--expose-gc', script, task, JSON.stringify(under.location)];
       return spawn(process.execPath, args, {
-        env: { ...process.env, ...under.env, AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED: 'true' },
+        env: { ...process.env, ...under.env },
         stdio: ['ignore', 'pipe', 'inherit'],
       });
     }

@@ -1,11 +1,13 @@
 import { createServer, type RequestListener } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, createServer as createTcpServer, type Socket } from 'node:net';
 import { request } from 'undici';
 import { expect, onTestFinished, test } from 'vitest';
 import { connectClient } from '../../src/client/connect.js';
 import { temporalFromEnv } from '../../src/client/temporal-target.js';
 import { loadConfig } from '../../src/config/config.js';
-import { createDispatcher, proxyName, proxyOf } from '../../src/net/proxies.js';
+import { createAddressPolicy } from '../../src/net/address-policy.js';
+import { guardedConnector } from '../../src/net/guarded-connector.js';
+import { createDispatcher, NO_PROXIES, proxyName, proxyOf } from '../../src/net/proxies.js';
 import { readAuthorities } from '../../src/net/trust.js';
 import { S3Store } from '../../src/storage/s3-store.js';
 import { secretsOf } from '../../src/text/result.js';
@@ -116,6 +118,34 @@ test('requests go through the tunnel by name with the user of the proxy, and str
   await expect(get('http://other.test/')).rejects.toThrow('Proxy response (403)');
   await expect(get('http://excepted.test/')).rejects.toThrow('ENOTFOUND');
   expect(proxy.asked).toEqual(['provider.test:80', 'other.test:80']);
+});
+
+/** ALPN's list (RFC 7301) in a ClientHello that offers HTTP/1.1 and nothing else: its length, then one name with its length. */
+const ONLY_HTTP_1 = Buffer.from('\0\x09\x08http/1.1', 'latin1');
+
+test.each(['direct', 'guarded', 'tunnelled'])('a %s TLS connection offers HTTP/1.1 only', async (way) => {
+  const hellos: Buffer[] = [];
+  const server = createTcpServer((socket: Socket) => {
+    socket
+      .on('error', () => {})
+      .once('data', (hello) => {
+        hellos.push(hello);
+        socket.destroy();
+      });
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  onTestFinished(() => void server.close());
+  const { port } = server.address() as AddressInfo;
+  const proxy = await proxyTo({ 'provider.test:443': port });
+  const dispatcher = {
+    direct: () => createDispatcher(NO_PROXIES),
+    guarded: () => createDispatcher(NO_PROXIES, { connect: guardedConnector(createAddressPolicy(['127.0.0.1'])) }),
+    tunnelled: () => createDispatcher({ https: new URL(proxy.url), except: [] }),
+  }[way]!();
+  onTestFinished(() => dispatcher.destroy());
+  const url = way === 'tunnelled' ? 'https://provider.test/' : `https://127.0.0.1:${port}/`;
+  await expect(request(url, { dispatcher })).rejects.toThrow();
+  expect(hellos[0]?.includes(ONLY_HTTP_1)).toBe(true);
 });
 
 test('an S3 store goes through the tunnel, and says that the proxy refuses', async () => {

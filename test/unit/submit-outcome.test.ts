@@ -1,10 +1,11 @@
 import { createServer as createHttpServer } from 'node:http';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
-import { Agent, type Dispatcher, ProxyAgent } from 'undici';
+import { Agent, type Dispatcher } from 'undici';
 import { expect, onTestFinished, test } from 'vitest';
 import { FailureType as F } from '../../src/contract/failure-type.js';
 import { DashScopeClient } from '../../src/dashscope/client.js';
 import { decideSubmitOutcome, nextSubmitDelay } from '../../src/dashscope/submit-outcome.js';
+import { createDispatcher } from '../../src/net/proxies.js';
 
 const body = { model: 'm', input: { prompt: 'p', img_url: 'oss://a' }, parameters: {} };
 
@@ -44,6 +45,18 @@ function rawServer(onRequest: (socket: Socket) => void): Promise<number> {
       });
     }),
   );
+}
+
+const throughProxy = (port: number): Dispatcher => {
+  const proxy = new URL(`http://127.0.0.1:${port}`);
+  return createDispatcher({ http: proxy, https: proxy, except: [] });
+};
+
+/** A client behind a proxy that does `onConnect` with every connection that asks for a tunnel. */
+async function behindProxy(scheme: string, onConnect: (socket: Socket) => void): Promise<DashScopeClient> {
+  const proxy = createHttpServer((_, response) => void response.end('forwarded without a tunnel'));
+  proxy.on('connect', (_, socket) => onConnect(socket as Socket));
+  return clientOf(`${scheme}://provider.invalid/api/v1`, throughProxy(await listen(proxy)));
 }
 
 test.each<[string, string, (socket: Socket) => void]>([
@@ -101,16 +114,33 @@ test.each<[string, string, () => Promise<DashScopeClient>]>([
       return clientOf(`https://127.0.0.1:${port}/api/v1`, new Agent());
     },
   ],
-  [
-    'UND_ERR_ABORTED',
-    'is refused by the proxy',
-    async () => {
-      const proxy = createHttpServer();
-      proxy.on('connect', (_, socket) => socket.end('HTTP/1.1 403 Forbidden\r\n\r\n'));
-      const port = await listen(proxy);
-      return clientOf('http://provider.invalid/api/v1', new ProxyAgent(`http://127.0.0.1:${port}`));
-    },
-  ],
+  ...['http', 'https'].flatMap((scheme): [string, string, () => Promise<DashScopeClient>][] => [
+    [
+      'Proxy response (403)',
+      `is refused by the proxy (${scheme})`,
+      () => behindProxy(scheme, (socket) => socket.end('HTTP/1.1 403 Forbidden\r\n\r\n')),
+    ],
+    [
+      'Proxy response (407)',
+      `has no user of the proxy (${scheme})`,
+      () => behindProxy(scheme, (socket) => socket.end('HTTP/1.1 407 Proxy Authentication Required\r\n\r\n')),
+    ],
+    [
+      'UND_ERR_PRX_CONN',
+      `meets a proxy that closes the connection (${scheme})`,
+      () => behindProxy(scheme, (socket) => socket.end()),
+    ],
+    [
+      'ECONNRESET',
+      `meets a proxy that resets (${scheme})`,
+      () => behindProxy(scheme, (socket) => socket.resetAndDestroy()),
+    ],
+    [
+      'ECONNREFUSED',
+      `finds no proxy (${scheme})`,
+      async () => clientOf(`${scheme}://provider.invalid/api/v1`, throughProxy(1)),
+    ],
+  ]),
   [
     'ECONNRESET',
     'is reset while it connects',
