@@ -9,6 +9,15 @@ import type { WorkerHealth } from './health.js';
 /** Temporal's metrics come from this process over loopback; without them ours are served alone. */
 const TEMPORAL_BOUND_MS = 2_000;
 
+/**
+ * Most connections at the same time; Prometheus and two probes hold one each. Further ones are closed, so that nobody who
+ * reaches the port can take the file descriptors that downloads and uploads need.
+ */
+const CONNECTIONS_MAX = 100;
+
+/** Bounds in milliseconds on the arrival of a request's headers and of all of it. A scrape sends both in one packet. */
+const REQUEST_BOUNDS = { headersTimeout: 5_000, requestTimeout: 10_000, connectionsCheckingInterval: 1_000 } as const;
+
 const TEXT = 'text/plain; charset=utf-8';
 /** Prometheus' text format, version 0.0.4. */
 const PROMETHEUS = 'text/plain; version=0.0.4; charset=utf-8';
@@ -36,10 +45,18 @@ export async function startTelemetryServer(
   { host, port }: ListenAddress,
   sources: TelemetrySources,
 ): Promise<TelemetryServer> {
-  const server = createServer(({ method, url }, response) => {
-    void answer(method ?? '', new URL(url ?? '/', 'http://localhost').pathname, response, sources).catch(() =>
-      end(response, 500, TEXT, 'internal error\n'),
-    );
+  const server = createServer(REQUEST_BOUNDS, ({ method, url }, response) => {
+    void answer(method ?? '', pathOf(url ?? ''), response, sources).catch(() => {
+      if (response.headersSent) response.destroy();
+      else end(response, 500, TEXT, 'internal error\n');
+    });
+  });
+  server.maxConnections = CONNECTIONS_MAX;
+  // CONNECT comes as an event of its own; without an answer its sender would wait for one.
+  server.on('connect', (_request, socket) => {
+    socket
+      .on('error', () => undefined)
+      .end('HTTP/1.1 405 Method Not Allowed\r\nconnection: close\r\ncontent-length: 0\r\n\r\n');
   });
   server.listen(port, host);
   try {
@@ -51,6 +68,9 @@ export async function startTelemetryServer(
       { cause, nextStep: 'Give each worker of a host an address of its own, or leave WAN_VIDEO_METRICS out.' },
     );
   }
+  // A connection that cannot be accepted (no file descriptor is left) is an event of the server; without a listener it
+  // would end the process.
+  server.on('error', () => undefined);
   // The server never keeps an otherwise finished process alive.
   server.unref();
   return {
@@ -62,9 +82,18 @@ export async function startTelemetryServer(
   };
 }
 
+/**
+ * The path of a request target (RFC 9112, section 3.2), as it was sent: `/path?query`, or a whole URL as proxies send it.
+ * @returns `undefined` for anything else, and for a URL that cannot be read.
+ */
+function pathOf(target: string): string | undefined {
+  const path = /^https?:/i.test(target) && URL.canParse(target) ? new URL(target).pathname : target;
+  return path.startsWith('/') ? path.split('?', 1)[0] : undefined;
+}
+
 async function answer(
   method: string,
-  path: string,
+  path: string | undefined,
   response: ServerResponse,
   { metrics, temporalMetrics, health }: TelemetrySources,
 ): Promise<void> {
