@@ -7,7 +7,7 @@ COPY package.json package-lock.json ./
 FROM base AS build
 RUN npm ci --no-audit --no-fund
 COPY tsconfig.json tsconfig.build.json ./
-COPY scripts/run.mjs scripts/
+COPY scripts/run.mjs scripts/fetch-node.mjs scripts/lock.mjs scripts/node-version.mjs scripts/
 COPY src src
 COPY workflows workflows
 COPY activities activities

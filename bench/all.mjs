@@ -2,6 +2,7 @@
 //     side by side:
 //   node bench/all.mjs [--full] [--json FILE]
 // Exit code 1: a bound is not kept, or a part did not end.
+import '../scripts/require-node.mjs';
 import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

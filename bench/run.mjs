@@ -3,6 +3,7 @@
 //   node bench/run.mjs [--full] [--seconds 30,90,180] [--jitter 0.05] [--runs 20] [--in-flight 100] [--fleet 150]
 //       [--json FILE]
 // Needs the build (dist/), and scripts/parts/python.sh for the official SDK, which is left out without it.
+import '../scripts/require-node.mjs';
 import { fork, spawn } from 'node:child_process';
 import { existsSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';

@@ -2,6 +2,7 @@
 // in this process, local store; every figure next to something measured in the same run:
 //   node bench/storage.mjs [--json FILE]
 // Needs the build (dist/). Memory is the process's resident set (/proc, Linux), sampled every 20 ms.
+import '../scripts/require-node.mjs';
 import { fork, spawn } from 'node:child_process';
 import { randomBytes, randomUUID } from 'node:crypto';
 import { once } from 'node:events';

@@ -4,6 +4,7 @@
 //                           [--in-flight 100] [--fleet 150] [--items 60] [--batch-seconds 30] [--json FILE]
 // Needs the build (dist/). `actions`, `workers` and `batch` are real time and mostly wait, so they run side by side;
 // `overhead` and `memory` come before them, alone. Exit code 1: a bound is not kept.
+import '../scripts/require-node.mjs';
 import { randomUUID } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,4 +1,5 @@
 // npm run chaos: many generations under random faults while workers die, judged by the provider's own books.
+import './require-node.mjs';
 import { parseArgs } from 'node:util';
 import { BROKEN } from '../test/chaos/build.mjs';
 import { runChaos } from '../test/chaos/run-chaos.mjs';

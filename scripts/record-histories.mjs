@@ -1,7 +1,10 @@
 // Records the histories that the replay gate holds (docs/versioning.md):
 //   npm run record-histories [-- PART OF A CASE'S NAME]
 // Needs a build; everything else (Temporal server, emulator, worker) it starts itself.
-import { startVitest } from 'vitest/node';
+import './require-node.mjs';
+
+// An older Node.js cannot even load it.
+const { startVitest } = await import('vitest/node');
 
 const [testNamePattern] = process.argv.slice(2);
 const vitest = await startVitest('test', [], {

@@ -1,26 +1,27 @@
 // Makes a bare clone ready (packages, build), then runs a command of it:
 //   node scripts/run.mjs ensure | build | demo … | wan-video … | test … | test-full …
-// Node's own modules only: this runs before anything is installed.
+//   node scripts/run.mjs node-folder [24 | 22]      prints the folder of a `node` of that line, downloaded if needed
+// On a Node.js that is too old, the demo and the tests go on with one from the npm registry; everything else ends with
+// one sentence. Node's own modules only, and nothing that Node.js 18 lacks: this runs before anything is installed.
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
   chmodSync,
   copyFileSync,
   existsSync,
-  mkdirSync,
   readdirSync,
   readFileSync,
   renameSync,
   rmSync,
   statSync,
-  unlinkSync,
-  utimesSync,
   writeFileSync,
 } from 'node:fs';
 import { constants } from 'node:os';
-import { basename, join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { environmentWith, findNode, NoNodeError, reason } from './fetch-node.mjs';
+import { withLock } from './lock.mjs';
+import { isSupported, requireNode } from './node-version.mjs';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const at = (...parts) => join(ROOT, ...parts);
@@ -34,13 +35,23 @@ const STAMP = at('.wan-video', 'built-from');
 const BUNDLE = at('dist', 'workflow-bundle.js');
 /** The same for workers with a payload codec. */
 const SEALED_BUNDLE = at('dist', 'workflow-bundle-sealed.js');
+/** The README's two commands, which also start on an older Node.js. */
+const FETCHES_NODE = ['demo', 'test'];
 /** One process at a time installs or builds. */
 const LOCK = at('.wan-video', 'setup.lock');
-/** The holder of the lock touches it this often; one that was not touched for ten times as long is stale. */
-const TOUCH_MS = 3_000;
 
 async function main([command, ...args]) {
-  checkNode();
+  if (command === 'node-folder') {
+    const { path } = await findNode(args[0], say);
+    process.stdout.write(`${dirname(path)}\n`);
+    return 0;
+  }
+  if (!isSupported(process.versions.node)) {
+    if (!FETCHES_NODE.includes(command)) requireNode();
+    const { path, version, isDownloaded } = await findNode(undefined, say);
+    if (!isDownloaded) say(`Using Node.js ${version} from ${dirname(path)}, because ${reason()}.`);
+    return child(path, [fileURLToPath(import.meta.url), command, ...args], { env: environmentWith(path) });
+  }
   if (command === 'build') {
     await locked(async () => {
       if (!isInstalled()) await install();
@@ -65,16 +76,6 @@ async function main([command, ...args]) {
   // Before the tests, which would each download it; it says itself what it lacks.
   if (run[command] === vitest) await node([at('dist', 'src', 'dev', 'temporal-cli.js')]);
   return run[command] === undefined ? 0 : node([...run[command], ...args]);
-}
-
-function checkNode() {
-  const wanted = /\d+\.\d+\.\d+/.exec(readJson(at('package.json')).engines.node)[0];
-  const [have, need] = [process.versions.node, wanted].map((version) => version.split('.').map(Number));
-  const differing = need.findIndex((part, index) => part !== have[index]);
-  if (differing >= 0 && have[differing] < need[differing]) {
-    say(`Node.js ${wanted} or newer is needed; this is ${process.versions.node}.`);
-    process.exit(1);
-  }
 }
 
 async function ensure() {
@@ -164,54 +165,18 @@ async function build() {
   }
 }
 
-/** Runs `work` while no other process of this clone does; a stale lock is removed. */
-async function locked(work) {
-  mkdirSync(at('.wan-video'), { recursive: true });
-  for (let said = false; ; ) {
-    try {
-      writeFileSync(LOCK, String(process.pid), { flag: 'wx' });
-      break;
-    } catch (error) {
-      if (error.code !== 'EEXIST') throw error;
-    }
-    if (isStale()) {
-      rmSync(LOCK, { force: true });
-      continue;
-    }
-    if (!said) say('Another process installs or builds here; waiting …');
-    said = true;
-    await sleep(200);
-  }
-  const touch = setInterval(() => utimesSync(LOCK, new Date(), new Date()), TOUCH_MS);
-  try {
-    return await work();
-  } finally {
-    clearInterval(touch);
-    unlinkSync(LOCK);
-  }
-}
-
-function isStale() {
-  try {
-    const { mtimeMs } = statSync(LOCK);
-    if (Date.now() - mtimeMs > 10 * TOUCH_MS) return true;
-    const pid = Number(readFileSync(LOCK, 'utf8'));
-    if (!pid) return false; // just made, not yet written
-    process.kill(pid, 0);
-    return false;
-  } catch (error) {
-    return error.code === 'ESRCH';
-  }
-}
+/** Runs `work` while no other process of this clone does. */
+const locked = (work) => withLock(LOCK, () => say('Another process installs or builds here; waiting …'), work);
 
 const node = (args, options) => child(process.execPath, args, options);
 
 /** Runs a child with our terminal and hands signals on; resolves its exit code, 128 + n when signal n ended it. */
-function child(file, args, { stdout = 'inherit', shell = false } = {}) {
+function child(file, args, { stdout = 'inherit', shell = false, env = process.env } = {}) {
   const running = spawn(file, args, {
     cwd: ROOT,
     stdio: ['inherit', stdout === 'stderr' ? 2 : 'inherit', 'inherit'],
     shell,
+    env,
   });
   // A Ctrl-C on a terminal reaches the child by itself; passing it on as well would count as a second one.
   const terminal = [0, 1, 2].some((fd) => isTerminal(fd));
@@ -238,7 +203,7 @@ class Failure extends Error {}
 main(process.argv.slice(2)).then(
   (code) => process.exit(code),
   (error) => {
-    say(error instanceof Failure ? error.message : error.stack);
+    say(error instanceof Failure || error instanceof NoNodeError ? error.message : error.stack);
     process.exit(1);
   },
 );

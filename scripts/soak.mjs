@@ -1,4 +1,5 @@
 // npm run soak: one batch of a thousand items while workers die, judged by the provider's own books.
+import './require-node.mjs';
 import { parseArgs } from 'node:util';
 import { runSoak } from '../test/soak/run-soak.mjs';
 

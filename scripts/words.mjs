@@ -1,6 +1,7 @@
 // Lists the words that are not written here, as file:line, with what to write instead:
 //   node scripts/words.mjs [--count] [path …]      (no path: the whole tree; --count: hits per folder)
 // Exit code 1 when there is a hit. The table is in test/structure/word-rules.ts.
+import './require-node.mjs';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 

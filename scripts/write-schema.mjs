@@ -1,4 +1,5 @@
 // Writes docs/request.schema.json from the zod schema of the built contract; with --check it only compares.
+import './require-node.mjs';
 import { readFile, writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';

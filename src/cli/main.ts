@@ -1,7 +1,7 @@
 #!/usr/bin/env node
-import { readFile } from 'node:fs/promises';
+import { readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
-import { runCommand } from './program.js';
+import { faultOfNode } from './node-version.js';
 
 // A reader that closes its end early (`| head -1`) is not an error of the command.
 for (const stream of [process.stdout, process.stderr]) {
@@ -21,9 +21,17 @@ function onInterrupt(handler: () => void): () => void {
 /** Waits until the stream has passed on everything that was written. */
 const flushed = (stream: NodeJS.WriteStream) => new Promise<void>((resolve) => stream.write('', () => resolve()));
 
-const { version } = JSON.parse(await readFile(new URL('../../../package.json', import.meta.url), 'utf8')) as {
+const { version, engines } = JSON.parse(readFileSync(new URL('../../../package.json', import.meta.url), 'utf8')) as {
   version: string;
+  engines: { node: string };
 };
+const fault = faultOfNode(process.versions.node, engines.node);
+if (fault !== undefined) {
+  process.stderr.write(`${fault}\n`);
+  process.exit(1);
+}
+// Loaded only now: an older Node.js cannot load every package, and would end with a stack.
+const { runCommand } = await import('./program.js');
 const { env, stdin, stdout, stderr } = process;
 const io = { env, cwd: process.cwd(), homeDir: homedir(), stdin, stdout, stderr, onInterrupt };
 const code = await runCommand(process.argv.slice(2), io, version);

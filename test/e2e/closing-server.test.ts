@@ -69,7 +69,7 @@ describe.runIf(hasPython('servers that close each connection'))('a server that c
     await inParallel(async (run) => {
       const prompt = `a result from elsewhere ${run}`;
       const output = { video_url: `${server.url}/result.mp4` };
-      stack.emulator.faults({ on: 'query', fault: 'alter', output, match: prompt, times: null });
+      stack.emulator.queueFaults({ on: 'query', fault: 'override', output, match: prompt, times: null });
       const result = await generate(stack.request(prompt));
       expect(result).toMatchObject({ source: 'generated', duration: 4 });
     });
