@@ -45,7 +45,10 @@ async function collect(child: ChildProcess): Promise<Ended> {
 
 const run = (args: readonly string[], env?: Record<string, string>, cwd?: string) => start(args, env, cwd).ended;
 
-describe.runIf(old !== undefined)('on an old Node.js', () => {
+/** A download unpacks 130 MB, twice in some tests. */
+const TIMEOUT_MS = 180_000;
+
+describe.runIf(old !== undefined)('on an old Node.js', { timeout: TIMEOUT_MS }, () => {
   let folder: string;
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'wan-video-old-node-'));
