@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 import { readFileSync } from 'node:fs';
-import { homedir } from 'node:os';
+import { constants, homedir } from 'node:os';
 import { faultOfNode } from './node-version.js';
 
 // A reader that closes its end early (`| head -1`) is not an error of the command.
@@ -10,11 +10,21 @@ for (const stream of [process.stdout, process.stderr]) {
   });
 }
 
+const SIGNALS = ['SIGINT', 'SIGTERM'] as const;
+
+/**
+ * Ends the process on a signal that comes before its command listens. The first process of a container ignores signals
+ * without a listener, so it would be killed at the end of the grace period. A worker has not begun anything by then: that
+ * is an ordinary end.
+ */
+const endEarly = (signal: (typeof SIGNALS)[number]) =>
+  process.exit(process.argv[2] === 'worker' ? 0 : 128 + constants.signals[signal]);
+for (const signal of SIGNALS) process.on(signal, endEarly);
+
 function onInterrupt(handler: () => void): () => void {
-  const signals = ['SIGINT', 'SIGTERM'] as const;
-  for (const signal of signals) process.on(signal, handler);
+  for (const signal of SIGNALS) process.on(signal, handler).off(signal, endEarly);
   return () => {
-    for (const signal of signals) process.off(signal, handler);
+    for (const signal of SIGNALS) process.off(signal, handler);
   };
 }
 
@@ -30,6 +40,8 @@ if (fault !== undefined) {
   process.stderr.write(`${fault}\n`);
   process.exit(1);
 }
+// Temporal's client prints connection errors by itself, next to the one that the command reports.
+process.env['GRPC_VERBOSITY'] ??= 'NONE';
 // Loaded only now: an older Node.js cannot load every package, and would end with a stack.
 const { runCommand } = await import('./program.js');
 const { env, stdin, stdout, stderr } = process;

@@ -79,6 +79,7 @@ export class WorkerMetrics implements StepMetrics {
     'Fields of provider answers that are not as documented',
     ['operation', 'field'],
   );
+  readonly #uncaught = this.#counter('uncaught_errors_total', 'Errors that nothing caught', ['kind']);
   readonly #detection = new Histogram({
     name: 'wan_video_detection_delay_seconds',
     help: 'From the end of a task to its being noticed',
@@ -98,6 +99,7 @@ export class WorkerMetrics implements StepMetrics {
   constructor(scope: Scope) {
     this.registry.setDefaultLabels({ provider: scope.provider, account: scope.account });
     // A series that begins with its first event has no rate at that event.
+    for (const kind of ['exception', 'rejection']) this.#uncaught.inc({ kind }, 0);
     for (const outcome of ['accepted', 'rejected', 'not_sent', 'unknown']) this.#submits.inc({ outcome }, 0);
     for (const found_by of ['submit', 'reconcile', 'person']) this.#purchases.inc({ found_by }, 0);
     for (const result of ['found', 'none', 'undecided']) this.#reconciled.inc({ result }, 0);
@@ -131,6 +133,11 @@ export class WorkerMetrics implements StepMetrics {
   /** All metrics in Prometheus' text format. */
   text(): Promise<string> {
     return this.registry.metrics();
+  }
+
+  /** An error reached the process that nothing caught. */
+  uncaught(kind: 'exception' | 'rejection'): void {
+    this.#uncaught.inc({ kind });
   }
 
   outcomeUnknown(): void {

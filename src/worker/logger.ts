@@ -1,6 +1,6 @@
 import { randomInt } from 'node:crypto';
 import { SdkComponent } from '@temporalio/common';
-import { DefaultLogger, type LogEntry, Runtime } from '@temporalio/worker';
+import { DefaultLogger, type LogEntry, type LogLevel, makeTelemetryFilterString, Runtime } from '@temporalio/worker';
 import { destination, pino } from 'pino';
 import pretty from 'pino-pretty';
 import type { Config } from '../config/config.js';
@@ -12,6 +12,19 @@ const STDERR = 2;
 /** Dynamic ports (RFC 6335): one of them serves metrics that only this process reads. */
 const PORTS = { from: 49_152, to: 65_535 } as const;
 const PORT_TRIES = 20;
+
+/** The logger below the runtime's, which holds lines back for a moment to sort them. */
+let direct: DefaultLogger | undefined;
+/** The runtime that the logger was given to. */
+let installed: Runtime | undefined;
+
+/** Writes a line of the installed log at once, also after the runtime has ended. */
+export function logNow(level: LogLevel, message: string, meta?: Record<string, unknown>): void {
+  direct?.log(level, message, meta);
+}
+
+/** Writes the lines that the runtime still holds back. Call it before the process ends. */
+export const flushLog = (): void => installed?.flushLogs();
 
 /** The address of the runtime's metrics; there is one runtime per process, so there is one of these. */
 let temporalMetrics: string | undefined;
@@ -25,6 +38,20 @@ const EXPECTED_WARNINGS: readonly string[] = [
   'No Nexus services registered, not polling for Nexus tasks',
 ];
 
+/**
+ * Errors of Temporal's native core, and its repeated calls from the sixth attempt on: that is seconds after Temporal went
+ * away. The core itself makes them an error after the fifteenth attempt, which is a minute and a half.
+ */
+const CORE_FILTER = `${makeTelemetryFilterString({ core: 'ERROR', other: 'ERROR' })},temporalio_client::retry=WARN`;
+
+/**
+ * In an outage the core writes the same line for every poller, several times per second. Of lines that differ only in
+ * numbers, one is written in this time.
+ */
+const CORE_REPEAT_MS = 10_000;
+/** Lines of the core that are remembered for that; the oldest one is forgotten first. */
+const CORE_LINES_MAX = 100;
+
 /** Fields that are the same in every line of a worker, or part of its text; `LOG_FORMAT=json` has all of them. */
 const LEFT_OUT: readonly string[] = [
   ...['level', 'time', 'msg', 'sdkComponent', 'taskToken', 'namespace', 'taskQueue', 'runId', 'workflowType'],
@@ -34,6 +61,7 @@ const LEFT_OUT: readonly string[] = [
 /**
  * Gives Temporal's runtime of this process its logger: pino at `LOG_LEVEL`, as `LOG_FORMAT` says (default: for people
  * on a terminal, else JSON). Call it once, before the first worker. Every text is redacted: no key, no signed URL.
+ * Lines of Temporal's native core go through it, too; on its own, the core writes coloured lines to stdout.
  * @param metrics - Whether the runtime is to count as well; a worker with `WAN_VIDEO_METRICS` serves its metrics next
  * to its own.
  */
@@ -43,17 +71,20 @@ export function installLogger({ level, format }: Config['log'], { metrics = fals
   const log = forPeople
     ? pino(options, pretty({ destination: STDERR, sync: true, hideObject: true, messageFormat: lineForPeople }))
     : pino(options, destination({ dest: STDERR, sync: true }));
+  const isRepeated = coreRepeats();
   const logger = new DefaultLogger('TRACE', (entry: LogEntry) => {
     const at = entry.level.toLowerCase() as 'trace' | 'debug' | 'info' | 'warn' | 'error';
     // Most lines are below the level, and redacting them would be most of a run's cost in this process.
     if (!log.isLevelEnabled(at) || EXPECTED_WARNINGS.includes(entry.message)) return;
+    if (entry.meta?.['sdkComponent'] === SdkComponent.core && isRepeated(entry.message, performance.now())) return;
     // The states of the SDK's workers: the command itself reports when it is ready and when it ends.
     if (forPeople && at === 'info' && entry.meta?.['sdkComponent'] === SdkComponent.worker) return;
     log[at](redacted(entry.meta ?? {}), redactText(entry.message));
   });
-  const logging = { filter: { core: 'ERROR', other: 'ERROR' } } as const;
+  direct = logger;
+  const logging = { filter: CORE_FILTER, forward: {} } as const;
   if (!metrics) {
-    Runtime.install({ logger, telemetryOptions: { logging } });
+    installed = Runtime.install({ logger, telemetryOptions: { logging } });
     return;
   }
   for (let tries = 1; ; tries += 1) {
@@ -61,7 +92,7 @@ export function installLogger({ level, format }: Config['log'], { metrics = fals
     // Prometheus' naming: base units, counters with _total.
     const prometheus = { bindAddress, countersTotalSuffix: true, unitSuffix: true, useSecondsForDurations: true };
     try {
-      Runtime.install({ logger, telemetryOptions: { logging, metrics: { prometheus } } });
+      installed = Runtime.install({ logger, telemetryOptions: { logging, metrics: { prometheus } } });
       temporalMetrics = bindAddress;
       return;
     } catch (error) {
@@ -69,6 +100,20 @@ export function installLogger({ level, format }: Config['log'], { metrics = fals
       if (tries === PORT_TRIES || !String(error).includes('in use')) throw error;
     }
   }
+}
+
+/** Remembers when each line was last written; returns whether it was within {@link CORE_REPEAT_MS}. */
+function coreRepeats(): (message: string, nowMs: number) => boolean {
+  const writtenMs = new Map<string, number>();
+  return (message, nowMs) => {
+    const line = message.slice(0, 200).replace(/\d+/g, '0');
+    if (nowMs - (writtenMs.get(line) ?? Number.NEGATIVE_INFINITY) < CORE_REPEAT_MS) return true;
+    writtenMs.delete(line);
+    writtenMs.set(line, nowMs);
+    const [oldest = ''] = writtenMs.keys();
+    if (writtenMs.size > CORE_LINES_MAX) writtenMs.delete(oldest);
+    return false;
+  };
 }
 
 /** A log line for people: source, message and fields on one line; then the error, if there is one. */

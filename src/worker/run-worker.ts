@@ -31,8 +31,10 @@ import { accountSlotsPort, announceLimit } from './account-slots.js';
 import { itemState } from './batch-item-state.js';
 import { BUNDLE_PATH, encryptedBundleOf } from './build-bundle.js';
 import { readNamedFiles } from './config-files.js';
+import { flushLog } from './logger.js';
 import { schedulesPort } from './schedules.js';
 import { startTelemetry, type Telemetry } from './telemetry.js';
+import { handleUncaughtErrors } from './uncaught-errors.js';
 
 /** Everything that a worker needs. */
 export interface WorkerOptions {
@@ -42,8 +44,13 @@ export interface WorkerOptions {
   readonly apiKey: () => Promise<string> | string;
   /** Workflow code; the prebuilt file unless given. */
   readonly bundlePath?: string | undefined;
-  /** Ends the worker as SIGTERM does. */
+  /** Ends the worker as SIGTERM does, also while it starts. */
   readonly signal?: AbortSignal | undefined;
+  /**
+   * Whether the process is this worker's own; default false. Then errors that nothing caught are logged and counted, and
+   * end it after a drain instead of at once.
+   */
+  readonly ownsProcess?: boolean | undefined;
   /** Called once both queues are polled. */
   readonly onReady?: (() => void) | undefined;
 }
@@ -52,6 +59,8 @@ export interface WorkerOptions {
 const ACTIVITIES_MAX = 500;
 /** Bound on the last write of learned render times at shutdown: one small object. */
 const STATS_SYNC_MS = 2_000;
+/** Bound on closing connections and on the last write, after the workers have ended. */
+const GOODBYE_MS = 10_000;
 /** A submit takes some 0.1 s and the queue starts at most 5 per second: ten allow for one that hangs. */
 const SUBMITS_MAX = 10;
 
@@ -59,14 +68,53 @@ const SUBMITS_MAX = 10;
  * Runs a worker for both queues until SIGTERM or SIGINT, or until one of them fails.
  * @throws VideoError `ConfigurationInvalid` when Temporal cannot be reached, when the store's conditional put does not
  * hold, or when a file that the configuration names has a fault.
+ * @throws Error with the first uncaught error as its cause, after the drain, in a process of its own.
  */
 export async function runWorker(options: WorkerOptions): Promise<void> {
   const telemetry = await startTelemetry(options.config);
+  const failed = new AbortController();
+  const stopHandling = options.ownsProcess === true ? handleErrors(options, telemetry, failed) : () => undefined;
   try {
-    await runQueues(options, telemetry);
+    const signal = AbortSignal.any([failed.signal, ...(options.signal === undefined ? [] : [options.signal])]);
+    await runQueues({ ...options, signal }, telemetry);
+    if (failed.signal.aborted)
+      throw new Error('The worker ended after an uncaught error', { cause: failed.signal.reason });
   } finally {
     await telemetry.close();
+    flushLog();
+    stopHandling();
   }
+}
+
+function handleErrors(
+  { config: { times } }: WorkerOptions,
+  { metrics, health }: Telemetry,
+  failed: AbortController,
+): () => void {
+  return handleUncaughtErrors({
+    count: (kind) => metrics.uncaught(kind),
+    drain: (error) => {
+      health.stopping();
+      failed.abort(error);
+    },
+    drainMs: times.submitForceMs + GOODBYE_MS,
+  });
+}
+
+/** A start step's value, or `undefined` as soon as `signal` aborts; `discard` gets a value that comes later. */
+async function unlessStopped<T>(
+  step: Promise<T>,
+  signal: AbortSignal | undefined,
+  discard: (value: T) => unknown = () => undefined,
+): Promise<T | undefined> {
+  const stopped = new Promise<'stopped'>((resolve) => {
+    if (signal?.aborted) resolve('stopped');
+    signal?.addEventListener('abort', () => resolve('stopped'), { once: true });
+  });
+  const first = await Promise.race([step.then((value) => ({ value })), stopped]);
+  if (first !== 'stopped') return first.value;
+  void step.then(discard).catch(() => undefined);
+  return undefined;
 }
 
 async function runQueues(options: WorkerOptions, telemetry: Telemetry): Promise<void> {
@@ -75,11 +123,14 @@ async function runQueues(options: WorkerOptions, telemetry: Telemetry): Promise<
   const { prices, budgets, webhook: settings } = await readNamedFiles(config);
   const webhook =
     settings && new WebhookSender({ settings, proxies: config.proxies, timeoutMs: times.webhookHttpMs, now: Date.now });
-  const store = await verifiedStore(config, temporal);
+  const store = await unlessStopped(verifiedStore(config, temporal), signal);
+  if (store === undefined) return;
   telemetry.health.storeProven();
   await tidySpoolFolder(Date.now());
-  const client = await connectClient(temporal);
-  const connection = await connectWorker(temporal);
+  const client = await unlessStopped(connectClient(temporal), signal, (late) => late.connection.close());
+  if (client === undefined) return;
+  const connection = await unlessStopped(connectWorker(temporal), signal, (late) => late.close());
+  if (connection === undefined) return client.connection.close();
   const stats = renderTimes(config, store);
   // The start does not wait for this: without the other workers' render times a worker still works.
   void stats.sync();

@@ -13,6 +13,7 @@ await runWorker({
   config: { ...config, times: { ...config.times, ...times } },
   temporal: temporalFromEnv(),
   apiKey: () => process.env.DASHSCOPE_API_KEY,
+  ownsProcess: true,
   onReady: () => process.stdout.write('ready\n'),
 });
 process.exit(0);

@@ -18,6 +18,12 @@ export function defineCommand(command: Command, context: CommandContext): void {
 }
 
 async function work(context: CommandContext): Promise<number> {
+  const stopped = new AbortController();
+  // Only the first signal: a second one ends the process at once.
+  const release = context.io.onInterrupt(() => {
+    release();
+    stopped.abort();
+  });
   const settings = new Settings(context.io);
   const config = settings.config();
   await settings.apiKey(); // a missing key is reported now, not by the first run
@@ -31,6 +37,8 @@ async function work(context: CommandContext): Promise<number> {
   await runWorker({
     config,
     temporal,
+    ownsProcess: true,
+    signal: stopped.signal,
     apiKey: async () => (await settings.apiKey()).reveal(),
     onReady: () => {
       const { generate, submit } = config.taskQueues;
