@@ -104,7 +104,9 @@ export function reason() {
   return `this is Node.js ${node}${isSupported(node) ? '' : `, and ${NEEDED} or newer is needed`}`;
 }
 
-/** The user's cache folder, as the XDG base directory specification names it; `src/dev/temporal-cli.ts` has the same. */
+/**
+ * The user's cache folder, as the XDG base directory specification names it; `src/dev/temporal-cli.ts` has the same.
+ */
 function cacheFolder() {
   const { XDG_CACHE_HOME, HOME } = process.env;
   return join(XDG_CACHE_HOME || join(HOME || homedir(), '.cache'), 'wan-video-temporal');

@@ -14,8 +14,8 @@ const SIGNALS = ['SIGINT', 'SIGTERM'] as const;
 
 /**
  * Ends the process on a signal that comes before its command listens. The first process of a container ignores signals
- * without a listener, so it would be killed at the end of the grace period. A worker has not begun anything by then: that
- * is an ordinary end.
+ * without a listener, so it would be killed at the end of the grace period. A worker has not begun anything by then:
+ * that is an ordinary end.
  */
 const endEarly = (signal: (typeof SIGNALS)[number]) =>
   process.exit(process.argv[2] === 'worker' ? 0 : 128 + constants.signals[signal]);

@@ -10,7 +10,7 @@ export function faultOfNode(version: string, engines: string): string | undefine
   const differing = need.findIndex((part, index) => part !== have[index]);
   if (differing < 0 || (have[differing] ?? 0) > (need[differing] ?? 0)) return undefined;
   return (
-    `wan-video needs Node.js ${needed} or newer, and this is ${version}: install a current one, with a version manager ` +
-    '("nvm install 24", "fnm install 24") or from https://nodejs.org.'
+    `wan-video needs Node.js ${needed} or newer, and this is ${version}: install a current one, ` +
+    'with a version manager ("nvm install 24", "fnm install 24") or from https://nodejs.org.'
   );
 }

@@ -39,8 +39,8 @@ const EXPECTED_WARNINGS: readonly string[] = [
 ];
 
 /**
- * Errors of Temporal's native core, and its repeated calls from the sixth attempt on: that is seconds after Temporal went
- * away. The core itself makes them an error after the fifteenth attempt, which is a minute and a half.
+ * Errors of Temporal's native core, and its repeated calls from the sixth attempt on: that is seconds after Temporal
+ * went away. The core itself makes them an error after the fifteenth attempt, which is a minute and a half.
  */
 const CORE_FILTER = `${makeTelemetryFilterString({ core: 'ERROR', other: 'ERROR' })},temporalio_client::retry=WARN`;
 

@@ -47,8 +47,8 @@ export interface WorkerOptions {
   /** Ends the worker as SIGTERM does, also while it starts. */
   readonly signal?: AbortSignal | undefined;
   /**
-   * Whether the process is this worker's own; default false. Then errors that nothing caught are logged and counted, and
-   * end it after a drain instead of at once.
+   * Whether the process is this worker's own; default false. Then errors that nothing caught are logged and counted,
+   * and end it after a drain instead of at once.
    */
   readonly ownsProcess?: boolean | undefined;
   /** Called once both queues are polled. */

@@ -10,8 +10,8 @@ import type { WorkerHealth } from './health.js';
 const TEMPORAL_BOUND_MS = 2_000;
 
 /**
- * Most connections at the same time; Prometheus and two probes hold one each. Further ones are closed, so that nobody who
- * reaches the port can take the file descriptors that downloads and uploads need.
+ * Most connections at the same time; Prometheus and two probes hold one each. Further ones are closed, so that nobody
+ * who reaches the port can take the file descriptors that downloads and uploads need.
  */
 const CONNECTIONS_MAX = 100;
 
@@ -83,7 +83,8 @@ export async function startTelemetryServer(
 }
 
 /**
- * The path of a request target (RFC 9112, section 3.2), as it was sent: `/path?query`, or a whole URL as proxies send it.
+ * The path of a request target (RFC 9112, section 3.2), as it was sent: `/path?query`, or a whole URL as proxies send
+ * it.
  * @returns `undefined` for anything else, and for a URL that cannot be read.
  */
 function pathOf(target: string): string | undefined {

@@ -10,7 +10,7 @@ export interface UncaughtErrorHandling {
   readonly count: (kind: UncaughtKind) => void;
   /** Begins to drain; called once, with the first error. */
   readonly drain: (error: Error) => void;
-  /** The longest drain in milliseconds. The process ends after it, whatever still runs. */
+  /** The longest drain in milliseconds. The process ends after it, even if something still runs. */
   readonly drainMs: number;
 }
 
@@ -18,8 +18,8 @@ export interface UncaughtErrorHandling {
 const EXIT_CODE = 1;
 
 /**
- * Handles errors that nothing caught, in a process that is a worker's own. Each is logged and counted; the first one begins
- * a drain, because the state that it leaves is unknown. A warning of Node.js becomes a line of our log.
+ * Handles errors that nothing caught, in a process that is a worker's own. Each is logged and counted; the first one
+ * begins a drain, because the state that it leaves is unknown. A warning of Node.js becomes a line of our log.
  * @returns how to stop that.
  */
 export function handleUncaughtErrors({ count, drain, drainMs }: UncaughtErrorHandling): () => void {

@@ -120,7 +120,10 @@ test('requests go through the tunnel by name with the user of the proxy, and str
   expect(proxy.asked).toEqual(['provider.test:80', 'other.test:80']);
 });
 
-/** ALPN's list (RFC 7301) in a ClientHello that offers HTTP/1.1 and nothing else: its length, then one name with its length. */
+/**
+ * ALPN's list (RFC 7301) in a ClientHello that offers HTTP/1.1 and nothing else: its length, then one name with its
+ * length.
+ */
 const ONLY_HTTP_1 = Buffer.from('\0\x09\x08http/1.1', 'latin1');
 
 test.each(['direct', 'guarded', 'tunnelled'])('a %s TLS connection offers HTTP/1.1 only', async (way) => {

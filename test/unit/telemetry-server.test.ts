@@ -109,7 +109,7 @@ test.each([
   ['10,000 headers', 'x: y\r\n'.repeat(10_000), 431],
   ['two lengths', 'content-length: 1\r\ncontent-length: 2\r\n', 400],
   ['a length that is none', 'content-length: x\r\n', 400],
-  ['a length beside chunks', 'content-length: 1\r\ntransfer-encoding: chunked\r\n', 400],
+  ['a length and chunks', 'content-length: 1\r\ntransfer-encoding: chunked\r\n', 400],
   ['a body that never comes', 'content-length: 10\r\n', 200],
   ['an upgrade', 'connection: upgrade\r\nupgrade: websocket\r\n', 200],
   ['an expectation that nobody has', 'expect: the-unexpected\r\n', 417],
@@ -132,7 +132,7 @@ test.each(['', '\r\n', 'GET', 'GET / HTTP/1.1\r\n', '\0', '\x16\x03\x01\x02\0\x0
   },
 );
 
-test('whatever the request target is, there is an answer, and it is a page only for the three pages', async () => {
+test('each request target gets an answer, and a page only for the three pages', async () => {
   const pieces = [
     '/',
     '//',
