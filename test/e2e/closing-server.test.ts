@@ -68,8 +68,8 @@ describe.runIf(hasPython('servers that close each connection'))('a server that c
     await copyFile(fileURLToPath(copied.video_url), join(folder, 'result.mp4'));
     await inParallel(async (run) => {
       const prompt = `a result from elsewhere ${run}`;
-      const output = { video_url: `${server.url}/result.mp4` };
-      stack.emulator.queueFaults({ on: 'query', fault: 'override', output, match: prompt, times: null });
+      const changes = [{ kind: 'set' as const, path: 'output.video_url', value: `${server.url}/result.mp4` }];
+      stack.emulator.queueFaults({ on: 'query', fault: 'drift', changes, match: prompt, times: null });
       const result = await generate(stack.request(prompt));
       expect(result).toMatchObject({ source: 'generated', duration: 4 });
     });
