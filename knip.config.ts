@@ -28,7 +28,7 @@ const config: KnipConfig = {
   // One is a direct dependency only to pin what others bring (docs/decisions/0004-libraries.md), one is a peer of the
   // PromQL parser, and of one only the path is resolved: `wan-video dev` downloads the Temporal CLI with its help.
   ignoreDependencies: ['protobufjs', '@lezer/common', ...(isProduction ? ['@temporalio/testing'] : [])],
-  ignoreBinaries: ['mount', 'umount', 'sqlite3', 'openssl'],
+  ignoreBinaries: ['mount', 'umount', 'sqlite3', 'openssl', 'unshare'],
 };
 
 export default config;

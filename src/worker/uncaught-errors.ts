@@ -2,7 +2,7 @@ import { redactText } from '../net/redact.js';
 import { logNow } from './logger.js';
 
 /** How an error reached the process: thrown where nothing catches it, or as a rejection that nothing handles. */
-export type UncaughtKind = 'exception' | 'rejection';
+type UncaughtKind = 'exception' | 'rejection';
 
 /** What follows an error that nothing caught. */
 export interface UncaughtErrorHandling {

@@ -82,7 +82,10 @@ function startWorker(env: Record<string, string> = {}, program: readonly string[
   return { child, out, loads, ready, ended, log };
 }
 
-describe.each(['exception', 'rejection'])('an uncaught %s', (kind) => {
+/** Two workers one after the other, and a drain between them. */
+const TIMEOUT_MS = 120_000;
+
+describe.each(['exception', 'rejection'])('an uncaught %s', { timeout: TIMEOUT_MS }, (kind) => {
   test('is logged and counted, what runs is finished, and the process ends with 1', async () => {
     const { submits } = stack.emulator.state();
     stack.emulator.queueFaults({ on: 'submit', fault: 'delay', delay_ms: 3_000, match: kind });
