@@ -19,14 +19,16 @@ export const failureInterceptor = () => ({
 /**
  * Turns an error into what the history keeps. An error without a published type is a bug: it is redacted, and retried.
  * @param forWorkflow - What only the workflow needs to know, as `details[1]`; callers read `details[0]` alone.
+ * @param isFinal - Whether the step is not retried, regardless of the error.
  */
-export function toActivityFailure(error: unknown, forWorkflow?: object): Error {
+export function toActivityFailure(error: unknown, forWorkflow?: object, isFinal = false): Error {
   if (error instanceof TemporalFailure) return error;
   if (!(error instanceof VideoError)) {
     const text = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
     return ApplicationFailure.create({
       type: 'UnexpectedError',
       message: redactText(text),
+      nonRetryable: isFinal,
       ...(forWorkflow !== undefined && { details: [null, forWorkflow] }),
     });
   }
@@ -34,7 +36,7 @@ export function toActivityFailure(error: unknown, forWorkflow?: object): Error {
   return ApplicationFailure.create({
     type: error.type,
     message,
-    nonRetryable: !error.retryable,
+    nonRetryable: isFinal || !error.retryable,
     details: [{ ...toFailure(error), message }, ...(forWorkflow === undefined ? [] : [forWorkflow])],
     ...(error.retryAfterMs !== undefined && { nextRetryDelay: error.retryAfterMs }),
   });

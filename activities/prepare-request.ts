@@ -1,4 +1,6 @@
 import { createHash } from 'node:crypto';
+import { Context } from '@temporalio/activity';
+import { z } from 'zod';
 import { decodeDataUri } from '../src/contract/data-uri.js';
 import { FailureType } from '../src/contract/failure-type.js';
 import { MODEL } from '../src/contract/model.js';
@@ -21,7 +23,7 @@ import { toActivityFailure } from './activity-failure.js';
 import type { ActivityDeps } from './deps.js';
 import { subscribedEvents } from './notify-webhook.js';
 import { fromCache } from './purchase-step.js';
-import { withSignal } from './with-signal.js';
+import { previousHeartbeat, withSignal } from './with-signal.js';
 
 /** A checked request whose image is at a known place; ids and keys only, except for the caller's own words. */
 export interface PreparedRequest {
@@ -81,19 +83,42 @@ export interface PrepareInput {
  */
 const ASPECT_TOLERANCE = 0.02;
 
-/** Checks the request, copies its image into the store, and looks in the cache. Sends nothing to the provider. */
+/**
+ * Attempts that may fail for another reason than our own store: an address that is unreachable for some two minutes
+ * and more is the caller's to fix.
+ */
+const CALLER_FAULTS_MAX = 8;
+
+const faultsSchema = z.object({ callerFaults: z.number().int().nonnegative() });
+
+/**
+ * Checks the request, copies its image into the store, and looks in the cache. Sends nothing to the provider. Faults
+ * of the store are retried for as long as the step's time allows, and do not count against the caller's address.
+ */
 export function createPrepareRequest(deps: ActivityDeps) {
-  return (input: PrepareInput): Promise<PreparedRequest> =>
-    withSignal(async (signal) => {
+  return (input: PrepareInput): Promise<PreparedRequest> => {
+    let callerFaults = faultsSchema.safeParse(previousHeartbeat()).data?.callerFaults ?? 0;
+    const details = () => ({ callerFaults });
+    return withSignal(async (signal) => {
       try {
         return await prepare(input, deps, signal);
       } catch (error) {
         if (signal.aborted) throw error;
         const known: FailedPreparation = { attributes: await deps.knowsAttributes() };
-        throw toActivityFailure(error, known);
+        if (!isStoreFault(error)) callerFaults += 1;
+        // The attempt is about to fail; the next one reads the count from the last heartbeat.
+        Context.current().heartbeat(details());
+        throw toActivityFailure(error, known, callerFaults >= CALLER_FAULTS_MAX);
       }
-    });
+    }, details);
+  };
 }
+
+/** Whether an error is one of our own store, which was proven at start and comes back. */
+const isStoreFault = (error: unknown): boolean =>
+  error instanceof VideoError &&
+  error.retryable &&
+  (error.type === FailureType.StoreUnavailable || error.type === FailureType.ConfigurationInvalid);
 
 async function prepare(
   { request: given, buyer, startedAtMs, batchId }: PrepareInput,

@@ -141,19 +141,15 @@ export class WanBatchClient {
    */
   async status(batchId: string): Promise<BatchStatus> {
     const found = await this.#find(batchId);
-    const summary = (await readReport(this.#store, batchId)) ?? null;
-    if (found === undefined) {
-      if (summary === null) throw notFound(batchId);
-      const status = summary.outcome === 'cancelled' ? 'cancelled' : 'completed';
-      return { batch_id: batchId, status, progress: null, summary };
+    const status = found === undefined ? 'unknown' : (STATUS[found] ?? 'unknown');
+    // A running batch has no report, and is shown although the store is away.
+    const summary = status === 'running' ? null : ((await readReport(this.#store, batchId)) ?? null);
+    if (found !== undefined) {
+      return { batch_id: batchId, status, progress: await this.progress(batchId).catch(() => null), summary };
     }
-    const progress = await this.progress(batchId).catch(() => null);
-    return {
-      batch_id: batchId,
-      status: STATUS[found] ?? 'unknown',
-      progress,
-      summary: found === 'RUNNING' ? null : summary,
-    };
+    if (summary === null) throw notFound(batchId);
+    const reported = summary.outcome === 'cancelled' ? 'cancelled' : 'completed';
+    return { batch_id: batchId, status: reported, progress: null, summary };
   }
 
   /**

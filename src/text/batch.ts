@@ -8,8 +8,17 @@ import { billableText } from './billable.js';
 /** A batch for people: how far it is, or what it came to. */
 export function batchStatusText({ batch_id, status, progress, summary }: BatchStatus, prices?: Prices): string {
   if (summary !== null) return batchSummaryText(summary, prices);
-  const head = [`batch     ${batch_id}`, `status    ${progress?.stage ?? status}`];
-  if (progress === null) return [...head, 'No worker answers; start one with "wan-video worker".'].join('\n');
+  // A workflow that was terminated, or that failed, still answers with the last stage it was in.
+  const hasEnded = status !== 'running';
+  const head = [
+    `batch     ${batch_id}`,
+    `status    ${hasEnded ? status : (progress?.stage ?? status)}`,
+    ...(hasEnded ? endLines(batch_id, status) : []),
+  ];
+  if (progress === null) {
+    return [...head, ...(hasEnded ? [] : ['No worker answers; start one with "wan-video worker".'])].join('\n');
+  }
+  if (hasEnded) return [...head, ...batchCountLines(progress, prices, true)].join('\n');
   const { in_flight, waiting, window, items_per_minute, eta_ms, pause, attention } = progress;
   return [
     ...head,
@@ -21,6 +30,22 @@ export function batchStatusText({ batch_id, status, progress, summary }: BatchSt
     ...(pause === null ? [] : [`resume    wan-video batch resume ${batch_id}`]),
     ...attention.map((run) => `decide    wan-video status ${run}`),
   ].join('\n');
+}
+
+const ENDED: Partial<Record<BatchStatus['status'], string>> = {
+  terminated: 'was terminated in Temporal',
+  failed: 'failed as a whole',
+  cancelled: 'was cancelled',
+};
+
+/** What becomes of the items of a batch that ended without a report, and what to do. */
+function endLines(batchId: string, status: BatchStatus['status']): string[] {
+  const how = ENDED[status] ?? 'ended';
+  return [
+    `ended     the batch ${how} and wrote no report; no further item is started, and items in progress continue`,
+    `items     wan-video list --batch ${batchId}`,
+    `next      wan-video batch failed ${batchId} > rest.jsonl; start that as a new batch: no video is bought twice`,
+  ];
 }
 
 /** What an ended batch came to, for people. */

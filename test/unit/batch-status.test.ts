@@ -4,6 +4,7 @@ import { writeReport } from '../../src/batch/batch-files.js';
 import { WanBatchClient } from '../../src/client/batch-client.js';
 import type { BatchSummary } from '../../src/contract/batch.js';
 import { noTotals } from '../../src/contract/batch-totals.js';
+import { batchStatusText } from '../../src/text/batch.js';
 import { setUp } from './ledger-setup.js';
 
 /** A Temporal whose retention period has passed for every run. */
@@ -43,4 +44,32 @@ test('a batch that neither Temporal nor the store knows is not found', async () 
   await expect(new WanBatchClient({ client, store: setUp().store }).status('spring')).rejects.toMatchObject({
     error: { type: 'RunNotFound', message: 'There is no batch spring' },
   });
+});
+
+/** A Temporal that shows a batch, whose workflow answers with the stage that it was last in. */
+const showing = (status: string): Client =>
+  ({
+    withDeadline: (_deadline: number, call: () => Promise<unknown>) => call(),
+    workflow: {
+      getHandle: () => ({
+        describe: async () => ({ status: { name: status } }),
+        query: async () => ({ ...summaryOf('completed'), stage: 'running', in_flight: 3, waiting: 4, attention: [] }),
+      }),
+    },
+  }) as unknown as Client;
+
+test('a running batch is shown although the store is away, as after a pause that arrived', async () => {
+  const { store } = setUp();
+  store.get = () => Promise.reject(new Error('the store is away'));
+  const status = await new WanBatchClient({ client: showing('RUNNING'), store }).status('spring');
+  expect(status).toMatchObject({ status: 'running', progress: { stage: 'running' }, summary: null });
+});
+
+test('a terminated batch says so, regardless of the stage that its workflow was in, and how to go on', async () => {
+  const batches = new WanBatchClient({ client: showing('TERMINATED'), store: setUp().store });
+  const text = batchStatusText(await batches.status('spring'));
+  expect(text).toMatch(/^status {4}terminated$/m);
+  expect(text).toMatch(/the batch was terminated in Temporal/);
+  expect(text).toMatch(/wan-video batch failed spring/);
+  expect(text).not.toMatch(/running|eta|window/);
 });

@@ -37,9 +37,10 @@ export function stepTable(times: StepTimes, queue: string): StepTable {
     prepareRequest: {
       summary: 'check the request and its image',
       startToCloseTimeout: '5m', // downloading 20 MB at 1 Mbit/s takes 160 s
-      scheduleToCloseTimeout: '30m', // a reference unreachable for that long is the caller's to fix
+      // our own store is waited for as long as by the upload; the step itself gives up on the caller's image sooner
+      scheduleToCloseTimeout: times.submitScheduleToCloseMs,
       heartbeatTimeout,
-      retry: { ...patient, maximumInterval: '30s', maximumAttempts: 8 },
+      retry: { ...patient, maximumInterval: '30s' },
       cancellationType: TRY_CANCEL,
     },
     uploadReference: {

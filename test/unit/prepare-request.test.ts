@@ -1,0 +1,83 @@
+import { MockActivityEnvironment } from '@temporalio/testing';
+import { DefaultLogger } from '@temporalio/worker';
+import { expect, test } from 'vitest';
+import type { ActivityDeps } from '../../activities/deps.js';
+import { createPrepareRequest } from '../../activities/prepare-request.js';
+import { DEFAULT_TIMES } from '../../src/config/times.js';
+import { FailureType } from '../../src/contract/failure-type.js';
+import { STEP_TIMES } from '../../src/contract/times.js';
+import { VideoError } from '../../src/contract/video-error.js';
+import { stepTable } from '../../workflows/shared/activities.js';
+import { setUp } from './ledger-setup.js';
+
+const HASH = 'ab'.repeat(32);
+const REQUEST = { prompt: 'p', duration: 4, fps: 24, size: '1280*720' };
+const storeFault = new VideoError(FailureType.StoreUnavailable, 'the store is away', { retryable: true });
+const loginFault = new VideoError(FailureType.ConfigurationInvalid, 'the session token has expired', {
+  retryable: true,
+});
+
+/** Runs attempts of the step one after another, as Temporal does: each sees the heartbeat of the one before. */
+function attempts(reference_image: string) {
+  const world = setUp();
+  let fault: unknown;
+  world.store.head = () => Promise.reject(fault);
+  const deps = {
+    ...world,
+    storeId: 'one',
+    allowPrivateUrls: ['127.0.0.1'],
+    spoolDir: '/nonexistent',
+    times: DEFAULT_TIMES,
+    knowsAttributes: async () => true,
+    webhook: undefined,
+  } as unknown as ActivityDeps;
+  let heartbeatDetails: unknown;
+  let attempt = 0;
+  return async (because?: unknown): Promise<{ type: string; nonRetryable: boolean }> => {
+    fault = because;
+    attempt += 1;
+    const environment = new MockActivityEnvironment(
+      { attempt, heartbeatDetails },
+      { logger: new DefaultLogger('ERROR') },
+    );
+    environment.on('heartbeat', (details: unknown) => {
+      heartbeatDetails = details;
+    });
+    const buyer = { workflowId: 'w', firstRunId: 'r' };
+    const input = { request: { ...REQUEST, reference_image }, buyer, startedAtMs: 0, batchId: null };
+    return environment.run(createPrepareRequest(deps), input).then(
+      () => Promise.reject(new Error('prepared')),
+      (error) => error,
+    );
+  };
+}
+
+test('our own store is waited for: its faults never end the first step', async () => {
+  const attempt = attempts(`asset:references/${HASH}.jpg`);
+  for (let n = 0; n < 20; n += 1) {
+    expect(await attempt(storeFault)).toMatchObject({ type: 'StoreUnavailable', nonRetryable: false });
+    expect(await attempt(loginFault)).toMatchObject({ type: 'ConfigurationInvalid', nonRetryable: false });
+  }
+});
+
+test('the first step is retried for as long as the upload', () => {
+  const { prepareRequest, uploadReference } = stepTable(STEP_TIMES, 'video');
+  expect(prepareRequest.scheduleToCloseTimeout).toBe(uploadReference.scheduleToCloseTimeout);
+  expect(prepareRequest.retry.maximumAttempts).toBeUndefined();
+});
+
+test("the caller's address is tried eight times, and faults of the store between do not count", async () => {
+  const unreachable = attempts('http://127.0.0.1:9/boat.jpg');
+  for (let n = 1; n < 8; n += 1) {
+    expect(await unreachable()).toMatchObject({ type: 'ReferenceUnreachable', nonRetryable: false });
+  }
+  expect(await unreachable()).toMatchObject({ type: 'ReferenceUnreachable', nonRetryable: true });
+
+  const attempt = attempts(`asset:references/${HASH}.jpg`);
+  for (let n = 1; n < 8; n += 1) {
+    expect(await attempt(storeFault)).toMatchObject({ nonRetryable: false });
+    expect(await attempt(new Error('a bug'))).toMatchObject({ type: 'UnexpectedError', nonRetryable: false });
+  }
+  expect(await attempt(storeFault)).toMatchObject({ nonRetryable: false });
+  expect(await attempt(new Error('a bug'))).toMatchObject({ type: 'UnexpectedError', nonRetryable: true });
+});
