@@ -154,7 +154,7 @@ function parseObject(text: string): Record<string, unknown> | string {
   try {
     const value: unknown = JSON.parse(text);
     if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
-    return 'is not one JSON object with the fields of video.generate';
+    return 'is not one JSON object with the fields of videoGenerate';
   } catch {
     // The parser's own message is left out, because it quotes the line.
     return 'is not JSON; write one object on one line, without a comma at its end';

@@ -118,7 +118,7 @@ async function readRequestFile(
   try {
     const value: unknown = JSON.parse(text);
     if (isObject(value)) return { fields: value };
-    return bad('is not one JSON object with the fields of video.generate');
+    return bad('is not one JSON object with the fields of videoGenerate');
   } catch {
     const fault = jsonFault(text);
     if (fault === undefined) return bad('is not JSON');

@@ -38,7 +38,7 @@ const optional = <T extends z.ZodType>(field: T) =>
 /** References that the input of a workflow may hold; client and command stage local images before. */
 const REFERENCE = /^(https?:\/\/|asset:|oss:\/\/|data:image\/)/;
 
-/** The request of `video.generate`, with the specification's names and this product's extensions. */
+/** The request of `videoGenerate`, with the specification's names and this product's extensions. */
 export const videoRequestSchema = z
   .strictObject(
     {
@@ -113,7 +113,7 @@ export const videoRequestSchema = z
     },
     {
       error: (issue) =>
-        issue.code === 'invalid_type' ? 'must be one JSON object with the fields of video.generate' : undefined,
+        issue.code === 'invalid_type' ? 'must be one JSON object with the fields of videoGenerate' : undefined,
     },
   )
   .superRefine((request, context) => {
@@ -127,6 +127,6 @@ export const videoRequestSchema = z
   })
   // The rule above as JSON Schema.
   .meta({
-    title: 'A request of video.generate',
+    title: 'A request of videoGenerate',
     not: { required: ['audio', 'audio_url'], properties: { audio: { const: false } } },
   });

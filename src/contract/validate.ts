@@ -13,7 +13,7 @@ export function requestIssues(input: unknown): Issue[] {
     issue.code === 'unrecognized_keys'
       ? issue.keys.map((key) => ({
           path: [...issue.path, key].join('.'),
-          message: 'is not a field of video.generate; remove it or correct its name',
+          message: 'is not a field of videoGenerate; remove it or correct its name',
         }))
       : [{ path: issue.path.join('.'), message: issue.message }],
   );

@@ -29,3 +29,12 @@ test('docs/cli.md lists the exit codes', () => {
   const listed = [...DOC.matchAll(/^\| (\d+) \|/gm)].map(([, code]) => Number(code));
   expect(listed).toEqual(Object.values(ExitCode));
 });
+
+test('docs/cli.md lists the checks of doctor', async () => {
+  // Nothing answers there: every check is named all the same.
+  const { stdout } = await command(['doctor', '--json'], { env: { TEMPORAL_ADDRESS: '127.0.0.1:1' } });
+  const { checks } = JSON.parse(stdout) as { checks: { name: string }[] };
+  const [, table = ''] = /^\| check \|.*\n.*\n((?:\|.*\n)+)/m.exec(DOC) ?? [];
+  const listed = [...table.matchAll(/^\| `(\w+)` \|/gm)].map(([, name]) => name);
+  expect(listed).toEqual(checks.map(({ name }) => name));
+});

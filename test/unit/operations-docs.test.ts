@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { expect, test } from 'vitest';
@@ -82,3 +82,27 @@ test('every section of docs/operations.md is followed by a test', () => {
   const followed = readFileSync(join(ROOT, 'test', 'e2e', 'operations.full.test.ts'), 'utf8');
   for (const { title } of readRunbook()) expect(followed).toContain(`'${title}'`);
 });
+
+test('the first table of docs/operations.md quotes the program, and names checks of doctor', () => {
+  const text = readFileSync(join(ROOT, 'docs', 'operations.md'), 'utf8');
+  const symptoms = [...text.slice(0, text.indexOf('\n## ')).matchAll(/^\| (.+) \| \[/gm)].map(
+    ([, symptom = '']) => symptom,
+  );
+  const doctor = sourcesOf('src/cli/doctor');
+  const checks = symptoms.flatMap((symptom) => {
+    const [, after = ''] = symptom.split('`doctor`: ');
+    return [...after.matchAll(/`([a-z_]+)`/g)].map(([, name = '']) => name);
+  });
+  expect(checks.length).toBeGreaterThan(5);
+  for (const name of checks) expect(doctor, name).toMatch(new RegExp(`^    ${name}: `, 'm'));
+  const quotes = symptoms.flatMap((symptom) => [...symptom.matchAll(/"([^"]+)"/g)].map(([, quote = '']) => quote));
+  expect(quotes.length).toBeGreaterThan(2);
+  // A number in the program's text may be computed.
+  const said = doctor.replaceAll(/\$\{[^}]*\}/g, '20');
+  for (const quote of quotes) expect(said).toContain(quote);
+});
+
+const sourcesOf = (folder: string): string =>
+  readdirSync(join(ROOT, folder))
+    .map((name) => readFileSync(join(ROOT, folder, name), 'utf8'))
+    .join('\n');

@@ -9,7 +9,7 @@ const valid = {
   reference_image: 'https://images.example/boat.jpg',
 };
 
-describe('the request of video.generate', () => {
+describe('the request of videoGenerate', () => {
   test('the specification’s required fields alone are a valid request', () => {
     expect(requestIssues(valid)).toEqual([]);
   });

@@ -167,7 +167,7 @@ class Batch {
     if (repeat !== undefined) {
       const { page } = await this.#steps().readManifest({ batchId: this.#batchId, at: repeat.at, items: 1 });
       const [item] = page;
-      if (item === undefined) throw new Error(`the manifest ends before ${repeat.at}`);
+      if (item === undefined) throw shortenedManifest();
       state.again.shift();
       this.#start(item);
       return true;
@@ -190,9 +190,7 @@ class Batch {
       this.#page = (await this.#steps().readManifest({ batchId: this.#batchId, at: position ?? 0, items })).page;
       const { total, invalid } = totals.counts;
       // Without this check a manifest that became shorter would be waited for without end.
-      if (this.#page.length === 0 && this.#openState().taken < total - invalid) {
-        throw wf.ApplicationFailure.nonRetryable('the manifest of the batch has become shorter', 'RecordDamaged');
-      }
+      if (this.#page.length === 0 && this.#openState().taken < total - invalid) throw shortenedManifest();
     }
     return this.#page.shift();
   }
@@ -387,3 +385,7 @@ const batchIdOf = (workflowId: string): string => {
   const prefix = batchWorkflowId('');
   return workflowId.startsWith(prefix) ? workflowId.slice(prefix.length) : workflowId;
 };
+
+/** Fails the batch; an error of another kind would fail the workflow task, again and again. */
+const shortenedManifest = () =>
+  wf.ApplicationFailure.nonRetryable('the manifest of the batch has become shorter', 'RecordDamaged');
