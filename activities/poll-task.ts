@@ -1,14 +1,15 @@
 import { toFailure, type VideoFailure } from '../src/contract/failure.js';
 import { FailureType } from '../src/contract/failure-type.js';
-import type { Resolution } from '../src/contract/model.js';
 import type { SlotReleaseMessage } from '../src/contract/slots.js';
 import { utcDay } from '../src/contract/utc.js';
 import { VideoError } from '../src/contract/video-error.js';
 import { classifyProviderError } from '../src/dashscope/errors.js';
 import type { TaskSnapshot } from '../src/dashscope/wire.js';
-import type { Ledger, TaskEnd } from '../src/ledger/ledger.js';
+import type { TaskBill } from '../src/ledger/bills.js';
+import type { Ledger, SeenOptions, TaskEnd } from '../src/ledger/ledger.js';
 import type { ClaimState, PurchaseView } from '../src/ledger/purchase-view.js';
 import { batchOf } from '../src/ledger/records.js';
+import { withPlausibleTimes } from '../src/polling/plausible-times.js';
 import type { RenderEta } from '../src/polling/watch.js';
 import type { ActivityDeps } from './deps.js';
 import { findStoredCopy } from './download-result.js';
@@ -32,15 +33,10 @@ export interface PollInput {
 }
 
 /** A task that has SUCCEEDED; seconds, null where the provider gave no time. */
-export interface FinishedTask extends WatchedTask {
+export interface FinishedTask extends WatchedTask, TaskBill {
   readonly queuedSeconds: number | null;
   readonly renderingSeconds: number | null;
   readonly detectedSeconds: number | null;
-  readonly billedSeconds: number;
-  readonly resolution: Resolution;
-  readonly audio: boolean;
-  /** Whether a part of seconds, tier and sound is that of the request, because the provider did not say. */
-  readonly estimated?: boolean | undefined;
   /** Whether the provider did not say if the video has sound: its file does. */
   readonly soundUnknown?: boolean | undefined;
   /** Documented paths of fields of the last answer that could not be read. */
@@ -187,18 +183,8 @@ async function record(
     return { end, settled: NOTHING_BILLED };
   };
   switch (seen.status) {
-    case 'SUCCEEDED': {
-      const finished = finishedTask(task, seen, clock.now());
-      const { billedSeconds, resolution, audio, estimated } = finished;
-      const endTimeMs = plausibleEnd(task, seen, clock.now()) ?? clock.now();
-      const bill = { endTimeMs, billedSeconds, resolution, audio, estimated };
-      const { isFirst, intent } = await ledger.recordBill(task, bill, options);
-      // Once per task: a repeated attempt would count the time between the attempts.
-      if (isFirst && finished.detectedSeconds !== null) deps.metrics.detected(finished.detectedSeconds);
-      const payer = { tenant: intent.tenant, batch: batchOf(intent.memo) };
-      const billed = { day: utcDay(endTimeMs), seconds: billedSeconds, resolution, audio, ...payer };
-      return { end: { kind: 'succeeded', task: finished }, settled: { billed } };
-    }
+    case 'SUCCEEDED':
+      return book(deps, finishedTask(task, seen, clock.now()), options);
     case 'CANCELED':
       return finish({ how: 'cancelled' }, { kind: 'free', failure: toFailure(taskCancelled(task)) });
     case 'FAILED': {
@@ -209,7 +195,7 @@ async function record(
       // The store may have it although the provider does not: archived by an attempt whose answer was lost, or a
       // candidate.
       if ((await findStoredCopy(store, task.taskId, signal)) !== undefined) {
-        return { end: { kind: 'succeeded', task: finishedTask(task, seen, clock.now()) }, settled: undefined };
+        return book(deps, finishedTask(task, seen, clock.now()), options);
       }
       await requireGone(deps, task, signal);
       return finish({ how: 'expired' }, { kind: 'gone', failure: toFailure(taskForgotten(task)) });
@@ -217,23 +203,35 @@ async function record(
   }
 }
 
+/** Records the bill of a finished task. An earlier look may have recorded it; its words are then the run's as well. */
+async function book(deps: ActivityDeps, finished: FinishedTask, options: SeenOptions): Promise<RecordedEnd> {
+  const { won, record } = await deps.ledger.recordBill(finished, finished, options);
+  // Once per task: a repeated attempt would count the time between the attempts.
+  if (won && finished.detectedSeconds !== null) deps.metrics.detected(finished.detectedSeconds);
+  const { end_time_ms: endTimeMs, billed_seconds: billedSeconds, resolution, audio, estimated, tenant, memo } = record;
+  const bill: TaskBill = { endTimeMs, billedSeconds, resolution, audio, estimated };
+  const billed = { day: utcDay(endTimeMs), seconds: billedSeconds, resolution, audio, tenant, batch: batchOf(memo) };
+  const soundUnknown = estimated === true ? finished.soundUnknown : undefined;
+  return { end: { kind: 'succeeded', task: { ...finished, ...bill, soundUnknown } }, settled: { billed } };
+}
+
 /** Whether it was a fault of the provider, free of charge. Three hours without a result are not repeated at once. */
 const mayPass = ({ type, code }: VideoError): boolean =>
   type === FailureType.TaskFailed && code !== 'InternalError.Timeout';
 
-/** A task that the provider has shown as SUCCEEDED. */
-export function finishedTask(task: WatchedTask, seen: TaskSnapshot, nowMs: number): FinishedTask {
+/** A task that the provider has shown as SUCCEEDED, or whose video was archived before the provider deleted it. */
+export function finishedTask(task: WatchedTask, look: TaskSnapshot, nowMs: number): FinishedTask {
+  const seen = withPlausibleTimes(look, { submittedAtMs: task.intentAtMs, nowMs });
   const seconds = (from: number | undefined, to: number | undefined) =>
     from === undefined || to === undefined ? null : Math.max(0, to - from) / 1000;
   const { duration, sr, audio } = seen.usage ?? {};
-  const endTimeMs = plausibleEnd(task, seen, nowMs);
-  const oddEnd = endTimeMs === undefined && seen.endTimeMs !== undefined ? ['output.end_time'] : [];
-  const oddities = [...(seen.oddities ?? []), ...oddEnd];
+  const { endTimeMs, oddities } = seen;
   return {
     ...task,
     queuedSeconds: seconds(seen.submitTimeMs, seen.scheduledTimeMs),
     renderingSeconds: seconds(seen.scheduledTimeMs, endTimeMs),
     detectedSeconds: seconds(endTimeMs, nowMs),
+    endTimeMs: endTimeMs ?? nowMs,
     // What the provider does not report is taken from the request: it bills all the same, and not the cheapest value.
     billedSeconds: duration ?? task.render.seconds,
     resolution: sr === 720 ? '720P' : sr === 1080 ? '1080P' : task.render.resolution,
@@ -241,17 +239,8 @@ export function finishedTask(task: WatchedTask, seen: TaskSnapshot, nowMs: numbe
     seenAtMs: nowMs,
     ...((duration === undefined || sr === undefined || audio === undefined) && { estimated: true }),
     ...(audio === undefined && { soundUnknown: true }),
-    ...(oddities.length > 0 && { oddities }),
+    ...(oddities && { oddities }),
   };
-}
-
-/** Clocks of the provider and of our hosts that are further apart are refused elsewhere; in milliseconds. */
-const CLOCKS_MS = 600_000;
-
-/** The end that the provider names, unless it lies before our submit or in the future: our own clock is right then. */
-function plausibleEnd({ intentAtMs }: WatchedTask, { endTimeMs }: TaskSnapshot, nowMs: number): number | undefined {
-  if (endTimeMs === undefined || endTimeMs < intentAtMs - CLOCKS_MS || endTimeMs > nowMs + CLOCKS_MS) return undefined;
-  return endTimeMs;
 }
 
 /** A FAILED task is free; faults of content and input keep their own type, so that a caller can act on them. */

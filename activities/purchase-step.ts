@@ -1,6 +1,7 @@
 import { toFailure, type VideoFailure } from '../src/contract/failure.js';
 import type { Purchase } from '../src/contract/purchase.js';
 import type { Attention, VideoResult } from '../src/contract/result.js';
+import { sharedResult } from '../src/contract/shared-result.js';
 import type { PurchaseStatus } from '../src/ledger/purchase-status.js';
 import type { BoughtTask, ClaimState } from '../src/ledger/purchase-view.js';
 
@@ -44,7 +45,7 @@ export function followStep(status: Exclude<PurchaseStatus, { readonly kind: 'unc
       return { kind: 'task', task: { ...status.task, claim: 'claimed' } };
     case 'archived':
       // It was being bought when this run requested it, so it is no old video from the cache.
-      return { kind: 'archived', result: { ...status.result, source: 'adopted' } };
+      return { kind: 'archived', result: sharedResult(status.result, 'adopted') };
     case 'restore':
       return restoreStep(status);
     case 'failed':
@@ -64,8 +65,4 @@ export const restoreStep = ({ task, result }: Extract<PurchaseStatus, { readonly
 });
 
 /** The same video for another caller: nothing was bought for it. */
-export const fromCache = (result: VideoResult): VideoResult => {
-  const { usage } = result;
-  const original_billed_seconds = usage.original_billed_seconds ?? usage.billed_seconds;
-  return { ...result, source: 'cache', usage: { ...usage, billed_seconds: 0, original_billed_seconds } };
-};
+export const fromCache = (result: VideoResult): VideoResult => sharedResult(result, 'cache');

@@ -252,7 +252,7 @@ function itemRow({ item_id, line, same_as, request }: StoredItem, end: BatchItem
     labels: request.labels ?? {},
   };
   if (end === undefined) return { ...NO_END, ...head, outcome: 'open' };
-  const cost = same_as === undefined ? {} : { billed: false, billed_seconds: 0 };
+  const cost = same_as === undefined ? {} : { billed: false, billed_seconds: 0, estimated: undefined };
   return { ...end, ...head, ...cost };
 }
 

@@ -5,6 +5,7 @@ import { DAY_MS, utcDay } from '../contract/utc.js';
 import type { Ledger } from '../ledger/ledger.js';
 import { type BillRecord, batchOf } from '../ledger/records.js';
 import { amountText } from '../text/amount.js';
+import { estimatedText } from '../text/billable.js';
 import { budgetName } from '../text/budget.js';
 import { csvLine } from '../text/csv.js';
 import { table } from '../text/table.js';
@@ -15,6 +16,8 @@ interface CostItem {
   readonly audio: boolean;
   readonly videos: number;
   readonly seconds: number;
+  /** Those of `seconds` of which the provider did not say all that it bills; the request or the file decided. */
+  readonly estimated_seconds: number;
   /** In the report's currency; null without a price list. */
   readonly amount: number | null;
 }
@@ -24,6 +27,7 @@ interface CostRow {
   readonly group: string | null;
   readonly videos: number;
   readonly seconds: number;
+  readonly estimated_seconds: number;
   readonly amount: number | null;
   readonly items: readonly CostItem[];
 }
@@ -141,13 +145,14 @@ function groupsOf({ tenant, memo }: BillRecord, by: Cost['by'], day: string): re
 
 /** Videos and seconds by tier and sound. */
 class SpendingTotals {
-  readonly #items = new Map<string, { resolution: Resolution; audio: boolean; videos: number; seconds: number }>();
+  readonly #items = new Map<string, { -readonly [name in keyof Omit<CostItem, 'amount'>]: CostItem[name] }>();
 
-  add({ resolution, audio, billed_seconds }: BillRecord): void {
+  add({ resolution, audio, billed_seconds, estimated }: BillRecord): void {
     const kind = `${resolution} ${audio}`;
-    const item = this.#items.get(kind) ?? { resolution, audio, videos: 0, seconds: 0 };
+    const item = this.#items.get(kind) ?? { resolution, audio, videos: 0, seconds: 0, estimated_seconds: 0 };
     item.videos += 1;
     item.seconds += billed_seconds;
+    if (estimated === true) item.estimated_seconds += billed_seconds;
     this.#items.set(kind, item);
   }
 
@@ -164,6 +169,7 @@ class SpendingTotals {
     return {
       videos: total(({ videos }) => videos),
       seconds: total(({ seconds }) => seconds),
+      estimated_seconds: total(({ estimated_seconds }) => estimated_seconds),
       amount: prices === undefined ? null : Math.round(total(({ amount }) => amount ?? 0) * 1e6) / 1e6,
       items,
     };
@@ -258,7 +264,11 @@ export function costTable(cost: Cost): string {
   const spent =
     total.videos === 0
       ? [`Nothing was billed, ${period}.`]
-      : [table(head, [...lines, line('total', by === null ? 'total' : '', '', total)]), period];
+      : [
+          table(head, [...lines, line('total', by === null ? 'total' : '', '', total)]),
+          ...(total.estimated_seconds === 0 ? [] : [`estimated ${estimatedText(total.estimated_seconds)}`]),
+          period,
+        ];
   const { budgets } = cost;
   return [...spent, ...(budgets === null ? [] : ['', budgetsTable(budgets, currency ?? '')])].join('\n');
 }
@@ -279,7 +289,7 @@ function budgetsTable({ day, limits }: CostBudgets, currency: string): string {
 export function costCsv({ by, currency, rows, total }: Cost): string {
   const listed = by === null ? [{ group: null, ...total }] : rows;
   const lines = listed.flatMap(({ group, items }) =>
-    items.map(({ resolution, audio, videos, seconds, amount }) => [
+    items.map(({ resolution, audio, videos, seconds, amount, estimated_seconds }) => [
       group ?? '',
       resolution,
       audio ? 'sound' : 'silent',
@@ -287,8 +297,9 @@ export function costCsv({ by, currency, rows, total }: Cost): string {
       seconds,
       amount ?? '',
       currency ?? '',
+      estimated_seconds,
     ]),
   );
-  const head = [by ?? 'group', 'resolution', 'audio', 'videos', 'seconds', 'amount', 'currency'];
+  const head = [by ?? 'group', 'resolution', 'audio', 'videos', 'seconds', 'amount', 'currency', 'estimated_seconds'];
   return [head, ...lines].map(csvLine).join('\r\n');
 }

@@ -44,6 +44,7 @@ export function videoEnd(head: ItemHead, result: VideoResult, endedAtMs: number)
     billed_seconds: bought ? usage.billed_seconds : 0,
     resolution: usage.resolution,
     audio: usage.audio,
+    ...(bought && usage.estimated === true && { estimated: true }),
     ended_at_ms: endedAtMs,
   };
 }

@@ -2,7 +2,7 @@ import type { BatchCounts, BatchItemEnd, BatchSummary } from './batch.js';
 import type { Billable } from './budget.js';
 
 /** The sums over the ends of a batch's items. */
-export type BatchTotals = Pick<BatchSummary, 'counts' | 'causes' | 'billed' | 'maybe_billed'>;
+export type BatchTotals = Pick<BatchSummary, 'counts' | 'causes' | 'billed' | 'maybe_billed' | 'estimated_seconds'>;
 
 /** The totals before any item has ended. */
 export function noTotals({
@@ -19,7 +19,8 @@ export function noTotals({
  * @param times - −1 subtracts an end that was counted before: an item that waited for a person has ended after all.
  */
 export function countEnd(totals: BatchTotals, end: BatchItemEnd, times: 1 | -1 = 1): BatchTotals {
-  const { outcome, cause, billed, billed_seconds, resolution, audio } = end;
+  const { outcome, cause, billed, billed_seconds, resolution, audio, estimated } = end;
+  const estimated_seconds = (totals.estimated_seconds ?? 0) + (estimated === true ? times * billed_seconds : 0);
   return {
     counts: { ...totals.counts, [outcome]: totals.counts[outcome] + times },
     causes: outcome === 'failed' ? addCause(totals.causes, cause ?? 'unknown', times) : totals.causes,
@@ -28,6 +29,7 @@ export function countEnd(totals: BatchTotals, end: BatchItemEnd, times: 1 | -1 =
         ? totals.billed
         : addSeconds(totals.billed, { resolution, audio, seconds: times * billed_seconds }),
     maybe_billed: totals.maybe_billed + (billed === null ? times : 0),
+    ...(estimated_seconds > 0 && { estimated_seconds }),
   };
 }
 

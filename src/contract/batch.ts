@@ -73,6 +73,8 @@ export interface BatchItemEnd {
   readonly billed_seconds: number;
   readonly resolution: Resolution | null;
   readonly audio: boolean;
+  /** True when the provider did not say all of what it bills for `billed_seconds`. Absent otherwise. */
+  readonly estimated?: boolean | undefined;
   /** Measured, seconds. */
   readonly duration: number | null;
   readonly timings: VideoResult['timings'] | null;
@@ -132,6 +134,8 @@ export interface BatchProgress {
   readonly billed: readonly Billable[];
   /** Items of which nobody can know whether they are billed. */
   readonly maybe_billed: number;
+  /** Seconds of `billed` of which the provider did not say all that it bills. Absent: none. */
+  readonly estimated_seconds?: number | undefined;
   readonly started_at_ms: number;
   /** From the latest ends; null before there are enough. */
   readonly items_per_minute: number | null;
@@ -158,6 +162,8 @@ export interface BatchSummary {
   readonly causes: Readonly<Record<string, number>>;
   readonly billed: readonly Billable[];
   readonly maybe_billed: number;
+  /** Seconds of `billed` of which the provider did not say all that it bills. Absent: none. */
+  readonly estimated_seconds?: number | undefined;
   readonly started_at_ms: number;
   readonly ended_at_ms: number;
   readonly retry_of: string | null;

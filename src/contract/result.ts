@@ -22,7 +22,7 @@ export interface VideoWarning {
 
 /** What the provider bills for a result: seconds, tier in lines, and whether with sound. */
 interface VideoUsage {
-  /** 0 for a result from the cache, so that a sum over results counts each purchase once. */
+  /** 0 for a video that this run did not buy, so that a sum over results counts each purchase once. */
   readonly billed_seconds: number;
   readonly resolution: Resolution;
   readonly audio: boolean;
@@ -31,7 +31,7 @@ interface VideoUsage {
    * of the measured file. Absent otherwise.
    */
   readonly estimated?: boolean | undefined;
-  /** For a result from the cache: what its purchase was billed. Absent otherwise. */
+  /** For a video that this run did not buy: what its purchase was billed. Absent otherwise. */
   readonly original_billed_seconds?: number | undefined;
 }
 

@@ -1,13 +1,13 @@
 import type { Resolution } from '../contract/model.js';
-import { utcDay } from '../contract/utc.js';
+import { DAY_MS, utcDay } from '../contract/utc.js';
 import type { StoreOptions } from '../storage/asset-store.js';
-import type { LedgerRecords } from './ledger-records.js';
+import type { LedgerRecords, PutAnswer } from './ledger-records.js';
 import type { BoughtTask, PurchaseView } from './purchase-view.js';
 import { type BillRecord, billRecord } from './records.js';
 
 /** What a task was billed. */
 export interface TaskBill {
-  /** End of the task by the provider's clock, milliseconds since the epoch. */
+  /** End of the task by the provider's clock, or when we noticed it; milliseconds since the epoch. */
   readonly endTimeMs: number;
   readonly billedSeconds: number;
   readonly resolution: Resolution;
@@ -16,9 +16,15 @@ export interface TaskBill {
   readonly estimated?: boolean | undefined;
 }
 
+/** A task is billed within days of its submit; a bill that is this many days older is not looked for. */
+const DAYS_MAX = 31;
+/** Clocks of workers and of the provider may differ by as much, in milliseconds. */
+const CLOCK_SKEW_MS = 600_000;
+
 /**
- * Records what was paid, once per task.
- * @returns whether it was this call that recorded it.
+ * Records what was paid, once per task. Another look at the task may have read another end, or none and used our clock,
+ * so a bill that lies under another day since the submit counts as well.
+ * @returns whether it was this call that recorded it, and the bill that is recorded now.
  */
 export async function recordBill(
   records: LedgerRecords,
@@ -26,7 +32,10 @@ export async function recordBill(
   { intent }: Pick<PurchaseView, 'intent'>,
   bill: TaskBill,
   options: StoreOptions,
-): Promise<boolean> {
+): Promise<PutAnswer<BillRecord>> {
+  const day = utcDay(bill.endTimeMs);
+  const known = await findBill(records, taskId, otherDays(records, intent.written_at_ms, day), options);
+  if (known !== undefined) return { won: false, record: known };
   const record: BillRecord = {
     kind: 'day',
     ...records.stamp(purchase),
@@ -40,8 +49,28 @@ export async function recordBill(
     tenant: intent.tenant,
     memo: intent.memo,
   };
-  const key = records.paths.bill(utcDay(bill.endTimeMs), taskId);
-  return (await records.put(key, billRecord, record, undefined, options)).won;
+  return records.put(records.paths.bill(day, taskId), billRecord, record, undefined, options);
+}
+
+/** Each day since a submit, except one; most tasks end on the day of their submit and have none. */
+function otherDays({ now }: LedgerRecords, submittedAtMs: number, day: string): string[] {
+  const firstMs = submittedAtMs - CLOCK_SKEW_MS;
+  const count = Math.floor((now() + CLOCK_SKEW_MS) / DAY_MS) - Math.floor(firstMs / DAY_MS) + 1;
+  const days = Array.from({ length: Math.min(DAYS_MAX, count) }, (_, index) => utcDay(firstMs + index * DAY_MS));
+  return days.filter((one) => one !== day);
+}
+
+async function findBill(
+  records: LedgerRecords,
+  taskId: string,
+  days: readonly string[],
+  options: StoreOptions,
+): Promise<BillRecord | undefined> {
+  for (const day of days) {
+    const record = await records.read(records.paths.bill(day, taskId), billRecord, undefined, options);
+    if (record !== undefined) return record;
+  }
+  return undefined;
 }
 
 export interface ListBillsOptions extends StoreOptions {

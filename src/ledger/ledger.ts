@@ -188,16 +188,15 @@ export class Ledger {
 
   /**
    * Records what was paid for a task. For `pollTask`, when SUCCEEDED is first seen; idempotent.
-   * @returns whether it was this call that recorded it, and the intent, which names the payer.
+   * @returns whether it was this call that recorded it, and the bill that is recorded now: an earlier look's, if any.
    */
   async recordBill(
     task: TaskRef,
     bill: TaskBill,
     { seen, ...options }: SeenOptions = {},
-  ): Promise<{ readonly isFirst: boolean; readonly intent: IntentRecord }> {
+  ): Promise<PutAnswer<BillRecord>> {
     const view = await this.#claimedView(task, seen, options);
-    const isFirst = await recordBill(this.#records, task, view, bill, options);
-    return { isFirst, intent: view.intent };
+    return recordBill(this.#records, task, view, bill, options);
   }
 
   /**

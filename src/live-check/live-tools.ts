@@ -1,11 +1,11 @@
 import type { Dispatcher } from 'undici';
 import type { Clock } from '../async/clock.js';
 import type { Config } from '../config/config.js';
-import type { Resolution } from '../contract/model.js';
 import type { VideoResult } from '../contract/result.js';
 import type { VideoError } from '../contract/video-error.js';
 import type { DashScopeClient } from '../dashscope/client.js';
 import type { TaskSnapshot } from '../dashscope/wire.js';
+import type { TaskBill } from '../ledger/bills.js';
 import type { Ledger } from '../ledger/ledger.js';
 import type { BoughtTask } from '../ledger/purchase-view.js';
 import type { ReconcileDeps } from '../ledger/reconcile.js';
@@ -38,11 +38,7 @@ interface LiveSteps {
 }
 
 /** A task that has its video. */
-export interface FinishedTask {
-  readonly billedSeconds: number;
-  /** Billed tier. */
-  readonly resolution: Resolution;
-  readonly audio: boolean;
+export interface FinishedTask extends TaskBill {
   readonly queuedSeconds: number | null;
   readonly renderingSeconds: number | null;
   /**

@@ -135,9 +135,7 @@ async function finishWatch(deps: WatchDeps, task: BoughtTask, last: Exchange): P
   }
   if (seen.status !== 'SUCCEEDED') return { kind: 'none', why: `the provider reports ${seen.status} for its own task` };
   const finished = steps.finishTask(task, seen, clock.now());
-  const { billedSeconds, resolution, audio } = finished;
-  const endTimeMs = seen.endTimeMs ?? clock.now();
-  await ledger.recordBill(task, { endTimeMs, billedSeconds, resolution, audio });
+  await ledger.recordBill(task, finished);
   await askResult(deps, seen, last);
   return { kind: 'video', result: await archive(deps, finished) };
 }

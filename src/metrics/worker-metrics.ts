@@ -70,6 +70,10 @@ export class WorkerMetrics implements StepMetrics {
   readonly #closed = this.#counter('purchases_closed_total', 'Purchases by how their task ended', ['how']);
   readonly #reconciled = this.#counter('reconciliations_total', 'What lost submits turned out to be', ['result']);
   readonly #billed = this.#counter('billed_seconds_total', 'Seconds of video that were paid', ['resolution', 'audio']);
+  readonly #estimated = this.#counter('estimated_seconds_total', 'Paid seconds that the provider did not fully state', [
+    'resolution',
+    'audio',
+  ]);
   readonly #bytes = this.#counter('archived_bytes_total', 'Bytes of the videos that closed their purchase');
   readonly #runs = this.#counter('runs_ended_total', 'Runs by their end', ['workflow', 'outcome']);
   readonly #failures = this.#counter('run_failures_total', 'Failed runs by type of failure', ['type']);
@@ -184,9 +188,12 @@ export class WorkerMetrics implements StepMetrics {
         if (record.ending.how === 'archived') this.#bytes.inc(record.ending.result.bytes);
         break;
       case 'day': {
-        const { resolution, audio, billed_seconds } = record;
+        const { resolution, audio, billed_seconds, estimated } = record;
+        const kind = { resolution, audio: String(audio) };
         // A counter throws at a negative number, which only a broken provider says.
-        this.#billed.inc({ resolution, audio: String(audio) }, Math.max(0, billed_seconds));
+        const seconds = Math.max(0, billed_seconds);
+        this.#billed.inc(kind, seconds);
+        if (estimated === true) this.#estimated.inc(kind, seconds);
         break;
       }
     }

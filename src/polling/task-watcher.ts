@@ -11,6 +11,7 @@ import {
   SWEEP_EVERY_MS,
   type SweepCandidate,
 } from './list-sweep.js';
+import { withPlausibleTimes } from './plausible-times.js';
 import { nextQueryDelay, POLL_TIMES, type PollTimes } from './poll-schedule.js';
 import { QueryBudget } from './query-budget.js';
 import {
@@ -237,9 +238,12 @@ class Watcher implements TaskWatcher {
     }
   }
 
-  #queried(one: ActiveWatch, snapshot: TaskSnapshot): void {
-    const { status, submitTimeMs, scheduledTimeMs, endTimeMs } = snapshot;
+  #queried(one: ActiveWatch, look: TaskSnapshot): void {
     const { submittedAtMs } = one.task;
+    const { clock, onOddity } = this.#options;
+    const snapshot =
+      submittedAtMs === undefined ? look : withPlausibleTimes(look, { submittedAtMs, nowMs: clock.now(), onOddity });
+    const { status, submitTimeMs, scheduledTimeMs, endTimeMs } = snapshot;
     one.faults = status === 'UNKNOWN' ? one.faults + 1 : 0;
     one.createdAtMs = submitTimeMs ?? one.createdAtMs;
     if (submittedAtMs === undefined && submitTimeMs !== undefined) {

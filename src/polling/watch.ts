@@ -1,3 +1,4 @@
+import type { Oddity } from '../dashscope/answer-reader.js';
 import type { ListTasksQuery } from '../dashscope/client.js';
 import type { TaskPage, TaskSnapshot } from '../dashscope/wire.js';
 import type { RenderKind } from './forecast.js';
@@ -28,6 +29,8 @@ export interface TaskWatcherOptions {
   readonly stats: RenderTimes;
   /** Intervals; default {@link POLL_TIMES}. */
   readonly times?: Partial<PollTimes> | undefined;
+  /** Receives the times of an answer that cannot be. */
+  readonly onOddity?: ((oddity: Oddity) => void) | undefined;
 }
 
 /** A task to watch. */

@@ -4,14 +4,14 @@ export const BATCH_TABLE_HEAD = ['LINE', 'ITEM', 'OUTCOME', 'CAUSE', 'BILLED', '
 
 /** A line of a batch's report for people. @param ended - Whether a line without an outcome will get none. */
 export function batchTableRow(row: BatchRow, ended: boolean): string[] {
-  const { line, item_id, same_as, cause, code, billed, billed_seconds, duration, video_url, message } = row;
+  const { line, item_id, same_as, cause, code, billed, duration, video_url, message } = row;
   const outcome = ended && row.outcome === 'open' ? 'not run' : row.outcome.replace('_', ' ');
   return [
     String(line),
     item_id === '' ? '-' : item_id,
     same_as === null ? outcome : `${outcome} (as ${same_as})`,
     cause === null ? '-' : code === null ? cause : `${cause} (${code})`,
-    billed === null ? 'unknown' : `${billed_seconds} s`,
+    billed === null ? 'unknown' : `${row.billed_seconds} s${row.estimated === true ? ', estimated' : ''}`,
     duration === null ? '-' : String(duration),
     video_url ?? message ?? '-',
   ];
@@ -20,7 +20,7 @@ export function batchTableRow(row: BatchRow, ended: boolean): string[] {
 export const BATCH_CSV_HEAD = [
   ...['line', 'item_id', 'outcome', 'same_as', 'cause', 'code', 'message', 'billed', 'billed_seconds', 'resolution'],
   ...['audio', 'duration', 'queued_seconds', 'rendering_seconds', 'started_at', 'ended_at', 'task_id', 'video_url'],
-  ...['run', 'tenant', 'labels'],
+  ...['run', 'tenant', 'labels', 'estimated'],
 ];
 
 /** A line of a batch's report for spreadsheets. */
@@ -36,5 +36,6 @@ export function batchCsvRow(row: BatchRow): (string | number)[] {
     Object.entries(labels)
       .map(([name, value]) => `${name}=${value}`)
       .join(' '),
+    row.estimated === true ? 'yes' : '',
   ];
 }

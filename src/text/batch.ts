@@ -1,9 +1,10 @@
 import type { BatchStatus } from '../client/batch-start.js';
 import { type Prices, totalAmount } from '../config/prices.js';
 import type { BatchCounts, BatchSummary } from '../contract/batch.js';
+import type { BatchTotals } from '../contract/batch-totals.js';
 import { schedulePauseText } from '../contract/schedule-pause.js';
 import { amountText } from './amount.js';
-import { billableText } from './billable.js';
+import { billableText, estimatedText } from './billable.js';
 
 /** A batch for people: how far it is, or what it came to. */
 export function batchStatusText({ batch_id, status, progress, summary }: BatchStatus, prices?: Prices): string {
@@ -63,7 +64,7 @@ export function batchSummaryText(summary: BatchSummary, prices: Prices | undefin
 
 /** Counts, causes and bill of a batch for people. @param ended - Whether what has no outcome will get none. */
 export function batchCountLines(
-  { counts, causes, billed, maybe_billed }: Pick<BatchSummary, 'counts' | 'causes' | 'billed' | 'maybe_billed'>,
+  { counts, causes, billed, maybe_billed, estimated_seconds }: BatchTotals,
   prices: Prices | undefined,
   ended: boolean,
 ): string[] {
@@ -80,6 +81,7 @@ export function batchCountLines(
     `lines     ${total}${list === '' ? '' : `: ${list}`}`,
     ...Object.entries(causes).map(([cause, count]) => `failed    ${count} ${cause}`),
     ...billed.map((one) => `billed    ${billableText(one)}`),
+    ...(estimated_seconds === undefined ? [] : [`estimated ${estimatedText(estimated_seconds)}`]),
     ...(money === null ? [] : [`amount    ${amountText(money.amount)} ${money.currency}`]),
     ...(maybe_billed === 0 ? [] : [`unsure    whether ${maybe_billed} items are billed is not known yet`]),
   ];

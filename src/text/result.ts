@@ -100,6 +100,14 @@ const ORIGIN = {
 /** The result of a salvage that found no video to keep. */
 export const NO_VIDEO = 'result    no video: nothing was bought, or what was bought is not billed';
 
+function usageText({ billed_seconds, original_billed_seconds, resolution, estimated }: VideoResult['usage']): string {
+  const notes = [
+    ...(original_billed_seconds === undefined ? [] : [`${original_billed_seconds} s by the run that bought it`]),
+    ...(estimated === true ? ['estimated: the provider did not say all of it'] : []),
+  ];
+  return `${billed_seconds} s billed at ${resolution}${notes.length === 0 ? '' : ` (${notes.join('; ')})`}`;
+}
+
 /** A result for people. */
 export function resultText(result: VideoResult): string {
   const { duration, fps, width, height, has_audio, bytes, usage } = result;
@@ -107,7 +115,7 @@ export function resultText(result: VideoResult): string {
     `video     ${result.video_url}`,
     `measured  ${duration} s, ${fps} fps, ${width}x${height}, ${has_audio ? 'with sound' : 'silent'}, ${bytes} bytes`,
     `source    ${ORIGIN[result.source]}`,
-    `task      ${result.task_id}, seed ${result.seed}, ${usage.billed_seconds} s billed at ${usage.resolution}`,
+    `task      ${result.task_id}, seed ${result.seed}, ${usageText(usage)}`,
     ...result.warnings.map(({ code, message }) => `warning   ${code}: ${message}`),
   ].join('\n');
 }

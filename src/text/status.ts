@@ -32,7 +32,8 @@ export function statusText(run: VideoStatus, nowMs: number): string {
   return lines.join('\n');
 }
 
-function progressLines({ stage, since_ms, attempt, waiting_for, slot, eta }: VideoProgress, nowMs: number): string[] {
+function progressLines(progress: VideoProgress, nowMs: number): string[] {
+  const { stage, since_ms, attempt, waiting_for, slot, eta, notes } = progress;
   const again = attempt > 1 ? `, attempt ${attempt}` : '';
   return [
     `stage     ${stage} for ${durationText(Math.max(0, nowMs - since_ms) / 1000)}${again}`,
@@ -42,5 +43,6 @@ function progressLines({ stage, since_ms, attempt, waiting_for, slot, eta }: Vid
     ...(stage === 'rendering' && eta !== null && eta.samples > 0
       ? [`expected  ${utcTime(eta.earliest_ms)} to ${utcTime(eta.latest_ms)} UTC`]
       : []),
+    ...notes.map((note) => `note      ${note}`),
   ];
 }

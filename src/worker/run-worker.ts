@@ -305,6 +305,7 @@ function activityDeps(
 ): ActivityDeps {
   const { times, provider } = config;
   const scope = { provider: provider.providerId, account: provider.account };
+  const onOddity = oddityReport(metrics);
   const dashscope = new DashScopeClient({
     baseUrl: provider.baseUrl,
     apiKey,
@@ -313,7 +314,7 @@ function activityDeps(
     resultDispatcher: resultDispatcher(config),
     onSubmit: (outcome) => metrics.submitted(outcome),
     onRequest: (operation, outcome) => metrics.requested(operation, outcome),
-    onOddity: oddityReport(metrics),
+    onOddity,
     timeouts: {
       submitMs: times.submitHttpMs,
       readMs: times.readHttpMs,
@@ -330,6 +331,7 @@ function activityDeps(
     random: Math.random,
     stats,
     times: times.poll,
+    onOddity,
   });
   metrics.watching(() => watcher.load());
   return {

@@ -29,6 +29,7 @@ async function finished() {
     queuedSeconds: 1,
     renderingSeconds: 2,
     detectedSeconds: 0.5,
+    endTimeMs: world.clock.now(),
     billedSeconds: 2,
     resolution: '720P',
     audio: false,

@@ -120,3 +120,25 @@ test('slots shows what is left next to what is reserved, and what is not known y
     'batch nightly       2.00   being read  0.40      -',
   ]);
 });
+
+test('cost says how many of the seconds are estimated, in text, JSON and CSV', async () => {
+  const records = [
+    paid('film'),
+    { ...paid('film'), estimated: true },
+    { ...paid('acme'), audio: true, estimated: true },
+  ];
+  const cost = await costBetween(ledgerOf({ '2026-03-01': records }), ['2026-03-01'], { by: 'tenant' });
+  expect(cost.total).toMatchObject({ videos: 3, seconds: 12, estimated_seconds: 8 });
+  expect(cost.rows).toMatchObject([
+    { group: 'acme', seconds: 4, estimated_seconds: 4 },
+    { group: 'film', seconds: 8, estimated_seconds: 4, items: [{ seconds: 8, estimated_seconds: 4 }] },
+  ]);
+  expect(costTable(cost)).toContain('estimated 8 s of it: the provider did not say all of what it bills');
+  expect(costCsv(cost).split('\r\n')).toEqual([
+    'tenant,resolution,audio,videos,seconds,amount,currency,estimated_seconds',
+    'acme,720P,sound,1,4,,,4',
+    'film,720P,silent,2,8,,,4',
+  ]);
+  const confirmed = await costBetween(ledgerOf({ '2026-03-01': [paid('film')] }), ['2026-03-01'], {});
+  expect(costTable(confirmed)).not.toContain('estimated');
+});

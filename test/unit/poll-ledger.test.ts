@@ -34,11 +34,15 @@ async function watched(change: { readonly claim?: WatchedTask['claim']; readonly
     metrics: { detected: () => undefined },
   } as unknown as ActivityDeps;
   /** Polls: `meanwhile` happens after the ledger was read for the first time and before the task ends. */
-  const poll = async (status: TaskSnapshot['status'], meanwhile: () => Promise<unknown> = async () => undefined) => {
+  const poll = async (
+    status: TaskSnapshot['status'],
+    meanwhile: () => Promise<unknown> = async () => undefined,
+    seen: Partial<TaskSnapshot> = {},
+  ) => {
     const polling = new MockActivityEnvironment().run(createPollTask(deps), { task, until: 'ended' as const });
     for (let turns = 0; turns < 20; turns += 1) await new Promise((passed) => setImmediate(passed));
     await meanwhile();
-    end.resolve({ taskId: task.taskId, status, requestId: 'q', endTimeMs: world.clock.now() });
+    end.resolve({ taskId: task.taskId, status, requestId: 'q', endTimeMs: world.clock.now(), ...seen });
     return await polling;
   };
   return { ...world, task, folder, poll, returned };
@@ -88,4 +92,49 @@ test('an ending that another run wrote while the task was watched is kept', asyn
   expect(await poll('FAILED', () => ledger.finish(task, { how: 'cancelled' }))).toMatchObject({ kind: 'free' });
   expect(store.json(`${folder}/closed.json`)).toMatchObject({ ending: { how: 'cancelled' } });
   expect(returned).toEqual([{ key: task.purchase.key, n: 1, settled: { billed: null } }]);
+});
+
+const HOUR_MS = 3_600_000;
+const paidDays = (store: { readonly objects: ReadonlyMap<string, unknown> }) =>
+  [...store.objects.keys()].filter((key) => key.startsWith(`${ROOT}/days/`));
+
+test('usage that the provider leaves out is that of the request: in the day record, and in what settles the budgets', async () => {
+  const { store, poll, task, returned } = await watched();
+  expect(await poll('SUCCEEDED')).toMatchObject({ task: { billedSeconds: 4, estimated: true } });
+  const bill = { resolution: '720P', audio: false };
+  expect(store.json(`${DAY}/${task.taskId}.json`)).toMatchObject({ billed_seconds: 4, estimated: true, ...bill });
+  const billed = { day: '2026-01-01', seconds: 4, tenant: null, batch: null, ...bill };
+  expect(returned).toEqual([{ key: task.purchase.key, n: 1, settled: { billed } }]);
+});
+
+test.each([
+  ['before its submit', -HOUR_MS],
+  ['in the future', 72 * HOUR_MS],
+])('an end %s is an oddity, and our own clock decides the day of the bill', async (_what, byMs) => {
+  const { store, poll, clock } = await watched();
+  const odd = clock.now() + byMs;
+  const end = await poll('SUCCEEDED', async () => undefined, { endTimeMs: odd, scheduledTimeMs: odd });
+  expect(end).toMatchObject({
+    task: { renderingSeconds: null, detectedSeconds: null, oddities: ['output.scheduled_time', 'output.end_time'] },
+  });
+  expect(paidDays(store)).toEqual([`${DAY}/t1.json`]);
+});
+
+test('a task that a first look has booked is not booked again by a look that reads another day', async () => {
+  const first = await watched();
+  const paid = { endTimeMs: first.clock.now(), billedSeconds: 4.04, resolution: '1080P', audio: true } as const;
+  await first.ledger.recordBill(first.task, paid);
+  first.clock.advance(13 * HOUR_MS);
+  const end = await first.poll('SUCCEEDED', async () => undefined, { endTimeMs: undefined });
+  expect(paidDays(first.store)).toEqual([`${DAY}/t1.json`]);
+  expect(end).toMatchObject({ task: { billedSeconds: 4.04, resolution: '1080P', audio: true, estimated: undefined } });
+  expect(first.returned).toMatchObject([{ settled: { billed: { day: '2026-01-01', seconds: 4.04 } } }]);
+});
+
+test('a video that was kept as a candidate is booked although the provider has deleted its task', async () => {
+  const { store, poll, returned } = await watched();
+  await store.put('candidates/t1.mp4', Buffer.from('video'));
+  expect(await poll('UNKNOWN')).toMatchObject({ kind: 'succeeded', task: { billedSeconds: 4, estimated: true } });
+  expect(paidDays(store)).toEqual([`${DAY}/t1.json`]);
+  expect(returned).toMatchObject([{ settled: { billed: { seconds: 4 } } }]);
 });

@@ -66,8 +66,9 @@ export class BatchNotifier {
 
   /** Reports the end, and resolves once every delivery has started. */
   async reportEnd(summary: BatchSummary): Promise<void> {
-    const { counts, causes, billed, maybe_billed, started_at_ms: startedAtMs, outcome, schedule_pause } = summary;
-    const source = { ...this.#batch, counts, causes, billed, maybe_billed, startedAtMs, inFlight: 0, waiting: 0 };
+    const { counts, causes, billed, maybe_billed, estimated_seconds, outcome, schedule_pause } = summary;
+    const totals = { counts, causes, billed, maybe_billed, estimated_seconds };
+    const source = { ...this.#batch, ...totals, startedAtMs: summary.started_at_ms, inFlight: 0, waiting: 0 };
     this.#send('batch.ended', 'batch_ended', () => endedBatch(source, outcome, schedule_pause));
     await this.allStarted();
   }

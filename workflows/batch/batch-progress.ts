@@ -94,10 +94,12 @@ function countsLine({ counts, in_flight, waiting, window }: BatchProgress): stri
   return `${total} lines: ${[...parts, `${in_flight} in progress`, `${waiting} waiting`].join(', ')}; window ${window}`;
 }
 
-const billedLines = ({ billed }: BatchProgress): string[] =>
-  billed.map(
+const billedLines = ({ billed, estimated_seconds }: BatchProgress): string[] => [
+  ...billed.map(
     ({ seconds, resolution, audio }) => `${seconds} s billed at ${resolution}, ${audio ? 'with sound' : 'silent'}`,
-  );
+  ),
+  ...(estimated_seconds === undefined ? [] : [`${estimated_seconds} s of it estimated`]),
+];
 
 const pauseLine = ({ reason, cause, since_ms }: BatchPause, batchId: string): string =>
   `paused at ${new Date(since_ms).toISOString().slice(0, 19)} UTC${cause === null ? '' : `, ${cause}`}: ${reason}; ` +

@@ -3,6 +3,7 @@ import type { PurchaseStep, WatchedTask } from '../../activities/purchase-step.j
 import type { VideoFailure } from '../../src/contract/failure.js';
 import type { Purchase } from '../../src/contract/purchase.js';
 import type { Attention, SubmitDecision, VideoResult } from '../../src/contract/result.js';
+import { sharedResult } from '../../src/contract/shared-result.js';
 import type { StepTimes } from '../../src/contract/times.js';
 import type { WebhookEvents } from '../../src/contract/webhook.js';
 import { steps } from '../shared/activities.js';
@@ -93,7 +94,7 @@ export class PurchaseTracker {
     this.#progress.noteOddities(end.task.oddities);
     const result = await archiveVideo({ task: end.task });
     this.#clear();
-    return { kind: 'archived', result: boughtByThisRun(task) ? result : { ...result, source: 'adopted' } };
+    return { kind: 'archived', result: boughtByThisRun(task) ? result : sharedResult(result, 'adopted') };
   }
 
   /** Takes over what a step says of the purchase. */
