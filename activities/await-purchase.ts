@@ -1,6 +1,6 @@
 import type { Purchase } from '../src/contract/purchase.js';
 import { awaitPurchase } from '../src/ledger/follow.js';
-import type { ActivityDeps } from './deps.js';
+import { type ActivityDeps, ledgerParts } from './deps.js';
 import { followStep, type PurchaseStep } from './purchase-step.js';
 import { previousHeartbeat, withSignal } from './with-signal.js';
 
@@ -12,7 +12,7 @@ export interface FollowInput {
 }
 
 /** Follows a purchase that another execution made, in the ledger alone; its failure becomes the failure of this run. */
-export function createAwaitPurchase({ ledger, clock, times }: ActivityDeps) {
+export function createAwaitPurchase(deps: ActivityDeps) {
   return ({ purchase, parked }: FollowInput): Promise<PurchaseStep> => {
     let seenMs = seenMsOf(previousHeartbeat());
     const onRead = (ms: number) => {
@@ -21,7 +21,7 @@ export function createAwaitPurchase({ ledger, clock, times }: ActivityDeps) {
     return withSignal(
       async (signal) => {
         const options = { signal, parked, seenMs, onRead };
-        const outcome = await awaitPurchase({ ledger, clock, times: times.ledger }, purchase, options);
+        const outcome = await awaitPurchase(ledgerParts(deps), purchase, options);
         if (outcome.kind !== 'reconcile') return followStep(outcome);
         return { kind: 'unknown', purchase: outcome.purchase, why: 'Its buyer is silent.' };
       },

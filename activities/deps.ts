@@ -54,6 +54,14 @@ export interface ActivityDeps {
   readonly metrics: StepMetrics;
 }
 
+/** What the ledger's operations need of the dependencies. */
+export const ledgerParts = ({ ledger, dashscope: provider, clock, times }: ResultDeps) => ({
+  ledger,
+  provider,
+  clock,
+  times: times.ledger,
+});
+
 /** The schedules of batches, which Temporal keeps; the composition root provides the client. */
 export interface SchedulesPort {
   find(scheduleId: string): Promise<FoundSchedule>;

@@ -3,8 +3,8 @@ import { inlineIssues, invalidBatch, issuesOfItems } from '../src/batch/inline-i
 import { encodeLines } from '../src/batch/line-reader.js';
 import { manifestKeyAt } from '../src/batch/manifest-key.js';
 import { type ManifestImages, type PreparedManifest, prepareManifest } from '../src/batch/prepare-manifest.js';
-import { decodeDataUri } from '../src/contract/data-uri.js';
 import { FailureType } from '../src/contract/failure-type.js';
+import { decodeDataUri } from '../src/contract/image-reference.js';
 import { type StepTimes, stepTimesOf } from '../src/contract/times.js';
 import { type Issue, VideoError } from '../src/contract/video-error.js';
 import type { WebhookEvents } from '../src/contract/webhook.js';

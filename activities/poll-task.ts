@@ -74,7 +74,7 @@ export function createPollTask(deps: ActivityDeps) {
       let unknownSinceMs: number | undefined;
       const seen = await watcher.watch(watched, {
         signal,
-        onSeen: ({ status }) => {
+        shouldStop: ({ status }) => {
           claim.tryWrite();
           Object.assign(heartbeat, { looks: heartbeat.looks + 1, status, waiting_for: 'the task to end' });
           unknownSinceMs = status === 'UNKNOWN' ? (unknownSinceMs ?? clock.now()) : undefined;

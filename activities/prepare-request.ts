@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import { Context } from '@temporalio/activity';
 import { z } from 'zod';
-import { decodeDataUri } from '../src/contract/data-uri.js';
 import { FailureType } from '../src/contract/failure-type.js';
+import { decodeDataUri } from '../src/contract/image-reference.js';
 import { MODEL } from '../src/contract/model.js';
 import type { Buyer } from '../src/contract/purchase.js';
 import type { CanonicalRequest, VideoRequest } from '../src/contract/request.js';

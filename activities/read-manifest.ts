@@ -1,5 +1,5 @@
 import { readItemsPage } from '../src/batch/batch-files.js';
-import { itemSummary } from '../src/batch/item-summary.js';
+import { runSummary } from '../src/batch/run-summary.js';
 import type { VideoRequest } from '../src/contract/request.js';
 import type { ActivityDeps } from './deps.js';
 import { withSignal } from './with-signal.js';
@@ -37,7 +37,8 @@ export function createReadManifest({ store }: ActivityDeps) {
         page: page.map(({ item: { item_id: itemId, same_as, request }, ...offsets }) => ({
           itemId,
           request,
-          summary: itemSummary(itemId, request),
+          // An id has at most 100 bytes, so both fit into the server's limit of 400 bytes for a summary.
+          summary: `${itemId}: ${runSummary(request)}`,
           isDuplicate: same_as !== undefined,
           ...offsets,
         })),

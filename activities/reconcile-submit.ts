@@ -2,13 +2,14 @@ import { z } from 'zod';
 import type { Purchase } from '../src/contract/purchase.js';
 import type { Attention } from '../src/contract/result.js';
 import type { SlotReleaseMessage } from '../src/contract/slots.js';
+import { utcSecond } from '../src/contract/utc.js';
 import type { TaskSnapshot } from '../src/dashscope/wire.js';
 import type { CandidateVideo, Evidence, UndecidedReason } from '../src/ledger/evidence.js';
 import { type ReconcileOutcome, type ReconcileProgress, reconcileSubmit } from '../src/ledger/reconcile.js';
 import { inspectMp4 } from '../src/media/mp4.js';
 import { readSpool } from '../src/net/spool.js';
 import { candidateKey } from '../src/storage/keys.js';
-import type { ActivityDeps, ResultDeps } from './deps.js';
+import { type ActivityDeps, ledgerParts, type ResultDeps } from './deps.js';
 import { withResult } from './download-result.js';
 import { followStep, type PurchaseStep } from './purchase-step.js';
 import { NOTHING_BILLED, releaseSlot } from './slot-holders.js';
@@ -16,13 +17,12 @@ import { previousHeartbeat, withSignal } from './with-signal.js';
 
 /** Finds out what became of a submit whose reply was lost; neither buys nor guesses. */
 export function createReconcileSubmit(deps: ActivityDeps) {
-  const { ledger, dashscope: provider, clock, times } = deps;
   return ({ purchase }: { purchase: Purchase }): Promise<PurchaseStep> => {
     let waiting = previousHeartbeat();
     const progress = progressOf(waiting);
     return withSignal(
       async (signal) => {
-        const parts = { ledger, provider, clock, times: times.ledger, archiveCandidate: candidateArchive(deps) };
+        const parts = { ...ledgerParts(deps), archiveCandidate: candidateArchive(deps) };
         const onWait = (state: unknown) => {
           waiting = state;
         };
@@ -66,11 +66,12 @@ export function reconciledStep(outcome: ReconcileOutcome): PurchaseStep {
 
 function attentionOf(evidence: Evidence): Attention {
   return {
-    reason: evidence.explanation,
+    reason: `${evidence.explanation} The submit was sent about ${utcSecond(evidence.attempted_at_ms)}.`,
     purchase: `${evidence.purchase_key}/${evidence.n}`,
-    candidates: evidence.candidates.map(({ task_id, status, compared, video_key, also_fits }) => ({
+    candidates: evidence.candidates.map(({ task_id, created_at_ms, status, compared, video_key, also_fits }) => ({
       task_id,
       evidence: [
+        ...(created_at_ms === null ? [] : [`created ${utcSecond(created_at_ms)}`]),
         status,
         ...(compared === null ? [] : Object.entries(compared).map(([what, match]) => `${what} ${match}`)),
         ...(also_fits.length === 0 ? [] : [`also fits ${also_fits.join(', ')}`]),

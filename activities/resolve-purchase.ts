@@ -1,7 +1,7 @@
 import type { Purchase } from '../src/contract/purchase.js';
 import type { SubmitDecision } from '../src/contract/result.js';
 import { resolvePurchase } from '../src/ledger/resolve.js';
-import type { ActivityDeps } from './deps.js';
+import { type ActivityDeps, ledgerParts } from './deps.js';
 import type { PurchaseStep } from './purchase-step.js';
 import { reconciledStep, settledBy } from './reconcile-submit.js';
 import { releaseSlot } from './slot-holders.js';
@@ -15,11 +15,9 @@ export interface DecisionInput {
 
 /** Writes a person's decision on an undecided purchase, unless it was decided before. */
 export function createResolvePurchase(deps: ActivityDeps) {
-  const { ledger, dashscope: provider, clock, times } = deps;
   return ({ purchase, decision }: DecisionInput): Promise<PurchaseStep> =>
     withSignal(async (signal) => {
-      const parts = { ledger, provider, clock, times: times.ledger };
-      const outcome = await resolvePurchase(parts, purchase, decision, { signal });
+      const outcome = await resolvePurchase(ledgerParts(deps), purchase, decision, { signal });
       const settled = settledBy(outcome);
       if (settled !== undefined) await releaseSlot(deps, purchase, settled);
       return reconciledStep(outcome);

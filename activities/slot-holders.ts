@@ -54,7 +54,7 @@ export function createFindOpenSlots({ ledger, clock, times }: ActivityDeps) {
   return (): Promise<{ open: OpenSlot[] }> =>
     withSignal(async (signal) => {
       const { open } = await ledger.listOpen(undefined, { signal });
-      return { open: open.filter((view) => mayRender(view, clock.now(), times.resultLifeMs)).map(openSlot) };
+      return { open: open.filter((view) => mayRender(view, clock.now(), times.ledger.resultLifeMs)).map(openSlot) };
     });
 }
 
@@ -91,7 +91,7 @@ async function endOf(holder: HeldSlot, deps: ActivityDeps, signal: AbortSignal):
   });
   if (newest !== undefined && newest.purchase.n > afterPurchase) {
     const { state } = newest;
-    if (!unsettled && mayRender(newest, clock.now(), times.resultLifeMs)) return 'alive';
+    if (!unsettled && mayRender(newest, clock.now(), times.ledger.resultLifeMs)) return 'alive';
     if (state.kind === 'closed') return ['archived', 'expired'].includes(state.ending.how) ? 'paid' : 'nothing';
     if (state.kind !== 'not_created' || openExtraTasks(newest).length > 0) return 'unsettled';
   }

@@ -11,7 +11,7 @@ import {
   type PurchaseQuery,
 } from '../src/ledger/buy.js';
 import { assertSameStore } from './assert-same-store.js';
-import type { ActivityDeps } from './deps.js';
+import { type ActivityDeps, ledgerParts } from './deps.js';
 import type { PreparedRequest } from './prepare-request.js';
 import { purchaseContextOf } from './purchase-context.js';
 import { fromCache, type PurchaseStep, restoreStep } from './purchase-step.js';
@@ -35,7 +35,6 @@ export interface SubmitInput extends PurchaseInput {
  * sends twice.
  */
 export function createSubmitTask(deps: ActivityDeps) {
-  const { ledger, dashscope: provider, clock, times } = deps;
   return async (input: SubmitInput): Promise<PurchaseStep> => {
     try {
       // No cancellation signal and no heartbeat on purpose: aborting a POST that may have been accepted would turn a
@@ -43,11 +42,11 @@ export function createSubmitTask(deps: ActivityDeps) {
       assertSameStore(deps, input.prepared.storeId);
       const order = orderOf(input, Context.current().info.attempt);
       if (deps.slots.budget !== undefined) {
-        const { found } = await findExistingPurchase({ ledger, clock, times: times.ledger }, order);
+        const { found } = await findExistingPurchase(ledgerParts(deps), order);
         if (found !== undefined) return purchaseStep(found);
         if (!(await isReserved(deps, input.prepared))) return { kind: 'buy' };
       }
-      const outcome = await buyOnce({ ledger, provider, clock, times: times.ledger }, order);
+      const outcome = await buyOnce(ledgerParts(deps), order);
       if (outcome.kind === 'unknown') deps.metrics.outcomeUnknown();
       return purchaseStep(outcome);
     } catch (error) {
@@ -59,12 +58,10 @@ export function createSubmitTask(deps: ActivityDeps) {
 
 /** Reads from the ledger what a lost submit has bought, and sends nothing. */
 export function createFindPurchase(deps: ActivityDeps) {
-  const { ledger, clock, times } = deps;
   return (input: PurchaseInput): Promise<{ found: PurchaseStep | null }> =>
     withSignal(async (signal) => {
       assertSameStore(deps, input.prepared.storeId);
-      const parts = { ledger, clock, times: times.ledger };
-      const { found } = await findExistingPurchase(parts, purchaseQueryOf(input), { signal });
+      const { found } = await findExistingPurchase(ledgerParts(deps), purchaseQueryOf(input), { signal });
       return { found: found === undefined ? null : purchaseStep(found) };
     });
 }

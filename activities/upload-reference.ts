@@ -4,7 +4,7 @@ import { MODEL } from '../src/contract/model.js';
 import type { SlotName } from '../src/contract/slots.js';
 import { findExistingPurchase } from '../src/ledger/buy.js';
 import { assertSameStore } from './assert-same-store.js';
-import type { ActivityDeps } from './deps.js';
+import { type ActivityDeps, ledgerParts } from './deps.js';
 import type { PreparedReference } from './prepare-request.js';
 import type { PurchaseStep } from './purchase-step.js';
 import { costOf } from './slot-holders.js';
@@ -34,13 +34,12 @@ export type Readiness =
  * events; it comes last, so that no slot is held during an upload, which may take minutes and may fail.
  */
 export function createUploadReference(deps: ActivityDeps) {
-  const { ledger, clock, times, slots } = deps;
+  const { slots } = deps;
   return (input: PurchaseInput): Promise<Readiness> =>
     withSignal(async (signal) => {
       const { reference, storeId, query, queueIdentity, request } = input.prepared;
       assertSameStore(deps, storeId);
-      const parts = { ledger, clock, times: times.ledger };
-      const { found, newest } = await findExistingPurchase(parts, purchaseQueryOf(input), { signal });
+      const { found, newest } = await findExistingPurchase(ledgerParts(deps), purchaseQueryOf(input), { signal });
       if (found !== undefined) return { kind: 'found', step: purchaseStep(found) };
       const name = { key: query.purchaseKey, afterPurchase: newest };
       const cost = costOf(request);

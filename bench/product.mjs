@@ -21,7 +21,7 @@ onPlan(async ({ origin, key, delayMs, samples, isFleet }) => {
   const task = { taskId: submitted.taskId, ...KIND, submittedAtMs: Date.now() };
   // As the steps do: until it runs, and then to its end.
   const { signal } = new AbortController();
-  const seen = await watcher.watch(task, { signal, onSeen: ({ status }) => status === 'RUNNING' });
+  const seen = await watcher.watch(task, { signal, shouldStop: ({ status }) => status === 'RUNNING' });
   if (seen.status === 'RUNNING') await watcher.watch(task, { signal });
 });
 

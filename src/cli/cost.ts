@@ -1,11 +1,17 @@
 import { amountOf, type Prices } from '../config/prices.js';
-import { type BudgetReached, type BudgetTerms, limitOf, MICRO, microsOf } from '../contract/budget.js';
+import {
+  amountText,
+  type BudgetReached,
+  type BudgetTerms,
+  estimatedText,
+  limitOf,
+  MICRO,
+  microsOf,
+} from '../contract/budget.js';
 import type { Resolution } from '../contract/model.js';
 import { DAY_MS, utcDay } from '../contract/utc.js';
 import type { Ledger } from '../ledger/ledger.js';
 import { type BillRecord, batchOf } from '../ledger/records.js';
-import { amountText } from '../text/amount.js';
-import { estimatedText } from '../text/billable.js';
 import { budgetName } from '../text/budget.js';
 import { csvLine } from '../text/csv.js';
 import { table } from '../text/table.js';

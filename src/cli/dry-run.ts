@@ -3,16 +3,20 @@ import { queryBudget } from '../client/account-slots.js';
 import { WanVideoClient } from '../client/video-client.js';
 import type { Config } from '../config/config.js';
 import { amountOf, type Prices } from '../config/prices.js';
-import { type Billable, type BudgetReached, budgetReachedFailure } from '../contract/budget.js';
-import type { Money } from '../contract/money.js';
+import {
+  amountText,
+  type Billable,
+  type BudgetReached,
+  billableText,
+  budgetReachedFailure,
+  type Money,
+} from '../contract/budget.js';
 import { slotsWorkflowId, videoWorkflowId } from '../contract/names.js';
 import type { CanonicalRequest, VideoRequest } from '../contract/request.js';
 import type { VideoResult } from '../contract/result.js';
 import { canonicalRequest, parseRequest, requestFingerprint } from '../contract/validate.js';
 import type { Ledger } from '../ledger/ledger.js';
 import { previewRequest } from '../ledger/preview.js';
-import { amountText } from '../text/amount.js';
-import { billableText } from '../text/billable.js';
 import { errorObject } from '../text/result.js';
 
 /** What `generate` would do; published as the result of `--dry-run --json`. */

@@ -7,7 +7,7 @@ import {
 } from '../batch/estimate.js';
 import { type Prices, totalAmount } from '../config/prices.js';
 import { BATCH_WINDOW } from '../contract/batch.js';
-import type { Money } from '../contract/money.js';
+import type { Money } from '../contract/budget.js';
 import { Ledger } from '../ledger/ledger.js';
 import { readRenderTimes } from '../polling/render-times.js';
 import type { AssetStore } from '../storage/asset-store.js';

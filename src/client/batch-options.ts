@@ -1,5 +1,5 @@
 import type { Client } from '@temporalio/client';
-import { BATCH_WINDOW_MAX } from '../contract/batch.js';
+import { BATCH_WINDOW_MAX, isWindow } from '../contract/batch.js';
 import { invalidRequest } from '../contract/validate.js';
 import type { AssetStore } from '../storage/asset-store.js';
 
@@ -37,6 +37,6 @@ export function checkScheduleId(id: string): void {
 
 /** @throws VideoError `InvalidRequest` for a window outside its range. */
 export function checkWindow(window: number | undefined): void {
-  if (window === undefined || (Number.isInteger(window) && window >= 1 && window <= BATCH_WINDOW_MAX)) return;
+  if (window === undefined || isWindow(window)) return;
   throw invalidRequest([{ path: 'window', message: `must be a whole number from 1 to ${BATCH_WINDOW_MAX}` }]);
 }

@@ -3,7 +3,7 @@ import { stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { encodeLines } from '../batch/line-reader.js';
-import { decodeDataUri } from '../contract/data-uri.js';
+import { decodeDataUri } from '../contract/image-reference.js';
 import { invalidRequest } from '../contract/validate.js';
 import { checkImageFile, identifyImage, type StagedImage, stageImage, stageImageFile } from '../media/stage-image.js';
 import type { AssetStore } from '../storage/asset-store.js';

@@ -8,6 +8,7 @@ import {
   type WorkflowStartOptions,
 } from '@temporalio/client';
 import { defineSearchAttributeKey, type SearchAttributePair } from '@temporalio/common';
+import { runSummary } from '../batch/run-summary.js';
 import { FailureType } from '../contract/failure-type.js';
 import { PLACEHOLDER_REFERENCE } from '../contract/image-reference.js';
 import { CANCEL_SIGNAL, RESOLVE_SIGNAL, videoWorkflowId, WorkflowType } from '../contract/names.js';
@@ -27,7 +28,7 @@ import { runErrorOf } from './run-failure.js';
 import { readRunInput } from './run-input.js';
 import { hasVideo, notCancellable } from './run-kind.js';
 import { type ListOptions, listQuery, matchesList } from './run-list.js';
-import { staticDetails, staticSummary } from './run-texts.js';
+import { staticDetails } from './run-texts.js';
 import { problemOf, type VideoRun, type VideoStatus, videoRunOf } from './video-run.js';
 import type {
   RunOptions,
@@ -311,7 +312,7 @@ export class WanVideoClient {
         args: [request],
         workflowIdConflictPolicy: 'FAIL',
         workflowIdReusePolicy: 'ALLOW_DUPLICATE',
-        staticSummary: staticSummary(request),
+        staticSummary: runSummary(request),
         staticDetails: staticDetails(request),
         // The workflow reads `search_attributes` before it sets any.
         memo: { fingerprint, search_attributes: withAttributes },

@@ -1,7 +1,6 @@
 import { z } from 'zod';
-import type { Billable } from '../contract/budget.js';
+import type { Billable, Money } from '../contract/budget.js';
 import type { Resolution } from '../contract/model.js';
-import type { Money } from '../contract/money.js';
 import { type NamedFile, parseNamedFile, readNamedFile, unlessUnknown, unusable } from './named-file.js';
 
 /** Price per billed second, in the file's currency. */

@@ -25,7 +25,6 @@ export interface Times extends StepTimes {
   readonly metricsEveryMs: number;
   /** How long in a row the provider must deny to know a task before it counts as lost. */
   readonly unknownForMs: number;
-  readonly resultLifeMs: number;
   /** Intervals between two queries of a task. */
   readonly poll: PollTimes;
   /** Times of buying once. */
@@ -50,7 +49,6 @@ export const DEFAULT_TIMES: Times = {
   connectTemporalMs: 8_000, // the command promises an answer within 10 s
   metricsEveryMs: 120_000, // 26 listings each, some 20 000 a day and worker; they show minutes and hours
   unknownForMs: 600_000, // a lag of the provider passes within seconds; a task that was paid is not given up lightly
-  resultLifeMs: DEFAULT_LEDGER_TIMES.resultLifeMs,
   poll: POLL_TIMES,
   ledger: DEFAULT_LEDGER_TIMES,
 };

@@ -33,6 +33,10 @@ export function countEnd(totals: BatchTotals, end: BatchItemEnd, times: 1 | -1 =
   };
 }
 
+/** The counts that are not zero, for people: `2 generated`. */
+export const namedCounts = (counts: Readonly<Record<string, number>>): string[] =>
+  Object.entries(counts).flatMap(([name, count]) => (count === 0 ? [] : [`${count} ${name.replace('_', ' ')}`]));
+
 function addCause(causes: BatchTotals['causes'], cause: string, times: number): BatchTotals['causes'] {
   const { [cause]: before = 0, ...others } = causes;
   return before + times === 0 ? others : { ...others, [cause]: before + times };

@@ -44,6 +44,11 @@ export const BATCH_ITEMS_BYTES_MAX = 128 * 1024;
 
 /** Longest window: below Temporal's limit of 2000 children under way, with their starts. */
 export const BATCH_WINDOW_MAX = 500;
+
+/** Whether a value can be a window: any client may send one. */
+export const isWindow = (value: unknown): value is number =>
+  Number.isInteger(value) && (value as number) >= 1 && (value as number) <= BATCH_WINDOW_MAX;
+
 /** Twice the account's five, so that a slot is never free while the next item is being prepared. */
 export const BATCH_WINDOW = 10;
 

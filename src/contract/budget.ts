@@ -1,6 +1,13 @@
 import type { VideoFailure } from './failure.js';
 import type { Resolution } from './model.js';
 
+/** An amount of money. */
+export interface Money {
+  readonly amount: number;
+  /** ISO 4217, such as `CNY`. */
+  readonly currency: string;
+}
+
 /** What the provider bills a video by. */
 export interface Billable {
   readonly seconds: number;
@@ -113,8 +120,16 @@ export function limitOf(limits: BudgetLimits['tenants'], name: string): number |
   return longest === undefined ? null : (limits[longest] ?? null);
 }
 
-/** Writes an amount with two to six decimals. */
-const amountText = (amount: number): string => amount.toFixed(6).replace(/0{1,4}$/, '');
+/** An amount of money with two to six decimals: prices per second may be fractions of the smallest coin. */
+export const amountText = (amount: number): string => amount.toFixed(6).replace(/0{1,4}$/, '');
+
+/** What is billed, for people: `8 s at 720P, silent`. */
+export const billableText = ({ seconds, resolution, audio }: Billable): string =>
+  `${seconds} s at ${resolution}, ${audio ? 'with sound' : 'silent'}`;
+
+/** Which part of a bill is not the provider's word, for people. */
+export const estimatedText = (seconds: number): string =>
+  `${seconds} s of it: the provider did not say all of what it bills`;
 
 /** The outcome of a run whose video a budget has no room for; nothing was bought. */
 export function budgetReachedFailure({ scope, name, currency, limit, spent, price }: BudgetReached): VideoFailure {

@@ -3,3 +3,6 @@ export const PLACEHOLDER_REFERENCE = `asset:references/${'0'.repeat(64)}.png`;
 
 /** Whether an image is a reference that worker or provider resolve; anything else is a path on this machine. */
 export const isReference = (image: string): boolean => /^(https?|asset|oss|data):/i.test(image);
+
+/** Decodes a base64 `data:` URI; that it is one was checked before. */
+export const decodeDataUri = (uri: string): Buffer => Buffer.from(uri.slice(uri.indexOf(',') + 1), 'base64');

@@ -7,5 +7,11 @@ export const utcDay = (atMs: number): string => new Date(atMs).toISOString().sli
 /** The UTC hour of a moment in milliseconds since the epoch, as `YYYY-MM-DDThh`. */
 export const utcHour = (atMs: number): string => new Date(atMs).toISOString().slice(0, 13);
 
+/** A moment in milliseconds since the epoch to the minute, for people: `YYYY-MM-DDThh:mmZ`. */
+export const utcMinute = (atMs: number): string => `${new Date(atMs).toISOString().slice(0, 16)}Z`;
+
+/** A moment in milliseconds since the epoch to the second, for people: `YYYY-MM-DDThh:mm:ssZ`. */
+export const utcSecond = (atMs: number): string => `${new Date(atMs).toISOString().slice(0, 19)}Z`;
+
 /** The UTC time of day of a moment in milliseconds since the epoch, as `hh:mm:ss`. */
 export const utcTime = (atMs: number): string => new Date(atMs).toISOString().slice(11, 19);

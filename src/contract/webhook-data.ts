@@ -1,5 +1,5 @@
 import type { BatchPause, BatchSchedulePause, BatchSummary } from './batch.js';
-import type { BatchTotals } from './batch-totals.js';
+import { type BatchTotals, namedCounts } from './batch-totals.js';
 import { plainText, resolveCommands, shellWord, truncate } from './command-lines.js';
 import type { Attention } from './result.js';
 import { schedulePauseText } from './schedule-pause.js';
@@ -180,11 +180,10 @@ const textOf = (text: string): string => truncate(plainText(text), TEXT_MAX);
 /** Such as `58 of 60 lines have their video, 1 failed, 1 in progress`. */
 function countsText({ counts, inFlight, waiting }: BatchEventSource): string {
   const { total, generated, cache, adopted, duplicate, ...others } = counts;
-  const more = { ...others, 'in progress': inFlight, waiting };
   return [
     `${generated + cache + adopted} of ${total} lines have their video`,
     ...(duplicate === 0 ? [] : [`${duplicate} request the same video as another line`]),
-    ...Object.entries(more).flatMap(([name, count]) => (count === 0 ? [] : [`${count} ${name.replace('_', ' ')}`])),
+    ...namedCounts({ ...others, 'in progress': inFlight, waiting }),
   ].join(', ');
 }
 

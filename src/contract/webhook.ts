@@ -1,6 +1,6 @@
 import type { BatchSchedulePause, BatchSummary } from './batch.js';
 import type { BatchTotals } from './batch-totals.js';
-import type { Money } from './money.js';
+import type { Money } from './budget.js';
 import type { Attention } from './result.js';
 
 /** The events of the webhook; the data of one type always have the same form. */

@@ -38,6 +38,7 @@ export type UndecidedReason = keyof typeof EXPLANATIONS;
 /** One task that may be ours, as people need it to decide. */
 interface CandidateEvidence {
   readonly task_id: string;
+  /** By the provider's clock, in milliseconds since the epoch. */
   readonly created_at_ms: number | null;
   readonly status: TaskStatus;
   readonly compared: Comparison | null;
@@ -53,9 +54,9 @@ export interface Evidence {
   readonly explanation: string;
   readonly purchase_key: string;
   readonly n: number;
+  /** When its submit was announced, in milliseconds since the epoch. */
   readonly attempted_at_ms: number;
   readonly candidates: readonly CandidateEvidence[];
-  readonly next_step: string;
 }
 
 /**
@@ -82,8 +83,5 @@ export function evidenceOf(
       video_key: video?.key ?? null,
       also_fits: others.map((other) => `${other.purchase.key}/${other.purchase.n}`),
     })),
-    next_step:
-      'Look at the candidates. To take one of them, run "wan-video resolve ID --task T"; to buy again, run ' +
-      '"wan-video resolve ID --buy". If you buy again although a task exists, both are paid.',
   };
 }

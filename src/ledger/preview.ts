@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { systemClock } from '../async/clock.js';
-import { decodeDataUri } from '../contract/data-uri.js';
+import { decodeDataUri } from '../contract/image-reference.js';
 import { MODEL } from '../contract/model.js';
 import type { Buyer } from '../contract/purchase.js';
 import type { VideoRequest } from '../contract/request.js';

@@ -280,7 +280,7 @@ class Watcher implements TaskWatcher {
 
   #deliver(one: ActiveWatch, snapshot: TaskSnapshot): void {
     this.#notify(one, () => {
-      if (one.options.onSeen?.(snapshot) === true || ENDED.has(snapshot.status)) one.resolve(snapshot);
+      if (one.options.shouldStop?.(snapshot) === true || ENDED.has(snapshot.status)) one.resolve(snapshot);
     });
   }
 

@@ -1,19 +1,10 @@
+import type { Clock } from '../async/clock.js';
 import type { Oddity } from '../dashscope/answer-reader.js';
 import type { ListTasksQuery } from '../dashscope/client.js';
 import type { TaskPage, TaskSnapshot } from '../dashscope/wire.js';
 import type { RenderKind } from './forecast.js';
 import type { PollTimes } from './poll-schedule.js';
 import type { RenderTimes } from './render-times.js';
-
-/** Time as the watcher sees it; injected, so that tests own it. */
-export interface WatcherClock {
-  /** Milliseconds since the epoch. */
-  now(): number;
-  /** Milliseconds that never go back. */
-  monotonicMs(): number;
-  /** Resolves after `ms`; rejects when the signal aborts first. */
-  sleep(ms: number, signal?: AbortSignal): Promise<void>;
-}
 
 export interface TaskWatcherOptions {
   /** One look at one task, such as `DashScopeClient.queryTask`. */
@@ -22,7 +13,7 @@ export interface TaskWatcherOptions {
   readonly list?: ((query: ListTasksQuery) => Promise<TaskPage>) | undefined;
   /** Requests per second that all watched tasks share; the worker's part of the account's 20. */
   readonly perSecond: number;
-  readonly clock: WatcherClock;
+  readonly clock: Clock;
   /** Uniform in 0..1. */
   readonly random: () => number;
   /** Learned render times; every success is added to them. */
@@ -49,7 +40,7 @@ export interface WatchOptions {
    * Called with every look that said something; one that came from the list has no request id. Returning `true` ends
    * the watch with this snapshot, throwing ends it with that error: so UNKNOWN is judged by the caller.
    */
-  readonly onSeen?: ((snapshot: TaskSnapshot) => boolean | undefined) | undefined;
+  readonly shouldStop?: ((snapshot: TaskSnapshot) => boolean | undefined) | undefined;
   /** Called with every look that failed; the watch goes on. */
   readonly onFault?: ((error: unknown) => void) | undefined;
 }
@@ -75,7 +66,7 @@ export interface WatchLoad {
 /** Watches tasks to their ends. */
 export interface TaskWatcher {
   /**
-   * Resolves with the snapshot that shows the task SUCCEEDED, FAILED or CANCELED, or with the one that `onSeen` chose.
+   * Resolves with the snapshot that shows the task SUCCEEDED, FAILED or CANCELED, or with the one that `shouldStop` chose.
    * No failed look ends it: faults, 429 and a refused key are waited out.
    */
   watch(task: PolledTask, options: WatchOptions): Promise<TaskSnapshot>;

@@ -1,10 +1,10 @@
 import type { BatchStatus } from '../client/batch-start.js';
 import { type Prices, totalAmount } from '../config/prices.js';
-import type { BatchCounts, BatchSummary } from '../contract/batch.js';
-import type { BatchTotals } from '../contract/batch-totals.js';
+import type { BatchSummary } from '../contract/batch.js';
+import { type BatchTotals, namedCounts } from '../contract/batch-totals.js';
+import { amountText, billableText, estimatedText } from '../contract/budget.js';
 import { schedulePauseText } from '../contract/schedule-pause.js';
-import { amountText } from './amount.js';
-import { billableText, estimatedText } from './billable.js';
+import { utcMinute } from '../contract/utc.js';
 
 /** A batch for people: how far it is, or what it came to. */
 export function batchStatusText({ batch_id, status, progress, summary }: BatchStatus, prices?: Prices): string {
@@ -26,7 +26,7 @@ export function batchStatusText({ batch_id, status, progress, summary }: BatchSt
     `running   ${in_flight} of a window of ${window}, ${waiting} waiting`,
     ...batchCountLines(progress, prices, false),
     ...(items_per_minute === null ? [] : [`rate      ${items_per_minute.toFixed(1)} items per minute`]),
-    ...(eta_ms === null ? [] : [`done      about ${new Date(eta_ms).toISOString().slice(0, 16)}Z`]),
+    ...(eta_ms === null ? [] : [`done      about ${utcMinute(eta_ms)}`]),
     ...(pause === null ? [] : [`paused    ${pause.cause === null ? '' : `${pause.cause}: `}${pause.reason}`]),
     ...(pause === null ? [] : [`resume    wan-video batch resume ${batch_id}`]),
     ...attention.map((run) => `decide    wan-video status ${run}`),
@@ -69,13 +69,9 @@ export function batchCountLines(
   ended: boolean,
 ): string[] {
   const { total, ...others } = counts;
-  const named = (Object.keys(others) as (keyof BatchCounts)[]).filter((name) => counts[name] > 0);
   // Lines that a cancelled batch never began; no count has them.
   const notRun = ended ? total - Object.values(others).reduce((sum, count) => sum + count, 0) : 0;
-  const list = [
-    ...named.map((name) => `${counts[name]} ${name.replace('_', ' ')}`),
-    ...(notRun > 0 ? [`${notRun} not run`] : []),
-  ].join(', ');
+  const list = namedCounts({ ...others, 'not run': notRun }).join(', ');
   const money = prices === undefined ? null : totalAmount(prices, billed);
   return [
     `lines     ${total}${list === '' ? '' : `: ${list}`}`,

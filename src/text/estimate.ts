@@ -1,15 +1,14 @@
 import type { BatchEstimate } from '../client/batch-estimate.js';
 import type { StartEstimate } from '../client/batch-start.js';
 import type { ScheduleEstimate } from '../client/schedule-estimate.js';
-import { amountText } from './amount.js';
-import { billableText } from './billable.js';
+import { amountText, billableText } from '../contract/budget.js';
+import { utcMinute } from '../contract/utc.js';
 import { durationText } from './duration.js';
 
 /** What `batch start` would do, for people. */
 export function startEstimateText(estimate: StartEstimate): string {
   const { batch_id, already_existed, expected } = estimate;
-  const minute = (at: string): string => `${at.slice(0, 16)}Z`;
-  const [from, to] = [minute(expected.earliest_at), minute(expected.latest_at)];
+  const [from, to] = [expected.earliest_at, expected.latest_at].map((at) => utcMinute(Date.parse(at)));
   return [
     ...(already_existed ? [`The batch ${batch_id} exists; nothing would be started.`] : []),
     ...estimateLines(estimate),

@@ -1,4 +1,5 @@
 import type { Writable } from 'node:stream';
+import { plainText } from '../contract/command-lines.js';
 import type { VideoProgress } from '../contract/result.js';
 import { placeText } from '../contract/slots.js';
 import { utcTime } from '../contract/utc.js';
@@ -29,7 +30,8 @@ export function progressLine(stream: ProgressStream, env: Readonly<Record<string
       const again = attempt > 1 ? `, attempt ${attempt}` : '';
       const task = progress.task_id === null ? '' : `, task ${progress.task_id}`;
       const why = problem ?? progress.attention?.reason ?? waitingText(progress);
-      const rest = plain(`${again}${task}${why === null ? '' : `: ${why}`}`);
+      // A message from outside must not control the terminal.
+      const rest = plainText(`${again}${task}${why === null ? '' : `: ${why}`}`);
       if (live) {
         const stageFor = `${seconds(nowMs - startedMs)}  ${stage} for ${seconds(nowMs - progress.since_ms)}`;
         const text = `${stageFor}${etaBar(progress, nowMs)}${rest}`;
@@ -71,8 +73,5 @@ function facts({ stage, eta, queued_seconds: queued }: ShownProgress): string {
     eta === null || eta.samples === 0 ? '' : `, expected ${utcTime(eta.earliest_ms)} to ${utcTime(eta.latest_ms)} UTC`,
   ].join('');
 }
-
-/** A message from outside must not control the terminal. */
-const plain = (text: string): string => text.replace(/\p{Cc}+/gu, ' ');
 
 const seconds = (ms: number): string => `${Math.max(0, Math.round(ms / 1000))} s`;

@@ -1,6 +1,5 @@
-import { type BudgetView, MICRO } from '../contract/budget.js';
+import { amountText, type BudgetView, MICRO } from '../contract/budget.js';
 import type { AccountSlotsView, SlotView } from '../contract/slots.js';
-import { amountText } from './amount.js';
 import { budgetName } from './budget.js';
 import { table } from './table.js';
 

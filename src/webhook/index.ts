@@ -1,5 +1,5 @@
 export type { BatchSchedulePause } from '../contract/batch.js';
-export type { Money } from '../contract/money.js';
+export type { Money } from '../contract/budget.js';
 export { VideoError } from '../contract/video-error.js';
 export {
   WEBHOOK_EVENT_TYPES,

@@ -1,12 +1,14 @@
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
-import { type Client, WorkflowNotFoundError } from '@temporalio/client';
+import type { Client } from '@temporalio/client';
 import type { DataConverter } from '@temporalio/common';
 import { NativeConnection, Runtime, Worker, type WorkerDeploymentOptions } from '@temporalio/worker';
 import type { Dispatcher } from 'undici';
 import { type ActivityDeps, createActivities, failureInterceptor } from '../../activities/index.js';
+import { aborted } from '../async/aborted.js';
 import { systemClock } from '../async/clock.js';
 import { connectClient, temporalUnreachable } from '../client/connect.js';
+import { isRunOpen } from '../client/is-run-open.js';
 import { type TemporalTarget, workerOptionsOf } from '../client/temporal-target.js';
 import type { Config } from '../config/config.js';
 import { SEARCH_ATTRIBUTES } from '../contract/names.js';
@@ -107,12 +109,9 @@ async function unlessStopped<T>(
   signal: AbortSignal | undefined,
   discard: (value: T) => unknown = () => undefined,
 ): Promise<T | undefined> {
-  const stopped = new Promise<'stopped'>((resolve) => {
-    if (signal?.aborted) resolve('stopped');
-    signal?.addEventListener('abort', () => resolve('stopped'), { once: true });
-  });
-  const first = await Promise.race([step.then((value) => ({ value })), stopped]);
-  if (first !== 'stopped') return first.value;
+  if (signal === undefined) return step;
+  const first = await Promise.race([step.then((value) => ({ value })), aborted(signal)]);
+  if (first !== 'aborted') return first.value;
   void step.then(discard).catch(() => undefined);
   return undefined;
 }
@@ -244,15 +243,6 @@ function attributesPort(client: Client): () => Promise<boolean> {
     );
     return known;
   };
-}
-
-async function isRunOpen(client: Client, workflowId: string): Promise<boolean> {
-  try {
-    return (await client.workflow.getHandle(workflowId).describe()).status.name === 'RUNNING';
-  } catch (error) {
-    if (error instanceof WorkflowNotFoundError) return false; // its retention is over
-    throw error;
-  }
 }
 
 interface VerifiedStore {

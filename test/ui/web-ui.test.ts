@@ -147,7 +147,7 @@ describe.skipIf(chromium === undefined)("in Temporal's Web UI", () => {
     const run = await ui.read(runs.parked, /^needs_attention\n/, 'needs-attention');
     expect(run.status).toMatch(/running/i);
     expect(run.currentDetails.match(/candidate /g)).toHaveLength(2);
-    expect(run.currentDetails).toContain(`wan-video resolve ${runs.parked.id} --task T`);
+    expect(run.currentDetails).toContain(`wan-video resolve ${runs.parked.id} --task `);
     expect(run.searchAttributes).toContain('"needs_attention"');
   });
 
@@ -175,7 +175,7 @@ describe.skipIf(chromium === undefined)("in Temporal's Web UI", () => {
     expect(run.summary).toBe('5 items');
     expect(run.details).toMatch(/manifest_key: batches\/harbour-spring\/manifest.jsonl\s+window: 2/);
     expect(run.currentDetails).toContain('5 lines: 1 generated, 1 failed, 2 in progress, 1 waiting; window 2');
-    expect(run.currentDetails).toContain('4 s billed at 720P, silent');
+    expect(run.currentDetails).toContain('billed 4 s at 720P, silent');
     expect(run.currentDetails).toMatch(/items per minute; done about \d{4}-/);
     expect(run.searchAttributes).toContain('"harbour-spring"');
     const family = await ui.family(batch, itemRun(4));

@@ -6,8 +6,9 @@ import {
   WorkflowFailedError,
 } from '@temporalio/client';
 import { expect, test } from 'vitest';
+import { runSummary } from '../../src/batch/run-summary.js';
 import { runErrorOf } from '../../src/client/run-failure.js';
-import { staticDetails, staticSummary } from '../../src/client/run-texts.js';
+import { staticDetails } from '../../src/client/run-texts.js';
 import { problemOf } from '../../src/client/video-run.js';
 
 const failed = (cause: Error) => runErrorOf('video/1', new WorkflowFailedError('failed', cause, 'X' as never));
@@ -35,8 +36,8 @@ test.each([
 const request = { duration: 4, fps: 24, size: '1280*720', reference_image: 'asset:references/x.png' };
 
 test('a summary is one line of at most 200 bytes, cut between characters', () => {
-  expect(staticSummary({ ...request, prompt: 'a boat\n drifts\u0007' })).toBe('4 s 1280*720: a boat drifts');
-  const long = staticSummary({ ...request, prompt: '船'.repeat(200) });
+  expect(runSummary({ ...request, prompt: 'a boat\n drifts\u0007' })).toBe('4 s 1280*720: a boat drifts');
+  const long = runSummary({ ...request, prompt: '船'.repeat(200) });
   expect(Buffer.byteLength(long)).toBeLessThanOrEqual(200);
   expect(long).toMatch(/^4 s 1280\*720: 船+…$/);
 });
@@ -49,7 +50,7 @@ test('summary and details hold no signature, no key and no inline image', () => 
     labels: { team: 'film' },
   };
   const text =
-    staticSummary(risky) +
+    runSummary(risky) +
     staticDetails(risky) +
     staticDetails({ ...risky, reference_image: 'data:image/png;base64,QUJD' });
   expect(text).not.toMatch(/s3cret|sk-0123456789|user:pass|QUJD/);

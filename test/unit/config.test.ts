@@ -79,7 +79,7 @@ test('the shipped times are ordered', () => {
     [t.submitHttpMs, t.submitStartToCloseMs, t.submitGraceMs, t.submitForceMs, t.containerStopMs],
     [t.mainGraceMs, t.mainForceMs, t.containerStopMs],
     [t.cancelHttpMs, t.cancelStartToCloseMs],
-    [t.readHttpMs, t.heartbeatThrottleMs, t.heartbeatTimeoutMs, t.pollScheduleToCloseMs, t.resultLifeMs],
+    [t.readHttpMs, t.heartbeatThrottleMs, t.heartbeatTimeoutMs, t.pollScheduleToCloseMs, t.ledger.resultLifeMs],
     [t.submitStartToCloseMs, t.submitScheduleToCloseMs],
   ]) {
     expect(chain).toEqual([...new Set(chain)].sort((a, b) => a - b));

@@ -1,3 +1,4 @@
+import type { Clock } from '../../src/async/clock.js';
 import { FailureType } from '../../src/contract/failure-type.js';
 import { MODEL } from '../../src/contract/model.js';
 import { VideoError } from '../../src/contract/video-error.js';
@@ -11,7 +12,6 @@ import {
   type RenderSample,
 } from '../../src/polling/forecast.js';
 import type { RenderTimes } from '../../src/polling/render-times.js';
-import type { WatcherClock } from '../../src/polling/watch.js';
 
 /** Numbers in 0..1 that are the same in every run (mulberry32). */
 export function seededRandom(seed: number): () => number {
@@ -30,7 +30,7 @@ interface Timer {
 }
 
 /** A clock that jumps from timer to timer: hours pass in milliseconds, in the same order every time. */
-export class SimulatedClock implements WatcherClock {
+export class SimulatedClock implements Clock {
   #nowMs = Date.UTC(2026, 0, 1);
   #timers: Timer[] = [];
 

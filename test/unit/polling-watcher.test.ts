@@ -83,8 +83,8 @@ class World {
     const watched = { taskId, ...KIND, submittedAtMs: this.clock.now() + 60 }; // the reply takes its time
     const options = { signal: never(), ...watch };
     const watcher = this.watchers[worker]!;
-    const isRunning = (look: TaskSnapshot): boolean => options.onSeen?.(look) === true || look.status === 'RUNNING';
-    let seen = await watcher.watch(watched, { ...options, onSeen: isRunning });
+    const isRunning = (look: TaskSnapshot): boolean => options.shouldStop?.(look) === true || look.status === 'RUNNING';
+    let seen = await watcher.watch(watched, { ...options, shouldStop: isRunning });
     if (seen.status === 'RUNNING') {
       await this.clock.sleep(300); // the workflow goes on to its next step
       seen = await watcher.watch(watched, options);
@@ -149,7 +149,7 @@ describe('one task', () => {
         { taskId: 'nobody', ...KIND },
         {
           signal: never(),
-          onSeen: () => {
+          shouldStop: () => {
             looks += 1;
             return world.clock.now() - startMs > 120_000;
           },
@@ -169,7 +169,7 @@ describe('one task', () => {
     let reason: unknown;
     void world
       .submit('t', {
-        onSeen: () => {
+        shouldStop: () => {
           throw refused;
         },
       })
@@ -200,7 +200,7 @@ describe('one task', () => {
     const task = { taskId: 't', ...KIND, submittedAtMs: world.clock.now() };
     world.provider.create('t', 180_000);
     let looks = 0;
-    const untilItRuns = { signal: never(), onSeen: () => true };
+    const untilItRuns = { signal: never(), shouldStop: () => true };
     const watch = async (): Promise<void> => {
       await world.watcher.watch(task, untilItRuns);
       looks += 1;

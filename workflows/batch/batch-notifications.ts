@@ -10,7 +10,7 @@ import {
   failedBatch,
   pausedBatch,
 } from '../../src/contract/webhook-data.js';
-import { failureOf } from '../shared/failures.js';
+import { failureOrUnexpected } from '../shared/failures.js';
 import { notify } from '../shared/notify-webhook.js';
 import { numbersOf } from './batch-progress.js';
 import type { BatchState } from './batch-state.js';
@@ -78,7 +78,7 @@ export class BatchNotifier {
     const cause = error instanceof wf.ActivityFailure ? error.cause : error;
     const fault = cause instanceof wf.ApplicationFailure ? (cause.details?.[1] as OpeningFault | undefined) : undefined;
     this.#webhookEvents ??= fault?.webhookEvents;
-    const failure = failureOf(error) ?? { type: 'UnexpectedError', message: String(error) };
+    const failure = failureOrUnexpected(error);
     this.#send('batch.ended', 'batch_ended', () => failedBatch(this.#sourceOf(state), failure));
     await this.allStarted();
   }

@@ -1,7 +1,9 @@
 import * as wf from '@temporalio/workflow';
 import type { BatchPause, BatchProgress } from '../../src/contract/batch.js';
-import { noTotals } from '../../src/contract/batch-totals.js';
+import { namedCounts, noTotals } from '../../src/contract/batch-totals.js';
+import { billableText, estimatedText } from '../../src/contract/budget.js';
 import { batchItemWorkflowId } from '../../src/contract/names.js';
+import { utcMinute, utcSecond } from '../../src/contract/utc.js';
 import { batchProgressQuery } from '../shared/messages.js';
 import type { BatchState } from './batch-state.js';
 
@@ -45,7 +47,7 @@ export class BatchProgressView {
     if (this.#note !== undefined) lines.push(this.#note);
     if (this.#state !== undefined) lines.push(countsLine(view), ...billedLines(view));
     if (items_per_minute !== null) {
-      const until = eta_ms === null ? '' : `; done about ${new Date(eta_ms).toISOString().slice(0, 16)} UTC`;
+      const until = eta_ms === null ? '' : `; done about ${utcMinute(eta_ms)}`;
       lines.push(`${items_per_minute.toFixed(1)} items per minute${until}`);
     }
     if (pause !== null) lines.push(pauseLine(pause, this.#batchId));
@@ -88,19 +90,15 @@ export const numbersOf = (state: BatchState | undefined) => ({
 /** `5 lines: 1 generated, 1 failed, 2 in progress, 1 waiting; window 2` */
 function countsLine({ counts, in_flight, waiting, window }: BatchProgress): string {
   const { total, ...ended } = counts;
-  const parts = Object.entries(ended).flatMap(([name, count]) =>
-    count === 0 ? [] : [`${count} ${name.replace('_', ' ')}`],
-  );
-  return `${total} lines: ${[...parts, `${in_flight} in progress`, `${waiting} waiting`].join(', ')}; window ${window}`;
+  const now = [`${in_flight} in progress`, `${waiting} waiting`];
+  return `${total} lines: ${[...namedCounts(ended), ...now].join(', ')}; window ${window}`;
 }
 
 const billedLines = ({ billed, estimated_seconds }: BatchProgress): string[] => [
-  ...billed.map(
-    ({ seconds, resolution, audio }) => `${seconds} s billed at ${resolution}, ${audio ? 'with sound' : 'silent'}`,
-  ),
-  ...(estimated_seconds === undefined ? [] : [`${estimated_seconds} s of it estimated`]),
+  ...billed.map((one) => `billed ${billableText(one)}`),
+  ...(estimated_seconds === undefined ? [] : [estimatedText(estimated_seconds)]),
 ];
 
 const pauseLine = ({ reason, cause, since_ms }: BatchPause, batchId: string): string =>
-  `paused at ${new Date(since_ms).toISOString().slice(0, 19)} UTC${cause === null ? '' : `, ${cause}`}: ${reason}; ` +
+  `paused at ${utcSecond(since_ms)}${cause === null ? '' : `, ${cause}`}: ${reason}; ` +
   `resume with \`wan-video batch resume ${batchId}\``;

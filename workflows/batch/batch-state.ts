@@ -3,9 +3,9 @@ import type { PageItem } from '../../activities/read-manifest.js';
 import {
   ACCOUNT_CAUSES,
   BATCH_WINDOW,
-  BATCH_WINDOW_MAX,
   type BatchItemEnd,
   type BatchPause,
+  isWindow,
 } from '../../src/contract/batch.js';
 import { type BatchTotals, countEnd, noTotals } from '../../src/contract/batch-totals.js';
 import type { StepTimes } from '../../src/contract/times.js';
@@ -194,7 +194,3 @@ export class BatchState {
     if (this.recentEndsMs.length > RATE_ENDS) this.recentEndsMs.shift();
   }
 }
-
-/** Whether a value can be a window: any client may send one. */
-export const isWindow = (value: unknown): value is number =>
-  typeof value === 'number' && Number.isInteger(value) && value >= 1 && value <= BATCH_WINDOW_MAX;

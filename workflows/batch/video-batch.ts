@@ -1,6 +1,12 @@
 import * as wf from '@temporalio/workflow';
 import type { PageItem } from '../../activities/read-manifest.js';
-import type { BatchItemEnd, BatchSchedulePause, BatchSummary, VideoBatchInput } from '../../src/contract/batch.js';
+import {
+  type BatchItemEnd,
+  type BatchSchedulePause,
+  type BatchSummary,
+  isWindow,
+  type VideoBatchInput,
+} from '../../src/contract/batch.js';
 import { failedEnd } from '../../src/contract/batch-item.js';
 import {
   BATCH_MEMO,
@@ -15,12 +21,12 @@ import { callerAttributes } from '../../src/contract/search-attributes.js';
 import { STEP_TIMES, type StepTimes } from '../../src/contract/times.js';
 import { steps } from '../shared/activities.js';
 import { cancellable } from '../shared/cancellation.js';
-import { failureOf, isAlreadyStarted } from '../shared/failures.js';
+import { failureOf, failureOrUnexpected, isAlreadyStarted } from '../shared/failures.js';
 import { itemSignal, pauseSignal, resumeSignal, windowSignal } from '../shared/messages.js';
 import { continueOnNewVersion, newVersionAvailable, upgradeAttempted } from '../shared/version-upgrade.js';
 import { BatchNotifier } from './batch-notifications.js';
 import { BatchProgressView, numbersOf } from './batch-progress.js';
-import { BatchState, type CarriedBatch, isWindow } from './batch-state.js';
+import { BatchState, type CarriedBatch } from './batch-state.js';
 import { inputOf, openBatch } from './open-batch.js';
 import { pauseScheduleOf } from './pause-schedule.js';
 
@@ -231,7 +237,7 @@ class Batch {
           if (isAlreadyStarted(error)) this.#sweepDue = true;
           else {
             const head = { item_id: itemId, run: workflowId, started_at_ms: startedAtMs };
-            const failure = failureOf(error) ?? { type: 'UnexpectedError', message: String(error) };
+            const failure = failureOrUnexpected(error);
             this.#itemEnded(failedEnd(head, failure, request, Date.now()));
           }
         },

@@ -142,7 +142,7 @@ export function stepTable(times: StepTimes, queue: string): StepTable {
       cancellationType: TRY_CANCEL,
     },
     findOpenSlots: {
-      summary: 'adopt the open purchases as holders',
+      summary: 'find the open purchases, which hold slots',
       startToCloseTimeout: '10m', // as findOrphans
       heartbeatTimeout,
       retry: patient, // while the store is unavailable nothing can be bought either

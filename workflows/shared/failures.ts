@@ -18,6 +18,10 @@ export function failureOf(error: unknown): VideoFailure | undefined {
   return detail ?? { type: 'UnexpectedError', message: cause.message };
 }
 
+/** The published failure behind an error; one of another kind counts as unexpected. */
+export const failureOrUnexpected = (error: unknown): VideoFailure =>
+  failureOf(error) ?? { type: 'UnexpectedError', message: String(error) };
+
 /** Whether a failed `prepareRequest` says that the namespace has the search attributes. */
 export function attributesKnown(error: unknown): boolean {
   const cause = error instanceof wf.ActivityFailure ? error.cause : undefined;

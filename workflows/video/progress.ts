@@ -1,5 +1,6 @@
 import * as wf from '@temporalio/workflow';
 import type { RenderProgress } from '../../activities/poll-task.js';
+import { resolveCommands } from '../../src/contract/command-lines.js';
 import type { VideoFailure } from '../../src/contract/failure.js';
 import type { Attention, CancelOutcome, VideoProgress, VideoResult } from '../../src/contract/result.js';
 import { placeText, type SlotPlace } from '../../src/contract/slots.js';
@@ -242,13 +243,12 @@ function failureLines({ type, message, billed, next_step }: VideoFailure): strin
 }
 
 function attentionLines({ reason, candidates, refused }: Attention): string[] {
-  const id = wf.workflowInfo().workflowId;
   return [
     reason,
     ...candidates.map(
       ({ task_id, evidence, archived }) => `candidate \`${task_id}\`: ${evidence}; ${archived ?? 'no video'}`,
     ),
     ...(refused === null ? [] : [`The last decision was refused: ${refused}`]),
-    `decide: \`wan-video resolve ${id} --task T\` or \`wan-video resolve ${id} --buy\``,
+    ...resolveCommands(wf.workflowInfo().workflowId, candidates).map((command) => `decide: \`${command}\``),
   ];
 }

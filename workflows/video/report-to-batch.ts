@@ -4,7 +4,7 @@ import { cancelledEnd, failedEnd, parkedEnd, videoEnd } from '../../src/contract
 import { ITEM_MEMO } from '../../src/contract/names.js';
 import type { VideoRequest } from '../../src/contract/request.js';
 import type { VideoResult } from '../../src/contract/result.js';
-import { failureOf } from '../shared/failures.js';
+import { failureOrUnexpected } from '../shared/failures.js';
 import { itemSignal } from '../shared/messages.js';
 import type { Progress } from './progress.js';
 
@@ -40,7 +40,7 @@ export async function reportToBatch(
       const { cancel, task_id: taskId } = progress.state;
       return cancelledEnd(head, { outcome: 'Cancelled.', billed: null, ...cancel, taskId }, Date.now());
     }
-    const failure = failureOf(error) ?? { type: 'UnexpectedError', message: String(error) };
+    const failure = failureOrUnexpected(error);
     return failedEnd(head, failure, request, Date.now());
   }
 }

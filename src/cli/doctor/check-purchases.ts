@@ -1,4 +1,5 @@
-import { type Client, WorkflowNotFoundError } from '@temporalio/client';
+import type { Client } from '@temporalio/client';
+import { isRunOpen } from '../../client/is-run-open.js';
 import { queryProgress } from '../../client/query-progress.js';
 import { FailureType } from '../../contract/failure-type.js';
 import { salvageWorkflowId } from '../../contract/names.js';
@@ -61,7 +62,7 @@ export async function checkPurchases(client: Client, ledger: Ledger, nowMs: numb
 async function findHandler(client: Client, view: PurchaseView): Promise<OpenPurchase> {
   const { purchase, intent } = view;
   for (const run of [intent.workflow_id, salvageWorkflowId(purchase.key, purchase.n)]) {
-    if (await isOpen(client, run)) return { view, run };
+    if (await isRunOpen(client, run)) return { view, run };
   }
   return { view, run: undefined };
 }
@@ -81,15 +82,6 @@ async function findParked(client: Client): Promise<string[]> {
 async function waitsForPerson(client: Client, run: string): Promise<boolean> {
   const progress = await queryProgress<VideoProgress>(client, run).catch(() => undefined);
   return progress?.stage === 'needs_attention';
-}
-
-async function isOpen(client: Client, workflowId: string): Promise<boolean> {
-  try {
-    return (await client.workflow.getHandle(workflowId).describe()).status.name === 'RUNNING';
-  } catch (error) {
-    if (error instanceof WorkflowNotFoundError) return false;
-    throw error;
-  }
 }
 
 const problem = (message: string, nextStep: string): VideoError =>

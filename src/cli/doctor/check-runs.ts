@@ -4,12 +4,11 @@ import { queryProgress } from '../../client/query-progress.js';
 import { problemOf } from '../../client/video-run.js';
 import type { Config } from '../../config/config.js';
 import type { BatchProgress } from '../../contract/batch.js';
-import { type BudgetTerms, limitOf, MICRO } from '../../contract/budget.js';
+import { amountText, type BudgetTerms, limitOf, MICRO } from '../../contract/budget.js';
 import { FailureType } from '../../contract/failure-type.js';
 import { WorkflowType } from '../../contract/names.js';
 import type { AccountSlotsView } from '../../contract/slots.js';
 import { VideoError } from '../../contract/video-error.js';
-import { amountText } from '../../text/amount.js';
 import { budgetName } from '../../text/budget.js';
 
 /** Runs are checked one by one, some 5 ms each; a problem outside of these hundred concerns few runs. */

@@ -1,0 +1,27 @@
+import type { VideoRequest } from '../contract/request.js';
+import { redactText } from '../net/redact.js';
+
+/**
+ * Temporal's recommended limit for a summary, in bytes of UTF-8
+ * (https://docs.temporal.io/develop/typescript/enriching-ui).
+ */
+const SUMMARY_BYTES = 200;
+
+/** One line that identifies a run in the Web UI's list; it holds no URL and no secret. */
+export function runSummary({ prompt, duration, size }: VideoRequest): string {
+  const line = redactText(prompt).replace(/[\s\p{Cc}]+/gu, ' ');
+  return truncate(`${duration} s ${size}: ${line.trim()}`, SUMMARY_BYTES);
+}
+
+/** Shortens a text between two characters, never inside one. */
+function truncate(text: string, maxBytes: number): string {
+  if (Buffer.byteLength(text) <= maxBytes) return text;
+  const kept: string[] = [];
+  let bytes = Buffer.byteLength('…');
+  for (const character of text) {
+    bytes += Buffer.byteLength(character);
+    if (bytes > maxBytes) break;
+    kept.push(character);
+  }
+  return `${kept.join('')}…`;
+}

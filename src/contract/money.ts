@@ -1,6 +1,0 @@
-/** An amount of money. */
-export interface Money {
-  readonly amount: number;
-  /** ISO 4217, such as `CNY`. */
-  readonly currency: string;
-}
