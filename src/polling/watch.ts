@@ -66,8 +66,8 @@ export interface WatchLoad {
 /** Watches tasks to their ends. */
 export interface TaskWatcher {
   /**
-   * Resolves with the snapshot that shows the task SUCCEEDED, FAILED or CANCELED, or with the one that `shouldStop` chose.
-   * No failed look ends it: faults, 429 and a refused key are waited out.
+   * Resolves with the snapshot that shows the task SUCCEEDED, FAILED or CANCELED, or with the one at which `shouldStop`
+   * returned true. No failed look ends it: faults, 429 and a refused key are waited out.
    */
   watch(task: PolledTask, options: WatchOptions): Promise<TaskSnapshot>;
   /** When the video is expected; sharper while the task is being watched. */
