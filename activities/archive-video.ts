@@ -3,7 +3,6 @@ import { z } from 'zod';
 import { FailureType } from '../src/contract/failure-type.js';
 import type { VideoResult, VideoWarning } from '../src/contract/result.js';
 import { VideoError } from '../src/contract/video-error.js';
-import type { PurchaseView } from '../src/ledger/purchase-view.js';
 import { type InspectedMp4, inspectMp4, rejectedMp4 } from '../src/media/mp4.js';
 import { readSpool, type Spooled } from '../src/net/spool.js';
 import { rejectedKey, videoKey } from '../src/storage/keys.js';
@@ -76,8 +75,8 @@ export async function archiveFinished(
   const { ledger } = deps;
   // Read during the download, which does not need it; a video whose record is damaged is stored all the same.
   const reading = ledger
-    .requirePurchase(task.purchase, { signal })
-    .then((view) => ({ view, context: readPurchaseContext(view.intent.memo) }));
+    .findIntent(task, { signal })
+    .then((intent) => ({ intent, context: readPurchaseContext(intent.memo) }));
   reading.catch(() => undefined); // thrown after the download
   const video = await archive(deps, task.taskId, { reading, rejected }, signal).catch(async (error: unknown) => {
     if (!(error instanceof VideoError)) throw error;
@@ -91,10 +90,10 @@ export async function archiveFinished(
     if (!final.retryable) await reading; // in another store than the purchase's, a missing video proves nothing
     throw final;
   });
-  const { view, context } = await reading;
+  const { intent, context } = await reading;
   const result = describe(deps, task, context, video);
-  const cacheKey = isShared(context) ? view.intent.cache_key : null;
-  const ending = await ledger.finish(task, { how: 'archived', result, cacheKey }, { signal, seen: view });
+  const cacheKey = isShared(context) ? intent.cache_key : null;
+  const ending = await ledger.finish(task, { how: 'archived', result, cacheKey }, { signal });
   // Another run has closed it before: its description of the same bytes is what others were given.
   return ending.how === 'archived' ? ending.result : result;
 }
@@ -128,10 +127,7 @@ const VIDEO = 'video/mp4';
 async function archive(
   deps: ResultDeps,
   taskId: string,
-  {
-    reading,
-    rejected,
-  }: { readonly reading: Promise<{ readonly view: PurchaseView }>; readonly rejected: RejectedDownloads },
+  { reading, rejected }: { readonly reading: Promise<unknown>; readonly rejected: RejectedDownloads },
   signal: AbortSignal | undefined,
 ): Promise<ArchivedVideo> {
   const { store } = deps;

@@ -1,3 +1,4 @@
+import { mapParallel } from '../src/async/map-parallel.js';
 import { salvageWorkflowId } from '../src/contract/names.js';
 import type { Purchase } from '../src/contract/purchase.js';
 import type { WebhookEvents } from '../src/contract/webhook.js';
@@ -26,23 +27,32 @@ export interface Orphans {
   readonly webhookEvents?: WebhookEvents;
 }
 
-/** Lists the open purchases whose run is gone (terminated, lost, failed) and that no salvage finishes. */
+/** Open purchases whose runs are looked up together; each is a request to Temporal, and one to the store. */
+const PURCHASES_AT_ONCE = 16;
+
+/**
+ * Lists the open purchases whose run is gone (terminated, lost, failed) and that no salvage finishes. Then it marks
+ * those that are over and have no marker, so that the next listing does not read them again.
+ */
 export function createFindOrphans(deps: ActivityDeps) {
   const { ledger, isRunOpen, knowsAttributes } = deps;
   return (): Promise<Orphans> =>
     withSignal(async (signal) => {
-      const { open, damaged } = await ledger.listOpen(undefined, { signal });
-      const orphans: OrphanedPurchase[] = [];
-      for (const { purchase, intent } of open) {
-        if (await isRunOpen(intent.workflow_id)) continue;
+      const { open, damaged, unmarked } = await ledger.listOpen(undefined, { signal });
+      const found = mapParallel(open, PURCHASES_AT_ONCE, async ({ purchase, intent }): Promise<OrphanedPurchase[]> => {
+        if (await isRunOpen(intent.workflow_id)) return [];
         // Read again: its run may have ended, and closed it, since the list was read.
         const view = await ledger.findPurchase(purchase, { signal });
-        if (view === undefined) continue;
-        for (const orphan of openTasksOf(view)) {
+        const orphans: OrphanedPurchase[] = [];
+        for (const orphan of view === undefined ? [] : openTasksOf(view)) {
           const { key, n } = purchase;
           if (!(await isRunOpen(salvageWorkflowId(key, n, orphan.extraTask?.taskId)))) orphans.push(orphan);
         }
-      }
+        return orphans;
+      });
+      const orphans: OrphanedPurchase[] = [];
+      for await (const one of found) orphans.push(...one);
+      await ledger.markSettled(unmarked, { signal });
       return {
         orphans,
         damaged: damaged.map(({ message }) => message),

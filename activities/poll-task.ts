@@ -6,11 +6,12 @@ import { VideoError } from '../src/contract/video-error.js';
 import { classifyProviderError } from '../src/dashscope/errors.js';
 import type { TaskSnapshot } from '../src/dashscope/wire.js';
 import type { TaskBill } from '../src/ledger/bills.js';
-import type { Ledger, SeenOptions, TaskEnd } from '../src/ledger/ledger.js';
-import type { ClaimState, PurchaseView } from '../src/ledger/purchase-view.js';
+import type { Ledger, TaskEnd } from '../src/ledger/ledger.js';
+import type { ClaimState } from '../src/ledger/purchase-view.js';
 import { batchOf } from '../src/ledger/records.js';
 import { withPlausibleTimes } from '../src/polling/plausible-times.js';
 import type { RenderEta } from '../src/polling/watch.js';
+import type { StoreOptions } from '../src/storage/asset-store.js';
 import type { ActivityDeps } from './deps.js';
 import { findStoredCopy } from './download-result.js';
 import type { WatchedTask } from './purchase-step.js';
@@ -68,9 +69,8 @@ export function createPollTask(deps: ActivityDeps) {
     const watch = async (signal: AbortSignal): Promise<PollOutcome> => {
       const claim = new ClaimWriter(ledger, task, signal);
       claim.tryWrite();
-      // Read while it renders, so that its end waits for one read less; a failed read is repeated then.
-      const reading =
-        until === 'ended' ? ledger.requirePurchase(task.purchase, { signal }).catch(() => undefined) : undefined;
+      // Remembered from the submit, or read while it renders, so that its end does not wait for it.
+      if (until === 'ended') ledger.findIntent(task, { signal }).catch(() => undefined);
       let unknownSinceMs: number | undefined;
       const seen = await watcher.watch(watched, {
         signal,
@@ -91,7 +91,7 @@ export function createPollTask(deps: ActivityDeps) {
         const { oddities } = seen;
         return { kind: 'started', render: { startedAtMs, ...watcher.eta(watched), ...(oddities && { oddities }) } };
       }
-      return endOf(deps, { ...task, claim: claim.state }, seen, { reading, signal });
+      return endOf(deps, { ...task, claim: claim.state }, seen, { signal });
     };
     return withSignal(watch, () => heartbeat);
   };
@@ -129,12 +129,6 @@ class ClaimWriter {
   }
 }
 
-interface EndOptions {
-  readonly signal: AbortSignal;
-  /** The purchase, as it was read during the watch. */
-  readonly reading: Promise<PurchaseView | undefined> | undefined;
-}
-
 /**
  * Records how a task has ended, and releases its slot. Nobody learns of the end before the ledger, except the slots.
  */
@@ -142,7 +136,7 @@ async function endOf(
   deps: ActivityDeps,
   task: WatchedTask,
   seen: TaskSnapshot,
-  options: EndOptions,
+  options: { readonly signal: AbortSignal },
 ): Promise<PollOutcome> {
   // The provider has room from now on, and the release does not wait for the store. With budgets it also says what was
   // billed, and the slots must not count that before the ledger has it.
@@ -174,10 +168,9 @@ async function record(
   deps: ActivityDeps,
   task: WatchedTask,
   seen: TaskSnapshot,
-  { reading, signal }: EndOptions,
+  options: { readonly signal: AbortSignal },
 ): Promise<RecordedEnd> {
   const { ledger, store, clock } = deps;
-  const options = { signal, seen: await reading };
   const finish = async (how: TaskEnd, end: PollOutcome): Promise<RecordedEnd> => {
     await ledger.finish(task, how, options);
     return { end, settled: NOTHING_BILLED };
@@ -194,17 +187,17 @@ async function record(
     default: {
       // The store may have it although the provider does not: archived by an attempt whose answer was lost, or a
       // candidate.
-      if ((await findStoredCopy(store, task.taskId, signal)) !== undefined) {
+      if ((await findStoredCopy(store, task.taskId, options.signal)) !== undefined) {
         return book(deps, finishedTask(task, seen, clock.now()), options);
       }
-      await requireGone(deps, task, signal);
+      await requireGone(deps, task, options.signal);
       return finish({ how: 'expired' }, { kind: 'gone', failure: toFailure(taskForgotten(task)) });
     }
   }
 }
 
 /** Records the bill of a finished task. An earlier look may have recorded it; its words are then the run's as well. */
-async function book(deps: ActivityDeps, finished: FinishedTask, options: SeenOptions): Promise<RecordedEnd> {
+async function book(deps: ActivityDeps, finished: FinishedTask, options: StoreOptions): Promise<RecordedEnd> {
   const { won, record } = await deps.ledger.recordBill(finished, finished, options);
   // Once per task: a repeated attempt would count the time between the attempts.
   if (won && finished.detectedSeconds !== null) deps.metrics.detected(finished.detectedSeconds);

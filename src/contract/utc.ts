@@ -1,6 +1,9 @@
 /** Length of a UTC day in milliseconds; UTC has no daylight saving time. */
 export const DAY_MS = 86_400_000;
 
+/** Length of an hour in milliseconds. */
+export const HOUR_MS = 3_600_000;
+
 /** The UTC day of a moment in milliseconds since the epoch, as `YYYY-MM-DD`. Budgets, bills and reports count by it. */
 export const utcDay = (atMs: number): string => new Date(atMs).toISOString().slice(0, 10);
 

@@ -2,8 +2,8 @@ import type { Resolution } from '../contract/model.js';
 import { DAY_MS, utcDay } from '../contract/utc.js';
 import type { StoreOptions } from '../storage/asset-store.js';
 import type { LedgerRecords, PutAnswer } from './ledger-records.js';
-import type { BoughtTask, PurchaseView } from './purchase-view.js';
-import { type BillRecord, billRecord } from './records.js';
+import type { BoughtTask } from './purchase-view.js';
+import { type BillRecord, billRecord, type IntentRecord } from './records.js';
 
 /** What a task was billed. */
 export interface TaskBill {
@@ -29,12 +29,12 @@ const CLOCK_SKEW_MS = 600_000;
 export async function recordBill(
   records: LedgerRecords,
   { purchase, taskId }: Pick<BoughtTask, 'purchase' | 'taskId'>,
-  { intent }: Pick<PurchaseView, 'intent'>,
+  { workflow_id, tenant, memo, written_at_ms }: IntentRecord,
   bill: TaskBill,
   options: StoreOptions,
 ): Promise<PutAnswer<BillRecord>> {
   const day = utcDay(bill.endTimeMs);
-  const known = await findBill(records, taskId, otherDays(records, intent.written_at_ms, day), options);
+  const known = await findBill(records, taskId, otherDays(records, written_at_ms, day), options);
   if (known !== undefined) return { won: false, record: known };
   const record: BillRecord = {
     kind: 'day',
@@ -45,9 +45,9 @@ export async function recordBill(
     resolution: bill.resolution,
     audio: bill.audio,
     ...(bill.estimated === true && { estimated: true }),
-    workflow_id: intent.workflow_id,
-    tenant: intent.tenant,
-    memo: intent.memo,
+    workflow_id,
+    tenant,
+    memo,
   };
   return records.put(records.paths.bill(day, taskId), billRecord, record, undefined, options);
 }

@@ -45,6 +45,12 @@ export interface PutAnswer<T> {
   readonly record: T;
 }
 
+/**
+ * Records that are remembered at most: an intent and a claim for each of the 500 tasks that a worker watches, twice. An
+ * intent is a few kB.
+ */
+const REMEMBERED_MAX = 2_000;
+
 /** Reads and writes the records of one account. */
 export class LedgerRecords {
   readonly store: AssetStore;
@@ -52,6 +58,8 @@ export class LedgerRecords {
   readonly paths: LedgerPaths;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
+  /** By key, the oldest first; a record never changes once it is written. */
+  readonly #remembered = new Map<string, Stamp>();
   readonly #newToken: () => string;
   readonly #onRecordWritten: (record: WrittenRecord) => void;
 
@@ -74,6 +82,20 @@ export class LedgerRecords {
       purchase_key: checkedKey(key),
       n,
     };
+  }
+
+  /** Keeps an immutable record, so that the later steps of its purchase need not read it again. */
+  remember(key: string, record: Stamp | undefined): void {
+    if (record === undefined) return;
+    this.#remembered.delete(key);
+    this.#remembered.set(key, record);
+    const [oldest] = this.#remembered.keys();
+    if (oldest !== undefined && this.#remembered.size > REMEMBERED_MAX) this.#remembered.delete(oldest);
+  }
+
+  /** A record that this process has written or read before. What decides on buying is always read from the store. */
+  recall<T extends Stamp>(key: string): T | undefined {
+    return this.#remembered.get(key) as T | undefined;
   }
 
   /** Reads one record of this account; see {@link readLedgerRecord}. */

@@ -5,17 +5,18 @@ import { VideoError } from '../contract/video-error.js';
 import type { AssetStore, StoreOptions } from '../storage/asset-store.js';
 import { writeRecord } from '../storage/json-record.js';
 import { type Scope, videoKey } from '../storage/keys.js';
+import { announce, mark } from './announcements.js';
 import { hasBill, type ListBillsOptions, listBills, recordBill, type TaskBill } from './bills.js';
 import { type LedgerOptions, LedgerRecords, type PutAnswer } from './ledger-records.js';
 import {
-  announce,
   listOpen,
   listOpenBetween,
+  markSettled,
   OPEN_HOURS,
-  type OpenOptions,
   type OpenPurchases,
   tasksClaimedWith,
 } from './open-purchases.js';
+import type { Announcement } from './paths.js';
 import { type BoughtTask, claimedTaskOf, type PurchaseView, viewNewest, viewPurchase } from './purchase-view.js';
 import {
   type BillRecord,
@@ -60,8 +61,14 @@ export type TaskEnd =
 /** A task of a purchase, with what its claim needs. */
 export type TaskRef = Pick<BoughtTask, 'purchase' | 'taskId' | 'requestId' | 'keyFingerprint'>;
 
-/** A step may hand in the view that it has read before: what is claimed stays claimed, so one read is saved. */
-export type SeenOptions = StoreOptions & { readonly seen?: PurchaseView | undefined };
+/** A task as its purchase's records name it. */
+interface RecordedTask {
+  readonly intent: IntentRecord;
+  /** As the purchase's decision, or in addition to it. */
+  readonly role: 'claimed' | 'extra';
+  /** When that was announced, by the writer's clock, in milliseconds since the epoch. */
+  readonly announcedAtMs: number;
+}
 
 /**
  * The purchases of one account at one provider: immutable records, each put where none was, none ever replaced (but
@@ -118,9 +125,12 @@ export class Ledger {
     options: StoreOptions = {},
   ): Promise<PutAnswer<IntentRecord>> {
     const stamp = this.#records.stamp(purchase);
-    await announce(this.#records, purchase, stamp, options);
+    const { paths } = this.#records;
+    await announce(this.#records, paths.announcement(purchase, stamp.written_at_ms), purchase, stamp, options);
     const record: IntentRecord = { kind: 'intent', ...stamp, ...fields };
-    return this.#records.put(this.#records.paths.intent(purchase), intentRecord, record, purchase, options);
+    const answer = await this.#records.put(paths.intent(purchase), intentRecord, record, purchase, options);
+    this.#records.remember(paths.intent(purchase), answer.record);
+    return answer;
   }
 
   /**
@@ -167,7 +177,7 @@ export class Ledger {
   }
 
   /**
-   * Decides that a purchase created no task, unless it was decided before.
+   * Decides that a purchase created no task, unless it was decided before, and marks it as over.
    * @returns the decision that is recorded now, which may be an earlier one.
    */
   async decideNotCreated(
@@ -175,8 +185,16 @@ export class Ledger {
     notCreated: NotCreated,
     options: StoreOptions = {},
   ): Promise<ClaimRecord['decision']> {
+    const { paths } = this.#records;
     const stamp = this.#records.stamp(purchase);
-    return this.#decide(purchase, { kind: 'claim', ...stamp, decision: { not_created: notCreated } }, options);
+    const record: ClaimRecord = { kind: 'claim', ...stamp, decision: { not_created: notCreated } };
+    const decision = await this.#decide(purchase, record, options);
+    const intent = this.#records.recall<IntentRecord>(paths.intent(purchase));
+    // Another one's decision is marked by that one, or by the sweep.
+    if (intent !== undefined && decision === record.decision) {
+      await mark(this.#records, paths.announcement(purchase, intent.written_at_ms), purchase, options);
+    }
+    return decision;
   }
 
   /** Finds the purchase that a task belongs to; `undefined` when it is none of this ledger's. */
@@ -187,42 +205,45 @@ export class Ledger {
   }
 
   /**
+   * The intent behind a bought task: what another run needs to finish it. Not read again in a process that has written
+   * or read the purchase before; a step that needs it later calls this early.
+   */
+  async findIntent(task: TaskRef, options: StoreOptions = {}): Promise<IntentRecord> {
+    return (this.#recallTask(task) ?? (await this.requirePurchase(task.purchase, options))).intent;
+  }
+
+  /**
    * Records what was paid for a task. For `pollTask`, when SUCCEEDED is first seen; idempotent.
    * @returns whether it was this call that recorded it, and the bill that is recorded now: an earlier look's, if any.
    */
-  async recordBill(
-    task: TaskRef,
-    bill: TaskBill,
-    { seen, ...options }: SeenOptions = {},
-  ): Promise<PutAnswer<BillRecord>> {
-    const view = await this.#claimedView(task, seen, options);
-    return recordBill(this.#records, task, view, bill, options);
+  async recordBill(task: TaskRef, bill: TaskBill, options: StoreOptions = {}): Promise<PutAnswer<BillRecord>> {
+    const { intent } = await this.#recordedTask(task, options);
+    return recordBill(this.#records, task, intent, bill, options);
   }
 
   /**
    * Ends a bought task: points the cache at its result, if it has one, then closes its purchase, or the extra task that
-   * it is. Call it after the video and {@link recordBill}, and before a failure is thrown, so that followers end the
-   * same way and buy nothing. Idempotent.
+   * it is, and marks that as over. Call it after the video and {@link recordBill}, and before a failure is thrown, so
+   * that followers end the same way and buy nothing. Idempotent.
    * @returns the ending that is recorded now: an earlier one when another run was first.
    */
-  async finish(task: TaskRef, end: TaskEnd, { seen, ...options }: SeenOptions = {}): Promise<Ending> {
+  async finish(task: TaskRef, end: TaskEnd, options: StoreOptions = {}): Promise<Ending> {
     const { paths } = this.#records;
     const { purchase, taskId } = task;
-    const role = roleOf(taskId, await this.#claimedView(task, seen, options));
-    if (role === undefined) {
-      throw new VideoError(
-        FailureType.StoreUnavailable,
-        `The claim of task ${taskId} is written, and the asset store ${this.store.name} does not show it`,
-        { retryable: true, taskId, nextStep: 'Wait; the step is tried again.' },
-      );
-    }
+    const { role, announcedAtMs } = await this.#recordedTask(task, options);
     if (end.how === 'archived' && end.cacheKey !== null) {
       await this.setCached(end.cacheKey, purchase, end.result, options);
     }
     const stamp = this.#records.stamp(purchase);
     const record: ClosedRecord = { kind: 'closed', ...stamp, task_id: taskId, ending: endingOf(end) };
-    const key = role === 'claimed' ? paths.closed(purchase) : paths.extraTaskClosed(purchase, taskId);
-    return (await this.#records.put(key, closedRecord, record, purchase, options)).record.ending;
+    const isExtra = role === 'extra';
+    const key = isExtra ? paths.extraTaskClosed(purchase, taskId) : paths.closed(purchase);
+    const { ending } = (await this.#records.put(key, closedRecord, record, purchase, options)).record;
+    const announcement = isExtra
+      ? paths.extraTaskAnnouncement(purchase, taskId, announcedAtMs)
+      : paths.announcement(purchase, announcedAtMs);
+    await mark(this.#records, announcement, purchase, options);
+    return ending;
   }
 
   /** Yields what was paid on one UTC day (`YYYY-MM-DD`). */
@@ -265,44 +286,82 @@ export class Ledger {
   }
 
   /**
-   * Lists the open purchases that were announced within the last hours, and closed ones with an open extra task. A
-   * damaged record does not hide the others.
+   * Lists the open purchases that were announced within the last hours, and closed ones with an open extra task. Costs
+   * what is open, and one request for every thousand names. A damaged record does not hide the others.
    * @param hours - Default 25: longer than the provider keeps a task.
-   * @param options.settled - Purchases that an earlier call found settled; see {@link OpenOptions}.
    */
-  listOpen(hours: number = OPEN_HOURS, options: OpenOptions = {}): Promise<OpenPurchases> {
+  listOpen(hours: number = OPEN_HOURS, options: StoreOptions = {}): Promise<OpenPurchases> {
     return listOpen(this.#records, hours, options);
   }
 
   /** The same for the purchases announced between two moments (milliseconds since the epoch), in whole hours. */
-  listOpenBetween(fromMs: number, toMs: number, options: OpenOptions = {}): Promise<OpenPurchases> {
+  listOpenBetween(fromMs: number, toMs: number, options: StoreOptions = {}): Promise<OpenPurchases> {
     return listOpenBetween(this.#records, fromMs, toMs, options);
   }
 
-  /** Yields every claimed task of the last hours that was bought or found with the given key. */
-  tasksClaimedWith(keyFingerprint: string, hours: number, options: StoreOptions = {}): AsyncGenerator<ClaimedTask> {
-    return tasksClaimedWith(this.#records, keyFingerprint, hours, options);
+  /** Marks what a listing has found to be over without its marker, so that the next one does not read it. */
+  markSettled(unmarked: readonly Announcement[], options: StoreOptions = {}): Promise<void> {
+    return markSettled(this.#records, unmarked, options);
+  }
+
+  /**
+   * Yields claimed tasks of the last hours that were bought or found with the given key, those announced next to
+   * `aroundMs` (milliseconds since the epoch) first.
+   */
+  tasksClaimedWith(
+    keyFingerprint: string,
+    when: { readonly hours: number; readonly aroundMs: number },
+    options: StoreOptions = {},
+  ): AsyncGenerator<ClaimedTask> {
+    return tasksClaimedWith(this.#records, keyFingerprint, when, options);
   }
 
   /** Puts the one decision on a purchase, and returns the one that is recorded now. */
   async #decide(purchase: Purchase, record: ClaimRecord, options: StoreOptions): Promise<ClaimRecord['decision']> {
     const key = this.#records.paths.claim(purchase);
-    return (await this.#records.put(key, claimRecord, record, purchase, options)).record.decision;
+    const answer = await this.#records.put(key, claimRecord, record, purchase, options);
+    this.#records.remember(key, answer.record);
+    return answer.record.decision;
   }
 
-  /** Records a paid task that is not its purchase's decision, so that it is not lost. */
+  /**
+   * Records a paid task that is not its purchase's decision, so that it is not lost. It is announced first, because its
+   * purchase may be marked as over.
+   */
   async #recordExtraTask(purchase: Purchase, task: ClaimedTask, options: StoreOptions): Promise<void> {
-    const key = this.#records.paths.extraTask(purchase, task.task_id);
-    const record = { kind: 'late' as const, ...this.#records.stamp(purchase), ...task };
-    await this.#records.put(key, extraTaskRecord, record, purchase, options);
+    const { paths } = this.#records;
+    const key = paths.extraTask(purchase, task.task_id);
+    // A reconciliation repeats this with every listing of the provider.
+    if ((await this.#records.read(key, extraTaskRecord, purchase, options)) !== undefined) return;
+    const stamp = this.#records.stamp(purchase);
+    const announcement = paths.extraTaskAnnouncement(purchase, task.task_id, stamp.written_at_ms);
+    await announce(this.#records, announcement, purchase, stamp, options);
+    await this.#records.put(key, extraTaskRecord, { kind: 'late', ...stamp, ...task }, purchase, options);
   }
 
-  /** The purchase, with the task's claim written if it was missing. */
-  async #claimedView(task: TaskRef, seen: PurchaseView | undefined, options: StoreOptions): Promise<PurchaseView> {
-    const view = seen ?? (await this.requirePurchase(task.purchase, options));
-    if (roleOf(task.taskId, view) !== undefined) return view;
+  /** What this process remembers of a task that its purchase's claim names. */
+  #recallTask({ purchase, taskId }: TaskRef): RecordedTask | undefined {
+    const { paths } = this.#records;
+    const intent = this.#records.recall<IntentRecord>(paths.intent(purchase));
+    const decision = this.#records.recall<ClaimRecord>(paths.claim(purchase))?.decision;
+    if (intent === undefined || decision === undefined) return undefined;
+    if (!('task_id' in decision) || decision.task_id !== taskId) return undefined;
+    return { intent, role: 'claimed', announcedAtMs: intent.written_at_ms };
+  }
+
+  /** A task as its purchase names it; its claim is written if it was missing. */
+  async #recordedTask(task: TaskRef, options: StoreOptions): Promise<RecordedTask> {
+    const { purchase, taskId } = task;
+    const found = this.#recallTask(task) ?? recordedIn(await this.requirePurchase(purchase, options), taskId);
+    if (found !== undefined) return found;
     await this.ensureClaim(task, options);
-    return this.requirePurchase(task.purchase, options);
+    const written = recordedIn(await this.requirePurchase(purchase, options), taskId);
+    if (written !== undefined) return written;
+    throw new VideoError(
+      FailureType.StoreUnavailable,
+      `The claim of task ${taskId} is written, and the asset store ${this.store.name} does not show it`,
+      { retryable: true, taskId, nextStep: 'Wait; the step is tried again.' },
+    );
   }
 
   /** Two ids never share a name in keys, so this record was not written by this program. */
@@ -311,10 +370,12 @@ export class Ledger {
   }
 }
 
-/** How a view names a task: as the purchase's decision, as an extra task, or not at all. */
-function roleOf(taskId: string, view: PurchaseView): 'claimed' | 'extra' | undefined {
-  if (claimedTaskOf(view)?.task_id === taskId) return 'claimed';
-  return view.extraTasks.some(({ task }) => task.task_id === taskId) ? 'extra' : undefined;
+/** How a purchase names a task; `undefined` when it does not. */
+function recordedIn(view: PurchaseView, taskId: string): RecordedTask | undefined {
+  const { intent } = view;
+  if (claimedTaskOf(view)?.task_id === taskId) return { intent, role: 'claimed', announcedAtMs: intent.written_at_ms };
+  const extra = view.extraTasks.find(({ task }) => task.task_id === taskId);
+  return extra && { intent, role: 'extra', announcedAtMs: extra.recordedAtMs };
 }
 
 function endingOf(end: TaskEnd): Ending {

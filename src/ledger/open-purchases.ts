@@ -1,109 +1,147 @@
+import { mapParallel } from '../async/map-parallel.js';
 import { FailureType } from '../contract/failure-type.js';
 import type { Purchase } from '../contract/purchase.js';
+import { HOUR_MS } from '../contract/utc.js';
 import { VideoError } from '../contract/video-error.js';
 import type { StoreOptions } from '../storage/asset-store.js';
+import { listUnmarked, mark } from './announcements.js';
 import type { LedgerRecords } from './ledger-records.js';
-import { LedgerPaths } from './paths.js';
-import { claimedTaskOf, isOpen, type PurchaseView, viewPurchase } from './purchase-view.js';
-import { type ClaimedTask, recentRecord, type Stamp } from './records.js';
+import { type Announcement, LedgerPaths } from './paths.js';
+import { hasOpenExtraTask } from './purchase-files.js';
+import { claimedTaskOf, findFiles, isOpen, type PurchaseView, readView, viewPurchase } from './purchase-view.js';
+import type { ClaimedTask } from './records.js';
 
-const HOUR_MS = 3_600_000;
 /** Longer than the provider keeps a task, which is 24 hours. */
 export const OPEN_HOURS = 25;
+/** Purchases that are read together; each is two round trips. */
+const PURCHASES_AT_ONCE = 16;
+/** Purchases of one hour that are read at most to find tasks of a key. */
+const SAMPLES_PER_HOUR = 20;
 
 /** Open purchases, and the records that could not be read on the way. */
 export interface OpenPurchases {
   readonly open: readonly PurchaseView[];
   readonly damaged: readonly VideoError[];
-}
-
-export interface OpenOptions extends StoreOptions {
-  /**
-   * For a reader that comes back again and again: purchases that were found settled are added, and those in it are not
-   * read again. Such a reader misses an extra task that appears after its purchase was settled; the sweep, which must
-   * not, goes without.
-   */
-  readonly settled?: Set<string> | undefined;
-}
-
-/**
- * Enters a purchase into its hour, by which {@link listOpen} finds it. Put before the intent, so that no intent is ever
- * invisible.
- */
-export async function announce(
-  records: LedgerRecords,
-  purchase: Purchase,
-  stamp: Stamp,
-  options: StoreOptions,
-): Promise<void> {
-  const key = records.paths.announcement(purchase, stamp.written_at_ms);
-  await records.put(key, recentRecord, { kind: 'recent' as const, ...stamp }, purchase, options);
+  /** Announcements of purchases and tasks that are over, without their marker: see {@link markSettled}. */
+  readonly unmarked: readonly Announcement[];
 }
 
 /**
  * Lists the open purchases that were announced between two moments, in whole hours, in the order of their
- * announcement's hour. A damaged record does not hide the others.
+ * announcement's hour. Reads only those without a marker. A damaged record does not hide the others.
  * @param fromMs - Milliseconds since the epoch, as `toMs`.
  */
 export async function listOpenBetween(
   records: LedgerRecords,
   fromMs: number,
   toMs: number,
-  options: OpenOptions,
+  options: StoreOptions,
 ): Promise<OpenPurchases> {
+  const purchases = new Map<string, Announcement[]>();
+  for (const announcement of await listUnmarked(records, fromMs, toMs, options)) {
+    const name = nameOf(announcement.purchase);
+    purchases.set(name, [...(purchases.get(name) ?? []), announcement]);
+  }
   const open: PurchaseView[] = [];
   const damaged: VideoError[] = [];
-  for await (const view of announcedBetween(records, fromMs, toMs, damaged, options)) {
-    if (isOpen(view)) open.push(view);
-    else options.settled?.add(nameOf(view.purchase));
+  const unmarked: Announcement[] = [];
+  const examined = mapParallel(purchases.values(), PURCHASES_AT_ONCE, (announced) =>
+    examine(records, announced, options),
+  );
+  for await (const found of examined) {
+    if (found instanceof VideoError) {
+      damaged.push(found);
+      continue;
+    }
+    if (found.view !== undefined) open.push(found.view);
+    unmarked.push(...found.settled);
   }
-  return { open, damaged };
+  return { open, damaged, unmarked };
 }
 
 /** Lists the open purchases of the last `hours`. */
-export function listOpen(records: LedgerRecords, hours: number, options: OpenOptions): Promise<OpenPurchases> {
+export function listOpen(records: LedgerRecords, hours: number, options: StoreOptions): Promise<OpenPurchases> {
   const now = records.now();
   // One hour ahead as well: another writer's clock may be a little early.
   return listOpenBetween(records, now - hours * HOUR_MS, now + HOUR_MS, options);
 }
 
-/** Yields every claimed task of the last `hours` that was bought or found with the given key. */
-export async function* tasksClaimedWith(
+/** Marks what is over, where the marker was lost or an earlier version wrote none. */
+export async function markSettled(
   records: LedgerRecords,
-  keyFingerprint: string,
-  hours: number,
+  unmarked: readonly Announcement[],
   options: StoreOptions,
-): AsyncGenerator<ClaimedTask> {
-  const now = records.now();
-  for await (const view of announcedBetween(records, now - hours * HOUR_MS, now, [], options)) {
-    const task = claimedTaskOf(view);
-    if (task?.key_fingerprint === keyFingerprint) yield task;
+): Promise<void> {
+  const marked = mapParallel(unmarked, PURCHASES_AT_ONCE, ({ key, purchase }) => mark(records, key, purchase, options));
+  for await (const _ of marked);
+}
+
+/** What the announcements of one purchase lead to. */
+interface Examined {
+  /** Given when it is open. */
+  readonly view?: PurchaseView;
+  readonly settled: readonly Announcement[];
+}
+
+async function examine(
+  records: LedgerRecords,
+  announced: readonly Announcement[],
+  options: StoreOptions,
+): Promise<Examined | VideoError> {
+  const [first] = announced;
+  const files = first === undefined ? undefined : await findFiles(records, first.purchase, options);
+  // Announced by a submit that died before its intent, or that is about to write it.
+  if (files === undefined) return { settled: [] };
+  const overWhen = (isSettled: boolean): Announcement[] =>
+    announced.filter(({ taskName }) =>
+      taskName === undefined ? isSettled : files.extraTasks.get(taskName)?.closed !== undefined,
+    );
+  // The names of its records say so.
+  if (files.closed !== undefined && !hasOpenExtraTask(files)) return { settled: overWhen(true) };
+  try {
+    const view = await readView(records, files, options);
+    return isOpen(view) ? { view, settled: overWhen(false) } : { settled: overWhen(true) };
+  } catch (error) {
+    if (error instanceof VideoError && error.type === FailureType.RecordDamaged) return error;
+    throw error;
   }
 }
 
-async function* announcedBetween(
+/**
+ * Yields claimed tasks of the last `hours` that were bought or found with the given key, those of the hours next to
+ * `aroundMs` first. Reads some purchases of each hour, however many it has.
+ */
+export async function* tasksClaimedWith(
   records: LedgerRecords,
-  fromMs: number,
-  toMs: number,
-  damaged: VideoError[],
-  { settled, ...options }: OpenOptions,
-): AsyncGenerator<PurchaseView> {
-  const seen = new Set<string>();
-  for (let hour = Math.floor(fromMs / HOUR_MS); hour * HOUR_MS <= toMs; hour += 1) {
-    for await (const { key } of records.store.list(records.paths.announcements(hour * HOUR_MS), options)) {
-      const purchase = LedgerPaths.parseAnnouncement(key);
-      const name = purchase === undefined ? undefined : nameOf(purchase);
-      if (purchase === undefined || name === undefined || seen.has(name) || settled?.has(name)) continue;
-      seen.add(name);
-      try {
-        const view = await viewPurchase(records, purchase, options);
-        if (view !== undefined) yield view;
-      } catch (error) {
-        if (!(error instanceof VideoError && error.type === FailureType.RecordDamaged)) throw error;
-        damaged.push(error);
-      }
+  keyFingerprint: string,
+  { hours, aroundMs }: { readonly hours: number; readonly aroundMs: number },
+  options: StoreOptions,
+): AsyncGenerator<ClaimedTask> {
+  const now = records.now();
+  const moments = Array.from({ length: hours + 1 }, (_, index) => now - index * HOUR_MS);
+  for (const atMs of moments.sort((a, b) => Math.abs(a - aroundMs) - Math.abs(b - aroundMs))) {
+    const views = mapParallel(await sampleHour(records, atMs, options), PURCHASES_AT_ONCE, (purchase) =>
+      viewPurchase(records, purchase, options).catch((error: unknown) => {
+        if (error instanceof VideoError && error.type === FailureType.RecordDamaged) return undefined;
+        throw error;
+      }),
+    );
+    for await (const view of views) {
+      const task = view === undefined ? undefined : claimedTaskOf(view);
+      if (task?.key_fingerprint === keyFingerprint) yield task;
     }
   }
+}
+
+/** The first purchases that were announced in an hour. */
+async function sampleHour({ store, paths }: LedgerRecords, atMs: number, options: StoreOptions): Promise<Purchase[]> {
+  const sample = new Map<string, Purchase>();
+  for await (const { key } of store.list(paths.announcements(atMs), options)) {
+    const purchase = LedgerPaths.parseAnnouncement(key)?.purchase;
+    if (purchase !== undefined) sample.set(nameOf(purchase), purchase);
+    if (sample.size === SAMPLES_PER_HOUR) break;
+  }
+  return [...sample.values()];
 }
 
 const nameOf = ({ key, n }: Purchase): string => `${key}/${n}`;

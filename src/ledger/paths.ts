@@ -14,7 +14,7 @@ const CLOSED_SUFFIX = '~closed';
 const RECORD_KEY =
   /^ledger\/([^/]+\/[^/]+)\/(?:tasks\/([^/]+)|purchases\/([0-9a-f]{16,128})\/([1-9]\d{0,8})\/(.+))\.json$/;
 const EXTRA_TASK = /^late\/([^/]+?)(~closed)?$/;
-const ANNOUNCEMENT = /\/([0-9a-f]{16,128})-([1-9]\d{0,8})\.json$/;
+const ANNOUNCEMENT = /\/recent\/[^/]+\/([0-9a-f]{16,128})-([1-9]\d{0,8})(?:~late~([^/]+?))?(~closed)?\.json$/;
 
 /**
  * Where the records of one account are: the key layout of the ledger, which no other file knows. `docs/ledger.md`
@@ -80,19 +80,35 @@ export class LedgerPaths {
     return `${this.#root}/tasks/${safeName(taskId)}.json`;
   }
 
-  /** Prefix of the announcements of one UTC hour; `atMs` is a moment in it, in milliseconds since the epoch. */
+  /** Prefix of the announcements and markers of all hours. */
+  get allAnnouncements(): string {
+    return `${this.#root}/recent/`;
+  }
+
+  /** Prefix of those of one UTC hour; `atMs` is a moment in it, in milliseconds since the epoch. */
   announcements(atMs: number): string {
-    return `${this.#root}/recent/${utcHour(atMs)}/`;
+    return `${this.allAnnouncements}${utcHour(atMs)}/`;
   }
 
   announcement({ key, n }: Purchase, atMs: number): string {
     return `${this.announcements(atMs)}${checkedKey(key)}-${n}.json`;
   }
 
-  /** The purchase that an announcement's key names; `undefined` for every other key. */
-  static parseAnnouncement(key: string): Purchase | undefined {
-    const [, purchaseKey, n] = ANNOUNCEMENT.exec(key) ?? [];
-    return purchaseKey === undefined ? undefined : { key: purchaseKey, n: Number(n) };
+  /** The announcement of a task that was bought in addition to its purchase's decision. */
+  extraTaskAnnouncement({ key, n }: Purchase, taskId: string, atMs: number): string {
+    return `${this.announcements(atMs)}${checkedKey(key)}-${n}~late~${safeName(taskId)}.json`;
+  }
+
+  /** The marker next to an announcement which says that what was announced is over. */
+  static marker(announcementKey: string): string {
+    return announcementKey.replace(/\.json$/, `${CLOSED_SUFFIX}.json`);
+  }
+
+  /** What the key of an announcement or of its marker names; `undefined` for every other key. */
+  static parseAnnouncement(key: string): (Announcement & { readonly isMarker: boolean }) | undefined {
+    const [, purchaseKey, n, taskName, marker] = ANNOUNCEMENT.exec(key) ?? [];
+    if (purchaseKey === undefined) return undefined;
+    return { key, purchase: { key: purchaseKey, n: Number(n) }, taskName, isMarker: marker !== undefined };
   }
 
   /** Prefix of the bills of one UTC day (`YYYY-MM-DD`). */
@@ -112,6 +128,15 @@ export class LedgerPaths {
   get #root(): string {
     return `${ALL_LEDGERS}${this.#account}`;
   }
+}
+
+/** By what a purchase, or a task that was bought in addition, is found by time. */
+export interface Announcement {
+  /** Its own key. */
+  readonly key: string;
+  readonly purchase: Purchase;
+  /** The name in keys of the task that was bought in addition; `undefined` for the purchase itself. */
+  readonly taskName: string | undefined;
 }
 
 /** What the key of a record says. A task's name is its id as keys spell it, see {@link safeName}. */

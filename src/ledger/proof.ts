@@ -1,8 +1,9 @@
 import { VideoError } from '../contract/video-error.js';
 import type { TaskSnapshot } from '../dashscope/wire.js';
 import type { StoreOptions } from '../storage/asset-store.js';
-import type { Ledger, TaskRef } from './ledger.js';
+import type { Ledger } from './ledger.js';
 import type { QueryApi } from './provider.js';
+import type { BoughtTask } from './purchase-view.js';
 import type { Expectation } from './records.js';
 
 /** How one property of a found task compares: `unsure` forbids a guess either way. */
@@ -156,27 +157,30 @@ interface ProofDeps {
  */
 export async function provesGone(
   deps: ProofDeps,
-  task: Pick<TaskRef, 'taskId' | 'keyFingerprint'>,
+  task: Pick<BoughtTask, 'taskId' | 'keyFingerprint' | 'intentAtMs'>,
   options: StoreOptions = {},
 ): Promise<boolean> {
   if (task.keyFingerprint === null) return false;
-  return isKeyOfAccount(deps, task.keyFingerprint, options, task.taskId);
+  const { keyFingerprint, intentAtMs, taskId } = task;
+  return isKeyOfAccount(deps, { keyFingerprint, intentAtMs }, options, taskId);
 }
 
 /**
  * Whether the key in use belongs to the account of the key with that fingerprint: it is that key, or it has seen a task
  * that was bought with it. A null fingerprint comes from a record that did not keep it, and every key passes.
+ * @param bought - `intentAtMs` is when it was bought: purchases of that time were most likely made with the same key.
  * @param exceptTaskId - A task whose answer is what is in question.
  */
 export async function isKeyOfAccount(
   { ledger, provider }: ProofDeps,
-  keyFingerprint: string | null,
+  { keyFingerprint, intentAtMs }: Pick<BoughtTask, 'keyFingerprint' | 'intentAtMs'>,
   options: StoreOptions = {},
   exceptTaskId?: string,
 ): Promise<boolean> {
   if (keyFingerprint === null || keyFingerprint === (await provider.keyFingerprint())) return true;
+  const when = { hours: TASK_HOURS, aroundMs: intentAtMs };
   let queries = 0;
-  for await (const other of ledger.tasksClaimedWith(keyFingerprint, TASK_HOURS, options)) {
+  for await (const other of ledger.tasksClaimedWith(keyFingerprint, when, options)) {
     if (other.task_id === exceptTaskId) continue;
     if (++queries > QUERIES_MAX) return false;
     try {

@@ -39,6 +39,8 @@ export interface PurchaseView {
 /** A task that was bought although its purchase had been decided otherwise. */
 interface ExtraTask {
   readonly task: ClaimedTask;
+  /** When it was recorded, by the writer's clock, in milliseconds since the epoch. */
+  readonly recordedAtMs: number;
   /** `undefined` while it is not over. */
   readonly ending: Ending | undefined;
 }
@@ -100,8 +102,18 @@ export async function viewPurchase(
   purchase: Purchase,
   options: StoreOptions,
 ): Promise<PurchaseView | undefined> {
-  const [files] = await listFiles(records, records.paths.purchase(purchase), options);
+  const files = await findFiles(records, purchase, options);
   return files === undefined ? undefined : readView(records, files, options);
+}
+
+/** Lists the record files of one purchase; `undefined` when it has none. */
+export async function findFiles(
+  records: LedgerRecords,
+  purchase: Purchase,
+  options: StoreOptions,
+): Promise<PurchaseFiles | undefined> {
+  const [files] = await listFiles(records, records.paths.purchase(purchase), options);
+  return files;
 }
 
 /** Reads the newest purchase under a key; `undefined` when nothing was ever bought under it. */
@@ -126,7 +138,12 @@ async function listFiles({ store }: LedgerRecords, prefix: string, options: Stor
   return [...found.values()];
 }
 
-async function readView(records: LedgerRecords, files: PurchaseFiles, options: StoreOptions): Promise<PurchaseView> {
+/** Reads the records of one purchase that was listed. */
+export async function readView(
+  records: LedgerRecords,
+  files: PurchaseFiles,
+  options: StoreOptions,
+): Promise<PurchaseView> {
   const { purchase } = files;
   const { paths } = records;
   // Together, as each is a round trip; none of them changes once it is written.
@@ -139,6 +156,8 @@ async function readView(records: LedgerRecords, files: PurchaseFiles, options: S
     files.closed === undefined ? undefined : records.read(files.closed.key, closedRecord, purchase, options),
   ]);
   if (intent === undefined) throw records.damaged(paths.intent(purchase), 'is missing although later records exist');
+  records.remember(paths.intent(purchase), intent);
+  records.remember(paths.claim(purchase), claim);
   return {
     purchase,
     intent,
@@ -159,7 +178,7 @@ async function readExtraTasks(
     const task = await records.read(files.task.key, extraTaskRecord, purchase, options);
     const closed =
       files.closed === undefined ? undefined : await records.read(files.closed.key, closedRecord, purchase, options);
-    if (task !== undefined) found.push({ task, ending: closed?.ending });
+    if (task !== undefined) found.push({ task, recordedAtMs: task.written_at_ms, ending: closed?.ending });
   }
   return found;
 }

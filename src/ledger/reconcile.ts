@@ -300,7 +300,8 @@ class Reconciliation {
     // A row that cannot be read may be our task.
     if (this.#unreadableRows > 0) return this.#undecided(view, 'not_comparable');
     // The list of another account never shows our tasks.
-    if (!(await isKeyOfAccount({ ledger, provider }, view.intent.key_fingerprint, this.#store))) {
+    const { key_fingerprint: keyFingerprint, written_at_ms: intentAtMs } = view.intent;
+    if (!(await isKeyOfAccount({ ledger, provider }, { keyFingerprint, intentAtMs }, this.#store))) {
       return this.#undecided(view, 'another_key');
     }
     await ledger.decideNotCreated(this.#purchase, { reason: 'none_found', failure: null }, this.#store);

@@ -72,6 +72,9 @@ export type IntentRecord = z.infer<typeof intentRecord>;
 export const recentRecord = z.object({ kind: z.literal('recent'), ...stamp });
 export type RecentRecord = z.infer<typeof recentRecord>;
 
+/** Put next to an announcement once what was announced is over. Its name says everything: it is listed, never read. */
+export type MarkerRecord = Stamp & { readonly kind: 'settled' };
+
 const notCreated = z.object({
   reason: z.enum(['not_sent', 'rejected', 'too_late', 'none_found', 'person']),
   failure: failureRecord.nullable(),

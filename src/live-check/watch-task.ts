@@ -1,5 +1,6 @@
 import { MODEL } from '../contract/model.js';
 import type { VideoResult } from '../contract/result.js';
+import { HOUR_MS } from '../contract/utc.js';
 import { VideoError } from '../contract/video-error.js';
 import { parseProviderTime } from '../dashscope/answer-reader.js';
 import { formatListTime, type TaskSnapshot } from '../dashscope/wire.js';
@@ -30,7 +31,6 @@ const ENDS_WITHIN_MS = 30 * 60_000;
 const PIXELS = 921_600;
 /** A failed archive is retried; the video stays at the provider for 24 h. */
 const ARCHIVES_MAX = 3;
-const HOUR_MS = 3_600_000;
 
 /** Watches the task to its end, asks meanwhile what only a task can show, and archives its video. */
 export async function watchTask(deps: WatchDeps, task: BoughtTask, acceptedAtMs: number | null): Promise<WatchOutcome> {

@@ -26,10 +26,18 @@ export interface PutOptions extends StoreOptions {
   readonly contentType?: string | undefined;
 }
 
+export interface ListOptions extends StoreOptions {
+  /** Only keys behind this one, itself excluded; default: from the start of the prefix. */
+  readonly after?: string | undefined;
+}
+
 /** `stored: false` means that `ifAbsent` was set and the key was taken. */
 export interface PutOutcome {
   readonly stored: boolean;
 }
+
+/** Keys that one request lists at most (S3's own limit). */
+export const LIST_PAGE = 1_000;
 
 /** What is known of a stored object. */
 export interface AssetInfo {
@@ -65,9 +73,9 @@ export interface AssetStore {
   put(key: string, body: ByteStream, options?: PutOptions): Promise<PutOutcome>;
   /**
    * Every object whose key begins with `prefix`, in ascending order of keys, page by page behind the scenes; the infos
-   * may lack checksum and type.
+   * may lack checksum and type. A page holds {@link LIST_PAGE} keys at most, and none is requested before it is needed.
    */
-  list(prefix: string, options?: StoreOptions): AsyncIterable<AssetInfo>;
+  list(prefix: string, options?: ListOptions): AsyncIterable<AssetInfo>;
   /** Removes `key`; no error when nothing is there. */
   delete(key: string, options?: StoreOptions): Promise<void>;
   /** The stable address of `key` (`file:` or `s3:`; never signed); does no I/O. */

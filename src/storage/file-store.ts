@@ -4,6 +4,7 @@ import { type FileHandle, link, mkdir, open, readdir, rename, rm, stat, unlink }
 import { dirname, extname, join, relative, resolve, sep } from 'node:path';
 import { Readable } from 'node:stream';
 import { pathToFileURL } from 'node:url';
+import { mapParallel } from '../async/map-parallel.js';
 import { FailureType } from '../contract/failure-type.js';
 import { VideoError } from '../contract/video-error.js';
 import type {
@@ -11,6 +12,7 @@ import type {
   AssetStore,
   ByteStream,
   GetOptions,
+  ListOptions,
   PutOptions,
   PutOutcome,
   StoreOptions,
@@ -19,6 +21,8 @@ import { forwardStream, VerifyingStream } from './body.js';
 import { STORE_ID_KEY } from './keys.js';
 import { isKeySegment, keySegments } from './store-key.js';
 
+/** Files of a folder that are looked at together while it is listed: Node.js has four threads for that. */
+const STATS_AT_ONCE = 16;
 /** Holds bodies while they are written. A key cannot begin with a dot, so nothing in it is ever listed. */
 const PARTIAL_DIR = '.partial';
 /** Far beyond any put (archiving ends within the result's 24 hours): only files of a dead process are that old. */
@@ -130,10 +134,10 @@ export class FileStore implements AssetStore {
     }
   }
 
-  async *list(prefix: string, { signal }: StoreOptions = {}): AsyncGenerator<AssetInfo> {
+  async *list(prefix: string, { signal, after }: ListOptions = {}): AsyncGenerator<AssetInfo> {
     const folders = prefix.split('/').slice(0, -1);
     if (folders.length > 0) keySegments(folders.join('/'));
-    yield* this.#walk(join(this.#root, ...folders), prefix, signal);
+    yield* this.#walk(join(this.#root, ...folders), { prefix, after, signal });
   }
 
   async delete(key: string, { signal }: StoreOptions = {}): Promise<void> {
@@ -165,7 +169,8 @@ export class FileStore implements AssetStore {
     return { key, bytes: stats.size, contentType, modifiedAtMs: Math.round(stats.mtimeMs) };
   }
 
-  async *#walk(folder: string, prefix: string, signal: AbortSignal | undefined): AsyncGenerator<AssetInfo> {
+  async *#walk(folder: string, options: WalkOptions): AsyncGenerator<AssetInfo> {
+    const { prefix, after = '', signal } = options;
     signal?.throwIfAborted();
     const keyOf = (name: string) => relative(this.#root, join(folder, name)).split(sep).join('/');
     let entries: Dirent[];
@@ -181,20 +186,22 @@ export class FileStore implements AssetStore {
       .filter((entry) => isKeySegment(entry.name) && (entry.isFile() || entry.isDirectory()))
       .map((entry) => ({ name: entry.name, key: keyOf(entry.name) + (entry.isDirectory() ? '/' : '') }))
       .sort((a, b) => (a.key < b.key ? -1 : 1));
-    for (const { name, key } of found) {
+    // Everything in a folder is before `after` when its name is, unless `after` is in it.
+    const wanted = found.filter(({ key }) =>
+      key.endsWith('/')
+        ? (key.startsWith(prefix) || prefix.startsWith(key)) && (key > after || after.startsWith(key))
+        : key.startsWith(prefix) && key > after,
+    );
+    const infos = mapParallel(wanted, STATS_AT_ONCE, async ({ name, key }) => {
       signal?.throwIfAborted();
-      if (key.endsWith('/')) {
-        if (key.startsWith(prefix) || prefix.startsWith(key)) yield* this.#walk(join(folder, name), prefix, signal);
-        continue;
-      }
-      if (!key.startsWith(prefix)) continue;
-      let info: AssetInfo | undefined;
-      try {
-        info = await this.#infoOf(key, join(folder, name));
-      } catch (cause) {
+      if (key.endsWith('/')) return name;
+      return this.#infoOf(key, join(folder, name)).catch((cause: unknown) => {
         throw this.#error('list', key, cause);
-      }
-      if (info !== undefined) yield info;
+      });
+    });
+    for await (const found of infos) {
+      if (typeof found === 'string') yield* this.#walk(join(folder, found), options);
+      else if (found !== undefined) yield found;
     }
   }
 
@@ -277,6 +284,11 @@ export class FileStore implements AssetStore {
       nextStep: NEXT_STEPS[code ?? ''] ?? 'Check the disk and the directory of the store; the step is tried again.',
     });
   }
+}
+
+/** What of a folder is listed. */
+interface WalkOptions extends ListOptions {
+  readonly prefix: string;
 }
 
 /** Writes, syncs and closes a new file: without the sync a power cut could leave the name without its bytes. */

@@ -12,6 +12,7 @@ import type {
   AssetStore,
   ByteStream,
   GetOptions,
+  ListOptions,
   PutOptions,
   PutOutcome,
   StoreOptions,
@@ -136,8 +137,9 @@ export class S3Store implements AssetStore {
     }
   }
 
-  async *list(prefix: string, { signal }: StoreOptions = {}): AsyncGenerator<AssetInfo> {
-    const where = { Bucket: this.#options.bucket, Prefix: this.#prefix + prefix };
+  async *list(prefix: string, { signal, after }: ListOptions = {}): AsyncGenerator<AssetInfo> {
+    const StartAfter = after === undefined ? undefined : this.#prefix + after;
+    const where = { Bucket: this.#options.bucket, Prefix: this.#prefix + prefix, StartAfter };
     try {
       const { client, s3 } = await this.#open(signal);
       let ContinuationToken: string | undefined;

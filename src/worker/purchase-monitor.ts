@@ -2,9 +2,7 @@ import type { Client } from '@temporalio/client';
 import type { Ledger } from '../ledger/ledger.js';
 import type { WorkerMetrics } from '../metrics/worker-metrics.js';
 
-/** A week of a busy account; then the settled purchases of the last day are read once more. */
-const SETTLED_MAX = 20_000;
-/** Longest scan in milliseconds: the first one reads every purchase of a day. */
+/** Longest scan in milliseconds; it reads what is open. */
 const LOOK_BOUND_MS = 60_000;
 /** Temporal counts within milliseconds. */
 const COUNT_BOUND_MS = 5_000;
@@ -27,10 +25,9 @@ export interface LookDeps {
  */
 export function monitorPurchases({ metrics, ledger, client, taskQueue, everyMs }: LookDeps): () => void {
   const stop = new AbortController();
-  const settled = new Set<string>();
   const look = async (): Promise<void> => {
     await Promise.all([
-      openPurchases(ledger, settled, stop.signal).then(
+      openPurchases(ledger, stop.signal).then(
         (report) => metrics.openPurchases(report),
         () => metrics.openPurchases(undefined),
       ),
@@ -39,7 +36,6 @@ export function monitorPurchases({ metrics, ledger, client, taskQueue, everyMs }
         () => metrics.needingAttention(undefined),
       ),
     ]);
-    if (settled.size > SETTLED_MAX) settled.clear();
     if (!stop.signal.aborted) timer = setTimeout(look, everyMs).unref();
   };
   let timer = setTimeout(look, 0).unref();
@@ -49,9 +45,9 @@ export function monitorPurchases({ metrics, ledger, client, taskQueue, everyMs }
   };
 }
 
-async function openPurchases(ledger: Ledger, settled: Set<string>, stop: AbortSignal) {
+async function openPurchases(ledger: Ledger, stop: AbortSignal) {
   const signal = AbortSignal.any([stop, AbortSignal.timeout(LOOK_BOUND_MS)]);
-  const { open, damaged } = await ledger.listOpen(undefined, { signal, settled });
+  const { open, damaged } = await ledger.listOpen(undefined, { signal });
   const nowMs = Date.now();
   return { agesMs: open.map(({ intent }) => Math.max(0, nowMs - intent.written_at_ms)), damaged: damaged.length };
 }

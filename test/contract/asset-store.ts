@@ -287,6 +287,13 @@ export function describeAssetStore(name: string, open: () => Promise<StoreUnderT
         expect(await keysOf(store, prefix)).toEqual(sorted.filter((key) => key.startsWith(prefix)));
       }
       for await (const { key, bytes } of store.list('')) expect(bytes).toBe(key.length);
+      for (const prefix of ['', 'a', 'a/b', 'b/']) {
+        for (const after of [...keys, '', 'a', 'a/', 'a/b', 'a/b/~', 'a-', 'z']) {
+          const behind: string[] = [];
+          for await (const { key } of store.list(prefix, { after })) behind.push(key);
+          expect(behind).toEqual(sorted.filter((key) => key.startsWith(prefix) && key > after));
+        }
+      }
     });
 
     test(`a listing of ${traits.manyKeys} keys is complete`, async () => {

@@ -55,7 +55,9 @@ test.each(Object.entries(MUTANTS))(
   async (_name, broken) => {
     const pieces = { ...SOUND, ...broken };
     const schedules = async () => {
-      for (let seed = 1; seed <= SEEDS.rough; seed += 1) await runSchedule(seed, 'rough', pieces);
+      for (const weather of ['rough', 'wild'] as const) {
+        for (let seed = 1; seed <= SEEDS[weather]; seed += 1) await runSchedule(seed, weather, pieces);
+      }
     };
     await expect(schedules()).rejects.toThrow(/^seed \d+/);
   },

@@ -7,13 +7,13 @@ import type {
   AssetStore,
   ByteStream,
   GetOptions,
+  ListOptions,
   PutOptions,
   PutOutcome,
 } from '../../src/storage/asset-store.js';
 
 interface Stored {
   readonly body: Buffer;
-  readonly sha256: string;
   readonly modifiedAtMs: number;
 }
 
@@ -21,6 +21,8 @@ interface Stored {
 export class MemoryStore implements AssetStore {
   readonly name = 'memory';
   readonly objects = new Map<string, Stored>();
+  /** In ascending order, as of the last listing; undefined when there are others since. */
+  #keys: string[] | undefined;
   readonly #now: () => number;
 
   constructor(now: () => number = Date.now) {
@@ -44,12 +46,13 @@ export class MemoryStore implements AssetStore {
     return this.set(key, Buffer.concat(chunks), options.ifAbsent === true);
   }
 
-  async *list(prefix: string): AsyncGenerator<AssetInfo> {
-    yield* this.infos(prefix);
+  async *list(prefix: string, { after }: ListOptions = {}): AsyncGenerator<AssetInfo> {
+    yield* this.infos(prefix, { after });
   }
 
   async delete(key: string): Promise<void> {
     this.objects.delete(key);
+    this.#keys = undefined;
   }
 
   url(key: string): string {
@@ -58,24 +61,47 @@ export class MemoryStore implements AssetStore {
 
   set(key: string, body: Buffer, ifAbsent = false): PutOutcome {
     if (ifAbsent && this.objects.has(key)) return { stored: false };
-    const sha256 = createHash('sha256').update(body).digest('hex');
-    this.objects.set(key, { body, sha256, modifiedAtMs: this.#now() });
+    if (!this.objects.has(key)) this.#keys = undefined;
+    this.objects.set(key, { body, modifiedAtMs: this.#now() });
     return { stored: true };
   }
 
   info(key: string): AssetInfo | undefined {
     const found = this.objects.get(key);
     if (found === undefined) return undefined;
-    return { key, bytes: found.body.length, sha256: found.sha256, modifiedAtMs: found.modifiedAtMs };
+    const sha256 = createHash('sha256').update(found.body).digest('hex');
+    return { key, bytes: found.body.length, sha256, modifiedAtMs: found.modifiedAtMs };
   }
 
-  infos(prefix: string): AssetInfo[] {
-    const keys = [...this.objects.keys()].filter((key) => key.startsWith(prefix)).sort();
-    return keys.flatMap((key) => this.info(key) ?? []);
+  /** @param how.lateMs - Leaves out what was put since then. */
+  infos(prefix: string, { after = '', lateMs = 0 }: { after?: string | undefined; lateMs?: number } = {}): AssetInfo[] {
+    const listedUntilMs = this.#now() - lateMs;
+    const found: AssetInfo[] = [];
+    this.#keys ??= [...this.objects.keys()].sort();
+    const keys = this.#keys;
+    for (let at = firstFrom(keys, after > prefix ? after : prefix); at < keys.length; at += 1) {
+      const key = keys[at]!;
+      if (!key.startsWith(prefix)) break;
+      const stored = this.objects.get(key);
+      if (key === after || stored === undefined || stored.modifiedAtMs > listedUntilMs) continue;
+      found.push({ key, bytes: stored.body.length, modifiedAtMs: stored.modifiedAtMs });
+    }
+    return found;
   }
 
   json(key: string): Record<string, unknown> | undefined {
     const found = this.objects.get(key);
     return found === undefined ? undefined : JSON.parse(found.body.toString());
   }
+}
+
+/** Index of the first key that is not before `from`. */
+function firstFrom(keys: readonly string[], from: string): number {
+  let [low, high] = [0, keys.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (keys[middle]! < from) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }

@@ -5,6 +5,7 @@ import { awaitPurchase } from '../../src/ledger/follow.js';
 import { type IntentFields, Ledger } from '../../src/ledger/ledger.js';
 import type { PutAnswer } from '../../src/ledger/ledger-records.js';
 import type { OpenPurchases } from '../../src/ledger/open-purchases.js';
+import { LedgerPaths } from '../../src/ledger/paths.js';
 import type { IntentRecord, TaskRecord } from '../../src/ledger/records.js';
 import type { AssetStore, ByteStream, PutOptions } from '../../src/storage/asset-store.js';
 import type { SimClient } from './sim-provider.js';
@@ -38,7 +39,7 @@ class WithoutIntent extends Ledger {
 
 class WithoutOthers extends Ledger {
   override async listOpenBetween(): Promise<OpenPurchases> {
-    return { open: [], damaged: [] };
+    return { open: [], damaged: [], unmarked: [] };
   }
 }
 
@@ -85,6 +86,23 @@ export const MUTANTS: Readonly<Record<string, Partial<Pieces>>> = {
   'a task that may serve two purchases': {
     ledger: (options) => new WithoutTaskRecords(options),
     store: overwriting((key) => key.includes('/tasks/')),
+  },
+  'a purchase that is marked as over when it is announced': {
+    store: (store) =>
+      alike<AssetStore>(store, {
+        put: async (key: string, body: ByteStream, options?: PutOptions) => {
+          const outcome = await store.put(key, body, options);
+          if (LedgerPaths.parseAnnouncement(key)?.isMarker === false) await store.put(LedgerPaths.marker(key), body);
+          return outcome;
+        },
+      }),
+  },
+  'a task that was bought in addition and cannot be found by time': {
+    store: (store) =>
+      alike<AssetStore>(store, {
+        put: (key: string, body: ByteStream, options?: PutOptions) =>
+          key.includes('~late~') ? Promise.resolve({ stored: true }) : store.put(key, body, options),
+      }),
   },
   'a purchase that cannot be found by time': {
     store: (store) =>

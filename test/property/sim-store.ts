@@ -1,7 +1,14 @@
 import type { Readable } from 'node:stream';
 import { FailureType } from '../../src/contract/failure-type.js';
 import { VideoError } from '../../src/contract/video-error.js';
-import type { AssetInfo, AssetStore, ByteStream, PutOptions, PutOutcome } from '../../src/storage/asset-store.js';
+import type {
+  AssetInfo,
+  AssetStore,
+  ByteStream,
+  ListOptions,
+  PutOptions,
+  PutOutcome,
+} from '../../src/storage/asset-store.js';
 import type { MemoryStore } from './memory-store.js';
 import type { Process, Simulation } from './simulation.js';
 
@@ -13,6 +20,8 @@ export interface StoreFaults {
   readonly landsLater: number;
   /** The store's client tries twice and loses against itself. */
   readonly doubled: number;
+  /** A listing does not show what was put within the last minute. */
+  readonly listsLate: number;
 }
 
 const away = () => new VideoError(FailureType.StoreUnavailable, 'the store is away', { retryable: true });
@@ -50,8 +59,10 @@ export class SimStore implements AssetStore {
     return [body] as unknown as Readable; // its readers only iterate
   }
 
-  async *list(prefix: string): AsyncGenerator<AssetInfo> {
-    yield* await this.#read(() => this.#shared.infos(prefix));
+  async *list(prefix: string, { after }: ListOptions = {}): AsyncGenerator<AssetInfo> {
+    const { random } = this.#sim;
+    const lateMs = random.chance(this.#faults().listsLate) ? random.between(1, 60_000) : 0;
+    yield* await this.#read(() => this.#shared.infos(prefix, { after, lateMs }));
   }
 
   put(key: string, body: ByteStream, { ifAbsent = false }: PutOptions = {}): Promise<PutOutcome> {

@@ -1,13 +1,14 @@
 import { FailureType } from '../../src/contract/failure-type.js';
 import { MODEL } from '../../src/contract/model.js';
-import type { Purchase } from '../../src/contract/purchase.js';
+import { isSamePurchase, type Purchase } from '../../src/contract/purchase.js';
 import type { SubmitDecision, VideoResult } from '../../src/contract/result.js';
 import { VideoError } from '../../src/contract/video-error.js';
 import { type BuyDeps, type BuyOutcome, buyOnce, type PurchaseOrder } from '../../src/ledger/buy.js';
 import { awaitPurchase, type FollowOutcome } from '../../src/ledger/follow.js';
 import { Ledger } from '../../src/ledger/ledger.js';
+import { type Announcement, LedgerPaths } from '../../src/ledger/paths.js';
 import { provesGone } from '../../src/ledger/proof.js';
-import { type BoughtTask, boughtTask, type PurchaseView } from '../../src/ledger/purchase-view.js';
+import { type BoughtTask, boughtTask, isOpen, type PurchaseView } from '../../src/ledger/purchase-view.js';
 import { type ReconcileDeps, type ReconcileOutcome, reconcileSubmit } from '../../src/ledger/reconcile.js';
 import { resolvePurchase } from '../../src/ledger/resolve.js';
 import { DEFAULT_LEDGER_TIMES, type LedgerTimes } from '../../src/ledger/times.js';
@@ -431,9 +432,12 @@ export class World {
     };
     // Shorter than the shipped 25 hours where the world is younger: each hour is one listing.
     const hours = Math.min(25, Math.ceil((this.sim.nowMs - START) / HOUR) + 1);
-    const { open } = await this.#activity(run, 'heartbeating', (process) =>
-      this.#buyDeps(process).ledger.listOpen(hours),
-    );
+    const { open } = await this.#activity(run, 'heartbeating', async (process) => {
+      const { ledger } = this.#buyDeps(process);
+      const found = await ledger.listOpen(hours);
+      await ledger.markSettled(found.unmarked);
+      return found;
+    });
     for (const { purchase, intent, extraTasks } of open) {
       const lives = this.runs.some(({ name, end }) => name === intent.workflow_id && end === undefined);
       if (!lives || extraTasks.length > 0) this.#salvage(purchase);
@@ -630,8 +634,10 @@ export class World {
   }
 
   #storeFaults(): StoreFaults {
-    if (!this.#faulty || this.#weather === 'calm') return { refused: 0, replyLost: 0, landsLater: 0, doubled: 0.05 };
-    return { refused: 0.01, replyLost: 0.03, landsLater: 0.02, doubled: 0.05 };
+    if (!this.#faulty || this.#weather === 'calm') {
+      return { refused: 0, replyLost: 0, landsLater: 0, doubled: 0.05, listsLate: 0 };
+    }
+    return { refused: 0.01, replyLost: 0.03, landsLater: 0.02, doubled: 0.05, listsLate: 0.02 };
   }
 
   #providerFaults(): ProviderFaults {
@@ -648,6 +654,8 @@ export class World {
 
   #stored(path: string): void {
     if (path.includes('/late/')) this.seen.add('second');
+    const announced = LedgerPaths.parseAnnouncement(path);
+    if (announced?.isMarker) this.#marked(announced);
     const match = /\/purchases\/([0-9a-f]+)\/(\d+)\/(intent|claim|closed)\.json$/.exec(path);
     if (match === null) return;
     const [, key = '', number, kind] = match;
@@ -682,6 +690,18 @@ export class World {
     if (open.size > 1) this.#fail(new Broken(`two open purchases of ${key}: ${[...open].join(', ')}`));
   }
 
+  /** A marker says that what it names is over, and what is over stays so. */
+  #marked({ purchase, taskName }: Announcement): void {
+    this.seen.add('marked');
+    const folder = `${ROOT}/purchases/${purchase.key}/${purchase.n}`;
+    const name = `${purchase.key}/${purchase.n} ${taskName ?? ''}`;
+    const closed = taskName === undefined ? `${folder}/closed.json` : `${folder}/late/${taskName}~closed.json`;
+    if (this.store.objects.has(closed)) return;
+    const decision = this.store.json(`${folder}/claim.json`)?.['decision'] as { not_created?: unknown } | undefined;
+    if (taskName === undefined && decision?.not_created !== undefined) return;
+    this.#fail(new Broken(`${name} was marked as over and is open`));
+  }
+
   #created(task: SimTask): void {
     const { key } = task;
     if (key === undefined) return;
@@ -714,6 +734,11 @@ export class World {
    */
   async #checkFindable(): Promise<void> {
     const open = await this.#leftOpen();
+    for (const view of await this.#trulyOpen()) {
+      const { key, n } = view.purchase;
+      if (open.some(({ purchase }) => isSamePurchase(purchase, view.purchase))) continue;
+      this.#fail(new Broken(`${key}/${n} is open and is not found by time`));
+    }
     for (const task of this.provider.tasks) {
       if (task.key === undefined || this.#recorded(task)) continue;
       if (['FAILED', 'CANCELED'].includes(this.provider.statusOf(task))) continue;
@@ -724,7 +749,10 @@ export class World {
   }
 
   async #checkEnd(): Promise<void> {
-    const open = await this.#leftOpen();
+    const open = await this.#trulyOpen();
+    const listed = () => this.#reader().listOpenBetween(START - HOUR, this.sim.nowMs);
+    await this.#reader().markSettled((await listed()).unmarked);
+    if ((await listed()).unmarked.length > 0) throw new Broken('a sweep has marked what is over, and it is read again');
     if (open.length > 0)
       throw new Broken(
         `left open: ${open.map(({ purchase, state }) => `${purchase.key}/${purchase.n} ${state.kind}`).join(', ')}`,
@@ -739,8 +767,27 @@ export class World {
 
   /** What a sweep would find, read past every fault. */
   async #leftOpen(): Promise<readonly PurchaseView[]> {
-    const reader = new Ledger({ store: this.store, scope: SCOPE, now: () => this.sim.nowMs });
-    return (await reader.listOpenBetween(START - HOUR, this.sim.nowMs)).open;
+    return (await this.#reader().listOpenBetween(START - HOUR, this.sim.nowMs)).open;
+  }
+
+  /** What is open, from every purchase there is, without announcements and markers. */
+  async #trulyOpen(): Promise<readonly PurchaseView[]> {
+    const purchases = new Map<string, Purchase>();
+    for (const { key } of this.store.infos(`${ROOT}/purchases/`)) {
+      const record = LedgerPaths.parse(key);
+      if (record === undefined || record.kind === 'task') continue;
+      const { purchase } = record;
+      if (!this.#keys.some((one) => one.damaged && one.key === purchase.key)) {
+        purchases.set(`${purchase.key}/${purchase.n}`, purchase);
+      }
+    }
+    const reader = this.#reader();
+    const views = await Promise.all([...purchases.values()].map((purchase) => reader.findPurchase(purchase)));
+    return views.filter((view) => view !== undefined && isOpen(view)) as PurchaseView[];
+  }
+
+  #reader(): Ledger {
+    return new Ledger({ store: this.store, scope: SCOPE, now: () => this.sim.nowMs });
   }
 
   #recorded(task: SimTask): boolean {

@@ -55,7 +55,8 @@ async function finished() {
     dashscope: dashscope as never,
     providerBaseUrl: BASE_URL,
     store: world.store,
-    ledger: world.ledger,
+    // Of another worker than the one that bought it, so that it remembers nothing.
+    ledger: new Ledger({ store: world.store, scope: world.ledger.scope, now: world.clock.now }),
     spoolDir,
     allowPrivateUrls: [],
     publicBaseUrl: undefined,
