@@ -3,7 +3,7 @@ import type { Prices } from '../src/config/prices.js';
 import type { Times } from '../src/config/times.js';
 import type { BatchItemEnd } from '../src/contract/batch.js';
 import type { BudgetAnswer, BudgetQuestion, BudgetTerms } from '../src/contract/budget.js';
-import type { SlotReleaseMessage, SlotRequestMessage } from '../src/contract/slots.js';
+import type { SlotReleaseMessage, SlotRequestMessage, SlotsHealth } from '../src/contract/slots.js';
 import type { DashScopeClient } from '../src/dashscope/client.js';
 import type { Ledger } from '../src/ledger/ledger.js';
 import type { StepMetrics } from '../src/metrics/step-metrics.js';
@@ -115,4 +115,6 @@ export interface AccountSlotsPort {
    * grants nothing. Rejects with Temporal's error when no worker answers.
    */
   queryBudget(question: BudgetQuestion): Promise<BudgetAnswer | undefined>;
+  /** Finds out why the slots do not answer. */
+  assess(): Promise<SlotsHealth>;
 }

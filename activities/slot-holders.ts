@@ -1,7 +1,14 @@
 import type { Billable } from '../src/contract/budget.js';
 import { FailureType } from '../src/contract/failure-type.js';
 import type { Purchase } from '../src/contract/purchase.js';
-import type { DeadSlot, HeldSlot, OpenSlot, SlotReleaseMessage, SlotRequestMessage } from '../src/contract/slots.js';
+import type {
+  DeadSlot,
+  HeldSlot,
+  OpenSlot,
+  SlotReleaseMessage,
+  SlotRequestMessage,
+  SlotsHealth,
+} from '../src/contract/slots.js';
 import { VideoError } from '../src/contract/video-error.js';
 import { openExtraTasks, type PurchaseView } from '../src/ledger/purchase-view.js';
 import { batchOf } from '../src/ledger/records.js';
@@ -19,6 +26,11 @@ const UNBOUGHT_MS = 60_000;
 /** Repeats the request of a run that waits; starts the account's slots again if they are gone. */
 export function createRequestSlot({ slots }: ActivityDeps) {
   return (request: Omit<SlotRequestMessage, 'limit' | 'budget'>): Promise<void> => slots.requestSlot(request);
+}
+
+/** Finds out why the slots have not answered a request. */
+export function createAssessSlots({ slots }: ActivityDeps) {
+  return (): Promise<SlotsHealth> => slots.assess();
 }
 
 /**

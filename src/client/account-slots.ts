@@ -5,12 +5,13 @@ import { BUDGET_QUERY, SLOTS_QUERY, slotsWorkflowId } from '../contract/names.js
 import type { AccountSlotsView } from '../contract/slots.js';
 import { VideoError } from '../contract/video-error.js';
 import { QUERY_TIMEOUT_MS } from './query-progress.js';
+import { assessSlots } from './slots-health.js';
 
 /**
  * Reads who holds the slots of a provider account and who waits for one; a worker answers.
  * @returns `undefined` when no run has requested a slot yet.
- * @throws VideoError `NoWorker` when no worker answers within 5 s; an error of Temporal's client when Temporal itself
- * does not answer.
+ * @throws VideoError `NoWorker` when no worker polls their queue, `WorkerBusy` when one does and does not answer within
+ * 5 s; an error of Temporal's client when Temporal itself does not answer.
  */
 export async function readAccountSlots(
   client: Client,
@@ -28,19 +29,34 @@ export async function readAccountSlots(
     return await client.withDeadline(Date.now() + QUERY_TIMEOUT_MS, () => handle.query<AccountSlotsView>(SLOTS_QUERY));
   } catch (cause) {
     if (cause instanceof WorkflowNotFoundError) return undefined;
-    // Temporal has just answered, so it is the worker that does not.
-    throw new VideoError(
-      FailureType.NoWorker,
-      `The slots of the account ${account} do not answer: no worker did so within ${QUERY_TIMEOUT_MS / 1000} s for ` +
-        `${handle.workflowId} on the queue ${run.taskQueue}`,
-      {
-        cause,
-        nextStep:
-          'Start a worker of that queue with "wan-video worker". If one is running already, or the queue no longer ' +
-          'exists, see docs/operations.md, "Slots do not move".',
-      },
-    );
+    throw await noAnswerError(client, account, handle.workflowId, cause);
   }
+}
+
+/** Temporal has just answered, so it is a worker that does not; the error says why. */
+async function noAnswerError(client: Client, account: string, workflowId: string, cause: unknown): Promise<VideoError> {
+  const { state, reason } = await assessSlots(client, workflowId, Date.now());
+  const what = `The slots of the account ${account} do not answer`;
+  const runbook = 'docs/operations.md, "Slots do not move"';
+  if (state === 'unattended') {
+    return new VideoError(FailureType.NoWorker, `${what}: no worker polls ${reason}, on which ${workflowId} runs`, {
+      cause,
+      nextStep:
+        'Start a worker of that queue with "wan-video worker". If one is running already, or the queue no longer ' +
+        `exists, see ${runbook}.`,
+    });
+  }
+  const why =
+    state === 'failing'
+      ? `the workflow task of ${workflowId} fails: ${reason}`
+      : `workers poll the queue of ${workflowId}, and none answered within ${QUERY_TIMEOUT_MS / 1000} s`;
+  return new VideoError(FailureType.WorkerBusy, `${what}: ${why}`, {
+    cause,
+    nextStep:
+      state === 'failing'
+        ? `Start workers of the version that fixes it; see ${runbook}.`
+        : `Nothing is lost: runs that wait keep waiting. Run the command again; if it stays so, see ${runbook}.`,
+  });
 }
 
 /** A killed worker is replaced within five seconds. */

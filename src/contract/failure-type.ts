@@ -57,6 +57,8 @@ export const FailureType = {
   TemporalUnreachable: 'TemporalUnreachable',
   /** Temporal answers, and no worker does; only a worker knows what was requested. */
   NoWorker: 'NoWorker',
+  /** Workers run, and none answers in time: they are overloaded, or the workflow's task fails. */
+  WorkerBusy: 'WorkerBusy',
   /** Temporal knows no run under the requested id. */
   RunNotFound: 'RunNotFound',
 } as const;

@@ -107,6 +107,17 @@ export function placeText(place: SlotPlace): string {
   return `position ${position} at ${asOf} UTC: ${ahead}, ${running} of ${limit} slots taken`;
 }
 
+/** Why the slots do not answer. */
+export interface SlotsHealth {
+  /**
+   * `busy`: a worker has them and is late, so they answer later; `unattended`: no worker polls their queue; `failing`:
+   * their workflow task fails again and again; `not_running`: their workflow has ended, or never began.
+   */
+  readonly state: 'busy' | 'unattended' | 'failing' | 'not_running';
+  /** The queue, the failure or the status; empty while they are busy. */
+  readonly reason: string;
+}
+
 /** Answer of the query `slots`. */
 export interface AccountSlotsView {
   readonly limit: number;

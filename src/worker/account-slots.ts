@@ -1,6 +1,7 @@
 import { type Client, WorkflowNotFoundError } from '@temporalio/client';
 import type { AccountSlotsPort } from '../../activities/index.js';
 import { queryBudget } from '../client/account-slots.js';
+import { assessSlots } from '../client/slots-health.js';
 import type { Config } from '../config/config.js';
 import type { BudgetTerms } from '../contract/budget.js';
 import {
@@ -10,11 +11,13 @@ import {
   slotsWorkflowId,
   WorkflowType,
 } from '../contract/names.js';
-import type { AccountSlotsInput, SlotLimitMessage, SlotRequestMessage } from '../contract/slots.js';
+import type { AccountSlotsInput, SlotLimitMessage, SlotRequestMessage, SlotsHealth } from '../contract/slots.js';
 import { stepTimesOf } from '../contract/times.js';
 
 /** Temporal takes a signal within milliseconds; the audit of holders finds one that was lost. */
 const SIGNAL_TIMEOUT_MS = 5_000;
+/** Short compared with the minute after which a run asks again. */
+const ASSESSED_FOR_MS = 5_000;
 
 /**
  * Gives the steps access to the slots of the configured account.
@@ -44,6 +47,7 @@ export function accountSlotsPort(
     },
     releaseSlot: (release) => signalIfRunning(client, workflowId, RELEASE_SLOT_SIGNAL, release),
     queryBudget: (question) => queryBudget(client, workflowId, question),
+    assess: assessOften(client, workflowId),
   };
 }
 
@@ -59,6 +63,21 @@ export function announceLimit(
   const workflowId = slotsWorkflowId(provider.providerId, provider.account);
   const message: SlotLimitMessage = { limit: rates.maxRunning, budget: budget ?? null };
   return signalIfRunning(client, workflowId, SET_SLOT_LIMIT_SIGNAL, message);
+}
+
+/**
+ * Assesses the slots once for all runs that ask at about the same time: under overload these are thousands, and each
+ * one's own look would add to it.
+ */
+function assessOften(client: Client, workflowId: string): () => Promise<SlotsHealth> {
+  let latest: { readonly atMs: number; readonly health: Promise<SlotsHealth> } | undefined;
+  return () => {
+    const nowMs = Date.now();
+    if (latest === undefined || nowMs - latest.atMs >= ASSESSED_FOR_MS) {
+      latest = { atMs: nowMs, health: assessSlots(client, workflowId, nowMs) };
+    }
+    return latest.health;
+  };
 }
 
 async function signalIfRunning(client: Client, workflowId: string, signal: string, message: object): Promise<void> {

@@ -198,9 +198,38 @@ test.concurrent('slots that do not answer stop nobody, and the slot of a run tha
   expect(deaf.submits()).toHaveLength(2);
   // Temporal is there; it is the worker that is not.
   const report = new RegExp(
-    `account ${deaf.name} do not answer: no worker .* queue nobody-polls-this\\nStart a worker`,
+    `account ${deaf.name} do not answer: no worker polls the queue nobody-polls-this, .*\\nStart a worker`,
   );
   expect(await asked).toMatchObject({ code: 3, stdout: '', stderr: expect.stringMatching(report) });
+});
+
+test.concurrent('runs keep waiting for slots that are late, and say so: overload is not absence', async () => {
+  const one = accounts.account(1, { slotAckMs: 300 });
+  await one.startWorker();
+  const queue = `${one.name}-overloaded`;
+  await stack.client.workflow.start(WorkflowType.accountSlots, {
+    workflowId: one.slotsId,
+    taskQueue: queue,
+    args: [{ limit: 1, times: stepTimesOf(one.config.times) }],
+  });
+  // A worker that has taken the workflow task and does not get round to it.
+  const { namespace } = stack.client.options;
+  await stack.client.withDeadline(Date.now() + 30_000, () =>
+    stack.client.workflowService.pollWorkflowTaskQueue({ namespace, taskQueue: { name: queue }, identity: 'late' }),
+  );
+  const ids = await Promise.all([1, 2, 3].map((at) => one.start(`item ${at}`)));
+  const waitingFor = () => Promise.all(ids.map(async (id) => (await one.videos.progress(id)).waiting_for));
+  const busy = "the account's slots to answer: they are busy, and have the request";
+  await until(waitingFor, [busy, busy, busy]);
+  const requests = async () =>
+    ((await stack.client.workflow.getHandle(ids[0] ?? '').fetchHistory()).events ?? []).filter(
+      ({ activityTaskScheduledEventAttributes: step }) => step?.activityType?.name === 'requestSlot',
+    ).length;
+  await expect.poll(requests, { timeout: 20_000 }).toBeGreaterThanOrEqual(3);
+  expect(one.submits()).toEqual([]);
+  await stack.client.workflow.getHandle(one.slotsId).terminate('a test');
+  await results(one, ids);
+  expect(one.mostAtOnce()).toBe(1);
 });
 
 test.concurrent('forced to continue as new again and again, the slots forget neither holders nor who waits', async () => {

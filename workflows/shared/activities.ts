@@ -57,6 +57,12 @@ export function stepTable(times: StepTimes, queue: string): StepTable {
       retry: patient, // the run waits in any case
       cancellationType: TRY_CANCEL,
     },
+    assessSlots: {
+      summary: 'find out why the slots do not answer',
+      startToCloseTimeout: '30s', // a few requests to Temporal, which may be overloaded
+      retry: patient, // the run waits in any case
+      cancellationType: TRY_CANCEL,
+    },
     submitTask: {
       summary: 'buy one task',
       taskQueue: submitQueueOf(queue), // the account's submit rate is set on this queue

@@ -3,7 +3,7 @@ import type { RenderProgress } from '../../activities/poll-task.js';
 import { resolveCommands } from '../../src/contract/command-lines.js';
 import type { VideoFailure } from '../../src/contract/failure.js';
 import type { Attention, CancelOutcome, VideoProgress, VideoResult } from '../../src/contract/result.js';
-import { placeText, type SlotPlace } from '../../src/contract/slots.js';
+import { placeText, type SlotPlace, type SlotsHealth } from '../../src/contract/slots.js';
 import { utcTime } from '../../src/contract/utc.js';
 import type { EndedBy } from '../shared/cancellation.js';
 import { progressQuery } from '../shared/messages.js';
@@ -30,10 +30,21 @@ const WAITING_FOR: Record<Stage, string> = {
   budget_reached: 'nothing',
 };
 
-/** What a run waits for while the slots do not answer, and its budgets forbid to continue without them. */
-const NO_SLOTS =
-  "the account's slots to answer: with budgets, nothing is bought without them (is a worker running, and " +
-  'wan-video slots?)';
+/** What a run waits for while the slots do not answer, by why they do not. */
+function noAnswerYet({ state, reason }: SlotsHealth, isBudgeted: boolean): string {
+  const answer = "the account's slots to answer";
+  const onlyWithThem = isBudgeted ? ' (with budgets, nothing is bought without them)' : '';
+  switch (state) {
+    case 'busy':
+      return `${answer}: they are busy, and have the request`;
+    case 'unattended':
+      return `${answer}: no worker polls ${reason}; start one with "wan-video worker"${onlyWithThem}`;
+    case 'failing':
+      return `${answer}: their workflow task fails: ${reason}${onlyWithThem}`;
+    case 'not_running':
+      return "the account's slots to start again";
+  }
+}
 
 /** What a run waits for while it is money that is missing. */
 const noRoomYet = (budget: NonNullable<SlotPlace['budget']>): string => {
@@ -123,9 +134,9 @@ export class Progress {
     this.#show({ slot, waiting_for: budget === undefined ? WAITING_FOR.waiting_for_slot : noRoomYet(budget) });
   }
 
-  /** Shows that the account's slots do not answer, and that nothing may be bought without them. */
-  waitingForSlots(): void {
-    this.#show({ waiting_for: NO_SLOTS, slot: null });
+  /** Shows that the account's slots do not answer, and why. */
+  waitingForSlots(health: SlotsHealth, isBudgeted: boolean): void {
+    this.#show({ waiting_for: noAnswerYet(health, isBudgeted), slot: null });
   }
 
   /** Shows that another task is bought, because the last one failed free of charge. */

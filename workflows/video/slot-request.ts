@@ -1,7 +1,7 @@
 import * as wf from '@temporalio/workflow';
 import type { RequestedSlot } from '../../activities/upload-reference.js';
 import { budgetReachedFailure } from '../../src/contract/budget.js';
-import type { QueueIdentity, SlotAnswer } from '../../src/contract/slots.js';
+import type { QueueIdentity, SlotAnswer, SlotsHealth } from '../../src/contract/slots.js';
 import type { StepTimes } from '../../src/contract/times.js';
 import { steps } from '../shared/activities.js';
 import { failure } from '../shared/failures.js';
@@ -27,8 +27,9 @@ export class SlotRequest {
   }
 
   /**
-   * Waits until the slot is granted. Without budgets it also returns when the slots do not answer, because they order
-   * submits and do not stop them; with budgets nothing is bought without a grant.
+   * Waits until the slot is granted. Without budgets it also returns when nobody answers for the slots, because they
+   * order submits and do not stop them; slots that are only late are waited for. With budgets nothing is bought without
+   * a grant.
    * @throws ApplicationFailure `BudgetReached` when a budget has no room.
    */
   async waitForGrant(slot: RequestedSlot, queueIdentity: QueueIdentity, times: StepTimes): Promise<void> {
@@ -72,19 +73,24 @@ export class SlotRequest {
   async #waitForDecision(slot: RequestedSlot, queueIdentity: QueueIdentity, times: StepTimes): Promise<void> {
     const { key, afterPurchase, cost } = slot;
     const { workflowId: requesterId } = wf.workflowInfo();
+    const { requestSlot, assessSlots } = steps(times);
     this.#showPlace();
     for (;;) {
-      const isAnswered =
-        this.#answer !== undefined || (await within(times.slotAckMs, () => this.#answer !== undefined));
-      if (!isAnswered && cost === undefined) {
-        wf.log.warn('the slots do not answer; the run continues without one', { slots: slot.slots });
-        return;
+      if (await within(times.slotAckMs, () => this.#answer !== undefined)) {
+        if (this.#isDecided || (await within(times.slotAskAgainMs, () => this.#isDecided))) return;
+      } else {
+        // Late slots have the request. A run that continued without them would be one more in a crowd at the provider.
+        const health = await assessSlots();
+        if (this.#isDecided) return;
+        if (isAbsent(health) && cost === undefined) {
+          wf.log.warn('the slots are gone; the run continues without one', { slots: slot.slots, ...health });
+          return;
+        }
+        this.#progress.waitingForSlots(health, cost !== undefined);
       }
-      if (!isAnswered) this.#progress.waitingForSlots();
-      else if (this.#isDecided || (await within(times.slotAskAgainMs, () => this.#isDecided))) return;
       this.#lastAnswer = undefined;
       const request = { key, afterPurchase, requesterId, ...queueIdentity, ...(cost !== undefined && { cost }) };
-      await steps(times).requestSlot(request);
+      await requestSlot(request);
     }
   }
 
@@ -105,6 +111,9 @@ export class SlotRequest {
     if (place != null) this.#progress.waitingForSlot(place);
   }
 }
+
+/** Whether nobody answers for the slots until somebody repairs that. */
+const isAbsent = ({ state }: SlotsHealth): boolean => state === 'unattended' || state === 'failing';
 
 const within = (ms: number, isTrue: () => boolean): Promise<boolean> =>
   wf.condition(isTrue, ms, { summary: 'answer of the slots' });

@@ -1,11 +1,11 @@
 import { type Client, ScheduleNotFoundError } from '@temporalio/client';
 import { isTemporalError, temporalError } from '../../client/connect.js';
+import { findPollers } from '../../client/pollers.js';
 import { administratorLines, missingSearchAttributes } from '../../client/setup.js';
 import { SWEEP_SCHEDULE_ID } from '../../client/sweep-schedule.js';
 import { addressOf, type TemporalTarget } from '../../client/temporal-target.js';
 import { FailureType } from '../../contract/failure-type.js';
 import { VideoError } from '../../contract/video-error.js';
-import { findPollers } from '../workers.js';
 
 const SETUP = 'Run "wan-video setup".';
 /** Starts a sweep at once. */
