@@ -8,6 +8,7 @@ import type { DashScopeClient } from '../src/dashscope/client.js';
 import type { Ledger } from '../src/ledger/ledger.js';
 import type { StepMetrics } from '../src/metrics/step-metrics.js';
 import type { Proxies } from '../src/net/proxies.js';
+import type { ResultLinks } from '../src/polling/result-links.js';
 import type { TaskWatcher } from '../src/polling/watch.js';
 import type { AssetStore } from '../src/storage/asset-store.js';
 import type { WebhookSender } from '../src/webhook/webhook-sender.js';
@@ -23,6 +24,8 @@ export interface ActivityDeps {
   readonly ledger: Ledger;
   /** Queries the provider for every task that this process watches, from one budget of requests. */
   readonly watcher: TaskWatcher;
+  /** Links that the watcher saw, for the download that follows; never written anywhere. */
+  readonly links: ResultLinks;
   readonly allowPrivateUrls: readonly string[];
   /** For images that callers name; default: none. */
   readonly proxies?: Proxies | undefined;
@@ -99,7 +102,8 @@ export type ResultDeps = Pick<
   | 'publicBaseUrl'
   | 'times'
   | 'clock'
->;
+> &
+  Partial<Pick<ActivityDeps, 'links'>>;
 
 /** The account's slots, which are a workflow; the composition root provides the client. */
 export interface AccountSlotsPort {

@@ -39,7 +39,16 @@ export async function withResult<T>(
   signal: AbortSignal | undefined,
   use: (file: string, spooled: Spooled) => Promise<T>,
 ): Promise<T> {
-  const { dashscope, store } = deps;
+  const { dashscope, links: seenLinks, store } = deps;
+  const seenLink = seenLinks?.take(taskId);
+  if (seenLink !== undefined) {
+    try {
+      return await withDownload(deps, seenLink, signal, use);
+    } catch (error) {
+      // It may have lain for long: the query below shows the present one.
+      if (!(error instanceof VideoError) || error.type !== FailureType.ResultExpired) throw error;
+    }
+  }
   for (let links = 1; ; links += 1) {
     const seen = await dashscope.queryTask(taskId, { signal }).catch((error: unknown) => {
       // The task is paid: a refused key or account ends nothing, as in `pollTask`; the step is retried until it is

@@ -177,6 +177,7 @@ async function record(
   };
   switch (seen.status) {
     case 'SUCCEEDED':
+      if (seen.videoUrl !== undefined) deps.links.add(task.taskId, seen.videoUrl);
       return book(deps, finishedTask(task, seen, clock.now()), options);
     case 'CANCELED':
       return finish({ how: 'cancelled' }, { kind: 'free', failure: toFailure(taskCancelled(task)) });

@@ -9,6 +9,7 @@ import { DEFAULT_TIMES } from '../dist/src/config/times.js';
 import { DashScopeClient } from '../dist/src/dashscope/client.js';
 import { Ledger } from '../dist/src/ledger/ledger.js';
 import { guessForecast } from '../dist/src/polling/forecast.js';
+import { QueryBudget } from '../dist/src/polling/query-budget.js';
 import { createTaskWatcher } from '../dist/src/polling/task-watcher.js';
 import { openStore } from '../dist/src/storage/open-store.js';
 import { SCOPE } from './plan.mjs';
@@ -19,7 +20,7 @@ const client = new DashScopeClient({ baseUrl, apiKey: () => key });
 const watcher = createTaskWatcher({
   query: (taskId, options) => client.queryTask(taskId, options),
   list: (query) => client.listTasks(query),
-  perSecond: 10,
+  budget: new QueryBudget({ perSecond: 10, clock: systemClock, random: Math.random }),
   clock: systemClock,
   random: Math.random,
   times: DEFAULT_TIMES.poll,

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { systemClock } from '../dist/src/async/clock.js';
 import { DashScopeClient } from '../dist/src/dashscope/client.js';
 import { forecastOf, guessForecast } from '../dist/src/polling/forecast.js';
+import { QueryBudget } from '../dist/src/polling/query-budget.js';
 import { createTaskWatcher } from '../dist/src/polling/task-watcher.js';
 import { IMAGE, onPlan, PROMPT } from './plan.mjs';
 
@@ -37,7 +38,7 @@ function clientOf(key, origin, samples) {
   const watcher = createTaskWatcher({
     query: (taskId, options) => client.queryTask(taskId, options),
     list: (query) => client.listTasks(query),
-    perSecond: 10,
+    budget: new QueryBudget({ perSecond: 10, clock: systemClock, random: Math.random }),
     clock: systemClock,
     random: Math.random,
     // What was learned is part of the cell: a lone run must not teach the next one.

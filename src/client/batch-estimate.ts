@@ -6,6 +6,7 @@ import {
   type ManifestEstimate,
 } from '../batch/estimate.js';
 import { type Prices, totalAmount } from '../config/prices.js';
+import { DOCUMENTED_QUOTA } from '../config/quotas.js';
 import { BATCH_WINDOW } from '../contract/batch.js';
 import type { Money } from '../contract/budget.js';
 import { Ledger } from '../ledger/ledger.js';
@@ -32,9 +33,6 @@ export interface BatchEstimate extends ManifestEstimate {
   readonly window: number;
 }
 
-/** Model Studio renders five tasks of an account at a time. */
-const MAX_RUNNING = 5;
-
 /** Where an estimate reads: Temporal for the slots, the store for the ledger and the render times. */
 interface EstimateSources {
   readonly client: Client;
@@ -56,7 +54,7 @@ export async function estimateBatch(
   { client, store }: EstimateSources,
   {
     open,
-    account: { provider, account, maxRunning = MAX_RUNNING, prices },
+    account: { provider, account, maxRunning = DOCUMENTED_QUOTA.maxRunning, prices },
     window = BATCH_WINDOW,
     startsNow,
     ...options

@@ -5,6 +5,7 @@ import { FailureType } from '../contract/failure-type.js';
 import { type Issue, VideoError } from '../contract/video-error.js';
 import type { StoreLocation } from '../storage/open-store.js';
 import { type Network, readNetwork } from './network.js';
+import { DOCUMENTED_QUOTA, largestRate, type QuotaKind } from './quotas.js';
 import { DEFAULT_TIMES, type Times } from './times.js';
 
 type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent';
@@ -98,12 +99,12 @@ export function loadConfig(
   if (baseFault !== undefined) fail('DASHSCOPE_HTTP_BASE_URL', baseFault);
   const providerId = baseFault === undefined ? providerIdOf(baseUrl) : '';
 
-  const rate = (variable: string, fallback: number, limit: number, whole: boolean) => {
+  const rate = (kind: QuotaKind, variable: string, fallback: number) => {
     const text = read(variable);
     if (text === undefined) return fallback;
     const value = /^\d+(\.\d+)?$/.test(text) ? Number(text) : Number.NaN;
-    // The account's limits do not bind an emulator.
-    const most = providerId === 'emulator' ? 10_000 : limit;
+    const most = largestRate(kind, providerId === 'emulator');
+    const whole = kind === 'maxRunning';
     if (value > 0 && value <= most && (!whole || Number.isInteger(value))) return value;
     fail(variable, `must be a ${whole ? 'whole number' : 'number'} above 0 and up to ${most}`);
     return fallback;
@@ -157,9 +158,9 @@ export function loadConfig(
     ...(publicBaseUrl !== undefined && { publicBaseUrl: publicBaseUrl.replace(/\/+$/, '') }),
     taskQueues: { generate: `${prefix}-generate`, submit: `${prefix}-submit` },
     rates: {
-      query: rate('WAN_VIDEO_QUERY_RATE', 10, 20, false),
-      submit: rate('WAN_VIDEO_SUBMIT_RATE', 4, 5, false),
-      maxRunning: rate('WAN_VIDEO_MAX_RUNNING', 5, 5, true),
+      query: rate('query', 'WAN_VIDEO_QUERY_RATE', 10),
+      submit: rate('submit', 'WAN_VIDEO_SUBMIT_RATE', 4),
+      maxRunning: rate('maxRunning', 'WAN_VIDEO_MAX_RUNNING', DOCUMENTED_QUOTA.maxRunning),
     },
     allowPrivateUrls,
     ...readNetwork(env, where.cwd, fail, providerId === 'emulator'),

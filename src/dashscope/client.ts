@@ -49,12 +49,22 @@ export interface DashScopeClientOptions extends Omit<ProviderHttpOptions, 'now'>
   readonly apiKey: () => Promise<string> | string;
   readonly workspace?: string | undefined;
   readonly timeouts?: Partial<ClientTimeouts> | undefined;
+  /** When requests that the account limits may be sent; default: at once. */
+  readonly pace?: RequestPace | undefined;
   /** Called for every field of an answer that is not as documented; must not throw. */
   readonly onOddity?: ((oddity: Oddity) => void) | undefined;
   /** Called at the end of every submit; must not throw. */
   readonly onSubmit?: ((outcome: SubmitOutcome) => void) | undefined;
   /** Milliseconds since the epoch; injected so that a test owns the clock. */
   readonly now?: (() => number) | undefined;
+}
+
+/** The order and the rate of requests that the account limits. */
+interface RequestPace {
+  /** Calls `send`, a query or a list, when it is its turn; rejects as `send` does, or with the signal's reason. */
+  readonly readStatus: <T>(send: () => Promise<T>, signal?: AbortSignal) => Promise<T>;
+  /** Resolves when the next submit may be sent. */
+  readonly submitTurn: () => Promise<void>;
 }
 
 export interface CallOptions {
@@ -116,6 +126,7 @@ export class DashScopeClient {
     const bytes = Buffer.from(JSON.stringify(body));
     let bodyPulled = false;
     try {
+      await this.#options.pace?.submitTurn();
       const url = `${this.#base}/services/aigc/video-generation/video-synthesis`;
       const answer = await this.#http.send('submit', 'POST', url, {
         timeoutMs: this.#timeouts.submitMs,
@@ -157,7 +168,7 @@ export class DashScopeClient {
    */
   async queryTask(taskId: string, options: CallOptions = {}): Promise<TaskSnapshot> {
     const path = `/tasks/${encodeURIComponent(taskId)}`;
-    const { value, key, requestId } = await this.#read('query', path, taskAnswer(taskId), options);
+    const { value, key, requestId } = await this.#readStatus('query', path, taskAnswer(taskId), options);
     const { message } = value;
     return {
       ...value,
@@ -175,7 +186,7 @@ export class DashScopeClient {
     });
     if (query.startMs !== undefined) search.set('start_time', formatListTime(query.startMs));
     if (query.endMs !== undefined) search.set('end_time', formatListTime(query.endMs));
-    return (await this.#read('list', `/tasks/?${search}`, listAnswer, query)).value;
+    return (await this.#readStatus('list', `/tasks/?${search}`, listAnswer, query)).value;
   }
 
   /**
@@ -278,6 +289,13 @@ export class DashScopeClient {
       accept: 'application/json; charset=utf-8',
       ...(workspace !== undefined && { 'x-dashscope-workspace': workspace }),
     };
+  }
+
+  /** Queries and lists count towards the same limit. */
+  #readStatus<T>(operation: 'query' | 'list', path: string, parse: AnswerParser<T>, options: CallOptions) {
+    const send = () => this.#read(operation, path, parse, options);
+    const { pace } = this.#options;
+    return pace === undefined ? send() : pace.readStatus(send, options.signal);
   }
 
   async #read<T>(operation: ProviderOperation, path: string, parse: AnswerParser<T>, { signal }: CallOptions) {

@@ -1,3 +1,4 @@
+import type { Clock } from '../async/clock.js';
 import { FailureType } from '../contract/failure-type.js';
 import { VideoError } from '../contract/video-error.js';
 
@@ -16,6 +17,8 @@ const PAUSE_MAX_MS = 15_000; // the interval that the API reference recommends
 const REFUSED_PAUSE_MS = 15_000;
 /** Longest `Retry-After` that is honoured, in milliseconds: a stray header must not stop the worker for a day. */
 const RETRY_AFTER_MAX_MS = 300_000;
+/** How often a request that waits looks whether the provider answers again, in milliseconds. */
+const PROBED_EVERY_MS = 1_000;
 
 /** These refuse every task alike: the key, the account, the address. */
 const REFUSES_ALL: ReadonlySet<FailureType> = new Set([
@@ -28,8 +31,7 @@ const REFUSES_ALL: ReadonlySet<FailureType> = new Set([
 export interface QueryBudgetOptions {
   /** This worker's share of the account's 20 requests per second (API reference; queries and lists count). */
   readonly perSecond: number;
-  /** Milliseconds that never go back. */
-  readonly monotonicMs: () => number;
+  readonly clock: Pick<Clock, 'monotonicMs' | 'sleep'>;
   /** Uniform in 0..1. */
   readonly random: () => number;
 }
@@ -49,6 +51,12 @@ export class QueryBudget {
   readonly #options: QueryBudgetOptions;
   readonly #budget: number;
   #nextMs = 0;
+  /** No request is sent before; monotonic milliseconds. */
+  #pausedUntilMs = Number.NEGATIVE_INFINITY;
+  /** Requests of others have half of the rate at most, so that the watcher has its turns; monotonic milliseconds. */
+  #nextOtherMs = 0;
+  /** The last request that waits for its turn. */
+  #lastTurn: Promise<unknown> = Promise.resolve();
   #underway = 0;
   /** Refusals in a row; above 0 one request at a time is sent. */
   #refusals = 0;
@@ -70,7 +78,7 @@ export class QueryBudget {
   rate(): number {
     const growth = this.#budget / RECOVER_MS ** 3;
     const flatMs = Math.cbrt((this.#rateBeforeCut * (1 - AFTER_429)) / growth);
-    const sinceMs = this.#options.monotonicMs() - this.#cutMs;
+    const sinceMs = this.#options.clock.monotonicMs() - this.#cutMs;
     const rate =
       sinceMs === Number.POSITIVE_INFINITY ? this.#budget : growth * (sinceMs - flatMs) ** 3 + this.#rateBeforeCut;
     return Math.min(this.#budget, Math.max(Math.min(RATE_MIN, this.#budget), rate));
@@ -84,10 +92,54 @@ export class QueryBudget {
   }
 
   begin(): BudgetedRequest {
-    const begunMs = this.#options.monotonicMs();
+    const begunMs = this.#options.clock.monotonicMs();
     this.#underway += 1;
     this.#nextMs = Math.max(begunMs, this.#nextMs) + 1000 / this.rate();
     return { begunMs };
+  }
+
+  /**
+   * Sends a request of another caller than the watcher, which asks {@link nextMs}: in the order of the calls, and
+   * counted like the watcher's.
+   * @throws as `send` does; the signal's reason when it aborts before the turn.
+   */
+  async run<T>(send: () => Promise<T>, signal?: AbortSignal): Promise<T> {
+    const turn = this.#lastTurn.then(() => this.#awaitTurn(signal));
+    this.#lastTurn = turn.catch(() => undefined);
+    const request = await turn;
+    try {
+      const answer = await send();
+      this.answered(request);
+      return answer;
+    } catch (error) {
+      this.settleFault(request, error);
+      throw error;
+    }
+  }
+
+  async #awaitTurn(signal: AbortSignal | undefined): Promise<BudgetedRequest> {
+    const { clock } = this.#options;
+    for (;;) {
+      signal?.throwIfAborted();
+      const nowMs = clock.monotonicMs();
+      const mustWaitMs =
+        this.nextMs() === Number.POSITIVE_INFINITY ? PROBED_EVERY_MS : Math.ceil(this.#nextOtherMs - nowMs);
+      if (mustWaitMs > 0) {
+        await clock.sleep(mustWaitMs, signal);
+        continue;
+      }
+      // Reserved before the wait: a busy watcher would otherwise take every turn.
+      const turnMs = Math.max(nowMs, this.#nextMs);
+      this.#nextMs = turnMs + 1000 / this.rate();
+      if (turnMs > nowMs) await clock.sleep(Math.ceil(turnMs - nowMs), signal);
+      const begunMs = clock.monotonicMs();
+      if (begunMs < this.#pausedUntilMs || this.nextMs() === Number.POSITIVE_INFINITY) continue;
+      // After a stall several turns are over at once; the next request keeps its distance from this one.
+      this.#nextMs = Math.max(this.#nextMs, begunMs + 1000 / this.rate());
+      this.#nextOtherMs = begunMs + 2000 / this.rate();
+      this.#underway += 1;
+      return { begunMs };
+    }
   }
 
   /** The provider answered, with any status of the task. */
@@ -103,7 +155,7 @@ export class QueryBudget {
     // Requests that were under way at the last cut say the same thing once more.
     if (begunMs > this.#cutMs) {
       this.#rateBeforeCut = this.rate();
-      this.#cutMs = this.#options.monotonicMs();
+      this.#cutMs = this.#options.clock.monotonicMs();
     }
     const pause = Math.min(PAUSE_MAX_MS, PAUSE_MS * 2 ** Math.min(this.#refusals - 1, 10));
     this.#pause(Math.max(pause * (0.5 + 0.5 * this.#options.random()), Math.min(retryAfterMs, RETRY_AFTER_MAX_MS)));
@@ -134,6 +186,7 @@ export class QueryBudget {
   }
 
   #pause(ms: number): void {
-    this.#nextMs = Math.max(this.#nextMs, this.#options.monotonicMs() + ms);
+    this.#pausedUntilMs = Math.max(this.#pausedUntilMs, this.#options.clock.monotonicMs() + ms);
+    this.#nextMs = Math.max(this.#nextMs, this.#pausedUntilMs);
   }
 }

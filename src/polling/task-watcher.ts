@@ -13,7 +13,7 @@ import {
 } from './list-sweep.js';
 import { withPlausibleTimes } from './plausible-times.js';
 import { nextQueryDelay, POLL_TIMES, type PollTimes } from './poll-schedule.js';
-import { QueryBudget } from './query-budget.js';
+import type { QueryBudget } from './query-budget.js';
 import {
   type ActiveWatch,
   type PolledTask,
@@ -56,12 +56,11 @@ class Watcher implements TaskWatcher {
   #wakeup = new AbortController();
 
   constructor(options: TaskWatcherOptions) {
-    const { perSecond, random, clock, times } = options;
-    const monotonicMs = (): number => clock.monotonicMs();
+    const { budget, clock, times } = options;
     this.#options = options;
     this.#times = { ...POLL_TIMES, ...times };
-    this.#budget = new QueryBudget({ perSecond, random, monotonicMs });
-    this.#sweep = new ListSweep(monotonicMs);
+    this.#budget = budget;
+    this.#sweep = new ListSweep(() => clock.monotonicMs());
   }
 
   watch(task: PolledTask, options: WatchOptions): Promise<TaskSnapshot> {

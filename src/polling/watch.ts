@@ -4,6 +4,7 @@ import type { ListTasksQuery } from '../dashscope/client.js';
 import type { TaskPage, TaskSnapshot } from '../dashscope/wire.js';
 import type { RenderKind } from './forecast.js';
 import type { PollTimes } from './poll-schedule.js';
+import type { QueryBudget } from './query-budget.js';
 import type { RenderTimes } from './render-times.js';
 
 export interface TaskWatcherOptions {
@@ -11,8 +12,8 @@ export interface TaskWatcherOptions {
   readonly query: (taskId: string, options: { readonly signal: AbortSignal }) => Promise<TaskSnapshot>;
   /** One page of the account's tasks, such as `DashScopeClient.listTasks`; without it every task is queried. */
   readonly list?: ((query: ListTasksQuery) => Promise<TaskPage>) | undefined;
-  /** Requests per second that all watched tasks share; the worker's part of the account's 20. */
-  readonly perSecond: number;
+  /** Shared by all watched tasks, and by everything else that asks about tasks in this process. */
+  readonly budget: QueryBudget;
   readonly clock: Clock;
   /** Uniform in 0..1. */
   readonly random: () => number;

@@ -11,9 +11,10 @@ import { connectClient, temporalUnreachable } from '../client/connect.js';
 import { isRunOpen } from '../client/is-run-open.js';
 import { type TemporalTarget, workerOptionsOf } from '../client/temporal-target.js';
 import type { Config } from '../config/config.js';
+import { raisedQuotas } from '../config/quotas.js';
 import { SEARCH_ATTRIBUTES } from '../contract/names.js';
 import type { Oddity } from '../dashscope/answer-reader.js';
-import { DashScopeClient } from '../dashscope/client.js';
+import { DashScopeClient, type DashScopeClientOptions } from '../dashscope/client.js';
 import { Ledger } from '../ledger/ledger.js';
 import type { WorkerMetrics } from '../metrics/worker-metrics.js';
 import { createAddressPolicy } from '../net/address-policy.js';
@@ -21,7 +22,10 @@ import { guardedConnector } from '../net/guarded-connector.js';
 import { createDispatcher } from '../net/proxies.js';
 import { redactText } from '../net/redact.js';
 import { SPOOL_FOLDER, tidySpoolFolder } from '../net/spool-folder.js';
+import { EvenPace } from '../polling/even-pace.js';
+import { QueryBudget } from '../polling/query-budget.js';
 import { LearnedRenderTimes } from '../polling/render-times.js';
+import { ResultLinks } from '../polling/result-links.js';
 import { createTaskWatcher } from '../polling/task-watcher.js';
 import type { AssetStore } from '../storage/asset-store.js';
 import { openStore } from '../storage/open-store.js';
@@ -63,8 +67,13 @@ const ACTIVITIES_MAX = 500;
 const STATS_SYNC_MS = 2_000;
 /** Bound on closing connections and on the last write, after the workers have ended. */
 const GOODBYE_MS = 10_000;
-/** A submit takes some 0.1 s and the queue starts at most 5 per second: ten allow for one that hangs. */
+/** A submit takes some 0.1 s and the queue starts a few per second: ten allow for one that hangs. */
 const SUBMITS_MAX = 10;
+/**
+ * Longest wait of a submit for its turn in this process, in seconds; its purchase is announced by then, and what is not
+ * sent within five seconds is given up.
+ */
+const SUBMIT_WAIT_SECONDS = 2.5;
 
 /**
  * Runs a worker for both queues until SIGTERM or SIGINT, or until one of them fails.
@@ -119,6 +128,7 @@ async function unlessStopped<T>(
 async function runQueues(options: WorkerOptions, telemetry: Telemetry): Promise<void> {
   const { config, temporal, bundlePath = BUNDLE_PATH, signal, onReady } = options;
   const { times, taskQueues } = config;
+  for (const warning of raisedQuotas(config.provider.providerId, config.rates)) Runtime.instance().logger.warn(warning);
   const { prices, budgets, webhook: settings } = await readNamedFiles(config);
   const webhook =
     settings && new WebhookSender({ settings, proxies: config.proxies, timeoutMs: times.webhookHttpMs, now: Date.now });
@@ -176,7 +186,10 @@ async function runQueues(options: WorkerOptions, telemetry: Telemetry): Promise<
     taskQueue: taskQueues.submit,
     activities: { submitTask: activities.submitTask },
     maxTaskQueueActivitiesPerSecond: config.rates.submit,
-    maxConcurrentActivityTaskExecutions: SUBMITS_MAX,
+    maxConcurrentActivityTaskExecutions: Math.max(
+      1,
+      Math.min(SUBMITS_MAX, Math.floor(config.rates.submit * SUBMIT_WAIT_SECONDS)),
+    ),
     // A submit in flight runs to its end: its answer is a purchase.
     shutdownGraceTime: times.submitGraceMs,
     shutdownForceTime: times.submitForceMs,
@@ -296,7 +309,9 @@ function activityDeps(
   const { times, provider } = config;
   const scope = { provider: provider.providerId, account: provider.account };
   const onOddity = oddityReport(metrics);
-  const dashscope = new DashScopeClient({
+  const budget = new QueryBudget({ perSecond: config.rates.query, clock: systemClock, random: Math.random });
+  const submits = new EvenPace(config.rates.submit, systemClock);
+  const clientOptions: DashScopeClientOptions = {
     baseUrl: provider.baseUrl,
     apiKey,
     workspace: provider.workspace,
@@ -312,11 +327,20 @@ function activityDeps(
       uploadMs: times.uploadHttpMs,
       downloadIdleMs: times.downloadIdleMs,
     },
+  };
+  const dashscope = new DashScopeClient({
+    ...clientOptions,
+    pace: {
+      readStatus: (send, signal) => budget.run(send, signal),
+      submitTurn: () => submits.turn(),
+    },
   });
+  // The watcher itself asks the budget, because it decides at that moment what to send.
+  const watched = new DashScopeClient(clientOptions);
   const watcher = createTaskWatcher({
-    query: (taskId, options) => dashscope.queryTask(taskId, options),
-    list: (query) => dashscope.listTasks(query),
-    perSecond: config.rates.query,
+    query: (taskId, options) => watched.queryTask(taskId, options),
+    list: (query) => watched.listTasks(query),
+    budget,
     clock: systemClock,
     random: Math.random,
     stats,
@@ -327,6 +351,7 @@ function activityDeps(
   return {
     dashscope,
     watcher,
+    links: new ResultLinks(),
     providerBaseUrl: provider.baseUrl,
     store,
     storeId: id,

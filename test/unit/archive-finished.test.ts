@@ -5,11 +5,13 @@ import { Readable } from 'node:stream';
 import { expect, onTestFinished, test } from 'vitest';
 import { archiveFinished, RejectedDownloads } from '../../activities/archive-video.js';
 import type { ResultDeps } from '../../activities/deps.js';
+import { resultExpired, withResult } from '../../activities/download-result.js';
 import type { FinishedTask } from '../../activities/poll-task.js';
 import { DEFAULT_TIMES } from '../../src/config/times.js';
 import { makeClip } from '../../src/emulator/clip/plain-clip.js';
 import { buyOnce } from '../../src/ledger/buy.js';
 import { Ledger } from '../../src/ledger/ledger.js';
+import { ResultLinks } from '../../src/polling/result-links.js';
 import { deferred } from '../support/deferred.js';
 import { KEY, order, ROOT, setUp } from './ledger-setup.js';
 
@@ -110,4 +112,30 @@ test('a cache that points at a later purchase stays; at an earlier one it is mov
   await ledger.setCached(KEY, { key: KEY, n: 3 }, { ...result, task_id: 't3' });
   await ledger.setCached(KEY, { key: KEY, n: 2 }, { ...result, task_id: 't2' });
   expect(await ledger.findCached(KEY)).toMatchObject({ n: 3, result: { task_id: 't3' } });
+});
+
+test('a link that the watch has shown is downloaded without another query, and one that has run out is queried for', async () => {
+  const { deps, task } = await finished();
+  const links = new ResultLinks();
+  const opened: string[] = [];
+  const { dashscope } = deps;
+  const provider = {
+    queryTask: async (taskId: string) => {
+      opened.push('query');
+      return dashscope.queryTask(taskId);
+    },
+    download: async (url: string) => {
+      opened.push(url);
+      if (url.endsWith('/old.mp4')) throw resultExpired('t1', 'has no result');
+      return dashscope.download(url);
+    },
+  } as never;
+  const known = { ...deps, dashscope: provider, links };
+  links.add('t1', 'http://127.0.0.1:1/v.mp4');
+  await withResult(known, 't1', undefined, async () => undefined);
+  expect(opened).toEqual(['http://127.0.0.1:1/v.mp4']);
+  opened.length = 0;
+  links.add('t1', 'http://127.0.0.1:1/old.mp4');
+  await archiveFinished(known, task, new RejectedDownloads(), undefined);
+  expect(opened).toEqual(['http://127.0.0.1:1/old.mp4', 'query', 'http://127.0.0.1:1/v.mp4']);
 });

@@ -5,6 +5,7 @@ import { inspect } from 'node:util';
 import { expect, onTestFinished, test } from 'vitest';
 import { loadConfig, providerIdOf } from '../../src/config/config.js';
 import { resolveApiKey } from '../../src/config/credentials.js';
+import { raisedQuotas } from '../../src/config/quotas.js';
 import { DEFAULT_TIMES } from '../../src/config/times.js';
 import { FailureType } from '../../src/contract/failure-type.js';
 import type { VideoError } from '../../src/contract/video-error.js';
@@ -56,7 +57,7 @@ test('all faults are reported at once, by variable', () => {
     ASSET_PUBLIC_BASE_URL: 'x',
     WAN_VIDEO_TASK_QUEUE: 'a/b',
     WAN_VIDEO_ACCOUNT: '../x',
-    WAN_VIDEO_QUERY_RATE: '21',
+    WAN_VIDEO_QUERY_RATE: '2001',
     WAN_VIDEO_SUBMIT_RATE: 'fast',
     WAN_VIDEO_MAX_RUNNING: '1.5',
     WAN_VIDEO_ALLOW_PRIVATE_URLS: '10.0.0.0/33',
@@ -158,4 +159,15 @@ test.each([
     paths = (error as VideoError).issues?.map(({ path }) => path) ?? [];
   }
   expect(paths).toEqual(variables);
+});
+
+test('a raised quota is accepted and named, and a number beyond every quota is a typing error', () => {
+  const raised = loadConfig({ WAN_VIDEO_MAX_RUNNING: '100', WAN_VIDEO_SUBMIT_RATE: '20' }, where);
+  expect(raised.rates).toEqual({ query: 10, submit: 20, maxRunning: 100 });
+  expect(raisedQuotas(raised.provider.providerId, raised.rates)).toEqual([
+    'WAN_VIDEO_SUBMIT_RATE assumes a raised quota: 20 submits per second, documented are 5',
+    'WAN_VIDEO_MAX_RUNNING assumes a raised quota: 100 running tasks, documented are 5',
+  ]);
+  expect(raisedQuotas('emulator', raised.rates)).toEqual([]);
+  expect(() => loadConfig({ WAN_VIDEO_MAX_RUNNING: '501' }, where)).toThrow(/WAN_VIDEO_MAX_RUNNING.*up to 500/);
 });

@@ -2,9 +2,12 @@ import { expect, test } from 'vitest';
 import { QueryBudget } from '../../src/polling/query-budget.js';
 import { busiestSecond, seededRandom } from './polling-simulation.js';
 
+/** A clock that the test moves by hand; nothing waits for it. */
+const clockOf = (time: { readonly ms: number }) => ({ monotonicMs: () => time.ms, sleep: () => Promise.resolve() });
+
 function budgetAt(perSecond: number) {
   const time = { ms: 0 };
-  const budget = new QueryBudget({ perSecond, monotonicMs: () => time.ms, random: () => 1 });
+  const budget = new QueryBudget({ perSecond, clock: clockOf(time), random: () => 1 });
   return { budget, time };
 }
 
@@ -89,7 +92,7 @@ test('a refused key stops all but one request in 15 s and does not lower the rat
 test('two workers that share a limit find their shares with few 429s after the first minute', () => {
   const time = { ms: 0 };
   const random = seededRandom(3);
-  const workers = [1, 2].map(() => new QueryBudget({ perSecond: 10, monotonicMs: () => time.ms, random }));
+  const workers = [1, 2].map(() => new QueryBudget({ perSecond: 10, clock: clockOf(time), random }));
   const passed: number[] = [];
   const log: { readonly worker: number; readonly refused: boolean }[] = [];
   for (; time.ms < 600_000; time.ms += 5) {

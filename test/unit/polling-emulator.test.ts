@@ -2,6 +2,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { systemClock } from '../../src/async/clock.js';
 import { DashScopeClient } from '../../src/dashscope/client.js';
 import { type Emulator, startEmulator } from '../../src/emulator/index.js';
+import { QueryBudget } from '../../src/polling/query-budget.js';
 import { createTaskWatcher } from '../../src/polling/task-watcher.js';
 import { MemoryRenderTimes } from './polling-simulation.js';
 
@@ -24,7 +25,7 @@ test('five tasks of a real server are listed together, queried at their ends, an
   const watcher = createTaskWatcher({
     query: (taskId, options) => client.queryTask(taskId, options),
     list: (query) => client.listTasks(query),
-    perSecond: 10,
+    budget: new QueryBudget({ perSecond: 10, clock: systemClock, random: () => 0 }),
     clock: systemClock,
     random: () => 0,
     stats,

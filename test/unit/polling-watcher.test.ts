@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { FailureType } from '../../src/contract/failure-type.js';
 import { VideoError } from '../../src/contract/video-error.js';
 import type { TaskSnapshot } from '../../src/dashscope/wire.js';
+import { QueryBudget } from '../../src/polling/query-budget.js';
 import { createTaskWatcher } from '../../src/polling/task-watcher.js';
 import type { TaskWatcher, WatchOptions } from '../../src/polling/watch.js';
 import {
@@ -61,7 +62,7 @@ class World {
     this.watchers = this.stats.map((stats) =>
       createTaskWatcher({
         query: provider.query,
-        perSecond,
+        budget: new QueryBudget({ perSecond, clock, random }),
         clock,
         random,
         stats,
@@ -267,6 +268,21 @@ describe('many tasks', () => {
       await world.fleet(250, 100);
       expect(world.perGeneration()).toBeLessThanOrEqual(3);
       expect(world.perGeneration('list')).toBeGreaterThan(0.5);
+      expect(world.busiest()).toBeLessThanOrEqual(10);
+      expect(quantile(world.delays, 0.95)).toBeLessThanOrEqual(2_000);
+    },
+  );
+
+  test.each([46, 47, 48])(
+    '100 renders of some %d s, begun within half a minute, are noticed as well',
+    async (seconds) => {
+      const world = new World({ seconds, jitter: 2 / seconds });
+      const startMs = world.clock.now();
+      for (let index = 0; index < 100; index += 1) {
+        world.clock.at(startMs + index * 300, () => void world.submit(`task-${index}`));
+      }
+      await world.clock.run(() => world.ends.length === 100);
+      expect(world.perGeneration()).toBeLessThanOrEqual(3);
       expect(world.busiest()).toBeLessThanOrEqual(10);
       expect(quantile(world.delays, 0.95)).toBeLessThanOrEqual(2_000);
     },

@@ -1,5 +1,6 @@
 import type { Client } from '@temporalio/client';
 import { connectClient, isTemporalError, temporalError } from '../../client/connect.js';
+import { raisedQuotas } from '../../config/quotas.js';
 import { ExitCode } from '../../text/exit-code.js';
 import { secretsOf } from '../../text/result.js';
 import type { CommandContext } from '../context.js';
@@ -38,7 +39,7 @@ export async function runDoctor(context: CommandContext): Promise<number> {
 
   const probes: Record<string, () => Promise<string>> = {
     configuration: async () => {
-      const { provider, store, taskQueues, payloadCodec } = await config;
+      const { provider, rates, store, taskQueues, payloadCodec } = await config;
       const { prices, budgets } = await settings.pricesAndBudgets();
       return [
         `provider ${provider.providerId}`,
@@ -48,6 +49,7 @@ export async function runDoctor(context: CommandContext): Promise<number> {
         ...(payloadCodec === undefined ? [] : [`payload codec ${payloadCodec}`]),
         ...(prices === undefined ? [] : [`prices in ${prices.currency}`]),
         ...(budgets === undefined ? [] : ['budgets']),
+        ...raisedQuotas(provider.providerId, rates),
       ].join(', ');
     },
     network: async () => checkNetwork(await configured()),
