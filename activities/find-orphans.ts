@@ -32,7 +32,7 @@ const PURCHASES_AT_ONCE = 16;
 
 /**
  * Lists the open purchases whose run is gone (terminated, lost, failed) and that no salvage finishes. Then it marks
- * those that are over and have no marker, so that the next listing does not read them again.
+ * those that are over and have no marker, and repeats new bills in statements, so that none is read by itself again.
  */
 export function createFindOrphans(deps: ActivityDeps) {
   const { ledger, isRunOpen, knowsAttributes } = deps;
@@ -53,9 +53,10 @@ export function createFindOrphans(deps: ActivityDeps) {
       const orphans: OrphanedPurchase[] = [];
       for await (const one of found) orphans.push(...one);
       await ledger.markSettled(unmarked, { signal });
+      const bills = await ledger.writeStatements({ signal });
       return {
         orphans,
-        damaged: damaged.map(({ message }) => message),
+        damaged: [...damaged, ...bills].map(({ message }) => message),
         attributes: await knowsAttributes(),
         ...subscribedEvents(deps),
       };

@@ -1,9 +1,10 @@
+import { mapParallel } from '../src/async/map-parallel.js';
 import { type Bill, kindOf, type SecondsByName } from '../src/contract/budget.js';
 import type { OpenSlot, PaidPurchase, SpendingQuery, SpendingReport } from '../src/contract/slots.js';
 import { DAY_MS, utcDay } from '../src/contract/utc.js';
 import type { Ledger } from '../src/ledger/ledger.js';
 import { openExtraTasks, type PurchaseView } from '../src/ledger/purchase-view.js';
-import { type BillRecord, batchOf } from '../src/ledger/records.js';
+import { type BillFacts, batchOf } from '../src/ledger/records.js';
 import { batchManifestKey } from '../src/storage/keys.js';
 import type { ActivityDeps } from './deps.js';
 import { openSlot } from './slot-holders.js';
@@ -16,6 +17,10 @@ import { withSignal } from './with-signal.js';
 const RECENT_MS = 300_000;
 /** The bills of a batch are read from its start on; of one that lasts longer, only those of these days. */
 const BATCH_DAYS_MAX = 31;
+/** Days that are read together, each with up to 32 bills at a time. */
+const DAYS_AT_ONCE = 4;
+/** Open purchases whose bills are looked for together, on up to three days each. */
+const PURCHASES_AT_ONCE = 16;
 /** The clocks of the store and of the workers may differ by as much. */
 const CLOCK_SKEW_MS = 600_000;
 
@@ -29,13 +34,19 @@ export function createFindSpending(deps: ActivityDeps) {
       const startedAtMs = deps.clock.now();
       const { open } = await deps.ledger.listOpen(undefined, { signal });
       const totals = new SpendingTotals(query, startedAtMs);
-      for (const { date, writtenSinceMs } of await daysToRead(query, deps, startedAtMs, signal)) {
-        for await (const record of deps.ledger.listBills(date, { signal, writtenSinceMs })) totals.add(record, date);
-      }
+      const days = await daysToRead(query, deps, startedAtMs, signal);
+      const added = mapParallel(days, DAYS_AT_ONCE, async ({ date, writtenSinceMs }) => {
+        // A bill that cannot be read counts as what was requested; `cost` and the sweep name it.
+        const options = { signal, writtenSinceMs, damaged: [] };
+        for await (const bill of deps.ledger.listBills(date, options)) totals.add(bill, date);
+      });
+      for await (const _ of added);
       const unpaid: OpenSlot[] = [];
-      for (const view of open) {
-        if (!(await isPaid(deps.ledger, view, startedAtMs, signal))) unpaid.push(openSlot(view));
-      }
+      const checked = mapParallel(open, PURCHASES_AT_ONCE, async (view) => {
+        const hasBill = await isPaid(deps.ledger, view, startedAtMs, signal);
+        return hasBill ? undefined : openSlot(view);
+      });
+      for await (const slot of checked) if (slot !== undefined) unpaid.push(slot);
       return totals.report(unpaid);
     });
 }
@@ -55,9 +66,9 @@ async function daysToRead(
 ): Promise<DayToRead[]> {
   const oldestMs = nowMs - BATCH_DAYS_MAX * DAY_MS;
   let sinceMs = Number.POSITIVE_INFINITY;
-  for (const batch of batches) {
-    // A manifest is never replaced, so its time is the batch's start. A batch without one was started by hand.
-    const manifest = await store.head(batchManifestKey(batch), { signal });
+  const manifests = mapParallel(batches, PURCHASES_AT_ONCE, (batch) => store.head(batchManifestKey(batch), { signal }));
+  // A manifest is never replaced, so its time is the batch's start. A batch without one was started by hand.
+  for await (const manifest of manifests) {
     sinceMs = Math.min(sinceMs, Math.max(oldestMs, (manifest?.modifiedAtMs ?? oldestMs) - CLOCK_SKEW_MS));
   }
   const days: DayToRead[] = [];
@@ -98,7 +109,7 @@ class SpendingTotals {
     this.#batches = new Map(query.batches.map((batch) => [batch, new Map()]));
   }
 
-  add(record: BillRecord, date: string): void {
+  add(record: BillFacts, date: string): void {
     const { day, wholeDay } = this.#query;
     const { purchase_key: key, n, tenant, memo, billed_seconds: seconds, resolution, audio } = record;
     const batch = batchOf(memo);

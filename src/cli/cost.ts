@@ -1,3 +1,4 @@
+import { mapParallel } from '../async/map-parallel.js';
 import { amountOf, type Prices } from '../config/prices.js';
 import {
   amountText,
@@ -10,8 +11,9 @@ import {
 } from '../contract/budget.js';
 import type { Resolution } from '../contract/model.js';
 import { DAY_MS, utcDay } from '../contract/utc.js';
+import type { VideoError } from '../contract/video-error.js';
 import type { Ledger } from '../ledger/ledger.js';
-import { type BillRecord, batchOf } from '../ledger/records.js';
+import { type BillFacts, batchOf } from '../ledger/records.js';
 import { budgetName } from '../text/budget.js';
 import { csvLine } from '../text/csv.js';
 import { table } from '../text/table.js';
@@ -70,6 +72,8 @@ export interface Cost {
   readonly total: Omit<CostRow, 'group'>;
   /** Null without budgets. */
   readonly budgets: CostBudgets | null;
+  /** Bills that cannot be read, each with its key; what was requested is counted for them. Absent: none. */
+  readonly damaged?: readonly string[];
 }
 
 interface CostOptions {
@@ -80,7 +84,9 @@ interface CostOptions {
 
 /** Days of a default report. */
 const DAYS = 30;
-/** One listing each; a leap year. */
+/** Days that are listed together. */
+const DAYS_AT_ONCE = 8;
+/** Two listings each; a leap year. */
 const DAYS_MAX = 366;
 
 /**
@@ -98,7 +104,7 @@ export function daysUntil(last: string, first?: string): string[] {
 /**
  * Adds up the day records.
  * @param days - UTC days in order, at least one.
- * @throws VideoError as the ledger does; a damaged record is named instead of left out.
+ * @throws VideoError as the ledger does. A damaged bill is named, and counts as what was requested.
  */
 export async function costBetween(
   ledger: Pick<Ledger, 'listBills'>,
@@ -109,8 +115,9 @@ export async function costBetween(
   const total = new SpendingTotals();
   const last = days.at(-1) ?? '';
   const tally = budgets === undefined ? undefined : new BudgetTally(budgets, last);
-  for (const day of days) {
-    for await (const record of ledger.listBills(day)) {
+  const damaged: VideoError[] = [];
+  const added = mapParallel(days, DAYS_AT_ONCE, async (day) => {
+    for await (const record of ledger.listBills(day, { damaged })) {
       total.add(record);
       tally?.add(record, day);
       for (const group of groupsOf(record, by ?? null, day)) {
@@ -119,11 +126,14 @@ export async function costBetween(
         groups.set(group, totals);
       }
     }
-  }
+  });
+  for await (const _ of added);
   // A batch's budget applies to its whole life, which may have begun before the first day.
-  for (const day of tally?.hasBatches ? daysUntil(last).filter((one) => one < (days[0] ?? '')) : []) {
-    for await (const record of ledger.listBills(day)) tally?.addEarlier(record);
-  }
+  const before = tally?.hasBatches ? daysUntil(last).filter((one) => one < (days[0] ?? '')) : [];
+  const addedBefore = mapParallel(before, DAYS_AT_ONCE, async (day) => {
+    for await (const record of ledger.listBills(day, { damaged })) tally?.addEarlier(record);
+  });
+  for await (const _ of addedBefore);
   const rows = [...groups]
     // Records without a group come last.
     .sort(([a], [b]) => (a === null ? 1 : b === null ? -1 : a < b ? -1 : 1))
@@ -136,10 +146,11 @@ export async function costBetween(
     rows: by == null ? [] : rows,
     total: total.row(prices),
     budgets: tally?.result() ?? null,
+    ...(damaged.length > 0 && { damaged: damaged.map(({ message }) => message).sort() }),
   };
 }
 
-function groupsOf({ tenant, memo }: BillRecord, by: Cost['by'], day: string): readonly (string | null)[] {
+function groupsOf({ tenant, memo }: BillFacts, by: Cost['by'], day: string): readonly (string | null)[] {
   if (by === 'day') return [day];
   if (by === 'tenant') return [tenant];
   if (by === 'batch') return [batchOf(memo)];
@@ -153,7 +164,7 @@ function groupsOf({ tenant, memo }: BillRecord, by: Cost['by'], day: string): re
 class SpendingTotals {
   readonly #items = new Map<string, { -readonly [name in keyof Omit<CostItem, 'amount'>]: CostItem[name] }>();
 
-  add({ resolution, audio, billed_seconds, estimated }: BillRecord): void {
+  add({ resolution, audio, billed_seconds, estimated }: BillFacts): void {
     const kind = `${resolution} ${audio}`;
     const item = this.#items.get(kind) ?? { resolution, audio, videos: 0, seconds: 0, estimated_seconds: 0 };
     item.videos += 1;
@@ -205,7 +216,7 @@ class BudgetTally {
   }
 
   /** Counts a record of the report's period. */
-  add(record: BillRecord, day: string): void {
+  add(record: BillFacts, day: string): void {
     const micros = this.#microsOf(record);
     const batch = batchOf(record.memo);
     if (batch !== null) addTo(this.#batches, batch, micros);
@@ -215,7 +226,7 @@ class BudgetTally {
   }
 
   /** Counts a record from before the period if its batch is in the period. */
-  addEarlier(record: BillRecord): void {
+  addEarlier(record: BillFacts): void {
     const batch = batchOf(record.memo);
     if (batch !== null && this.#batches.has(batch)) addTo(this.#batches, batch, this.#microsOf(record));
   }
@@ -240,7 +251,7 @@ class BudgetTally {
     };
   }
 
-  #microsOf({ billed_seconds: seconds, resolution, audio }: BillRecord): number {
+  #microsOf({ billed_seconds: seconds, resolution, audio }: BillFacts): number {
     return microsOf(this.#terms, { seconds, resolution, audio });
   }
 }

@@ -30,8 +30,8 @@ export interface StoredRun {
 
 /** Days of day records that are searched for a workflow id, which nothing indexes. */
 const SEARCHED_DAYS = 31;
-/** Records that are read at most in that search: a minute's worth at S3's some 30 ms each. */
-const RECORDS_MAX = 2_000;
+/** Bills that are looked through at most in that search: some minutes if no statement repeats them, else seconds. */
+const RECORDS_MAX = 50_000;
 
 /**
  * Finds a run in Temporal, else in the store.
@@ -86,7 +86,7 @@ async function findBoughtBy(ledger: Ledger, workflowId: string, nowMs: number): 
   // One day ahead as well: the day is that of the provider's clock.
   for (let day = -1; day < SEARCHED_DAYS; day += 1) {
     let latest: { key: string; n: number; endMs: number } | undefined;
-    for await (const record of ledger.listBills(utcDay(nowMs - day * DAY_MS))) {
+    for await (const record of ledger.listBills(utcDay(nowMs - day * DAY_MS), { damaged: [] })) {
       if (record.workflow_id === workflowId && record.end_time_ms >= (latest?.endMs ?? 0)) {
         latest = { key: record.purchase_key, n: record.n, endMs: record.end_time_ms };
       }

@@ -1,9 +1,17 @@
+import { mapParallel } from '../async/map-parallel.js';
+import { FailureType } from '../contract/failure-type.js';
 import type { Resolution } from '../contract/model.js';
+import type { Purchase } from '../contract/purchase.js';
 import { DAY_MS, utcDay } from '../contract/utc.js';
+import { VideoError } from '../contract/video-error.js';
 import type { StoreOptions } from '../storage/asset-store.js';
 import type { LedgerRecords, PutAnswer } from './ledger-records.js';
 import type { BoughtTask } from './purchase-view.js';
-import { type BillRecord, billRecord, type IntentRecord } from './records.js';
+import { type BillFacts, type BillRecord, billRecord, type IntentRecord, intentRecord, taskRecord } from './records.js';
+import { readStatements } from './statements.js';
+
+/** Bills that are read together, where no statement repeats them. */
+const BILLS_AT_ONCE = 32;
 
 /** What a task was billed. */
 export interface TaskBill {
@@ -76,19 +84,75 @@ async function findBill(
 export interface ListBillsOptions extends StoreOptions {
   /** Only what was recorded since then, by the store's clock, in milliseconds since the epoch; default: everything. */
   readonly writtenSinceMs?: number | undefined;
+  /**
+   * Receives the bills that cannot be read, and they are estimated from what was requested; without it the first one
+   * ends the listing.
+   */
+  readonly damaged?: VideoError[] | undefined;
 }
 
-/** Yields what was paid on one UTC day (`YYYY-MM-DD`). */
+/**
+ * Yields what was paid on one UTC day (`YYYY-MM-DD`): each bill that is listed, from a statement where one repeats it,
+ * and what only a statement has kept.
+ */
 export async function* listBills(
   records: LedgerRecords,
   day: string,
-  { writtenSinceMs = 0, ...options }: ListBillsOptions,
-): AsyncGenerator<BillRecord> {
-  for await (const { key, modifiedAtMs } of records.store.list(records.paths.bills(day), options)) {
-    if (modifiedAtMs < writtenSinceMs) continue;
-    const record = await records.read(key, billRecord, undefined, options);
-    if (record !== undefined) yield record;
+  { writtenSinceMs = 0, damaged, ...options }: ListBillsOptions,
+): AsyncGenerator<BillFacts> {
+  const repeated = await readStatements(records, day, options);
+  const listed = records.store.list(records.paths.bills(day), options);
+  const bills = mapParallel(listed, BILLS_AT_ONCE, async ({ key, modifiedAtMs }): Promise<BillFacts | undefined> => {
+    const known = repeated.get(key);
+    repeated.delete(key);
+    if (modifiedAtMs < writtenSinceMs) return undefined;
+    return known ?? readBill(records, key, damaged, options);
+  });
+  for await (const bill of bills) if (bill !== undefined) yield bill;
+  for (const bill of repeated.values()) if (bill.written_at_ms >= writtenSinceMs) yield bill;
+}
+
+async function readBill(
+  records: LedgerRecords,
+  key: string,
+  damaged: VideoError[] | undefined,
+  options: StoreOptions,
+): Promise<BillFacts | undefined> {
+  try {
+    return await records.read(key, billRecord, undefined, options);
+  } catch (error) {
+    if (damaged === undefined || !(error instanceof VideoError && error.type === FailureType.RecordDamaged))
+      throw error;
+    const estimate = await estimateBill(records, key, options);
+    if (estimate === undefined) throw error;
+    damaged.push(error);
+    return estimate;
   }
+}
+
+/** What a bill that cannot be read says at most, by the request that was paid; `undefined` when nothing leads to it. */
+async function estimateBill(
+  records: LedgerRecords,
+  key: string,
+  options: StoreOptions,
+): Promise<BillFacts | undefined> {
+  const { paths } = records;
+  const taskKey = paths.taskOfBill(key);
+  const task = taskKey === undefined ? undefined : await records.read(taskKey, taskRecord, undefined, options);
+  if (task === undefined) return undefined;
+  const purchase: Purchase = { key: task.purchase_key, n: task.n };
+  const intent = await records.read(paths.intent(purchase), intentRecord, purchase, options);
+  if (intent === undefined) return undefined;
+  const { duration, resolution, audio } = intent.expects;
+  return {
+    ...intent,
+    task_id: task.task_id,
+    end_time_ms: task.written_at_ms,
+    billed_seconds: duration,
+    resolution,
+    audio,
+    estimated: true,
+  };
 }
 
 /** Whether a task's bill is recorded on one of some UTC days (`YYYY-MM-DD`). */
@@ -98,6 +162,6 @@ export async function hasBill(
   days: readonly string[],
   options: StoreOptions,
 ): Promise<boolean> {
-  for (const day of days) if ((await store.head(paths.bill(day, taskId), options)) !== undefined) return true;
-  return false;
+  const found = await Promise.all(days.map((day) => store.head(paths.bill(day, taskId), options)));
+  return found.some((info) => info !== undefined);
 }

@@ -1,6 +1,7 @@
 import { FailureType } from '../contract/failure-type.js';
 import { isSamePurchase, type Purchase } from '../contract/purchase.js';
 import type { VideoResult } from '../contract/result.js';
+import { DAY_MS, utcDay } from '../contract/utc.js';
 import { VideoError } from '../contract/video-error.js';
 import type { AssetStore, StoreOptions } from '../storage/asset-store.js';
 import { writeRecord } from '../storage/json-record.js';
@@ -17,8 +18,10 @@ import {
   tasksClaimedWith,
 } from './open-purchases.js';
 import type { Announcement } from './paths.js';
-import { type BoughtTask, claimedTaskOf, type PurchaseView, viewNewest, viewPurchase } from './purchase-view.js';
+import { type PurchaseView, viewNewest, viewPurchase } from './purchase-view.js';
+import { type RecordedTask, recallTask, recordedIn, type TaskRef } from './recorded-task.js';
 import {
+  type BillFacts,
   type BillRecord,
   type CachedRecord,
   type ClaimedTask,
@@ -37,6 +40,7 @@ import {
   taskRecord,
   toFailureRecord,
 } from './records.js';
+import { writeStatements } from './statements.js';
 
 /** What an intent says, in addition to its stamp. */
 export type IntentFields = Omit<IntentRecord, keyof Stamp | 'kind'>;
@@ -57,18 +61,6 @@ export type TaskEnd =
   | { readonly how: 'failed'; readonly error: VideoError }
   /** `expired`: paid and lost, as `provesGone` says. */
   | { readonly how: 'cancelled' | 'expired' };
-
-/** A task of a purchase, with what its claim needs. */
-export type TaskRef = Pick<BoughtTask, 'purchase' | 'taskId' | 'requestId' | 'keyFingerprint'>;
-
-/** A task as its purchase's records name it. */
-interface RecordedTask {
-  readonly intent: IntentRecord;
-  /** As the purchase's decision, or in addition to it. */
-  readonly role: 'claimed' | 'extra';
-  /** When that was announced, by the writer's clock, in milliseconds since the epoch. */
-  readonly announcedAtMs: number;
-}
 
 /**
  * The purchases of one account at one provider: immutable records, each put where none was, none ever replaced (but
@@ -209,7 +201,7 @@ export class Ledger {
    * or read the purchase before; a step that needs it later calls this early.
    */
   async findIntent(task: TaskRef, options: StoreOptions = {}): Promise<IntentRecord> {
-    return (this.#recallTask(task) ?? (await this.requirePurchase(task.purchase, options))).intent;
+    return (recallTask(this.#records, task) ?? (await this.requirePurchase(task.purchase, options))).intent;
   }
 
   /**
@@ -247,8 +239,22 @@ export class Ledger {
   }
 
   /** Yields what was paid on one UTC day (`YYYY-MM-DD`). */
-  listBills(day: string, options: ListBillsOptions = {}): AsyncGenerator<BillRecord> {
+  listBills(day: string, options: ListBillsOptions = {}): AsyncGenerator<BillFacts> {
     return listBills(this.#records, day, options);
+  }
+
+  /**
+   * Repeats the bills of the last days in statements, so that they are listed without being read one by one.
+   * @returns the bills that cannot be read.
+   */
+  async writeStatements(options: StoreOptions = {}): Promise<readonly VideoError[]> {
+    const now = this.#records.now();
+    const damaged: VideoError[] = [];
+    // A bill of the day before yesterday may be recorded today: its task was not seen for a day.
+    for (const atMs of [now - 2 * DAY_MS, now - DAY_MS, now]) {
+      damaged.push(...(await writeStatements(this.#records, utcDay(atMs), options)));
+    }
+    return damaged;
   }
 
   /** Whether a task's bill is recorded on one of some UTC days (`YYYY-MM-DD`). */
@@ -339,20 +345,10 @@ export class Ledger {
     await this.#records.put(key, extraTaskRecord, { kind: 'late', ...stamp, ...task }, purchase, options);
   }
 
-  /** What this process remembers of a task that its purchase's claim names. */
-  #recallTask({ purchase, taskId }: TaskRef): RecordedTask | undefined {
-    const { paths } = this.#records;
-    const intent = this.#records.recall<IntentRecord>(paths.intent(purchase));
-    const decision = this.#records.recall<ClaimRecord>(paths.claim(purchase))?.decision;
-    if (intent === undefined || decision === undefined) return undefined;
-    if (!('task_id' in decision) || decision.task_id !== taskId) return undefined;
-    return { intent, role: 'claimed', announcedAtMs: intent.written_at_ms };
-  }
-
   /** A task as its purchase names it; its claim is written if it was missing. */
   async #recordedTask(task: TaskRef, options: StoreOptions): Promise<RecordedTask> {
     const { purchase, taskId } = task;
-    const found = this.#recallTask(task) ?? recordedIn(await this.requirePurchase(purchase, options), taskId);
+    const found = recallTask(this.#records, task) ?? recordedIn(await this.requirePurchase(purchase, options), taskId);
     if (found !== undefined) return found;
     await this.ensureClaim(task, options);
     const written = recordedIn(await this.requirePurchase(purchase, options), taskId);
@@ -368,14 +364,6 @@ export class Ledger {
   #anotherTask(taskId: string): VideoError {
     return this.#records.damaged(this.#records.paths.task(taskId), 'describes another task');
   }
-}
-
-/** How a purchase names a task; `undefined` when it does not. */
-function recordedIn(view: PurchaseView, taskId: string): RecordedTask | undefined {
-  const { intent } = view;
-  if (claimedTaskOf(view)?.task_id === taskId) return { intent, role: 'claimed', announcedAtMs: intent.written_at_ms };
-  const extra = view.extraTasks.find(({ task }) => task.task_id === taskId);
-  return extra && { intent, role: 'extra', announcedAtMs: extra.recordedAtMs };
 }
 
 function endingOf(end: TaskEnd): Ending {

@@ -120,6 +120,22 @@ export class LedgerPaths {
     return `${this.bills(day)}${safeName(taskId)}.json`;
   }
 
+  /** The record of the task that a bill's key names; `undefined` for a key that is no bill's. */
+  taskOfBill(billKey: string): string | undefined {
+    const [, taskName] = /\/days\/[^/]+\/([^/]+)\.json$/.exec(billKey) ?? [];
+    return taskName === undefined ? undefined : `${this.#root}/tasks/${taskName}.json`;
+  }
+
+  /** Prefix of the statements of one UTC day, each of which repeats bills of it. */
+  statements(day: string): string {
+    return `${this.#root}/statements/${day}/`;
+  }
+
+  /** @param id - SHA-256 (hex) of what it repeats. */
+  statement(day: string, id: string): string {
+    return `${this.statements(day)}${id}.json`;
+  }
+
   /** The pointer from a cache key to its newest result; outside of `ledger/`, because it is replaced and purged. */
   cachedResult(cacheKey: string): string {
     return `cache/${this.#account}/${cacheKey}.json`;

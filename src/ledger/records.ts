@@ -143,6 +143,30 @@ export const billRecord = z.object({
 });
 export type BillRecord = z.infer<typeof billRecord>;
 
+const billFacts = billRecord.omit({ kind: true, v: true, provider: true, account: true, token: true });
+/** What adding up needs of a bill. */
+export type BillFacts = z.infer<typeof billFacts>;
+
+/**
+ * Repeats bills of one day, so that they are read together. The bills themselves decide: without a statement they are
+ * read one by one.
+ */
+export const statementRecord = z.object({
+  kind: z.literal('statement'),
+  v: z.literal(VERSION),
+  provider: z.string(),
+  account: z.string(),
+  day: z.string(),
+  /** Of each memo only the batch and the labels. */
+  bills: z.array(billFacts),
+});
+
+/** What a statement repeats of a bill. */
+export function factsOf(bill: BillRecord): BillFacts {
+  const kept = Object.entries(bill.memo).filter(([name]) => name === BATCH_MEMO || name === 'labels');
+  return billFacts.parse({ ...bill, memo: Object.fromEntries(kept) });
+}
+
 /** The cached result of a cache key; the only object that is replaced, and only by a later purchase. */
 export const cachedRecord = z.object({ kind: z.literal('cached'), ...stamp, result });
 export type CachedRecord = z.infer<typeof cachedRecord>;

@@ -43,7 +43,8 @@ async function showCost({ since, until, by, format }: CostFlags, context: Comman
   const cost = await costBetween(settings.ledger(), days, { by, prices, budgets });
   if (format === 'json') context.io.stdout.write(`${JSON.stringify(cost)}\n`);
   else context.result(cost, format === 'csv' ? costCsv(cost) : costTable(cost));
-  return ExitCode.done;
+  for (const message of cost.damaged ?? []) context.io.stderr.write(`Estimated by its request: ${message}\n`);
+  return cost.damaged === undefined ? ExitCode.done : ExitCode.failed;
 }
 
 function day(text: string): string {

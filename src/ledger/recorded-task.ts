@@ -1,0 +1,33 @@
+import type { LedgerRecords } from './ledger-records.js';
+import { type BoughtTask, claimedTaskOf, type PurchaseView } from './purchase-view.js';
+import type { ClaimRecord, IntentRecord } from './records.js';
+
+/** A task of a purchase, with what its claim needs. */
+export type TaskRef = Pick<BoughtTask, 'purchase' | 'taskId' | 'requestId' | 'keyFingerprint'>;
+
+/** A task as its purchase's records name it. */
+export interface RecordedTask {
+  readonly intent: IntentRecord;
+  /** As the purchase's decision, or in addition to it. */
+  readonly role: 'claimed' | 'extra';
+  /** When that was announced, by the writer's clock, in milliseconds since the epoch. */
+  readonly announcedAtMs: number;
+}
+
+/** How a purchase names a task; `undefined` when it does not. */
+export function recordedIn(view: PurchaseView, taskId: string): RecordedTask | undefined {
+  const { intent } = view;
+  if (claimedTaskOf(view)?.task_id === taskId) return { intent, role: 'claimed', announcedAtMs: intent.written_at_ms };
+  const extra = view.extraTasks.find(({ task }) => task.task_id === taskId);
+  return extra && { intent, role: 'extra', announcedAtMs: extra.recordedAtMs };
+}
+
+/** What this process remembers of a task that its purchase's claim names. */
+export function recallTask(records: LedgerRecords, { purchase, taskId }: TaskRef): RecordedTask | undefined {
+  const { paths } = records;
+  const intent = records.recall<IntentRecord>(paths.intent(purchase));
+  const decision = records.recall<ClaimRecord>(paths.claim(purchase))?.decision;
+  if (intent === undefined || decision === undefined) return undefined;
+  if (!('task_id' in decision) || decision.task_id !== taskId) return undefined;
+  return { intent, role: 'claimed', announcedAtMs: intent.written_at_ms };
+}
