@@ -91,7 +91,7 @@ export function createPollTask(deps: ActivityDeps) {
         const { oddities } = seen;
         return { kind: 'started', render: { startedAtMs, ...watcher.eta(watched), ...(oddities && { oddities }) } };
       }
-      return endOf(deps, { ...task, claim: claim.state }, seen, { signal });
+      return recordEnd(deps, { ...task, claim: claim.state }, seen, { signal });
     };
     return withSignal(watch, () => heartbeat);
   };
@@ -132,7 +132,7 @@ class ClaimWriter {
 /**
  * Records how a task has ended, and releases its slot. Nobody learns of the end before the ledger, except the slots.
  */
-async function endOf(
+async function recordEnd(
   deps: ActivityDeps,
   task: WatchedTask,
   seen: TaskSnapshot,
@@ -146,7 +146,7 @@ async function endOf(
     // Written here at the latest: the result of an extra task says that it is one.
     const claim =
       task.claim === 'unwritten' ? await deps.ledger.ensureClaim(task, { signal: options.signal }) : task.claim;
-    const { end, settled } = await record(deps, { ...task, claim }, seen, options);
+    const { end, settled } = await writeEnd(deps, { ...task, claim }, seen, options);
     // A purchase is settled by its own task, not by one that was bought in addition.
     if (!releasesEarly) await releaseSlot(deps, task.purchase, claim === 'extra' ? undefined : settled);
     return end;
@@ -164,7 +164,7 @@ interface RecordedEnd {
   readonly settled: SlotReleaseMessage['settled'];
 }
 
-async function record(
+async function writeEnd(
   deps: ActivityDeps,
   task: WatchedTask,
   seen: TaskSnapshot,

@@ -1,3 +1,12 @@
+// The states of a purchase, from its records to what a run does. Each is made of the one before:
+// - `PurchaseView` (src/ledger/purchase-view.ts): what its records say; `assessPurchase` turns it into
+// - `PurchaseStatus` (purchase-status.ts): what that means for a run that wants the video; to it add their own answers
+// - `BuyOutcome` (buy.ts), `FollowOutcome` (follow.ts), `ReconcileOutcome` (reconcile.ts): what an operation found; the
+//   steps turn them into
+// - `PurchaseStep`, below: what the run does next; `PurchaseTracker.settle` reduces it to
+// - `SettledStep` (workflows/video/purchase-tracker.ts): a task to watch, a video, a failure, or nothing bought.
+// How a watched task ended is a `PollOutcome` (poll-task.ts).
+
 import { toFailure, type VideoFailure } from '../src/contract/failure.js';
 import type { Purchase } from '../src/contract/purchase.js';
 import type { Attention, VideoResult } from '../src/contract/result.js';

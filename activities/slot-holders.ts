@@ -79,9 +79,9 @@ export function createFindDeadSlots(deps: ActivityDeps) {
     withSignal(async (signal) => {
       const dead: DeadSlot[] = [];
       for (const holder of holders) {
-        const { key, afterPurchase, sinceMs, unsettled = false } = holder;
-        const end = await endOf(holder, deps, signal);
-        if (end === 'alive' || (end === 'unsettled' && unsettled)) continue;
+        const { key, afterPurchase, sinceMs, slotIsFree = false } = holder;
+        const end = await findEnd(holder, deps, signal);
+        if (end === 'alive' || (end === 'unsettled' && slotIsFree)) continue;
         dead.push({ key, afterPurchase, sinceMs, settled: end !== 'unsettled', paid: end === 'paid' });
       }
       return { dead };
@@ -94,8 +94,8 @@ export function createFindDeadSlots(deps: ActivityDeps) {
  */
 type SlotEnd = 'alive' | 'unsettled' | 'paid' | 'nothing';
 
-async function endOf(holder: HeldSlot, deps: ActivityDeps, signal: AbortSignal): Promise<SlotEnd> {
-  const { key, afterPurchase, requesters, sinceMs, unsettled = false } = holder;
+async function findEnd(holder: HeldSlot, deps: ActivityDeps, signal: AbortSignal): Promise<SlotEnd> {
+  const { key, afterPurchase, requesters, sinceMs, slotIsFree = false } = holder;
   const { ledger, clock, times, isRunOpen } = deps;
   const newest = await ledger.findNewest(key, { signal }).catch((error: unknown) => {
     if (error instanceof VideoError && error.type === FailureType.RecordDamaged) return undefined;
@@ -103,14 +103,14 @@ async function endOf(holder: HeldSlot, deps: ActivityDeps, signal: AbortSignal):
   });
   if (newest !== undefined && newest.purchase.n > afterPurchase) {
     const { state } = newest;
-    if (!unsettled && mayRender(newest, clock.now(), times.ledger.resultLifeMs)) return 'alive';
+    if (!slotIsFree && mayRender(newest, clock.now(), times.ledger.resultLifeMs)) return 'alive';
     if (state.kind === 'closed') return ['archived', 'expired'].includes(state.ending.how) ? 'paid' : 'nothing';
     if (state.kind !== 'not_created' || openExtraTasks(newest).length > 0) return 'unsettled';
   }
   // Nothing was bought yet: a requester that is still open may be about to.
   if ((await Promise.all(requesters.map(isRunOpen))).includes(true)) return 'alive';
   // The submit of a requester that is gone may still be on its way.
-  return unsettled && clock.now() - sinceMs >= UNBOUGHT_MS ? 'nothing' : 'unsettled';
+  return slotIsFree && clock.now() - sinceMs >= UNBOUGHT_MS ? 'nothing' : 'unsettled';
 }
 
 function mayRender(view: PurchaseView, nowMs: number, resultLifeMs: number): boolean {

@@ -3,9 +3,9 @@ import type { Billable, BudgetReached } from '../src/contract/budget.js';
 import { MODEL } from '../src/contract/model.js';
 import type { SlotName } from '../src/contract/slots.js';
 import { findExistingPurchase } from '../src/ledger/buy.js';
+import type { StagedImage } from '../src/media/stage-image.js';
 import { assertSameStore } from './assert-same-store.js';
 import { type ActivityDeps, ledgerParts } from './deps.js';
-import type { PreparedReference } from './prepare-request.js';
 import type { PurchaseStep } from './purchase-step.js';
 import { costOf } from './slot-holders.js';
 import { type PurchaseInput, purchaseQueryOf, purchaseStep } from './submit-task.js';
@@ -49,7 +49,7 @@ export function createUploadReference(deps: ActivityDeps) {
         const answer = await slots.queryBudget({ ...queueIdentity, key: name.key, cost }).catch(() => undefined);
         if (answer?.reached != null) return { kind: 'budget_reached', reached: answer.reached };
       }
-      const imgUrl = await upload(reference, deps, signal);
+      const imgUrl = reference.kind === 'oss' ? reference.url : await uploadImage(reference, deps, signal);
       await slots.requestSlot({ ...name, ...queueIdentity, cost, requesterId: query.buyer.workflowId });
       const reservation = slots.budget !== undefined && { cost };
       return { kind: 'requested', imgUrl, slot: { ...name, slots: slots.workflowId, ...reservation } };
@@ -57,12 +57,11 @@ export function createUploadReference(deps: ActivityDeps) {
 }
 
 /** Returns the image's address at the provider, which keeps it for 48 h; each attempt has its own name and policy. */
-async function upload(
-  reference: PreparedReference,
-  { dashscope, store }: ActivityDeps,
+export async function uploadImage(
+  reference: Pick<StagedImage['asset'], 'key' | 'mime' | 'bytes'>,
+  { dashscope, store }: Pick<ActivityDeps, 'dashscope' | 'store'>,
   signal: AbortSignal,
 ): Promise<string> {
-  if (reference.kind === 'oss') return reference.url;
   const policy = await dashscope.getUploadPolicy(MODEL, { signal });
   const name = `${randomUUID()}.${reference.key.split('.').at(-1)}`;
   const body = await store.get(reference.key, { signal });

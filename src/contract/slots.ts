@@ -153,8 +153,8 @@ export interface HeldSlot extends SlotName {
   readonly requesters: readonly string[];
   /** Milliseconds since the epoch; distinguishes it from a later slot of the same name. */
   readonly sinceMs: number;
-  /** Whether its slot is free and only its money is reserved, because its bill is not known yet. */
-  readonly unsettled?: boolean;
+  /** Whether only its money is still reserved, because its bill is not known yet. */
+  readonly slotIsFree?: boolean;
 }
 
 /** A slot that no purchase needs any more. */

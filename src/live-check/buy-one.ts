@@ -8,7 +8,7 @@ import { VideoError } from '../contract/video-error.js';
 import { buildCreateTask } from '../dashscope/request-body.js';
 import { type BuyOutcome, buyOnce, findExistingPurchase, type PurchaseOrder } from '../ledger/buy.js';
 import { purchaseKeyOf } from '../ledger/purchase-key.js';
-import { type BoughtTask, boughtTask } from '../ledger/purchase-view.js';
+import { type BoughtTask, boughtTask, claimedTaskOf } from '../ledger/purchase-view.js';
 import { reconcileSubmit } from '../ledger/reconcile.js';
 import { type StagedImage, stageImage } from '../media/stage-image.js';
 import { liveImage } from './live-image.js';
@@ -55,12 +55,12 @@ export async function hasEarlierPurchase(deps: BuyDeps): Promise<boolean> {
  * the 24 hours of its life.
  */
 export async function buyOne(deps: BuyDeps): Promise<LiveTask> {
-  const { clock, ledger, dashscope: provider, times } = deps.tools;
+  const { clock, ledger, dashscope: provider, times, steps } = deps.tools;
   const { orderFor, staged } = await prepareOrder(deps);
   for (let attempt = 1; ; attempt += 1) {
     let outcome: BuyOutcome;
     try {
-      const imgUrl = await upload(deps, staged);
+      const imgUrl = await steps.uploadImage(staged.asset, deps.signal);
       outcome = await buyOnce({ clock, ledger, provider, times: times.ledger }, { ...orderFor(imgUrl), attempt });
     } catch (error) {
       if (!(error instanceof VideoError)) throw error;
@@ -112,15 +112,15 @@ async function reconcile({ tools, signal }: BuyDeps, purchase: Purchase): Promis
 
 /** The task of an archived purchase. */
 async function taskOf(ledger: LiveTools['ledger'], purchase: Purchase): Promise<BoughtTask> {
-  const { intent, state, extraTasks } = await ledger.requirePurchase(purchase);
-  const task = state.kind === 'closed' || state.kind === 'claimed' ? state.task : extraTasks[0]?.task;
+  const view = await ledger.requirePurchase(purchase);
+  const task = claimedTaskOf(view) ?? view.extraTasks[0]?.task;
   if (task === undefined) {
     throw new VideoError(
       FailureType.RecordDamaged,
       `Purchase ${purchase.key}/${purchase.n} is archived without a task`,
     );
   }
-  return boughtTask(purchase, intent, task);
+  return boughtTask(purchase, view.intent, task);
 }
 
 interface PreparedOrder {
@@ -167,11 +167,4 @@ async function prepareOrder({ tools, startedAtMs }: BuyDeps): Promise<PreparedOr
       ossResolve: true,
     }),
   };
-}
-
-async function upload({ tools: { dashscope, store }, signal }: BuyDeps, { asset }: StagedImage): Promise<string> {
-  const policy = await dashscope.getUploadPolicy(MODEL, { signal });
-  const name = `${randomUUID()}.${asset.key.split('.').at(-1)}`;
-  const body = await store.get(asset.key, { signal });
-  return dashscope.uploadFile(policy, { name, contentType: asset.mime, size: asset.bytes, body }, { signal });
 }

@@ -9,6 +9,7 @@ import type { TaskBill } from '../ledger/bills.js';
 import type { Ledger } from '../ledger/ledger.js';
 import type { BoughtTask } from '../ledger/purchase-view.js';
 import type { ReconcileDeps } from '../ledger/reconcile.js';
+import type { StagedImage } from '../media/stage-image.js';
 import type { AssetStore } from '../storage/asset-store.js';
 
 /** What a live check works with; the command gives and closes it. */
@@ -30,6 +31,8 @@ export interface LiveTools {
 
 /** Steps of a run that the check takes too, so that its video is recorded and archived like every other. */
 interface LiveSteps {
+  /** Returns the address of a staged image in the provider's temporary store. */
+  readonly uploadImage: (image: StagedImage['asset'], signal: AbortSignal) => Promise<string>;
   readonly archiveCandidate: ReconcileDeps['archiveCandidate'];
   /** The failure of a task that ended as FAILED. */
   readonly taskFailed: (task: BoughtTask, seen: TaskSnapshot) => VideoError;

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vit
 import type { BatchRow } from '../../src/batch/batch-files.js';
 import { WanBatchClient } from '../../src/client/batch-client.js';
 import { batchItemWorkflowId } from '../../src/contract/names.js';
+import { batchManifestKey } from '../../src/storage/keys.js';
 import { startWorkerProcess } from '../support/processes.js';
 import { QUICK_LEDGER } from '../support/quick-times.js';
 import { type RunningWorker, type Stack, startStack } from '../support/stack.js';
@@ -150,6 +151,20 @@ describe.concurrent('a batch', () => {
     const { counts } = await batches.result(batch_id);
     expect(counts).toMatchObject({ total: 5, generated: 5, failed: 0 });
     expect(tasksOf(lines)).toHaveLength(5);
+  });
+
+  test('a batch whose manifest became shorter while it was paused fails, and does not hang', async ({ expect }) => {
+    const lines = linesOf(1);
+    const [line] = lines;
+    const hit = { on: 'submit', fault: 'status', status: 401, code: 'InvalidApiKey' } as const;
+    stack.emulator.queueFaults({ ...hit, match: line?.prompt ?? '' });
+    const { batch_id } = await batches.start({ lines });
+    await expect
+      .poll(() => batches.progress(batch_id), { timeout: 20_000 })
+      .toMatchObject({ stage: 'paused', in_flight: 0 });
+    await stack.store.put(batchManifestKey(batch_id), Buffer.alloc(0));
+    await batches.resume(batch_id);
+    await expect(batches.result(batch_id)).rejects.toThrow(/has become shorter/);
   });
 
   test('an item that waits for a person leaves the window and does not hold up the end; decided later it is counted again', async ({

@@ -283,7 +283,7 @@ export class SlotScheduler {
     });
     try {
       const { dead } = await this.#steps.findDeadSlots({
-        holders: [...holders.map(nameOf), ...unsettled.map((entry) => ({ ...nameOf(entry), unsettled: true }))],
+        holders: [...holders.map(nameOf), ...unsettled.map((entry) => ({ ...nameOf(entry), slotIsFree: true }))],
       });
       // Their settlement was lost: it has to be counted before the reservation is freed.
       if (this.#state.budget !== null && dead.some(({ paid }) => paid)) {

@@ -1,6 +1,6 @@
 import * as wf from '@temporalio/workflow';
+import type { PollOutcome } from '../../activities/poll-task.js';
 import type { PurchaseStep, WatchedTask } from '../../activities/purchase-step.js';
-import type { VideoFailure } from '../../src/contract/failure.js';
 import type { Purchase } from '../../src/contract/purchase.js';
 import type { Attention, SubmitDecision, VideoResult } from '../../src/contract/result.js';
 import { sharedResult } from '../../src/contract/shared-result.js';
@@ -20,12 +20,7 @@ type UndecidedStep = Extract<PurchaseStep, { kind: 'undecided' }>;
 /** How a bought task ended for the run that watched it. */
 export type WatchOutcome =
   | { readonly kind: 'archived'; readonly result: VideoResult }
-  /** Without a video and free of charge, for no fault of the request. */
-  | { readonly kind: 'free'; readonly failure: VideoFailure }
-  /** Deleted by the provider before any run archived it. */
-  | { readonly kind: 'gone'; readonly failure: VideoFailure }
-  /** Because of the request: the same request fails again. */
-  | { readonly kind: 'failed'; readonly failure: VideoFailure };
+  | Exclude<PollOutcome, { readonly kind: 'started' | 'succeeded' }>;
 
 /** Brings the purchase of a run to its end, and knows what of it is open when the run itself ends early. */
 export class PurchaseTracker {

@@ -1,6 +1,7 @@
 import { archiveFinished, RejectedDownloads } from '../../../activities/archive-video.js';
 import { finishedTask, taskFailed } from '../../../activities/poll-task.js';
 import { candidateArchive } from '../../../activities/reconcile-submit.js';
+import { uploadImage } from '../../../activities/upload-reference.js';
 import { systemClock } from '../../async/clock.js';
 import type { Config } from '../../config/config.js';
 import { DashScopeClient } from '../../dashscope/client.js';
@@ -53,6 +54,7 @@ export function openLiveTools(
       allowPrivateUrls,
       clock: systemClock,
       steps: {
+        uploadImage: (image, signal) => uploadImage(image, deps, signal),
         archiveCandidate: candidateArchive(deps),
         taskFailed: (task, seen) => taskFailed({ ...task, claim }, seen),
         finishTask: (task, seen, nowMs) => {
