@@ -4,7 +4,7 @@ import type { Purchase } from '../src/contract/purchase.js';
 import type { WebhookEvents } from '../src/contract/webhook.js';
 import { boughtTask, openExtraTasks, type PurchaseView } from '../src/ledger/purchase-view.js';
 import type { ActivityDeps } from './deps.js';
-import { subscribedEvents } from './notify-webhook.js';
+import { subscribedEvents } from './post-event.js';
 import type { WatchedTask } from './purchase-step.js';
 import { withSignal } from './with-signal.js';
 

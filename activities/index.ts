@@ -5,10 +5,10 @@ import type { ActivityDeps } from './deps.js';
 import { createFindEndedItems } from './find-ended-items.js';
 import { createFindOrphans } from './find-orphans.js';
 import { createFindSpending } from './find-spending.js';
-import { createNotifyWebhook } from './notify-webhook.js';
 import { createOpenBatch } from './open-batch.js';
 import { createFindSchedule, createPauseSchedule } from './pause-schedule.js';
 import { createPollTask } from './poll-task.js';
+import { createPostEvent } from './post-event.js';
 import { createPrepareRequest } from './prepare-request.js';
 import { createReadManifest } from './read-manifest.js';
 import { createReconcileSubmit } from './reconcile-submit.js';
@@ -47,7 +47,7 @@ export function createActivities(deps: ActivityDeps) {
     findEndedItems: createFindEndedItems(deps),
     writeResults: createWriteResults(deps),
     writeReport: createWriteReport(deps),
-    notifyWebhook: createNotifyWebhook(deps),
+    postEvent: createPostEvent(deps),
     findSchedule: createFindSchedule(deps),
     pauseSchedule: createPauseSchedule(deps),
   };

@@ -13,7 +13,7 @@ import type { AssetStore } from '../src/storage/asset-store.js';
 import { batchInvalidKey, batchManifestKey } from '../src/storage/keys.js';
 import { toActivityFailure } from './activity-failure.js';
 import type { ActivityDeps } from './deps.js';
-import { subscribedEvents } from './notify-webhook.js';
+import { subscribedEvents } from './post-event.js';
 import { withSignal } from './with-signal.js';
 
 /** Where a batch takes its items from, and how. */

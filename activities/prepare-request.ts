@@ -21,7 +21,7 @@ import { fetchGuarded } from '../src/net/guarded-fetch.js';
 import type { AssetStore } from '../src/storage/asset-store.js';
 import { toActivityFailure } from './activity-failure.js';
 import type { ActivityDeps } from './deps.js';
-import { subscribedEvents } from './notify-webhook.js';
+import { subscribedEvents } from './post-event.js';
 import { fromCache } from './purchase-step.js';
 import { previousHeartbeat, withSignal } from './with-signal.js';
 

@@ -1,5 +1,5 @@
 export { videoBatch } from './batch/video-batch.js';
-export { deliverWebhook } from './shared/notify-webhook.js';
+export { deliverWebhook } from './shared/deliver-webhook.js';
 export { accountSlots } from './slots/account-slots.js';
 export { salvageVideo } from './video/salvage-video.js';
 export { sweepPurchases } from './video/sweep-purchases.js';

@@ -14,7 +14,7 @@ export const WEBHOOK_CASES: readonly ReplayCase[] = [
     workflow: 'deliverWebhook',
     name: 'delivered',
     ends: 'completed',
-    steps: ['notifyWebhook'],
+    steps: ['postEvent'],
     webhook: true,
     reach: async (stack) => {
       const id = await notifyOfAnEnd(stack, randomUUID());
@@ -26,7 +26,7 @@ export const WEBHOOK_CASES: readonly ReplayCase[] = [
     workflow: 'deliverWebhook',
     name: 'refused',
     ends: 'failed',
-    steps: ['notifyWebhook'],
+    steps: ['postEvent'],
     webhook: true,
     reach: async (stack) => {
       const id = await notifyOfAnEnd(stack, `${REFUSED}${randomUUID()}`);

@@ -10,8 +10,8 @@ import {
   failedBatch,
   pausedBatch,
 } from '../../src/contract/webhook-data.js';
+import { notify } from '../shared/deliver-webhook.js';
 import { failureOrUnexpected } from '../shared/failures.js';
-import { notify } from '../shared/notify-webhook.js';
 import { numbersOf } from './batch-progress.js';
 import type { BatchState } from './batch-state.js';
 

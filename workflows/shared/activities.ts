@@ -205,7 +205,7 @@ export function stepTable(times: StepTimes, queue: string): StepTable {
       retry: patient,
       cancellationType: WAIT_CANCELLATION_COMPLETED,
     },
-    notifyWebhook: {
+    postEvent: {
       summary: 'deliver the event',
       startToCloseTimeout: '30s', // twice the bound of one POST: a worker that dies on it is replaced soon
       // a receiver that is down overnight gets it in the morning; then the run fails visibly

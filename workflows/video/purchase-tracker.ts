@@ -7,9 +7,9 @@ import { sharedResult } from '../../src/contract/shared-result.js';
 import type { StepTimes } from '../../src/contract/times.js';
 import type { WebhookEvents } from '../../src/contract/webhook.js';
 import { steps } from '../shared/activities.js';
+import { notifyAttention } from '../shared/deliver-webhook.js';
 import { failure, failureOf } from '../shared/failures.js';
 import { resolveSignal } from '../shared/messages.js';
-import { notifyAttention } from '../shared/notify-webhook.js';
 import type { Progress } from './progress.js';
 
 /** What a purchase is once nothing about it is open to question. */

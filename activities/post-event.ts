@@ -10,7 +10,7 @@ import { withSignal } from './with-signal.js';
  * POSTs one event to the webhook. Every attempt delivers the same id, by which a receiver recognizes an event that it
  * has processed.
  */
-export function createNotifyWebhook(deps: ActivityDeps) {
+export function createPostEvent(deps: ActivityDeps) {
   const { webhook } = deps;
   return ({ event }: { event: WebhookEvent }): Promise<{ status: number }> =>
     withSignal(async (signal) => {

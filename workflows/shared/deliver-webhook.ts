@@ -19,7 +19,7 @@ import { batchOf } from './run-context.js';
  */
 export async function deliverWebhook(event: WebhookEvent): Promise<{ status: number }> {
   wf.setCurrentDetails(event.data.text);
-  return steps().notifyWebhook({ event });
+  return steps().postEvent({ event });
 }
 
 /** Content of an event, with a key that is unique among the events of one chain of executions. */
