@@ -12,6 +12,7 @@ const config: KnipConfig = {
   entry: [
     'src/{client,contract,worker,webhook,emulator}/index.ts!',
     'src/dev/{demo,temporal-cli}.ts!',
+    'src/media/mp4-child.ts!',
     'src/worker/{build-bundle.ts,encrypted-failure-converter.cts}!',
     'workflows/index.ts!',
     '{bench,scripts,docker}/*.mjs!',

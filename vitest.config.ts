@@ -30,6 +30,8 @@ export default defineConfig({
     hookTimeout: 120_000,
     // Temporal's native runtime is one per process.
     pool: 'forks',
+    // The product starts processes that run its code; in a test that is its sources.
+    execArgv: [`--import=${new URL('test/support/ts-sources.mjs', import.meta.url).href}`],
     // Three times the cores that the suite is measured on: most tests wait for servers, processes and time-outs.
     maxWorkers: 6,
     sequence: { sequencer: LongestFirst },

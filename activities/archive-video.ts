@@ -134,18 +134,20 @@ async function archive(
   const key = videoKey(taskId);
   // An earlier attempt has stored it. Callers may have seen that copy, so it is the one to describe.
   const stored = () =>
-    withStored(deps, key, signal, async (file, spooled) => ({ ...spooled, ...(await inspectMp4(file)) }));
+    withStored(deps, key, signal, async (file, spooled) => ({ ...spooled, ...(await inspectMp4(file, signal)) }));
   if ((await store.head(key, { signal })) !== undefined) return stored();
   const video = await withResult(deps, taskId, signal, async (file, { bytes, sha256 }) => {
     // No other store than the purchase's gets the video.
     await reading.catch((error: unknown) => {
       if (error instanceof VideoError && error.type === FailureType.ConfigurationInvalid) throw error;
     });
-    const inspected = await inspectMp4(file).catch(async (error: unknown) => {
+    const inspected = await inspectMp4(file, signal).catch(async (error: unknown) => {
+      if (!(error instanceof VideoError) || error.type !== FailureType.ResultRejected) throw error;
       // Kept for inspection: it is paid, and the provider deletes it within a day.
-      await store.put(rejectedKey(taskId), readSpool(file), { ifAbsent: true, sha256, bytes, signal });
-      if (error instanceof VideoError && error.type === FailureType.ResultRejected) rejected.count(sha256);
-      throw error;
+      const keptAs = rejectedKey(taskId);
+      await store.put(keptAs, readSpool(file), { ifAbsent: true, sha256, bytes, signal });
+      rejected.count(sha256);
+      throw error.with({ nextStep: `Look at ${keptAs} in the asset store, and give the task id to the provider.` });
     });
     // The download may have been damaged. What comes the same three times is what was bought, and is kept as it came.
     if (inspected.fault !== undefined && rejected.count(sha256) < REJECTIONS_MAX) throw rejectedMp4(inspected.fault);

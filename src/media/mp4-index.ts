@@ -1,51 +1,186 @@
-/** 15 s of uncompressed sound at 96 kHz are 1.44 million samples; a table beyond only claims to be one. */
-const SAMPLES_MAX = 2_000_000;
+import { type Box, childBoxes, contentOf, findBox, Mp4Fault, rowsOf } from './mp4-boxes.js';
 
-/** Boxes that hold the tables, from the outside in (ISO/IEC 14496-12, section 8). */
-const CONTAINERS: readonly string[] = ['moov', 'trak', 'mdia', 'minf', 'stbl'];
+/** A part of a track's media that is shown, or a pause before it (ISO/IEC 14496-12, 8.6.6). */
+export interface Edit {
+  /** Length in seconds; 0 for "to the end" in a fragmented file. */
+  readonly seconds: number;
+  /** Where it begins in the media, in units of the track's time scale; -1 for a pause. */
+  readonly mediaTime: number;
+  /** 1 for the usual speed. */
+  readonly rate: number;
+}
+
+/** Values of a track's fragments that do not say otherwise (`trex`). */
+export interface FragmentDefaults {
+  readonly duration: number;
+  readonly size: number;
+}
+
+/** One track, as the index describes it; its samples are read on their own. */
+export interface IndexedTrack {
+  readonly id: number;
+  readonly what: 'frame' | 'sound';
+  readonly isEnabled: boolean;
+  readonly timescale: number;
+  /** Seconds that the track, and its media, are said to last; undefined when that is left open. */
+  readonly claims: { readonly track: number | undefined; readonly media: number | undefined };
+  readonly edits: readonly Edit[];
+  readonly fragmentDefaults: FragmentDefaults;
+  /** Tables of its samples. */
+  readonly stbl: readonly Box[];
+  /** Whether the picture is shown on its side. */
+  readonly isTurned: boolean;
+}
+
+/** The index of a file. */
+export interface Mp4Index {
+  readonly movieTimescale: number;
+  /**
+   * Seconds that the movie is said to last, in its header or for all fragments; undefined when that is left open, or
+   * counts tracks that are not read.
+   */
+  readonly claimedSeconds: number | undefined;
+  /** Whether parts of the index may follow in fragments. */
+  readonly isFragmented: boolean;
+  readonly tracks: readonly IndexedTrack[];
+  /** A fault of a track that is not needed to measure the video. */
+  readonly fault: string | undefined;
+}
+
+/** Kinds of tracks that are checked; others (time code, text, hints) have no picture and no sound. */
+const KINDS: Readonly<Record<string, IndexedTrack['what']>> = { vide: 'frame', soun: 'sound' };
+/** A movie has a picture and sound, seldom several of each. */
+const TRACKS_MAX = 64;
 
 /**
- * Whether the sample tables of an index are what they claim: their entries are there, their chunks exist, and their
- * counts are those of a short video. The track reader trusts them, and would count to 2^32 for a damaged one.
- * @param moov - The whole `moov` box, or a container in it.
+ * Reads a `moov` box (ISO/IEC 14496-12, section 8).
+ * @throws {@link Mp4Fault} for an index from which the tracks cannot be told.
  */
-export function isSoundIndex(moov: Buffer): boolean {
-  const tables = new Map<string, Buffer>();
-  for (let at = 8; at < moov.length; ) {
-    const length = at + 8 <= moov.length ? moov.readUInt32BE(at) : 0;
-    if (length < 8 || at + length > moov.length) return false;
-    const child = moov.subarray(at, at + length);
-    const name = child.toString('latin1', 4, 8);
-    if (CONTAINERS.includes(name)) {
-      if (!isSoundIndex(child)) return false;
-    } else tables.set(name, child.subarray(8));
-    at += length;
+export function readIndex(moov: Buffer): Mp4Index {
+  const boxes = childBoxes(contentOf(moov), 'moov');
+  const mvex = findBox(boxes, 'mvex');
+  const extension = mvex === undefined ? [] : childBoxes(mvex, 'mvex');
+  const header = times(findBox(boxes, 'mvhd'), { at: 12, long: 20 });
+  const movieTimescale = header.timescale;
+  const traks = boxes.filter(({ name }) => name === 'trak');
+  if (traks.length > TRACKS_MAX) throw new Mp4Fault(`has ${traks.length} tracks`);
+  const tracks: IndexedTrack[] = [];
+  let fault: string | undefined;
+  let hasOthers = false;
+  for (const { body } of traks) {
+    const parts = childBoxes(body, 'trak');
+    const mdia = childBoxes(findBox(parts, 'mdia') ?? Buffer.alloc(0), 'mdia');
+    const what = KINDS[findBox(mdia, 'hdlr')?.toString('latin1', 8, 12) ?? ''];
+    if (what === undefined) {
+      hasOthers = true;
+      continue;
+    }
+    try {
+      tracks.push(readTrack({ parts, mdia, what, extension, movieTimescale }));
+    } catch (error) {
+      if (what === 'frame' || !(error instanceof Mp4Fault)) throw error;
+      fault ??= error.message;
+    }
   }
-  return areSoundTables(tables);
+  const claimedSeconds = mvex === undefined ? header.seconds : fragmentSeconds(extension, movieTimescale);
+  return {
+    movieTimescale,
+    claimedSeconds: hasOthers ? undefined : claimedSeconds,
+    isFragmented: mvex !== undefined,
+    tracks,
+    fault,
+  };
 }
 
-function areSoundTables(tables: ReadonlyMap<string, Buffer>): boolean {
-  const runs = entriesOf(tables.get('stts'), 2);
-  const chunkRuns = entriesOf(tables.get('stsc'), 3);
-  const offsets = tables.get('stco') ?? tables.get('co64');
-  const chunks = offsets === undefined || offsets.length < 8 ? 0 : offsets.readUInt32BE(4);
-  if (runs === undefined || chunkRuns === undefined || chunks > SAMPLES_MAX) return false;
-  if (runs.reduce((sum, [count = 0]) => sum + count, 0) > SAMPLES_MAX) return false;
-  let previous = 0;
-  for (const [firstChunk = 0, samples = 0] of chunkRuns) {
-    if (firstChunk <= previous || firstChunk > chunks || samples > SAMPLES_MAX) return false;
-    previous = firstChunk;
-  }
-  const sizes = tables.get('stsz');
-  return sizes === undefined || (sizes.length >= 12 && sizes.readUInt32BE(8) <= SAMPLES_MAX);
+interface TrackParts {
+  readonly parts: readonly Box[];
+  readonly mdia: readonly Box[];
+  readonly what: IndexedTrack['what'];
+  readonly extension: readonly Box[];
+  readonly movieTimescale: number;
 }
 
-/** The entries of a table of `fields` 32-bit numbers each; `undefined` when they are not all there. */
-function entriesOf(table: Buffer | undefined, fields: number): number[][] | undefined {
-  if (table === undefined) return [];
-  const count = table.length < 8 ? -1 : table.readUInt32BE(4);
-  if (count < 0 || count * fields * 4 > table.length - 8) return undefined;
-  return Array.from({ length: count }, (_, entry) =>
-    Array.from({ length: fields }, (_unused, field) => table.readUInt32BE(8 + (entry * fields + field) * 4)),
-  );
+function readTrack({ parts, mdia, what, extension, movieTimescale }: TrackParts): IndexedTrack {
+  const tkhd = findBox(parts, 'tkhd');
+  if (tkhd === undefined || tkhd.length < 84) throw new Mp4Fault('has a damaged index: a track without a header');
+  const isLong = tkhd[0] === 1;
+  if (isLong && tkhd.length < 96) throw new Mp4Fault('has a damaged index: a track without a header');
+  const id = tkhd.readUInt32BE(isLong ? 20 : 12);
+  const duration = isLong ? longDuration(tkhd, 28) : shortDuration(tkhd, 20);
+  const media = times(findBox(mdia, 'mdhd'), { at: 12, long: 20 });
+  const minf = childBoxes(findBox(mdia, 'minf') ?? Buffer.alloc(0), 'minf');
+  const matrix = isLong ? 52 : 40;
+  return {
+    id,
+    what,
+    isEnabled: ((tkhd[3] ?? 0) & 1) === 1,
+    timescale: media.timescale,
+    claims: { track: duration === undefined ? undefined : duration / movieTimescale, media: media.seconds },
+    edits: readEdits(parts, movieTimescale),
+    fragmentDefaults: defaultsOf(extension, id),
+    stbl: childBoxes(findBox(minf, 'stbl') ?? Buffer.alloc(0), 'stbl'),
+    // A quarter turn has nothing on the matrix's diagonal.
+    isTurned: tkhd.readInt32BE(matrix) === 0 && tkhd.readInt32BE(matrix + 16) === 0,
+  };
+}
+
+interface Times {
+  readonly timescale: number;
+  readonly seconds: number | undefined;
+}
+
+/** Time scale and duration of `mvhd` or `mdhd`, which are at these places in the short and the long form. */
+function times(header: Buffer | undefined, { at, long }: { readonly at: number; readonly long: number }): Times {
+  const isLong = header?.[0] === 1;
+  const place = isLong ? long : at;
+  if (header === undefined || header.length < place + (isLong ? 12 : 8)) {
+    throw new Mp4Fault('has a damaged index: a header without a time scale');
+  }
+  const timescale = header.readUInt32BE(place);
+  if (timescale === 0) throw new Mp4Fault('has a damaged index: a time scale of 0');
+  const duration = isLong ? longDuration(header, place + 4) : shortDuration(header, place + 4);
+  return { timescale, seconds: duration === undefined ? undefined : duration / timescale };
+}
+
+/** Zero, like all ones, leaves a duration open. */
+function shortDuration(header: Buffer, at: number): number | undefined {
+  const duration = header.readUInt32BE(at);
+  return duration === 0 || duration === 0xffffffff ? undefined : duration;
+}
+
+function longDuration(header: Buffer, at: number): number | undefined {
+  const duration = header.readBigUInt64BE(at);
+  return duration === 0n || duration === 0xffffffffffffffffn ? undefined : Number(duration);
+}
+
+function readEdits(parts: readonly Box[], movieTimescale: number): Edit[] {
+  const elst = findBox(childBoxes(findBox(parts, 'edts') ?? Buffer.alloc(0), 'edts'), 'elst');
+  if (elst === undefined) return [];
+  const isLong = elst[0] === 1;
+  const width = isLong ? 20 : 12;
+  const { rows, count } = rowsOf(elst, { name: 'elst', width, countAt: 4 });
+  return Array.from({ length: count }, (_, index) => {
+    const at = index * width;
+    const duration = isLong ? Number(rows.readBigUInt64BE(at)) : rows.readUInt32BE(at);
+    const mediaTime = isLong ? Number(rows.readBigInt64BE(at + 8)) : rows.readInt32BE(at + 4);
+    return { seconds: duration / movieTimescale, mediaTime, rate: rows.readInt32BE(at + width - 4) / 65536 };
+  });
+}
+
+/** Length of all fragments, where the writer knew it (`mehd`). */
+function fragmentSeconds(extension: readonly Box[], movieTimescale: number): number | undefined {
+  const mehd = findBox(extension, 'mehd');
+  if (mehd === undefined || mehd.length < 8) return undefined;
+  if (mehd[0] !== 1) {
+    const duration = shortDuration(mehd, 4);
+    return duration === undefined ? undefined : duration / movieTimescale;
+  }
+  const duration = mehd.length < 12 ? undefined : longDuration(mehd, 4);
+  return duration === undefined ? undefined : duration / movieTimescale;
+}
+
+function defaultsOf(extension: readonly Box[], id: number): FragmentDefaults {
+  const trex = extension.find(({ name, body }) => name === 'trex' && body.length >= 24 && body.readUInt32BE(4) === id);
+  if (trex === undefined) return { duration: 0, size: 0 };
+  return { duration: trex.body.readUInt32BE(12), size: trex.body.readUInt32BE(16) };
 }

@@ -46,6 +46,7 @@ test.each(['zero-fill', 'not-mp4'] as const)(
     const error = await stack.videos.generate(stack.request(prompt)).catch((e: unknown) => e);
     const taskId = tasksOf(prompt)[0]?.task_id ?? '';
     expect(error).toMatchObject({ error: { type: 'ResultRejected', task_id: taskId, billed: true } });
+    expect(error).toMatchObject({ error: { next_step: expect.stringContaining(`rejected/${taskId}.bin`) } });
     expect(await keysUnder('rejected/')).toContain(`rejected/${taskId}.bin`);
     expect(await keysUnder('videos/')).not.toContain(`videos/${taskId}.mp4`);
     // Its purchase is closed, so nobody follows it for ever; a later request buys again.
