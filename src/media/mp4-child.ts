@@ -20,6 +20,6 @@ function send(message: ChildMessage): void {
 function describeError(error: Error & { readonly code?: string; readonly syscall?: string }): ChildMessage {
   if (error instanceof Mp4Fault) return { kind: 'fault', fault: error.message };
   if (error.syscall !== undefined) return { kind: 'unreadable', reason: error.code ?? error.message };
-  // Node's errors for numbers and buffers that are too large, and whatever else a hostile file leads to.
+  // Node's errors for numbers and buffers that are too large, and everything else that a hostile file leads to.
   return { kind: 'fault', fault: `has a damaged index (${error.name})` };
 }

@@ -1,7 +1,7 @@
 import { type Box, childBoxes, contentOf, findBox, Mp4Fault, rowsOf } from './mp4-boxes.js';
 
 /** A part of a track's media that is shown, or a pause before it (ISO/IEC 14496-12, 8.6.6). */
-export interface Edit {
+interface Edit {
   /** Length in seconds; 0 for "to the end" in a fragmented file. */
   readonly seconds: number;
   /** Where it begins in the media, in units of the track's time scale; -1 for a pause. */
@@ -11,7 +11,7 @@ export interface Edit {
 }
 
 /** Values of a track's fragments that do not say otherwise (`trex`). */
-export interface FragmentDefaults {
+interface FragmentDefaults {
   readonly duration: number;
   readonly size: number;
 }
@@ -54,7 +54,7 @@ const TRACKS_MAX = 64;
 
 /**
  * Reads a `moov` box (ISO/IEC 14496-12, section 8).
- * @throws {@link Mp4Fault} for an index from which the tracks cannot be told.
+ * @throws {@link Mp4Fault} for an index from which the tracks cannot be read.
  */
 export function readIndex(moov: Buffer): Mp4Index {
   const boxes = childBoxes(contentOf(moov), 'moov');

@@ -39,7 +39,7 @@ const SIDE_MAX = 8192;
 /**
  * Verifies and measures an MP4 file: its boxes fill it, it has an H.264 track, and every frame that its index names is
  * there, with lengths that add up and no hole of zeros. The bytes of the video are read once; memory and time are
- * bounded by the file's size, whatever its tables claim.
+ * bounded by the file's size, not by what its tables claim.
  * @returns the measurements, and the first check that a file with a readable index and pictures fails.
  * @throws {@link Mp4Fault} for what is no video at all.
  */
@@ -138,7 +138,7 @@ interface Following {
   readonly tracks: readonly ReadTrack[];
 }
 
-/** Reads what continues the index behind it: a fragment, whose samples are added to their tracks, or a segment index. */
+/** Reads what continues the index: a fragment, whose samples are added to their tracks, or a segment index. */
 async function readFollowing(
   handle: FileHandle,
   box: FileBox,

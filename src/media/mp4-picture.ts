@@ -62,7 +62,7 @@ function entryBoxes(content: Buffer): readonly Box[] {
   }
 }
 
-/** The low two bits of a byte of the decoder's configuration are the width less one (ISO/IEC 14496-15, 5.3.3, 8.3.3). */
+/** The low two bits of a byte of the decoder's configuration are the width less one (ISO/IEC 14496-15, 5.3.3). */
 function prefixBytesOf(codec: string, boxes: readonly Box[]): number | undefined {
   if (codec !== 'avc' && codec !== 'hevc') return undefined;
   const byte = codec === 'avc' ? findBox(boxes, 'avcC')?.[4] : findBox(boxes, 'hvcC')?.[21];

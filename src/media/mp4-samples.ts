@@ -136,7 +136,8 @@ export function addTableSamples(stbl: readonly Box[], samples: TrackSamples): st
   }
   if (sizes.count === timed && timed === placed) return shiftFault;
   const counts = `${sizes.count} by size, ${timed} by time, ${placed} by place`;
-  return `has an index that contradicts itself: ${samples.what === 'frame' ? 'frames' : 'pieces of sound'} are ${counts}`;
+  const what = samples.what === 'frame' ? 'frames' : 'pieces of sound';
+  return `has an index that contradicts itself: ${what} are ${counts}`;
 }
 
 /** @throws {@link Mp4Fault} when the table does not hold the rows that it claims. An absent one has none. */

@@ -3,7 +3,7 @@ import { VideoError } from '../contract/video-error.js';
 import { Mp4Inspector } from './mp4-inspector.js';
 import type { InspectedMp4 } from './mp4-measure.js';
 
-export type { InspectedMp4, MeasuredMp4 } from './mp4-measure.js';
+export type { InspectedMp4 } from './mp4-measure.js';
 
 /** Shared by all steps of a worker. Its processes start with the first file. */
 const inspector = new Mp4Inspector();

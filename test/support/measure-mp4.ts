@@ -1,4 +1,5 @@
-import { inspectMp4, type MeasuredMp4, rejectedMp4 } from '../../src/media/mp4.js';
+import { inspectMp4, rejectedMp4 } from '../../src/media/mp4.js';
+import type { MeasuredMp4 } from '../../src/media/mp4-measure.js';
 
 /** Measures a file that passes every check; rejects with the first fault of another one. */
 export async function measureMp4(file: string): Promise<MeasuredMp4> {

@@ -1,6 +1,6 @@
 /** MP4 files box by box, also such as no writer makes. Their pictures have the right form and cannot be shown. */
 
-export const u8 = (...values: number[]): Buffer => Buffer.from(values);
+const u8 = (...values: number[]): Buffer => Buffer.from(values);
 
 export function u16(...values: number[]): Buffer {
   const bytes = Buffer.alloc(values.length * 2);
@@ -30,7 +30,7 @@ export const fullBox = (name: string, version: number, flags: number, ...parts: 
   box(name, u32(version * 0x1000000 + flags), ...parts);
 
 /** An edit: its length and its start, in units of the movie's and of the track's time scale. */
-export interface WrittenEdit {
+interface WrittenEdit {
   readonly duration: number;
   readonly mediaTime: number;
 }
@@ -59,7 +59,7 @@ export interface WrittenMp4 {
   readonly mediaSeconds?: number;
 }
 
-export const TIMESCALE = 15_360;
+const TIMESCALE = 15_360;
 const MOVIE_TIMESCALE = 1000;
 const MATRIX = u32(0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000);
 
