@@ -8,18 +8,20 @@ import type { ResultDeps } from '../../activities/deps.js';
 import { resultExpired, withResult } from '../../activities/download-result.js';
 import type { FinishedTask } from '../../activities/poll-task.js';
 import { DEFAULT_TIMES } from '../../src/config/times.js';
+import { VideoError } from '../../src/contract/video-error.js';
 import { makeClip } from '../../src/emulator/clip/plain-clip.js';
 import { buyOnce } from '../../src/ledger/buy.js';
 import { Ledger } from '../../src/ledger/ledger.js';
 import { ResultLinks } from '../../src/polling/result-links.js';
 import { deferred } from '../support/deferred.js';
+import { patchBox, u32, writeMp4 } from '../support/mp4-writer.js';
 import { KEY, order, ROOT, setUp } from './ledger-setup.js';
 
 const BASE_URL = 'http://127.0.0.1:1/api/v1';
 const FOLDER = `${ROOT}/purchases/${KEY}/1`;
 
-/** A bought task that has SUCCEEDED, and what is needed to archive it. */
-async function finished() {
+/** A bought task that has SUCCEEDED, and what is needed to archive it: by default a clip of two seconds. */
+async function finished(result?: Buffer) {
   const world = setUp();
   const request = { prompt: 'p', duration: 2, fps: 30, size: '1280*720', resolution: '720P', cache: 'use' };
   const memo = { request, reference: { kind: 'oss' }, warnings: [], labels: {} };
@@ -37,7 +39,8 @@ async function finished() {
     audio: false,
     seenAtMs: world.clock.now(),
   };
-  const clip = await makeClip({ width: 64, height: 36, durationSeconds: 2, audio: false, seed: 1, label: 't1' });
+  const shape = { width: 64, height: 36, durationSeconds: 2, audio: false, seed: 1, label: 't1' };
+  const clip = result ?? (await makeClip(shape));
   const spoolDir = await mkdtemp(join(tmpdir(), 'wan-video-archive-'));
   onTestFinished(() => rm(spoolDir, { recursive: true }));
   const asked = deferred<void>();
@@ -67,6 +70,43 @@ async function finished() {
   };
   return { ...world, task, deps, asked };
 }
+
+/** Archives until the attempts say that it is final, as Temporal's retries do. */
+async function archiveAtLast({ deps, task }: Awaited<ReturnType<typeof finished>>) {
+  const rejected = new RejectedDownloads();
+  for (;;) {
+    try {
+      return await archiveFinished(deps, task, rejected, undefined);
+    } catch (error) {
+      if (!(error instanceof VideoError && error.retryable)) throw error;
+    }
+  }
+}
+
+test('a result of which frames are missing is archived as it came, and named as cut off', async () => {
+  const whole = writeMp4({ layout: 'open', frameBytes: 48 });
+  const cut = whole.subarray(0, whole.indexOf('mdat') + 4 + 5 * 48 + 10);
+  const world = await finished(cut);
+  const { warnings, bytes } = await archiveAtLast(world);
+  expect(bytes).toBe(cut.length);
+  expect(warnings).toContainEqual({
+    code: 'unverified',
+    message: 'The video was archived as it came, although it is cut off: frame 6 of 60 is not there.',
+  });
+});
+
+test('a result that claims 100 million frames is set aside, and the failure names the fault and the file', async () => {
+  const hostile = patchBox(writeMp4({ layout: 'fragments' }), 'trun', 8, u32(0, 100_000_000));
+  const world = await finished(hostile);
+  await expect(archiveAtLast(world)).rejects.toMatchObject({
+    type: 'ResultRejected',
+    message: expect.stringContaining('it claims 100000000 frames'),
+    nextStep: 'Look at rejected/t1.bin in the asset store, and give the task id to the provider.',
+    billed: true,
+  });
+  expect((await world.store.head('rejected/t1.bin'))?.bytes).toBe(hostile.length);
+  expect(await world.store.head('videos/t1.mp4')).toBeUndefined();
+});
 
 test('the ledger is read during the download, which does not wait for it', async () => {
   const { deps, task, store, asked } = await finished();

@@ -1,0 +1,11 @@
+import { test } from 'vitest';
+import { fuzzImages, fuzzMp4, fuzzSeconds } from './media-fuzz.js';
+
+/** Other files than those of the short run, and than those of the run before. */
+const seed = Date.now() % 1_000_000_000;
+
+test('minutes of damaged MP4 files and images keep every promise', { timeout: 1_800_000 }, async () => {
+  const seconds = fuzzSeconds(120);
+  console.info('MP4', await fuzzMp4({ seconds, seed }));
+  console.info('images', await fuzzImages({ seconds: seconds / 4, seed }));
+});
