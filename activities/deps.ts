@@ -47,8 +47,8 @@ export interface ActivityDeps {
    * have them then.
    */
   readonly payloadsEncoded?: boolean | undefined;
-  /** Whether a run with this workflow id is open. */
-  readonly isRunOpen: (workflowId: string) => Promise<boolean>;
+  /** Whether a run with this workflow id is open; with `firstRunId`, whether it is that one and not a later one. */
+  readonly isRunOpen: (workflowId: string, firstRunId?: string) => Promise<boolean>;
   /** The state of the run of a batch's item; `unknown` when Temporal does not have it. */
   readonly itemState: (workflowId: string, itemId: string) => Promise<BatchItemEnd | 'running' | 'unknown'>;
   readonly schedules: SchedulesPort;

@@ -40,7 +40,7 @@ export function createFindOrphans(deps: ActivityDeps) {
     withSignal(async (signal) => {
       const { open, damaged, unmarked } = await ledger.listOpen(undefined, { signal });
       const found = mapParallel(open, PURCHASES_AT_ONCE, async ({ purchase, intent }): Promise<OrphanedPurchase[]> => {
-        if (await isRunOpen(intent.workflow_id)) return [];
+        if (await isRunOpen(intent.workflow_id, intent.first_run_id)) return [];
         // Read again: its run may have ended, and closed it, since the list was read.
         const view = await ledger.findPurchase(purchase, { signal });
         const orphans: OrphanedPurchase[] = [];

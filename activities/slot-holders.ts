@@ -108,7 +108,7 @@ async function findEnd(holder: HeldSlot, deps: ActivityDeps, signal: AbortSignal
     if (state.kind !== 'not_created' || openExtraTasks(newest).length > 0) return 'unsettled';
   }
   // Nothing was bought yet: a requester that is still open may be about to.
-  if ((await Promise.all(requesters.map(isRunOpen))).includes(true)) return 'alive';
+  if ((await Promise.all(requesters.map((id) => isRunOpen(id)))).includes(true)) return 'alive';
   // The submit of a requester that is gone may still be on its way.
   return slotIsFree && clock.now() - sinceMs >= UNBOUGHT_MS ? 'nothing' : 'unsettled';
 }

@@ -106,6 +106,11 @@ export class Settings {
     return this.#target;
   }
 
+  /** The same, read again: credentials may be renewed while a worker runs. */
+  async readTarget(): Promise<TemporalTarget> {
+    return this.#loadTarget();
+  }
+
   async #loadTarget(): Promise<TemporalTarget> {
     const target = temporalFromEnv(this.#io.env);
     const codec = payloadCodecOf(this.#io.env);

@@ -23,6 +23,12 @@ export interface Times extends StepTimes {
   readonly connectTemporalMs: number;
   /** How often a worker with metrics looks at the ledger's open purchases and counts the runs that need a person. */
   readonly metricsEveryMs: number;
+  /** How often a worker looks at its clock, its credentials, and whether Temporal and the store accept them. */
+  readonly watchEveryMs: number;
+  /** How long Temporal may be away before the worker ends, so that a new one reads address and credentials again. */
+  readonly temporalAwayMs: number;
+  /** How long the store may refuse the worker's credentials or settings before the worker ends. */
+  readonly storeRefusedMs: number;
   /** How long in a row the provider must deny to know a task before it counts as lost. */
   readonly unknownForMs: number;
   /** Intervals between two queries of a task. */
@@ -47,6 +53,9 @@ export const DEFAULT_TIMES: Times = {
   webhookHttpMs: 15_000, // the specification recommends 15 to 30 s; below the step's start-to-close of 30 s
   heartbeatThrottleMs: 15_000, // a sent heartbeat costs an Action: 12 per 180 s generation
   connectTemporalMs: 8_000, // the command promises an answer within 10 s
+  watchEveryMs: 30_000, // a renewed credential is used within half a minute; a few small calls
+  temporalAwayMs: 900_000, // longer than a restart or a failover; a worker without Temporal has no work
+  storeRefusedMs: 600_000, // renewed credentials are read every minute: after ten they do not come
   metricsEveryMs: 120_000, // 26 listings each, some 20 000 a day and worker; they show minutes and hours
   unknownForMs: 600_000, // a lag of the provider passes within seconds; a task that was paid is not given up lightly
   poll: POLL_TIMES,

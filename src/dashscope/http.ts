@@ -1,4 +1,5 @@
 import { type Dispatcher, request } from 'undici';
+import { momentOf, type ServerMoment } from '../async/server-clock.js';
 import { FailureType } from '../contract/failure-type.js';
 import { VideoError } from '../contract/video-error.js';
 import { decodeBody } from '../net/encoding.js';
@@ -48,6 +49,8 @@ export interface ProviderHttpOptions {
   readonly resultDispatcher?: Dispatcher | undefined;
   /** Called at the end of every request; must not throw. */
   readonly onRequest?: ((operation: ProviderOperation, outcome: RequestOutcome) => void) | undefined;
+  /** Called with the time in each answer; must not throw. */
+  readonly onMoment?: ((moment: ServerMoment) => void) | undefined;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
 }
@@ -141,6 +144,7 @@ export class ProviderHttp {
     // undici's own timers are coarse; this one is exact and covers the whole call.
     const bound = AbortSignal.timeout(options.timeoutMs);
     const signal = options.signal === undefined ? bound : AbortSignal.any([options.signal, bound]);
+    const sentMs = performance.now();
     const response = await request(url, {
       method,
       dispatcher: this.#dispatcher(),
@@ -148,6 +152,9 @@ export class ProviderHttp {
       headers: options.headers,
       ...(options.body !== undefined && { body: options.body as unknown as Dispatcher.DispatchOptions['body'] & {} }),
     });
+    const moment = momentOf(response.headers, sentMs, performance.now());
+    // The address that an upload goes to is another server's.
+    if (moment !== undefined && operation !== 'upload') this.#options.onMoment?.(moment);
     const chunks: Buffer[] = [];
     let bytes = 0;
     for await (const chunk of response.body) {

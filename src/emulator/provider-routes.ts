@@ -87,6 +87,13 @@ export function addProviderRoutes(app: FastifyInstance, provider: Provider): voi
     }),
   );
 
+  // The gateway's own clock, which runs on while `time_offset_ms` lets time pass for the tasks.
+  app.head('/api/v1', (_request, reply) => {
+    const { settings, now } = provider;
+    const date = new Date(now() - settings.time_offset_ms + settings.date_skew_ms).toUTCString();
+    return reply.code(404).header('date', date).send();
+  });
+
   app.route({
     method: ['GET', 'HEAD'],
     url: '/results/*',

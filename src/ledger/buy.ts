@@ -98,6 +98,10 @@ export async function buyOnce(deps: BuyDeps, order: PurchaseOrder, options: Stor
   );
   if (!won) return { kind: 'follow', purchase };
   if (!mayStillSend()) return recordNotCreated(deps, order, purchase, 'too_late', storeTooSlowError());
+  // A lost reply is found by the time of its intent: with a wrong one it could take another run's task for its own.
+  if (Math.abs(ledger.now() - intent.written_at_ms) > times.clockSkewMs / 2) {
+    return recordNotCreated(deps, order, purchase, 'too_late', clockChangedError());
+  }
 
   const outcome = await provider.createTask(body, { ossResolve: order.ossResolve, mayStillSend });
   switch (outcome.kind) {
@@ -206,6 +210,14 @@ function storeTooSlowError(): VideoError {
     retryable: true,
     billed: false,
     nextStep: 'Wait; the step is tried again. Nothing was sent.',
+  });
+}
+
+function clockChangedError(): VideoError {
+  return new VideoError(FailureType.ConfigurationInvalid, 'The clock changed while the purchase was recorded', {
+    retryable: true,
+    billed: false,
+    nextStep: "Set the clock of the worker's machine (NTP); the step is tried again. Nothing was sent.",
   });
 }
 

@@ -56,7 +56,10 @@ export class LedgerRecords {
   readonly store: AssetStore;
   readonly scope: Scope;
   readonly paths: LedgerPaths;
-  /** Milliseconds since the epoch. */
+  /**
+   * Milliseconds since the epoch, by the store's clock where it has one: what different writers date, such as the hour
+   * of an announcement, is then comparable although a writer's clock is wrong.
+   */
   readonly now: () => number;
   /** By key, the oldest first; a record never changes once it is written. */
   readonly #remembered = new Map<string, Stamp>();
@@ -67,7 +70,7 @@ export class LedgerRecords {
     this.store = store;
     this.scope = scope;
     this.paths = LedgerPaths.of(scope);
-    this.now = now;
+    this.now = () => store.now?.() ?? now();
     this.#newToken = newToken;
     this.#onRecordWritten = onRecordWritten;
   }

@@ -81,6 +81,11 @@ export class Ledger {
     this.#records = new LedgerRecords(options);
   }
 
+  /** The time that this ledger dates records with: the store's where it has a clock; milliseconds since the epoch. */
+  now(): number {
+    return this.#records.now();
+  }
+
   /** Reads the newest purchase under a key; `undefined` when nothing was ever bought under it. */
   findNewest(key: string, options: StoreOptions = {}): Promise<PurchaseView | undefined> {
     return viewNewest(this.#records, key, options);

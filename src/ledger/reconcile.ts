@@ -158,8 +158,8 @@ class Reconciliation {
    * Lists and queries once. @returns `decided` when the ledger now has the decision, `waiting` when there is none yet.
    */
   async #examine(view: PurchaseView): Promise<ReconcileOutcome | 'decided' | 'waiting'> {
-    const { clock, times } = this.#deps;
-    const ageMs = clock.now() - view.intent.written_at_ms;
+    const { ledger, times } = this.#deps;
+    const ageMs = ledger.now() - view.intent.written_at_ms;
     // No answer to a query can add anything.
     if (ageMs > 2 * times.resultLifeMs - times.decideWithinMs) return this.#undecided(view, 'too_old');
     const listing = await this.#list(view);

@@ -80,6 +80,11 @@ export interface AssetStore {
   delete(key: string, options?: StoreOptions): Promise<void>;
   /** The stable address of `key` (`file:` or `s3:`; never signed); does no I/O. */
   url(key: string): string;
+  /**
+   * The store's own clock, as its answers have shown it: milliseconds since the epoch. Undefined where a store has no
+   * clock of its own, or before its first answer.
+   */
+  now?(): number | undefined;
   /** Names the store in messages, such as its directory or bucket; holds no secret. */
   readonly name: string;
 }

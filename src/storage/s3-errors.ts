@@ -40,6 +40,15 @@ const SETUP_FAULTS: Readonly<Record<string, readonly [fault: string, nextStep: s
   ],
 };
 
+/** Words of answers that refuse a header which the AWS SDK sends with each body. */
+const CHECKSUM_REFUSED = /checksum|trailer|x-amz-content-sha256|aws-chunked/i;
+const CHECKSUM_FAULT = [
+  'it does not implement a header of the request',
+  'Set AWS_REQUEST_CHECKSUM_CALCULATION=WHEN_REQUIRED and AWS_RESPONSE_CHECKSUM_VALIDATION=WHEN_REQUIRED: the AWS ' +
+    'SDK then sends no checksums, which older servers refuse. If both are set, the server has no conditional writes: ' +
+    'use another store.',
+] as const;
+
 /** What a status code alone means where S3 sends no body, as to HEAD. */
 const NAME_OF_STATUS: Readonly<Record<number, string>> = { 301: 'PermanentRedirect', 403: 'AccessDenied' };
 
@@ -58,6 +67,12 @@ export const isTaken = ({ name, status }: S3Fault): boolean => status === 412 ||
 
 /** Another conditional write to the same key was under way; which one won is not known yet. */
 export const isConflict = ({ name }: S3Fault): boolean => name === 'ConditionalRequestConflict';
+
+/** The store does not accept who asks, or nobody is configured; renewed credentials may help. */
+export const isRefusal = ({ name, status }: S3Fault): boolean =>
+  status === 401 ||
+  status === 403 ||
+  ['XAdminUserNotFound', 'CredentialsProviderError', 'ExpiredToken', 'InvalidToken'].includes(name);
 
 /** The cause without requests and signatures, which the SDK's own errors carry and a log would print. */
 export function causeOf(error: unknown): Error {
@@ -78,12 +93,15 @@ export function s3Error(
   const { name, status } = faultOf(error);
   const cause = causeOf(error);
   const regionMissing = cause.message === 'Region is missing';
+  const isHeaderRefused = status === 501 || (status === 400 && CHECKSUM_REFUSED.test(`${name} ${cause.message}`));
   const wrong = regionMissing
     ? ([
         'the region is not set',
         'Set AWS_REGION; any value such as us-east-1 does for most servers other than AWS.',
       ] as const)
-    : (SETUP_FAULTS[name] ?? SETUP_FAULTS[NAME_OF_STATUS[status ?? 0] ?? '']);
+    : (SETUP_FAULTS[name] ??
+      SETUP_FAULTS[NAME_OF_STATUS[status ?? 0] ?? ''] ??
+      (isHeaderRefused ? CHECKSUM_FAULT : undefined));
   const what = `The asset store ${store} cannot ${verb} ${key || 'its keys'}`;
   // Retryable all the same: the check at start-up refuses a store that never worked, so later this is a fault that can
   // be fixed while a video that was paid for waits.

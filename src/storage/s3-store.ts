@@ -1,12 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import { Readable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { PutObjectCommandInput, S3Client, S3ClientConfig } from '@aws-sdk/client-s3';
+import type { PutObjectCommandInput, S3Client } from '@aws-sdk/client-s3';
 import { Semaphore } from '../async/semaphore.js';
+import { ServerClock, type ServerMoment } from '../async/server-clock.js';
 import { FailureType } from '../contract/failure-type.js';
 import { VideoError } from '../contract/video-error.js';
-import { NO_PROXIES, type Proxies } from '../net/proxies.js';
-import { proxyAgents } from '../net/proxy-agents.js';
 import type {
   AssetInfo,
   AssetStore,
@@ -19,6 +18,7 @@ import type {
 } from './asset-store.js';
 import { forwardStream, VerifyingStream } from './body.js';
 import { causeOf, faultOf, isConflict, isTaken, s3Error } from './s3-errors.js';
+import { type CreateOnly, makeSdk, type S3StoreOptions, type SdkHooks } from './s3-sdk.js';
 import { isKeySegment, keySegments } from './store-key.js';
 
 /** Up to here a body is one request: a 5 s video has 5 to 6 MB. */
@@ -32,37 +32,24 @@ const PARTS_AT_ONCE = 2;
  * (measured), 4 at a time by 140.
  */
 const STREAMS_AT_ONCE = 4;
-/** Longest wait for a connection, which takes below half a second from any continent. */
-const CONNECT_MS = 5_000;
-/** Longest silence on a connection. A server that assembles a large upload is silent for a while. */
-const IDLE_MS = 60_000;
 /** Retries after a conflict, 50, 100, 200 and 400 ms apart: one of the writers wins each round, so few are needed. */
 const CONFLICT_RETRIES = 4;
+/** A renewed credentials file is used within this time; at once after the store has refused the earlier ones. */
+const RENEW_MS = 60_000;
 /** Metadata (`x-amz-meta-…`) that distinguishes our own put from another one after a reply was lost. */
 const PUT_ID = 'put-id';
 
-/** The header that makes the store create and never replace. */
-type CreateOnly = 'if-none-match' | 'oss-forbid-overwrite';
-
 /** The parameters of a put without its body. */
 type PutTarget = Omit<PutObjectCommandInput, 'Body'>;
-
-export interface S3StoreOptions {
-  readonly bucket: string;
-  /** Path of the store within the bucket, without slashes at its ends; default: the whole bucket. */
-  readonly prefix?: string | undefined;
-  /** Which connections go through a proxy; default: none. */
-  readonly proxies?: Proxies | undefined;
-  /** Overrides the settings that the AWS SDK reads from its environment. */
-  readonly client?: S3ClientConfig | undefined;
-}
 
 /**
  * Stores assets as objects below a prefix of an S3 bucket.
  *
  * Endpoint, region and credentials come from the AWS SDK's own environment (`AWS_ENDPOINT_URL_S3`, `AWS_REGION`, keys,
- * profiles, roles). The caller's SHA-256 is kept as metadata `sha256`. A process that dies in the middle of a large put
- * leaves invisible parts: give the bucket a lifecycle rule `AbortIncompleteMultipartUpload` of one day.
+ * profiles, roles). Static credentials are read again every minute, because the SDK would keep them until the process
+ * ends; those with an expiry are renewed by the SDK. The caller's SHA-256 is kept as metadata `sha256`. A process that
+ * dies in the middle of a large put leaves invisible parts: give the bucket a lifecycle rule
+ * `AbortIncompleteMultipartUpload` of one day.
  *
  * A conditional put sends `If-None-Match: *`. Alibaba OSS answers that with 501 and receives its own
  * `x-oss-forbid-overwrite` from then on. When the SDK repeats a put because the reply was lost, the second one meets
@@ -74,7 +61,11 @@ export class S3Store implements AssetStore {
   readonly #options: S3StoreOptions;
   readonly #prefix: string;
   readonly #streams = new Semaphore(STREAMS_AT_ONCE);
+  readonly #clock = new ServerClock();
   #sdk: Promise<Sdk> | undefined;
+  /** Monotonic milliseconds from which on the credentials are read again. */
+  #renewAtMs = 0;
+  #refused = false;
   #createOnly: CreateOnly | undefined;
 
   constructor(options: S3StoreOptions) {
@@ -172,6 +163,10 @@ export class S3Store implements AssetStore {
     }
   }
 
+  now(): number | undefined {
+    return this.#clock.now();
+  }
+
   url(key: string): string {
     const { Bucket, Key } = this.#object(key);
     return `s3://${Bucket}/${Key}`;
@@ -201,8 +196,33 @@ export class S3Store implements AssetStore {
 
   #open(signal: AbortSignal | undefined): Promise<Sdk> {
     signal?.throwIfAborted();
-    this.#sdk ??= openSdk(this.#options, () => this.#createOnly);
+    if (this.#sdk === undefined || performance.now() >= this.#renewAtMs) {
+      this.#renewAtMs = performance.now() + RENEW_MS;
+      this.#sdk = this.#renew(this.#sdk);
+    }
     return this.#sdk;
+  }
+
+  /** Opens the SDK with the credentials that are configured now, over the connections that are open already. */
+  async #renew(earlier: Promise<Sdk> | undefined): Promise<Sdk> {
+    const before = await earlier?.catch(() => undefined);
+    const isKept = this.#options.client?.credentials !== undefined || (!this.#refused && (await before?.expires()));
+    this.#refused = false;
+    if (before !== undefined && isKept) return before;
+    return openSdk(this.#options, {
+      requestHandler: before?.client.config.requestHandler,
+      createOnly: () => this.#createOnly,
+      onMoment: (moment) => this.#observe(moment),
+      onRefused: () => {
+        this.#refused = true;
+        this.#renewAtMs = 0;
+      },
+    });
+  }
+
+  #observe(moment: ServerMoment): void {
+    this.#clock.observe(moment);
+    this.#options.onMoment?.(moment);
   }
 
   async #head(key: string, signal: AbortSignal | undefined): Promise<{ info: AssetInfo; putId?: string } | undefined> {
@@ -305,34 +325,9 @@ export class S3Store implements AssetStore {
 type Sdk = Awaited<ReturnType<typeof openSdk>>;
 
 /** Loads the AWS SDK with the first call: it takes a tenth of a second, which a `file:` store need not spend. */
-async function openSdk(
-  { client: config = {}, proxies = NO_PROXIES }: S3StoreOptions,
-  createOnly: () => CreateOnly | undefined,
-) {
+async function openSdk(options: S3StoreOptions, hooks: SdkHooks) {
   const [s3, { Upload }] = await Promise.all([import('@aws-sdk/client-s3'), import('@aws-sdk/lib-storage')]);
-  const client = new s3.S3Client({
-    requestHandler: { connectionTimeout: CONNECT_MS, socketTimeout: IDLE_MS, ...proxyAgents(proxies) },
-    ...config,
-  });
-  // Servers other than AWS have no host name per bucket; Alibaba OSS has nothing else. Only here is the endpoint known,
-  // whether it comes from the environment or from a profile.
-  const resolveEndpoint = client.config.endpointProvider;
-  client.config.endpointProvider = (params, context) => {
-    const custom = params.Endpoint !== undefined && !new URL(params.Endpoint).hostname.endsWith('.aliyuncs.com');
-    return resolveEndpoint(custom ? { ...params, ForcePathStyle: true } : params, context);
-  };
-  client.middlewareStack.add(
-    (next) => async (args) => {
-      const { headers } = args.request as { headers: Record<string, string> };
-      if (createOnly() === 'oss-forbid-overwrite' && headers['if-none-match'] === '*') {
-        delete headers['if-none-match'];
-        headers['x-oss-forbid-overwrite'] = 'true';
-      }
-      return next(args);
-    },
-    { step: 'build', name: 'createOnlyOnOss' }, // before the request is signed
-  );
-  return { client, s3, Upload };
+  return { ...makeSdk(s3, options, hooks), Upload };
 }
 
 function abortOptions(signal: AbortSignal | undefined): { abortSignal?: AbortSignal } {

@@ -1,9 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
-import type { Client } from '@temporalio/client';
 import type { DataConverter } from '@temporalio/common';
 import { NativeConnection, Runtime, Worker, type WorkerDeploymentOptions } from '@temporalio/worker';
-import type { Dispatcher } from 'undici';
 import { type ActivityDeps, createActivities, failureInterceptor } from '../../activities/index.js';
 import { aborted } from '../async/aborted.js';
 import { systemClock } from '../async/clock.js';
@@ -12,14 +10,10 @@ import { isRunOpen } from '../client/is-run-open.js';
 import { type TemporalTarget, workerOptionsOf } from '../client/temporal-target.js';
 import type { Config } from '../config/config.js';
 import { raisedQuotas } from '../config/quotas.js';
-import { SEARCH_ATTRIBUTES } from '../contract/names.js';
-import type { Oddity } from '../dashscope/answer-reader.js';
-import { DashScopeClient, type DashScopeClientOptions } from '../dashscope/client.js';
+import { VideoError } from '../contract/video-error.js';
+import { DashScopeClient } from '../dashscope/client.js';
 import { Ledger } from '../ledger/ledger.js';
 import type { WorkerMetrics } from '../metrics/worker-metrics.js';
-import { createAddressPolicy } from '../net/address-policy.js';
-import { guardedConnector } from '../net/guarded-connector.js';
-import { createDispatcher } from '../net/proxies.js';
 import { redactText } from '../net/redact.js';
 import { SPOOL_FOLDER, tidySpoolFolder } from '../net/spool-folder.js';
 import { EvenPace } from '../polling/even-pace.js';
@@ -34,18 +28,25 @@ import { storeId } from '../storage/store-id.js';
 import { verifyConditionalPut } from '../storage/verify-conditional-put.js';
 import { WebhookSender } from '../webhook/webhook-sender.js';
 import { accountSlotsPort, announceLimit } from './account-slots.js';
+import { attributesPort } from './attributes-port.js';
 import { itemState } from './batch-item-state.js';
 import { BUNDLE_PATH, encryptedBundleOf } from './build-bundle.js';
+import type { ClockWatch } from './clock-watch.js';
 import { readNamedFiles } from './config-files.js';
-import { flushLog } from './logger.js';
+import { flushLog, logNow } from './logger.js';
+import { oddityReport, providerClientOptions } from './provider-client.js';
 import { schedulesPort } from './schedules.js';
 import { startTelemetry, type Telemetry } from './telemetry.js';
 import { handleUncaughtErrors } from './uncaught-errors.js';
+import { clockWatchOf, lookAtProviderClock } from './worker-clock.js';
+import { watchWorker } from './worker-watch.js';
 
 /** Everything that a worker needs. */
 export interface WorkerOptions {
   readonly config: Config;
   readonly temporal: TemporalTarget;
+  /** Reads address and credentials of Temporal again, so that renewed ones are used; default: they do not change. */
+  readonly readTemporal?: (() => Promise<TemporalTarget>) | undefined;
   /** Called for each request, so that a changed key file is used at once. */
   readonly apiKey: () => Promise<string> | string;
   /** Workflow code; the prebuilt file unless given. */
@@ -76,18 +77,28 @@ const SUBMITS_MAX = 10;
 const SUBMIT_WAIT_SECONDS = 2.5;
 
 /**
- * Runs a worker for both queues until SIGTERM or SIGINT, or until one of them fails.
+ * Runs a worker for both queues until SIGTERM or SIGINT, or until one of them fails. Renewed credentials of Temporal
+ * are used without a new process.
  * @throws VideoError `ConfigurationInvalid` when Temporal cannot be reached, when the store's conditional put does not
- * hold, or when a file that the configuration names has a fault.
+ * hold, when this machine's clock is wrong, or when a file that the configuration names has a fault; also later, when
+ * the clock drifts or Temporal or the store no longer accept this worker.
  * @throws Error with the first uncaught error as its cause, after the drain, in a process of its own.
  */
 export async function runWorker(options: WorkerOptions): Promise<void> {
   const telemetry = await startTelemetry(options.config);
   const failed = new AbortController();
   const stopHandling = options.ownsProcess === true ? handleErrors(options, telemetry, failed) : () => undefined;
+  const fail = (error: VideoError): void => {
+    logNow('ERROR', 'The worker cannot go on and ends', { error });
+    telemetry.health.failing(error.message);
+    failed.abort(error);
+  };
   try {
     const signal = AbortSignal.any([failed.signal, ...(options.signal === undefined ? [] : [options.signal])]);
-    await runQueues({ ...options, signal }, telemetry);
+    const clocks = clockWatchOf(options.config, fail);
+    let next: WorkerOptions | undefined = options;
+    while (next !== undefined) next = await runQueues({ ...next, signal }, telemetry, { clocks, fail });
+    if (failed.signal.reason instanceof VideoError) throw failed.signal.reason;
     if (failed.signal.aborted)
       throw new Error('The worker ended after an uncaught error', { cause: failed.signal.reason });
   } finally {
@@ -125,31 +136,50 @@ async function unlessStopped<T>(
   return undefined;
 }
 
-async function runQueues(options: WorkerOptions, telemetry: Telemetry): Promise<void> {
+/** What outlives the connections of a worker. */
+interface WorkerLife {
+  readonly clocks: ClockWatch;
+  /** Ends the worker with an error. */
+  readonly fail: (error: VideoError) => void;
+}
+
+/** @returns what to continue with, when the connections are to be opened again; undefined at the end. */
+async function runQueues(
+  options: WorkerOptions,
+  telemetry: Telemetry,
+  { clocks, fail }: WorkerLife,
+): Promise<WorkerOptions | undefined> {
   const { config, temporal, bundlePath = BUNDLE_PATH, signal, onReady } = options;
   const { times, taskQueues } = config;
   for (const warning of raisedQuotas(config.provider.providerId, config.rates)) Runtime.instance().logger.warn(warning);
   const { prices, budgets, webhook: settings } = await readNamedFiles(config);
   const webhook =
     settings && new WebhookSender({ settings, proxies: config.proxies, timeoutMs: times.webhookHttpMs, now: Date.now });
-  const store = await unlessStopped(verifiedStore(config, temporal), signal);
-  if (store === undefined) return;
-  telemetry.health.storeProven();
+  const [store] = await Promise.all([
+    unlessStopped(verifiedStore(config, temporal, clocks), signal),
+    lookAtProviderClock(config, clocks),
+  ]);
+  if (store === undefined) return undefined;
+  clocks.requireRightClock();
+  telemetry.health.storeProven(store.store);
   await tidySpoolFolder(Date.now());
   const client = await unlessStopped(connectClient(temporal), signal, (late) => late.connection.close());
-  if (client === undefined) return;
+  if (client === undefined) return undefined;
   const connection = await unlessStopped(connectWorker(temporal), signal, (late) => late.close());
-  if (connection === undefined) return client.connection.close();
+  if (connection === undefined) {
+    await client.connection.close();
+    return undefined;
+  }
   const stats = renderTimes(config, store);
   // The start does not wait for this: without the other workers' render times a worker still works.
   void stats.sync();
-  const deps = activityDeps(options, telemetry.metrics, store, stats, {
+  const deps = activityDeps(options, { metrics: telemetry.metrics, clocks }, store, stats, {
     prices,
     webhook,
     cancelRun: async (workflowId, runId) => {
       await client.workflow.getHandle(workflowId, runId).cancel();
     },
-    isRunOpen: (workflowId) => isRunOpen(client, workflowId),
+    isRunOpen: (workflowId, firstRunId) => isRunOpen(client, workflowId, firstRunId),
     payloadsEncoded: temporal.payloadCodec !== undefined,
     schedules: schedulesPort(client),
     itemState: (workflowId, itemId) => itemState(client, workflowId, itemId),
@@ -201,13 +231,33 @@ async function runQueues(options: WorkerOptions, telemetry: Telemetry): Promise<
     telemetry.health.stopping();
     for (const worker of [main, submit]) if (worker.getState() === 'RUNNING') worker.shutdown();
   };
+  let next: WorkerOptions | undefined;
+  const stopWatching = watchWorker({
+    client,
+    connection,
+    taskQueue: taskQueues.generate,
+    identity: main.options.identity,
+    temporal,
+    readTemporal: options.readTemporal,
+    store: store.store,
+    clocks,
+    times,
+    onNewTarget: (target) => {
+      // Connections are bound to what they were opened with, so the queues are drained and polled through new ones.
+      next = { ...options, temporal: target, onReady: undefined };
+      stop();
+    },
+    onFault: fail,
+  });
   try {
     const runs = [main, submit].map((worker) => worker.run().finally(stop));
     if (signal?.aborted) stop();
     signal?.addEventListener('abort', stop, { once: true });
     onReady?.();
     await Promise.all(runs);
+    return signal?.aborted ? undefined : next;
   } finally {
+    stopWatching();
     signal?.removeEventListener('abort', stop);
     await stats.sync(AbortSignal.timeout(STATS_SYNC_MS)).catch(() => undefined);
     await webhook?.close();
@@ -243,21 +293,6 @@ function dataConverterOf({ payloadCodec }: TemporalTarget, bundlePath: string): 
   return { dataConverter: { payloadCodecs: [payloadCodec], failureConverterPath } };
 }
 
-/** Asks the server whether our search attributes exist; a yes is remembered, a no is asked again by the next run. */
-function attributesPort(client: Client): () => Promise<boolean> {
-  const query = Object.keys(SEARCH_ATTRIBUTES)
-    .map((name) => `${name} = '-'`)
-    .join(' OR ');
-  let known = false;
-  return async () => {
-    known ||= await client.workflow.count(query).then(
-      () => true,
-      () => false,
-    );
-    return known;
-  };
-}
-
 interface VerifiedStore {
   readonly store: AssetStore;
   readonly storeId: string;
@@ -266,11 +301,11 @@ interface VerifiedStore {
 /**
  * Opens the asset store and verifies at every start that of many concurrent writers one wins: buying once rests on it.
  */
-async function verifiedStore(config: Config, temporal: TemporalTarget): Promise<VerifiedStore> {
+async function verifiedStore(config: Config, temporal: TemporalTarget, clocks: ClockWatch): Promise<VerifiedStore> {
   const { store: configured, sharedFileStore, proxies } = config;
   const temporalAddress = temporal.connection.address ?? 'localhost:7233';
   checkSharedFileStore({ store: configured.kind, temporalAddress, sharedFileStore });
-  const store = openStore(configured, proxies);
+  const store = openStore(configured, proxies, (moment) => clocks.observe('store', moment));
   await verifyConditionalPut(store, { newId: randomUUID });
   return { store, storeId: await storeId(store, { newId: randomUUID }) };
 }
@@ -290,7 +325,7 @@ function renderTimes({ provider, taskQueues }: Config, { store }: VerifiedStore)
 
 function activityDeps(
   { config, apiKey }: WorkerOptions,
-  metrics: WorkerMetrics,
+  { metrics, clocks }: { readonly metrics: WorkerMetrics; readonly clocks: ClockWatch },
   { store, storeId: id }: VerifiedStore,
   stats: LearnedRenderTimes,
   given: Pick<
@@ -311,23 +346,7 @@ function activityDeps(
   const onOddity = oddityReport(metrics);
   const budget = new QueryBudget({ perSecond: config.rates.query, clock: systemClock, random: Math.random });
   const submits = new EvenPace(config.rates.submit, systemClock);
-  const clientOptions: DashScopeClientOptions = {
-    baseUrl: provider.baseUrl,
-    apiKey,
-    workspace: provider.workspace,
-    dispatcher: createDispatcher(config.proxies),
-    resultDispatcher: resultDispatcher(config),
-    onSubmit: (outcome) => metrics.submitted(outcome),
-    onRequest: (operation, outcome) => metrics.requested(operation, outcome),
-    onOddity,
-    timeouts: {
-      submitMs: times.submitHttpMs,
-      readMs: times.readHttpMs,
-      cancelMs: times.cancelHttpMs,
-      uploadMs: times.uploadHttpMs,
-      downloadIdleMs: times.downloadIdleMs,
-    },
-  };
+  const clientOptions = providerClientOptions({ config, apiKey, onOddity }, metrics, clocks);
   const dashscope = new DashScopeClient({
     ...clientOptions,
     pace: {
@@ -365,24 +384,4 @@ function activityDeps(
     metrics,
     ...given,
   };
-}
-
-/** Counts every oddity and logs each kind once per process; a kind has the value's type, never the value. */
-function oddityReport(metrics: WorkerMetrics): (oddity: Oddity) => void {
-  const logged = new Set<string>();
-  return (oddity) => {
-    metrics.oddity(oddity);
-    const kind = JSON.stringify(oddity);
-    // Fields and types are documented names, so the kinds are few.
-    if (logged.has(kind)) return;
-    logged.add(kind);
-    const { operation, field, found } = oddity;
-    Runtime.instance().logger.warn("the provider's answer is not as documented", { operation, field, found });
-  };
-}
-
-/** Result links of a real provider lead to public hosts; the connector checks every address that they resolve to. */
-export function resultDispatcher({ provider, allowPrivateUrls, proxies }: Config): Dispatcher | undefined {
-  if (provider.providerId === 'emulator') return undefined;
-  return createDispatcher(proxies, { connect: guardedConnector(createAddressPolicy(allowPrivateUrls)) });
 }

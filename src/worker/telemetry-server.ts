@@ -37,8 +37,9 @@ export interface TelemetryServer {
 }
 
 /**
- * Serves `/metrics` (ours and Temporal's), `/healthz` (this process answers) and `/readyz` (200 when it can work, else
- * 503, with each condition). There is no sign-in: nothing served is secret, and the address decides who can reach it.
+ * Serves `/metrics` (ours and Temporal's), `/healthz` (200 unless the process must be replaced, else 503 with the
+ * reason) and `/readyz` (200 when it can work, else 503, with each condition). There is no sign-in: nothing served is
+ * secret, and the address decides who can reach it.
  * @throws VideoError `ConfigurationInvalid` when the address cannot be listened on.
  */
 export async function startTelemetryServer(
@@ -105,7 +106,7 @@ async function answer(
       return end(response, 200, PROMETHEUS, ours + theirs);
     }
     case '/healthz':
-      return end(response, 200, TEXT, 'ok\n');
+      return end(response, health.fault === undefined ? 200 : 503, TEXT, `${health.fault ?? 'ok'}\n`);
     case '/readyz': {
       const readiness = await health.readiness();
       return end(response, readiness.ready ? 200 : 503, 'application/json', `${JSON.stringify(readiness)}\n`);

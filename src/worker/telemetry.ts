@@ -53,6 +53,7 @@ export async function startTelemetry({ provider, metrics: address, times, taskQu
     },
     counted: (activities) => countedSteps(activities, metrics),
     look(ledger, client) {
+      stopLooking();
       if (server === undefined) return;
       const { metricsEveryMs: everyMs } = times;
       stopLooking = monitorPurchases({ metrics, ledger, client, taskQueue: taskQueues.generate, everyMs });

@@ -8,6 +8,7 @@ import { promisify } from 'node:util';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { parse } from 'yaml';
+import { SPOOL_BYTES_MIN } from '../../src/cli/doctor/check-store.js';
 import { DEFAULT_TIMES } from '../../src/config/times.js';
 import { COMPILE_TIMEOUT_MS } from '../support/compile-timeout.js';
 import { documentedVariables } from './environment.js';
@@ -32,6 +33,7 @@ interface Service {
   readonly healthcheck?: { readonly test?: readonly string[]; readonly disable?: boolean };
   readonly depends_on?: Readonly<Record<string, { readonly condition: string; readonly restart?: boolean }>>;
   readonly stop_grace_period?: string;
+  readonly tmpfs?: readonly string[];
   readonly network_mode?: string;
 }
 
@@ -158,6 +160,12 @@ describe('docker-compose.yml', () => {
     for (const [name, { environment = {}, secrets = [] }] of services)
       for (const value of Object.values(environment))
         if (value.startsWith('/run/secrets/')) expect(secrets, name).toContain(value.slice('/run/secrets/'.length));
+  });
+
+  test("gives a worker's spool what doctor asks of it, with room for a file that is being written", () => {
+    const [spool = ''] = service('worker').tmpfs ?? [];
+    const mebibytes = Number(/:size=(\d+)m/.exec(spool)?.[1]);
+    expect(mebibytes * 1024 ** 2).toBeGreaterThanOrEqual(SPOOL_BYTES_MIN + 64 * 1024 ** 2);
   });
 
   test('reads the very files that docker/make-secrets.sh makes', async () => {

@@ -4,6 +4,7 @@ import { VideoError } from '../../src/contract/video-error.js';
 import type { TaskSnapshot } from '../../src/dashscope/wire.js';
 import { buyOnce } from '../../src/ledger/buy.js';
 import { awaitPurchase } from '../../src/ledger/follow.js';
+import { Ledger } from '../../src/ledger/ledger.js';
 import { type ReconcileProgress, reconcileSubmit } from '../../src/ledger/reconcile.js';
 import { resolvePurchase } from '../../src/ledger/resolve.js';
 import { listAllTasks } from '../../src/ledger/task-list.js';
@@ -424,4 +425,37 @@ test('all pages of the list are read, and a list that does not add up is refused
     retryable: true,
     message: expect.stringContaining('5 of 6'),
   });
+});
+
+test("with a writer's clock three hours ahead, the store's clock shows that a task may be another run's", async () => {
+  const world = await lost();
+  const { clock, store, deps, rows, snapshots } = world;
+  Object.assign(store, { now: () => clock.now() });
+  const scope = { provider: 'emulator', account: 'default' };
+  const ahead = new Ledger({ store, scope, now: () => clock.now() + 3 * 3_600_000 });
+  // The same prompt twice, both replies lost; the task is that of the other run.
+  await buyOnce(
+    { ...deps, ledger: ahead },
+    order({ purchaseKey: SECOND, buyer: { workflowId: 'w2', firstRunId: 'r2' } }),
+  );
+  rows.push({ taskId: 'of-the-other', status: 'RUNNING', createdAtMs: clock.now() });
+  snapshots.set('of-the-other', OURS);
+  expect(await reconcileSubmit(deps, PURCHASE)).toMatchObject({
+    kind: 'undecided',
+    evidence: { reason: 'fits_another_purchase' },
+  });
+});
+
+test('a purchase that is dated wrong is not sent: its task could not be distinguished from others', async () => {
+  const { deps, clock, ledger, posts } = setUp();
+  let offMs = 0;
+  ledger.now = () => clock.now() + offMs;
+  const { openIntent } = ledger;
+  ledger.openIntent = (...args) => {
+    offMs = 3 * 3_600_000; // the answer to the put shows the true time
+    return openIntent.apply(ledger, args);
+  };
+  await expect(buyOnce(deps, order())).rejects.toMatchObject({ type: 'ConfigurationInvalid', retryable: true });
+  expect(posts).toEqual([]);
+  expect((await ledger.findPurchase(PURCHASE))?.state).toMatchObject({ notCreated: { reason: 'too_late' } });
 });

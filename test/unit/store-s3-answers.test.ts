@@ -88,6 +88,8 @@ test.each([
   { status: 400, code: 'AuthorizationHeaderMalformed', says: 'region is another one' },
   { status: 301, code: 'PermanentRedirect', says: 'bucket is in another region' },
   { status: 403, code: 'AccessDenied', says: 'access is denied' },
+  { status: 501, code: 'NotImplemented', says: 'does not implement a header' },
+  { status: 400, code: 'XAmzContentChecksumMismatch', says: 'does not implement a header' },
 ])('$status $code says that the $says, for any request', async ({ status, code, says }) => {
   const { fake, store } = await openFake('ignored');
   fake.refuseWith(status, code);
@@ -112,6 +114,14 @@ test.each([
       /Signature=|Credential=|a-secret|authorization:/i,
     );
   }
+});
+
+test('a store that refuses the checksums of the SDK is reported with the setting that leaves them out', async () => {
+  const { fake, store } = await openFake('ignored');
+  fake.refuseWith(501, 'NotImplemented');
+  await expect(store.put('a/one.json', Buffer.from('1'))).rejects.toMatchObject({
+    nextStep: expect.stringContaining('AWS_REQUEST_CHECKSUM_CALCULATION=WHEN_REQUIRED'),
+  });
 });
 
 test.each([

@@ -37,6 +37,7 @@ async function work(context: CommandContext): Promise<number> {
   await runWorker({
     config,
     temporal,
+    readTemporal: () => settings.readTarget(),
     ownsProcess: true,
     signal: stopped.signal,
     apiKey: async () => (await settings.apiKey()).reveal(),

@@ -1,11 +1,12 @@
 import { randomUUID } from 'node:crypto';
-import { request } from 'undici';
+import { ServerClock } from '../../async/server-clock.js';
 import type { Config } from '../../config/config.js';
 import type { Secret } from '../../config/credentials.js';
 import { FailureType } from '../../contract/failure-type.js';
 import { VideoError } from '../../contract/video-error.js';
 import { DashScopeClient } from '../../dashscope/client.js';
 import { createDispatcher } from '../../net/proxies.js';
+import { readServerTime } from '../../net/server-time.js';
 import { untrustedHint } from '../../net/trust.js';
 
 const NETWORK = 'Check DASHSCOPE_HTTP_BASE_URL, the network, and HTTPS_PROXY.';
@@ -49,18 +50,11 @@ export async function checkProvider({ provider, proxies, times }: Config, apiKey
 export async function checkClock({ provider, proxies, times }: Config, now: () => number): Promise<string> {
   const { baseUrl } = provider;
   const dispatcher = createDispatcher(proxies);
-  let skewMs: number;
+  const clock = new ServerClock();
   try {
-    const sentMs = now();
     // Without a key: a refusal has a date too.
     const url = `${baseUrl}/tasks/${randomUUID()}`;
-    const { headers, body } = await request(url, { dispatcher, signal: AbortSignal.timeout(ANSWER_MS) });
-    const answeredMs = now();
-    await body.dump();
-    const dateMs = Date.parse(String(headers['date']));
-    if (Number.isNaN(dateMs)) throw new Error('its answer has no date');
-    // The date names a whole second, and was written at some time between request and answer.
-    skewMs = (sentMs + answeredMs) / 2 - (dateMs + 500);
+    clock.observe(await readServerTime(url, { method: 'GET', dispatcher, timeoutMs: ANSWER_MS }));
   } catch (cause) {
     const why = cause instanceof Error ? cause.message || (cause as NodeJS.ErrnoException).code : String(cause);
     throw new VideoError(FailureType.ProviderUnavailable, `${baseUrl} does not give its time: ${why}`, {
@@ -70,6 +64,7 @@ export async function checkClock({ provider, proxies, times }: Config, now: () =
   } finally {
     await dispatcher.close();
   }
+  const skewMs = clock.skewOf(now());
   const off = `${Math.abs(Math.round(skewMs / 1000))} s ${skewMs < 0 ? 'behind' : 'ahead of'} the provider's`;
   // Half of the allowance: the clocks of other workers may be off in the other direction.
   const mostMs = times.ledger.clockSkewMs / 2;

@@ -61,10 +61,9 @@ export async function checkPurchases(client: Client, ledger: Ledger, nowMs: numb
 
 async function findHandler(client: Client, view: PurchaseView): Promise<OpenPurchase> {
   const { purchase, intent } = view;
-  for (const run of [intent.workflow_id, salvageWorkflowId(purchase.key, purchase.n)]) {
-    if (await isRunOpen(client, run)) return { view, run };
-  }
-  return { view, run: undefined };
+  if (await isRunOpen(client, intent.workflow_id, intent.first_run_id)) return { view, run: intent.workflow_id };
+  const salvage = salvageWorkflowId(purchase.key, purchase.n);
+  return { view, run: (await isRunOpen(client, salvage)) ? salvage : undefined };
 }
 
 /** Runs that have waited for a person and have not ended; none in a namespace without our attributes. */

@@ -13,8 +13,8 @@ import { verifyConditionalPut } from '../../storage/verify-conditional-put.js';
 
 /** The proof takes some 25 small calls; a store that needs longer is too slow to archive to. */
 const STORE_MS = 20_000;
-/** The account's five running videos, of at most some 200 MB each, pass through the folder. */
-const SPOOL_BYTES_MIN = 1024 ** 3;
+/** The account's five running videos, of some 60 MB each, pass through the folder; a compose file gives it 512 MiB. */
+export const SPOOL_BYTES_MIN = 384 * 1024 ** 2;
 
 /** Five videos of some 30 MB and their records: a store that fills up is reported before a paid video finds no room. */
 const STORE_BYTES_MIN = 256 * 1024 ** 2;
@@ -83,7 +83,11 @@ export async function checkSpool(): Promise<string> {
       },
     );
   }
-  const room = `${(free / 1024 ** 3).toFixed(1)} GiB free in ${folder}`;
+  const room = `${(free / 1024 ** 2).toFixed(0)} MiB free in ${folder}`;
   if (free >= SPOOL_BYTES_MIN) return room;
-  throw new VideoError(FailureType.ConfigurationInvalid, `Only ${room}; downloads may need 1 GiB`, { nextStep });
+  throw new VideoError(
+    FailureType.ConfigurationInvalid,
+    `Only ${room}; downloads may need ${SPOOL_BYTES_MIN / 1024 ** 2} MiB`,
+    { nextStep },
+  );
 }

@@ -10,7 +10,7 @@ import type { LiveTools } from '../../live-check/live-tools.js';
 import { createDispatcher } from '../../net/proxies.js';
 import { SPOOL_FOLDER } from '../../net/spool-folder.js';
 import type { AssetStore } from '../../storage/asset-store.js';
-import { resultDispatcher } from '../../worker/run-worker.js';
+import { resultDispatcher } from '../../worker/provider-client.js';
 
 /** Builds what a live check works with; the caller closes it. */
 export function openLiveTools(

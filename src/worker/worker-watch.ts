@@ -1,0 +1,163 @@
+import { createHash } from 'node:crypto';
+import type { Client, Connection } from '@temporalio/client';
+import type { NativeConnection } from '@temporalio/worker';
+import { connectClient, temporalUnreachable } from '../client/connect.js';
+import { findConnectFault } from '../client/connect-fault.js';
+import { addressOf, type TemporalTarget } from '../client/temporal-target.js';
+import type { Times } from '../config/times.js';
+import { FailureType } from '../contract/failure-type.js';
+import { VideoError } from '../contract/video-error.js';
+import type { AssetStore } from '../storage/asset-store.js';
+import type { ClockWatch } from './clock-watch.js';
+import { findStoreFault, lastPollMs } from './health.js';
+import { logNow } from './logger.js';
+
+/** A poll lasts a minute and is repeated at once, so its beginning is at most this long ago. */
+const POLL_MS = 70_000;
+
+export interface WorkerWatchOptions {
+  readonly client: Client;
+  readonly connection: NativeConnection;
+  readonly taskQueue: string;
+  /** By which Temporal names this worker's polls. */
+  readonly identity: string;
+  readonly temporal: TemporalTarget;
+  /** Reads address and credentials again; undefined where they cannot change. */
+  readonly readTemporal: (() => Promise<TemporalTarget>) | undefined;
+  readonly store: AssetStore;
+  readonly clocks: ClockWatch;
+  readonly times: Pick<Times, 'watchEveryMs' | 'temporalAwayMs' | 'storeRefusedMs' | 'connectTemporalMs'>;
+  /** Called when connections must be opened again, with what the new ones are opened with. */
+  readonly onNewTarget: (target: TemporalTarget) => void;
+  /** Called when the worker cannot go on. */
+  readonly onFault: (error: VideoError) => void;
+}
+
+/**
+ * Watches what changes below a running worker: renewed credentials of Temporal are used at once, and what cannot be
+ * used ends the worker with the reason, instead of leaving a process that does no work.
+ * @returns stops it.
+ */
+export function watchWorker(options: WorkerWatchOptions): () => void {
+  const { times } = options;
+  const watch = new WorkerWatch(options);
+  let timer: NodeJS.Timeout;
+  let stopped = false;
+  const look = async (): Promise<void> => {
+    await watch.look();
+    if (!stopped) timer = setTimeout(look, times.watchEveryMs).unref();
+  };
+  timer = setTimeout(look, times.watchEveryMs).unref();
+  return () => {
+    stopped = true;
+    clearTimeout(timer);
+  };
+}
+
+class WorkerWatch {
+  readonly #options: WorkerWatchOptions;
+  #temporal: TemporalTarget;
+  /** Monotonic milliseconds since when Temporal does not answer, and the store refuses us. */
+  #temporalAwaySince: number | undefined;
+  #storeRefusedSince: number | undefined;
+
+  constructor(options: WorkerWatchOptions) {
+    this.#options = options;
+    this.#temporal = options.temporal;
+  }
+
+  /** Looks once; never rejects. */
+  async look(): Promise<void> {
+    await Promise.all([this.#lookAtTemporal(), this.#lookAtStore()]).catch((error: unknown) =>
+      logNow('WARN', 'The worker could not look at its servers', { error }),
+    );
+  }
+
+  async #lookAtTemporal(): Promise<void> {
+    await this.#renewCredentials();
+    const { client, taskQueue, identity, clocks, times, onFault } = this.#options;
+    const sentMs = performance.now();
+    try {
+      const polledMs = await lastPollMs(client, taskQueue, identity);
+      this.#temporalAwaySince = undefined;
+      // An older poll is one that was interrupted, and says nothing about the time.
+      if (polledMs !== undefined) {
+        const answeredMs = performance.now();
+        clocks.observe('temporal', { earliestMs: polledMs, latestMs: polledMs + POLL_MS, sentMs, answeredMs });
+      }
+    } catch (cause) {
+      this.#temporalAwaySince ??= sentMs;
+      const awayMs = performance.now() - this.#temporalAwaySince;
+      if (awayMs < times.temporalAwayMs) return;
+      const target = this.#temporal;
+      const fault = await findConnectFault(addressOf(target), target);
+      onFault(temporalUnreachable(target, cause, fault));
+    }
+  }
+
+  /** Uses a renewed API key at once; everything else that changed needs new connections. */
+  async #renewCredentials(): Promise<void> {
+    const { readTemporal, client, connection, times, onNewTarget } = this.#options;
+    if (readTemporal === undefined) return;
+    let read: TemporalTarget;
+    try {
+      read = await readTemporal();
+    } catch (error) {
+      // Half of a pair of files may be written already: the next look reads it again.
+      logNow('WARN', "Temporal's renewed settings cannot be read yet", { error });
+      return;
+    }
+    const target = { ...read, payloadCodec: this.#temporal.payloadCodec };
+    if (fingerprintOf(target) === fingerprintOf(this.#temporal)) return;
+    const { apiKey } = target.connection as { apiKey?: string };
+    const isKeyAlone = fingerprintOf(withoutKey(target)) === fingerprintOf(withoutKey(this.#temporal));
+    if (isKeyAlone && apiKey !== undefined) {
+      (client.connection as Connection).setApiKey(apiKey);
+      await connection.setApiKey(apiKey);
+      this.#temporal = target;
+      logNow('INFO', "Temporal's API key was renewed and is used from now on");
+      return;
+    }
+    try {
+      const trial = await connectClient(target, { timeoutMs: times.connectTemporalMs });
+      await trial.connection.close();
+    } catch (error) {
+      logNow('WARN', "Temporal's renewed settings do not work yet; the earlier ones stay in use", { error });
+      return;
+    }
+    this.#temporal = target;
+    logNow('INFO', "Temporal's settings were renewed; the worker connects again");
+    onNewTarget(target);
+  }
+
+  async #lookAtStore(): Promise<void> {
+    const { store, times, onFault } = this.#options;
+    const fault = await findStoreFault(store);
+    // A store that is away comes back; one that refuses us does so until somebody changes something.
+    if (fault?.type !== FailureType.ConfigurationInvalid) {
+      this.#storeRefusedSince = undefined;
+      return;
+    }
+    this.#storeRefusedSince ??= performance.now();
+    if (performance.now() - this.#storeRefusedSince < times.storeRefusedMs) return;
+    const minutes = Math.round(times.storeRefusedMs / 60_000);
+    onFault(
+      new VideoError(FailureType.ConfigurationInvalid, `${fault.message}, and has done so for ${minutes} min`, {
+        cause: fault,
+        nextStep:
+          `${fault.nextStep ?? ''} A credentials file is read again by itself; variables need a restart.`.trim(),
+      }),
+    );
+  }
+}
+
+const withoutKey = ({ connection, ...target }: TemporalTarget): TemporalTarget => {
+  const { apiKey: _, ...others } = connection as { apiKey?: unknown };
+  return { ...target, connection: others };
+};
+
+/** Identifies what a connection is opened with; a hash, because it holds keys. */
+function fingerprintOf({ payloadCodec: _, proxy, ...target }: TemporalTarget): string {
+  const text = JSON.stringify({ ...target, proxy: proxy?.href });
+  return createHash('sha256').update(text).digest('hex');
+}
