@@ -53,36 +53,36 @@ test('for ends in any order, over any number of runs, each item is counted once 
       let state = BatchState.first(size, { startedAtMs: 0, window: 3 });
       const written: BatchItemEnd[] = [];
       const startNext = () => {
-        const again = state.again.shift();
+        const again = state.data.again.shift();
         if (again !== undefined) return state.started({ itemId: again.end.item_id, at: again.at });
-        const at = state.taken;
+        const at = state.data.taken;
         if (at === items) {
-          state.position = null;
+          state.data.position = null;
           return;
         }
         state.took({ next: at + 1 });
         state.started({ itemId: `item-${at}`, at });
       };
       const holds = () => {
-        const { counts, billed } = state.totals;
+        const { counts, billed } = state.data.totals;
         const ended = ENDS.reduce((sum, name) => sum + counts[name as 'failed'], 0) + counts.needs_attention;
-        const { inFlight, again, waiting } = state;
+        const { inFlight, waiting } = state;
         expect(ended + inFlight.size + waiting).toBe(items);
         expect(counts.needs_attention).toBe(state.parked.size);
-        expect(again.every(({ end }) => !inFlight.has(end.item_id))).toBe(true);
+        expect(state.data.again.every(({ end }) => !inFlight.has(end.item_id))).toBe(true);
         expect(billed.reduce((sum, { seconds }) => sum + seconds, 0)).toBe(4 * counts.generated);
       };
       for (const one of steps) {
         if (one.kind === 'start' && state.mayStart) {
           startNext();
-          expect(state.inFlight.size).toBeLessThanOrEqual(state.window);
+          expect(state.inFlight.size).toBeLessThanOrEqual(state.data.window);
         }
         if (one.kind === 'end') {
           const isAccount = one.account && one.outcome === 'failed';
           state.ended(endOf(one.item, one.outcome, isAccount ? 'AccountBlocked' : null), 1);
         }
-        if (one.kind === 'resume') state.pause = null;
-        if (one.kind === 'window') state.window = one.window;
+        if (one.kind === 'resume') state.data.pause = null;
+        if (one.kind === 'window') state.data.window = one.window;
         if (one.kind === 'continue') {
           written.push(...state.unwritten);
           state = new BatchState(JSON.parse(JSON.stringify(state.carried())));
@@ -90,7 +90,7 @@ test('for ends in any order, over any number of runs, each item is counted once 
         holds();
       }
       // Resumed, it comes to its end, and what was written says the same as the totals.
-      state.pause = null;
+      state.data.pause = null;
       for (let turn = 0; !state.isComplete; turn += 1) {
         expect(turn).toBeLessThan(1_000);
         if (state.mayStart) startNext();
@@ -101,7 +101,7 @@ test('for ends in any order, over any number of runs, each item is counted once 
       const last = new Map(written.map((end) => [end.item_id, end.outcome]));
       expect(last.size).toBe(items);
       for (const name of [...ENDS, 'needs_attention'] as const) {
-        expect([...last.values()].filter((outcome) => outcome === name)).toHaveLength(state.totals.counts[name]);
+        expect([...last.values()].filter((outcome) => outcome === name)).toHaveLength(state.data.totals.counts[name]);
       }
     }),
     { numRuns: 300 },

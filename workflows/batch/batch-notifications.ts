@@ -34,14 +34,14 @@ export class BatchNotifier {
   }
 
   /** Continues from the previous run, which has reported the current pause. */
-  continueFrom({ webhookEvents, pause }: BatchState): void {
+  continueFrom({ data: { webhookEvents, pause } }: BatchState): void {
     this.#webhookEvents = webhookEvents;
     this.#reportedPauseMs = pause?.since_ms;
   }
 
   /** Reports the current pause, unless it is reported or there is none. */
   reportPause(state: BatchState): void {
-    const { pause } = state;
+    const { pause } = state.data;
     if (pause === null || pause.since_ms === this.#reportedPauseMs) return;
     this.#reportedPauseMs = pause.since_ms;
     const key = `batch_paused_${pause.since_ms}`;

@@ -58,7 +58,7 @@ export class BatchProgressView {
   #view(): BatchProgress {
     const state = this.#state;
     const { inFlight, waiting, startedAtMs, ...totals } = numbersOf(state);
-    const [rate, pause] = [state?.itemsPerMinute ?? null, state?.pause ?? null];
+    const [rate, pause] = [state?.itemsPerMinute ?? null, state?.data.pause ?? null];
     return {
       batch_id: this.#batchId,
       stage: this.#stage === 'running' && pause !== null ? 'paused' : this.#stage,
@@ -66,7 +66,7 @@ export class BatchProgressView {
       ...totals,
       in_flight: inFlight,
       waiting,
-      window: state?.window ?? 0,
+      window: state?.data.window ?? 0,
       started_at_ms: startedAtMs,
       items_per_minute: rate,
       // Waiting lines that are duplicates take no time; how many they are shows at the end.
@@ -81,10 +81,10 @@ export class BatchProgressView {
 
 /** The numbers of a batch; zero, and the start of the run, until it is open. */
 export const numbersOf = (state: BatchState | undefined) => ({
-  ...(state?.totals ?? noTotals({ total: 0, duplicate: 0, invalid: 0 })),
+  ...(state?.data.totals ?? noTotals({ total: 0, duplicate: 0, invalid: 0 })),
   inFlight: state?.inFlight.size ?? 0,
   waiting: state?.waiting ?? 0,
-  startedAtMs: state?.startedAtMs ?? wf.workflowInfo().startTime.getTime(),
+  startedAtMs: state?.data.startedAtMs ?? wf.workflowInfo().startTime.getTime(),
 });
 
 /** `5 lines: 1 generated, 1 failed, 2 in progress, 1 waiting; window 2` */

@@ -12,7 +12,7 @@ import type { StepTimes } from '../../src/contract/times.js';
 import type { WebhookEvents } from '../../src/contract/webhook.js';
 
 /** An item that runs again once the batch resumes, because a fault of the account failed it. */
-export interface RepeatItem {
+interface RepeatItem {
   /** Offset in the manifest. */
   readonly at: number;
   /** The end that counts when the batch does not resume. */
@@ -48,45 +48,29 @@ export interface CarriedBatch {
   readonly recentEndsMs: readonly number[];
 }
 
+type Mutable<T> = { -readonly [Name in keyof T]: T[Name] };
+
+/** What a run knows of its batch, except the items in progress. */
+type BatchData = Mutable<Omit<CarriedBatch, 'inFlight' | 'parked' | 'again' | 'recentEndsMs'>> & {
+  readonly again: RepeatItem[];
+  readonly recentEndsMs: number[];
+};
+
 /** Ends that the rate is measured by: enough to even out two tiers, few enough to follow a change within minutes. */
 const RATE_ENDS = 20;
 
 /** Holds every item of a batch in exactly one place, so that no end is counted twice and none is lost. Pure. */
 export class BatchState {
-  readonly times: StepTimes;
-  readonly startedAtMs: number;
-  readonly attributes: boolean;
-  readonly labelsHidden: boolean;
-  readonly webhookEvents: WebhookEvents | undefined;
-  window: number;
-  pause: BatchPause | null;
-  totals: BatchTotals;
-  position: number | null;
-  taken: number;
-  pages: number;
+  readonly data: BatchData;
   /** Ends that are not written yet. */
-  unwritten: BatchItemEnd[] = [];
+  readonly unwritten: BatchItemEnd[] = [];
   readonly inFlight: Map<string, number>;
   readonly parked: Map<string, BatchItemEnd>;
-  readonly again: RepeatItem[];
-  readonly recentEndsMs: number[];
 
-  constructor(carried: CarriedBatch) {
-    this.times = carried.times;
-    this.startedAtMs = carried.startedAtMs;
-    this.attributes = carried.attributes;
-    this.labelsHidden = carried.labelsHidden;
-    this.webhookEvents = carried.webhookEvents;
-    this.window = carried.window;
-    this.pause = carried.pause;
-    this.totals = carried.totals;
-    this.position = carried.position;
-    this.taken = carried.taken;
-    this.pages = carried.pages;
-    this.inFlight = new Map(Object.entries(carried.inFlight));
-    this.parked = new Map(Object.entries(carried.parked));
-    this.again = [...carried.again];
-    this.recentEndsMs = [...carried.recentEndsMs];
+  constructor({ inFlight, parked, ...carried }: CarriedBatch) {
+    this.data = { ...carried, again: [...carried.again], recentEndsMs: [...carried.recentEndsMs] };
+    this.inFlight = new Map(Object.entries(inFlight));
+    this.parked = new Map(Object.entries(parked));
   }
 
   /**
@@ -117,16 +101,16 @@ export class BatchState {
   }
 
   carried(): CarriedBatch {
-    const { unwritten: _, inFlight, parked, ...carried } = this;
-    return { ...carried, inFlight: Object.fromEntries(inFlight), parked: Object.fromEntries(parked) };
+    const { data, inFlight, parked } = this;
+    return { ...data, inFlight: Object.fromEntries(inFlight), parked: Object.fromEntries(parked) };
   }
 
   get mayStart(): boolean {
-    return this.pause === null && this.inFlight.size < this.window && this.hasMore;
+    return this.data.pause === null && this.inFlight.size < this.data.window && this.hasMore;
   }
 
   get hasMore(): boolean {
-    return this.again.length > 0 || this.position !== null;
+    return this.data.again.length > 0 || this.data.position !== null;
   }
 
   /** Whether nothing is left to start or to wait for; an item that waits for a person does not hold up the end. */
@@ -136,8 +120,8 @@ export class BatchState {
 
   /** Lines whose turn has not come. */
   get waiting(): number {
-    const { total, invalid } = this.totals.counts;
-    return total - invalid - this.taken + this.again.length;
+    const { total, invalid } = this.data.totals.counts;
+    return total - invalid - this.data.taken + this.data.again.length;
   }
 
   /** Whether the end of an item is still to come. */
@@ -147,8 +131,8 @@ export class BatchState {
 
   /** Moves on behind an item that is taken from the manifest, to be started or because it needs no run of its own. */
   took({ next }: Pick<PageItem, 'next'>): void {
-    this.taken += 1;
-    this.position = next;
+    this.data.taken += 1;
+    this.data.position = next;
   }
 
   started({ itemId, at }: Pick<PageItem, 'itemId' | 'at'>): void {
@@ -162,12 +146,12 @@ export class BatchState {
       const parked = this.parked.get(end.item_id);
       if (parked === undefined || end.outcome === 'needs_attention') return;
       this.parked.delete(end.item_id);
-      this.totals = countEnd(this.totals, parked, -1);
+      this.data.totals = countEnd(this.data.totals, parked, -1);
     } else {
       this.inFlight.delete(end.item_id);
       if (end.outcome === 'failed' && ACCOUNT_CAUSES.includes(end.cause ?? '')) {
-        this.again.push({ at, end });
-        this.pause ??= { reason: end.message ?? end.cause ?? '', cause: end.cause, since_ms: nowMs };
+        this.data.again.push({ at, end });
+        this.data.pause ??= { reason: end.message ?? end.cause ?? '', cause: end.cause, since_ms: nowMs };
         return;
       }
     }
@@ -177,20 +161,20 @@ export class BatchState {
 
   /** Counts the items that were to run again as what they are: failed. */
   giveUpRepeats(nowMs: number): void {
-    for (const { end } of this.again.splice(0)) this.#count(end, nowMs);
+    for (const { end } of this.data.again.splice(0)) this.#count(end, nowMs);
   }
 
   /** Ends per minute, from the latest ones; null before there are two. */
   get itemsPerMinute(): number | null {
-    const [first, last] = [this.recentEndsMs[0], this.recentEndsMs.at(-1)];
+    const [first, last] = [this.data.recentEndsMs[0], this.data.recentEndsMs.at(-1)];
     if (first === undefined || last === undefined || last <= first) return null;
-    return ((this.recentEndsMs.length - 1) * 60_000) / (last - first);
+    return ((this.data.recentEndsMs.length - 1) * 60_000) / (last - first);
   }
 
   #count(end: BatchItemEnd, nowMs: number): void {
-    this.totals = countEnd(this.totals, end);
+    this.data.totals = countEnd(this.data.totals, end);
     this.unwritten.push(end);
-    this.recentEndsMs.push(nowMs);
-    if (this.recentEndsMs.length > RATE_ENDS) this.recentEndsMs.shift();
+    this.data.recentEndsMs.push(nowMs);
+    if (this.data.recentEndsMs.length > RATE_ENDS) this.data.recentEndsMs.shift();
   }
 }

@@ -111,7 +111,7 @@ class Batch {
       if (opening.kind === 'missing') return this.#report('manifest_missing', opening.times);
       if (opening.attributes) wf.upsertSearchAttributes({ VideoBatchId: [this.#batchId] });
       const state = BatchState.first(opening, { window: this.#window, startedAtMs: Date.now() });
-      if (this.#earlyPause !== undefined) state.pause = { ...this.#earlyPause, cause: null, since_ms: Date.now() };
+      if (this.#earlyPause !== undefined) state.data.pause = { ...this.#earlyPause, cause: null, since_ms: Date.now() };
       this.#watch(state);
       this.#notifier.reportPause(state);
     }
@@ -169,18 +169,18 @@ class Batch {
   /** Starts the next item that needs a run; false when the next line needs none, or there is none. */
   async #startNext(): Promise<boolean> {
     const state = this.#openState();
-    const [repeat] = state.again;
+    const [repeat] = state.data.again;
     if (repeat !== undefined) {
       const { page } = await this.#steps().readManifest({ batchId: this.#batchId, at: repeat.at, items: 1 });
       const [item] = page;
       if (item === undefined) throw shortenedManifest();
-      state.again.shift();
+      state.data.again.shift();
       this.#start(item);
       return true;
     }
     const item = await this.#nextItem();
     if (item === undefined) {
-      state.position = null;
+      state.data.position = null;
       return false;
     }
     state.took(item);
@@ -190,13 +190,13 @@ class Batch {
   }
 
   async #nextItem(): Promise<PageItem | undefined> {
-    const { position, totals } = this.#openState();
+    const { position, totals } = this.#openState().data;
     if (this.#page.length === 0) {
       const items = Math.min(PAGE_ITEMS, this.#input.page_items ?? PAGE_ITEMS);
       this.#page = (await this.#steps().readManifest({ batchId: this.#batchId, at: position ?? 0, items })).page;
       const { total, invalid } = totals.counts;
       // Without this check a manifest that became shorter would be waited for without end.
-      if (this.#page.length === 0 && this.#openState().taken < total - invalid) throw shortenedManifest();
+      if (this.#page.length === 0 && this.#openState().data.taken < total - invalid) throw shortenedManifest();
     }
     return this.#page.shift();
   }
@@ -208,7 +208,7 @@ class Batch {
     const workflowId = batchItemWorkflowId(this.#batchId, itemId);
     const startedAtMs = Date.now();
     state.started(item); // before the start: a fast item reports its end before its start is confirmed
-    const { attributes } = state;
+    const { attributes } = state.data;
     // Not cancellable: a cancelled start would count as an end, although the item may run.
     const started: Promise<void> = wf.CancellationScope.nonCancellable(() =>
       wf.startChild<VideoGenerate>(WorkflowType.videoGenerate, {
@@ -221,7 +221,7 @@ class Batch {
         cancellationType: wf.ChildWorkflowCancellationType.ABANDON,
         memo: { [BATCH_MEMO]: this.#batchId, [ITEM_MEMO]: itemId, search_attributes: attributes },
         ...(attributes && {
-          searchAttributes: { VideoBatchId: [this.#batchId], ...callerAttributes(request, state.labelsHidden) },
+          searchAttributes: { VideoBatchId: [this.#batchId], ...callerAttributes(request, state.data.labelsHidden) },
         }),
       }),
     )
@@ -260,7 +260,7 @@ class Batch {
 
   /** Waits, and sweeps when a run has closed without a report, or when nothing has happened for long. */
   async #until(ready: () => boolean): Promise<void> {
-    const { batchSweepMs } = this.#openState().times;
+    const { batchSweepMs } = this.#openState().data.times;
     while (!ready()) {
       const inTime = await wf.condition(() => ready() || this.#sweepDue, batchSweepMs);
       if (!inTime || this.#sweepDue) await this.#sweep();
@@ -293,8 +293,8 @@ class Batch {
     await wf.CancellationScope.nonCancellable(async () => {
       while (state.unwritten.length > 0) {
         const ends = state.unwritten.splice(0, RESULTS_MAX);
-        await this.#steps().writeResults({ batchId: this.#batchId, page: state.pages, ends });
-        state.pages += 1;
+        await this.#steps().writeResults({ batchId: this.#batchId, page: state.data.pages, ends });
+        state.data.pages += 1;
       }
     });
   }
@@ -318,7 +318,7 @@ class Batch {
   async #finish(outcome: 'completed' | 'cancelled'): Promise<BatchSummary> {
     this.#progress.enter('reporting');
     await this.#writeResults();
-    const { times, totals } = this.#openState();
+    const { times, totals } = this.#openState().data;
     // A cancelled batch proves nothing about its items, and a person is there already.
     const pause = outcome === 'completed' ? await pauseScheduleOf(this.#input, this.#batchId, totals, times) : null;
     return this.#report(outcome, times, pause);
@@ -354,7 +354,7 @@ class Batch {
     const state = this.#state;
     if (state === undefined) this.#earlyPause = { reason };
     else {
-      state.pause ??= { reason, cause: null, since_ms: Date.now() };
+      state.data.pause ??= { reason, cause: null, since_ms: Date.now() };
       this.#notifier.reportPause(state);
     }
     this.#progress.show();
@@ -362,7 +362,7 @@ class Batch {
 
   #resume(): void {
     this.#earlyPause = undefined;
-    if (this.#state !== undefined) this.#state.pause = null;
+    if (this.#state !== undefined) this.#state.data.pause = null;
     this.#progress.show();
   }
 
@@ -372,12 +372,12 @@ class Batch {
       return;
     }
     this.#window = window;
-    if (this.#state !== undefined) this.#state.window = window;
+    if (this.#state !== undefined) this.#state.data.window = window;
     this.#progress.show();
   }
 
   #steps() {
-    return steps(this.#state?.times ?? STEP_TIMES);
+    return steps(this.#state?.data.times ?? STEP_TIMES);
   }
 
   #openState(): BatchState {
