@@ -90,7 +90,7 @@ export interface EmulatorFault extends RequestFilter {
   encoding?: 'gzip' | 'deflate' | 'br';
   /** Whether the body of `encoded` is compressed as its header claims; default true. */
   compressed?: boolean;
-  /** Bytes that `zero-fill` keeps at the start; default 0. */
+  /** Bytes at the start that `zero-fill` keeps (default 0), or to which `patch` cuts the result (default all). */
   keep_bytes?: number;
   /** Text that `patch` replaces in a download wherever it occurs, such as the codec `avc1`. */
   find?: string;
@@ -117,7 +117,7 @@ const KINDS: Record<FaultKind, { on: readonly Operation[]; fields: readonly (key
   redirect: { on: OPERATIONS, fields: ['status', 'location', 'hops', 'origin'] },
   'zero-fill': { on: ['download'], fields: ['keep_bytes'] },
   'not-mp4': { on: ['download'], fields: [] },
-  patch: { on: ['download'], fields: ['find', 'with', 'append_bytes'] },
+  patch: { on: ['download'], fields: ['find', 'with', 'append_bytes', 'keep_bytes'] },
   expired: { on: ['download'], fields: [] },
   'task-failed': { on: ['submit', 'query'], fields: ['code', 'message'] },
   unknown: { on: ['query'], fields: [] },

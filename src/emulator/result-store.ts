@@ -33,6 +33,7 @@ interface Patch {
   readonly find?: string;
   readonly with?: string;
   readonly append_bytes?: number;
+  readonly keep_bytes?: number;
 }
 
 /** The results of tasks: their clips, signed addresses and downloads. */
@@ -155,11 +156,11 @@ export function expiredError(): StoreError {
   return new StoreError(403, 'AccessDenied', 'Request has expired.');
 }
 
-/** Returns the clip with a text replaced wherever it occurs, and with zeros after its last box. */
+/** Returns the clip with a text replaced wherever it occurs, cut off, and with zeros after its end. */
 function patched(clip: Uint8Array, patch: Patch | undefined): Uint8Array {
   if (patch === undefined) return clip;
-  const { find = '', with: text = '', append_bytes = 0 } = patch;
-  const copy = Buffer.concat([clip, Buffer.alloc(append_bytes)]);
+  const { find = '', with: text = '', append_bytes = 0, keep_bytes = clip.length } = patch;
+  const copy = Buffer.concat([clip.subarray(0, keep_bytes), Buffer.alloc(append_bytes)]);
   if (find === '') return copy;
   for (let at = copy.indexOf(find, 0, 'latin1'); at >= 0; at = copy.indexOf(find, at + 1, 'latin1')) {
     copy.write(text, at, 'latin1');

@@ -33,8 +33,8 @@ export interface InspectedMp4 {
 const SECONDS_MAX = 600;
 /** A request may name 1 to 120 frames per second. */
 const FPS_RANGE = [0.5, 480] as const;
-/** The longest side of a picture in 8K. */
-const SIDE_MAX = 8192;
+/** A side of one macroblock, and the longest one of a picture in 8K. */
+const SIDE_RANGE = [16, 8192] as const;
 
 /**
  * Verifies and measures an MP4 file: its boxes fill it, it has an H.264 track, and every frame that its index names is
@@ -183,5 +183,6 @@ async function faultOfFrames(
 function faultOfFigures({ durationSeconds, fps, width, height }: MeasuredMp4): string | undefined {
   if (durationSeconds > SECONDS_MAX) return `claims to last ${durationSeconds} s`;
   if (fps < FPS_RANGE[0] || fps > FPS_RANGE[1]) return `claims ${fps} frames per second`;
-  return width > SIDE_MAX || height > SIDE_MAX ? `claims a picture of ${width}x${height}` : undefined;
+  const isPicture = Math.min(width, height) >= SIDE_RANGE[0] && Math.max(width, height) <= SIDE_RANGE[1];
+  return isPicture ? undefined : `claims a picture of ${width}x${height}`;
 }

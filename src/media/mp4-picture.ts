@@ -43,7 +43,8 @@ export function readPicture({ stbl, isTurned }: IndexedTrack): Picture {
   const pasp = findBox(boxes, 'pasp');
   const [across, down] = pasp === undefined || pasp.length < 8 ? [1, 1] : [pasp.readUInt32BE(0), pasp.readUInt32BE(4)];
   const stretch = across > 0 && down > 0 ? across / down : 1;
-  const [width, height] = [Math.round(body.readUInt16BE(24) * stretch), body.readUInt16BE(26)];
+  const [coded, height] = [body.readUInt16BE(24), body.readUInt16BE(26)];
+  const width = coded === 0 ? 0 : Math.max(1, Math.round(coded * stretch));
   return {
     codec,
     width: isTurned ? height : width,

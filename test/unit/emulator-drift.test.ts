@@ -347,7 +347,7 @@ describe('a download', () => {
     expect((await fetch(url)).status).toBe(200);
   });
 
-  test('can be of another codec or brand, and longer', async () => {
+  test('can be of another codec or brand, longer, and cut off', async () => {
     const { emulator, id } = await finishedTask();
     const url = (await call(emulator, `/tasks/${id}`)).body.output.video_url as string;
     const bytes = Buffer.from(await (await fetch(url)).arrayBuffer());
@@ -358,6 +358,8 @@ describe('a download', () => {
     expect([patched.includes('avc1'), patched.includes('hvc1')]).toEqual([false, true]);
     const part = await fetch(url, { headers: { range: `bytes=${bytes.length - 10}-` } });
     expect(Buffer.from(await part.arrayBuffer()).equals(patched.subarray(bytes.length - 10))).toBe(true);
+    emulator.queueFaults({ on: 'download', fault: 'patch', keep_bytes: 1000 });
+    expect(Buffer.from(await (await fetch(url)).arrayBuffer()).equals(bytes.subarray(0, 1000))).toBe(true);
   });
 });
 

@@ -119,6 +119,7 @@ test.each([
   ['of 0.0009 frames per second', writeMp4({ frames: 1, delta: 17_066_666 }), 'claims to last 1111'],
   ['of 0.1 frames per second', writeMp4({ frames: 5, delta: 153_600 }), 'claims 0.1 frames per second'],
   ['of 15360 frames per second', writeMp4({ delta: 1 }), 'claims 15360 frames per second'],
+  ['of one pixel', writeMp4({ width: 1 }), 'claims a picture of 1x360'],
   ['of 65535 pixels', writeMp4({ width: 65_535 }), 'claims a picture of 65535x360'],
   [
     'whose movie is said to be longer',

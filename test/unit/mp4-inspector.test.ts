@@ -76,6 +76,10 @@ test('a file that needs more memory than the process has is a fault of the file'
 });
 
 test('a file that takes too long is a fault of the file, and the next one has a process of its own', async () => {
+  // The worker's event loop goes on, heartbeats included.
+  let ticks = 0;
+  const ticker = setInterval(() => (ticks += 1), 100);
+  onTestFinished(() => clearInterval(ticker));
   const inspector = await inspectorWith(`if (file === 'slow') for (;;); ${fault('file')}`, {
     seconds: 1,
     processes: 1,
@@ -83,6 +87,7 @@ test('a file that takes too long is a fault of the file, and the next one has a 
   const slow = inspector.inspect('slow');
   const next = inspector.inspect('next');
   expect(await slow).toEqual({ kind: 'fault', fault: 'cannot be measured within 1 s' });
+  expect(ticks).toBeGreaterThan(3);
   expect(await next).toEqual({ kind: 'fault', fault: 'next' });
 });
 

@@ -173,6 +173,11 @@ const ARCHIVED: readonly Row[] = [
     faults: [download({ fault: 'patch', append_bytes: 1000, times: null })],
     warnings: ['unverified'],
   },
+  {
+    what: 'a result that the provider has cut off',
+    faults: [download({ fault: 'patch', keep_bytes: 200_000, times: null })],
+    warnings: ['unverified'],
+  },
 ];
 
 /** What ends as a failure: its type, and how often the request was submitted. */
