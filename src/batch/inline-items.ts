@@ -1,7 +1,8 @@
 import { FailureType } from '../contract/failure-type.js';
+import { firstIssues } from '../contract/issues.js';
 import { type Issue, VideoError } from '../contract/video-error.js';
 import { encodeLines } from './line-reader.js';
-import { checkManifest, firstIssues, ISSUES_MAX, type ManifestFault } from './manifest.js';
+import { checkManifest, type ManifestFault } from './manifest.js';
 
 /** Lists every fault of inline items, each with its place; their images are not checked. */
 export async function inlineIssues(items: readonly unknown[]): Promise<Issue[]> {
@@ -23,7 +24,7 @@ export function invalidBatch(issues: readonly Issue[]): VideoError {
   const first = firstIssues(issues, MESSAGE_ISSUES_MAX);
   const text = first.map(({ path, message }) => `${path} ${message}`.trim()).join('; ');
   return new VideoError(FailureType.InvalidRequest, `The batch cannot be started: ${text}`, {
-    issues: firstIssues(issues, ISSUES_MAX),
+    issues: firstIssues(issues),
     billed: false,
     nextStep: 'Correct the named fields and start the batch again. Nothing was bought.',
   });

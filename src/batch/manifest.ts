@@ -1,5 +1,7 @@
+import { REQUEST_BYTES_MAX } from '../contract/bounds.js';
 import { FailureType } from '../contract/failure-type.js';
 import { isReference, PLACEHOLDER_REFERENCE } from '../contract/image-reference.js';
+import { firstIssues } from '../contract/issues.js';
 import { requestIssues } from '../contract/validate.js';
 import { type Issue, VideoError } from '../contract/video-error.js';
 import { readLines } from './line-reader.js';
@@ -30,8 +32,8 @@ export type ManifestEntry =
   | { readonly kind: 'item'; readonly item: ManifestItem }
   | { readonly kind: 'fault'; readonly fault: ManifestFault };
 
-/** Far above the largest request, which has some 350 kB when it holds its image as a `data:` URI of 256 KiB. */
-export const LINE_BYTES_MAX = 1024 * 1024;
+/** A line is a request with an id and a comment. */
+export const LINE_BYTES_MAX = REQUEST_BYTES_MAX;
 
 /** Fields of a line that are not part of the request; `line` and `same_as` of the input are ignored. */
 const OWN_FIELDS = ['item_id', 'comment', 'line', 'same_as'];
@@ -174,20 +176,11 @@ export const lineIssues = (faults: readonly ManifestFault[]): Issue[] =>
     issues.map(({ path, message }) => ({ path: `line ${line}${path === '' ? '' : `, ${path}`}`, message })),
   );
 
-/** Most issues that one failure lists; it counts the others. */
-export const ISSUES_MAX = 100;
-
-/** The first `max` issues, and how many more there are. */
-export function firstIssues(issues: readonly Issue[], max: number): readonly Issue[] {
-  if (issues.length <= max) return issues;
-  return [...issues.slice(0, max), { path: '', message: `and ${issues.length - max} more` }];
-}
-
 /** The error for a manifest with faults; nothing has been bought. */
 export function invalidManifest(name: string, faults: readonly ManifestFault[]): VideoError {
   const lines = faults.length === 1 ? 'one line' : `${faults.length} lines`;
   return new VideoError(FailureType.InvalidRequest, `The manifest ${name} has faults in ${lines}`, {
-    issues: firstIssues(lineIssues(faults), ISSUES_MAX),
+    issues: firstIssues(lineIssues(faults)),
     billed: false,
     nextStep:
       'Correct the named lines, or run the valid ones with --allow-invalid (allow_invalid). Nothing was bought.',

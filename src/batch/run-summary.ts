@@ -1,3 +1,4 @@
+import { cutToBytes } from '../contract/bounds.js';
 import type { VideoRequest } from '../contract/request.js';
 import { redactText } from '../net/redact.js';
 
@@ -9,19 +10,6 @@ const SUMMARY_BYTES = 200;
 
 /** One line that identifies a run in the Web UI's list; it holds no URL and no secret. */
 export function runSummary({ prompt, duration, size }: VideoRequest): string {
-  const line = redactText(prompt).replace(/[\s\p{Cc}]+/gu, ' ');
-  return truncate(`${duration} s ${size}: ${line.trim()}`, SUMMARY_BYTES);
-}
-
-/** Shortens a text between two characters, never inside one. */
-function truncate(text: string, maxBytes: number): string {
-  if (Buffer.byteLength(text) <= maxBytes) return text;
-  const kept: string[] = [];
-  let bytes = Buffer.byteLength('…');
-  for (const character of text) {
-    bytes += Buffer.byteLength(character);
-    if (bytes > maxBytes) break;
-    kept.push(character);
-  }
-  return `${kept.join('')}…`;
+  const line = redactText(prompt).replace(/\s+/g, ' ');
+  return cutToBytes(`${duration} s ${size}: ${line.trim()}`, SUMMARY_BYTES);
 }

@@ -4,6 +4,7 @@ import { InvalidArgumentError } from 'commander';
 import type { BatchRow } from '../batch/batch-files.js';
 import type { WanBatchClient } from '../client/batch-client.js';
 import { type Prices, totalAmount } from '../config/prices.js';
+import { cleanLines } from '../contract/safe-text.js';
 import { invalidRequest } from '../contract/validate.js';
 import type { AssetStore } from '../storage/asset-store.js';
 import { isKeySegment } from '../storage/store-key.js';
@@ -40,7 +41,7 @@ export async function reportBatch(
     const lines: string[][] = [];
     for await (const row of rows) lines.push(batchTableRow(row, ended));
     const below = totals === null ? [] : ['', ...batchCountLines(totals, prices, ended)];
-    stdout.write(`${[table(BATCH_TABLE_HEAD, lines), ...below].join('\n')}\n`);
+    stdout.write(`${cleanLines([table(BATCH_TABLE_HEAD, lines), ...below].join('\n'))}\n`);
   }
   return ExitCode.done;
 }

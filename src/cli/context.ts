@@ -1,3 +1,4 @@
+import { cleanLines } from '../contract/safe-text.js';
 import { ExitCode } from '../text/exit-code.js';
 import type { CommandIo } from './io.js';
 
@@ -22,13 +23,13 @@ export class CommandContext {
     };
   }
 
-  /** Writes the one result of a command to stdout: `value` with `--json`, else `text`. */
+  /** Writes the one result of a command to stdout: `value` with `--json`, else `text`, safe for a terminal. */
   result(value: unknown, text: string): void {
-    this.io.stdout.write(this.json ? `${JSON.stringify(value)}\n` : `${text}\n`);
+    this.io.stdout.write(this.json ? `${JSON.stringify(value)}\n` : `${cleanLines(text)}\n`);
   }
 
   /** Writes a remark to stderr. */
   say(line: string): void {
-    this.io.stderr.write(`${line}\n`);
+    this.io.stderr.write(`${cleanLines(line)}\n`);
   }
 }

@@ -1,4 +1,5 @@
 import type { VideoBatchInput } from '../contract/batch.js';
+import { cutToBytes, DETAILS_BYTES_MAX } from '../contract/bounds.js';
 import type { VideoRequest } from '../contract/request.js';
 import { redactText } from '../net/redact.js';
 
@@ -10,11 +11,12 @@ export function staticDetails(request: VideoRequest): string {
     ...rest,
     ...Object.fromEntries(Object.entries(labels ?? {}).map(([name, value]) => [`label ${name}`, value])),
   };
-  return [redactText(prompt), '', ...listFields(fields)].join('\n');
+  return cutToBytes([redactText(prompt), '', ...listFields(fields)].join('\n'), DETAILS_BYTES_MAX);
 }
 
 /** The input of a batch in the Web UI's Markdown. */
-export const batchDetails = (input: VideoBatchInput): string => listFields({ ...input }).join('\n');
+export const batchDetails = (input: VideoBatchInput): string =>
+  cutToBytes(listFields({ ...input }).join('\n'), DETAILS_BYTES_MAX);
 
 const listFields = (fields: Readonly<Record<string, unknown>>): string[] =>
   Object.entries(fields)

@@ -1,11 +1,22 @@
 import { BATCH_ITEMS_BYTES_MAX, BATCH_ITEMS_MAX, BATCH_WINDOW_MAX, type VideoBatchInput } from './batch.js';
+import { INPUT_DEPTH_MAX, ISSUE_PATH_MAX, isDeeperThan, MANIFEST_WAIT_SECONDS_MAX } from './bounds.js';
+import { firstIssues } from './issues.js';
+import { cleanText } from './safe-text.js';
 import type { Issue } from './video-error.js';
+
+/** Characters of a key, a name or an id. */
+const TEXT_MAX = 500;
 
 /** Returns the fault of a value, or undefined. */
 type Check = (value: unknown) => string | undefined;
 
 const isNumber = (value: unknown): value is number => typeof value === 'number' && Number.isFinite(value);
-const text: Check = (value) => (typeof value === 'string' && value !== '' ? undefined : 'must be text');
+const text: Check = (value) => {
+  if (typeof value !== 'string' || value === '') return 'must be text';
+  return value.length <= TEXT_MAX && cleanText(value) === value
+    ? undefined
+    : `must be one line of at most ${TEXT_MAX} printable characters`;
+};
 const wholeNumber =
   (max: number): Check =>
   (value) =>
@@ -18,7 +29,10 @@ const FIELDS: Readonly<Record<keyof VideoBatchInput, Check>> = {
   items: itemsFault,
   window: wholeNumber(BATCH_WINDOW_MAX),
   allow_invalid: (value) => (typeof value === 'boolean' ? undefined : 'must be true or false'),
-  manifest_wait_seconds: (value) => (isNumber(value) && value >= 0 ? undefined : 'must be a number of seconds from 0'),
+  manifest_wait_seconds: (value) =>
+    isNumber(value) && value >= 0 && value <= MANIFEST_WAIT_SECONDS_MAX
+      ? undefined
+      : `must be a number of seconds from 0 to ${MANIFEST_WAIT_SECONDS_MAX}`,
   timezone: text,
   retry_of: text,
   // Far above the default, and below Temporal's limit of events in one run.
@@ -37,13 +51,14 @@ export function batchInputIssues(input: unknown): Issue[] {
   if (typeof input !== 'object' || input === null || Array.isArray(input)) {
     return [{ path: '', message: 'must be one JSON object with manifest_key or items' }];
   }
+  if (isDeeperThan(INPUT_DEPTH_MAX, input)) return [{ path: '', message: 'is nested too deeply' }];
   const given = Object.entries(input).filter(([, value]) => value !== undefined && value !== null);
   const issues = given.flatMap(([path, value]): Issue[] => {
     const check = Object.hasOwn(FIELDS, path)
       ? FIELDS[path as keyof VideoBatchInput]
       : () => 'is not a field of a batch';
     const message = check(value);
-    return message === undefined ? [] : [{ path, message }];
+    return message === undefined ? [] : [{ path: cleanText(path, ISSUE_PATH_MAX), message }];
   });
   const names = given.map(([name]) => name);
   if (names.includes('manifest_key') && names.includes('items')) {
@@ -51,12 +66,13 @@ export function batchInputIssues(input: unknown): Issue[] {
   } else if (!names.includes('manifest_key') && !names.includes('items')) {
     issues.push({ path: 'manifest_key', message: 'is missing; name a manifest in the store, or give items' });
   }
-  return issues;
+  return [...firstIssues(issues)];
 }
 
 /** The inline items, if they are a list that fits into the input of a step. */
 export function inlineItems(value: unknown): readonly unknown[] | undefined {
-  return Array.isArray(value) && itemsFault(value) === undefined ? value : undefined;
+  const isBounded = Array.isArray(value) && !isDeeperThan(INPUT_DEPTH_MAX, value);
+  return isBounded && itemsFault(value) === undefined ? value : undefined;
 }
 
 function itemsFault(value: unknown): string | undefined {

@@ -1,9 +1,9 @@
 import type { BatchItemEnd } from './batch.js';
-import { truncate } from './command-lines.js';
 import type { VideoFailure } from './failure.js';
 import { SIZES } from './model.js';
 import type { VideoRequest } from './request.js';
 import type { VideoResult } from './result.js';
+import { cleanText } from './safe-text.js';
 
 /** The part that every end of an item has. */
 export type ItemHead = Pick<BatchItemEnd, 'item_id' | 'run' | 'started_at_ms'>;
@@ -71,7 +71,7 @@ export function failedEnd(
     outcome: type === 'BudgetReached' ? 'budget_reached' : 'failed',
     cause: type,
     code,
-    message: truncate(message, MESSAGE_MAX),
+    message: cleanText(message, MESSAGE_MAX),
     task_id,
     billed,
     ...(billed === true && request !== null && billableOf(request)),
@@ -98,7 +98,7 @@ export function cancelledEnd(
     ...NO_VIDEO,
     outcome: 'cancelled',
     cause: 'Cancelled',
-    message: truncate(outcome, MESSAGE_MAX),
+    message: cleanText(outcome, MESSAGE_MAX),
     task_id: taskId,
     billed,
     ended_at_ms: endedAtMs,
@@ -115,7 +115,7 @@ export function parkedEnd(head: ItemHead, reason: string, sinceMs: number): Batc
     ...NO_VIDEO,
     outcome: 'needs_attention',
     cause: 'SubmitOutcomeUnknown',
-    message: truncate(reason, MESSAGE_MAX),
+    message: cleanText(reason, MESSAGE_MAX),
     billed: null,
     ended_at_ms: sinceMs,
   };

@@ -16,7 +16,7 @@ export interface VideoBatchInput {
   readonly window?: number;
   /** Run the valid lines of a manifest that has faults; default: refuse the whole manifest. */
   readonly allow_invalid?: boolean;
-  /** How long to wait for a manifest that does not exist yet, in seconds; default 0. */
+  /** How long to wait for a manifest that does not exist yet, in seconds; at most two days, default 0. */
   readonly manifest_wait_seconds?: number;
   /** IANA time zone of `{date}`; default UTC. */
   readonly timezone?: string;

@@ -1,4 +1,6 @@
 import type { FailureType } from './failure-type.js';
+import { cleanIssues } from './issues.js';
+import { cleanText, SAFE_TEXT_MAX } from './safe-text.js';
 import type { Issue, VideoError } from './video-error.js';
 
 /** The published form of a failure: `details[0]` of a failed run, and `error` in the command's JSON. */
@@ -16,8 +18,21 @@ export interface VideoFailure {
   readonly next_step?: string | undefined;
 }
 
-/** The published form of an error. */
+/** Characters of an id or a code of the provider. */
+const ID_MAX = 200;
+
+/** The published form of an error; every text in it is clean and bounded, because it goes into histories. */
 export function toFailure(error: VideoError): VideoFailure {
   const { type, message, issues, code, taskId, requestId, billed, nextStep } = error;
-  return { type, message, issues, code, task_id: taskId, request_id: requestId, billed, next_step: nextStep };
+  const clean = (text: string | undefined, max = SAFE_TEXT_MAX) => (text === undefined ? text : cleanText(text, max));
+  return {
+    type,
+    message: cleanText(message),
+    issues: issues && cleanIssues(issues),
+    code: clean(code, ID_MAX),
+    task_id: clean(taskId, ID_MAX),
+    request_id: clean(requestId, ID_MAX),
+    billed,
+    next_step: clean(nextStep),
+  };
 }

@@ -35,4 +35,9 @@ export const LIMITS = {
   negativePromptMax: 500,
   /** A data URI is part of workflow history (2 MB per payload), so it is kept small: 256 KiB decoded. */
   dataUriBytesMax: 256 * 1024,
+  /** Signed links have some 2,000 characters. */
+  urlMax: 8_192,
+  tenantMax: 64,
+  labelsMax: 64,
+  labelNameMax: 100,
 } as const;

@@ -1,7 +1,18 @@
 import { z } from 'zod';
+import { ATTRIBUTE_BYTES_MAX, bytesOf, DEADLINE_SECONDS_MAX } from './bounds.js';
 import { LIMITS, MODEL, SIZES } from './model.js';
+import { cleanText } from './safe-text.js';
+import { labelTexts } from './search-attributes.js';
 
 const supportedSizes = Object.keys(SIZES).join(', ');
+
+/** A text that a picture may be described by: no control character but tabs and line breaks, no half of a pair. */
+const TEXT = /^(?:[\t\n\r]|[^\p{Cc}\p{Cs}])*$/u;
+/** A name or a value of one line, that is shown, indexed and searched for. */
+const LINE = /^[^\p{Cc}\p{Zl}\p{Zp}\p{Cs}]*$/u;
+/** A name that can be kept: every object has a member of the one that is left out. */
+const LABEL_NAME = new RegExp(`^(?!__proto__$)[^\\p{Cc}\\p{Zl}\\p{Zp}\\p{Cs}]{1,${LIMITS.labelNameMax}}$`, 'u');
+const HAS_UNPRINTABLE = 'holds a control character or half of a surrogate pair; remove it';
 
 const characters = (max: number, name: string) =>
   z
@@ -9,15 +20,18 @@ const characters = (max: number, name: string) =>
       error: (issue) => (issue.input === undefined ? `is required: give the ${name} as text` : 'must be text'),
     })
     .superRefine((value, context) => {
-      const length = [...value].length;
+      // A character has at most two code units, so a text above twice the limit need not be taken apart.
+      const length = value.length > 2 * max ? value.length : [...value].length;
       if (length > max) {
         context.addIssue({
           code: 'custom',
           message:
             `has ${length} characters; the provider would truncate it silently, ` + `so shorten it to ${max} or fewer`,
         });
-      }
+      } else if (!TEXT.test(value)) context.addIssue({ code: 'custom', message: HAS_UNPRINTABLE });
     });
+
+const line = z.string({ error: 'must be text' }).regex(LINE, { error: HAS_UNPRINTABLE });
 
 const number = (what: string) =>
   z.number({
@@ -45,9 +59,12 @@ export const videoRequestSchema = z
       model: optional(z.literal(MODEL, { error: `must be exactly ${MODEL}, or be omitted` })),
       prompt: characters(LIMITS.promptMax, 'prompt')
         .refine((value) => value.trim() !== '', { error: 'is empty: describe the motion you want' })
-        .meta({ maxLength: LIMITS.promptMax, pattern: '\\S' }),
+        .meta({ maxLength: LIMITS.promptMax, pattern: `^(?=[^]*\\S)${TEXT.source.slice(1)}` }),
       negative_prompt: optional(
-        characters(LIMITS.negativePromptMax, 'negative prompt').meta({ maxLength: LIMITS.negativePromptMax }),
+        characters(LIMITS.negativePromptMax, 'negative prompt').meta({
+          maxLength: LIMITS.negativePromptMax,
+          pattern: TEXT.source,
+        }),
       ),
       duration: number(durationRange)
         .refine((value) => Number.isInteger(value) && value >= LIMITS.durationMin && value <= LIMITS.durationMax, {
@@ -85,6 +102,9 @@ export const videoRequestSchema = z
             'must be an http(s) URL, an asset: reference, an oss:// URL or a data: URI of an image; stage a ' +
             'local file first',
         })
+        .refine((value) => value.startsWith('data:') || value.length <= LIMITS.urlMax, {
+          error: `must have at most ${LIMITS.urlMax} characters, unless it is a data: URI`,
+        })
         .refine((value) => !value.startsWith('data:') || (value.length * 3) / 4 <= LIMITS.dataUriBytesMax + 128, {
           error: `is a data: URI above ${LIMITS.dataUriBytesMax} bytes; stage the file and give its asset: reference`,
         })
@@ -92,23 +112,34 @@ export const videoRequestSchema = z
       motion_strength: optional(number('a number')),
       audio: optional(z.boolean({ error: 'must be true or false' })),
       audio_url: optional(
-        z.string({ error: 'must be text' }).regex(/^(https?|oss):\/\//, { error: 'must be an http(s) or oss:// URL' }),
+        z
+          .string({ error: 'must be text' })
+          .max(LIMITS.urlMax, { error: `must have at most ${LIMITS.urlMax} characters` })
+          .regex(/^(https?|oss):\/\//, { error: 'must be an http(s) or oss:// URL' }),
       ),
       prompt_extend: optional(z.boolean({ error: 'must be true or false' })),
       shot_type: optional(z.enum(['single', 'multi'], { error: 'must be single or multi' })),
       watermark: optional(z.boolean({ error: 'must be true or false' })),
       cache: optional(z.enum(['use', 'refresh', 'off'], { error: 'must be use, refresh or off' })),
-      deadline_seconds: optional(number('a number of seconds').positive({ error: 'must be above 0' })),
+      deadline_seconds: optional(
+        number('a number of seconds')
+          .positive({ error: 'must be above 0' })
+          .max(DEADLINE_SECONDS_MAX, { error: `must be at most ${DEADLINE_SECONDS_MAX}, which is 30 days` }),
+      ),
       tenant: optional(
-        z
-          .string({ error: 'must be text' })
+        line
           .min(1, { error: 'must not be empty' })
-          .max(64, { error: 'must have at most 64 characters' }),
+          .max(LIMITS.tenantMax, { error: `must have at most ${LIMITS.tenantMax} characters` }),
       ),
       labels: optional(
-        z.record(z.string(), z.string({ error: 'must be text' }), {
-          error: 'must be an object of text values, such as {"season":"spring"}',
-        }),
+        z
+          .record(z.string(), line, {
+            error: 'must be an object of text values, such as {"season":"spring"}',
+          })
+          .superRefine((labels, context) => {
+            for (const message of labelFaults(labels)) context.addIssue({ code: 'custom', message });
+          })
+          .meta({ maxProperties: LIMITS.labelsMax, propertyNames: { type: 'string', pattern: LABEL_NAME.source } }),
       ),
     },
     {
@@ -130,3 +161,17 @@ export const videoRequestSchema = z
     title: 'A request of videoGenerate',
     not: { required: ['audio', 'audio_url'], properties: { audio: { const: false } } },
   });
+
+/** The faults of labels as a whole: their names, and what they are as one search attribute. */
+function labelFaults(labels: Readonly<Record<string, string>>): string[] {
+  const odd = Object.keys(labels).find((name) => !LABEL_NAME.test(name));
+  if (odd !== undefined) {
+    const name = cleanText(odd, LIMITS.labelNameMax);
+    return [`has the name "${name}"; a name has 1 to ${LIMITS.labelNameMax} printable characters`];
+  }
+  const bytes = bytesOf(JSON.stringify(labelTexts(labels)));
+  if (bytes <= ATTRIBUTE_BYTES_MAX) return [];
+  return [
+    `has ${bytes} bytes; Temporal indexes at most ${ATTRIBUTE_BYTES_MAX}: shorten names and values, or leave some out`,
+  ];
+}

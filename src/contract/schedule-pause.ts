@@ -1,6 +1,7 @@
 import type { BatchCounts, BatchSchedulePause } from './batch.js';
 import type { BatchTotals } from './batch-totals.js';
-import { plainText, shellWord } from './command-lines.js';
+import { shellWord } from './command-lines.js';
+import { cleanText } from './safe-text.js';
 
 /**
  * The share of a batch's finished items that failed, from 0 to 1; 0 when none has finished.
@@ -41,7 +42,7 @@ interface PauseNote {
 /** The note that Temporal keeps with a paused schedule: the batch, the reason, and how to resume. */
 export function pauseNote({ scheduleId, batchId, reason }: PauseNote): string {
   return (
-    `${plainText(batchId)}: ${reason}. See "wan-video batch report ${shellWord(batchId)}", fix the cause, ` +
+    `${cleanText(batchId)}: ${reason}. See "wan-video batch report ${shellWord(batchId)}", fix the cause, ` +
     `then "wan-video schedule resume ${shellWord(scheduleId)}"`
   );
 }
@@ -51,7 +52,7 @@ export function schedulePauseText({ schedule_id, done, reason }: BatchSchedulePa
   readonly text: string;
   readonly nextStep: string;
 } {
-  const [name, id] = [`Its schedule ${plainText(schedule_id)}`, shellWord(schedule_id)];
+  const [name, id] = [`Its schedule ${cleanText(schedule_id)}`, shellWord(schedule_id)];
   switch (done) {
     case 'paused':
       return {

@@ -1,7 +1,7 @@
-import type { VideoRequest } from './request.js';
+type Labels = Readonly<Record<string, string>> | undefined;
 
 /** The labels as values of the search attribute `VideoLabels`: each as `name=value`. */
-export const labelTexts = (labels: VideoRequest['labels']): string[] =>
+export const labelTexts = (labels: Labels): string[] =>
   Object.entries(labels ?? {}).map(([name, value]) => `${name}=${value}`);
 
 /**
@@ -10,7 +10,7 @@ export const labelTexts = (labels: VideoRequest['labels']): string[] =>
  * texts.
  */
 export function callerAttributes(
-  { tenant, labels }: { readonly tenant?: string | null | undefined; readonly labels?: VideoRequest['labels'] },
+  { tenant, labels }: { readonly tenant?: string | null | undefined; readonly labels?: Labels },
   labelsHidden: boolean,
 ): Record<string, string[]> {
   const texts = labelsHidden ? [] : labelTexts(labels);

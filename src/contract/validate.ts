@@ -1,22 +1,48 @@
 import { createHash } from 'node:crypto';
+import { INPUT_DEPTH_MAX, ISSUE_PATH_MAX, isDeeperThan, REQUEST_FIELDS_MAX } from './bounds.js';
 import { FailureType } from './failure-type.js';
-import { SIZES } from './model.js';
+import { cleanIssues, firstIssues } from './issues.js';
+import { LIMITS, SIZES } from './model.js';
 import type { CanonicalRequest, VideoRequest } from './request.js';
 import { videoRequestSchema } from './request.schema.js';
+import { cleanText } from './safe-text.js';
 import { type Issue, VideoError } from './video-error.js';
 
 /** Lists every fault of `input`, each with its field path; empty for a valid request. */
 export function requestIssues(input: unknown): Issue[] {
+  const oversized = sizeIssue(input);
+  if (oversized !== undefined) return [oversized];
   const parsed = videoRequestSchema.safeParse(input);
   if (parsed.success) return [];
   return parsed.error.issues.flatMap((issue) =>
     issue.code === 'unrecognized_keys'
       ? issue.keys.map((key) => ({
-          path: [...issue.path, key].join('.'),
+          path: cleanText([...issue.path, key].join('.'), ISSUE_PATH_MAX),
           message: 'is not a field of videoGenerate; remove it or correct its name',
         }))
-      : [{ path: issue.path.join('.'), message: issue.message }],
+      : [{ path: cleanText(issue.path.join('.'), ISSUE_PATH_MAX), message: issue.message }],
   );
+}
+
+/**
+ * The fault of an input that is too large to be checked field by field: that would take long and list every field.
+ */
+function sizeIssue(input: unknown): Issue | undefined {
+  if (isDeeperThan(INPUT_DEPTH_MAX, input)) return { path: '', message: 'is nested too deeply; a request is flat' };
+  if (typeof input !== 'object' || input === null) return undefined;
+  const { length: fields } = Object.keys(input);
+  if (fields > REQUEST_FIELDS_MAX) {
+    return { path: '', message: `has ${fields} fields; remove those that are not of video.generate` };
+  }
+  const { labels } = input as { labels?: unknown };
+  if (typeof labels !== 'object' || labels === null) return undefined;
+  const names = Object.keys(labels);
+  if (names.length > LIMITS.labelsMax) {
+    return { path: 'labels', message: `has ${names.length} labels; leave out all but ${LIMITS.labelsMax}` };
+  }
+  // The parser drops it silently.
+  if (names.includes('__proto__')) return { path: 'labels', message: 'has the name "__proto__"; use another one' };
+  return undefined;
 }
 
 /**
@@ -29,11 +55,16 @@ export function parseRequest(input: unknown): VideoRequest {
   return videoRequestSchema.parse(input);
 }
 
+/** Faults in the message itself, which the Web UI shows first. */
+const MESSAGE_ISSUES_MAX = 20;
+
 /** The error for a request with the given faults. */
 export function invalidRequest(issues: readonly Issue[]): VideoError {
-  const text = issues.map(({ path, message }) => (path === '' ? message : `${path} ${message}`)).join('; ');
+  const text = firstIssues(issues, MESSAGE_ISSUES_MAX)
+    .map(({ path, message }) => (path === '' ? message : `${path} ${message}`))
+    .join('; ');
   return new VideoError(FailureType.InvalidRequest, `The request is invalid: ${text}`, {
-    issues,
+    issues: cleanIssues(issues),
     billed: false,
     nextStep: 'Correct the named fields and send the request again.',
   });

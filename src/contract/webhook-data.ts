@@ -1,7 +1,8 @@
 import type { BatchPause, BatchSchedulePause, BatchSummary } from './batch.js';
 import { type BatchTotals, namedCounts } from './batch-totals.js';
-import { plainText, resolveCommands, shellWord, truncate } from './command-lines.js';
+import { resolveCommands, shellWord } from './command-lines.js';
 import type { Attention } from './result.js';
+import { cleanText } from './safe-text.js';
 import { schedulePauseText } from './schedule-pause.js';
 import type { Issue } from './video-error.js';
 import type { WebhookBatch, WebhookRun, WebhookSummary } from './webhook.js';
@@ -36,7 +37,7 @@ export function endedBatch(
   outcome: BatchSummary['outcome'],
   schedulePause: BatchSchedulePause | null = null,
 ): WebhookBatch {
-  const name = `Batch ${plainText(batch.batchId)}`;
+  const name = `Batch ${cleanText(batch.batchId)}`;
   if (outcome === 'manifest_missing') {
     return batchData(batch, outcome, {
       text: `${name} has not found its manifest; nothing was started.`,
@@ -70,7 +71,7 @@ export function endedBatch(
 export function failedBatch(batch: BatchEventSource, failure: EventFailure): WebhookBatch {
   return batchData(batch, 'failed', {
     ...failureData(failure),
-    text: `Batch ${plainText(batch.batchId)} has failed: ${textOf(reasonOf(failure))}`,
+    text: `Batch ${cleanText(batch.batchId)} has failed: ${textOf(reasonOf(failure))}`,
   });
 }
 
@@ -79,7 +80,7 @@ export function pausedBatch(batch: BatchEventSource, { reason, cause }: BatchPau
   const resume = `resume with "wan-video batch resume ${shellWord(batch.batchId)}".`;
   return batchData(batch, 'paused', {
     text:
-      `Batch ${plainText(batch.batchId)} is paused: ${textOf(reason)} ` +
+      `Batch ${cleanText(batch.batchId)} is paused: ${textOf(reason)} ` +
       `(${countsText(batch)}; items in progress continue).`,
     reason: textOf(reason),
     cause,
@@ -91,7 +92,7 @@ export function pausedBatch(batch: BatchEventSource, { reason, cause }: BatchPau
 export function budgetReachedBatch(batch: BatchEventSource, failure: EventFailure): WebhookBatch {
   return batchData(batch, 'running', {
     ...failureData(failure),
-    text: `Batch ${plainText(batch.batchId)} has reached a budget: ${textOf(failure.message)} (${countsText(batch)}).`,
+    text: `Batch ${cleanText(batch.batchId)} has reached a budget: ${textOf(failure.message)} (${countsText(batch)}).`,
   });
 }
 
@@ -101,7 +102,7 @@ export function attentionRun({ workflowId, batchId }: RunEventSource, { reason, 
     workflow_id: workflowId,
     batch_id: batchId,
     state: 'needs_attention',
-    text: `Run ${plainText(workflowId)} waits for a person: ${textOf(reason)}`,
+    text: `Run ${cleanText(workflowId)} waits for a person: ${textOf(reason)}`,
     reason: textOf(reason),
     cause: 'SubmitOutcomeUnknown',
     next_step: 'Compare the candidates, then decide with one of the commands; the run then continues by itself.',
@@ -117,7 +118,7 @@ export function budgetReachedRun({ workflowId, batchId }: RunEventSource, failur
     batch_id: batchId,
     state: 'failed',
     ...failureData(failure),
-    text: `Run ${plainText(workflowId)} was not started: ${textOf(failure.message)}`,
+    text: `Run ${cleanText(workflowId)} was not started: ${textOf(failure.message)}`,
     candidates: [],
     commands: [],
   };
@@ -175,7 +176,7 @@ const reasonOf = ({ message, issues = [] }: EventFailure): string =>
 /** Most characters of one text: an event has at most some 20 kB, and a manifest may have ten thousand faults. */
 const TEXT_MAX = 1_000;
 
-const textOf = (text: string): string => truncate(plainText(text), TEXT_MAX);
+const textOf = (text: string): string => cleanText(text, TEXT_MAX);
 
 /** Such as `58 of 60 lines have their video, 1 failed, 1 in progress`. */
 function countsText({ counts, inFlight, waiting }: BatchEventSource): string {

@@ -176,7 +176,7 @@ export function classifyProviderError(fault: ProviderFault, operation: ProviderO
   const said = [code, message].filter((part) => part !== undefined && part !== '').join(': ');
   const what =
     operation === 'task' ? 'The task failed at the provider' : `The provider refused the ${operation} (HTTP ${status})`;
-  return new VideoError(type, redactText(said === '' ? what : `${what}: ${said}`).slice(0, 600), {
+  return new VideoError(type, redactText(said === '' ? what : `${what}: ${said}`, [], 600), {
     retryable,
     retryAfterMs,
     code,

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { toFailure } from '../contract/failure.js';
 import { FailureType } from '../contract/failure-type.js';
 import { BATCH_MEMO } from '../contract/names.js';
 import type { VideoResult } from '../contract/result.js';
@@ -173,15 +174,16 @@ export type CachedRecord = z.infer<typeof cachedRecord>;
 
 /** Turns an error into a record, so that another run can fail with the same words. */
 export function toFailureRecord(error: VideoError): FailureRecord {
+  const { message, code, task_id, request_id, billed, next_step } = toFailure(error);
   return {
     type: error.type,
-    message: error.message,
+    message,
     retryable: error.retryable,
-    code: error.code ?? null,
-    task_id: error.taskId ?? null,
-    request_id: error.requestId ?? null,
-    billed: error.billed ?? null,
-    next_step: error.nextStep ?? null,
+    code: code ?? null,
+    task_id: task_id ?? null,
+    request_id: request_id ?? null,
+    billed: billed ?? null,
+    next_step: next_step ?? null,
   };
 }
 

@@ -77,6 +77,11 @@ export class WorkerMetrics implements StepMetrics {
   readonly #bytes = this.#counter('archived_bytes_total', 'Bytes of the videos that closed their purchase');
   readonly #runs = this.#counter('runs_ended_total', 'Runs by their end', ['workflow', 'outcome']);
   readonly #failures = this.#counter('run_failures_total', 'Failed runs by type of failure', ['type']);
+  readonly #ignored = this.#counter('messages_ignored_total', 'Messages that had no effect', [
+    'workflow',
+    'message',
+    'why',
+  ]);
   readonly #requests = this.#counter('provider_requests_total', 'Requests to the provider', ['operation', 'outcome']);
   readonly #oddities = this.#counter(
     'provider_oddities_total',
@@ -214,6 +219,11 @@ export class WorkerMetrics implements StepMetrics {
   runEnded(workflow: string, outcome: string, failureType: string | null): void {
     this.#runs.inc({ workflow, outcome });
     if (failureType !== null) this.#failures.inc({ type: this.#known(failureType) });
+  }
+
+  /** A run has ignored a message: `malformed`, or `unexpected` where it arrived. */
+  messageIgnored(workflow: string, message: string, why: string): void {
+    this.#ignored.inc({ workflow, message, why });
   }
 
   /** Counts a step as running until what it returns is called. */

@@ -1,6 +1,6 @@
 import type { Writable } from 'node:stream';
-import { plainText } from '../contract/command-lines.js';
 import type { VideoProgress } from '../contract/result.js';
+import { cleanText } from '../contract/safe-text.js';
 import { placeText } from '../contract/slots.js';
 import { utcTime } from '../contract/utc.js';
 
@@ -31,7 +31,7 @@ export function progressLine(stream: ProgressStream, env: Readonly<Record<string
       const task = progress.task_id === null ? '' : `, task ${progress.task_id}`;
       const why = problem ?? progress.attention?.reason ?? waitingText(progress);
       // A message from outside must not control the terminal.
-      const rest = plainText(`${again}${task}${why === null ? '' : `: ${why}`}`);
+      const rest = cleanText(`${again}${task}${why === null ? '' : `: ${why}`}`);
       if (live) {
         const stageFor = `${seconds(nowMs - startedMs)}  ${stage} for ${seconds(nowMs - progress.since_ms)}`;
         const text = `${stageFor}${etaBar(progress, nowMs)}${rest}`;

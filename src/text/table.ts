@@ -1,8 +1,8 @@
-import { plainText } from '../contract/command-lines.js';
+import { cleanText } from '../contract/safe-text.js';
 
 /** Columns for people: left-aligned, two spaces between, without trailing spaces. */
 export function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
-  const lines = [head, ...rows].map((row) => row.map(plainText));
+  const lines = [head, ...rows].map((row) => row.map((cell) => cleanText(cell)));
   const widths = head.map((_, column) => Math.max(...lines.map((row) => (row[column] ?? '').length)));
   return lines
     .map((row) =>

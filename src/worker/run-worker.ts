@@ -38,6 +38,7 @@ import { oddityReport, providerClientOptions } from './provider-client.js';
 import { schedulesPort } from './schedules.js';
 import { startTelemetry, type Telemetry } from './telemetry.js';
 import { handleUncaughtErrors } from './uncaught-errors.js';
+import { ignoreStorageReferences, passUndecodable } from './undecodable-payloads.js';
 import { clockWatchOf, lookAtProviderClock } from './worker-clock.js';
 import { watchWorker } from './worker-watch.js';
 
@@ -85,6 +86,7 @@ const SUBMIT_WAIT_SECONDS = 2.5;
  * @throws Error with the first uncaught error as its cause, after the drain, in a process of its own.
  */
 export async function runWorker(options: WorkerOptions): Promise<void> {
+  ignoreStorageReferences();
   const telemetry = await startTelemetry(options.config);
   const failed = new AbortController();
   const stopHandling = options.ownsProcess === true ? handleErrors(options, telemetry, failed) : () => undefined;
@@ -290,7 +292,7 @@ function versionOf({ deployment }: Config): { workerDeploymentOptions?: WorkerDe
 function dataConverterOf({ payloadCodec }: TemporalTarget, bundlePath: string): { dataConverter?: DataConverter } {
   if (payloadCodec === undefined) return {};
   const { failureConverterPath } = encryptedBundleOf(bundlePath);
-  return { dataConverter: { payloadCodecs: [payloadCodec], failureConverterPath } };
+  return { dataConverter: { payloadCodecs: [passUndecodable(payloadCodec)], failureConverterPath } };
 }
 
 interface VerifiedStore {

@@ -45,6 +45,9 @@ export async function startTelemetry({ provider, metrics: address, times, taskQu
         runEnded: {
           fn: ({ workflowType }, outcome, failureType) => metrics.runEnded(workflowType, outcome, failureType),
         },
+        messageIgnored: {
+          fn: ({ workflowType }, message, why) => metrics.messageIgnored(workflowType, message, why),
+        },
         slots: {
           fn: (_info, limit, held, waiting, atMs) => metrics.slots({ limit, held, waiting, atMs }, slotsKeptMs),
           callDuringReplay: true,

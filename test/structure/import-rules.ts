@@ -27,7 +27,7 @@ interface Room {
 
 const LIBRARY_PACKAGES =
   /^(node:.+|undici|zod|hpagent|image-size|mediabunny|ipaddr\.js|pino|prom-client|@aws-sdk\/(client-s3|lib-storage|s3-request-presigner))$/;
-const WORKFLOW_PACKAGES = /^@temporalio\/workflow$/;
+const WORKFLOW_PACKAGES = /^@temporalio\/(workflow|common)$/;
 const ANYTHING = /./;
 
 /** A library of ours: it knows nothing of Temporal. */

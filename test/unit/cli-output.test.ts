@@ -91,7 +91,7 @@ test('a run that waits for a person is shown with its evidence and with commands
   const attention = { reason: 'two tasks fit', purchase: 'k/1', candidates, refused: 'no' };
   expect(attentionText("it's mine", attention).split('\n')).toEqual([
     'The run waits for your decision: two tasks fit',
-    '  task t-1: prompt [31m fits; its video: candidates/t-1.mp4',
+    '  task t-1: prompt fits; its video: candidates/t-1.mp4',
     '  task t-2: still renders; no video',
     'The last decision was refused: no',
     'Decide with one of these commands; the run then continues by itself:',

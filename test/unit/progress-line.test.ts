@@ -70,7 +70,7 @@ test.each([{ CI: 'true' }, { TERM: 'dumb' }])('a terminal with %o gets plain lin
 test('what keeps a run back is shown instead of what it waits for, and cannot steer the terminal', () => {
   const screen = new Screen(false);
   progressLine(screen, {}).show({ ...rendering, problem: 'attempt 2 failed: \x1b[31mred\nline' }, 12_000);
-  expect(screen.text).toBe('rendering, task task-1: attempt 2 failed:  [31mred line\n');
+  expect(screen.text).toBe('rendering, task task-1: attempt 2 failed: red line\n');
 });
 
 const expecting: ShownProgress = {

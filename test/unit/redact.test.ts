@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { redactText, SAFE_TEXT_MAX } from '../../src/net/redact.js';
+import { SAFE_TEXT_MAX } from '../../src/contract/safe-text.js';
+import { redactText } from '../../src/net/redact.js';
 
 const ESC = '\u001b';
 

@@ -1,5 +1,12 @@
 import { describe, expect, test } from 'vitest';
-import { cacheKey, canonicalRequest, requestFingerprint, requestIssues } from '../../src/contract/validate.js';
+import { labelTexts } from '../../src/contract/search-attributes.js';
+import {
+  cacheKey,
+  canonicalRequest,
+  invalidRequest,
+  requestFingerprint,
+  requestIssues,
+} from '../../src/contract/validate.js';
 
 const valid = {
   prompt: 'a boat drifts over a calm lake',
@@ -79,5 +86,56 @@ describe('the request of videoGenerate', () => {
   ])('%s changes the cache key', (field, value) => {
     const key = (request: object) => cacheKey(canonicalRequest(request as never), 'wan2.6-i2v-flash', 'hash');
     expect(key({ ...valid, [field]: value })).not.toBe(key(valid));
+  });
+});
+
+const many = (count: number, value: unknown = 'x'): Record<string, unknown> =>
+  Object.fromEntries(Array.from({ length: count }, (_, n) => [`name-${n}`, value]));
+const nested = (levels: number): unknown => JSON.parse(`${'['.repeat(levels)}${']'.repeat(levels)}`);
+const LABELS = 'labels';
+
+describe('a hostile request is refused by field, fault and fix', () => {
+  test.each<[string, object, string, RegExp]>([
+    ['a label that Temporal does not index', { labels: { a: 'x'.repeat(2_100) } }, LABELS, /has 2106 bytes; Temporal/],
+    ['labels that are too large together', { labels: many(30, 'x'.repeat(100)) }, LABELS, /has 3\d+ bytes; Temporal/],
+    ['10,000 labels', { labels: many(10_000) }, LABELS, /has 10000 labels; leave out all but 64/],
+    ['10,000 labels that are no text', { labels: many(10_000, 1) }, LABELS, /has 10000 labels/],
+    ['a label named __proto__', { labels: JSON.parse('{"__proto__":"x"}') }, LABELS, /"__proto__"/],
+    ['a label without a name', { labels: { '': 'x' } }, LABELS, /has the name ""/],
+    ['a label with a long name', { labels: { ['x'.repeat(101)]: 'x' } }, LABELS, /a name has 1 to 100/],
+    ['a label with NUL in its name', { labels: { 'a\u0000': 'x' } }, LABELS, /printable characters/],
+    ['a label with an escape', { labels: { a: '\u001b[31m' } }, 'labels.a', /control character/],
+    ['half a character in a label', { labels: { a: '\ud800' } }, 'labels.a', /surrogate pair/],
+    ['half a character in the tenant', { tenant: 'a\udc00' }, 'tenant', /surrogate pair/],
+    ['NUL in the tenant', { tenant: '\u0000' }, 'tenant', /control character/],
+    ['NUL in the prompt', { prompt: 'a\u0000b' }, 'prompt', /control character/],
+    ['half a character in the prompt', { prompt: 'a\ud83d' }, 'prompt', /surrogate pair/],
+    ['a prompt of 1.9 MB', { prompt: 'x'.repeat(1_900_000) }, 'prompt', /has 1900000 characters/],
+    ['an address of 1.9 MB', { reference_image: `https://a/${'x'.repeat(1_900_000)}` }, 'reference_image', /8192/],
+    ['a sound address of 1.9 MB', { audio_url: `https://a/${'x'.repeat(1_900_000)}` }, 'audio_url', /8192/],
+    ['a size of 1.9 MB', { size: 'x'.repeat(1_900_000) }, 'size', /not supported/],
+    ['a deadline beyond all timers', { deadline_seconds: 1e300 }, 'deadline_seconds', /at most 2592000/],
+    ['10,000 unknown fields', many(10_000), '', /has 10005 fields/],
+    ['an unknown field with a name of 200 kB', { ['x'.repeat(200_000)]: 1 }, `${'x'.repeat(199)}…`, /not a field/],
+    ['an unknown field with an escape', { '\u001b[31mred': 1 }, 'red', /not a field/],
+    ['a field named __proto__', JSON.parse('{"__proto__":{"prompt":"x"}}'), '__proto__', /not a field/],
+    ['a text of brackets', { prompt: nested(5_000) }, '', /nested too deeply/],
+  ])('%s', (_what, change, path, message) => {
+    const given = Object.assign(Object.create(null), valid);
+    for (const [name, value] of Object.entries(change)) Object.defineProperty(given, name, { value, enumerable: true });
+    const issues = requestIssues({ ...given });
+    expect(issues.map((issue) => issue.path)).toEqual([path]);
+    expect(issues[0]?.message).toMatch(message);
+    expect(JSON.stringify(invalidRequest(issues)).length).toBeLessThan(4_000);
+  });
+
+  test('labels that fill one search attribute are accepted', () => {
+    const labels = many(20, 'x'.repeat(85));
+    expect(Buffer.byteLength(JSON.stringify(labelTexts(labels as Record<string, string>)))).toBeGreaterThan(1_900);
+    expect(requestIssues({ ...valid, labels })).toEqual([]);
+  });
+
+  test('a text of several lines is a prompt', () => {
+    expect(requestIssues({ ...valid, prompt: 'first\r\n\tthen' })).toEqual([]);
   });
 });

@@ -44,3 +44,82 @@ test.each([[[]], [[null]], [['text']], [[{ deadline_seconds: 'soon' }]]])(
     await expect(stack.videos.result(run.workflowId)).rejects.toMatchObject({ error: { type: 'InvalidRequest' } });
   },
 );
+
+const BRACKETS: unknown = JSON.parse(`${'['.repeat(3_000)}${']'.repeat(3_000)}`);
+/** A valid request with something that was never one. */
+const hostile = (change: object): object => ({ ...stack.request(`hostile ${randomUUID()}`), ...change });
+const labels = (count: number, length: number) =>
+  Object.fromEntries(Array.from({ length: count }, (_, n) => [`label-${n}`, 'x'.repeat(length)]));
+
+test.each<[string, () => object, RegExp]>([
+  ['a field with a name of 200 kB', () => hostile({ ['x'.repeat(200_000)]: 1 }), /^The request is invalid: x+… is not/],
+  ['10,000 unknown fields', () => hostile(labels(10_000, 1)), /has 100\d\d fields/],
+  ['labels of 3,000 bytes', () => hostile({ labels: labels(30, 100) }), /labels has 3\d\d\d bytes/],
+  ['10,000 labels', () => hostile({ labels: labels(10_000, 1) }), /labels has 10000 labels/],
+  ['1.9 MB', () => hostile({ extra: 'x'.repeat(1_900_000) }), /has 19\d+ bytes; at most 1048576/],
+  ['brackets in brackets', () => hostile({ prompt: BRACKETS }), /deep/],
+  ['a deadline beyond all timers', () => hostile({ deadline_seconds: 1e300 }), /at most 2592000/],
+  ['half a character', () => hostile({ tenant: 'a\ud800' }), /tenant holds a control character or half/],
+  ['a label named __proto__', () => hostile({ labels: JSON.parse('{"__proto__":"x"}') }), /"__proto__"/],
+])('a plain run with %s is refused before anything is bought', async (_what, request, message) => {
+  const { submits } = stack.emulator.state();
+  const run = await start(`hostile/${randomUUID()}`, request());
+  await expect(stack.videos.result(run.workflowId)).rejects.toMatchObject({
+    error: { type: 'InvalidRequest', billed: false, message: expect.stringMatching(message) },
+  });
+  expect(stack.emulator.state().submits).toBe(submits);
+});
+
+/** What a run has failed with, itself or in a step. */
+async function failureOf(workflowId: string): Promise<unknown> {
+  const error = await stack.client.workflow
+    .getHandle(workflowId)
+    .result()
+    .catch((thrown: unknown) => thrown);
+  const { cause } = error as { cause?: { cause?: unknown } };
+  return cause?.cause ?? cause;
+}
+
+test.each<[string, () => unknown]>([
+  [WorkflowType.salvageVideo, () => null],
+  [WorkflowType.salvageVideo, () => ({ purchase: { key: { toString: 1 }, n: 'x' }, task: null })],
+  [WorkflowType.deliverWebhook, () => null],
+  [WorkflowType.accountSlots, () => ({ limit: 'many' })],
+  [WorkflowType.videoBatch, () => ({ items: BRACKETS })],
+  [WorkflowType.videoBatch, () => labels(10_000, 90)],
+])('the workflow %s fails with a malformed input instead of being repeated for ever', async (type, input) => {
+  const { workflowId } = await stack.client.workflow.start(type, {
+    workflowId: `odd/${randomUUID()}`,
+    taskQueue: stack.config.taskQueues.generate,
+    args: [input()],
+  });
+  expect(await failureOf(workflowId)).toMatchObject({ type: 'InvalidRequest' });
+});
+
+test('the longest workflow id that Temporal takes is one to generate, salvage and batch with', async () => {
+  const id = (kind: string) => `${kind}/${'é'.repeat(480)}`;
+  const run = await start(id('plain'), stack.request(`long id ${randomUUID()}`));
+  expect(await run.result()).toMatchObject({ source: 'generated' });
+  const batch = await stack.client.workflow.start(WorkflowType.videoBatch, {
+    workflowId: id('batch'),
+    taskQueue: stack.config.taskQueues.generate,
+    args: [{ items: [stack.request(`long batch ${randomUUID()}`)] }],
+  });
+  expect(await failureOf(batch.workflowId)).toMatchObject({
+    type: 'InvalidRequest',
+    message: expect.stringMatching(/id is too long/),
+  });
+});
+
+test('a line with labels that Temporal does not index fails by name, and stops no other line', async () => {
+  const lines = [
+    { item_id: 'good', ...stack.request(`good line ${randomUUID()}`) },
+    { item_id: 'bad', ...stack.request(`bad line ${randomUUID()}`), labels: labels(30, 100) },
+  ];
+  const batch = await stack.client.workflow.start(WorkflowType.videoBatch, {
+    workflowId: `batch/${randomUUID()}`,
+    taskQueue: stack.config.taskQueues.generate,
+    args: [{ items: lines, allow_invalid: true }],
+  });
+  expect(await batch.result()).toMatchObject({ counts: { total: 2, generated: 1, invalid: 1 } });
+});

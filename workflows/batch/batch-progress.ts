@@ -4,6 +4,7 @@ import { namedCounts, noTotals } from '../../src/contract/batch-totals.js';
 import { billableText, estimatedText } from '../../src/contract/budget.js';
 import { batchItemWorkflowId } from '../../src/contract/names.js';
 import { utcMinute, utcSecond } from '../../src/contract/utc.js';
+import { onQuery } from '../shared/message-handlers.js';
 import { batchProgressQuery } from '../shared/messages.js';
 import type { BatchState } from './batch-state.js';
 
@@ -23,7 +24,7 @@ export class BatchProgressView {
   constructor(batchId: string, retryOf: string | null) {
     this.#batchId = batchId;
     this.#retryOf = retryOf;
-    wf.setHandler(batchProgressQuery, () => this.#view());
+    onQuery(batchProgressQuery, () => this.#view());
     this.show();
   }
 

@@ -10,6 +10,7 @@ import {
 import { type BatchTotals, countEnd, noTotals } from '../../src/contract/batch-totals.js';
 import type { StepTimes } from '../../src/contract/times.js';
 import type { WebhookEvents } from '../../src/contract/webhook.js';
+import { fieldsOf } from '../shared/message-checks.js';
 
 /** An item that runs again once the batch resumes, because a fault of the account failed it. */
 interface RepeatItem {
@@ -177,4 +178,10 @@ export class BatchState {
     this.data.recentEndsMs.push(nowMs);
     if (this.data.recentEndsMs.length > RATE_ENDS) this.data.recentEndsMs.shift();
   }
+}
+
+/** Reads the argument of `setWindow`. */
+export function readWindow(message: unknown): number | undefined {
+  const { window } = fieldsOf(message);
+  return isWindow(window) ? window : undefined;
 }

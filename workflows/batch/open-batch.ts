@@ -2,6 +2,8 @@ import * as wf from '@temporalio/workflow';
 import type { BatchOpening, OpenBatchInput } from '../../activities/open-batch.js';
 import type { VideoBatchInput } from '../../src/contract/batch.js';
 import { batchInputIssues, inlineItems } from '../../src/contract/batch-input.js';
+import { bytesOf, ID_BYTES_MAX } from '../../src/contract/bounds.js';
+import { batchItemWorkflowId } from '../../src/contract/names.js';
 import { steps } from '../shared/activities.js';
 
 /** Pause between two looks for a manifest that does not exist yet. */
@@ -36,6 +38,11 @@ function openingOf(given: VideoBatchInput, batchId: string): OpenBatchInput {
   const { manifest_key, allow_invalid, timezone, items: givenItems } = inputOf(given);
   const items = inlineItems(givenItems);
   const issues = batchInputIssues(given);
+  // The id of each item, of at most 100 characters, is appended to that of the batch.
+  const idBytes = bytesOf(batchItemWorkflowId(batchId, 'x'.repeat(100)));
+  if (idBytes > ID_BYTES_MAX) {
+    issues.push({ path: 'id', message: `is too long: the runs of its items would have ids of ${idBytes} bytes` });
+  }
   return {
     batchId,
     timezone: timezone ?? 'UTC',

@@ -1,12 +1,6 @@
 import * as wf from '@temporalio/workflow';
 import type { PageItem } from '../../activities/read-manifest.js';
-import {
-  type BatchItemEnd,
-  type BatchSchedulePause,
-  type BatchSummary,
-  isWindow,
-  type VideoBatchInput,
-} from '../../src/contract/batch.js';
+import type { BatchItemEnd, BatchSchedulePause, BatchSummary, VideoBatchInput } from '../../src/contract/batch.js';
 import { failedEnd } from '../../src/contract/batch-item.js';
 import {
   BATCH_MEMO,
@@ -22,13 +16,16 @@ import { STEP_TIMES, type StepTimes } from '../../src/contract/times.js';
 import { steps } from '../shared/activities.js';
 import { cancellable } from '../shared/cancellation.js';
 import { failureOf, failureOrUnexpected, isAlreadyStarted } from '../shared/failures.js';
+import { ignoreMessage, onSignal } from '../shared/message-handlers.js';
 import { itemSignal, pauseSignal, resumeSignal, windowSignal } from '../shared/messages.js';
+import { readReason } from '../shared/read-reason.js';
 import { continueOnNewVersion, newVersionAvailable, upgradeAttempted } from '../shared/version-upgrade.js';
 import { BatchNotifier } from './batch-notifications.js';
 import { BatchProgressView, numbersOf } from './batch-progress.js';
-import { BatchState, type CarriedBatch } from './batch-state.js';
+import { BatchState, type CarriedBatch, readWindow } from './batch-state.js';
 import { inputOf, openBatch } from './open-batch.js';
 import { pauseScheduleOf } from './pause-schedule.js';
+import { readItemEnd } from './read-item-end.js';
 
 /** What a run of `videoBatch` begins with. */
 interface BatchRunInput extends VideoBatchInput {
@@ -92,13 +89,11 @@ class Batch {
       this.#notifier.continueFrom(state);
       this.#watch(state);
     }
-    // Set first of all: signals to the previous run may be waiting. A malformed one must not stop the run.
-    wf.setHandler(itemSignal, (end) => {
-      if (typeof end?.item_id === 'string' && typeof end.outcome === 'string') this.#itemEnded(end);
-    });
-    wf.setHandler(pauseSignal, (input) => this.#pause(String(input?.reason ?? 'paused on request')));
-    wf.setHandler(resumeSignal, () => this.#resume());
-    wf.setHandler(windowSignal, (input) => this.#setWindow(input?.window));
+    // Set first of all: signals to the previous run may be waiting.
+    onSignal(itemSignal, readItemEnd, (end) => this.#itemReported(end));
+    onSignal(pauseSignal, readReason, ({ reason }) => this.#pause(reason ?? 'paused on request'));
+    onSignal(resumeSignal, readReason, () => this.#resume());
+    onSignal(windowSignal, readWindow, (window) => this.#setWindow(window));
   }
 
   /** Starts and awaits every item, run by run; the last run writes the report. */
@@ -118,7 +113,9 @@ class Batch {
     const state = this.#openState();
     const itemsMax = this.#input.page_items ?? PAGE_ITEMS;
     for (let started = 0; ; ) {
-      await this.#until(() => state.mayStart || state.isComplete || state.unwritten.length >= RESULTS_MAX);
+      // A batch that waits continues as new as well: any program may fill its history with signals.
+      const isDue = () => state.mayStart || state.isComplete || this.#mustContinueAsNew();
+      await this.#until(() => isDue() || state.unwritten.length >= RESULTS_MAX);
       if (state.unwritten.length >= RESULTS_MAX) await this.#writeResults();
       else if (state.isComplete) return this.#finish('completed');
       else if (started >= itemsMax || this.#mustContinueAsNew()) return this.#continueAsNew();
@@ -249,6 +246,14 @@ class Batch {
     this.#progress.show();
   }
 
+  /** Takes an end that a signal brings. Any program may send one, and one that a sweep has found comes late. */
+  #itemReported(end: BatchItemEnd): void {
+    const { item_id: itemId, run } = end;
+    const isOurs = run === batchItemWorkflowId(this.#batchId, itemId) && this.#state?.isAwaited(itemId) === true;
+    if (isOurs) this.#itemEnded(end);
+    else ignoreMessage(itemSignal.name, 'unexpected');
+  }
+
   #itemEnded(end: BatchItemEnd): void {
     this.#state?.ended(end, Date.now());
     if (this.#state !== undefined) {
@@ -366,11 +371,7 @@ class Batch {
     this.#progress.show();
   }
 
-  #setWindow(window: unknown): void {
-    if (!isWindow(window)) {
-      wf.log.warn('the signal setWindow is ignored: a window is a whole number from 1 to 500');
-      return;
-    }
+  #setWindow(window: number): void {
     this.#window = window;
     if (this.#state !== undefined) this.#state.data.window = window;
     this.#progress.show();

@@ -2,7 +2,9 @@ import * as wf from '@temporalio/workflow';
 import type { CancelOutcome } from '../../src/contract/result.js';
 import { steps } from './activities.js';
 import { failure } from './failures.js';
+import { onSignal } from './message-handlers.js';
 import { cancelSignal } from './messages.js';
+import { readReason } from './read-reason.js';
 
 /** Why a run ends before its video. */
 export type EndedBy = { readonly how: 'cancel'; readonly reason: string | null } | { readonly how: 'deadline' };
@@ -23,11 +25,9 @@ export async function cancellable<T>(
   let signalled = false;
   let reason: string | null = null;
   let deadlinePassed = false;
-  wf.setHandler(cancelSignal, (input) => {
+  onSignal(cancelSignal, readReason, (given) => {
     signalled = true;
-    // Any client may send it, in any form.
-    const given: unknown = (input as { reason?: unknown } | null | undefined)?.reason;
-    reason ??= typeof given === 'string' ? given : null;
+    reason ??= given.reason;
     scope.cancel();
   });
   const timer = new wf.CancellationScope({ cancellable: true });

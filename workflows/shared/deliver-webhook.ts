@@ -1,4 +1,5 @@
 import * as wf from '@temporalio/workflow';
+import { cutToBytes, SUMMARY_BYTES_MAX } from '../../src/contract/bounds.js';
 import type { VideoFailure } from '../../src/contract/failure.js';
 import { webhookWorkflowId } from '../../src/contract/names.js';
 import type { Attention } from '../../src/contract/result.js';
@@ -11,6 +12,8 @@ import {
 import { attentionRun, budgetReachedRun } from '../../src/contract/webhook-data.js';
 import { steps } from './activities.js';
 import { isAlreadyStarted } from './failures.js';
+import { fieldsOf } from './message-checks.js';
+import { requireInput } from './require-input.js';
 import { batchOf } from './run-context.js';
 
 /**
@@ -18,6 +21,8 @@ import { batchOf } from './run-context.js';
  * nor fail with it, and an event must outlive both.
  */
 export async function deliverWebhook(event: WebhookEvent): Promise<{ status: number }> {
+  const { text } = fieldsOf(fieldsOf(event)['data']);
+  requireInput(typeof text === 'string');
   wf.setCurrentDetails(event.data.text);
   return steps().postEvent({ event });
 }
@@ -51,7 +56,7 @@ export async function notify(
         cancellationType: wf.ChildWorkflowCancellationType.ABANDON,
         // A delivered event is not sent again, not even by a run that was reset; a refused one is.
         workflowIdReusePolicy: 'ALLOW_DUPLICATE_FAILED_ONLY',
-        staticSummary: `${type}: ${event.data.workflow_id}`,
+        staticSummary: cutToBytes(`${type}: ${event.data.workflow_id}`, SUMMARY_BYTES_MAX),
       }),
     );
   } catch (error) {

@@ -1,28 +1,32 @@
+import { bytesOf, ID_BYTES_MAX } from '../../src/contract/bounds.js';
+import { cleanText } from '../../src/contract/safe-text.js';
+
 // Checks that the guards of messages are made of. A message may come from any program that may signal the workflow.
 
 /** The fields of a value whose types are not known. */
 type Fields = Readonly<Record<string, unknown>>;
 
-/** Bytes of a workflow id that Temporal accepts. Requesters are workflow ids, and batches are part of some. */
-const NAME_BYTES_MAX = 1_000;
-
 /** The fields of a value; none if it is not an object. */
 export const fieldsOf = (value: unknown): Fields => (isObject(value) ? value : {});
 
-export const isObject = (value: unknown): value is Fields => typeof value === 'object' && value !== null;
+export const isObject = (value: unknown): value is Fields =>
+  typeof value === 'object' && value !== null && !Array.isArray(value) && !ArrayBuffer.isView(value);
 
 /**
- * Whether a value is text of a bounded length that UTF-8 can hold: a command with half of a surrogate pair cannot be
+ * Whether a value is text of the length of an id that UTF-8 can hold: a command with half of a surrogate pair cannot be
  * sent.
  */
 export const isText = (value: unknown): value is string =>
   typeof value === 'string' &&
-  value.length <= NAME_BYTES_MAX &&
-  bytesOf(value) <= NAME_BYTES_MAX &&
+  value.length <= ID_BYTES_MAX &&
+  bytesOf(value) <= ID_BYTES_MAX &&
   !/\p{Surrogate}/u.test(value);
 
 /** Whether a value is text that can be an id. */
 export const isName = (value: unknown): value is string => isText(value) && value !== '';
+
+/** Whether a value is an id that can be shown as it is. */
+export const isPlainName = (value: unknown): value is string => isName(value) && cleanText(value) === value;
 
 export const isTextOrNull = (value: unknown): value is string | null => value === null || isText(value);
 
@@ -32,6 +36,3 @@ export const isCount = (value: unknown): value is number => Number.isSafeInteger
 /** Whether a value is a number that is not negative, and not too large to be exact. */
 export const isAmount = (value: unknown): value is number =>
   typeof value === 'number' && value >= 0 && value <= Number.MAX_SAFE_INTEGER;
-
-/** Bytes of a text in UTF-8. */
-export const bytesOf = (text: string): number => new TextEncoder().encode(text).length;

@@ -9,6 +9,8 @@ export interface WorkerSinks extends wf.Sinks {
      * knows.
      */
     runEnded(outcome: string, failureType: string | null): void;
+    /** A message had no effect, because it is malformed or not meant for this run. */
+    messageIgnored(message: string, why: 'malformed' | 'unexpected'): void;
     /** The account's slots have changed. Also called during replay, so that a worker that takes them over knows. */
     slots(limit: number, held: number, waiting: number, atMs: number): void;
   };

@@ -1,6 +1,9 @@
 import * as wf from '@temporalio/workflow';
+import { fieldsOf, isObject } from '../shared/message-checks.js';
+import { requireInput } from '../shared/require-input.js';
 import { continueOnNewVersion } from '../shared/version-upgrade.js';
 import type { SchedulerInput } from './carried-slots.js';
+import { isLimit } from './message-guards.js';
 import { SlotScheduler } from './slot-scheduler.js';
 
 /**
@@ -9,6 +12,8 @@ import { SlotScheduler } from './slot-scheduler.js';
  * (docs/slots.md).
  */
 export async function accountSlots(input: SchedulerInput): Promise<void> {
+  const { limit, times } = fieldsOf(input);
+  requireInput(isLimit(limit) && isObject(times));
   const scheduler = new SlotScheduler(input);
   scheduler.registerHandlers();
   if (input.carried === undefined) await scheduler.adoptOpenPurchases();

@@ -1,15 +1,7 @@
+import { bytesOf } from '../../src/contract/bounds.js';
 import type { Bill, Billable, BudgetQuestion, BudgetTerms } from '../../src/contract/budget.js';
 import type { SlotReleaseMessage, SlotRequestMessage, SlotWithdrawalMessage } from '../../src/contract/slots.js';
-import {
-  bytesOf,
-  fieldsOf,
-  isAmount,
-  isCount,
-  isName,
-  isObject,
-  isText,
-  isTextOrNull,
-} from '../shared/message-checks.js';
+import { fieldsOf, isAmount, isCount, isName, isObject, isText, isTextOrNull } from '../shared/message-checks.js';
 
 // Any program that may signal the workflow decides what its messages hold, and an error in a handler, or a command that
 // the server refuses, stops the slots of the whole account. So each message is checked before it is used. Unknown
@@ -17,6 +9,8 @@ import {
 
 /** Bytes of budgets: well below the 2 MB of one payload, in which they are carried on together with the requests. */
 const BUDGET_BYTES_MAX = 1_000_000;
+/** Bytes of a message to the slots: its budgets, and everything else. */
+export const SLOT_MESSAGE_BYTES_MAX = BUDGET_BYTES_MAX + 16_384;
 /** Longer than any video; an amount of money that is computed from it is exact. */
 const SECONDS_MAX = 86_400;
 

@@ -1,9 +1,10 @@
 import * as wf from '@temporalio/workflow';
 import type { VideoActivities } from '../../activities/index.js';
-import type { BudgetAnswer, BudgetQuestion } from '../../src/contract/budget.js';
+import type { BudgetAnswer } from '../../src/contract/budget.js';
 import type { SlotReleaseMessage, SlotRequestMessage, SlotWithdrawalMessage } from '../../src/contract/slots.js';
 import { utcDay } from '../../src/contract/utc.js';
 import { steps } from '../shared/activities.js';
+import { checkedBy, ignoreMessage, onQuery, onSignal } from '../shared/message-handlers.js';
 import {
   budgetQuery,
   releaseSlotSignal,
@@ -24,6 +25,7 @@ import {
   isSlotRelease,
   isSlotRequest,
   isSlotWithdrawal,
+  SLOT_MESSAGE_BYTES_MAX,
 } from './message-guards.js';
 import { Notifier } from './notifier.js';
 import {
@@ -91,8 +93,8 @@ export class SlotScheduler {
       this.#setLimit(limit);
       this.#setBudget(budget);
     });
-    wf.setHandler(slotsQuery, () => toSlotsView(this.#state, Date.now()));
-    wf.setHandler(budgetQuery, (question) => this.#answerBudget(question));
+    onQuery(slotsQuery, () => toSlotsView(this.#state, Date.now()));
+    onQuery(budgetQuery, (question) => this.#answerBudget(question));
   }
 
   /** Counts the purchases that are open in the ledger as held. */
@@ -180,17 +182,21 @@ export class SlotScheduler {
     isWellFormed: (message: unknown) => message is Message,
     handle: (message: Message) => void,
   ): void {
-    wf.setHandler(signal, (message: unknown) => {
-      if (isWellFormed(message)) handle(message);
-      else this.#ignoreMalformedSignal(signal.name);
+    onSignal(signal, checkedBy(isWellFormed), handle, {
+      bytesMax: SLOT_MESSAGE_BYTES_MAX,
+      onMalformed: () => this.#countIgnored(),
     });
   }
 
-  /** @param malformed - The signal, or the one of its fields that is malformed: the others are used then. */
-  #ignoreMalformedSignal(malformed: string): void {
+  /** @param field - The field of a signal that is malformed: the others are used. */
+  #ignoreMalformedField(field: string): void {
+    ignoreMessage(field, 'malformed');
+    this.#countIgnored();
+  }
+
+  #countIgnored(): void {
     this.#ignoredSignals += 1;
     this.#changed = true; // shows the count
-    wf.log.warn('malformed signal ignored', { malformed, ignoredSignals: this.#ignoredSignals });
   }
 
   #request(request: SlotRequestMessage): void {
@@ -219,7 +225,7 @@ export class SlotScheduler {
   #setLimit(limit: unknown): void {
     if (limit === undefined) return;
     if (isLimit(limit)) this.#change({ ...this.#state, limit });
-    else this.#ignoreMalformedSignal('limit');
+    else this.#ignoreMalformedField('limit');
   }
 
   /**
@@ -229,11 +235,11 @@ export class SlotScheduler {
   #setBudget(budget: unknown): void {
     if (budget === undefined || JSON.stringify(budget) === JSON.stringify(this.#state.budget)) return;
     if (budget === null) this.#change({ ...this.#state, budget, spending: null, unsettled: [] });
-    else if (!isBudgetTerms(budget)) this.#ignoreMalformedSignal('budget');
+    else if (!isBudgetTerms(budget)) this.#ignoreMalformedField('budget');
     else this.#change({ ...this.#state, budget, spending: this.#state.budget === null ? null : this.#state.spending });
   }
 
-  #answerBudget(question: BudgetQuestion): BudgetAnswer {
+  #answerBudget(question: unknown): BudgetAnswer {
     if (!isBudgetQuestion(question)) throw new TypeError('The argument of the query "budget" is malformed.');
     const { key, tenant, batch, cost } = question;
     const held = this.#state.holders.some((holder) => holder.key === key);

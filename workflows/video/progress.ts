@@ -3,9 +3,11 @@ import type { RenderProgress } from '../../activities/poll-task.js';
 import { resolveCommands } from '../../src/contract/command-lines.js';
 import type { VideoFailure } from '../../src/contract/failure.js';
 import type { Attention, CancelOutcome, VideoProgress, VideoResult } from '../../src/contract/result.js';
+import { cleanText } from '../../src/contract/safe-text.js';
 import { placeText, type SlotPlace, type SlotsHealth } from '../../src/contract/slots.js';
 import { utcTime } from '../../src/contract/utc.js';
 import type { EndedBy } from '../shared/cancellation.js';
+import { onQuery } from '../shared/message-handlers.js';
 import { progressQuery } from '../shared/messages.js';
 import { logTransition, workerSinks } from '../shared/worker-sinks.js';
 
@@ -57,6 +59,9 @@ const noRoomYet = (budget: NonNullable<SlotPlace['budget']>): string => {
  */
 const CONTINUES: readonly Stage[] = ['uploading', 'submitting', 'following', 'queued', 'archiving'];
 
+/** Characters of a search attribute that is one text. */
+const KEYWORD_MAX = 255;
+
 /** Most remarks that are shown: a documented answer has some twenty fields. */
 const NOTES_MAX = 20;
 
@@ -98,7 +103,7 @@ export class Progress {
   #logged = '';
 
   constructor() {
-    wf.setHandler(progressQuery, () => this.#state);
+    onQuery(progressQuery, () => this.#state);
     this.enter('preparing');
   }
 
@@ -219,7 +224,12 @@ export class Progress {
 
   #setAttributes(values: Record<string, string[]>): void {
     if (!this.#attributesKnown) return;
-    wf.upsertSearchAttributes({ ...this.#unset, ...values });
+    // Ids and codes of the provider are texts from outside.
+    const clean = Object.entries(values).map(([name, texts]) => [
+      name,
+      texts.map((text) => cleanText(text, KEYWORD_MAX)),
+    ]);
+    wf.upsertSearchAttributes({ ...this.#unset, ...Object.fromEntries(clean) });
     this.#unset = {};
   }
 

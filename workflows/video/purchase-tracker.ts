@@ -9,8 +9,10 @@ import type { WebhookEvents } from '../../src/contract/webhook.js';
 import { steps } from '../shared/activities.js';
 import { notifyAttention } from '../shared/deliver-webhook.js';
 import { failure, failureOf } from '../shared/failures.js';
+import { ignoreMessage, onSignal } from '../shared/message-handlers.js';
 import { resolveSignal } from '../shared/messages.js';
 import type { Progress } from './progress.js';
+import { readDecision } from './read-decision.js';
 
 /** What a purchase is once nothing about it is open to question. */
 export type SettledStep = Extract<PurchaseStep, { kind: 'task' | 'archived' | 'restore' | 'failed' | 'buy' }>;
@@ -22,6 +24,8 @@ export type WatchOutcome =
   | { readonly kind: 'archived'; readonly result: VideoResult }
   | Exclude<PollOutcome, { readonly kind: 'started' | 'succeeded' }>;
 
+const NO_DECISION = 'The decision names no task and does not say to buy again';
+
 /** Brings the purchase of a run to its end, and knows what of it is open when the run itself ends early. */
 export class PurchaseTracker {
   /** The purchase under which something may have been bought; undefined before, and once it has ended. */
@@ -31,16 +35,19 @@ export class PurchaseTracker {
   webhookEvents: WebhookEvents | undefined;
   readonly #progress: Progress;
   readonly #decisions: SubmitDecision[] = [];
-  #awaitsDecision = false;
+  /** What a person is asked now. */
+  #question: Attention | undefined;
   /** The last question that was reported, and how many were. */
   #reported: { readonly question: string; readonly count: number } = { question: '', count: 0 };
 
   constructor(progress: Progress) {
     this.#progress = progress;
-    wf.setHandler(resolveSignal, (decision) => {
-      // A decision answers the current question; one without a question would answer a later one.
-      if (this.#awaitsDecision) this.#decisions.push(decision);
-    });
+    // A decision answers the current question; one without a question would answer a later one.
+    const onDecision = (decision: SubmitDecision): void => {
+      if (this.#question === undefined) ignoreMessage(resolveSignal.name, 'unexpected');
+      else this.#decisions.push(decision);
+    };
+    onSignal(resolveSignal, readDecision, onDecision, { onMalformed: () => this.#refuse(NO_DECISION) });
   }
 
   /** Follows, reconciles and, if necessary, waits for a person, until it is clear what the purchase is. */
@@ -130,7 +137,7 @@ export class PurchaseTracker {
         },
       );
     try {
-      this.#awaitsDecision = true;
+      this.#question = attention;
       this.#progress.needsAttention(attention);
       reported = this.#report(attention);
       for (;;) {
@@ -147,16 +154,21 @@ export class PurchaseTracker {
           return await resolvePurchase({ purchase, decision });
         } catch (error) {
           if (wf.isCancellation(error)) throw error;
-          this.#progress.needsAttention({ ...attention, refused: failureOf(error)?.message ?? String(error) });
+          this.#refuse(failureOf(error)?.message ?? String(error));
         }
       }
     } finally {
-      this.#awaitsDecision = false;
+      this.#question = undefined;
       this.#decisions.length = 0;
       following.cancel();
       await followed;
       await reported; // a run that ends earlier takes the delivery with it
     }
+  }
+
+  /** Shows the person who is asked why their decision has no effect. */
+  #refuse(refused: string): void {
+    if (this.#question !== undefined) this.#progress.needsAttention({ ...this.#question, refused });
   }
 
   /** Sends the question to the webhook; the same question after another look is not sent again. */

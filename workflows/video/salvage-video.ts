@@ -1,11 +1,14 @@
 import * as wf from '@temporalio/workflow';
 import type { WatchedTask } from '../../activities/purchase-step.js';
+import { cutToBytes, SUMMARY_BYTES_MAX } from '../../src/contract/bounds.js';
 import { salvageWorkflowId } from '../../src/contract/names.js';
 import type { Purchase } from '../../src/contract/purchase.js';
 import type { VideoResult } from '../../src/contract/result.js';
 import { STEP_TIMES } from '../../src/contract/times.js';
 import type { WebhookEvents } from '../../src/contract/webhook.js';
 import { failureOf, isAlreadyStarted } from '../shared/failures.js';
+import { fieldsOf, isCount, isName, isObject } from '../shared/message-checks.js';
+import { requireInput } from '../shared/require-input.js';
 import { Progress } from './progress.js';
 import { PurchaseTracker } from './purchase-tracker.js';
 
@@ -28,6 +31,7 @@ export interface Salvage {
  * @returns the video, or null when nothing was bought or what was bought was free.
  */
 export async function salvageVideo(salvage: Salvage): Promise<VideoResult | null> {
+  requireInput(isSalvage(salvage));
   const { purchase, task, attributes, webhookEvents } = salvage;
   const progress = new Progress();
   progress.useAttributes(attributes);
@@ -56,6 +60,13 @@ export async function salvageVideo(salvage: Salvage): Promise<VideoResult | null
   }
 }
 
+/** Whether a value names a purchase; the steps read the rest. */
+function isSalvage(value: unknown): value is Salvage {
+  const { purchase, task } = fieldsOf(value);
+  const { key, n } = fieldsOf(purchase);
+  return isName(key) && isCount(n) && (task === null || isObject(task));
+}
+
 /**
  * Starts a salvage that outlives this run.
  * @returns its workflow id, and whether this call has started it: one that runs already does the same.
@@ -69,7 +80,7 @@ export async function startSalvage(salvage: Salvage, summary: string): Promise<{
       workflowId,
       args: [salvage],
       parentClosePolicy: 'ABANDON',
-      staticSummary: summary,
+      staticSummary: cutToBytes(summary, SUMMARY_BYTES_MAX),
       cancellationType: wf.ChildWorkflowCancellationType.ABANDON,
     });
     return { id: workflowId, started: true };

@@ -5,6 +5,7 @@ import type { QueueIdentity, SlotAnswer, SlotsHealth } from '../../src/contract/
 import type { StepTimes } from '../../src/contract/times.js';
 import { steps } from '../shared/activities.js';
 import { failure } from '../shared/failures.js';
+import { checkedBy, onSignal } from '../shared/message-handlers.js';
 import { slotSignal, withdrawSlotRequestSignal } from '../shared/messages.js';
 import type { Progress } from './progress.js';
 import { isSlotAnswer } from './slot-answer.js';
@@ -19,8 +20,7 @@ export class SlotRequest {
   constructor(progress: Progress) {
     this.#progress = progress;
     // The handler is set from the start, because an answer may arrive before the step that requested has returned.
-    wf.setHandler(slotSignal, (answer: unknown) => {
-      if (!isSlotAnswer(answer)) return wf.log.warn('malformed signal ignored', { malformed: slotSignal.name });
+    onSignal(slotSignal, checkedBy(isSlotAnswer), (answer) => {
       this.#lastAnswer = answer;
       if (this.#isWaiting) this.#showPlace();
     });

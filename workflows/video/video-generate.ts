@@ -2,6 +2,13 @@ import * as wf from '@temporalio/workflow';
 import type { PreparedRequest } from '../../activities/prepare-request.js';
 import type { PurchaseStep } from '../../activities/purchase-step.js';
 import type { PurchaseInput } from '../../activities/submit-task.js';
+import {
+  bytesOf,
+  DEADLINE_SECONDS_MAX,
+  INPUT_DEPTH_MAX,
+  isDeeperThan,
+  REQUEST_BYTES_MAX,
+} from '../../src/contract/bounds.js';
 import { budgetReachedFailure } from '../../src/contract/budget.js';
 import type { Purchase } from '../../src/contract/purchase.js';
 import type { VideoRequest } from '../../src/contract/request.js';
@@ -71,6 +78,7 @@ async function generate(request: VideoRequest, run: Run): Promise<VideoResult> {
  * fails.
  */
 async function prepare(request: VideoRequest, run: Run): Promise<PreparedRequest> {
+  refuseOversized(request);
   const { workflowId, firstExecutionRunId: firstRunId, startTime } = wf.workflowInfo();
   const buyer = { workflowId, firstRunId };
   try {
@@ -86,6 +94,27 @@ async function prepare(request: VideoRequest, run: Run): Promise<PreparedRequest
     if (attributesKnown(error)) run.progress.useAttributes(true);
     throw error;
   }
+}
+
+/**
+ * Refuses an input that no step could get: Temporal would end the run, or repeat its workflow task for ever. Everything
+ * else is checked by the first step.
+ * @throws ApplicationFailure `InvalidRequest`.
+ */
+function refuseOversized(request: unknown): void {
+  const isDeep = isDeeperThan(INPUT_DEPTH_MAX, request);
+  const bytes = isDeep ? 0 : bytesOf(JSON.stringify(request) ?? '');
+  if (!isDeep && bytes <= REQUEST_BYTES_MAX) return;
+  const message = isDeep
+    ? 'is nested too deeply; a request is flat'
+    : `has ${bytes} bytes; at most ${REQUEST_BYTES_MAX}`;
+  throw failure({
+    type: 'InvalidRequest',
+    message: `The request is invalid: ${message}`,
+    issues: [{ path: '', message }],
+    billed: false,
+    next_step: 'Stage the image and send the request again with its asset: reference.',
+  });
 }
 
 async function buyAndArchive(prepared: PreparedRequest, run: Run): Promise<VideoResult> {
@@ -160,7 +189,7 @@ function isAnswerLost(error: unknown): boolean {
  */
 function deadlineOf(request: unknown): number | null {
   const seconds = (request as { deadline_seconds?: unknown } | null | undefined)?.deadline_seconds;
-  return typeof seconds === 'number' && seconds > 0 ? seconds * 1000 : null;
+  return typeof seconds === 'number' && seconds > 0 ? Math.min(seconds, DEADLINE_SECONDS_MAX) * 1000 : null;
 }
 
 /** The one place where a cancelled run deals with what may already cost money. */

@@ -1,0 +1,48 @@
+/** Longest text that goes into a message, a log line, a history or a terminal, in characters. */
+export const SAFE_TEXT_MAX = 4_000;
+/** Read beyond the limit, so that a secret across the cut is seen whole before the rest of it is dropped. */
+const CUT_MARGIN = 512;
+
+const ESCAPE = '\u001b';
+const C1_CSI = '\u009b';
+/** Terminal control sequences (ECMA-48): CSI, OSC and the other strings, and two-character escapes. */
+const TERMINAL_SEQUENCES = new RegExp(
+  [
+    `(?:${ESCAPE}\\[|${C1_CSI})[0-?]*[ -/]*[@-~]?`,
+    `${ESCAPE}[\\]PX^_][^${ESCAPE}\\u0007]*(?:\\u0007|${ESCAPE}\\\\)?`,
+    `${ESCAPE}[ -/]*[0-~]?`,
+  ].join('|'),
+  'g',
+);
+/** Marks that change the direction of the text around them, or are not seen. */
+const INVISIBLE_MARKS = /[\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]/g;
+/** Control characters and line breaks of every kind. */
+const CONTROLS = /[\p{Cc}\p{Zl}\p{Zp}]+/gu;
+const LONE_SURROGATES = /\p{Cs}/gu;
+
+/**
+ * Makes a foreign text safe for messages, logs, histories, attributes and terminals: cut to a stated length first, then
+ * one line without control characters, terminal sequences, direction marks and half characters. Linear in `max`, for
+ * any text.
+ * @param max - Longest result in characters; a text that was cut ends with `…`.
+ * @param blank - Removes what must not be seen from the cleaned text, before the rest beyond `max` is dropped.
+ */
+export function cleanText(text: string, max = SAFE_TEXT_MAX, blank = (clean: string): string => clean): string {
+  const isCut = text.length > max;
+  const clean = (isCut ? text.slice(0, max + CUT_MARGIN) : text)
+    .replace(TERMINAL_SEQUENCES, '')
+    .replace(INVISIBLE_MARKS, '')
+    .replace(CONTROLS, ' ')
+    .replace(LONE_SURROGATES, '\ufffd');
+  const safe = blank(clean);
+  if (!isCut && safe.length <= max) return safe;
+  const kept = safe.slice(0, Math.min(max - 1, Math.max(0, isCut ? safe.length - CUT_MARGIN : safe.length)));
+  return `${kept.replace(LONE_SURROGATES, '')}…`;
+}
+
+/** Makes a text of ours with foreign parts safe for a terminal; its line breaks are ours and stay. */
+export const cleanLines = (text: string): string =>
+  text
+    .split('\n')
+    .map((line) => cleanText(line, Number.POSITIVE_INFINITY))
+    .join('\n');

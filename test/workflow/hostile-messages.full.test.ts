@@ -1,0 +1,183 @@
+import { randomUUID } from 'node:crypto';
+import { defaultPayloadConverter, type Payload } from '@temporalio/common';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { WanBatchClient } from '../../src/client/batch-client.js';
+import {
+  batchItemWorkflowId,
+  batchWorkflowId,
+  CANCEL_SIGNAL,
+  ITEM_SIGNAL,
+  PAUSE_SIGNAL,
+  RELEASE_SLOT_SIGNAL,
+  REQUEST_SLOT_SIGNAL,
+  RESOLVE_SIGNAL,
+  RESUME_SIGNAL,
+  SET_SLOT_LIMIT_SIGNAL,
+  SLOT_SIGNAL,
+  SLOTS_QUERY,
+  slotsWorkflowId,
+  WINDOW_SIGNAL,
+  WITHDRAW_SLOT_REQUEST_SIGNAL,
+} from '../../src/contract/names.js';
+import type { AccountSlotsView } from '../../src/contract/slots.js';
+import { freePort } from '../../src/dev/temporal-server.js';
+import { QUICK_LEDGER } from '../support/quick-times.js';
+import { type Stack, startStack } from '../support/stack.js';
+
+// Signals of any program with access to the namespace: no run stops, and none does what a malformed message says.
+
+const SIGNALS = [
+  ...[CANCEL_SIGNAL, RESOLVE_SIGNAL, SLOT_SIGNAL, REQUEST_SLOT_SIGNAL, RELEASE_SLOT_SIGNAL],
+  ...[WITHDRAW_SLOT_REQUEST_SIGNAL, SET_SLOT_LIMIT_SIGNAL, PAUSE_SIGNAL, RESUME_SIGNAL, WINDOW_SIGNAL, ITEM_SIGNAL],
+];
+
+const encoded = (encoding: string, data: string | Uint8Array, messageType?: string): Payload => ({
+  metadata: {
+    encoding: Buffer.from(encoding),
+    ...(messageType !== undefined && { messageType: Buffer.from(messageType) }),
+  },
+  data: Buffer.from(data),
+});
+const json = (text: string) => encoded('json/plain', text);
+const REFERENCE = 'temporal.api.sdk.v1.ExternalStorageReference';
+/** Arguments that are malformed for every signal. */
+const HOSTILE: readonly (readonly Payload[])[] = [
+  [json('"text"')],
+  [json('7')],
+  [json('[]')],
+  [json('{"reason":{"toString":1},"window":{"valueOf":1},"item_id":{"toString":1},"limit":{"toString":1}}')],
+  [json('{"reason":5,"window":"1e9","task_id":[],"key":"","requesterId":null}')],
+  [json('{"unfinished":')],
+  [json(`{"reason":${'['.repeat(8_000)}${']'.repeat(8_000)}}`)],
+  [json(`{"reason":"${'x'.repeat(40_000)}","item_id":"${'x'.repeat(40_000)}"}`)],
+  [encoded('binary/plain', Buffer.from([0, 255]))],
+  [encoded('binary/encrypted', 'another program has the key')],
+  [encoded('json/protobuf', '{}', 'google.protobuf.Empty')],
+  // The SDK looks for references of this kind before any code of ours runs.
+  [encoded('json/protobuf', '{"driverName":"s3","claimData":{"key":"x"}}', REFERENCE)],
+  [encoded('json/protobuf', 'no JSON', REFERENCE)],
+  [{ data: Buffer.from('"no metadata"') }],
+  [encoded('json/plain', Buffer.from([0x22, 0xff, 0xfe, 0x22])), encoded('unknown', 'a second argument')],
+];
+
+const END = {
+  item_id: 'one',
+  outcome: 'generated',
+  cause: null,
+  code: null,
+  message: null,
+  run: 'batch/another/one',
+  task_id: 'task',
+  video_url: 'https://evil.example/v.mp4',
+  sha256: '0'.repeat(64),
+  billed: true,
+  billed_seconds: 4,
+  resolution: '720P',
+  audio: false,
+  duration: 4,
+  timings: null,
+  started_at_ms: 1,
+  ended_at_ms: 2,
+};
+
+let stack: Stack;
+let metricsAt: string;
+beforeAll(async () => {
+  metricsAt = `127.0.0.1:${await freePort()}`;
+  stack = await startStack({
+    // Nothing renders until there are slots, and nobody learns what became of a lost submit.
+    settings: { slots: 0, list_refused: true },
+    times: QUICK_LEDGER,
+    env: { WAN_VIDEO_METRICS: metricsAt },
+  });
+});
+afterAll(() => stack?.close());
+
+const send = (workflowId: string, signalName: string, payloads: readonly Payload[]) =>
+  stack.client.workflowService.signalWorkflowExecution({
+    namespace: stack.client.options.namespace,
+    workflowExecution: { workflowId },
+    signalName,
+    input: { payloads: [...payloads] },
+    requestId: randomUUID(),
+  });
+
+const reaches = (id: string, stage: string) =>
+  expect
+    .poll(async () => (await stack.client.workflow.getHandle(id).query<{ stage: string }>('progress')).stage, {
+      timeout: 30_000,
+      interval: 100,
+    })
+    .toBe(stage);
+
+test('malformed and undecodable signals stop no workflow and have no effect, and are counted', async () => {
+  const waiting = await stack.videos.start(stack.request(`waits ${randomUUID()}`));
+  const lost = `lost reply ${randomUUID()}`;
+  stack.emulator.queueFaults({ on: 'submit', fault: 'drop-reply', match: lost });
+  const parked = await stack.videos.start(stack.request(lost));
+  const { client, store, config } = stack;
+  const batches = new WanBatchClient({ client, store, taskQueue: config.taskQueues.generate });
+  const lines = [{ ...stack.request(`item ${randomUUID()}`), item_id: 'one' }];
+  const { batch_id: batchId } = await batches.start({ lines });
+  const { providerId, account } = config.provider;
+  const slots = slotsWorkflowId(providerId, account);
+  await reaches(waiting.id, 'queued');
+  await reaches(parked.id, 'needs_attention');
+  await reaches(batchItemWorkflowId(batchId, 'one'), 'queued');
+  const targets = [waiting.id, parked.id, batchWorkflowId(batchId), batchItemWorkflowId(batchId, 'one'), slots];
+  for (const id of targets) {
+    for (const name of [...SIGNALS, 'noSuchSignal']) {
+      await Promise.all(HOSTILE.map((payloads) => send(id, name, payloads)));
+    }
+    await send(id, SLOT_SIGNAL, [defaultPayloadConverter.toPayload(null)]);
+    // Well-formed, and of another batch.
+    await send(id, ITEM_SIGNAL, [defaultPayloadConverter.toPayload(END)]);
+  }
+  // Each query is answered after the signals before it.
+  expect(await stack.videos.progress(waiting.id)).toMatchObject({ stage: 'queued', cancel: null });
+  expect(await stack.videos.progress(parked.id)).toMatchObject({
+    stage: 'needs_attention',
+    attention: { refused: 'The decision names no task and does not say to buy again' },
+  });
+  expect(await batches.progress(batchId)).toMatchObject({ stage: 'running', in_flight: 1, pause: null, window: 10 });
+  const ignored = (await (await fetch(`http://${metricsAt}/metrics`)).text())
+    .split('\n')
+    .filter((line) => line.startsWith('wan_video_messages_ignored_total{'));
+  const counted = (...labels: string[]) =>
+    ignored
+      .filter((line) => labels.every((label) => line.includes(`"${label}"`)))
+      .map((line) => line.split(' ').at(-1));
+  expect(counted('videoGenerate', CANCEL_SIGNAL, 'malformed')).toEqual([`${3 * HOSTILE.length}`]);
+  expect(counted('videoBatch', PAUSE_SIGNAL, 'malformed')).toEqual([`${HOSTILE.length}`]);
+  expect(counted('videoBatch', ITEM_SIGNAL, 'unexpected')).toEqual(['1']);
+  stack.emulator.changeSettings({ slots: 5, list_refused: false });
+  // What is well-formed is obeyed, now as before.
+  await stack.videos.resolve(parked.id, { buy_again: true });
+  expect(await stack.videos.result(waiting.id)).toMatchObject({ source: 'generated' });
+  expect(await stack.videos.result(parked.id)).toMatchObject({ source: 'generated' });
+  expect((await batches.result(batchId)).counts).toMatchObject({ total: 1, generated: 1 });
+  await expect
+    .poll(() => client.workflow.getHandle(slots).query<AccountSlotsView>(SLOTS_QUERY), { timeout: 20_000 })
+    .toMatchObject({ limit: 5, holders: [], waiting: [] });
+  expect(stack.emulator.state().submits).toBe(4);
+}, 120_000);
+
+test('a run that is sent more signals than Temporal takes is not terminated, and ends with its video', async () => {
+  stack.emulator.changeSettings({ slots: 0 });
+  const { id } = await stack.videos.start(stack.request(`flooded ${randomUUID()}`));
+  await reaches(id, 'queued');
+  let refused = 0;
+  const flood = async (): Promise<void> => {
+    for (let sent = 0; sent < 260; sent += 1) {
+      await send(id, SLOT_SIGNAL, [json('null')]).catch(() => {
+        refused += 1;
+      });
+    }
+  };
+  await Promise.all(Array.from({ length: 40 }, flood));
+  expect(refused).toBeGreaterThan(300);
+  stack.emulator.changeSettings({ slots: 5 });
+  expect(await stack.videos.result(id)).toMatchObject({ source: 'generated' });
+  const { historyLength } = await stack.client.workflow.getHandle(id).describe();
+  expect(historyLength).toBeLessThan(45_000);
+}, 300_000);

@@ -1,0 +1,105 @@
+import { type RawValue, rawValueTypeInfo } from '@temporalio/common';
+import * as wf from '@temporalio/workflow';
+import { isDeeperThan } from '../../src/contract/bounds.js';
+import { workerSinks } from './worker-sinks.js';
+
+// Any program that may signal a workflow decides what its messages hold. An error while a message is read fails the
+// workflow task, and the task is repeated for ever: no message is believed, or even decoded, before it is checked here.
+
+/**
+ * Reads a message that may hold anything; undefined: it is malformed. What it returns has the known members only, or
+ * members that are bounded by the size of the message.
+ * @param message - Undefined when the sender gave no argument.
+ */
+export type MessageReader<Message> = (message: unknown) => Message | undefined;
+
+/** Deviations of one signal from the others. */
+interface SignalOptions {
+  /** Longest argument in bytes of JSON; default {@link MESSAGE_BYTES_MAX}. */
+  readonly bytesMax?: number;
+  /** Called for each malformed message, after it is counted. */
+  readonly onMalformed?: () => void;
+}
+
+/** Bytes of a message: ten times those of the longest one of ours. */
+export const MESSAGE_BYTES_MAX = 16_384;
+/** Levels of a message: budgets have five. A text of a million brackets would exhaust the stack of what reads it. */
+export const MESSAGE_DEPTH_MAX = 8;
+
+/** What an argument is that cannot be decoded, or is larger or deeper than any message. No reader accepts it. */
+const UNREADABLE = Symbol('unreadable');
+
+/** Every argument arrives undecoded, however many there are: the SDK would decode them outside of any handler. */
+const UNDECODED = {
+  inputTypes: new Proxy([], { get: () => rawValueTypeInfo }) as readonly (typeof rawValueTypeInfo)[],
+};
+
+/** How many messages of each name this execution has ignored. */
+const ignored = new Map<string, number>();
+
+/** Sets the handler of a signal. A message that `read` does not accept is counted, logged and otherwise ignored. */
+export function onSignal<Message>(
+  signal: { readonly name: string },
+  read: MessageReader<Message>,
+  handle: (message: Message) => void,
+  { bytesMax, onMalformed }: SignalOptions = {},
+): void {
+  const { name } = signal;
+  wf.setHandler({ ...wf.defineSignal<[RawValue?]>(name), typeInfo: UNDECODED }, (argument) => {
+    const message = readSafely(read, decode(argument, bytesMax));
+    if (message !== undefined) return handle(message);
+    ignoreMessage(name, 'malformed');
+    onMalformed?.();
+  });
+}
+
+/**
+ * Sets the answer of a query. An answer that throws, also because of a malformed argument, is the caller's error.
+ * @param answer - Receives the first argument, which may be anything.
+ */
+export function onQuery<Answer>(query: { readonly name: string }, answer: (question: unknown) => Answer): void {
+  wf.setHandler({ ...wf.defineQuery<Answer, [RawValue?]>(query.name), typeInfo: UNDECODED }, (argument) =>
+    answer(decode(argument)),
+  );
+}
+
+/**
+ * Counts and logs a message that has no effect.
+ * @param name - The message, or the part of it that is ignored.
+ * @param why - `unexpected`: it is well-formed, and this run has no use for it.
+ */
+export function ignoreMessage(name: string, why: 'malformed' | 'unexpected'): void {
+  const count = (ignored.get(name) ?? 0) + 1;
+  ignored.set(name, count);
+  workerSinks.messageIgnored(name, why);
+  // A flood of messages is no flood of log entries: each entry is for as many messages as all before it.
+  if ((count & (count - 1)) === 0) wf.log.warn('message ignored', { ignoredMessage: name, why, ignoredSoFar: count });
+}
+
+/** Makes a reader of a check that accepts messages as they are. */
+export const checkedBy =
+  <Message>(isMessage: (message: unknown) => message is Message): MessageReader<Message> =>
+  (message) =>
+    isMessage(message) ? message : undefined;
+
+/** A reader that fails has met something that it was not written for. */
+function readSafely<Message>(read: MessageReader<Message>, message: unknown): Message | undefined {
+  try {
+    return message === UNREADABLE ? undefined : read(message);
+  } catch {
+    return undefined;
+  }
+}
+
+/** The value of an argument, or {@link UNREADABLE}. */
+export function decode(argument: RawValue | undefined, bytesMax = MESSAGE_BYTES_MAX): unknown {
+  if (argument === undefined) return undefined;
+  try {
+    const { payload } = argument;
+    if ((payload.data?.length ?? 0) > bytesMax) return UNREADABLE;
+    const value: unknown = wf.defaultPayloadConverter.fromPayload(payload);
+    return isDeeperThan(MESSAGE_DEPTH_MAX, value) ? UNREADABLE : value;
+  } catch {
+    return UNREADABLE;
+  }
+}
