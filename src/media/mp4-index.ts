@@ -25,6 +25,8 @@ export interface IndexedTrack {
   /** Seconds that the track, and its media, are said to last; undefined when that is left open. */
   readonly claims: { readonly track: number | undefined; readonly media: number | undefined };
   readonly edits: readonly Edit[];
+  /** A fault of its edit list, which then has no edits: the pictures are there. */
+  readonly fault: string | undefined;
   readonly fragmentDefaults: FragmentDefaults;
   /** Tables of its samples. */
   readonly stbl: readonly Box[];
@@ -60,12 +62,12 @@ export function readIndex(moov: Buffer): Mp4Index {
   const boxes = childBoxes(contentOf(moov), 'moov');
   const mvex = findBox(boxes, 'mvex');
   const extension = mvex === undefined ? [] : childBoxes(mvex, 'mvex');
-  const header = times(findBox(boxes, 'mvhd'), { at: 12, long: 20 });
-  const movieTimescale = header.timescale;
+  const header = orFault(() => times(findBox(boxes, 'mvhd'), { at: 12, long: 20 }));
+  const movieTimescale = header.value?.timescale;
   const traks = boxes.filter(({ name }) => name === 'trak');
   if (traks.length > TRACKS_MAX) throw new Mp4Fault(`has ${traks.length} tracks`);
   const tracks: IndexedTrack[] = [];
-  let fault: string | undefined;
+  let { fault } = header;
   let hasOthers = false;
   for (const { body } of traks) {
     const parts = childBoxes(body, 'trak');
@@ -76,15 +78,17 @@ export function readIndex(moov: Buffer): Mp4Index {
       continue;
     }
     try {
-      tracks.push(readTrack({ parts, mdia, what, extension, movieTimescale }));
+      const track = readTrack({ parts, mdia, what, extension, movieTimescale });
+      tracks.push(track);
+      fault ??= track.fault;
     } catch (error) {
       if (what === 'frame' || !(error instanceof Mp4Fault)) throw error;
       fault ??= error.message;
     }
   }
-  const claimedSeconds = mvex === undefined ? header.seconds : fragmentSeconds(extension, movieTimescale);
+  const claimedSeconds = mvex === undefined ? header.value?.seconds : fragmentSeconds(extension, movieTimescale);
   return {
-    movieTimescale,
+    movieTimescale: movieTimescale ?? 1,
     claimedSeconds: hasOthers ? undefined : claimedSeconds,
     isFragmented: mvex !== undefined,
     tracks,
@@ -97,7 +101,18 @@ interface TrackParts {
   readonly mdia: readonly Box[];
   readonly what: IndexedTrack['what'];
   readonly extension: readonly Box[];
-  readonly movieTimescale: number;
+  /** Undefined when the movie's header has none: then nothing is known that is given in it. */
+  readonly movieTimescale: number | undefined;
+}
+
+/** What can be done without is not read when it is damaged, and the damage is reported. */
+function orFault<T>(read: () => T): { readonly value?: T; readonly fault?: string } {
+  try {
+    return { value: read() };
+  } catch (error) {
+    if (error instanceof Mp4Fault) return { fault: error.message };
+    throw error;
+  }
 }
 
 function readTrack({ parts, mdia, what, extension, movieTimescale }: TrackParts): IndexedTrack {
@@ -110,13 +125,16 @@ function readTrack({ parts, mdia, what, extension, movieTimescale }: TrackParts)
   const media = times(findBox(mdia, 'mdhd'), { at: 12, long: 20 });
   const minf = childBoxes(findBox(mdia, 'minf') ?? Buffer.alloc(0), 'minf');
   const matrix = isLong ? 52 : 40;
+  const seconds = duration === undefined || movieTimescale === undefined ? undefined : duration / movieTimescale;
+  const { value: edits = [], fault } = orFault(() => readEdits(parts, movieTimescale));
   return {
     id,
     what,
     isEnabled: ((tkhd[3] ?? 0) & 1) === 1,
     timescale: media.timescale,
-    claims: { track: duration === undefined ? undefined : duration / movieTimescale, media: media.seconds },
-    edits: readEdits(parts, movieTimescale),
+    claims: { track: fault === undefined ? seconds : undefined, media: media.seconds },
+    edits,
+    fault,
     fragmentDefaults: defaultsOf(extension, id),
     stbl: childBoxes(findBox(minf, 'stbl') ?? Buffer.alloc(0), 'stbl'),
     // A quarter turn has nothing on the matrix's diagonal.
@@ -153,9 +171,9 @@ function longDuration(header: Buffer, at: number): number | undefined {
   return duration === 0n || duration === 0xffffffffffffffffn ? undefined : Number(duration);
 }
 
-function readEdits(parts: readonly Box[], movieTimescale: number): Edit[] {
+function readEdits(parts: readonly Box[], movieTimescale: number | undefined): Edit[] {
   const elst = findBox(childBoxes(findBox(parts, 'edts') ?? Buffer.alloc(0), 'edts'), 'elst');
-  if (elst === undefined) return [];
+  if (elst === undefined || movieTimescale === undefined) return [];
   const isLong = elst[0] === 1;
   const width = isLong ? 20 : 12;
   const { rows, count } = rowsOf(elst, { name: 'elst', width, countAt: 4 });
@@ -168,9 +186,9 @@ function readEdits(parts: readonly Box[], movieTimescale: number): Edit[] {
 }
 
 /** Length of all fragments, where the writer knew it (`mehd`). */
-function fragmentSeconds(extension: readonly Box[], movieTimescale: number): number | undefined {
+function fragmentSeconds(extension: readonly Box[], movieTimescale: number | undefined): number | undefined {
   const mehd = findBox(extension, 'mehd');
-  if (mehd === undefined || mehd.length < 8) return undefined;
+  if (mehd === undefined || mehd.length < 8 || movieTimescale === undefined) return undefined;
   if (mehd[0] !== 1) {
     const duration = shortDuration(mehd, 4);
     return duration === undefined ? undefined : duration / movieTimescale;
