@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { Context } from '@temporalio/activity';
 import { z } from 'zod';
+import { providerIdOf } from '../src/config/config.js';
 import { FailureType } from '../src/contract/failure-type.js';
 import { decodeDataUri } from '../src/contract/image-reference.js';
 import { MODEL } from '../src/contract/model.js';
@@ -16,7 +17,7 @@ import type { PurchaseQuery } from '../src/ledger/buy.js';
 import type { Ledger } from '../src/ledger/ledger.js';
 import { purchaseKeyOf } from '../src/ledger/purchase-key.js';
 import { IMAGE_BYTES_MAX, inspectImage } from '../src/media/image.js';
-import { stageImage } from '../src/media/stage-image.js';
+import { type StageableImage, stageImage } from '../src/media/stage-image.js';
 import { fetchGuarded } from '../src/net/guarded-fetch.js';
 import type { AssetStore } from '../src/storage/asset-store.js';
 import { toActivityFailure } from './activity-failure.js';
@@ -64,6 +65,8 @@ export type PreparedReference =
       readonly bytes: number;
       readonly width: number;
       readonly height: number;
+      /** Its own address, when the provider is to fetch it there. */
+      readonly url?: string;
     }
   | { readonly kind: 'oss'; readonly url: string };
 
@@ -128,8 +131,12 @@ async function prepare(
   const parsed = parseRequest(given);
   const { reference_image, ...request } = canonicalRequest(parsed);
   const { cache, tenant } = request;
-  const { reference, hash } = await resolveReference(reference_image, deps, signal);
-  const key = cacheKey(request, MODEL, hash);
+  const { reference, hash } =
+    request.reference_upload === 'as_is'
+      ? await checkAddress(reference_image, deps, signal)
+      : await resolveReference(reference_image, deps, signal);
+  const ownAddress = reference.kind === 'asset' && reference.url !== undefined ? addressOf(reference.url) : undefined;
+  const key = cacheKey(request, MODEL, hash, ownAddress);
   return {
     request,
     labels: parsed.labels ?? {},
@@ -165,6 +172,10 @@ function previewWarnings(
     const message = 'An oss:// image cannot be read here; the provider checks it.';
     warnings.push({ code: 'reference_not_inspected', message });
   } else {
+    if (reference.url !== undefined) {
+      const message = 'The provider fetches the image itself, and may see a file that changed after it was checked.';
+      warnings.push({ code: 'reference_not_pinned', message });
+    }
     const [width = 1, height = 1] = size.split('*').map(Number);
     if (Math.abs(width / height / (reference.width / reference.height) - 1) > ASPECT_TOLERANCE) {
       const shape = `${reference.width}x${reference.height}`;
@@ -190,14 +201,40 @@ async function resolveReference(text: string, deps: ActivityDeps, signal: AbortS
     return { reference: { kind: 'oss', url: text }, hash: createHash('sha256').update(text).digest('hex') };
   }
   if (text.startsWith('asset:')) return readStaged(text.slice('asset:'.length), deps.store, signal);
-  const staged = await stageImage(await bodyOf(text, deps, signal), deps.store, { spoolDir: deps.spoolDir, signal });
-  return { reference: { kind: 'asset', ...staged.asset }, hash: staged.sha256 };
+  const body = text.startsWith('data:') ? decodeDataUri(text) : await fetchImage(text, deps, signal);
+  return stage(body, deps, signal);
 }
 
-async function bodyOf(text: string, { allowPrivateUrls: allow, proxies, times }: ActivityDeps, signal: AbortSignal) {
-  if (text.startsWith('data:')) return decodeDataUri(text);
+/**
+ * Checks an image that the provider is to fetch at its own address, and keeps a copy of what was checked. Only this
+ * machine's own provider reaches addresses that are not public.
+ */
+async function checkAddress(url: string, deps: ActivityDeps, signal: AbortSignal): Promise<ResolvedReference> {
+  const isLocal = providerIdOf(deps.providerBaseUrl) === 'emulator';
+  const open = fetchImage(url, isLocal ? deps : { ...deps, allowPrivateUrls: [] }, signal);
+  const body = await open.catch((error: unknown) => {
+    if (!(error instanceof VideoError)) throw error;
+    const message = 'is as_is: the provider must be able to fetch the image itself, from a public address';
+    throw error.with({ issues: [...(error.issues ?? []), { path: 'reference_upload', message }] });
+  });
+  const { reference, hash } = await stage(body, deps, signal);
+  return { reference: { ...reference, url }, hash };
+}
+
+async function stage(body: StageableImage, { store, spoolDir }: ActivityDeps, signal: AbortSignal) {
+  const { asset, sha256 } = await stageImage(body, store, { spoolDir, signal });
+  return { reference: { kind: 'asset', ...asset }, hash: sha256 } as const;
+}
+
+async function fetchImage(url: string, { allowPrivateUrls: allow, proxies, times }: ActivityDeps, signal: AbortSignal) {
   const limits = { maxBytes: IMAGE_BYTES_MAX, timeoutMs: times.referenceFetchMs };
-  return (await fetchGuarded(text, { allow, proxies, ...limits, signal })).body;
+  return (await fetchGuarded(url, { allow, proxies, ...limits, signal })).body;
+}
+
+/** An address without its query, which is often a signature. */
+export function addressOf(url: string): string {
+  const { origin, pathname } = new URL(url);
+  return `${origin}${pathname}`;
 }
 
 /** Bytes of a file that `inspectImage` needs at most. */

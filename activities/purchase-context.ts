@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { VideoWarning } from '../src/contract/result.js';
-import type { PreparedReference, PreparedRequest, RequestFields } from './prepare-request.js';
+import { addressOf, type PreparedReference, type PreparedRequest, type RequestFields } from './prepare-request.js';
 
 /** What a purchase's intent keeps so that any run can finish it: the request, its image, and the warnings so far. */
 export interface PurchaseContext {
@@ -28,11 +28,15 @@ export const purchaseContextOf = ({
   queueIdentity: { batch },
 }: PreparedRequest): PurchaseContext & Record<string, unknown> => ({
   request,
-  reference,
+  reference: withoutQuery(reference),
   warnings,
   labels,
   ...(batch !== null && { batch_id: batch }),
 });
+
+/** The query of an address is often a signature, which no record keeps. */
+const withoutQuery = (reference: PreparedReference): PreparedReference =>
+  reference.kind === 'oss' || reference.url === undefined ? reference : { ...reference, url: addressOf(reference.url) };
 
 /** @throws ZodError when this product did not write the context; the record around it was checked before. */
 export const readPurchaseContext = (value: unknown): PurchaseContext => purchaseContext.parse(value);

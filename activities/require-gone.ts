@@ -1,6 +1,7 @@
 import { FailureType } from '../src/contract/failure-type.js';
 import { VideoError } from '../src/contract/video-error.js';
 import { provesGone } from '../src/ledger/proof.js';
+import { isWithin, submitWindow } from '../src/ledger/submit-window.js';
 import { listAllTasks } from '../src/ledger/task-list.js';
 import type { ResultDeps } from './deps.js';
 import type { WatchedTask } from './purchase-step.js';
@@ -22,8 +23,17 @@ export async function requireGone(deps: ResultDeps, task: WatchedTask, signal: A
   if (ageMs >= lifeMs) return;
   const { tasks, unreadable } = await listAllTasks(provider, clock, signal);
   // A row that cannot be read may be this task.
-  if (unreadable > 0 || tasks.some(({ taskId }) => taskId === task.taskId)) throw stillListed(task);
+  if (unreadable > 0 || tasks.some(({ taskId }) => isSameId(taskId, task.taskId))) throw stillListed(task);
+  // The submit's answer may have given another id than the list does.
+  const window = submitWindow(await ledger.requirePurchase(task.purchase, { signal }), times.ledger);
+  for (const { taskId, createdAtMs } of tasks) {
+    if (isWithin(window, createdAtMs) && (await ledger.findTask(taskId, { signal })) === undefined) {
+      throw mayBeListed(task, taskId);
+    }
+  }
 }
+
+const isSameId = (a: string, b: string): boolean => a.toLowerCase() === b.toLowerCase();
 
 /** Waited out: the right key can still see the task. */
 const wrongKey = (task: WatchedTask): VideoError =>
@@ -34,6 +44,14 @@ const wrongKey = (task: WatchedTask): VideoError =>
       retryable: true,
       nextStep: 'Give the worker a key of the account that bought it; the run continues by itself.',
     },
+  ).about(task);
+
+/** Waited out: a task that nobody has claimed, of the time of this submit, may be the one that was bought. */
+const mayBeListed = (task: WatchedTask, otherId: string): VideoError =>
+  new VideoError(
+    FailureType.ProviderUnavailable,
+    `The provider denies knowing task ${task.taskId}, and lists ${otherId}, which may be the one that was bought`,
+    { retryable: true, nextStep: "Compare both in the provider's console; the run queries its task again." },
   ).about(task);
 
 /** A listed task exists, even if a query denies it. */

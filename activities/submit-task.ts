@@ -12,7 +12,7 @@ import {
 } from '../src/ledger/buy.js';
 import { assertSameStore } from './assert-same-store.js';
 import { type ActivityDeps, ledgerParts } from './deps.js';
-import type { PreparedRequest } from './prepare-request.js';
+import type { PreparedReference, PreparedRequest } from './prepare-request.js';
 import { purchaseContextOf } from './purchase-context.js';
 import { fromCache, type PurchaseStep, restoreStep } from './purchase-step.js';
 import { costOf, NOTHING_BILLED, releaseSlot } from './slot-holders.js';
@@ -108,7 +108,7 @@ function orderOf(input: SubmitInput, attempt: number): PurchaseOrder {
   const { prepared, imgUrl } = input;
   const { request, reference, cacheKey } = prepared;
   const { prompt, duration, resolution, audio, seed, tenant, audio_url } = request;
-  const image = reference.kind === 'asset' ? { width: reference.width, height: reference.height } : null;
+  const image = reference.kind === 'asset' ? shapeOf(reference) : null;
   return {
     ...purchaseQueryOf(input),
     cacheKey,
@@ -122,6 +122,12 @@ function orderOf(input: SubmitInput, attempt: number): PurchaseOrder {
     ossResolve: [imgUrl, audio_url].some((url) => url?.startsWith('oss://')),
   };
 }
+
+const shapeOf = ({ width, height, url }: Extract<PreparedReference, { readonly kind: 'asset' }>) => ({
+  width,
+  height,
+  ...(url !== undefined && { mayDiffer: true }),
+});
 
 /** The next step of the run, by the ledger's answer. */
 export function purchaseStep(outcome: BuyOutcome): PurchaseStep {

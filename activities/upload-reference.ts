@@ -6,6 +6,7 @@ import { findExistingPurchase } from '../src/ledger/buy.js';
 import type { StagedImage } from '../src/media/stage-image.js';
 import { assertSameStore } from './assert-same-store.js';
 import { type ActivityDeps, ledgerParts } from './deps.js';
+import type { PreparedReference } from './prepare-request.js';
 import type { PurchaseStep } from './purchase-step.js';
 import { costOf } from './slot-holders.js';
 import { type PurchaseInput, purchaseQueryOf, purchaseStep } from './submit-task.js';
@@ -25,7 +26,7 @@ export type Readiness =
   | { readonly kind: 'found'; readonly step: PurchaseStep }
   /** A budget has no room; nothing was uploaded and no slot requested. */
   | { readonly kind: 'budget_reached'; readonly reached: BudgetReached }
-  /** The image is at the provider, and a slot is requested. */
+  /** The provider can read the image, and a slot is requested. */
   | { readonly kind: 'requested'; readonly imgUrl: string; readonly slot: RequestedSlot };
 
 /**
@@ -49,11 +50,21 @@ export function createUploadReference(deps: ActivityDeps) {
         const answer = await slots.queryBudget({ ...queueIdentity, key: name.key, cost }).catch(() => undefined);
         if (answer?.reached != null) return { kind: 'budget_reached', reached: answer.reached };
       }
-      const imgUrl = reference.kind === 'oss' ? reference.url : await uploadImage(reference, deps, signal);
+      const imgUrl = await addressAtProvider(reference, deps, signal);
       await slots.requestSlot({ ...name, ...queueIdentity, cost, requesterId: query.buyer.workflowId });
       const reservation = slots.budget !== undefined && { cost };
       return { kind: 'requested', imgUrl, slot: { ...name, slots: slots.workflowId, ...reservation } };
     });
+}
+
+/** The address from which the provider reads an image: its own, or one in the provider's temporary store. */
+async function addressAtProvider(
+  reference: PreparedReference,
+  deps: ActivityDeps,
+  signal: AbortSignal,
+): Promise<string> {
+  if (reference.kind === 'oss') return reference.url;
+  return reference.url ?? (await uploadImage(reference, deps, signal));
 }
 
 /** Returns the image's address at the provider, which keeps it for 48 h; each attempt has its own name and policy. */

@@ -13,6 +13,7 @@ import type { CommandIo } from './io.js';
 export interface RequestFlags {
   readonly prompt?: string;
   readonly image?: string;
+  readonly referenceUpload?: string;
   readonly duration?: string;
   readonly fps?: string;
   readonly size?: string;
@@ -87,6 +88,7 @@ function fieldsOf(flags: RequestFlags): Record<string, unknown> {
     size: flags.size,
     seed: numeric(flags.seed),
     negative_prompt: flags.negativePrompt,
+    reference_upload: flags.referenceUpload,
     motion_strength: numeric(flags.motionStrength),
     audio: flags.audio,
     cache: flags.cache,

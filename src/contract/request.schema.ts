@@ -52,6 +52,9 @@ const optional = <T extends z.ZodType>(field: T) =>
 /** References that the input of a workflow may hold; client and command stage local images before. */
 const REFERENCE = /^(https?:\/\/|asset:|oss:\/\/|data:image\/)/;
 
+/** An address that is handed over as it is must not be readable on the way. */
+const HTTPS = /^https:\/\//;
+
 /** The request of `videoGenerate`, with the specification's names and this product's extensions. */
 export const videoRequestSchema = z
   .strictObject(
@@ -109,6 +112,7 @@ export const videoRequestSchema = z
           error: `is a data: URI above ${LIMITS.dataUriBytesMax} bytes; stage the file and give its asset: reference`,
         })
         .meta({ pattern: REFERENCE.source }),
+      reference_upload: optional(z.enum(['provider', 'as_is'], { error: 'must be provider or as_is' })),
       motion_strength: optional(number('a number')),
       audio: optional(z.boolean({ error: 'must be true or false' })),
       audio_url: optional(
@@ -156,9 +160,23 @@ export const videoRequestSchema = z
       });
     }
   })
-  // The rule above as JSON Schema.
+  .superRefine(({ reference_upload, reference_image }, context) => {
+    if (reference_upload === 'as_is' && !HTTPS.test(reference_image)) {
+      context.addIssue({
+        code: 'custom',
+        path: ['reference_upload'],
+        message:
+          'is as_is, so the provider fetches the image itself: give a public https:// URL as reference_image, or ' +
+          'leave reference_upload out',
+      });
+    }
+  })
+  // The rules above as JSON Schema.
   .meta({
     title: 'A request of videoGenerate',
+    if: { required: ['reference_upload'], properties: { reference_upload: { const: 'as_is' } } },
+    // biome-ignore lint/suspicious/noThenProperty: a keyword of JSON Schema.
+    then: { properties: { reference_image: { type: 'string', pattern: HTTPS.source } } },
     not: { required: ['audio', 'audio_url'], properties: { audio: { const: false } } },
   });
 

@@ -20,6 +20,7 @@ export interface CanonicalRequest {
   readonly resolution: Resolution;
   readonly seed: number | null;
   readonly reference_image: string;
+  readonly reference_upload: 'provider' | 'as_is';
   readonly motion_strength: number | null;
   readonly audio: boolean;
   readonly audio_url: string | null;

@@ -10,6 +10,8 @@ export interface VideoWarning {
     | 'motion_strength_unsupported'
     | 'aspect_mismatch'
     | 'reference_not_inspected'
+    /** The provider fetches the image itself, after it was checked here: it may have changed meanwhile. */
+    | 'reference_not_pinned'
     | 'audio_not_honoured'
     /** A field of the provider's answer could not be read; dependent values are estimated or absent. */
     | 'provider_answer_odd'

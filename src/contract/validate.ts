@@ -82,6 +82,7 @@ export function canonicalRequest(request: VideoRequest): CanonicalRequest {
     resolution: SIZES[size] ?? '720P',
     seed: request.seed ?? null,
     reference_image: request.reference_image,
+    reference_upload: request.reference_upload ?? 'provider',
     motion_strength: request.motion_strength ?? null,
     // The provider's default is with sound, which doubles the price.
     audio: request.audio ?? request.audio_url !== undefined,
@@ -115,11 +116,14 @@ export function requestFingerprint(request: VideoRequest): string {
 /**
  * The key under which an equal request finds this video: a hash of everything that changes picture or sound.
  * @param referenceHash - SHA-256 (hex) of the image's bytes, or of the text of an `oss://` URL.
+ * @param fetchedFrom - Where the provider fetches the image itself, without the query. Such a video never answers a
+ * request whose image is uploaded: the file may have changed after its bytes were read here.
  */
 export function cacheKey(
   request: Omit<CanonicalRequest, 'reference_image'>,
   model: string,
   referenceHash: string,
+  fetchedFrom?: string,
 ): string {
   const { prompt, negative_prompt, duration, fps, size, seed, motion_strength } = request;
   const { audio, audio_url, prompt_extend, shot_type, watermark } = request;
@@ -139,5 +143,7 @@ export function cacheKey(
     prompt_extend,
     shot_type,
     watermark,
+    // Absent from the hash unless it is given, so that every other key is what it was.
+    fetchedFrom,
   });
 }

@@ -79,6 +79,15 @@ export class AnswerReader {
     return this.#unreadable(name, value);
   }
 
+  /**
+   * A text that is compared with ours, cut to 2,000 characters. A number in its place is unreadable: taken as its digits
+   * it would be another text, and prove what it does not.
+   */
+  words(name: string): string | undefined {
+    const value = this.#find(name);
+    return typeof value === 'string' ? this.text(name) : this.#unreadable(name, value);
+  }
+
   /** What a person is meant to read: a text, or any other value as JSON, cut to 2,000 characters. */
   prose(name: string): string | undefined {
     const value = this.#find(name);
@@ -86,10 +95,11 @@ export class AnswerReader {
     return JSON.stringify(value).slice(0, TEXT_MAX);
   }
 
-  /** An identifier: a text of at most 200 printable characters without space, or a number. */
+  /** An identifier: a text of at most 200 printable characters without space, or a whole number from 1. */
   id(name: string): string | undefined {
     const value = this.#find(name);
-    if (typeof value === 'number' && Number.isFinite(value)) return String(value);
+    // 0 is what a text becomes that was converted; a number that is not exact names another thing.
+    if (typeof value === 'number' && Number.isSafeInteger(value) && value > 0) return String(value);
     if (value === '') return undefined;
     if (typeof value === 'string' && value.length <= ID_MAX && /^[\x21-\x7e]+$/.test(value.trim())) return value.trim();
     return this.#unreadable(name, value);

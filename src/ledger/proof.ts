@@ -111,7 +111,8 @@ function tierOf({ width, height }: MeasuredCandidate): keyof typeof PIXELS {
 
 /**
  * Compares a video's pixels with those that the provider makes of the image: the tier's count in the image's shape.
- * @returns `unsure` for the shape turned on its side: an EXIF orientation may have been applied twice, or not at all.
+ * @returns `unsure` for the shape turned on its side, because an EXIF orientation may have been applied twice, or not
+ * at all; and for any other shape of an image that the provider fetched itself, because it may have fetched another one.
  */
 export function compareShape(expects: Expectation, video: MeasuredCandidate | undefined): Match {
   if (expects.image === null || video === undefined) return 'unsure';
@@ -119,7 +120,8 @@ export function compareShape(expects: Expectation, video: MeasuredCandidate | un
   const width = Math.sqrt(PIXELS[expects.resolution] * ratio);
   const near = (real: number, ideal: number) => Math.abs(real - ideal) <= ROUNDING;
   if (near(video.width, width) && near(video.height, width / ratio)) return 'equal';
-  return near(video.height, width) && near(video.width, width / ratio) ? 'unsure' : 'different';
+  const isTurned = near(video.height, width) && near(video.width, width / ratio);
+  return isTurned || expects.image.mayDiffer === true ? 'unsure' : 'different';
 }
 
 /** Compares a finished task and its file with what was asked. */

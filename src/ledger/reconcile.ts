@@ -16,6 +16,9 @@ import { alsoFits, isWithin, overlaps, submitWindow } from './submit-window.js';
 import { listAllTasks } from './task-list.js';
 import type { LedgerTimes } from './times.js';
 
+/** Answers in a row that lack what decides, before a person is asked: one of them may be an exception. */
+const ODD_ANSWERS_MAX = 5;
+
 export interface ReconcileDeps {
   readonly ledger: Ledger;
   /** Reads alone: a reconciliation never buys and never cancels. */
@@ -94,6 +97,8 @@ class Reconciliation {
   #empty: { readonly key: string; listings: number; readonly since: Stopwatch; spanMs: number } | undefined;
   /** Rows of the last listing that name no readable task: each may be ours, and open. */
   #unreadableRows = 0;
+  /** Listings in a row with such rows and nothing else. */
+  #oddListings = 0;
   /** Refused listings in a row. */
   #listFaults = 0;
   /** How long the intent had been seen when the latest listing began, in milliseconds. */
@@ -198,7 +203,7 @@ class Reconciliation {
   async #collect(view: PurchaseView, row: ListedTask): Promise<ClaimedTask | undefined> {
     const { ledger, times } = this.#deps;
     if (this.#excluded.has(row.taskId)) return undefined;
-    if (row.modelName !== undefined && row.modelName !== MODEL) return undefined;
+    if (isOtherModel(row.modelName)) return undefined;
     if (!isWithin(submitWindow(view, times), row.createdAtMs)) return undefined;
     const owner = await ledger.findTask(row.taskId, this.#store);
     if (owner !== undefined) {
@@ -241,11 +246,13 @@ class Reconciliation {
     candidate.snapshot = task;
     // Only the prompt excludes without the file: the provider's figures may drift.
     if (comparePrompts(expects.prompt, task.origPrompt) === 'different') return this.#exclude(taskId);
-    const video = await this.#archive(task);
+    const video = candidate.video ?? (await this.#archive(task));
     if (video !== undefined) candidate.video = video;
     candidate.compared = compareTask(expects, task, video);
-    candidate.isFinal = true;
-    if (combineMatches(candidate.compared) === 'different') this.#exclude(taskId);
+    const match = combineMatches(candidate.compared);
+    candidate.wantingLooks = match === 'unsure' && isWanting(task) ? (candidate.wantingLooks ?? 0) + 1 : 0;
+    candidate.isFinal = candidate.wantingLooks === 0 || candidate.wantingLooks >= ODD_ANSWERS_MAX;
+    if (match === 'different') this.#exclude(taskId);
   }
 
   /** The candidate's video; `undefined` when it can never be archived. */
@@ -294,11 +301,16 @@ class Reconciliation {
     const key = await provider.keyFingerprint();
     // Under another key it may be the list of another account, so the count begins again.
     if (this.#empty?.key !== key) this.#empty = { key, listings: 0, since: stopwatch(clock), spanMs: 0 };
+    // A row that cannot be read may be our task: such a listing is not empty, and the next one may show the row.
+    if (this.#unreadableRows > 0) {
+      this.#empty = undefined;
+      this.#oddListings += 1;
+      return this.#oddListings < ODD_ANSWERS_MAX ? 'waiting' : this.#undecided(view, 'not_comparable');
+    }
+    this.#oddListings = 0;
     this.#empty.listings += 1;
     this.#empty.spanMs = this.#empty.since.elapsedMs();
     if (this.#empty.listings < times.emptyListings || this.#empty.spanMs < times.emptySpanMs) return 'waiting';
-    // A row that cannot be read may be our task.
-    if (this.#unreadableRows > 0) return this.#undecided(view, 'not_comparable');
     // The list of another account never shows our tasks.
     const { key_fingerprint: keyFingerprint, written_at_ms: intentAtMs } = view.intent;
     if (!(await isKeyOfAccount({ ledger, provider }, { keyFingerprint, intentAtMs }, this.#store))) {
@@ -360,4 +372,15 @@ class Reconciliation {
     ];
     if (this.#options.signal?.aborted || !(error instanceof VideoError) || ours.includes(error.type)) throw error;
   }
+}
+
+/** Letters and digits alone: a name in another spelling is the same model. */
+const lettersOf = (name: string): string => name.toLowerCase().replace(/[^a-z0-9]/g, '');
+
+const isOtherModel = (name: string | undefined): boolean => name !== undefined && lettersOf(name) !== lettersOf(MODEL);
+
+/** Whether an answer about a finished task leaves out something that is compared: another answer may have it. */
+function isWanting({ origPrompt, usage }: TaskSnapshot): boolean {
+  const { duration, sr, audio } = usage ?? {};
+  return [origPrompt, duration, sr, audio].includes(undefined);
 }

@@ -45,7 +45,14 @@ const expectation = z.object({
   resolution: z.enum(['720P', '1080P']),
   audio: z.boolean(),
   /** Pixels of the image; null when it cannot be read (`oss://`). */
-  image: z.object({ width: z.number().positive(), height: z.number().positive() }).nullable(),
+  image: z
+    .object({
+      width: z.number().positive(),
+      height: z.number().positive(),
+      /** The provider fetched the image itself, so another shape does not show that a task is another one. */
+      mayDiffer: z.boolean().optional(),
+    })
+    .nullable(),
 });
 /** What a purchase is recognised by when the reply to its submit was lost. */
 export type Expectation = z.infer<typeof expectation>;

@@ -21,7 +21,7 @@ function overwriting(picks: (key: string) => boolean): (store: AssetStore) => As
 }
 
 /** `base` with some of its methods replaced; private fields keep working. */
-function alike<T extends object>(base: T, change: Partial<T>): T {
+export function alike<T extends object>(base: T, change: Partial<T>): T {
   return new Proxy(base, {
     get: (target, name) => {
       const value: unknown = Reflect.get(name in change ? change : target, name);

@@ -101,6 +101,7 @@ test('schema and validator agree on arbitrary requests', () => {
     fps: or(number),
     size: or(fc.constantFrom(...Object.keys(SIZES), '1280x720', '1280X720', '1*1', 'toString')),
     reference_image: or(url.map((parts) => parts.join(''))),
+    reference_upload: or(fc.constantFrom('provider', 'as_is', 'other')),
     model: or(fc.constantFrom('wan2.6-i2v-flash', 'wan2.6-i2v')),
     negative_prompt: or(text(500)),
     seed: or(number),

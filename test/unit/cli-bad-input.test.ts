@@ -84,7 +84,7 @@ test.each([
   { json: '{"prompt": "x",\n "fps": 24,}', path: 'request', fault: /line 2, column 12, expected a name/ },
   { json: '["prompt"]', path: 'request', fault: /is not one JSON object/ },
   { json: '"text"', path: 'request', fault: /is not one JSON object/ },
-  { json: '{"prompt":"x","style":"noir"}', path: 'style', fault: /is not a field of video\.generate/ },
+  { json: '{"prompt":"x","style":"noir"}', path: 'style', fault: /is not a field of videoGenerate/ },
   { json: '{"prompt":"x","model":"wan2.6-i2v"}', path: 'model', fault: /must be exactly wan2\.6-i2v-flash/ },
   { json: '{"prompt":"x","fps":"fast"}', path: 'fps', fault: /must be a number/ },
   { json: '{"prompt":"x","duration":4.5}', path: 'duration', fault: /whole number/ },

@@ -176,6 +176,32 @@ test('an equal task of other software that is listed before ours is not taken fo
   expect((await ledger.findPurchase(PURCHASE))?.state.kind).toBe('unclaimed');
 });
 
+test('a listing with a row that cannot be read, and an answer without its prompt, are asked again before a person is', async () => {
+  const { deps, provider, task } = await lost();
+  const { listTasks, queryTask } = provider;
+  provider.listTasks = async () => {
+    const page = await listTasks();
+    return provider.listings <= 2 ? { ...page, tasks: [], unreadable: 1 } : page;
+  };
+  let looks = 0;
+  provider.queryTask = async (id) => {
+    looks += 1;
+    return { ...(await queryTask(id)), ...(looks <= 2 && { origPrompt: undefined }) };
+  };
+  task('t1');
+  expect(await reconcileSubmit(deps, PURCHASE)).toMatchObject({ kind: 'task', task: { taskId: 't1' } });
+  expect(looks).toBeGreaterThan(2);
+});
+
+test('a listed task whose model has another spelling, or none that can be read, may be ours', async () => {
+  for (const modelName of ['WAN2.6_I2V_FLASH', undefined]) {
+    const { deps, rows, task } = await lost();
+    task('t1');
+    Object.assign(rows[0] as object, { modelName });
+    expect(await reconcileSubmit(deps, PURCHASE)).toMatchObject({ kind: 'task' });
+  }
+});
+
 test('a row that cannot be read may be our task, so nothing counts as not created', async () => {
   const { deps, provider } = await lost();
   const { listTasks } = provider;

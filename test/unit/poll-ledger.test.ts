@@ -27,6 +27,7 @@ async function watched(change: { readonly claim?: WatchedTask['claim']; readonly
   const deps = {
     store: world.store,
     ledger: world.ledger,
+    dashscope: world.provider,
     clock: world.clock,
     times: DEFAULT_TIMES,
     watcher: { watch: () => end.promise, eta: () => ({ earliestAtMs: 0, latestAtMs: 0, samples: 0 }) },
@@ -137,4 +138,20 @@ test('a video that was kept as a candidate is booked although the provider has d
   expect(await poll('UNKNOWN')).toMatchObject({ kind: 'succeeded', task: { billedSeconds: 4, estimated: true } });
   expect(paidDays(store)).toEqual([`${DAY}/t1.json`]);
   expect(returned).toMatchObject([{ settled: { billed: { seconds: 4 } } }]);
+});
+
+test.each<[string, object, object]>([
+  [
+    'waits: the list shows a task of its time that nobody has claimed',
+    { taskId: 'another-id' },
+    { type: 'ProviderUnavailable' },
+  ],
+  ['waits: the list shows it in another spelling', { taskId: 'T1' }, { type: 'ProviderUnavailable' }],
+  ['has expired: the list shows others of another time', { taskId: 'another-id', createdAtMs: 1 }, { kind: 'gone' }],
+])('a young task that the provider denies knowing %s', async (_what, row, expected) => {
+  const { poll, rows, clock, folder, store } = await watched();
+  rows.push({ taskId: '', status: 'RUNNING', createdAtMs: clock.now(), ...row });
+  const end = await poll('UNKNOWN').catch((error: unknown) => error);
+  expect(end).toMatchObject(expected);
+  expect(store.json(`${folder}/closed.json`) !== undefined).toBe('kind' in expected);
 });

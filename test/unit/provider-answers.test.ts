@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { FailureType as F } from '../../src/contract/failure-type.js';
 import { classifyProviderError } from '../../src/dashscope/errors.js';
+import { decideSubmitOutcome } from '../../src/dashscope/submit-outcome.js';
 import { errorAnswer, listAnswer, policyAnswer, taskAnswer } from '../../src/dashscope/wire.js';
 
 const LINK = 'https://dashscope-result-bj.oss-cn-beijing.aliyuncs.com/1d/a.mp4?Expires=1&Signature=s';
@@ -213,4 +214,20 @@ test('no drift of any one field throws, invents seconds, or turns a success into
     }),
     { numRuns: 2_000 },
   );
+});
+
+test.each([0, -1, 1.5, 1e21, true, {}, [], 'a b', 'x'.repeat(1_000_000)])('%j is no id of a task', (task_id) => {
+  const listed = listAnswer({ data: [{ task_id, status: 'RUNNING' }], total: 1 }).value;
+  expect(listed).toMatchObject({ tasks: [], unreadable: 1 });
+  expect(
+    decideSubmitOutcome({ bodyPulled: true, answer: { status: 200, json: { output: { task_id } } } }),
+  ).toMatchObject({
+    kind: 'unknown',
+  });
+});
+
+test.each([0, true, {}, 12])('%j is no prompt and no model, because as a text it would be another one', (value) => {
+  expect(read(succeeded({ orig_prompt: value })).value?.origPrompt).toBeUndefined();
+  const row = { task_id: 't', status: 'RUNNING', model_name: value };
+  expect(listAnswer({ data: [row], total: 1 }).value?.tasks).toMatchObject([{ modelName: undefined }]);
 });

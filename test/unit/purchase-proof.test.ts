@@ -85,3 +85,9 @@ test('one difference excludes, and one doubt forbids a guess', () => {
   expect(combineMatches({ prompt: 'equal', usage: 'unsure', shape: 'equal' })).toBe('unsure');
   expect(combineMatches({ prompt: 'unsure', usage: 'unsure', shape: 'different' })).toBe('different');
 });
+
+test('another shape of an image that the provider fetched itself is a doubt, because it may have changed', () => {
+  const image = { width: 1280, height: 720, mayDiffer: true };
+  expect(compareShape(expects({ image }), { width: 960, height: 960 })).toBe('unsure');
+  expect(compareShape(expects({ image }), { width: 1280, height: 720 })).toBe('equal');
+});

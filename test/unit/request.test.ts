@@ -139,3 +139,26 @@ describe('a hostile request is refused by field, fault and fix', () => {
     expect(requestIssues({ ...valid, prompt: 'first\r\n\tthen' })).toEqual([]);
   });
 });
+
+describe('reference_upload', () => {
+  const asIs = { ...valid, reference_upload: 'as_is' };
+
+  test.each(['http://a.example/b.jpg', 'asset:references/a.jpg', 'oss://a/b.jpg', 'data:image/png;base64,AA=='])(
+    'as_is with %s is refused under its own name',
+    (reference_image) => {
+      expect(requestIssues({ ...asIs, reference_image })).toMatchObject([{ path: 'reference_upload' }]);
+      expect(requestIssues({ ...asIs, reference_image, reference_upload: 'provider' })).toEqual([]);
+    },
+  );
+
+  test('as_is takes an https address, and is another run and another cache key than an upload of the same bytes', () => {
+    const request = { ...asIs, reference_image: 'https://a.example/b.jpg' };
+    expect(requestIssues(request)).toEqual([]);
+    const canonical = canonicalRequest(request as never);
+    expect(requestFingerprint(request as never)).not.toBe(
+      requestFingerprint({ ...request, reference_upload: 'provider' } as never),
+    );
+    const key = (fetchedFrom?: string) => cacheKey(canonical, 'wan2.6-i2v-flash', 'hash', fetchedFrom);
+    expect(new Set([key(), key('https://a.example/b.jpg'), key('https://a.example/c.jpg')]).size).toBe(3);
+  });
+});

@@ -4,15 +4,22 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
+import { text } from 'node:stream/consumers';
+import { getCACertificates, setDefaultCACertificates } from 'node:tls';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { MODEL } from '../../src/contract/model.js';
 import { DashScopeClient } from '../../src/dashscope/client.js';
+import { ALL_LEDGERS } from '../../src/ledger/paths.js';
+import { type Certificates, makeCertificates } from '../support/certificates.js';
 import { activitiesOf } from '../support/history.js';
 import { ROOT, type Stack, startStack, TEST_KEY } from '../support/stack.js';
+import { startHttpsFront, type TlsFront } from '../support/tls-front.js';
 
 let stack: Stack;
 let images: Server;
 let base = '';
+let certificates: Certificates;
+let front: TlsFront;
 let sample: Buffer;
 beforeAll(async () => {
   sample = await readFile(join(ROOT, 'assets', 'sample.jpg'));
@@ -31,14 +38,19 @@ beforeAll(async () => {
         more();
       },
     };
-    answers[request.url ?? '']?.();
+    answers[(request.url ?? '').replace(/\?.*/, '')]?.();
   });
   await new Promise<void>((done) => images.listen(0, '127.0.0.1', done));
   base = `http://127.0.0.1:${(images.address() as AddressInfo).port}`;
+  certificates = await makeCertificates(['localhost']);
+  setDefaultCACertificates([...getCACertificates('default'), certificates.authority]);
+  front = await startHttpsFront(base, certificates);
   stack = await startStack({ settings: { speed: 100 }, env: { WAN_VIDEO_ALLOW_PRIVATE_URLS: '127.0.0.1' } });
 });
 afterAll(async () => {
   await stack?.close();
+  await front?.close();
+  await certificates?.close();
   images?.closeAllConnections();
   images?.close();
 });
@@ -80,6 +92,44 @@ describe('an image is taken', () => {
     const task = stack.emulator.state().tasks.find(({ task_id }) => task_id === result.task_id);
     expect(task?.input['img_url']).toBe(address);
   });
+
+  test('as it is from an https address: it is checked, handed over with its query, and recorded without it', async () => {
+    const address = `https://127.0.0.1:${front.port}/boat.jpg`;
+    const request = { ...stack.request(`a boat ${randomUUID()}`), reference_image: `${address}?signature=secret` };
+    const uploaded = await stack.videos.generate(request);
+    const { uploads } = stack.emulator.state();
+    const result = await stack.videos.generate({ ...request, reference_upload: 'as_is' });
+    expect(result).toMatchObject({ source: 'generated' });
+    expect(result.task_id).not.toBe(uploaded.task_id);
+    expect(result.warnings.map(({ code }) => code)).toContain('reference_not_pinned');
+    const task = stack.emulator.state().tasks.find(({ task_id }) => task_id === result.task_id);
+    expect(task?.input['img_url']).toBe(`${address}?signature=secret`);
+    expect(stack.emulator.state().uploads).toEqual(uploads);
+    const intents: string[] = [];
+    for await (const { key } of stack.store.list(ALL_LEDGERS)) {
+      if (key.endsWith('/intent.json')) intents.push(await text(await stack.store.get(key)));
+    }
+    expect(intents.filter((intent) => intent.includes(`"${address}"`))).toHaveLength(1);
+    expect(intents.join('')).not.toContain('signature');
+    // Another signature of the same address is the same image.
+    const again = { ...request, reference_image: `${address}?signature=other`, reference_upload: 'as_is' as const };
+    expect(await stack.videos.generate(again)).toMatchObject({ source: 'cache', task_id: result.task_id });
+  });
+});
+
+test('an image that is handed over as it is must be there and public: the field is named, and nothing is bought', async () => {
+  const request = { ...stack.request(`a boat ${randomUUID()}`), reference_upload: 'as_is' as const };
+  await expect(stack.videos.start({ ...request, reference_image: `${base}/boat.jpg` })).rejects.toMatchObject({
+    type: 'InvalidRequest',
+    issues: [{ path: 'reference_upload' }],
+  });
+  for (const reference_image of [`https://127.0.0.1:${front.port}/gone.jpg`, 'https://10.0.0.1/boat.jpg']) {
+    const { id } = await stack.videos.start({ ...request, reference_image });
+    const error = await stack.videos.result(id).catch((e: unknown) => e);
+    expect(error).toMatchObject({ error: { billed: false } });
+    expect(JSON.stringify(error)).toContain('reference_upload');
+  }
+  expect(stack.emulator.state().submits).toBe(submits);
 });
 
 test.each([

@@ -29,6 +29,7 @@ export function defineCommand(command: Command, context: CommandContext): void {
     )
     .option('--prompt <text>', 'the motion you want, up to 1500 characters')
     .option('--image <path|url|->', 'first frame: a file, an http(s) URL, an asset: reference, or - for stdin')
+    .option('--reference-upload <way>', 'provider (default): upload the image; as_is: hand over its https URL')
     .option('--duration <seconds>', 'whole seconds, 2 to 15 (default 4)')
     .option('--fps <n>', 'frames per second (default 24)')
     .option('--size <W*H>', 'such as 1280*720 or 1920x1080 (default 1280*720)')
