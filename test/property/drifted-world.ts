@@ -20,6 +20,8 @@ import { DashScopeClient } from '../../src/dashscope/client.js';
 import type { TaskSnapshot } from '../../src/dashscope/wire.js';
 import { makeClip } from '../../src/emulator/index.js';
 import { Ledger } from '../../src/ledger/ledger.js';
+import { ResultLinks } from '../../src/polling/result-links.js';
+import type { WatchOptions } from '../../src/polling/watch.js';
 import { BASE_URL, BILLED, DriftedProvider } from './drifted-provider.js';
 import { MemoryStore } from './memory-store.js';
 import { alike } from './mutants.js';
@@ -144,6 +146,7 @@ class DriftedWorld {
       times: DEFAULT_TIMES,
       clock,
       watcher: this.#watcher(dashscope),
+      links: new ResultLinks(),
       slots: {
         workflowId: 's',
         budget: undefined,
@@ -260,17 +263,17 @@ class DriftedWorld {
   #watcher(dashscope: DashScopeClient) {
     const watch = async (
       { taskId }: { readonly taskId: string },
-      options: { onSeen: (seen: TaskSnapshot) => boolean; onFault: (error: unknown) => void },
+      options: Pick<WatchOptions, 'shouldStop' | 'onFault'>,
     ): Promise<TaskSnapshot> => {
       for (let looks = 0; looks < 145; looks += 1) {
         this.#clock.nowMs += looks < 30 ? 10_000 : 600_000;
         try {
           const seen = await dashscope.queryTask(taskId);
-          const isOver = options.onSeen(seen);
+          const isOver = options.shouldStop?.(seen) === true;
           if (isOver || ['SUCCEEDED', 'FAILED', 'CANCELED'].includes(seen.status)) return seen;
         } catch (error) {
           if (!(error instanceof VideoError)) throw error;
-          options.onFault(error);
+          options.onFault?.(error);
         }
       }
       throw new TimedOut();
