@@ -80,8 +80,8 @@ export class AnswerReader {
   }
 
   /**
-   * A text that is compared with ours, cut to 2,000 characters. A number in its place is unreadable: taken as its digits
-   * it would be another text, and prove what it does not.
+   * A text that is compared with ours, cut to 2,000 characters. A number in its place is unreadable: taken as its
+   * digits it would be another text, and prove what it does not.
    */
   words(name: string): string | undefined {
     const value = this.#find(name);

@@ -112,7 +112,7 @@ function tierOf({ width, height }: MeasuredCandidate): keyof typeof PIXELS {
 /**
  * Compares a video's pixels with those that the provider makes of the image: the tier's count in the image's shape.
  * @returns `unsure` for the shape turned on its side, because an EXIF orientation may have been applied twice, or not
- * at all; and for any other shape of an image that the provider fetched itself, because it may have fetched another one.
+ * at all; and for any other shape of an image that the provider fetched itself, because it may have changed.
  */
 export function compareShape(expects: Expectation, video: MeasuredCandidate | undefined): Match {
   if (expects.image === null || video === undefined) return 'unsure';
