@@ -1,11 +1,13 @@
 import { Context } from '@temporalio/activity';
-import { z } from 'zod';
 import { FailureType } from '../src/contract/failure-type.js';
 import type { VideoResult, VideoWarning } from '../src/contract/result.js';
 import { VideoError } from '../src/contract/video-error.js';
+import { endingOfTask } from '../src/ledger/purchase-view.js';
+import { fromFailureRecord } from '../src/ledger/records.js';
 import { type InspectedMp4, inspectMp4, rejectedMp4 } from '../src/media/mp4.js';
 import { readSpool, type Spooled } from '../src/net/spool.js';
-import { rejectedKey, videoKey } from '../src/storage/keys.js';
+import { candidateKey, rejectedKey, videoKey } from '../src/storage/keys.js';
+import { ArchiveAttempts, type Attempts } from './archive-attempts.js';
 import type { ActivityDeps, ResultDeps } from './deps.js';
 import { resultExpired, withResult, withStored } from './download-result.js';
 import { mismatchWarnings, round } from './mismatch-warnings.js';
@@ -17,78 +19,105 @@ import { previousHeartbeat, withSignal } from './with-signal.js';
 
 type ArchivedVideo = Spooled & InspectedMp4;
 
-/** Downloads of the same bytes that are no playable MP4 before the result counts as none: one may have been damaged. */
-const REJECTIONS_MAX = 3;
-
-/** Rejected downloads in a row with the same bytes; plain JSON, for heartbeats. */
-interface Rejections {
-  readonly sha256: string;
-  readonly times: number;
+export interface ArchiveInput {
+  readonly task: FinishedTask;
+  /**
+   * When a result that is still not archived is reported instead of tried again, in milliseconds since the epoch;
+   * absent: never.
+   */
+  readonly untilMs?: number | undefined;
+  /** What came of the attempts of earlier steps. */
+  readonly before?: Attempts | undefined;
 }
 
-const rejectionsSchema = z.object({ rejections: z.object({ sha256: z.string(), times: z.number() }) });
+/** Result of the step; failures of the result itself are thrown. */
+export type ArchiveOutcome =
+  | { readonly kind: 'archived'; readonly result: VideoResult }
+  /** The result is paid and cannot be archived yet; nothing is lost, and it can be tried further. */
+  | { readonly kind: 'late'; readonly attempts: Attempts }
+  /** A person has decided meanwhile to do without the result. */
+  | { readonly kind: 'abandoned' };
 
-/** Counts downloads that are no video, over attempts; other faults between them count for nothing. */
-export class RejectedDownloads {
-  state: Rejections | undefined;
-  readonly #onCount: (state: Rejections) => void;
-
-  constructor(before?: Rejections, onCount: (state: Rejections) => void = () => undefined) {
-    this.state = before;
-    this.#onCount = onCount;
-  }
-
-  /** @returns how often these bytes have come in a row. */
-  count(sha256: string): number {
-    this.state = { sha256, times: this.state?.sha256 === sha256 ? this.state.times + 1 : 1 };
-    this.#onCount(this.state);
-    return this.state.times;
-  }
-}
+/** Attempts after which one that began too late reports at once: those before it may have hung, half an hour each. */
+const TRIES_BEFORE_REPORT = 3;
+/** A result that is late for so long is tried again after a tenth of that time. */
+const PATIENCE = 10;
+/** Longest pause between two attempts: a result that is reachable again waits no longer, and 24 h cost some 150. */
+const PAUSE_MAX_MS = 600_000;
 
 /**
  * Archives the finished video: streamed to a file, verified, measured, then visible under its task id. Then the cache
  * points at it, and last the purchase is closed: a reader that finds it closed finds everything.
  */
 export function createArchiveVideo(deps: ActivityDeps) {
-  return ({ task }: { task: FinishedTask }): Promise<VideoResult> => {
-    const before = rejectionsSchema.safeParse(previousHeartbeat()).data?.rejections;
-    // The attempt is about to fail; the next one reads the count from the last heartbeat.
-    const rejected = new RejectedDownloads(before, (rejections) => Context.current().heartbeat({ rejections }));
+  return ({ task, untilMs, before }: ArchiveInput): Promise<ArchiveOutcome> => {
+    const { clock } = deps;
+    const attempts = ArchiveAttempts.after(previousHeartbeat(), before);
+    const { info } = Context.current();
+    const isLate = () => untilMs !== undefined && clock.now() >= untilMs;
+    const late = (): ArchiveOutcome => ({ kind: 'late', attempts: attempts.state });
     return withSignal(
-      (signal) => archiveFinished(deps, task, rejected, signal),
-      () => ({ rejections: rejected.state }),
+      async (signal) => {
+        if (info.attempt > TRIES_BEFORE_REPORT && isLate()) return late();
+        try {
+          return { kind: 'archived', result: await archiveFinished(deps, task, attempts, signal) };
+        } catch (error) {
+          if (signal.aborted || (error instanceof VideoError && !error.retryable)) throw error;
+          if (await isAbandoned(deps, task, signal)) return { kind: 'abandoned' };
+          if (isLate()) return late();
+          // The attempt is about to fail; the next one reads the counts from this heartbeat.
+          Context.current().heartbeat({ attempts: attempts.state });
+          const pauseMs = Math.min(PAUSE_MAX_MS, (clock.now() - info.scheduledTimestampMs) / PATIENCE);
+          // Earlier the step's own policy has the longer pause.
+          if (!(error instanceof VideoError) || pauseMs < deps.times.retryMaximumMs) throw error;
+          throw error.with({ retryAfterMs: pauseMs });
+        }
+      },
+      () => ({ attempts: attempts.state }),
     );
   };
 }
 
 /**
+ * Whether a person has decided to do without the result.
+ * @throws VideoError the failure with which another run has closed the purchase.
+ */
+async function isAbandoned({ ledger }: ResultDeps, task: FinishedTask, signal: AbortSignal): Promise<boolean> {
+  const view = await ledger.findPurchase(task.purchase, { signal }).catch(() => undefined);
+  const ending = view === undefined ? undefined : endingOfTask(view, task.taskId);
+  if (ending?.how === 'failed') throw fromFailureRecord(ending.failure);
+  return ending?.how === 'abandoned';
+}
+
+/**
  * Archives a finished video, also outside of Temporal.
- * @param rejected - Counts downloads that are no video; the result is abandoned at the third with the same bytes.
+ * @param attempts - Counts why the result was not archived, over calls.
+ * @throws VideoError retryable while the result may still come; not retryable once it is proved to be no video, or
+ * gone.
  */
 export async function archiveFinished(
   deps: ResultDeps,
   task: FinishedTask,
-  rejected: RejectedDownloads,
+  attempts: ArchiveAttempts,
   signal: AbortSignal | undefined,
 ): Promise<VideoResult> {
-  const { ledger } = deps;
+  const { ledger, clock } = deps;
   // Read during the download, which does not need it; a video whose record is damaged is stored all the same.
   const reading = ledger
     .findIntent(task, { signal })
     .then((intent) => ({ intent, context: readPurchaseContext(intent.memo) }));
   reading.catch(() => undefined); // thrown after the download
-  const video = await archive(deps, task.taskId, { reading, rejected }, signal).catch(async (error: unknown) => {
+  const video = await archive(deps, task.taskId, { reading, attempts }, signal).catch(async (error: unknown) => {
+    if (signal?.aborted !== true) attempts.note(error, clock.now());
     if (!(error instanceof VideoError)) throw error;
-    if (error.type === FailureType.ResultExpired) {
-      await reading; // in another store than the purchase's, a missing video proves nothing
-      // Throws while it is not proved: a single UNKNOWN must not end what is paid.
-      await requireGone(deps, task, signal);
-      throw error.about(task).with({ retryable: false });
-    }
-    const final = await abandonAfterRetries(deps, task, error.about(task), rejected, signal);
-    if (!final.retryable) await reading; // in another store than the purchase's, a missing video proves nothing
-    throw final;
+    const isExpired = error.type === FailureType.ResultExpired;
+    const isFinal = isExpired || (error.type === FailureType.ResultRejected && attempts.isProved);
+    // Our limits and our rules prove nothing about what was paid.
+    if (!isFinal) throw error.about(task).with({ retryable: true });
+    await reading; // in another store than the purchase's, a missing video proves nothing
+    if (isExpired) await requireForgotten(deps, task, attempts, signal);
+    else await ledger.finish(task, { how: 'failed', error: error.about(task) }, { signal });
+    throw error.about(task).with({ retryable: false });
   });
   const { intent, context } = await reading;
   const result = describe(deps, task, context, video);
@@ -96,6 +125,18 @@ export async function archiveFinished(
   const ending = await ledger.finish(task, { how: 'archived', result, cacheKey }, { signal });
   // Another run has closed it before: its description of the same bytes is what others were given.
   return ending.how === 'archived' ? ending.result : result;
+}
+
+/** Throws a retryable error unless the provider has denied the task for long enough, and it is proved to be gone. */
+async function requireForgotten(
+  deps: ResultDeps,
+  task: FinishedTask,
+  { state }: ArchiveAttempts,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const deniedMs = deps.clock.now() - (state.unknownSinceMs ?? deps.clock.now());
+  if (deniedMs < deps.times.unknownForMs) throw resultExpired(task.taskId, 'has no result').with({ retryable: true });
+  await requireGone(deps, task, signal);
 }
 
 /** An archived video that the store has lost. */
@@ -127,7 +168,7 @@ const VIDEO = 'video/mp4';
 async function archive(
   deps: ResultDeps,
   taskId: string,
-  { reading, rejected }: { readonly reading: Promise<unknown>; readonly rejected: RejectedDownloads },
+  { reading, attempts }: { readonly reading: Promise<unknown>; readonly attempts: ArchiveAttempts },
   signal: AbortSignal | undefined,
 ): Promise<ArchivedVideo> {
   const { store } = deps;
@@ -136,7 +177,9 @@ async function archive(
   const stored = () =>
     withStored(deps, key, signal, async (file, spooled) => ({ ...spooled, ...(await inspectMp4(file, signal)) }));
   if ((await store.head(key, { signal })) !== undefined) return stored();
-  const video = await withResult(deps, taskId, signal, async (file, { bytes, sha256 }) => {
+  let isDownloaded = false;
+  const keep = async (file: string, { bytes, sha256 }: Spooled): Promise<ArchivedVideo | undefined> => {
+    isDownloaded = true;
     // No other store than the purchase's gets the video.
     await reading.catch((error: unknown) => {
       if (error instanceof VideoError && error.type === FailureType.ConfigurationInvalid) throw error;
@@ -146,31 +189,25 @@ async function archive(
       // Kept for inspection: it is paid, and the provider deletes it within a day.
       const keptAs = rejectedKey(taskId);
       await store.put(keptAs, readSpool(file), { ifAbsent: true, sha256, bytes, signal });
-      rejected.count(sha256);
+      attempts.reject(sha256);
       throw error.with({ nextStep: `Look at ${keptAs} in the asset store, and give the task id to the provider.` });
     });
     // The download may have been damaged. What comes the same three times is what was bought, and is kept as it came.
-    if (inspected.fault !== undefined && rejected.count(sha256) < REJECTIONS_MAX) throw rejectedMp4(inspected.fault);
+    if (inspected.fault !== undefined) {
+      attempts.reject(sha256);
+      if (!attempts.isProved) throw rejectedMp4(inspected.fault).with({ retryable: true });
+    }
     const options = { ifAbsent: true, sha256, bytes, contentType: VIDEO, signal };
     const put = await store.put(key, readSpool(file), options);
     return put.stored ? { bytes, sha256, ...inspected } : undefined;
+  };
+  const video = await withResult(deps, taskId, signal, keep).catch(async (error: unknown) => {
+    // A candidate, or a file that a person has put there because the link is of no use.
+    const copy = candidateKey(taskId);
+    if (isDownloaded || signal?.aborted === true || (await store.head(copy, { signal })) === undefined) throw error;
+    return withStored(deps, copy, signal, keep);
   });
   return video ?? stored();
-}
-
-/** Closes the purchase of a result that is no video, so that nobody waits for it and the next run may buy again. */
-async function abandonAfterRetries(
-  deps: ResultDeps,
-  task: FinishedTask,
-  error: VideoError,
-  { state }: RejectedDownloads,
-  signal: AbortSignal | undefined,
-): Promise<VideoError> {
-  if (error.type !== FailureType.ResultRejected) return error;
-  // Too large a file has no checksum, and is rejected alike each time.
-  if (state !== undefined && state.times < REJECTIONS_MAX) return error.with({ retryable: true });
-  await deps.ledger.finish(task, { how: 'failed', error }, { signal });
-  return error;
 }
 
 function describe(

@@ -64,8 +64,8 @@ export async function withResult<T>(
     } catch (error) {
       const hasExpired = error instanceof VideoError && error.type === FailureType.ResultExpired;
       if (!hasExpired) throw error;
-      // The task still has a result, so this is a fault of the provider's store, which may pass.
-      if (links === LINKS_MAX) throw error.with({ retryable: true });
+      // The task still has a result, so this is a fault of the provider's store, or of what is before it; it may pass.
+      if (links === LINKS_MAX) throw linkRefused(taskId, error);
     }
   }
   const copy = await findStoredCopy(store, taskId, signal);
@@ -124,6 +124,19 @@ function noLinkYet(taskId: string, status: string): VideoError {
     retryable: true,
     nextStep: 'Nothing is lost: the task is queried again while the provider keeps it, 24 hours.',
   });
+}
+
+/** The provider shows a result, and its store denies it. */
+function linkRefused(taskId: string, { message }: VideoError): VideoError {
+  return new VideoError(
+    FailureType.ResultUnreachable,
+    `Task ${taskId} has a result, and its link is of no use: ${message}`,
+    {
+      taskId,
+      retryable: true,
+      nextStep: 'Nothing is lost: a new link is requested while the provider knows the task.',
+    },
+  );
 }
 
 /** The provider has deleted the video, or never had it. */

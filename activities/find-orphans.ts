@@ -1,6 +1,7 @@
 import { mapParallel } from '../src/async/map-parallel.js';
 import { salvageWorkflowId } from '../src/contract/names.js';
 import type { Purchase } from '../src/contract/purchase.js';
+import { type StepTimes, stepTimesOf } from '../src/contract/times.js';
 import type { WebhookEvents } from '../src/contract/webhook.js';
 import { boughtTask, openExtraTasks, type PurchaseView } from '../src/ledger/purchase-view.js';
 import type { ActivityDeps } from './deps.js';
@@ -25,6 +26,7 @@ export interface Orphans {
   /** Whether the namespace has the search attributes. */
   readonly attributes: boolean;
   readonly webhookEvents?: WebhookEvents;
+  readonly times: StepTimes;
 }
 
 /** Open purchases whose runs are looked up together; each is a request to Temporal, and one to the store. */
@@ -58,6 +60,7 @@ export function createFindOrphans(deps: ActivityDeps) {
         orphans,
         damaged: [...damaged, ...bills].map(({ message }) => message),
         attributes: await knowsAttributes(),
+        times: stepTimesOf(deps.times),
         ...subscribedEvents(deps),
       };
     });

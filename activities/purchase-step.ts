@@ -22,6 +22,13 @@ export interface WatchedTask extends BoughtTask {
   readonly claim: ClaimState;
 }
 
+/** An answer to a submit, or the lack of one, that does not say whether a task was created. */
+export interface SubmitRefusal {
+  readonly message: string;
+  readonly code?: string | undefined;
+  readonly requestId?: string | undefined;
+}
+
 /** What the ledger and the provider say of a purchase, and thereby what comes next. */
 export type PurchaseStep =
   /** Watch this task to its end. */
@@ -33,7 +40,13 @@ export type PurchaseStep =
   /** Another execution is buying it. */
   | { readonly kind: 'follow'; readonly purchase: Purchase }
   /** A paid task may exist: nothing is sent before the reconciliation has decided. */
-  | { readonly kind: 'unknown'; readonly purchase: Purchase; readonly why: string }
+  | {
+      readonly kind: 'unknown';
+      readonly purchase: Purchase;
+      readonly why: string;
+      /** What this run's own submit was answered; absent when it was not answered because a process died. */
+      readonly refusal?: SubmitRefusal | undefined;
+    }
   /** Only a person can decide. */
   | {
       readonly kind: 'undecided';

@@ -66,7 +66,9 @@ export function reconciledStep(outcome: ReconcileOutcome): PurchaseStep {
 
 function attentionOf(evidence: Evidence): Attention {
   return {
+    cause: 'SubmitOutcomeUnknown',
     reason: `${evidence.explanation} The submit was sent about ${utcSecond(evidence.attempted_at_ms)}.`,
+    next_step: 'Compare the candidates, then decide with one of the commands; the run then continues by itself.',
     purchase: `${evidence.purchase_key}/${evidence.n}`,
     candidates: evidence.candidates.map(({ task_id, created_at_ms, status, compared, video_key, also_fits }) => ({
       task_id,

@@ -11,7 +11,7 @@ import type {
 } from '../src/contract/slots.js';
 import { VideoError } from '../src/contract/video-error.js';
 import { openExtraTasks, type PurchaseView } from '../src/ledger/purchase-view.js';
-import { batchOf } from '../src/ledger/records.js';
+import { batchOf, type Ending } from '../src/ledger/records.js';
 import type { ActivityDeps } from './deps.js';
 import { withSignal } from './with-signal.js';
 
@@ -104,13 +104,18 @@ async function findEnd(holder: HeldSlot, deps: ActivityDeps, signal: AbortSignal
   if (newest !== undefined && newest.purchase.n > afterPurchase) {
     const { state } = newest;
     if (!slotIsFree && mayRender(newest, clock.now(), times.ledger.resultLifeMs)) return 'alive';
-    if (state.kind === 'closed') return ['archived', 'expired'].includes(state.ending.how) ? 'paid' : 'nothing';
+    if (state.kind === 'closed') return isPaid(state.ending) ? 'paid' : 'nothing';
     if (state.kind !== 'not_created' || openExtraTasks(newest).length > 0) return 'unsettled';
   }
   // Nothing was bought yet: a requester that is still open may be about to.
   if ((await Promise.all(requesters.map((id) => isRunOpen(id)))).includes(true)) return 'alive';
   // The submit of a requester that is gone may still be on its way.
   return slotIsFree && clock.now() - sinceMs >= UNBOUGHT_MS ? 'nothing' : 'unsettled';
+}
+
+/** Whether a task that ended in this way may be billed. */
+function isPaid(ending: Ending): boolean {
+  return ending.how === 'failed' ? ending.failure.billed !== false : ending.how !== 'cancelled';
 }
 
 function mayRender(view: PurchaseView, nowMs: number, resultLifeMs: number): boolean {

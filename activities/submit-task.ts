@@ -1,4 +1,5 @@
 import { Context } from '@temporalio/activity';
+import { toFailure } from '../src/contract/failure.js';
 import { FailureType } from '../src/contract/failure-type.js';
 import type { Purchase } from '../src/contract/purchase.js';
 import { VideoError } from '../src/contract/video-error.js';
@@ -140,9 +141,16 @@ export function purchaseStep(outcome: BuyOutcome): PurchaseStep {
       return { kind: 'archived', result: fromCache(outcome.result) };
     case 'restore':
       return restoreStep(outcome);
+    case 'failed':
+      return { kind: 'failed', failure: toFailure(outcome.error) };
     case 'follow':
       return outcome;
     case 'unknown':
-      return { kind: 'unknown', purchase: outcome.purchase, why: outcome.error.message };
+      return unknownStep(outcome);
   }
+}
+
+function unknownStep({ purchase, error, isSent }: Extract<BuyOutcome, { readonly kind: 'unknown' }>): PurchaseStep {
+  const { message, code, requestId } = error;
+  return { kind: 'unknown', purchase, why: message, ...(isSent && { refusal: { message, code, requestId } }) };
 }

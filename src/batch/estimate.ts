@@ -21,6 +21,8 @@ interface EstimateCounts {
   /** Share an open purchase, or one that another line of this manifest makes. */
   readonly adopt: number;
   readonly buy: number;
+  /** Were bought before with a result that was refused: they fail, and nothing is bought for them. */
+  readonly refuse: number;
   /**
    * Name an image of the web, which only a worker downloads; its content decides. Every amount and time counts these
    * lines as bought.
@@ -124,7 +126,7 @@ interface Renders {
 }
 
 class EstimateTotals {
-  readonly counts = { cached: 0, adopt: 0, buy: 0, fetch: 0 };
+  readonly counts = { cached: 0, adopt: 0, buy: 0, refuse: 0, fetch: 0 };
   /** Cache keys that a line of this manifest buys. */
   readonly #bought = new Set<string>();
   readonly #renders = new Map<string, Renders>();
@@ -132,6 +134,7 @@ class EstimateTotals {
   add({ action, request, key }: PreviewedRequest): void {
     if (action === 'cache') this.counts.cached += 1;
     else if (action === 'follow') this.counts.adopt += 1;
+    else if (action === 'refuse') this.counts.refuse += 1;
     // Another tenant's line buys the same video. A line with "refresh" may run so late that it buys a newer one.
     else if (key !== undefined && request.cache === 'use' && this.#bought.has(key)) this.counts.adopt += 1;
     else {

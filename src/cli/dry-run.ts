@@ -24,9 +24,10 @@ export interface GenerationPlan {
   readonly dry_run: true;
   /**
    * `join`: share a running run; `cache`: answer without buying; `follow`: wait for what another run has bought; `buy`:
-   * buy one task; `fetch`: the worker fetches the image, and its content decides which of these it will be.
+   * buy one task; `refuse`: fail, because the paid result of an earlier purchase was refused; `fetch`: the worker
+   * fetches the image, and its content decides which of these it will be.
    */
-  readonly action: 'join' | 'cache' | 'follow' | 'buy' | 'fetch';
+  readonly action: 'join' | 'cache' | 'follow' | 'buy' | 'refuse' | 'fetch';
   readonly id: string;
   readonly worker: boolean;
   /** What a purchase is billed by; null when nothing is billed. */
@@ -86,6 +87,7 @@ export function planText({ action, id, worker, billed, price, cached, budget }: 
   const actions = {
     join: `join the run that is already there: ${id}`,
     cache: `answer from the cache, buying nothing: ${cached?.video_url}`,
+    refuse: 'fail, buying nothing: its result was paid before and refused; only cache "refresh" buys another one',
     follow: 'wait for the video that another run has bought, buying nothing',
     buy: `buy one video of ${purchase}`,
     fetch: `let the worker fetch the image, then find its video or buy one of ${purchase}`,

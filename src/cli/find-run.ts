@@ -17,7 +17,15 @@ export interface StoredRun {
   /** `<purchase key>/<n>`. */
   readonly purchase: string;
   /** State of the purchase in the ledger. */
-  readonly state: 'unclaimed' | 'claimed' | 'not_created' | 'archived' | 'failed' | 'cancelled' | 'expired';
+  readonly state:
+    | 'unclaimed'
+    | 'claimed'
+    | 'not_created'
+    | 'archived'
+    | 'failed'
+    | 'cancelled'
+    | 'expired'
+    | 'abandoned';
   /** The run that bought. */
   readonly bought_by: string;
   /** ISO 8601, UTC. */

@@ -109,12 +109,16 @@ export function cancelledEnd(
  * The state of an item that waits for a person.
  * @param sinceMs - Since when, in milliseconds since the epoch.
  */
-export function parkedEnd(head: ItemHead, reason: string, sinceMs: number): BatchItemEnd {
+export function parkedEnd(
+  head: ItemHead,
+  { cause, reason }: { readonly cause: string | null; readonly reason: string },
+  sinceMs: number,
+): BatchItemEnd {
   return {
     ...head,
     ...NO_VIDEO,
     outcome: 'needs_attention',
-    cause: 'SubmitOutcomeUnknown',
+    cause,
     message: cleanText(reason, MESSAGE_MAX),
     billed: null,
     ended_at_ms: sinceMs,

@@ -82,7 +82,7 @@ export interface VideoProgress {
     | 'following'
     /** The reply to a submit was lost: the provider's task list shows what became of it. */
     | 'reconciling'
-    /** Only a person can decide which task belongs to the run; see `attention`. */
+    /** Only a person can decide what a lost submit has bought, or what to do about a result; see `attention`. */
     | 'needs_attention'
     /** The provider has accepted the task and not started it. */
     | 'queued'
@@ -126,7 +126,11 @@ export interface Eta {
 
 /** Why a run waits for a person, and what that person needs to decide. */
 export interface Attention {
+  /** What is in question: what a submit has bought, or the result of a task that is paid and cannot be archived. */
+  readonly cause: 'SubmitOutcomeUnknown' | 'ResultUnreachable';
   readonly reason: string;
+  /** What to look at before the decision, in plain words. */
+  readonly next_step: string;
   /** The purchase that waits: `<key>/<n>`. */
   readonly purchase: string;
   /** Tasks that may belong to the run; the archived copy of each outlives the provider's 24 hours. */
@@ -139,7 +143,10 @@ export interface Attention {
   readonly refused: string | null;
 }
 
-/** A person's decision in `needs_attention`, sent with the signal `resolveSubmit`. */
+/**
+ * A person's decision in `needs_attention`, sent with the signal `resolveSubmit`. `task_id`: this task belongs to the
+ * run, or its result is tried again at once; `buy_again`: no task does, or its result is given up.
+ */
 export type SubmitDecision = { readonly task_id: string } | { readonly buy_again: true };
 
 /** What a cancel did. */

@@ -8,7 +8,14 @@ export interface StepTimes {
   readonly cancelStartToCloseMs: number;
   readonly heartbeatTimeoutMs: number;
   readonly pollScheduleToCloseMs: number;
+  /** How long a lost video is fetched again before the run fails. */
   readonly archiveScheduleToCloseMs: number;
+  /** Delay of a finished result after which the run shows why it is late. */
+  readonly archiveLateMs: number;
+  /** Delay of a finished result after which the run waits for a person, while it is tried further. */
+  readonly archiveAlarmMs: number;
+  /** Age of a task at which a result that is not archived is a person's in any case. */
+  readonly resultAlarmAgeMs: number;
   /** Longest wait for a person's decision in one attempt of the step that follows a parked purchase. */
   readonly parkedStartToCloseMs: number;
   /** Pause before a parked run reconciles again, where the obstacle may be removed without a decision. */
@@ -35,6 +42,9 @@ export const STEP_TIMES: StepTimes = {
   heartbeatTimeoutMs: 30_000,
   pollScheduleToCloseMs: 72_000_000, // 20 h: task and link are deleted after 24 h, 4 h remain to archive
   archiveScheduleToCloseMs: 10_800_000, // 3 h: within the 4 h that polling leaves
+  archiveLateMs: 60_000, // some six attempts: a link that lags by seconds is not worth a line
+  archiveAlarmMs: 3_600_000, // 1 h: most outages of a store or a network are shorter, and most of 24 h is left then
+  resultAlarmAgeMs: 79_200_000, // 22 h: two hours before the provider deletes task and link, two after polling ends
   parkedStartToCloseMs: 2_592_000_000, // 30 days; then the step is retried
   parkedRetryMs: 3_600_000, // some fifteen events: a list refused over a weekend costs a thousand
   retryInitialMs: 1_000, // the hand-over gap of a poll when a worker shuts down

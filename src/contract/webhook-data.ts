@@ -97,15 +97,18 @@ export function budgetReachedBatch(batch: BatchEventSource, failure: EventFailur
 }
 
 /** Data of `run.needs_attention`. */
-export function attentionRun({ workflowId, batchId }: RunEventSource, { reason, candidates }: Attention): WebhookRun {
+export function attentionRun(
+  { workflowId, batchId }: RunEventSource,
+  { cause, reason, next_step, candidates }: Attention,
+): WebhookRun {
   return {
     workflow_id: workflowId,
     batch_id: batchId,
     state: 'needs_attention',
     text: `Run ${cleanText(workflowId)} waits for a person: ${textOf(reason)}`,
     reason: textOf(reason),
-    cause: 'SubmitOutcomeUnknown',
-    next_step: 'Compare the candidates, then decide with one of the commands; the run then continues by itself.',
+    cause,
+    next_step,
     candidates,
     commands: resolveCommands(workflowId, candidates),
   };

@@ -52,12 +52,21 @@ export type BuyOutcome =
    * written. `extra`: the purchase was decided otherwise, so this task is paid in addition.
    */
   | { readonly kind: 'bought'; readonly task: BoughtTask; readonly claim: ClaimState }
-  /** Bought before, by another run or an earlier attempt. */
-  | Extract<DecidedStatus, { readonly kind: 'task' | 'archived' | 'restore' }>
+  /**
+   * Bought before, by another run or an earlier attempt. `failed`: it was paid, and its result was refused, so that
+   * another one is bought only on request (`cache: refresh`).
+   */
+  | Extract<DecidedStatus, { readonly kind: 'task' | 'archived' | 'restore' | 'failed' }>
   /** Another execution is buying: `awaitPurchase`. */
   | { readonly kind: 'follow'; readonly purchase: Purchase }
   /** A paid task may exist: `reconcileSubmit`. Never submit again before it says so. */
-  | { readonly kind: 'unknown'; readonly purchase: Purchase; readonly error: VideoError };
+  | {
+      readonly kind: 'unknown';
+      readonly purchase: Purchase;
+      readonly error: VideoError;
+      /** Whether this call has sent the POST; else an earlier attempt announced it, and died. */
+      readonly isSent: boolean;
+    };
 
 /**
  * The only gate to a purchase: reads the ledger, announces, sends one POST, records what came of it.
@@ -116,7 +125,7 @@ export async function buyOnce(deps: BuyDeps, order: PurchaseOrder, options: Stor
     case 'not_sent':
       return recordNotCreated(deps, order, purchase, mayStillSend() ? 'not_sent' : 'too_late', outcome.error);
     case 'unknown':
-      return { kind: 'unknown', purchase, error: outcome.error };
+      return { kind: 'unknown', purchase, error: outcome.error, isSent: true };
   }
 }
 
@@ -152,21 +161,22 @@ async function offerOf(
   const { workflowId, firstRunId } = query.buyer;
   // By name, not by time: the run's start is of another clock than the intent.
   const boughtByThisRun = intent.workflow_id === workflowId && intent.first_run_id === firstRunId;
+  const wantsAnother = query.cache === 'refresh' && !boughtByThisRun && intent.written_at_ms < query.firstStartedAtMs;
   const status = await assessPurchase(deps, newest, query.unrestorable, options);
   switch (status.kind) {
     case 'task':
       return status;
     case 'archived':
     case 'restore':
-      return query.cache === 'refresh' && !boughtByThisRun && intent.written_at_ms < query.firstStartedAtMs
-        ? undefined
-        : status;
+      return wantsAnother ? undefined : status;
     case 'failed':
+      if (status.error.billed !== true || wantsAnother) return undefined;
+      return boughtByThisRun ? status : { ...status, error: refusedBeforeError(status.error) };
     case 'buy':
       return undefined;
     case 'unclaimed':
       return boughtByThisRun
-        ? { kind: 'unknown', purchase, error: abandonedAttemptError(purchase) }
+        ? { kind: 'unknown', purchase, error: abandonedAttemptError(purchase), isSent: false }
         : { kind: 'follow', purchase };
   }
 }
@@ -219,6 +229,15 @@ function clockChangedError(): VideoError {
     billed: false,
     nextStep: "Set the clock of the worker's machine (NTP); the step is tried again. Nothing was sent.",
   });
+}
+
+/** What was paid and refused is not bought again by itself: the next one may be refused alike. */
+function refusedBeforeError({ type, message, code, taskId, requestId }: VideoError): VideoError {
+  const nextStep =
+    'Look at the file under rejected/ in the store. Nothing is bought again by itself: to buy another video, send ' +
+    'the request with cache "refresh" (wan-video generate --cache refresh).';
+  const said = `The same video was bought before, and its result was refused: ${message}`;
+  return new VideoError(type, said, { code, taskId, requestId, billed: false, nextStep });
 }
 
 function abandonedAttemptError({ key, n }: Purchase): VideoError {

@@ -59,8 +59,8 @@ export type TaskEnd =
   /** Its video is in the store under `videos/`. The result is cached under `cacheKey`; null with `cache: off`. */
   | { readonly how: 'archived'; readonly result: VideoResult; readonly cacheKey: string | null }
   | { readonly how: 'failed'; readonly error: VideoError }
-  /** `expired`: paid and lost, as `provesGone` says. */
-  | { readonly how: 'cancelled' | 'expired' };
+  /** `expired`: paid and lost, as `provesGone` says. `abandoned`: a person gave its result up. */
+  | { readonly how: 'cancelled' | 'expired' | 'abandoned' };
 
 /**
  * The purchases of one account at one provider: immutable records, each put where none was, none ever replaced (but

@@ -18,6 +18,8 @@ export type Preview =
   /** Another run is buying it, or has bought it; its purchase is open. */
   | { readonly action: 'follow'; readonly cached: null }
   | { readonly action: 'buy'; readonly cached: null }
+  /** It was bought before, and its paid result was refused: the run fails, and buys nothing. */
+  | { readonly action: 'refuse'; readonly cached: null }
   /** Only a worker can fetch the image, and only its content decides which of these it will be. */
   | { readonly action: 'fetch'; readonly cached: null };
 
@@ -47,7 +49,7 @@ export async function previewRequest(
   const { found } = await findExistingPurchase(deps, query, options);
   if (found === undefined) return { action: 'buy', cached: null };
   if (found.kind === 'archived' || found.kind === 'restore') return { action: 'cache', cached: found.result };
-  return { action: 'follow', cached: null };
+  return { action: found.kind === 'failed' ? 'refuse' : 'follow', cached: null };
 }
 
 /** The cache key of a request; undefined when its image must be fetched first. */

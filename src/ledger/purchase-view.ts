@@ -88,6 +88,12 @@ export function boughtTask(
 export const claimedTaskOf = ({ state }: Pick<PurchaseView, 'state'>): ClaimedTask | undefined =>
   state.kind === 'claimed' || state.kind === 'closed' ? state.task : undefined;
 
+/** How a task of the purchase ended; `undefined` while it is open, or when the view does not name it. */
+export function endingOfTask({ state, extraTasks }: PurchaseView, taskId: string): Ending | undefined {
+  if (state.kind === 'closed' && state.task.task_id === taskId) return state.ending;
+  return extraTasks.find(({ task }) => task.task_id === taskId)?.ending;
+}
+
 /** The extra tasks that are not over. */
 export const openExtraTasks = ({ extraTasks }: Pick<PurchaseView, 'extraTasks'>): ClaimedTask[] =>
   extraTasks.filter(({ ending }) => ending === undefined).map(({ task }) => task);

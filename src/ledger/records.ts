@@ -121,8 +121,12 @@ const ending = z.discriminatedUnion('how', [
   z.object({ how: z.literal('failed'), failure: failureRecord }),
   z.object({ how: z.literal('cancelled') }),
   z.object({ how: z.literal('expired') }),
+  z.object({ how: z.literal('abandoned') }),
 ]);
-/** How a bought task ended. `cancelled` and `failed` were free; `expired` is paid and lost. */
+/**
+ * How a bought task ended. `cancelled` was free; `failed` says whether it is billed; `expired` is paid and lost;
+ * `abandoned` is paid, and a person has decided to do without its result.
+ */
 export type Ending = z.infer<typeof ending>;
 
 /** Put after a claim with a task. */

@@ -8,6 +8,7 @@ import { candidateKey } from '../storage/keys.js';
 import type { Ledger } from './ledger.js';
 import type { QueryApi } from './provider.js';
 import { assessPurchase, type DecidedStatus } from './purchase-status.js';
+import type { TaskRef } from './recorded-task.js';
 import type { ClaimedTask } from './records.js';
 import type { LedgerTimes } from './times.js';
 
@@ -47,6 +48,40 @@ export async function resolvePurchase(
   throw new VideoError(
     FailureType.StoreUnavailable,
     `The decision on purchase ${purchase.key}/${purchase.n} is written, and the asset store does not show it`,
+    { retryable: true, nextStep: 'Wait; the step is tried again.' },
+  );
+}
+
+/**
+ * Records a person's decision on a paid task whose result cannot be archived: `buy_again` gives the result up, and the
+ * task itself has it tried again at once. Safe to repeat.
+ * @returns what the ledger now says; `task`: try again.
+ * @throws VideoError `InvalidRequest` when the decision names another task; nothing is written then.
+ */
+export async function resolveResult(
+  deps: Omit<ResolveDeps, 'provider'>,
+  task: TaskRef,
+  decision: SubmitDecision,
+  options: StoreOptions = {},
+): Promise<DecidedStatus> {
+  const { ledger } = deps;
+  checkDecision(decision);
+  if ('task_id' in decision && decision.task_id !== task.taskId) {
+    throw refused(
+      `The run waits for the result of task ${task.taskId}, and the decision names another task`,
+      `Name ${task.taskId} to have it tried again at once, or buy again.`,
+      task.taskId,
+    );
+  }
+  if (!('task_id' in decision)) {
+    const ending = await ledger.finish(task, { how: 'abandoned' }, options);
+    if (ending.how === 'abandoned') return { kind: 'buy' };
+  }
+  const status = await assessPurchase(deps, await ledger.requirePurchase(task.purchase, options), [], options);
+  if (status.kind !== 'unclaimed') return status;
+  throw new VideoError(
+    FailureType.StoreUnavailable,
+    `Task ${task.taskId} is claimed, and the asset store does not show it`,
     { retryable: true, nextStep: 'Wait; the step is tried again.' },
   );
 }

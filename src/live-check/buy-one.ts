@@ -77,6 +77,8 @@ export async function buyOne(deps: BuyDeps): Promise<LiveTask> {
         return { kind: 'task', task: outcome.task, bought: false, acceptedAtMs: null };
       case 'archived':
         return { kind: 'task', task: await taskOf(ledger, outcome.purchase), bought: false, acceptedAtMs: null };
+      case 'failed':
+        return { kind: 'refused', error: outcome.error };
       case 'follow':
       case 'unknown': {
         deps.say(

@@ -112,7 +112,7 @@ export class WorkerMetrics implements StepMetrics {
     for (const outcome of ['accepted', 'rejected', 'not_sent', 'unknown']) this.#submits.inc({ outcome }, 0);
     for (const found_by of ['submit', 'reconcile', 'person']) this.#purchases.inc({ found_by }, 0);
     for (const result of ['found', 'none', 'undecided']) this.#reconciled.inc({ result }, 0);
-    for (const how of ['archived', 'failed', 'cancelled', 'expired']) this.#closed.inc({ how }, 0);
+    for (const how of ['archived', 'failed', 'cancelled', 'expired', 'abandoned']) this.#closed.inc({ how }, 0);
     this.#atScrape('worker_ready', 'Whether this worker can work: 1 as long as /readyz says so', [], async (gauge) => {
       const ready = await this.#ready?.();
       if (ready !== undefined) gauge.set(Number(ready));

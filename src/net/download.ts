@@ -43,6 +43,7 @@ const PROGRESS_BYTES = 256 * 1024;
  * the server ignores the range, or when length or ETag show that there is another file now.
  * @returns length and SHA-256 of exactly the bytes in the file.
  * @throws {@link VideoError} `ResultRejected` above `maxBytes`; `ResultExpired` for HTTP 403, 404 and 410;
+ * `ResultUnreachable` (retryable) for a link that is of no use now;
  * `ProviderUnavailable` (retryable) without progress; `StoreUnavailable` for the disk; what `open` throws for good.
  * @throws `signal.reason`, unchanged, on abort.
  */
@@ -69,9 +70,7 @@ export async function downloadToFile(options: DownloadOptions): Promise<Spooled>
         if (spool.bytes > known.total) await spool.restart();
       } catch (error) {
         if (signal?.aborted) throw signal.reason;
-        const lasting =
-          error instanceof VideoError && (!error.retryable || error.type === FailureType.StoreUnavailable);
-        if (lasting) throw error;
+        if (isLasting(error, spool.bytes)) throw error;
         fault = error;
       }
       resumes += 1;
@@ -86,6 +85,13 @@ export async function downloadToFile(options: DownloadOptions): Promise<Spooled>
   } finally {
     await spool.close();
   }
+}
+
+/** Whether another request in a moment would not help: the disk, a refusal for good, or one of the link itself. */
+function isLasting(error: unknown, bytes: number): boolean {
+  if (!(error instanceof VideoError)) return false;
+  const { retryable, type } = error;
+  return !retryable || type === FailureType.StoreUnavailable || (type === FailureType.ResultUnreachable && bytes === 0);
 }
 
 /** Opens the rest of the file, or the whole when what is there cannot be continued; `spool` is then empty. */
@@ -126,6 +132,9 @@ function versionOf({ status, headers }: OpenedDownload): Version | undefined {
   return { from: Number(range[1]), total: numberOf(range[2]), etag };
 }
 
+/** Statuses below 500 after which the same request may succeed in a moment. */
+const BUSY_4XX: ReadonlySet<number> = new Set([408, 425, 429]);
+
 function badStatus(status: number): VideoError {
   if (status === 403 || status === 404 || status === 410) {
     return new VideoError(FailureType.ResultExpired, `The result can no longer be downloaded (HTTP ${status})`, {
@@ -133,7 +142,9 @@ function badStatus(status: number): VideoError {
       nextStep: 'Links live 24 hours; a new one is requested while the provider knows the task.',
     });
   }
-  return new VideoError(FailureType.ResultUnreachable, `The download is answered with HTTP ${status}`, {
+  const isBusy = status >= 500 || BUSY_4XX.has(status);
+  const type = isBusy ? FailureType.ProviderUnavailable : FailureType.ResultUnreachable;
+  return new VideoError(type, `The download is answered with HTTP ${status}`, {
     retryable: true,
     billed: true,
     nextStep: 'Nothing is lost: the link is requested again.',

@@ -35,6 +35,7 @@ const COUNTED = {
   cached: 'answered from the cache',
   adopt: 'joining an open purchase',
   buy: 'to be bought',
+  refuse: 'bought before with a result that was refused: they fail, buying nothing',
   fetch: 'with an image from the web, counted as bought',
   duplicate: 'equal to an earlier line',
   invalid: 'left out because of faults',

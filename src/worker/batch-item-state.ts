@@ -7,6 +7,9 @@ import { cancelledEnd, failedEnd, parkedEnd, videoEnd } from '../contract/batch-
 import type { VideoRequest } from '../contract/request.js';
 import type { VideoResult } from '../contract/result.js';
 
+/** What the search attribute of a run that waits for a person says of it. */
+const PARKED = { cause: null, reason: 'waits for a person: wan-video status' };
+
 const OUTCOME = defineSearchAttributeKey('VideoOutcome', 'KEYWORD');
 
 /** The state of a batch item's run in Temporal; `unknown` once its retention is over. */
@@ -21,7 +24,7 @@ export async function itemState(
     const head = { item_id: itemId, run: workflowId, started_at_ms: startTime.getTime() };
     if (status.name !== 'RUNNING') return await endOf(client, handle, runId, head, closeTime?.getTime() ?? 0);
     const isParked = typedSearchAttributes.get(OUTCOME) === 'needs_attention';
-    return isParked ? parkedEnd(head, 'waits for a person: wan-video status', startTime.getTime()) : 'running';
+    return isParked ? parkedEnd(head, PARKED, startTime.getTime()) : 'running';
   } catch (error) {
     if (error instanceof WorkflowNotFoundError) return 'unknown';
     throw error;

@@ -20,11 +20,11 @@ export interface Expected {
 export const DURATION = 4;
 
 /** One purchase, nothing lost. */
-const BOUGHT: Expected = { end: 'completed', tasks: 1, billedSeconds: DURATION };
+export const BOUGHT: Expected = { end: 'completed', tasks: 1, billedSeconds: DURATION };
 /** Cancelled after the purchase: a salvage, or the buyer, brings the video in. */
-const SALVAGED: Expected = { end: 'cancelled', tasks: 1, billedSeconds: DURATION };
+export const SALVAGED: Expected = { end: 'cancelled', tasks: 1, billedSeconds: DURATION };
 const NOTHING: Expected = { end: 'cancelled', tasks: 0, billedSeconds: 0 };
-const refused = (type: string): Expected => ({ end: `failed ${type}`, tasks: 0, billedSeconds: 0 });
+export const refused = (type: string): Expected => ({ end: `failed ${type}`, tasks: 0, billedSeconds: 0 });
 
 type OnStep<T> = Readonly<Partial<Record<Step, T>>>;
 
@@ -62,7 +62,7 @@ export interface DisturbanceRow {
 }
 
 /** Requests of each step; `prepare` and `follow` ask the provider for nothing. */
-const REQUESTS: OnStep<readonly EmulatorFault['on'][]> = {
+export const REQUESTS: OnStep<readonly EmulatorFault['on'][]> = {
   upload: ['policy', 'upload'],
   submit: ['submit'],
   reconcile: ['list', 'query', 'download'],
@@ -242,6 +242,10 @@ export const DISTURBANCES: readonly DisturbanceRow[] = [
 
 /** Cells that have no meaning, and why. */
 export const LEFT_OUT: readonly { readonly what: string; readonly why: string }[] = [
+  {
+    what: 'drift × a request that the row does not name',
+    why: 'its answer has no such part; an upload has no answer, and a download no JSON',
+  },
   {
     what: "the provider's answers × prepare, follow",
     why: 'these steps ask the provider for nothing; prepare reads an image, follow reads the ledger',

@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { s3ServerMissing } from '../support/s3-server.js';
 import { DISTURBANCES, type Disturbance, PROVIDER_CELLS, type ProviderCell, type Step } from './cells.js';
+import { DRIFT_CELLS } from './drift-cells.js';
 import { arrangeAll, disturb, expectSettled, outcomeOf, providerOutcome, releaseRuns } from './run-cells.js';
 import { HOLDING_TIMES, mayMount, type StoreKind, startWorld, type World } from './world.js';
 
@@ -15,10 +16,13 @@ async function missing(store: StoreKind): Promise<string | undefined> {
   return undefined;
 }
 
-describe('an answer of the provider', () => {
+describe.each([
+  ['an answer of the provider', PROVIDER_CELLS, 'file'],
+  ['an answer that is not as documented', DRIFT_CELLS, (await missing('s3')) === undefined ? 's3' : 'file'],
+] as const)('%s', (_, cells, store) => {
   let world: World;
   beforeAll(async () => {
-    world = await startWorld();
+    world = await startWorld({ store });
   });
   afterAll(() => world?.close());
 
@@ -27,9 +31,9 @@ describe('an answer of the provider', () => {
     expect(await providerOutcome(world, cell)).toEqual({ ...cell.expected, archived: true });
   // A fault of these requests meets the next caller, so there must be no other one.
   const anybody = ({ on }: ProviderCell) => on === 'policy' || on === 'upload' || on === 'list';
-  test.each(PROVIDER_CELLS.filter(anybody))(title, check, 120_000);
+  test.each(cells.filter(anybody))(title, check, 120_000);
   describe.concurrent('about one task', () => {
-    test.each(PROVIDER_CELLS.filter((cell) => !anybody(cell)))(title, check, 120_000);
+    test.each(cells.filter((cell) => !anybody(cell)))(title, check, 120_000);
   });
   test('after all of them nothing is reserved, and what is billed is counted', () => expectSettled(world), 120_000);
 });

@@ -1,4 +1,5 @@
 import { DISTURBANCES, type Expected, LEFT_OUT, PROVIDER_CELLS, PROVIDER_FAULTS, STEPS, type Step } from './cells.js';
+import { DRIFT_CELLS, DRIFT_KINDS } from './drift-cells.js';
 
 /** The fault matrix as Markdown, generated from the cells that the tests run. */
 export function matrixTable(): string {
@@ -6,6 +7,10 @@ export function matrixTable(): string {
     ...Object.entries(PROVIDER_FAULTS).map(([fault, { title }]) => ({
       title,
       cell: (step: Step) => merged(PROVIDER_CELLS.filter((one) => one.fault === fault && one.step === step)),
+    })),
+    ...Object.entries(DRIFT_KINDS).map(([kind, { title }]) => ({
+      title: `drift: ${title}`,
+      cell: (step: Step) => merged(DRIFT_CELLS.filter((one) => one.fault === kind && one.step === step)),
     })),
     ...DISTURBANCES.map(({ title, expected }) => ({
       title,

@@ -19,6 +19,8 @@ const REACHED: Readonly<Record<Weather, readonly string[]>> = {
     'buy',
     'undecided',
     'several_fit',
+    'result no video',
+    'result abandoned',
   ],
   rough: [
     'bought claimed',

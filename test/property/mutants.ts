@@ -49,6 +49,13 @@ class WithoutTaskRecords extends Ledger {
   }
 }
 
+class WithoutBills extends Ledger {
+  override finish(...[task, end, options]: Parameters<Ledger['finish']>): ReturnType<Ledger['finish']> {
+    const free = end.how === 'failed' ? { ...end, error: end.error.with({ billed: false }) } : end;
+    return super.finish(task, free, options);
+  }
+}
+
 /** Each rule of buying once, taken out: what a property must notice. */
 export const MUTANTS: Readonly<Record<string, Partial<Pieces>>> = {
   'a submit that announces nothing': { ledger: (options) => new WithoutIntent(options) },
@@ -83,6 +90,7 @@ export const MUTANTS: Readonly<Record<string, Partial<Pieces>>> = {
   },
   'a reconcile that knows no skew of clocks': { times: { ...SOUND.times, clockSkewMs: 0 } },
   'a reconcile that forgets other lost submits': { ledger: (options) => new WithoutOthers(options) },
+  'a paid result that is refused and then bought again': { ledger: (options) => new WithoutBills(options) },
   'a task that may serve two purchases': {
     ledger: (options) => new WithoutTaskRecords(options),
     store: overwriting((key) => key.includes('/tasks/')),

@@ -13,6 +13,9 @@ const DAY_MS = 86_400_000;
 const POST_MS = 20_000;
 
 /** One paid task. */
+/** Results of tasks, by the last digit of the millisecond at which they were created. */
+const RESULTS: readonly SimTask['result'][] = ['no video', 'out of reach'];
+
 export interface SimTask {
   readonly id: string;
   /** Purchase key it was bought for; undefined for other software's. */
@@ -24,6 +27,8 @@ export interface SimTask {
   readonly startsAtMs: number;
   readonly endsAtMs: number;
   readonly fails: boolean;
+  /** What is wrong with its result: it is no video, or it cannot be downloaded for hours. */
+  readonly result: 'video' | 'no video' | 'out of reach';
   readonly listedAtMs: number;
   /** Bought by a POST that left after its last check: the documented exception. */
   readonly stalled: boolean;
@@ -73,6 +78,8 @@ export class SimProvider {
       startsAtMs,
       endsAtMs: startsAtMs + random.between(30_000, 300_000),
       fails: random.chance(taskFails),
+      // By the moment, so that schedules do not depend on it.
+      result: RESULTS[nowMs % 10] ?? 'video',
       listedAtMs: nowMs + random.between(0, listLagMaxMs),
       stalled,
       cancelled: false,

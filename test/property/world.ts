@@ -8,9 +8,15 @@ import { awaitPurchase, type FollowOutcome } from '../../src/ledger/follow.js';
 import { Ledger } from '../../src/ledger/ledger.js';
 import { type Announcement, LedgerPaths } from '../../src/ledger/paths.js';
 import { provesGone } from '../../src/ledger/proof.js';
-import { type BoughtTask, boughtTask, isOpen, type PurchaseView } from '../../src/ledger/purchase-view.js';
+import {
+  type BoughtTask,
+  boughtTask,
+  endingOfTask,
+  isOpen,
+  type PurchaseView,
+} from '../../src/ledger/purchase-view.js';
 import { type ReconcileDeps, type ReconcileOutcome, reconcileSubmit } from '../../src/ledger/reconcile.js';
-import { resolvePurchase } from '../../src/ledger/resolve.js';
+import { resolvePurchase, resolveResult } from '../../src/ledger/resolve.js';
 import { DEFAULT_LEDGER_TIMES, type LedgerTimes } from '../../src/ledger/times.js';
 import type { AssetStore } from '../../src/storage/asset-store.js';
 import { MemoryStore } from './memory-store.js';
@@ -336,6 +342,21 @@ export class World {
         if (seen?.status === 'SUCCEEDED') {
           const paid = { endTimeMs: seen.endTimeMs!, billedSeconds: 4, resolution: '720P' as const, audio: false };
           await ledger.recordBill(task, paid);
+          const flaw = this.#flawOf(task, seen.endTimeMs!);
+          if (flaw === 'no video') {
+            const context = { taskId: task.taskId, billed: true };
+            const error = new VideoError(FailureType.ResultRejected, 'no video', context);
+            await ledger.finish(task, { how: 'failed', error });
+            this.seen.add(`result ${flaw}`);
+            throw error;
+          }
+          if (flaw === 'out of reach') {
+            this.#askAboutResult(task);
+            const view = await ledger.requirePurchase(task.purchase);
+            if (endingOfTask(view, task.taskId)?.how === 'abandoned') return 'again';
+            await clock.sleep(10 * MINUTE, signal);
+            continue;
+          }
           await ledger.store.put(`videos/${task.taskId}.mp4`, Buffer.from(task.taskId), { ifAbsent: true });
           const info = (await ledger.store.head(`videos/${task.taskId}.mp4`))!;
           const result = { video_url: 'file:v', task_id: task.taskId, bytes: info.bytes, sha256: info.sha256 };
@@ -344,7 +365,7 @@ export class World {
           return 'archived';
         }
         if (seen?.status === 'FAILED') {
-          const error = new VideoError(FailureType.TaskFailed, 'failed', { taskId: task.taskId });
+          const error = new VideoError(FailureType.TaskFailed, 'failed', { taskId: task.taskId, billed: false });
           await ledger.finish(task, { how: 'failed', error });
           throw error;
         }
@@ -359,6 +380,29 @@ export class World {
         }
         await clock.sleep(45_000, signal);
       }
+    });
+  }
+
+  /** What keeps a result from being archived now. */
+  #flawOf(task: BoughtTask, endedAtMs: number): SimTask['result'] {
+    const { result = 'video' } = this.provider.tasks.find(({ id }) => id === task.taskId) ?? {};
+    const isLater = this.sim.nowMs - endedAtMs > 3 * HOUR;
+    return result === 'out of reach' && isLater ? 'video' : result;
+  }
+
+  /** A person gives up every second result that is out of reach; the others can be had after some hours. */
+  #askAboutResult(task: BoughtTask): void {
+    const name = `the result of ${task.taskId}`;
+    if (this.#persons.has(name) || Number(/\d+$/.exec(task.taskId)?.[0]) % 2 === 0) return;
+    this.#persons.add(name);
+    this.#excused.add(task.purchase.key);
+    const run: Run = { ...this.runs[0]!, name: 'person', cancelAsked: false, terminated: false, wake: new Set() };
+    this.#inBackground(async () => {
+      await this.sim.timer(this.random.between(MINUTE, HOUR));
+      await this.#activity(run, 'heartbeating', (process) =>
+        resolveResult(this.#buyDeps(process), task, { buy_again: true }),
+      );
+      this.seen.add('result abandoned');
     });
   }
 
@@ -759,6 +803,7 @@ export class World {
       );
     for (const task of this.provider.tasks) {
       if (task.key === undefined || task.fails || task.cancelled || this.#excused.has(task.key)) continue;
+      if (task.result === 'no video') continue;
       if (this.#weather !== 'wild' && !this.store.objects.has(`videos/${task.id}.mp4`)) {
         throw new Broken(`the video of ${task.id} was paid and is lost`);
       }
@@ -805,5 +850,6 @@ export class World {
 }
 
 function notFailed(error: unknown): void {
-  if (!(error instanceof VideoError && error.type === FailureType.TaskFailed)) throw error;
+  const types: readonly FailureType[] = [FailureType.TaskFailed, FailureType.ResultRejected];
+  if (!(error instanceof VideoError && types.includes(error.type))) throw error;
 }

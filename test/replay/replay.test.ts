@@ -82,8 +82,8 @@ describe('a change that a run in flight would not survive is caught:', () => {
     },
     {
       what: 'another step in the place of one',
-      from: 'const { pollTask, archiveVideo } =',
-      to: 'const { restoreVideo: pollTask, archiveVideo } =',
+      from: 'pollScheduleToCloseMs: boundMs }).pollTask(',
+      to: 'pollScheduleToCloseMs: boundMs }).restoreVideo(',
       by: 'videoGenerate/rendering-open',
     },
     {

@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { expect, onTestFinished, test } from 'vitest';
-import { archiveFinished, RejectedDownloads } from '../../activities/archive-video.js';
+import { ArchiveAttempts } from '../../activities/archive-attempts.js';
+import { archiveFinished } from '../../activities/archive-video.js';
 import type { ResultDeps } from '../../activities/deps.js';
 import { resultExpired, withResult } from '../../activities/download-result.js';
 import type { FinishedTask } from '../../activities/poll-task.js';
@@ -73,7 +74,7 @@ async function finished(result?: Buffer) {
 
 /** Archives until the attempts say that it is final, as Temporal's retries do. */
 async function archiveAtLast({ deps, task }: Awaited<ReturnType<typeof finished>>) {
-  const rejected = new RejectedDownloads();
+  const rejected = new ArchiveAttempts();
   for (;;) {
     try {
       return await archiveFinished(deps, task, rejected, undefined);
@@ -115,7 +116,7 @@ test('the ledger is read during the download, which does not wait for it', async
     if (key.startsWith(FOLDER)) await asked.promise;
     return get(key, options);
   };
-  expect(await archiveFinished(deps, task, new RejectedDownloads(), undefined)).toMatchObject({
+  expect(await archiveFinished(deps, task, new ArchiveAttempts(), undefined)).toMatchObject({
     task_id: 't1',
     duration: 2,
     fps: 30,
@@ -125,7 +126,7 @@ test('the ledger is read during the download, which does not wait for it', async
 test('a video whose record is damaged is in the store before that is reported', async () => {
   const { deps, task, store } = await finished();
   store.set(`${FOLDER}/intent.json`, Buffer.from('{"v":1}'));
-  await expect(archiveFinished(deps, task, new RejectedDownloads(), undefined)).rejects.toMatchObject({
+  await expect(archiveFinished(deps, task, new ArchiveAttempts(), undefined)).rejects.toMatchObject({
     type: 'RecordDamaged',
   });
   expect(await store.head('videos/t1.mp4')).toBeDefined();
@@ -137,17 +138,17 @@ test('in another store than the purchase is in nothing is left, and a forgotten 
   const elsewhere = { ...deps, store: setUp().store };
   elsewhere.ledger = new Ledger({ store: elsewhere.store, scope: deps.ledger.scope, now: deps.clock.now });
   const refused = { type: 'ConfigurationInvalid', retryable: true };
-  await expect(archiveFinished(elsewhere, task, new RejectedDownloads(), undefined)).rejects.toMatchObject(refused);
+  await expect(archiveFinished(elsewhere, task, new ArchiveAttempts(), undefined)).rejects.toMatchObject(refused);
   expect(await elsewhere.store.head('videos/t1.mp4')).toBeUndefined();
   const dashscope = { queryTask: async () => ({ taskId: 't1', status: 'UNKNOWN', requestId: 'q' }) } as never;
   await expect(
-    archiveFinished({ ...elsewhere, dashscope }, task, new RejectedDownloads(), undefined),
+    archiveFinished({ ...elsewhere, dashscope }, task, new ArchiveAttempts(), undefined),
   ).rejects.toMatchObject(refused);
 });
 
 test('a cache that points at a later purchase stays; at an earlier one it is moved on', async () => {
   const { deps, task, ledger } = await finished();
-  const result = await archiveFinished(deps, task, new RejectedDownloads(), undefined);
+  const result = await archiveFinished(deps, task, new ArchiveAttempts(), undefined);
   expect(await ledger.findCached(KEY)).toMatchObject({ n: 1, result: { task_id: 't1' } });
   await ledger.setCached(KEY, { key: KEY, n: 3 }, { ...result, task_id: 't3' });
   await ledger.setCached(KEY, { key: KEY, n: 2 }, { ...result, task_id: 't2' });
@@ -176,6 +177,43 @@ test('a link that the watch has shown is downloaded without another query, and o
   expect(opened).toEqual(['http://127.0.0.1:1/v.mp4']);
   opened.length = 0;
   links.add('t1', 'http://127.0.0.1:1/old.mp4');
-  await archiveFinished(known, task, new RejectedDownloads(), undefined);
+  await archiveFinished(known, task, new ArchiveAttempts(), undefined);
   expect(opened).toEqual(['http://127.0.0.1:1/old.mp4', 'query', 'http://127.0.0.1:1/v.mp4']);
+});
+
+test('a single UNKNOWN ends nothing; one that stays ends it once the task is proved to be gone', async () => {
+  const { deps, task, clock } = await finished();
+  const dashscope = {
+    queryTask: async () => ({ taskId: 't1', status: 'UNKNOWN', requestId: 'q' }),
+    keyFingerprint: async () => task.keyFingerprint,
+    listTasks: async () => ({ tasks: [], unreadable: 0, total: 0, pageNo: 1, totalPages: 1 }),
+  };
+  const attempts = new ArchiveAttempts();
+  const archive = () => archiveFinished({ ...deps, dashscope: dashscope as never }, task, attempts, undefined);
+  await expect(archive()).rejects.toMatchObject({ type: 'ResultExpired', retryable: true });
+  clock.advance(DEFAULT_TIMES.unknownForMs - 1);
+  await expect(archive()).rejects.toMatchObject({ type: 'ResultExpired', retryable: true });
+  clock.advance(1);
+  await expect(archive()).rejects.toMatchObject({ type: 'ResultExpired', retryable: false });
+});
+
+test('attempts are counted per cause, over steps, and only the same bytes three times in a row prove anything', () => {
+  const rejected = new VideoError('ResultRejected', 'it has 123456 frames');
+  const attempts = new ArchiveAttempts();
+  for (const sha256 of ['a', 'b', 'b']) {
+    attempts.reject(sha256);
+    attempts.note(rejected, 1);
+    attempts.note(new VideoError('ResultUnreachable', 'HTTP 500'), 2);
+  }
+  expect(attempts.isProved).toBe(false);
+  const next = ArchiveAttempts.after('no heartbeat of ours', JSON.parse(JSON.stringify(attempts.state)));
+  next.reject('b');
+  expect(next.isProved).toBe(true);
+  next.note(new VideoError('ResultRejected', 'it has 654321 frames'), 3);
+  expect(next.state.faults).toEqual([
+    { cause: 'ResultRejected: it has N frames', times: 4, lastMs: 3 },
+    { cause: 'ResultUnreachable: HTTP 500', times: 3, lastMs: 2 },
+  ]);
+  for (let n = 0; n < 100; n += 1) next.note(new Error(`fault ${'x'.repeat(n)}`), n);
+  expect(next.state.faults).toHaveLength(8);
 });

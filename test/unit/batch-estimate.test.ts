@@ -54,7 +54,7 @@ describe('the estimate of a manifest', () => {
       { ...local, duration: 99 },
     ];
     expect(await estimate(lines, world, true)).toEqual({
-      counts: { total: 8, invalid: 1, duplicate: 1, cached: 1, adopt: 2, buy: 2, fetch: 1 },
+      counts: { total: 8, invalid: 1, duplicate: 1, cached: 1, adopt: 2, buy: 2, refuse: 0, fetch: 1 },
       billed: [
         { resolution: '720P', audio: false, seconds: 14 },
         { resolution: '720P', audio: true, seconds: 4 },

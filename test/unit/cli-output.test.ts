@@ -88,12 +88,20 @@ test('a run that waits for a person is shown with its evidence and with commands
     { task_id: 't-1', evidence: 'prompt\x1b[31m fits', archived: 'candidates/t-1.mp4' },
     { task_id: 't-2', evidence: 'still renders', archived: null },
   ];
-  const attention = { reason: 'two tasks fit', purchase: 'k/1', candidates, refused: 'no' };
+  const attention = {
+    cause: 'SubmitOutcomeUnknown' as const,
+    reason: 'two tasks fit',
+    next_step: 'Compare\x1bthem.',
+    purchase: 'k/1',
+    candidates,
+    refused: 'no',
+  };
   expect(attentionText("it's mine", attention).split('\n')).toEqual([
     'The run waits for your decision: two tasks fit',
     '  task t-1: prompt fits; its video: candidates/t-1.mp4',
     '  task t-2: still renders; no video',
     'The last decision was refused: no',
+    'Compare them.',
     'Decide with one of these commands; the run then continues by itself:',
     `  wan-video resolve 'it'\\''s mine' --task t-1`,
     `  wan-video resolve 'it'\\''s mine' --task t-2`,

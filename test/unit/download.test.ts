@@ -122,8 +122,8 @@ test.each<[string, Reply[], number, FailureType?]>([
   ['is cut before each byte', [{ cutAfter: 0 }], RESUMES_MAX + 1],
   ['gives a few bytes per connection', [{ cutAfter: 1_000 }], RESUMES_MAX + 1],
   ['is cut at the same place of the whole', [{ cutAfter: 400_000, ignoreRange: true }], RESUMES_MAX + 2],
-  ['is busy', [{ status: 503 }], RESUMES_MAX + 1, FailureType.ResultUnreachable],
-  ['answers by an odd status', [{ status: 451 }], RESUMES_MAX + 1, FailureType.ResultUnreachable],
+  ['is busy', [{ status: 503 }], RESUMES_MAX + 1],
+  ['answers by an odd status', [{ status: 451 }], 1, FailureType.ResultUnreachable],
 ])(
   'a download that %s ends as a fault worth a retry, after a bounded number of requests',
   async (_, replies, requests, type = FailureType.ProviderUnavailable) => {

@@ -6,6 +6,7 @@ import { buyOnce } from '../../src/ledger/buy.js';
 import { awaitPurchase } from '../../src/ledger/follow.js';
 import { provesGone } from '../../src/ledger/proof.js';
 import { derivedSeed, purchaseKeyOf } from '../../src/ledger/purchase-key.js';
+import { resolveResult } from '../../src/ledger/resolve.js';
 import { DEFAULT_LEDGER_TIMES } from '../../src/ledger/times.js';
 import { videoKey } from '../../src/storage/keys.js';
 import { intentFields, KEY, order, ROOT, START, setUp } from './ledger-setup.js';
@@ -171,6 +172,36 @@ test('a failed task fails its followers the same way, and the first ending is ke
     kind: 'failed',
     error: { type, message, code, taskId, billed },
   });
+});
+
+test('a paid result that was refused is not bought again, unless a later run wants another one', async () => {
+  const { deps, ledger, task, posts } = await bought();
+  const error = new VideoError(FailureType.ResultRejected, 'no video', { taskId: 't1', billed: true });
+  await ledger.finish(task, { how: 'failed', error });
+  const buyer = { workflowId: 'w2', firstRunId: 'r2' };
+  const refused = { kind: 'failed', error: { type: 'ResultRejected', taskId: 't1', billed: false } };
+  expect(await buyOnce(deps, order())).toMatchObject({ kind: 'failed', error: { billed: true } });
+  expect(await buyOnce(deps, order({ buyer }))).toMatchObject(refused);
+  // A reset or a repeated step of the run that bought it wants no other one.
+  expect(await buyOnce(deps, order({ cache: 'refresh', firstStartedAtMs: START + 1_000 }))).toMatchObject({
+    kind: 'failed',
+  });
+  expect(await buyOnce(deps, order({ buyer, cache: 'refresh', firstStartedAtMs: START - 1 }))).toMatchObject(refused);
+  expect(posts).toHaveLength(1);
+  await buyOnce(deps, order({ buyer, cache: 'refresh', firstStartedAtMs: START + 1_000 }));
+  expect(posts).toHaveLength(2);
+});
+
+test('a person gives a paid result up, once, and never one that was archived or of another task', async () => {
+  const { deps, ledger, task } = await bought();
+  await expect(resolveResult(deps, task, { task_id: 'other' })).rejects.toMatchObject({ type: 'InvalidRequest' });
+  await expect(resolveResult(deps, task, {} as never)).rejects.toMatchObject({ type: 'InvalidRequest' });
+  expect(await resolveResult(deps, task, { task_id: 't1' })).toMatchObject({ kind: 'task' });
+  for (let times = 0; times < 2; times += 1) {
+    expect(await resolveResult(deps, task, { buy_again: true })).toEqual({ kind: 'buy' });
+  }
+  expect(await awaitPurchase(deps, PURCHASE)).toEqual({ kind: 'buy' });
+  expect(await ledger.finish(task, { how: 'cancelled' })).toEqual({ how: 'abandoned' });
 });
 
 test('a task is not closed while the store does not show its claim', async () => {

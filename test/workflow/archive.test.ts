@@ -5,7 +5,10 @@ import { type Stack, startStack, TEST_KEY } from '../support/stack.js';
 
 let stack: Stack;
 beforeAll(async () => {
-  stack = await startStack({ settings: { speed: 100 }, times: { ...QUICK_LEDGER, downloadIdleMs: 500 } });
+  stack = await startStack({
+    settings: { speed: 100 },
+    times: { ...QUICK_LEDGER, downloadIdleMs: 500, archiveLateMs: 300, archiveAlarmMs: 1_500, retryMaximumMs: 300 },
+  });
 });
 afterAll(() => stack?.close());
 
@@ -49,8 +52,11 @@ test.each(['zero-fill', 'not-mp4'] as const)(
     expect(error).toMatchObject({ error: { next_step: expect.stringContaining(`rejected/${taskId}.bin`) } });
     expect(await keysUnder('rejected/')).toContain(`rejected/${taskId}.bin`);
     expect(await keysUnder('videos/')).not.toContain(`videos/${taskId}.mp4`);
-    // Its purchase is closed, so nobody follows it for ever; a later request buys again.
-    expect((await stack.videos.generate(stack.request(prompt))).task_id).not.toBe(taskId);
+    // Its purchase is closed, so nobody follows it for ever; and nothing is bought again by itself.
+    await expect(stack.videos.generate(stack.request(prompt))).rejects.toMatchObject({
+      error: { type: 'ResultRejected', billed: false, next_step: expect.stringContaining('cache "refresh"') },
+    });
+    expect(tasksOf(prompt)).toHaveLength(1);
   },
 );
 
@@ -72,5 +78,20 @@ test('a result that was damaged on its way once is downloaded again', async () =
   stack.emulator.queueFaults({ on: 'download', match: prompt, fault: 'zero-fill', keep_bytes: 4096 });
   const result = await stack.videos.generate(stack.request(prompt));
   expect(result.sha256).toBe(await providersChecksum(result.task_id));
+  expect(tasksOf(prompt)).toHaveLength(1);
+});
+
+test('a result that stays out of reach is a person’s, while it is tried further, and nothing is bought', async () => {
+  const prompt = `refused link ${randomUUID()}`;
+  stack.emulator.queueFaults({ on: 'download', match: prompt, fault: 'status', status: 451, times: null });
+  const { id } = await stack.videos.start(stack.request(prompt));
+  const seen = expect.poll(async () => stack.videos.progress(id), { timeout: 30_000, interval: 20 });
+  await seen.toMatchObject({
+    stage: 'archiving',
+    waiting_for: expect.stringMatching(/is late and is tried again: .*451/),
+  });
+  await seen.toMatchObject({ stage: 'needs_attention', attention: { cause: 'ResultUnreachable' } });
+  stack.emulator.clearFaults();
+  expect((await stack.videos.result(id)).sha256).toBe(await providersChecksum(tasksOf(prompt)[0]?.task_id ?? ''));
   expect(tasksOf(prompt)).toHaveLength(1);
 });

@@ -118,7 +118,7 @@ describe('batch', () => {
       batch_id: null,
       already_existed: false,
       price: { amount: 1.2, currency: 'CNY' },
-      counts: { total: 4, cached: 1, buy: 1, duplicate: 1, fetch: 1, adopt: 0, invalid: 0 },
+      counts: { total: 4, cached: 1, buy: 1, duplicate: 1, refuse: 0, fetch: 1, adopt: 0, invalid: 0 },
       slots: { limit: 5, ahead: 0 },
     });
     const text = (await run('batch', 'start', plan, '--dry-run', '--id', 'spring')).stdout;

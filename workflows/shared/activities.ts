@@ -112,9 +112,8 @@ export function stepTable(times: StepTimes, queue: string): StepTable {
     archiveVideo: {
       summary: ({ task }) => `task ${task.taskId}`,
       startToCloseTimeout: '30m', // 1 GiB at 5 Mbit/s
-      scheduleToCloseTimeout: times.archiveScheduleToCloseMs,
       heartbeatTimeout,
-      retry: patient,
+      retry: patient, // without an end: it is paid, and the run says when a person is needed
       cancellationType: TRY_CANCEL,
     },
     restoreVideo: {

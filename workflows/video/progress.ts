@@ -32,6 +32,9 @@ const WAITING_FOR: Record<Stage, string> = {
   budget_reached: 'nothing',
 };
 
+/** What a run waits for whose paid result cannot be archived. */
+const RESULT_OR_PERSON = 'the result to be archived after all, or a person to decide: wan-video resolve';
+
 /** What a run waits for while the slots do not answer, by why they do not. */
 function noAnswerYet({ state, reason }: SlotsHealth, isBudgeted: boolean): string {
   const answer = "the account's slots to answer";
@@ -172,9 +175,15 @@ export class Progress {
     });
   }
 
+  /** Shows why a paid result is not archived yet. */
+  archivingLate(why: string): void {
+    this.#show({ waiting_for: `the result, which is late and is tried again: ${why}` });
+  }
+
   needsAttention(attention: Attention): void {
     this.enter('needs_attention');
-    this.#show({ attention });
+    const isResult = attention.cause === 'ResultUnreachable';
+    this.#show({ attention, ...(isResult && { waiting_for: RESULT_OR_PERSON }) });
     this.onAttention(attention);
     if (this.#parked) return; // the same question again, after a refused decision or another look
     this.#parked = true;
@@ -263,13 +272,14 @@ function failureLines({ type, message, billed, next_step }: VideoFailure): strin
   ];
 }
 
-function attentionLines({ reason, candidates, refused }: Attention): string[] {
+function attentionLines({ reason, next_step, candidates, refused }: Attention): string[] {
   return [
     reason,
     ...candidates.map(
       ({ task_id, evidence, archived }) => `candidate \`${task_id}\`: ${evidence}; ${archived ?? 'no video'}`,
     ),
     ...(refused === null ? [] : [`The last decision was refused: ${refused}`]),
+    next_step,
     ...resolveCommands(wf.workflowInfo().workflowId, candidates).map((command) => `decide: \`${command}\``),
   ];
 }

@@ -1,6 +1,7 @@
 import * as wf from '@temporalio/workflow';
-import type { PollOutcome } from '../../activities/poll-task.js';
-import type { PurchaseStep, WatchedTask } from '../../activities/purchase-step.js';
+import type { ArchiveOutcome } from '../../activities/archive-video.js';
+import type { FinishedTask, PollInput, PollOutcome } from '../../activities/poll-task.js';
+import type { PurchaseStep, SubmitRefusal, WatchedTask } from '../../activities/purchase-step.js';
 import type { Purchase } from '../../src/contract/purchase.js';
 import type { Attention, SubmitDecision, VideoResult } from '../../src/contract/result.js';
 import { sharedResult } from '../../src/contract/shared-result.js';
@@ -13,6 +14,7 @@ import { ignoreMessage, onSignal } from '../shared/message-handlers.js';
 import { resolveSignal } from '../shared/messages.js';
 import type { Progress } from './progress.js';
 import { readDecision } from './read-decision.js';
+import { lateText, unendedTask, unreachableResult } from './result-attention.js';
 
 /** What a purchase is once nothing about it is open to question. */
 export type SettledStep = Extract<PurchaseStep, { kind: 'task' | 'archived' | 'restore' | 'failed' | 'buy' }>;
@@ -22,7 +24,41 @@ type UndecidedStep = Extract<PurchaseStep, { kind: 'undecided' }>;
 /** How a bought task ended for the run that watched it. */
 export type WatchOutcome =
   | { readonly kind: 'archived'; readonly result: VideoResult }
-  | Exclude<PollOutcome, { readonly kind: 'started' | 'succeeded' }>;
+  | Exclude<PollOutcome, { readonly kind: 'started' | 'succeeded' }>
+  /** Paid, and a person has decided to buy another one instead. */
+  | { readonly kind: 'abandoned' };
+
+/** A paid result that is no longer in question. */
+type DecidedResult = Extract<WatchOutcome, { kind: 'archived' | 'abandoned' }>;
+
+/** What a run waits for a person with. */
+interface Question<T> {
+  readonly attention: Attention;
+  /** Waits for an answer that comes without a person; cancelled once there is a decision. */
+  readonly follow: () => Promise<T>;
+  /** Applies a decision, undefined to look again; what it throws refuses the decision. */
+  readonly decide: (decision: SubmitDecision) => Promise<T | undefined>;
+  /** Milliseconds without an answer after which another look is taken; absent: never. */
+  readonly lookAgainMs?: number;
+}
+
+/** A task that is already too old is polled for so long before it is a person's: longer than UNKNOWN is doubted. */
+const POLL_LEAST_MS = 900_000;
+const HOUR_MS = 3_600_000;
+
+/** Polls a task until it has the age at which its end is overdue. */
+function pollInTime(task: WatchedTask, until: PollInput['until'], times: StepTimes): Promise<PollOutcome> {
+  const { pollScheduleToCloseMs: ageMs } = times;
+  const leftMs = task.intentAtMs + ageMs - Date.now();
+  const boundMs = Math.max(leftMs, Math.min(ageMs, POLL_LEAST_MS));
+  return steps({ ...times, pollScheduleToCloseMs: boundMs }).pollTask({ task, until });
+}
+
+/** Whether a step's schedule-to-close time is over. */
+const isTimeUp = (error: unknown): boolean =>
+  error instanceof wf.ActivityFailure &&
+  (error.retryState === 'TIMEOUT' ||
+    (error.cause instanceof wf.TimeoutFailure && error.cause.timeoutType === 'SCHEDULE_TO_CLOSE'));
 
 const NO_DECISION = 'The decision names no task and does not say to buy again';
 
@@ -34,6 +70,8 @@ export class PurchaseTracker {
   /** Events that the webhook is subscribed to, once they are known. */
   webhookEvents: WebhookEvents | undefined;
   readonly #progress: Progress;
+  /** Submits of this run in a row that created no task, although nobody had refused them. */
+  readonly uncreated: SubmitRefusal[] = [];
   readonly #decisions: SubmitDecision[] = [];
   /** What a person is asked now. */
   #question: Attention | undefined;
@@ -61,10 +99,13 @@ export class PurchaseTracker {
           this.#progress.enter('following');
           next = await awaitPurchase({ purchase: next.purchase, parked: false });
           break;
-        case 'unknown':
+        case 'unknown': {
+          const { purchase, refusal } = next;
           this.#progress.enter('reconciling');
-          next = await reconcileSubmit({ purchase: next.purchase });
+          next = await reconcileSubmit({ purchase });
+          if (next.kind === 'buy' && refusal !== undefined) this.uncreated.push(refusal);
           break;
+        }
         case 'undecided':
           next = await this.#decide(next, times);
           break;
@@ -78,25 +119,86 @@ export class PurchaseTracker {
   async watchToEnd(task: WatchedTask, times: StepTimes): Promise<WatchOutcome> {
     this.task = task;
     this.purchase = task.purchase;
+    this.uncreated.length = 0;
     this.#progress.bought(task.taskId);
-    const { pollTask, archiveVideo } = steps(times);
-    this.#progress.enter('queued');
-    let end = await pollTask({ task, until: 'started' });
-    if (end.kind === 'started') {
-      this.#progress.rendering(end.render);
-      end = await pollTask({ task, until: 'ended' });
-    }
-    if (end.kind === 'started')
+    const polled = await this.#poll(task, times);
+    if (polled.kind === 'started')
       throw failure({ type: 'UnexpectedError', message: 'pollTask returned before the task ended' });
-    if (end.kind !== 'succeeded') {
-      this.#clear();
-      return end;
-    }
-    this.#progress.enter('archiving');
-    this.#progress.noteOddities(end.task.oddities);
-    const result = await archiveVideo({ task: end.task });
+    const end = polled.kind === 'succeeded' ? await this.#archive(polled.task, times).catch(this.#ended) : polled;
     this.#clear();
-    return { kind: 'archived', result: boughtByThisRun(task) ? result : sharedResult(result, 'adopted') };
+    if (end.kind !== 'archived' || boughtByThisRun(task)) return end;
+    return { kind: 'archived', result: sharedResult(end.result, 'adopted') };
+  }
+
+  /** Polls a task to its end. One that shows none becomes a person's in time, and is polled further meanwhile. */
+  async #poll(task: WatchedTask, times: StepTimes): Promise<PollOutcome | DecidedResult> {
+    this.#progress.enter('queued');
+    try {
+      const first = await pollInTime(task, 'started', times);
+      if (first.kind !== 'started') return first;
+      this.#progress.rendering(first.render);
+      return await pollInTime(task, 'ended', times);
+    } catch (error) {
+      if (!isTimeUp(error)) throw error;
+    }
+    const attention = unendedTask(task, Math.round(times.pollScheduleToCloseMs / HOUR_MS));
+    for (;;) {
+      try {
+        const answer = await this.#waitForPerson<PollOutcome | DecidedResult>({
+          attention,
+          follow: () => steps(times).pollTask({ task, until: 'ended' }),
+          decide: (decision) => this.#decideResult(task, decision, times),
+        });
+        if (answer !== undefined) return answer;
+      } catch (error) {
+        if (!isTimeUp(error)) throw error;
+      }
+    }
+  }
+
+  /**
+   * Archives a result. One that cannot be had is shown as late, then is a person's before the provider deletes it, and
+   * is tried further meanwhile.
+   */
+  async #archive(task: FinishedTask, times: StepTimes): Promise<DecidedResult> {
+    const { archiveVideo } = steps(times);
+    this.#progress.enter('archiving');
+    this.#progress.noteOddities(task.oddities);
+    const alarmAtMs = Math.min(Date.now() + times.archiveAlarmMs, task.intentAtMs + times.resultAlarmAgeMs);
+    let end = await archiveVideo({ task, untilMs: Math.min(Date.now() + times.archiveLateMs, alarmAtMs) });
+    if (end.kind === 'late' && Date.now() < alarmAtMs) {
+      this.#progress.archivingLate(lateText(end.attempts.faults));
+      end = await archiveVideo({ task, untilMs: alarmAtMs, before: end.attempts });
+    }
+    while (end.kind === 'late') {
+      const { attempts: before } = end;
+      const answer = await this.#waitForPerson<ArchiveOutcome>({
+        attention: unreachableResult(task, before.faults),
+        follow: () => archiveVideo({ task, before }),
+        decide: (decision) => this.#decideResult(task, decision, times),
+      });
+      if (answer === undefined) this.#progress.enter('archiving');
+      end = answer ?? (await archiveVideo({ task, untilMs: Date.now(), before }));
+    }
+    return end;
+  }
+
+  /** A result that is proved to be no video has closed the purchase: there is nothing to salvage. */
+  readonly #ended = (error: unknown): never => {
+    if (failureOf(error)?.type === 'ResultRejected') this.#clear();
+    throw error;
+  };
+
+  /** Applies a decision on a paid result; undefined: it is to be tried again. */
+  async #decideResult(
+    task: WatchedTask,
+    decision: SubmitDecision,
+    times: StepTimes,
+  ): Promise<DecidedResult | undefined> {
+    const step = await steps(times).resolvePurchase({ purchase: task.purchase, decision, task });
+    if (step.kind === 'archived') return step;
+    if (step.kind === 'failed') throw failure(step.failure);
+    return step.kind === 'buy' ? { kind: 'abandoned' } : undefined;
   }
 
   /** Takes over what a step says of the purchase. */
@@ -122,36 +224,46 @@ export class PurchaseTracker {
   /** Waits until a person decides, or until the ledger shows that another run, a salvage or a person has decided. */
   async #decide({ purchase, attention, mayPass }: UndecidedStep, times: StepTimes): Promise<PurchaseStep> {
     const { awaitPurchase, resolvePurchase } = steps(times);
+    const answer = await this.#waitForPerson<PurchaseStep>({
+      attention,
+      follow: () => awaitPurchase({ purchase, parked: true }),
+      decide: (decision) => resolvePurchase({ purchase, decision }),
+      ...(mayPass && { lookAgainMs: times.parkedRetryMs }),
+    });
+    return answer ?? { kind: 'unknown', purchase, why: 'The cause may be fixed by now.' };
+  }
+
+  /**
+   * Shows a question, and waits for the first of: an answer that comes by itself, and a person's decision.
+   * @returns the answer; undefined when another look is to be taken.
+   */
+  async #waitForPerson<T>({ attention, follow, decide, lookAgainMs }: Question<T>): Promise<T | undefined> {
     const following = new wf.CancellationScope({ cancellable: true });
-    let decided: PurchaseStep | undefined;
-    let fault: unknown;
+    let followed: { readonly answer: T } | undefined;
+    let fault: { readonly error: unknown } | undefined;
     let reported: Promise<void> | undefined;
-    const followed = following
-      .run(() => awaitPurchase({ purchase, parked: true }))
-      .then(
-        (step) => {
-          decided = step;
-        },
-        (error: unknown) => {
-          fault = error;
-        },
-      );
+    const ended = following.run(follow).then(
+      (answer) => {
+        followed = { answer };
+      },
+      (error: unknown) => {
+        fault = { error };
+      },
+    );
     try {
       this.#question = attention;
       this.#progress.needsAttention(attention);
       reported = this.#report(attention);
       for (;;) {
-        const isComplete = () => decided !== undefined || fault !== undefined || this.#decisions.length > 0;
-        if (!mayPass) await wf.condition(isComplete);
-        else if (!(await wf.condition(isComplete, times.parkedRetryMs, { summary: 'until the next look' }))) {
-          return { kind: 'unknown', purchase, why: 'The cause may be fixed by now.' };
-        }
-        if (decided !== undefined) return decided;
-        if (fault !== undefined) throw fault;
+        const isComplete = () => followed !== undefined || fault !== undefined || this.#decisions.length > 0;
+        if (lookAgainMs === undefined) await wf.condition(isComplete);
+        else if (!(await wf.condition(isComplete, lookAgainMs, { summary: 'until the next look' }))) return undefined;
+        if (followed !== undefined) return followed.answer;
+        if (fault !== undefined) throw fault.error;
         const decision = this.#decisions.shift();
         if (decision === undefined) continue;
         try {
-          return await resolvePurchase({ purchase, decision });
+          return await decide(decision);
         } catch (error) {
           if (wf.isCancellation(error)) throw error;
           this.#refuse(failureOf(error)?.message ?? String(error));
@@ -161,7 +273,7 @@ export class PurchaseTracker {
       this.#question = undefined;
       this.#decisions.length = 0;
       following.cancel();
-      await followed;
+      await ended;
       await reported; // a run that ends earlier takes the delivery with it
     }
   }

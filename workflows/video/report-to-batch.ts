@@ -25,7 +25,7 @@ export async function reportToBatch(
   const report = (end: BatchItemEnd): Promise<void> =>
     // A batch that has ended, or was deleted, needs no report.
     wf.CancellationScope.nonCancellable(() => batch.signal(itemSignal, end)).catch(() => undefined);
-  progress.onAttention = ({ reason }) => void report(parkedEnd(head, reason, Date.now()));
+  progress.onAttention = (attention) => void report(parkedEnd(head, attention, Date.now()));
   try {
     const result = await work();
     await report(videoEnd(head, result, Date.now()));

@@ -4,7 +4,7 @@ import { cutToBytes, SUMMARY_BYTES_MAX } from '../../src/contract/bounds.js';
 import { salvageWorkflowId } from '../../src/contract/names.js';
 import type { Purchase } from '../../src/contract/purchase.js';
 import type { VideoResult } from '../../src/contract/result.js';
-import { STEP_TIMES } from '../../src/contract/times.js';
+import { STEP_TIMES, type StepTimes } from '../../src/contract/times.js';
 import type { WebhookEvents } from '../../src/contract/webhook.js';
 import { failureOf, isAlreadyStarted } from '../shared/failures.js';
 import { fieldsOf, isCount, isName, isObject } from '../shared/message-checks.js';
@@ -23,6 +23,8 @@ export interface Salvage {
   readonly attributes: boolean;
   /** Events that the webhook is subscribed to; absent: there is no webhook. */
   readonly webhookEvents?: WebhookEvents | undefined;
+  /** The worker's times; absent: the shipped ones. */
+  readonly times?: StepTimes | undefined;
 }
 
 /**
@@ -33,15 +35,14 @@ export interface Salvage {
 export async function salvageVideo(salvage: Salvage): Promise<VideoResult | null> {
   requireInput(isSalvage(salvage));
   const { purchase, task, attributes, webhookEvents } = salvage;
+  const times = hasTimes(salvage) ? salvage.times : STEP_TIMES;
   const progress = new Progress();
   progress.useAttributes(attributes);
   const tracker = new PurchaseTracker(progress);
   tracker.webhookEvents = webhookEvents;
   try {
     const step =
-      task === null
-        ? await tracker.settle({ kind: 'follow', purchase }, STEP_TIMES)
-        : ({ kind: 'task', task } as const);
+      task === null ? await tracker.settle({ kind: 'follow', purchase }, times) : ({ kind: 'task', task } as const);
     switch (step.kind) {
       case 'archived':
       case 'restore': // archived before; the next request restores it
@@ -50,7 +51,7 @@ export async function salvageVideo(salvage: Salvage): Promise<VideoResult | null
       case 'failed':
         return progress.nothingBought();
       case 'task': {
-        const end = await tracker.watchToEnd(step.task, STEP_TIMES);
+        const end = await tracker.watchToEnd(step.task, times);
         return end.kind === 'archived' ? progress.finished(end.result) : progress.nothingBought();
       }
     }
@@ -65,6 +66,12 @@ function isSalvage(value: unknown): value is Salvage {
   const { purchase, task } = fieldsOf(value);
   const { key, n } = fieldsOf(purchase);
   return isName(key) && isCount(n) && (task === null || isObject(task));
+}
+
+/** Whether a salvage names every time; one that was started by another version may not. */
+function hasTimes(salvage: Salvage): salvage is Salvage & { readonly times: StepTimes } {
+  const times = fieldsOf(salvage.times);
+  return Object.keys(STEP_TIMES).every((name) => isCount(times[name]));
 }
 
 /**

@@ -12,11 +12,14 @@ export interface SweepReport {
 
 /** Starts a salvage for every open purchase that no live run finishes. Runs on a schedule, and on request. */
 export async function sweepPurchases(): Promise<SweepReport> {
-  const { orphans, damaged, attributes, webhookEvents } = await steps().findOrphans();
+  const { orphans, damaged, attributes, webhookEvents, times } = await steps().findOrphans();
   const salvaged: string[] = [];
   for (const { purchase, extraTask, workflowId } of orphans) {
     const summary = `finishes a purchase whose run ${workflowId} is gone`;
-    const { id, started } = await startSalvage({ purchase, task: extraTask, attributes, webhookEvents }, summary);
+    const { id, started } = await startSalvage(
+      { purchase, task: extraTask, attributes, webhookEvents, times },
+      summary,
+    );
     if (started) salvaged.push(id);
   }
   wf.setCurrentDetails([`${salvaged.length} salvages started`, ...damaged].join('  \n'));

@@ -1,6 +1,6 @@
 import * as wf from '@temporalio/workflow';
 import type { PreparedRequest } from '../../activities/prepare-request.js';
-import type { PurchaseStep } from '../../activities/purchase-step.js';
+import type { PurchaseStep, SubmitRefusal } from '../../activities/purchase-step.js';
 import type { PurchaseInput } from '../../activities/submit-task.js';
 import {
   bytesOf,
@@ -10,10 +10,12 @@ import {
   REQUEST_BYTES_MAX,
 } from '../../src/contract/bounds.js';
 import { budgetReachedFailure } from '../../src/contract/budget.js';
+import type { VideoFailure } from '../../src/contract/failure.js';
 import type { Purchase } from '../../src/contract/purchase.js';
 import type { VideoRequest } from '../../src/contract/request.js';
 import type { CancelOutcome, VideoResult } from '../../src/contract/result.js';
 import { callerAttributes } from '../../src/contract/search-attributes.js';
+import type { StepTimes } from '../../src/contract/times.js';
 import { steps } from '../shared/activities.js';
 import { cancellable } from '../shared/cancellation.js';
 import { notifyBudgetReached } from '../shared/deliver-webhook.js';
@@ -30,6 +32,8 @@ import { SlotRequest } from './slot-request.js';
  * accident.
  */
 const RESUBMITS_MAX = 2;
+/** Submits in a row of which nothing came, each found out in some two minutes: a fourth is not answered better. */
+const UNCREATED_MAX = 3;
 /** The provider keeps an uploaded image for 48 h: after half of it in the queue it is uploaded again. */
 const IMAGE_FRESH_MS = 86_400_000;
 
@@ -46,6 +50,8 @@ class Run {
   readonly slot = new SlotRequest(this.progress);
   /** Whether the namespace has the search attributes. */
   attributes = false;
+  /** The worker's times, once they are known. */
+  times: StepTimes | undefined;
   /** A submit whose answer is lost: what it may have bought is not known yet. */
   lostSubmit: PurchaseInput | undefined;
 }
@@ -87,6 +93,7 @@ async function prepare(request: VideoRequest, run: Run): Promise<PreparedRequest
     const { attributes, labels, labelsHidden, webhookEvents } = prepared;
     const { tenant } = prepared.request;
     run.attributes = attributes;
+    run.times = prepared.times;
     run.progress.useAttributes(attributes, callerAttributes({ tenant, labels }, labelsHidden));
     run.tracker.webhookEvents = webhookEvents;
     return prepared;
@@ -138,7 +145,10 @@ async function buyAndArchive(prepared: PreparedRequest, run: Run): Promise<Video
       if (step.kind === 'archived' || step.kind === 'restore') await slot.withdraw(false);
     }
     const settled = await tracker.settle(step, times);
-    if (settled.kind === 'buy') continue;
+    if (settled.kind === 'buy') {
+      if (tracker.uncreated.length >= UNCREATED_MAX) throw failure(neverCreated(tracker.uncreated));
+      continue;
+    }
     if (settled.kind === 'failed') throw failure(settled.failure);
     if (settled.kind === 'archived') return settled.result;
     if (settled.kind === 'restore') {
@@ -150,12 +160,31 @@ async function buyAndArchive(prepared: PreparedRequest, run: Run): Promise<Video
     }
     const end = await tracker.watchToEnd(settled.task, times);
     if (end.kind === 'archived') return end.result;
+    if (end.kind === 'abandoned') {
+      progress.nextAttempt();
+      continue;
+    }
     // What another run lost is bought again; what this run paid and lost is a failure.
     if (end.kind === 'gone' && !boughtByThisRun(settled.task)) continue;
     if (end.kind !== 'free' || resubmits === RESUBMITS_MAX) throw failure(end.failure);
     resubmits += 1;
     progress.nextAttempt();
   }
+}
+
+/** The provider, or what is before it, refuses submits without saying so. */
+function neverCreated(refusals: readonly SubmitRefusal[]): VideoFailure {
+  const { message, code, requestId: request_id } = refusals.at(-1) ?? { message: '' };
+  return {
+    type: 'ProviderUnavailable',
+    message: `${refusals.length} submits in a row created no task, as the task list shows. The last: ${message}`,
+    code,
+    request_id,
+    billed: false,
+    next_step:
+      'Nothing was bought. Check the gateway or proxy before the provider and DASHSCOPE_HTTP_BASE_URL, then start ' +
+      'the request again.',
+  };
 }
 
 /** Runs the one step that may cost money. */
@@ -251,23 +280,33 @@ async function findLostPurchase({ tracker, lostSubmit }: Run): Promise<void> {
 /** Hands what a failed run has bought over to a salvage; returns the failure in its published form. */
 async function handOverPurchase(run: Run, error: unknown): Promise<unknown> {
   const { purchase, task } = run.tracker;
-  if (purchase === undefined) {
-    await run.slot.withdraw(run.lostSubmit === undefined);
-    return error;
+  const nothingBought = purchase === undefined && run.lostSubmit === undefined;
+  let next_step =
+    'The step was retried until its time was over. Fix what the message names, then start the request again.';
+  if (purchase === undefined) await run.slot.withdraw(nothingBought);
+  else {
+    run.slot.transferToSalvage();
+    const salvageId = await salvage(run, purchase, 'finishes a purchase whose run failed');
+    next_step = `Nothing is lost: ${salvageId} finishes the purchase, and the same request then finds the video.`;
   }
-  run.slot.transferToSalvage();
-  const salvageId = await salvage(run, purchase, 'finishes a purchase whose run failed');
-  if (failureOf(error) !== undefined) return error;
-  // The time of a step is over; the purchase is not.
+  const known = failureOf(error);
+  // What a step says of its failure may promise another attempt, and there is none.
+  if (known !== undefined) return isSpent(error) ? failure({ ...known, next_step }) : error;
   return failure({
     type: 'StepTimedOut',
     message: `A step did not end in time: ${error instanceof wf.ActivityFailure ? error.activityType : String(error)}`,
     task_id: task?.taskId,
-    next_step: `Nothing is lost: ${salvageId} finishes the purchase, and the same request then finds the video.`,
+    ...(nothingBought && { billed: false }),
+    next_step,
   });
 }
 
-async function salvage({ attributes, tracker }: Run, purchase: Purchase, summary: string): Promise<string> {
+/** Whether a step would have been retried, had there been time or attempts left. */
+const isSpent = (error: unknown): boolean =>
+  error instanceof wf.ActivityFailure &&
+  (error.retryState === 'TIMEOUT' || error.retryState === 'MAXIMUM_ATTEMPTS_REACHED');
+
+async function salvage({ attributes, times, tracker }: Run, purchase: Purchase, summary: string): Promise<string> {
   const { task = null, webhookEvents } = tracker;
-  return (await startSalvage({ purchase, task, attributes, webhookEvents }, summary)).id;
+  return (await startSalvage({ purchase, task, attributes, webhookEvents, times }, summary)).id;
 }

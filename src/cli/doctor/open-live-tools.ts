@@ -1,4 +1,5 @@
-import { archiveFinished, RejectedDownloads } from '../../../activities/archive-video.js';
+import { ArchiveAttempts } from '../../../activities/archive-attempts.js';
+import { archiveFinished } from '../../../activities/archive-video.js';
 import { finishedTask, taskFailed } from '../../../activities/poll-task.js';
 import { candidateArchive } from '../../../activities/reconcile-submit.js';
 import { uploadImage } from '../../../activities/upload-reference.js';
@@ -59,8 +60,8 @@ export function openLiveTools(
         taskFailed: (task, seen) => taskFailed({ ...task, claim }, seen),
         finishTask: (task, seen, nowMs) => {
           const finished = finishedTask({ ...task, claim }, seen, nowMs);
-          const rejected = new RejectedDownloads();
-          return { ...finished, archive: (signal) => archiveFinished(deps, finished, rejected, signal) };
+          const attempts = new ArchiveAttempts();
+          return { ...finished, archive: (signal) => archiveFinished(deps, finished, attempts, signal) };
         },
       },
     },

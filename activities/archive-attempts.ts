@@ -1,0 +1,68 @@
+import { z } from 'zod';
+import { FailureType } from '../src/contract/failure-type.js';
+import { VideoError } from '../src/contract/video-error.js';
+import { redactText } from '../src/net/redact.js';
+
+/** Downloads of the same bytes that are no playable MP4 before the result counts as none: one may have been damaged. */
+const REJECTIONS_MAX = 3;
+/** Most causes that are distinguished; the last one collects the others. */
+const CAUSES_MAX = 8;
+/** Characters of a cause. */
+const CAUSE_MAX = 300;
+
+const attemptsSchema = z.object({
+  rejections: z.object({ sha256: z.string(), times: z.number() }).nullable(),
+  unknownSinceMs: z.number().nullable(),
+  faults: z.array(z.object({ cause: z.string(), times: z.number(), lastMs: z.number() })),
+});
+/** What came of the attempts so far; plain JSON, for heartbeats and for the next step of the same result. */
+export type Attempts = z.infer<typeof attemptsSchema>;
+/** A cause for which a result is not archived yet: how often it occurred, and when last. */
+export type ArchiveFault = Attempts['faults'][number];
+
+/** The attempts to archive one result, counted per cause: a refused link says nothing about a damaged file. */
+export class ArchiveAttempts {
+  state: Attempts = { rejections: null, unknownSinceMs: null, faults: [] };
+
+  /**
+   * @param heartbeat - The last one of the previous attempt, of any form.
+   * @param before - Of an earlier step for the same result.
+   */
+  static after(heartbeat: unknown, before: Attempts | undefined): ArchiveAttempts {
+    const attempts = new ArchiveAttempts();
+    const { data } = z.object({ attempts: attemptsSchema }).safeParse(heartbeat);
+    attempts.state = data?.attempts ?? before ?? attempts.state;
+    return attempts;
+  }
+
+  /** Counts a download of a file that fails a check. */
+  reject(sha256: string): void {
+    const { rejections } = this.state;
+    this.state.rejections = { sha256, times: rejections?.sha256 === sha256 ? rejections.times + 1 : 1 };
+  }
+
+  /** Whether the same bytes came so often in a row that they are what was bought. */
+  get isProved(): boolean {
+    return (this.state.rejections?.times ?? 0) >= REJECTIONS_MAX;
+  }
+
+  /** Counts why an attempt failed. */
+  note(error: unknown, nowMs: number): void {
+    const isUnknown = error instanceof VideoError && error.type === FailureType.ResultExpired;
+    this.state.unknownSinceMs = isUnknown ? (this.state.unknownSinceMs ?? nowMs) : null;
+    const cause = causeOf(error);
+    const { faults } = this.state;
+    const known = faults.findIndex((fault) => fault.cause === cause);
+    const at = known === -1 ? Math.min(faults.length, CAUSES_MAX - 1) : known;
+    faults[at] = { cause, times: (faults[at]?.times ?? 0) + 1, lastMs: nowMs };
+  }
+}
+
+/** Long numbers differ from attempt to attempt, such as the bytes that came. */
+function causeOf(error: unknown): string {
+  const text =
+    error instanceof VideoError
+      ? `${error.type}: ${error.message}`
+      : `an unexpected fault: ${redactText(String(error))}`;
+  return text.replace(/\d{4,}/g, 'N').slice(0, CAUSE_MAX);
+}
