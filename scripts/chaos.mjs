@@ -69,7 +69,7 @@ async function main() {
     ['generations', `${result.started} of ${generations}, in ${seconds()} s (seed ${seed})`],
     ['workers', `${done.started} started, ${done.killed} killed, ${done.stopped} stopped, ${done.frozen} frozen`],
     ['provider', `killed and started again ${done.restarts} times; slots terminated ${done.slots} times`],
-    ['purchases', `${result.purchases} billed tasks, ${result.free} free ones`],
+    ['purchases', `${result.purchases} billed tasks, ${result.free} free ones; ${result.estimated} bills estimated`],
     ['duplicates', result.duplicates],
     ['losses', result.losses],
     ['overspent', `${result.overspent} budgets; refused by ${scopes.join(', ') || 'none'}`],

@@ -19,8 +19,8 @@ export interface Candidate {
   snapshot?: TaskSnapshot;
   /** Its last status word is one that nobody documents, so that it may never end as far as we can read. */
   hasOddStatus?: boolean | undefined;
-  /** Answers in a row that left out something that is compared. */
-  wantingLooks?: number;
+  /** Answers in a row that left something open that is compared. */
+  doubtfulLooks?: number;
   /** Nothing more will be learned about it. */
   isFinal: boolean;
 }

@@ -7,7 +7,7 @@ import type { ListedTask, TaskSnapshot } from '../dashscope/wire.js';
 import type { StoreOptions } from '../storage/asset-store.js';
 import { type Candidate, type CandidateVideo, type Evidence, evidenceOf, type UndecidedReason } from './evidence.js';
 import type { Ledger } from './ledger.js';
-import { combineMatches, comparePrompts, compareTask, isKeyOfAccount } from './proof.js';
+import { type Comparison, combineMatches, comparePrompts, compareTask, isKeyOfAccount } from './proof.js';
 import type { ListApi, QueryApi } from './provider.js';
 import { assessPurchase, type DecidedStatus, type PurchaseStatus } from './purchase-status.js';
 import { boughtTask, type PurchaseView } from './purchase-view.js';
@@ -250,8 +250,9 @@ class Reconciliation {
     if (video !== undefined) candidate.video = video;
     candidate.compared = compareTask(expects, task, video);
     const match = combineMatches(candidate.compared);
-    candidate.wantingLooks = match === 'unsure' && isWanting(task) ? (candidate.wantingLooks ?? 0) + 1 : 0;
-    candidate.isFinal = candidate.wantingLooks === 0 || candidate.wantingLooks >= ODD_ANSWERS_MAX;
+    candidate.doubtfulLooks =
+      match === 'unsure' && isDoubtful(task, candidate.compared) ? (candidate.doubtfulLooks ?? 0) + 1 : 0;
+    candidate.isFinal = candidate.doubtfulLooks === 0 || candidate.doubtfulLooks >= ODD_ANSWERS_MAX;
     if (match === 'different') this.#exclude(taskId);
   }
 
@@ -379,8 +380,8 @@ const lettersOf = (name: string): string => name.toLowerCase().replace(/[^a-z0-9
 
 const isOtherModel = (name: string | undefined): boolean => name !== undefined && lettersOf(name) !== lettersOf(MODEL);
 
-/** Whether an answer about a finished task leaves out something that is compared: another answer may have it. */
-function isWanting({ origPrompt, usage }: TaskSnapshot): boolean {
+/** Whether an answer about a finished task leaves something open that another answer may show. */
+function isDoubtful({ usage }: TaskSnapshot, { prompt }: Comparison): boolean {
   const { duration, sr, audio } = usage ?? {};
-  return [origPrompt, duration, sr, audio].includes(undefined);
+  return prompt === 'unsure' || [duration, sr, audio].includes(undefined);
 }

@@ -4,14 +4,14 @@ import { overspent, wronglyRefused } from './money.mjs';
 /**
  * How the provider's own books, the store and the runs fit together; pure. `violations` is empty when nothing was
  * broken.
- * @param evidence.paidSeconds - What the ledger's day records add up to.
+ * @param evidence.booked - The ledger's day records: task, seconds, and whether the provider did not state them.
  * @param evidence.summaries - Of each batch: its id, and the seconds and counts of its result and of its report's
  * lines.
  * @param evidence.beliefs - What the account's slots still believe that is not so.
  */
 export function verdict(evidence) {
   const { tasks, hashes, generations, limits, runs, open, openPurchases, reports } = evidence;
-  const { paidSeconds, summaries, beliefs } = evidence;
+  const { booked, summaries, beliefs } = evidence;
   const byPrompt = groupByPrompt(tasks);
   const billed = tasks.filter(({ billed_seconds }) => billed_seconds > 0);
   const billedOf = (prompt) => (byPrompt.get(prompt) ?? []).filter(({ billed_seconds }) => billed_seconds > 0);
@@ -29,7 +29,6 @@ export function verdict(evidence) {
   );
   const above = overspent({ tasks, generations, limits });
   const wrongly = refused.flatMap((run) => wronglyRefused(run, { tasks, generations, limits }));
-  const billedSeconds = secondsOf(billed);
   const isParked = ({ stage }) => stage.startsWith('needs_attention');
   const parked = open.filter(isParked);
   const hanging = open.filter((run) => !isParked(run));
@@ -41,6 +40,14 @@ export function verdict(evidence) {
   const misreported = reports.filter(({ prompt, billed_seconds }) => {
     return billed_seconds !== secondsOf(billedOf(prompt));
   });
+  // Each billed task is booked once; what the provider did not state is what was requested, which is what it bills.
+  const misbooked = billed.flatMap(({ task_id, billed_seconds }) => {
+    const own = booked.filter((bill) => bill.task_id === task_id).map(({ seconds }) => seconds);
+    return own.length === 1 && own[0] === billed_seconds
+      ? []
+      : [`booked with ${own.join(' + ') || 'nothing'}, billed with ${billed_seconds} s: task ${task_id}`];
+  });
+  const free = booked.filter((bill) => !billed.some(({ task_id }) => task_id === bill.task_id));
   const unequal = summaries.filter(({ summary, lines }) => JSON.stringify(summary) !== JSON.stringify(lines));
   const bought = duplicates.map(({ prompt }) => `bought ${billedOf(prompt).length} times: ${prompt}`);
   const violations = [
@@ -58,7 +65,8 @@ export function verdict(evidence) {
     ...unequal.map(
       ({ id, summary, lines }) => `batch ${id} says ${JSON.stringify(summary)}, its lines ${JSON.stringify(lines)}`,
     ),
-    ...(paidSeconds === billedSeconds ? [] : [`the ledger's days have ${paidSeconds} s; billed are ${billedSeconds}`]),
+    ...misbooked,
+    ...free.map(({ task_id, seconds }) => `booked with ${seconds} s, billed with nothing: task ${task_id}`),
     ...beliefs,
     ...openPurchases.map((name) => `open in the ledger: ${name}`),
   ];
@@ -66,6 +74,7 @@ export function verdict(evidence) {
   return {
     purchases: billed.length,
     free: tasks.length - billed.length,
+    estimated: booked.filter(({ estimated }) => estimated).length,
     losses: losses.length,
     duplicates: duplicates.length,
     overspent: above.length,

@@ -93,5 +93,15 @@ export function planOf(seed, generations) {
   });
 }
 
+/** Share of the provider's answers that differ from its documents, each in one place. */
+const DRIFT_SHARE = 0.05;
+
+/** Rules for the emulator by which its answers differ. */
+export const DRIFT = ['submit', 'query', 'list', 'cancel', 'policy'].map((on) => ({
+  on,
+  probability: DRIFT_SHARE,
+  changes: [{ kind: 'any' }],
+}));
+
 /** One fault that meets the next caller. */
 export const faultForAnybody = (random) => random.pick(ON_ANYBODY);

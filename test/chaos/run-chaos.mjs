@@ -7,7 +7,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 import { copyBuild } from './build.mjs';
 import { hashesOf, REFUSED, verdict } from './judge.mjs';
 import { batchIdOf, budgetFileOf, dayOf, limitsOf, overspent, PRICES, slotsBelieve } from './money.mjs';
-import { BATCHES, faultForAnybody, planOf } from './plan.mjs';
+import { BATCHES, DRIFT, faultForAnybody, planOf } from './plan.mjs';
 import { end, endAll, startEmulator, startS3, startWorker } from './processes.mjs';
 import { randomOf } from './random.mjs';
 
@@ -104,6 +104,8 @@ export async function runChaos({ seed, generations, minutes, workers: workersMax
     const emulator = await startEmulator(build.dist, await freePort(), join(home, 'emulator.json'), {
       speed: 15,
       slots: SLOTS,
+      seed,
+      drift: DRIFT,
     });
     const storeEnv = storeKind === 's3' ? await startS3(join(home, 's3'), await freePort()) : {};
     // The store of this process reads the AWS SDK's own environment.
@@ -214,6 +216,8 @@ export async function runChaos({ seed, generations, minutes, workers: workersMax
     const { tasks } = await emulator.control('state');
     const ledger = new Ledger({ store, scope: { provider: providerId, account }, now: Date.now });
     const openPurchases = (await ledger.listOpen()).open.map(({ purchase }) => `${purchase.key}/${purchase.n}`);
+    // The judge reads the provider's answers as documented.
+    await emulator.control('settings', { drift: [] });
     const hashes = await hashesOf(tasks, { baseUrl: emulator.baseUrl, key: KEY, store });
     return {
       done,
@@ -228,7 +232,7 @@ export async function runChaos({ seed, generations, minutes, workers: workersMax
         openPurchases,
         reports,
         summaries,
-        paidSeconds: await paidSecondsOf(ledger, tasks),
+        booked: await bookedOf(ledger, tasks),
         beliefs: await settled(beliefs),
       }),
     };
@@ -248,7 +252,7 @@ const EMPTY = {
   reports: [],
   summaries: [],
   beliefs: [],
-  paidSeconds: 0,
+  booked: [],
 };
 
 /**
@@ -265,13 +269,16 @@ async function settled(beliefs) {
   }
 }
 
-/** What the ledger's day records of the given tasks add up to. */
-async function paidSecondsOf(ledger, tasks) {
+/** The ledger's day records of the days on which a task ended, or its end was noticed. */
+async function bookedOf(ledger, tasks) {
   const ends = tasks.flatMap(({ end_ms }) => (end_ms === null ? [] : [end_ms]));
-  const days = new Set(ends.map(dayOf));
-  let seconds = 0;
-  for (const day of days) for await (const { billed_seconds } of ledger.listBills(day)) seconds += billed_seconds;
-  return seconds;
+  const booked = [];
+  for (const day of new Set([...ends, Date.now()].map(dayOf))) {
+    for await (const { task_id, billed_seconds, estimated } of ledger.listBills(day)) {
+      booked.push({ task_id, seconds: billed_seconds, estimated: estimated === true });
+    }
+  }
+  return booked;
 }
 
 /** In the shipped schedule hourly. */

@@ -16,15 +16,18 @@ const good = {
   reports: [{ prompt: 'p', billed_seconds: 3 }],
   limits: { day: 900_000, tenant: 450_000, batch: 450_000 }, // at 0.15 a second: six, three and three seconds
   summaries: [{ id: 'b', summary: { seconds: 3 }, lines: { seconds: 3 } }],
-  paidSeconds: 3,
+  booked: [{ task_id: 't', seconds: 3, estimated: false }],
   beliefs: [],
 };
+const booked = (...seconds: number[]) => ({
+  booked: seconds.map((one) => ({ task_id: 't', seconds: one, estimated: false })),
+});
 const dear = { ...task, task_id: 'u', prompt: 'q', billed_seconds: 4 };
 const two = (second: object) => ({
   tasks: [task, dear],
   hashes: new Map(['t', 'u'].map((id) => [id, { provider: 'x', stored: 'x', storedAtMs: 1_500 }])),
   generations: [{ prompt: 'p' }, { prompt: 'q', duration: 4, ...second }],
-  paidSeconds: 7,
+  booked: [3, 4].map((seconds, index) => ({ task_id: 'tu'[index], seconds, estimated: index === 1 })),
 });
 const refused = (run: object) => ({
   generations: [{ prompt: 'p' }, { prompt: 'q', duration: 4 }],
@@ -78,7 +81,14 @@ test.each([
     change: { summaries: [{ id: 'b', summary: { seconds: 3 }, lines: { seconds: 2 } }] },
     says: /batch b says/,
   },
-  { what: 'day records that are short of a second', change: { paidSeconds: 2 }, says: /the ledger's days have 2 s/ },
+  { what: 'a task that is not booked', change: { booked: [] }, says: /booked with nothing, billed with 3 s: task t/ },
+  { what: 'a bill that is short of a second', change: booked(2), says: /booked with 2, billed with 3 s: task t/ },
+  { what: 'a task that is booked twice', change: booked(3, 3), says: /booked with 3 \+ 3, billed with 3 s: task t/ },
+  {
+    what: 'a bill for what was free',
+    change: { booked: [...booked(3).booked, { task_id: 'v', seconds: 2, estimated: true }] },
+    says: /booked with 2 s, billed with nothing: task v/,
+  },
   { what: 'an open purchase', change: { openPurchases: ['k/1'] }, says: /open in the ledger: k\/1/ },
 ])('the judge of the chaos run names $what', ({ change, says }) => {
   expect((verdict({ ...good, ...change }) as { violations: string[] }).violations.join('\n')).toMatch(says);
