@@ -47,6 +47,8 @@ export interface ActivityDeps {
    * have them then.
    */
   readonly payloadsEncoded?: boolean | undefined;
+  /** Reads the input of a run from its history. */
+  readonly readRunInput: (workflowId: string, runId: string) => Promise<unknown>;
   /** Whether a run with this workflow id is open; with `firstRunId`, whether it is that one and not a later one. */
   readonly isRunOpen: (workflowId: string, firstRunId?: string) => Promise<boolean>;
   /** The state of the run of a batch's item; `unknown` when Temporal does not have it. */

@@ -8,6 +8,7 @@ import { MODEL } from '../src/contract/model.js';
 import type { Buyer } from '../src/contract/purchase.js';
 import type { CanonicalRequest, VideoRequest } from '../src/contract/request.js';
 import type { VideoResult, VideoWarning } from '../src/contract/result.js';
+import { withoutSignedAudio } from '../src/contract/signed-url.js';
 import type { QueueIdentity } from '../src/contract/slots.js';
 import { type StepTimes, stepTimesOf } from '../src/contract/times.js';
 import { cacheKey, canonicalRequest, parseRequest } from '../src/contract/validate.js';
@@ -24,6 +25,7 @@ import { toActivityFailure } from './activity-failure.js';
 import type { ActivityDeps } from './deps.js';
 import { subscribedEvents } from './post-event.js';
 import { fromCache } from './purchase-step.js';
+import { signedAudioUrl } from './signed-audio.js';
 import { previousHeartbeat, withSignal } from './with-signal.js';
 
 /** A checked request whose image is at a known place; ids and keys only, except for the caller's own words. */
@@ -36,6 +38,8 @@ export interface PreparedRequest {
   readonly query: Omit<PurchaseQuery, 'unrestorable'>;
   /** The queue of the account's slots that the run waits in. */
   readonly queueIdentity: QueueIdentity;
+  /** Workflow id of the account's slots, of which the run requests one. */
+  readonly slots?: string;
   /** Id of the store that has the image, the ledger and the video. */
   readonly storeId: string;
   readonly reference: PreparedReference;
@@ -128,7 +132,9 @@ async function prepare(
   deps: ActivityDeps,
   signal: AbortSignal,
 ): Promise<PreparedRequest> {
-  const parsed = parseRequest(given);
+  // What a plain caller sends is checked below, and may be anything.
+  const audioUrl = await signedAudioUrl(deps, (given as Partial<VideoRequest> | null)?.audio_url);
+  const parsed = parseRequest(audioUrl === undefined ? given : { ...given, audio_url: audioUrl });
   const { reference_image, ...request } = canonicalRequest(parsed);
   const { cache, tenant } = request;
   const { reference, hash } =
@@ -136,14 +142,16 @@ async function prepare(
       ? await checkAddress(reference_image, deps, signal)
       : await resolveReference(reference_image, deps, signal);
   const ownAddress = reference.kind === 'asset' && reference.url !== undefined ? addressOf(reference.url) : undefined;
+  // Of the whole address of the sound: what differs in a query may be another one.
   const key = cacheKey(request, MODEL, hash, ownAddress);
   return {
-    request,
+    request: withoutSignedAudio(request),
     labels: parsed.labels ?? {},
     cacheKey: key,
     query: { purchaseKey: purchaseKeyOf(key, cache, buyer), cache, buyer, firstStartedAtMs: startedAtMs },
     // Somebody waits for the video, unless the run belongs to a batch.
     queueIdentity: { tenant, batch: batchId, priority: batchId === null ? 'interactive' : 'batch' },
+    slots: deps.slots.workflowId,
     storeId: deps.storeId,
     reference,
     warnings: previewWarnings(request, reference),

@@ -16,6 +16,7 @@ import { type ActivityDeps, ledgerParts } from './deps.js';
 import type { PreparedReference, PreparedRequest } from './prepare-request.js';
 import { purchaseContextOf } from './purchase-context.js';
 import { fromCache, type PurchaseStep, restoreStep } from './purchase-step.js';
+import { signedAudioUrl } from './signed-audio.js';
 import { costOf, NOTHING_BILLED, releaseSlot } from './slot-holders.js';
 import { withSignal } from './with-signal.js';
 
@@ -41,7 +42,8 @@ export function createSubmitTask(deps: ActivityDeps) {
       // No cancellation signal and no heartbeat on purpose: aborting a POST that may have been accepted would turn a
       // purchase into an unknown. It ends by its own timeout, and the workflow waits for the answer.
       assertSameStore(deps, input.prepared.storeId);
-      const order = orderOf(input, Context.current().info.attempt);
+      const audioUrl = await signedAudioUrl(deps, input.prepared.request.audio_url);
+      const order = orderOf(input, Context.current().info.attempt, audioUrl);
       if (deps.slots.budget !== undefined) {
         const { found } = await findExistingPurchase(ledgerParts(deps), order);
         if (found !== undefined) return purchaseStep(found);
@@ -105,10 +107,12 @@ export const purchaseQueryOf = ({ prepared, unrestorable }: PurchaseInput): Purc
   unrestorable,
 });
 
-function orderOf(input: SubmitInput, attempt: number): PurchaseOrder {
+/** @param audioUrl - The whole address of the sound, where the prepared request lacks its signature. */
+function orderOf(input: SubmitInput, attempt: number, audioUrl: string | undefined): PurchaseOrder {
   const { prepared, imgUrl } = input;
   const { request, reference, cacheKey } = prepared;
-  const { prompt, duration, resolution, audio, seed, tenant, audio_url } = request;
+  const { prompt, duration, resolution, audio, seed, tenant } = request;
+  const audio_url = audioUrl ?? request.audio_url;
   const image = reference.kind === 'asset' ? shapeOf(reference) : null;
   return {
     ...purchaseQueryOf(input),
@@ -118,7 +122,7 @@ function orderOf(input: SubmitInput, attempt: number): PurchaseOrder {
     tenant,
     expects: { prompt, duration, resolution, audio, image },
     memo: purchaseContextOf(prepared),
-    body: (seedOfPurchase) => buildCreateTask({ ...request, seed: seedOfPurchase, img_url: imgUrl }),
+    body: (seedOfPurchase) => buildCreateTask({ ...request, audio_url, seed: seedOfPurchase, img_url: imgUrl }),
     // The provider resolves an oss:// address only on request.
     ossResolve: [imgUrl, audio_url].some((url) => url?.startsWith('oss://')),
   };

@@ -2,6 +2,7 @@ import { REQUEST_BYTES_MAX } from '../contract/bounds.js';
 import { FailureType } from '../contract/failure-type.js';
 import { isReference, PLACEHOLDER_REFERENCE } from '../contract/image-reference.js';
 import { firstIssues } from '../contract/issues.js';
+import { isSignedUrl, withoutSignedAudio } from '../contract/signed-url.js';
 import { requestIssues } from '../contract/validate.js';
 import { type Issue, VideoError } from '../contract/video-error.js';
 import { readLines } from './line-reader.js';
@@ -103,10 +104,11 @@ function parseLine(
   const issues = [
     ...idIssues(itemId, line, ids),
     ...commentIssues(comment),
+    ...audioIssues(request['audio_url']),
     ...requestIssues(isLocal ? { ...request, reference_image: PLACEHOLDER_REFERENCE } : request),
   ];
   const knownId = typeof itemId === 'string' ? itemId : null;
-  if (knownId === null || issues.length > 0) return faultOf(line, issues, knownId, fields);
+  if (knownId === null || issues.length > 0) return faultOf(line, issues, knownId, withoutSignedAudio(fields));
   return {
     kind: 'item',
     item: {
@@ -136,6 +138,19 @@ function idIssues(itemId: unknown, line: number, ids: Map<string, number>): Issu
   ids.set(itemId.toLowerCase(), line);
   return [];
 }
+
+/** The manifest is kept, and its items may wait for days. */
+const audioIssues = (url: unknown): Issue[] =>
+  typeof url === 'string' && isSignedUrl(url)
+    ? [
+        {
+          path: 'audio_url',
+          message:
+            'is a signed address: a batch would keep it, and it may expire before its turn; give an address without ' +
+            'a signature, or an oss:// address',
+        },
+      ]
+    : [];
 
 const commentIssues = (comment: unknown): Issue[] =>
   comment === undefined || comment === null || typeof comment === 'string'

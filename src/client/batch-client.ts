@@ -1,5 +1,10 @@
 import { randomBytes } from 'node:crypto';
-import { type Client, WorkflowFailedError, WorkflowNotFoundError } from '@temporalio/client';
+import {
+  type Client,
+  type WorkflowExecutionDescription,
+  WorkflowFailedError,
+  WorkflowNotFoundError,
+} from '@temporalio/client';
 import {
   type BatchRow,
   encodeInvalidLines,
@@ -38,6 +43,7 @@ import { asNotFound } from './not-found.js';
 import { queryProgress } from './query-progress.js';
 import { VideoRunError } from './run-error.js';
 import { runErrorOf } from './run-failure.js';
+import { readProblem } from './run-problem.js';
 import { batchDetails } from './run-texts.js';
 
 const STATUS: Readonly<Record<string, BatchStatus['status']>> = {
@@ -140,12 +146,16 @@ export class WanBatchClient {
    * ```
    */
   async status(batchId: string): Promise<BatchStatus> {
-    const found = await this.#find(batchId);
+    const described = await this.#find(batchId);
+    const found = described?.status.name;
     const status = found === undefined ? 'unknown' : (STATUS[found] ?? 'unknown');
     // A running batch has no report, and is shown although the store is away.
     const summary = status === 'running' ? null : ((await readReport(this.#store, batchId)) ?? null);
-    if (found !== undefined) {
-      return { batch_id: batchId, status, progress: await this.progress(batchId).catch(() => null), summary };
+    if (described !== undefined) {
+      const problem = status === 'running' ? await this.#problem(described) : null;
+      // A worker that cannot run the workflow cannot answer for it either.
+      const progress = problem === null ? await this.progress(batchId).catch(() => null) : null;
+      return { batch_id: batchId, status, progress, summary, ...(problem !== null && { problem }) };
     }
     if (summary === null) throw notFound(batchId);
     const reported = summary.outcome === 'cancelled' ? 'cancelled' : 'completed';
@@ -313,10 +323,15 @@ export class WanBatchClient {
     });
   }
 
-  /** Temporal's status of the batch; undefined when Temporal does not know it. */
-  async #find(batchId: string): Promise<string | undefined> {
+  /** Why a running batch is stuck; null when it is not, and when that cannot be found out. */
+  #problem(described: WorkflowExecutionDescription): Promise<string | null> {
+    return readProblem(this.#client, described, Date.now()).catch(() => null);
+  }
+
+  /** What Temporal knows of the batch; undefined when it does not know it. */
+  async #find(batchId: string): Promise<WorkflowExecutionDescription | undefined> {
     try {
-      return (await this.#handle(batchId).describe()).status.name;
+      return await this.#handle(batchId).describe();
     } catch (error) {
       if (error instanceof WorkflowNotFoundError) return undefined;
       throw error;

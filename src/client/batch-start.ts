@@ -51,7 +51,9 @@ export interface StartedBatch {
 export interface BatchStatus {
   readonly batch_id: string;
   readonly status: 'running' | 'completed' | 'cancelled' | 'failed' | 'terminated' | 'unknown';
-  /** Null while no worker answers, and once Temporal has deleted the batch's history. */
+  /** Why a running batch is stuck; absent when it is not. */
+  readonly problem?: string;
+  /** Null while no worker answers, while the batch is stuck, and once Temporal has deleted the batch's history. */
   readonly progress: BatchProgress | null;
   /** Null until the batch has ended. */
   readonly summary: BatchSummary | null;

@@ -28,8 +28,9 @@ import { runErrorOf } from './run-failure.js';
 import { readRunInput } from './run-input.js';
 import { hasVideo, notCancellable } from './run-kind.js';
 import { type ListOptions, listQuery, matchesList } from './run-list.js';
+import { readProblem } from './run-problem.js';
 import { staticDetails } from './run-texts.js';
-import { problemOf, type VideoRun, type VideoStatus, videoRunOf } from './video-run.js';
+import { type VideoRun, type VideoStatus, videoRunOf } from './video-run.js';
 import type {
   RunOptions,
   StartedVideo,
@@ -233,7 +234,7 @@ export class WanVideoClient {
     const { runId } = options;
     const description = await this.#call(id, this.#handle(id, runId).describe());
     const run = videoRunOf(description);
-    const problem = run.status === 'running' ? problemOf(description, Date.now()) : null;
+    const problem = run.status === 'running' ? await readProblem(this.#client, description, Date.now()) : null;
     const { type, taskQueue, historyLength } = description;
     const status = { ...run, workflow_type: type, task_queue: taskQueue, events: historyLength, problem };
     if (options.progress === false) return { ...status, progress: null, ...NO_END };

@@ -102,6 +102,7 @@ export class WorkerMetrics implements StepMetrics {
   readonly #oldest = this.#gauge('oldest_open_purchase_age_seconds', 'Age of the oldest open purchase, 0 for none');
   readonly #damaged = this.#gauge('damaged_records', 'Ledger records of open purchases that cannot be understood');
   readonly #attention = this.#gauge('runs_needing_attention', 'Runs that wait for a person');
+  readonly #stuck = this.#gauge('runs_stuck', 'Runs whose workflow task fails again and again');
   readonly #looked = this.#gauge('last_look_timestamp_seconds', 'When a periodic look last succeeded', ['at']);
 
   /** @param scope - A label of every series: an account's workers are summed, two accounts are not. */
@@ -273,6 +274,12 @@ export class WorkerMetrics implements StepMetrics {
     if (runs === undefined) return;
     this.#attention.set(runs);
     this.#lookedAt('temporal');
+  }
+
+  /** How many runs fail at their workflow task again and again; `undefined`: Temporal does not say. */
+  stuckRuns(runs: number | undefined): void {
+    this.#stuck.remove();
+    if (runs !== undefined) this.#stuck.set(runs);
   }
 
   #lookedAt(at: Looked): void {

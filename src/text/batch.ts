@@ -7,7 +7,10 @@ import { schedulePauseText } from '../contract/schedule-pause.js';
 import { utcMinute } from '../contract/utc.js';
 
 /** A batch for people: how far it is, or what it came to. */
-export function batchStatusText({ batch_id, status, progress, summary }: BatchStatus, prices?: Prices): string {
+export function batchStatusText(
+  { batch_id, status, progress, summary, problem }: BatchStatus,
+  prices?: Prices,
+): string {
   if (summary !== null) return batchSummaryText(summary, prices);
   // A workflow that was terminated, or that failed, still answers with the last stage it was in.
   const hasEnded = status !== 'running';
@@ -16,6 +19,7 @@ export function batchStatusText({ batch_id, status, progress, summary }: BatchSt
     `status    ${hasEnded ? status : (progress?.stage ?? status)}`,
     ...(hasEnded ? endLines(batch_id, status) : []),
   ];
+  if (problem !== undefined) return [...head, `problem   ${problem}`].join('\n');
   if (progress === null) {
     return [...head, ...(hasEnded ? [] : ['No worker answers; start one with "wan-video worker".'])].join('\n');
   }

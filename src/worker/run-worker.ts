@@ -7,6 +7,7 @@ import { aborted } from '../async/aborted.js';
 import { systemClock } from '../async/clock.js';
 import { connectClient, temporalUnreachable } from '../client/connect.js';
 import { isRunOpen } from '../client/is-run-open.js';
+import { readRunInput } from '../client/run-input.js';
 import { type TemporalTarget, workerOptionsOf } from '../client/temporal-target.js';
 import type { Config } from '../config/config.js';
 import { raisedQuotas } from '../config/quotas.js';
@@ -159,7 +160,7 @@ async function runQueues(
     settings && new WebhookSender({ settings, proxies: config.proxies, timeoutMs: times.webhookHttpMs, now: Date.now });
   const [store] = await Promise.all([
     unlessStopped(verifiedStore(config, temporal, clocks), signal),
-    lookAtProviderClock(config, clocks),
+    unlessStopped(lookAtProviderClock(config, clocks), signal),
   ]);
   if (store === undefined) return undefined;
   clocks.requireRightClock();
@@ -181,6 +182,7 @@ async function runQueues(
     cancelRun: async (workflowId, runId) => {
       await client.workflow.getHandle(workflowId, runId).cancel();
     },
+    readRunInput: (workflowId, runId) => readRunInput(client, workflowId, runId),
     isRunOpen: (workflowId, firstRunId) => isRunOpen(client, workflowId, firstRunId),
     payloadsEncoded: temporal.payloadCodec !== undefined,
     schedules: schedulesPort(client),
@@ -335,6 +337,7 @@ function activityDeps(
     | 'prices'
     | 'webhook'
     | 'cancelRun'
+    | 'readRunInput'
     | 'isRunOpen'
     | 'itemState'
     | 'schedules'

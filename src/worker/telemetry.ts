@@ -7,6 +7,7 @@ import { WorkerMetrics } from '../metrics/worker-metrics.js';
 import { WorkerHealth } from './health.js';
 import { temporalMetricsAddress } from './logger.js';
 import { monitorPurchases } from './purchase-monitor.js';
+import { monitorStuckRuns } from './stuck-runs.js';
 import { startTelemetryServer } from './telemetry-server.js';
 
 /** Busy slots speak at least every ten checks; after twice that they are on another worker. */
@@ -20,7 +21,7 @@ export interface Telemetry {
   readonly sinks: InjectedSinks<WorkerSinks>;
   /** The steps, counted while they run. */
   counted(activities: ReturnType<typeof createActivities>): ReturnType<typeof createActivities>;
-  /** Starts the monitor of ledger and Temporal, if metrics are served at all. */
+  /** Starts the monitor of stuck runs, and that of ledger and Temporal, if metrics are served at all. */
   look(ledger: ActivityDeps['ledger'], client: Client): void;
   close(): Promise<void>;
 }
@@ -57,9 +58,11 @@ export async function startTelemetry({ provider, metrics: address, times, taskQu
     counted: (activities) => countedSteps(activities, metrics),
     look(ledger, client) {
       stopLooking();
-      if (server === undefined) return;
-      const { metricsEveryMs: everyMs } = times;
-      stopLooking = monitorPurchases({ metrics, ledger, client, taskQueue: taskQueues.generate, everyMs });
+      const at = { metrics, client, taskQueue: taskQueues.generate, everyMs: times.metricsEveryMs };
+      const stops = [monitorStuckRuns(at), ...(server === undefined ? [] : [monitorPurchases({ ...at, ledger })])];
+      stopLooking = () => {
+        for (const stop of stops) stop();
+      };
     },
     async close() {
       stopLooking();

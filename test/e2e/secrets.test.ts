@@ -1,7 +1,9 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { historyToJSON } from '@temporalio/common/lib/proto-utils.js';
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { historyText } from '../support/history.js';
 import { ROOT, type Stack, startStack, TEST_KEY } from '../support/stack.js';
 
@@ -57,4 +59,29 @@ test('the most talkative log of a worker, through refusals and failures, holds n
     for (const secret of SECRETS) expect(text).not.toContain(secret);
   }
   expect(log).toContain('Invalid API-key'); // the refusal itself is reported
+});
+
+test('a signed audio_url reaches the provider whole, and is kept nowhere but in the input of its run', async () => {
+  const worker = await stack.startWorker();
+  onTestFinished(() => worker.stop());
+  const audio_url = 'https://sounds.example/rain.mp3?version=2&X-Amz-Expires=900&X-Amz-Signature=0badc0de0badc0de';
+  const { id } = await stack.videos.start({ ...stack.request('rain on the lake'), audio_url });
+  const result = await stack.videos.result(id);
+  const task = stack.emulator.state().tasks.find(({ task_id }) => task_id === result.task_id);
+  expect(task?.input).toMatchObject({ audio_url });
+
+  const history = await stack.client.workflow.getHandle(id).fetchHistory();
+  const [started, ...later] = history.events ?? [];
+  expect(
+    Buffer.from(started?.workflowExecutionStartedEventAttributes?.input?.payloads?.[0]?.data ?? []).toString(),
+  ).toContain('0badc0de');
+  const kept = historyToJSON({ events: later }).replace(/"data": ?"([A-Za-z0-9+/=]+)"/g, (_whole, data: string) =>
+    Buffer.from(data, 'base64').toString('utf8'),
+  );
+  expect(kept).toContain('https://sounds.example/rain.mp3?[redacted]');
+  const files = await readdir(stack.outputDir, { recursive: true, withFileTypes: true });
+  const stored = files.filter((file) => file.isFile() && /\.jsonl?$/.test(file.name));
+  const texts = await Promise.all(stored.map(({ parentPath, name }) => readFile(join(parentPath, name), 'utf8')));
+  expect(texts.length).toBeGreaterThan(3);
+  for (const text of [kept, JSON.stringify(result), ...texts]) expect(text).not.toContain('0badc0de');
 });

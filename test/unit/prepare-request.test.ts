@@ -33,7 +33,7 @@ function attempts(reference_image: string) {
   } as unknown as ActivityDeps;
   let heartbeatDetails: unknown;
   let attempt = 0;
-  return async (because?: unknown): Promise<{ type: string; nonRetryable: boolean }> => {
+  return async (because?: unknown, change: object = {}): Promise<{ type: string; nonRetryable: boolean }> => {
     fault = because;
     attempt += 1;
     const environment = new MockActivityEnvironment(
@@ -44,7 +44,7 @@ function attempts(reference_image: string) {
       heartbeatDetails = details;
     });
     const buyer = { workflowId: 'w', firstRunId: 'r' };
-    const input = { request: { ...REQUEST, reference_image }, buyer, startedAtMs: 0, batchId: null };
+    const input = { request: { ...REQUEST, reference_image }, buyer, startedAtMs: 0, batchId: null, ...change };
     return environment.run(createPrepareRequest(deps), input).then(
       () => Promise.reject(new Error('prepared')),
       (error) => error,
@@ -59,6 +59,16 @@ test('our own store is waited for: its faults never end the first step', async (
     expect(await attempt(loginFault)).toMatchObject({ type: 'ConfigurationInvalid', nonRetryable: false });
   }
 });
+
+test.each([null, undefined, 1, 'text', []])(
+  'a run that was started with %j fails as InvalidRequest at once',
+  async (given) => {
+    expect(await attempts('')(undefined, { request: given })).toMatchObject({
+      type: 'InvalidRequest',
+      nonRetryable: true,
+    });
+  },
+);
 
 test('the first step is retried for as long as the upload', () => {
   const { prepareRequest, uploadReference } = stepTable(STEP_TIMES, 'video');

@@ -4,6 +4,7 @@ import type { AccountSlotsView } from '../../src/contract/slots.js';
 import { stepTimesOf } from '../../src/contract/times.js';
 import { type Account, type Accounts, startAccounts } from '../support/account.js';
 import { command } from '../support/command.js';
+import { historyText } from '../support/history.js';
 import type { Stack } from '../support/stack.js';
 
 let accounts: Accounts;
@@ -148,6 +149,32 @@ test('a run that is cancelled while it waits buys nothing and leaves its place t
   await results(one, ids.one);
   await results(other, ids.other);
   expect(one.submits()).toEqual(['held', 'stays']);
+});
+
+test('a run that is cancelled before the step that requests its slot has returned leaves no slot held', async () => {
+  const one = accounts.account(1);
+  await one.startWorker();
+  await results(one, [await one.start('before it')]);
+  stack.emulator.queueFaults([{ on: 'policy', fault: 'delay', delay_ms: 4_000 }]);
+  const id = await one.start('cancelled early');
+  await until(async () => (await one.videos.progress(id)).stage, 'uploading');
+  const text = await historyText(stack.client, id);
+  const key = /"purchaseKey":"([0-9a-f]+)"/.exec(text)?.[1] ?? '';
+  // The request of the step arrives, and its answer is on the way.
+  const request = {
+    key,
+    afterPurchase: 0,
+    requesterId: id,
+    tenant: null,
+    batch: null,
+    priority: 'interactive',
+    limit: 1,
+  };
+  await stack.client.workflow.getHandle(one.slotsId).signal('requestSlot', request);
+  await until(() => counts(one), [1, 0]);
+  await one.videos.cancel(id);
+  await until(() => counts(one), [0, 0]);
+  await expect(one.videos.result(id)).rejects.toMatchObject({ cancelled: true });
 });
 
 test('slots that were terminated are started again, take the open purchases as held, and those who wait keep waiting', async () => {

@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { checkSweep } from '../../src/cli/doctor/check-temporal.js';
 import { VideoRunError } from '../../src/client/run-error.js';
-import { ensureSweepSchedule, SWEEP_SCHEDULE_ID } from '../../src/client/sweep-schedule.js';
+import { ensureSweepSchedule, SWEEP_SCHEDULE_ID, sweepScheduleId } from '../../src/client/sweep-schedule.js';
 import { WorkflowType } from '../../src/contract/names.js';
 import type { SweepReport } from '../../workflows/video/sweep-purchases.js';
 import { QUICK_LEDGER } from '../support/quick-times.js';
@@ -119,9 +120,11 @@ test('a run whose deadline passes fails as DeadlineExceeded, and its video is sa
 test('a sweep salvages the purchase of a run that was terminated, and leaves those of live runs alone', async () => {
   const live = await stack.videos.start({ ...stack.request(`live ${randomUUID()}`), duration: 15 });
   const request = stack.request(`terminated ${randomUUID()}`);
-  const lost = await stack.videos.start(request);
+  const lost = await stack.videos.start(request, { id: `used-again/${randomUUID()}` });
   await Promise.all([reaches(live.id, 'rendering'), reaches(lost.id, 'rendering')]);
   await stack.client.workflow.getHandle(lost.id).terminate('a test');
+  // Another run uses its workflow id by now, and does not finish what it never bought.
+  const other = await stack.videos.start({ ...stack.request(`other ${randomUUID()}`), duration: 15 }, { id: lost.id });
   const report = (await stack.client.workflow.execute(WorkflowType.sweepPurchases, {
     workflowId: `sweep/${randomUUID()}`,
     taskQueue: stack.config.taskQueues.generate,
@@ -131,7 +134,7 @@ test('a sweep salvages the purchase of a run that was terminated, and leaves tho
   await stack.client.workflow.getHandle(report.salvaged[0] ?? '').result();
   expect((await stack.videos.generate(request)).source).toBe('cache');
   expect(tasksOf(request.prompt)).toHaveLength(1);
-  await stack.videos.result(live.id);
+  await Promise.all([live, other].map(({ id }) => stack.videos.result(id)));
 });
 
 test('the sweep’s schedule is made once, keeps a pause, and runs sweeps on the workers’ queue', async () => {
@@ -146,6 +149,19 @@ test('the sweep’s schedule is made once, keeps a pause, and runs sweeps on the
   const [action] = (await schedule.describe()).info.recentActions;
   const run = stack.client.workflow.getHandle(action?.action.workflow.workflowId ?? '');
   expect(await run.result()).toMatchObject({ damaged: [] });
+});
+
+test("the sweep of another account's queue is a schedule of its own", async () => {
+  const queue = `account-${randomUUID()}-generate`;
+  const nowMs = Date.now();
+  await expect(checkSweep(stack.client, queue, nowMs)).rejects.toThrow(
+    `There is no schedule ${sweepScheduleId(queue)}`,
+  );
+  await ensureSweepSchedule(stack.client, stack.config.taskQueues.generate);
+  expect(await ensureSweepSchedule(stack.client, queue)).toBe('created');
+  expect(await checkSweep(stack.client, queue, nowMs)).toContain(sweepScheduleId(queue));
+  const ours = await stack.client.schedule.getHandle(SWEEP_SCHEDULE_ID).describe();
+  expect(ours.action).toMatchObject({ taskQueue: stack.config.taskQueues.generate });
 });
 
 describe('a task that changes behind our back', () => {

@@ -14,6 +14,12 @@ import { isSlotAnswer } from './slot-answer.js';
 export class SlotRequest {
   readonly #progress: Progress;
   #requested: RequestedSlot | undefined;
+  /** Purchase key of this run; undefined until it is prepared. */
+  #key: string | undefined;
+  /** What a step that runs may request, or has requested without having returned yet. */
+  #expected: Pick<RequestedSlot, 'slots' | 'key'> | undefined;
+  /** What was withdrawn: a step that is cancelled may still request it afterwards. */
+  #withdrawn: (Pick<RequestedSlot, 'slots' | 'key'> & { readonly nothingBought: boolean }) | undefined;
   #lastAnswer: SlotAnswer | undefined;
   #isWaiting = false;
 
@@ -21,9 +27,27 @@ export class SlotRequest {
     this.#progress = progress;
     // The handler is set from the start, because an answer may arrive before the step that requested has returned.
     onSignal(slotSignal, checkedBy(isSlotAnswer), (answer) => {
+      // An earlier run under this workflow id may still hold a slot, and is answered here as well.
+      if (this.#key !== undefined && answer.key !== this.#key) return;
       this.#lastAnswer = answer;
+      if (answer.key === this.#withdrawn?.key && answer.reached === undefined) void this.#sendWithdrawal();
       if (this.#isWaiting) this.#showPlace();
     });
+  }
+
+  /**
+   * Notes that a step may request the slot from now on, so that a cancel that comes before its answer withdraws it.
+   * @param slots - Workflow id of the account's slots; undefined in runs that an earlier version prepared.
+   */
+  expectRequest(slots: string | undefined, key: string): void {
+    this.#key = key;
+    this.#expected = slots === undefined ? undefined : { slots, key };
+    this.#withdrawn = undefined; // what was withdrawn before is requested again
+  }
+
+  /** Notes that the step has requested nothing. */
+  expectNothing(): void {
+    this.#expected = undefined;
   }
 
   /**
@@ -34,6 +58,7 @@ export class SlotRequest {
    */
   async waitForGrant(slot: RequestedSlot, queueIdentity: QueueIdentity, times: StepTimes): Promise<void> {
     this.#requested = slot;
+    this.#expected = undefined;
     if (!this.#isDecided) {
       this.#progress.enter('waiting_for_slot');
       this.#isWaiting = true;
@@ -55,19 +80,27 @@ export class SlotRequest {
    * once.
    */
   async withdraw(nothingBought: boolean): Promise<void> {
-    if (this.#requested === undefined) return;
-    const { slots, key } = this.#requested;
+    const given = this.#requested ?? this.#expected;
     this.#requested = undefined;
+    this.#expected = undefined;
+    if (given === undefined) return;
+    this.#withdrawn = { slots: given.slots, key: given.key, nothingBought };
+    await this.#sendWithdrawal();
+  }
+
+  async #sendWithdrawal(): Promise<void> {
+    if (this.#withdrawn === undefined) return;
+    const { slots, key, nothingBought } = this.#withdrawn;
     const { workflowId: requesterId } = wf.workflowInfo();
-    await wf
-      .getExternalWorkflowHandle(slots)
-      .signal(withdrawSlotRequestSignal, { key, requesterId, nothingBought })
-      .catch(() => undefined); // slots that do not run have no requests
+    await wf.CancellationScope.nonCancellable(() =>
+      wf.getExternalWorkflowHandle(slots).signal(withdrawSlotRequestSignal, { key, requesterId, nothingBought }),
+    ).catch(() => undefined); // slots that do not run have no requests
   }
 
   /** Keeps the slot for the purchase: the salvage that watches it to its end releases the slot. */
   transferToSalvage(): void {
     this.#requested = undefined;
+    this.#expected = undefined;
   }
 
   async #waitForDecision(slot: RequestedSlot, queueIdentity: QueueIdentity, times: StepTimes): Promise<void> {

@@ -15,6 +15,7 @@ import type { Purchase } from '../../src/contract/purchase.js';
 import type { VideoRequest } from '../../src/contract/request.js';
 import type { CancelOutcome, VideoResult } from '../../src/contract/result.js';
 import { callerAttributes } from '../../src/contract/search-attributes.js';
+import { withoutSignedAudio } from '../../src/contract/signed-url.js';
 import type { StepTimes } from '../../src/contract/times.js';
 import { steps } from '../shared/activities.js';
 import { cancellable } from '../shared/cancellation.js';
@@ -88,7 +89,9 @@ async function prepare(request: VideoRequest, run: Run): Promise<PreparedRequest
   const { workflowId, firstExecutionRunId: firstRunId, startTime } = wf.workflowInfo();
   const buyer = { workflowId, firstRunId };
   try {
-    const input = { request, buyer, startedAtMs: startTime.getTime(), batchId: batchOf() };
+    const startedAtMs = startTime.getTime();
+    // History has the whole request once, as the caller sent it; a signed link in it is not repeated.
+    const input = { request: withoutSignedAudio(request), buyer, startedAtMs, batchId: batchOf() };
     const prepared = await steps().prepareRequest(input);
     const { attributes, labels, labelsHidden, webhookEvents } = prepared;
     const { tenant } = prepared.request;
@@ -132,7 +135,9 @@ async function buyAndArchive(prepared: PreparedRequest, run: Run): Promise<Video
   for (let resubmits = 0; ; ) {
     progress.enter('uploading');
     const input: PurchaseInput = { prepared, unrestorable };
+    slot.expectRequest(prepared.slots, prepared.query.purchaseKey);
     const ready = await uploadReference(input);
+    if (ready.kind !== 'requested') slot.expectNothing();
     let step: PurchaseStep;
     if (ready.kind === 'budget_reached') throw failure(budgetReachedFailure(ready.reached));
     if (ready.kind === 'found') step = ready.step;

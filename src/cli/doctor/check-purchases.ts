@@ -7,7 +7,7 @@ import type { VideoProgress } from '../../contract/result.js';
 import { VideoError } from '../../contract/video-error.js';
 import type { Ledger } from '../../ledger/ledger.js';
 import type { PurchaseView } from '../../ledger/purchase-view.js';
-import { SWEEP_COMMAND } from './check-temporal.js';
+import { sweepCommand } from './check-temporal.js';
 
 /** The sweep runs every hour; an older purchase was missed, or the sweep does not run. */
 const ORPHAN_MS = 65 * 60_000;
@@ -24,7 +24,12 @@ interface OpenPurchase {
  * Whether every purchase will end: no record is damaged, nothing waits for a person, each task has a run, and the
  * provider does not delete one soon.
  */
-export async function checkPurchases(client: Client, ledger: Ledger, nowMs: number): Promise<string> {
+export async function checkPurchases(
+  client: Client,
+  ledger: Ledger,
+  taskQueue: string,
+  nowMs: number,
+): Promise<string> {
   const { open, damaged } = await ledger.listOpen();
   if (damaged[0] !== undefined) throw damaged[0];
   const purchases: OpenPurchase[] = [];
@@ -55,7 +60,8 @@ export async function checkPurchases(client: Client, ledger: Ledger, nowMs: numb
     );
   }
   const orphans = purchases.filter((one) => one.run === undefined && age(one) > ORPHAN_MS);
-  if (orphans.length > 0) throw problem(`Bought, and no run handles it: ${named(orphans)}`, `Run "${SWEEP_COMMAND}".`);
+  if (orphans.length > 0)
+    throw problem(`Bought, and no run handles it: ${named(orphans)}`, `Run "${sweepCommand(taskQueue)}".`);
   return open.length === 0 ? 'none is open' : `${open.length} open, none overdue`;
 }
 

@@ -1,7 +1,7 @@
 import type { Client } from '@temporalio/client';
 import { readAccountSlots } from '../../client/account-slots.js';
 import { queryProgress } from '../../client/query-progress.js';
-import { problemOf } from '../../client/video-run.js';
+import { describeEncoded, FAILING_TASKS, listEncoded, readProblem } from '../../client/run-problem.js';
 import type { Config } from '../../config/config.js';
 import type { BatchProgress } from '../../contract/batch.js';
 import { amountText, type BudgetTerms, limitOf, MICRO } from '../../contract/budget.js';
@@ -33,10 +33,14 @@ export async function checkRuns(client: Client, nowMs: number): Promise<string> 
   const query = `ExecutionStatus = 'Running' AND WorkflowType IN (${types.join(', ')}) AND StartTime < '${before}'`;
   const stuck: { readonly id: string; readonly why: string }[] = [];
   let checked = 0;
-  for await (const { workflowId, runId } of client.workflow.list({ query })) {
-    if (checked === RUNS_MAX) break;
+  // What the server knows to be failing comes first: it may be older than the newest hundred. Older servers know none.
+  const failing = await listEncoded(client, FAILING_TASKS, RUNS_MAX).catch(() => []);
+  const seen = new Set<string>();
+  for (const { workflowId, runId } of [...failing, ...(await listEncoded(client, query, RUNS_MAX))]) {
+    if (seen.has(runId)) continue;
+    seen.add(runId);
     checked += 1;
-    const why = problemOf(await client.workflow.getHandle(workflowId, runId).describe(), nowMs);
+    const why = await readProblem(client, await describeEncoded(client, workflowId, runId), nowMs);
     if (why !== null) stuck.push({ id: workflowId, why });
   }
   const [first] = stuck;

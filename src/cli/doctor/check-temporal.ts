@@ -2,14 +2,15 @@ import { type Client, ScheduleNotFoundError } from '@temporalio/client';
 import { isTemporalError, temporalError } from '../../client/connect.js';
 import { findPollers } from '../../client/pollers.js';
 import { administratorLines, missingSearchAttributes } from '../../client/setup.js';
-import { SWEEP_SCHEDULE_ID } from '../../client/sweep-schedule.js';
+import { sweepScheduleId } from '../../client/sweep-schedule.js';
 import { addressOf, type TemporalTarget } from '../../client/temporal-target.js';
 import { FailureType } from '../../contract/failure-type.js';
 import { VideoError } from '../../contract/video-error.js';
 
 const SETUP = 'Run "wan-video setup".';
 /** Starts a sweep at once. */
-export const SWEEP_COMMAND = `temporal schedule trigger --schedule-id ${SWEEP_SCHEDULE_ID}`;
+export const sweepCommand = (taskQueue: string): string =>
+  `temporal schedule trigger --schedule-id ${sweepScheduleId(taskQueue)}`;
 /** It is started every hour; a missed start is caught up within the next hour. */
 const SWEEP_LATE_MS = 2 * 3_600_000;
 const notSetUp = (message: string, nextStep: string): VideoError =>
@@ -55,31 +56,32 @@ export async function checkWorkers(
 
 /** Whether the sweep looks for paid videos of lost runs. */
 export async function checkSweep(client: Client, taskQueue: string, nowMs: number): Promise<string> {
+  const id = sweepScheduleId(taskQueue);
   try {
-    const { state, action, info } = await client.schedule.getHandle(SWEEP_SCHEDULE_ID).describe();
+    const { state, action, info } = await client.schedule.getHandle(id).describe();
     if (state.paused) {
       throw notSetUp(
-        `The schedule ${SWEEP_SCHEDULE_ID} is paused: nothing looks for paid videos of lost runs`,
-        `Unpause it in the Web UI or with "temporal schedule toggle --unpause --schedule-id ${SWEEP_SCHEDULE_ID}".`,
+        `The schedule ${id} is paused: nothing looks for paid videos of lost runs`,
+        `Unpause it in the Web UI or with "temporal schedule toggle --unpause --schedule-id ${id}".`,
       );
     }
     const queue = action.type === 'startWorkflow' ? action.taskQueue : undefined;
     if (queue !== taskQueue) {
-      throw notSetUp(`The schedule ${SWEEP_SCHEDULE_ID} starts it on the queue ${queue}, not on ${taskQueue}`, SETUP);
+      throw notSetUp(`The schedule ${id} starts it on the queue ${queue}, not on ${taskQueue}`, SETUP);
     }
     // A start that is skipped because the previous one still runs is no action, so a sweep that hangs shows here as
     // well.
     const lastMs = Math.max(info.createdAt.getTime(), ...info.recentActions.map(({ takenAt }) => takenAt.getTime()));
     if (nowMs - lastMs > SWEEP_LATE_MS) {
       throw notSetUp(
-        `The schedule ${SWEEP_SCHEDULE_ID} has started no sweep for ${Math.round((nowMs - lastMs) / 3_600_000)} h`,
+        `The schedule ${id} has started no sweep for ${Math.round((nowMs - lastMs) / 3_600_000)} h`,
         'Check that a worker runs, and whether the run "sweep" hangs: "temporal workflow describe --workflow-id ' +
           'sweep".',
       );
     }
-    return `the schedule ${SWEEP_SCHEDULE_ID} starts it every hour`;
+    return `the schedule ${id} starts it every hour`;
   } catch (error) {
     if (!(error instanceof ScheduleNotFoundError)) throw error;
-    throw notSetUp(`There is no schedule ${SWEEP_SCHEDULE_ID}: nothing looks for paid videos of lost runs`, SETUP);
+    throw notSetUp(`There is no schedule ${id}: nothing looks for paid videos of lost runs`, SETUP);
   }
 }

@@ -75,9 +75,9 @@ export async function runDoctor(context: CommandContext): Promise<number> {
       return inTemporal((client) => checkSlots(client, known, budgets, Date.now()));
     },
     purchases: async () => {
-      await configured();
+      const { taskQueues } = await configured();
       const ledger = settings.ledger();
-      return inTemporal((client) => checkPurchases(client, ledger, Date.now()));
+      return inTemporal((client) => checkPurchases(client, ledger, taskQueues.generate, Date.now()));
     },
     store: async () => {
       const { store } = await configured();
