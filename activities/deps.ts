@@ -121,6 +121,8 @@ export interface AccountSlotsPort {
    * grants nothing. Rejects with Temporal's error when no worker answers.
    */
   queryBudget(question: BudgetQuestion): Promise<BudgetAnswer | undefined>;
+  /** Makes the runs that wait request their slots again, if the workflow ran before; returns how many runs it asked. */
+  wakeWaitingRuns(signal: AbortSignal): Promise<number>;
   /** Finds out why the slots do not answer. */
   assess(): Promise<SlotsHealth>;
 }

@@ -37,21 +37,11 @@ const PURCHASES_AT_ONCE = 16;
  * those that are over and have no marker, and repeats new bills in statements, so that none is read by itself again.
  */
 export function createFindOrphans(deps: ActivityDeps) {
-  const { ledger, isRunOpen, knowsAttributes } = deps;
+  const { ledger, knowsAttributes } = deps;
   return (): Promise<Orphans> =>
     withSignal(async (signal) => {
       const { open, damaged, unmarked } = await ledger.listOpen(undefined, { signal });
-      const found = mapParallel(open, PURCHASES_AT_ONCE, async ({ purchase, intent }): Promise<OrphanedPurchase[]> => {
-        if (await isRunOpen(intent.workflow_id, intent.first_run_id)) return [];
-        // Read again: its run may have ended, and closed it, since the list was read.
-        const view = await ledger.findPurchase(purchase, { signal });
-        const orphans: OrphanedPurchase[] = [];
-        for (const orphan of view === undefined ? [] : openTasksOf(view)) {
-          const { key, n } = purchase;
-          if (!(await isRunOpen(salvageWorkflowId(key, n, orphan.extraTask?.taskId)))) orphans.push(orphan);
-        }
-        return orphans;
-      });
+      const found = mapParallel(open, PURCHASES_AT_ONCE, (view) => orphansOf(view, deps, signal));
       const orphans: OrphanedPurchase[] = [];
       for await (const one of found) orphans.push(...one);
       await ledger.markSettled(unmarked, { signal });
@@ -64,6 +54,23 @@ export function createFindOrphans(deps: ActivityDeps) {
         ...subscribedEvents(deps),
       };
     });
+}
+
+/** Finds the open parts of a purchase that neither its run nor a salvage finishes. */
+export async function orphansOf(
+  { purchase, intent }: PurchaseView,
+  { ledger, isRunOpen }: Pick<ActivityDeps, 'ledger' | 'isRunOpen'>,
+  signal: AbortSignal,
+): Promise<OrphanedPurchase[]> {
+  if (await isRunOpen(intent.workflow_id, intent.first_run_id)) return [];
+  // Read again: its run may have ended, and closed it, since the list was read.
+  const view = await ledger.findPurchase(purchase, { signal });
+  const orphans: OrphanedPurchase[] = [];
+  for (const orphan of view === undefined ? [] : openTasksOf(view)) {
+    const { key, n } = purchase;
+    if (!(await isRunOpen(salvageWorkflowId(key, n, orphan.extraTask?.taskId)))) orphans.push(orphan);
+  }
+  return orphans;
 }
 
 /** The parts of a purchase that have not ended: its own task, and each extra task. */

@@ -13,7 +13,13 @@ import { createPrepareRequest } from './prepare-request.js';
 import { createReadManifest } from './read-manifest.js';
 import { createReconcileSubmit } from './reconcile-submit.js';
 import { createResolvePurchase } from './resolve-purchase.js';
-import { createAssessSlots, createFindDeadSlots, createFindOpenSlots, createRequestSlot } from './slot-holders.js';
+import {
+  createAssessSlots,
+  createFindDeadSlots,
+  createFindOpenSlots,
+  createRequestSlot,
+  createWakeWaitingRuns,
+} from './slot-holders.js';
 import { createFindPurchase, createSubmitTask } from './submit-task.js';
 import { createUploadReference } from './upload-reference.js';
 import { createWriteReport, createWriteResults } from './write-results.js';
@@ -28,6 +34,7 @@ export function createActivities(deps: ActivityDeps) {
     uploadReference: createUploadReference(deps),
     requestSlot: createRequestSlot(deps),
     assessSlots: createAssessSlots(deps),
+    wakeWaitingRuns: createWakeWaitingRuns(deps),
     submitTask: createSubmitTask(deps),
     findPurchase: createFindPurchase(deps),
     awaitPurchase: createAwaitPurchase(deps),

@@ -1,3 +1,4 @@
+import { mapParallel } from '../src/async/map-parallel.js';
 import type { Billable } from '../src/contract/budget.js';
 import { FailureType } from '../src/contract/failure-type.js';
 import type { Purchase } from '../src/contract/purchase.js';
@@ -13,6 +14,8 @@ import { VideoError } from '../src/contract/video-error.js';
 import { openExtraTasks, type PurchaseView } from '../src/ledger/purchase-view.js';
 import { batchOf, type Ending } from '../src/ledger/records.js';
 import type { ActivityDeps } from './deps.js';
+import { type OrphanedPurchase, type Orphans, orphansOf } from './find-orphans.js';
+import { subscribedEvents } from './post-event.js';
 import { withSignal } from './with-signal.js';
 
 /**
@@ -22,10 +25,21 @@ import { withSignal } from './with-signal.js';
 const UNCLAIMED_MS = 900_000;
 /** A submit that was under way when its run ended has written its intent by then: twice the submit's longest time. */
 const UNBOUGHT_MS = 60_000;
+/** Holders that are audited together; each is some four reads and two requests to Temporal. */
+const HOLDERS_AT_ONCE = 16;
 
 /** Repeats the request of a run that waits; starts the account's slots again if they are gone. */
 export function createRequestSlot({ slots }: ActivityDeps) {
   return (request: Omit<SlotRequestMessage, 'limit' | 'budget'>): Promise<void> => slots.requestSlot(request);
+}
+
+/**
+ * Makes the runs that wait request their slots again, because slots that start again know of none. Does nothing for
+ * slots that never ran before.
+ */
+export function createWakeWaitingRuns({ slots }: ActivityDeps) {
+  return (): Promise<{ woken: number }> =>
+    withSignal(async (signal) => ({ woken: await slots.wakeWaitingRuns(signal) }));
 }
 
 /** Finds out why the slots have not answered a request. */
@@ -70,22 +84,52 @@ export function createFindOpenSlots({ ledger, clock, times }: ActivityDeps) {
     });
 }
 
+/** What an audit of the holders finds. */
+export interface HoldersAudit {
+  readonly dead: readonly DeadSlot[];
+  /** Open purchases of holders that no run finishes: until a salvage does, they keep their slot and their money. */
+  readonly orphans: readonly OrphanedPurchase[];
+  /** What starting their salvages needs; present when there are any. */
+  readonly salvage?: Pick<Orphans, 'attributes' | 'webhookEvents'>;
+}
+
 /**
  * Finds the slots whose purchase has ended, waits for a person, or was never made by a run that is gone; and of the
- * money that is reserved without a slot, what is settled or was never spent.
+ * money that is reserved without a slot, what is settled or was never spent. Of the others it finds those whose
+ * purchase no run finishes.
  */
 export function createFindDeadSlots(deps: ActivityDeps) {
-  return ({ holders }: { readonly holders: readonly HeldSlot[] }): Promise<{ dead: DeadSlot[] }> =>
+  return ({ holders }: { readonly holders: readonly HeldSlot[] }): Promise<HoldersAudit> =>
     withSignal(async (signal) => {
       const dead: DeadSlot[] = [];
-      for (const holder of holders) {
+      const orphans: OrphanedPurchase[] = [];
+      const audited = mapParallel(holders, HOLDERS_AT_ONCE, async (holder) => {
+        const newest = await newestOf(holder, deps, signal);
+        const end = await findEnd(holder, newest, deps);
+        return { holder, end, orphans: newest === undefined ? [] : await orphansOf(newest, deps, signal) };
+      });
+      for await (const { holder, end, orphans: found } of audited) {
+        orphans.push(...found);
         const { key, afterPurchase, sinceMs, slotIsFree = false } = holder;
-        const end = await findEnd(holder, deps, signal);
         if (end === 'alive' || (end === 'unsettled' && slotIsFree)) continue;
         dead.push({ key, afterPurchase, sinceMs, settled: end !== 'unsettled', paid: end === 'paid' });
       }
-      return { dead };
+      if (orphans.length === 0) return { dead, orphans };
+      return { dead, orphans, salvage: { attributes: await deps.knowsAttributes(), ...subscribedEvents(deps) } };
     });
+}
+
+/** The newest purchase that may have been made with a slot; undefined: none, or its records are damaged. */
+async function newestOf(
+  { key, afterPurchase }: HeldSlot,
+  { ledger }: ActivityDeps,
+  signal: AbortSignal,
+): Promise<PurchaseView | undefined> {
+  const newest = await ledger.findNewest(key, { signal }).catch((error: unknown) => {
+    if (error instanceof VideoError && error.type === FailureType.RecordDamaged) return undefined;
+    throw error;
+  });
+  return newest !== undefined && newest.purchase.n > afterPurchase ? newest : undefined;
 }
 
 /**
@@ -94,14 +138,12 @@ export function createFindDeadSlots(deps: ActivityDeps) {
  */
 type SlotEnd = 'alive' | 'unsettled' | 'paid' | 'nothing';
 
-async function findEnd(holder: HeldSlot, deps: ActivityDeps, signal: AbortSignal): Promise<SlotEnd> {
-  const { key, afterPurchase, requesters, sinceMs, slotIsFree = false } = holder;
-  const { ledger, clock, times, isRunOpen } = deps;
-  const newest = await ledger.findNewest(key, { signal }).catch((error: unknown) => {
-    if (error instanceof VideoError && error.type === FailureType.RecordDamaged) return undefined;
-    throw error;
-  });
-  if (newest !== undefined && newest.purchase.n > afterPurchase) {
+async function findEnd(
+  { requesters, sinceMs, slotIsFree = false }: HeldSlot,
+  newest: PurchaseView | undefined,
+  { clock, times, isRunOpen }: ActivityDeps,
+): Promise<SlotEnd> {
+  if (newest !== undefined) {
     const { state } = newest;
     if (!slotIsFree && mayRender(newest, clock.now(), times.ledger.resultLifeMs)) return 'alive';
     if (state.kind === 'closed') return isPaid(state.ending) ? 'paid' : 'nothing';

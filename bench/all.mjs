@@ -33,6 +33,7 @@ async function run(script, args = []) {
 
 try {
   await run('storage.mjs');
+  await run('slots-queue.mjs');
   await run('temporal.mjs', ['--only', 'overhead,memory', ...full]);
   await Promise.all([run('run.mjs', full), run('temporal.mjs', ['--only', 'actions,workers,batch', ...full])]);
   if (values.json !== undefined) {

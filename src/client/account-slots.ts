@@ -2,13 +2,14 @@ import { type Client, WorkflowNotFoundError } from '@temporalio/client';
 import type { BudgetAnswer, BudgetQuestion } from '../contract/budget.js';
 import { FailureType } from '../contract/failure-type.js';
 import { BUDGET_QUERY, SLOTS_QUERY, slotsWorkflowId } from '../contract/names.js';
-import type { AccountSlotsView } from '../contract/slots.js';
+import type { AccountSlotsView, SlotsPage } from '../contract/slots.js';
 import { VideoError } from '../contract/video-error.js';
 import { QUERY_TIMEOUT_MS } from './query-progress.js';
 import { assessSlots } from './slots-health.js';
 
 /**
  * Reads who holds the slots of a provider account and who waits for one; a worker answers.
+ * @param page - Which of those that wait.
  * @returns `undefined` when no run has requested a slot yet.
  * @throws VideoError `NoWorker` when no worker polls their queue, `WorkerBusy` when one does and does not answer within
  * 5 s; an error of Temporal's client when Temporal itself does not answer.
@@ -17,6 +18,7 @@ export async function readAccountSlots(
   client: Client,
   provider: string,
   account: string,
+  page: SlotsPage = {},
 ): Promise<AccountSlotsView | undefined> {
   const handle = client.workflow.getHandle(slotsWorkflowId(provider, account));
   const run = await handle.describe().catch((error: unknown) => {
@@ -26,7 +28,9 @@ export async function readAccountSlots(
   // A terminated run would still answer, with its last state.
   if (run?.status.name !== 'RUNNING') return undefined;
   try {
-    return await client.withDeadline(Date.now() + QUERY_TIMEOUT_MS, () => handle.query<AccountSlotsView>(SLOTS_QUERY));
+    return await client.withDeadline(Date.now() + QUERY_TIMEOUT_MS, () =>
+      handle.query<AccountSlotsView, [SlotsPage]>(SLOTS_QUERY, page),
+    );
   } catch (cause) {
     if (cause instanceof WorkflowNotFoundError) return undefined;
     throw await noAnswerError(client, account, handle.workflowId, cause);

@@ -65,7 +65,7 @@ export async function estimateBatch(
   const current = await readAccountSlots(client, provider, account).catch(() => undefined);
   const slots = {
     limit: current?.limit ?? maxRunning,
-    ahead: startsNow && current !== undefined ? current.holders.length + current.waiting.length : 0,
+    ahead: startsNow && current !== undefined ? current.holders_count + current.waiting_count : 0,
   };
   const estimate = await estimateManifest(open, {
     ...options,

@@ -33,6 +33,8 @@ export function otherKind(id: string, workflowType: string): OtherKind | undefin
     }
     case WorkflowType.accountSlots:
       return { what: 'the slots of an account', instead: 'See "wan-video slots".' };
+    case WorkflowType.keepSlotsPage:
+      return { what: 'a part of the slots of an account', instead: 'It ends by itself; see "wan-video slots".' };
     case WorkflowType.sweepPurchases:
       return { what: 'a sweep', instead: 'It ends by itself; see "wan-video doctor".' };
     case WorkflowType.deliverWebhook:

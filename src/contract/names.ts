@@ -7,6 +7,7 @@ export const WorkflowType = {
   salvageVideo: 'salvageVideo',
   sweepPurchases: 'sweepPurchases',
   accountSlots: 'accountSlots',
+  keepSlotsPage: 'keepSlotsPage',
   videoBatch: 'videoBatch',
   deliverWebhook: 'deliverWebhook',
 } as const;
@@ -22,6 +23,8 @@ export const RESOLVE_SIGNAL = 'resolveSubmit';
 
 /** Signal to a run that has requested a slot: the slot is granted, or the run's place in the queue. */
 export const SLOT_SIGNAL = 'slot';
+/** Signal to a run that waits for a slot: the slots have started again, so it requests its slot again. */
+export const SLOTS_RESTARTED_SIGNAL = 'slotsRestarted';
 /** Query of `accountSlots`: who holds slots, who waits, since when. */
 export const SLOTS_QUERY = 'slots';
 /** Query of `accountSlots`: whether a key holds a slot, and whether a budget has room. */

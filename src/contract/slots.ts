@@ -32,6 +32,8 @@ export interface AccountSlotsInput {
   readonly times: StepTimes;
   /** Events of history after which the workflow continues as new; absent: when Temporal suggests it. */
   readonly eventsMax?: number;
+  /** Bytes of one page of the queue when it is handed on; default one megabyte. */
+  readonly pageBytes?: number;
 }
 
 /** Signal `requestSlot`. It may be repeated, and each one is answered. */
@@ -95,6 +97,8 @@ export interface SlotPlace {
    * The budget that has room only if purchases under way cost less than their most; absent when only slots are missing.
    */
   readonly budget?: BudgetReached['scope'];
+  /** Present when the queue is full. The run is not in it, and requests again later. */
+  readonly queue_full?: true;
 }
 
 /**
@@ -118,23 +122,42 @@ export interface SlotsHealth {
   readonly reason: string;
 }
 
-/** Answer of the query `slots`. */
+/** Argument of the query `slots`: which of the requests that wait to show. */
+export interface SlotsPage {
+  /** How many to leave out from the beginning; default 0. */
+  readonly offset?: number;
+  /** How many to show, at most 1,000; default 100. */
+  readonly count?: number;
+}
+
+/** Answer of the query `slots`: all that is held or waits is counted, and a page of it is shown. */
 export interface AccountSlotsView {
   readonly limit: number;
+  /** Slots that are held. */
+  readonly holders_count: number;
+  /** All of them, up to 1,000. */
   readonly holders: readonly SlotView[];
+  /** Requests that wait. */
+  readonly waiting_count: number;
+  /** How many of them come before the first that is shown. */
+  readonly waiting_offset: number;
   /** In the order in which slots will be granted if no further request comes. */
   readonly waiting: readonly SlotView[];
   /** Present when budgets are configured. */
   readonly currency?: string;
-  /** The day's budget, those that are configured by name, and those with spending or reservations. */
+  /**
+   * The day's budget, those with reservations or requests, those that are configured by name, and those with spending;
+   * up to 1,000.
+   */
   readonly budgets?: readonly BudgetView[];
 }
 
 /** One slot that is held, or one request that waits. */
 export interface SlotView extends QueueIdentity {
   readonly purchase_key: string;
-  /** Workflow ids of the requesters. */
+  /** Workflow ids of the requesters, up to 20. */
   readonly runs: readonly string[];
+  readonly runs_count: number;
   /** Milliseconds since the epoch at which the slot was granted, or first requested. */
   readonly since_ms: number;
 }

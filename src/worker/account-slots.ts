@@ -1,5 +1,6 @@
 import { type Client, WorkflowNotFoundError } from '@temporalio/client';
 import type { AccountSlotsPort } from '../../activities/index.js';
+import { mapParallel } from '../async/map-parallel.js';
 import { queryBudget } from '../client/account-slots.js';
 import { assessSlots } from '../client/slots-health.js';
 import type { Config } from '../config/config.js';
@@ -8,6 +9,7 @@ import {
   RELEASE_SLOT_SIGNAL,
   REQUEST_SLOT_SIGNAL,
   SET_SLOT_LIMIT_SIGNAL,
+  SLOTS_RESTARTED_SIGNAL,
   slotsWorkflowId,
   WorkflowType,
 } from '../contract/names.js';
@@ -23,11 +25,8 @@ const ASSESSED_FOR_MS = 5_000;
  * Gives the steps access to the slots of the configured account.
  * @param budget - This worker's budgets; undefined: none.
  */
-export function accountSlotsPort(
-  client: Client,
-  { provider, rates, taskQueues, times }: Config,
-  budget: BudgetTerms | undefined,
-): AccountSlotsPort {
+export function accountSlotsPort(client: Client, config: Config, budget: BudgetTerms | undefined): AccountSlotsPort {
+  const { provider, rates, taskQueues, times } = config;
   const workflowId = slotsWorkflowId(provider.providerId, provider.account);
   const terms = { limit: rates.maxRunning, ...(budget !== undefined && { budget }) };
   const input: AccountSlotsInput = { ...terms, times: stepTimesOf(times) };
@@ -42,11 +41,12 @@ export function accountSlotsPort(
         args: [input],
         signal: REQUEST_SLOT_SIGNAL,
         signalArgs: [message],
-        staticSummary: `who may submit next on account ${provider.account} of ${provider.providerId}`,
+        staticSummary: summaryOf(config),
       });
     },
     releaseSlot: (release) => signalIfRunning(client, workflowId, RELEASE_SLOT_SIGNAL, release),
     queryBudget: (question) => queryBudget(client, workflowId, question),
+    wakeWaitingRuns: (signal) => wakeWaitingRuns(client, workflowId, signal),
     assess: assessOften(client, workflowId),
   };
 }
@@ -64,6 +64,72 @@ export function announceLimit(
   const message: SlotLimitMessage = { limit: rates.maxRunning, budget: budget ?? null };
   return signalIfRunning(client, workflowId, SET_SLOT_LIMIT_SIGNAL, message);
 }
+
+/** Runs that are signalled together. */
+const RUNS_AT_ONCE = 16;
+const RUNNING = `WorkflowType = '${WorkflowType.videoGenerate}' AND ExecutionStatus = 'Running'`;
+
+/** Signals the runs that may wait for slots which ran before and know of no request now. */
+async function wakeWaitingRuns(client: Client, slots: string, signal: AbortSignal): Promise<number> {
+  const before = await client.workflow.count(`WorkflowId = "${slots}" AND ExecutionStatus != 'Running'`);
+  if (before.count === 0) return 0;
+  let woken = 0;
+  const runs = client.workflow.list({ query: RUNNING });
+  const sent = mapParallel(runs, RUNS_AT_ONCE, async ({ workflowId, runId }) => {
+    signal.throwIfAborted();
+    // One that has ended meanwhile does not wait.
+    const send = client.workflow.getHandle(workflowId, runId).signal(SLOTS_RESTARTED_SIGNAL, { slots });
+    await send.catch((error: unknown) => {
+      if (!(error instanceof WorkflowNotFoundError)) throw error;
+    });
+  });
+  for await (const _ of sent) woken += 1;
+  return woken;
+}
+
+/**
+ * Starts the slots again when their workflow was ended while runs go on: these would notice only when they ask again.
+ * @param everyMs - Pause between two looks at the workflow.
+ * @returns stops it.
+ */
+export function keepSlotsRunning(
+  client: Client,
+  config: Config,
+  budget: BudgetTerms | undefined,
+  everyMs: number,
+): () => void {
+  const { provider, rates, taskQueues, times } = config;
+  const workflowId = slotsWorkflowId(provider.providerId, provider.account);
+  const look = async (): Promise<void> => {
+    const run = await client.workflow.getHandle(workflowId).describe();
+    if (run.status.name === 'RUNNING' || (await client.workflow.count(RUNNING)).count === 0) return;
+    const terms = { limit: rates.maxRunning, ...(budget !== undefined && { budget }) };
+    await client.workflow.signalWithStart(WorkflowType.accountSlots, {
+      workflowId,
+      taskQueue: taskQueues.generate,
+      args: [{ ...terms, times: stepTimesOf(times) } satisfies AccountSlotsInput],
+      signal: SET_SLOT_LIMIT_SIGNAL,
+      signalArgs: [{ limit: rates.maxRunning, budget: budget ?? null } satisfies SlotLimitMessage],
+      staticSummary: summaryOf(config),
+    });
+  };
+  let isStopped = false;
+  const next = (): void => {
+    const again = () => {
+      if (!isStopped) timer = setTimeout(next, everyMs).unref();
+    };
+    // Slots that were never requested do not run, and a Temporal that does not answer is asked again.
+    look().then(again, again);
+  };
+  let timer = setTimeout(next, everyMs).unref();
+  return () => {
+    isStopped = true;
+    clearTimeout(timer);
+  };
+}
+
+const summaryOf = ({ provider }: Config): string =>
+  `who may submit next on account ${provider.account} of ${provider.providerId}`;
 
 /**
  * Assesses the slots once for all runs that ask at about the same time: under overload these are thousands, and each

@@ -28,7 +28,7 @@ import { checkSharedFileStore } from '../storage/shared-file-store.js';
 import { storeId } from '../storage/store-id.js';
 import { verifyConditionalPut } from '../storage/verify-conditional-put.js';
 import { WebhookSender } from '../webhook/webhook-sender.js';
-import { accountSlotsPort, announceLimit } from './account-slots.js';
+import { accountSlotsPort, announceLimit, keepSlotsRunning } from './account-slots.js';
 import { attributesPort } from './attributes-port.js';
 import { itemState } from './batch-item-state.js';
 import { BUNDLE_PATH, encryptedBundleOf } from './build-bundle.js';
@@ -229,9 +229,11 @@ async function runQueues(
     shutdownForceTime: times.submitForceMs,
   });
   await announceLimit(client, config, budgets);
+  const stopLooking = keepSlotsRunning(client, config, budgets, times.slotCheckMs / 2);
   telemetry.health.polling([main, submit], client, taskQueues.generate);
   telemetry.look(deps.ledger, client);
   const stop = (): void => {
+    stopLooking();
     telemetry.health.stopping();
     for (const worker of [main, submit]) if (worker.getState() === 'RUNNING') worker.shutdown();
   };

@@ -267,7 +267,7 @@ export const CASES: readonly ReplayCase[] = [
       return cancelled(stack, id);
     }),
   ),
-  generate('slots-unreachable', 'completed', GENERATE, (stack) =>
+  generate('slots-unreachable', 'completed', [...GENERATE, 'assessSlots'], (stack) =>
     withAccount(stack, { slotAckMs: 500 }, async (one) => {
       await startSlots(stack, one, { taskQueue: 'nobody-polls-this' });
       return completes(stack, await one.start('alone'));
@@ -358,7 +358,7 @@ export const CASES: readonly ReplayCase[] = [
     { tenants: { '': { day: '20.00' } } },
   ),
 
-  slots('granted-and-released', 'open', ['findOpenSlots'], {}, async (stack, one) => {
+  slots('granted-and-released', 'open', ['findOpenSlots', 'wakeWaitingRuns'], {}, async (stack, one) => {
     const ids = await oneHoldsOneWaits(one);
     await Promise.all(ids.map((id) => stack.videos.result(id)));
     await until(async () => (await one.slots()).holders.length === 0, 'every slot to be released');
@@ -375,6 +375,24 @@ export const CASES: readonly ReplayCase[] = [
     await Promise.all(ids.map((id) => stack.videos.result(id)));
     return [one.slotsId, first];
   }),
+  {
+    workflow: 'keepSlotsPage',
+    name: 'taken',
+    ends: 'completed',
+    steps: [],
+    reach: (stack) =>
+      withAccount(stack, {}, async (one) => {
+        await startSlots(stack, one, {});
+        const keeper = await stack.client.workflow.start('keepSlotsPage', {
+          workflowId: `${one.slotsId}/page/${randomUUID()}/1`,
+          taskQueue: one.config.taskQueues.generate,
+          args: [{ slots: one.slotsId }, new Uint8Array([1])],
+        });
+        await keeper.signal('takeSlotsPage');
+        await keeper.result();
+        return keeper.workflowId;
+      }),
+  },
 
   salvage('rendering', 'completed', ['pollTask', 'archiveVideo'], async (stack) => {
     return salvaged(stack, await cancelled(stack, await rendering(stack)));

@@ -139,7 +139,10 @@ export function account(stack: Stack, maxRunning: number, times: Partial<Times> 
     slots: async () =>
       (await readAccountSlots(stack.client, config.provider.providerId, name)) ?? {
         limit: 0,
+        holders_count: 0,
         holders: [],
+        waiting_count: 0,
+        waiting_offset: 0,
         waiting: [],
       },
     submits: () =>

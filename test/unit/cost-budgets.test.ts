@@ -87,7 +87,7 @@ const view = (scope: BudgetView['scope'], name: string | null, limit: number): B
   spent: 0,
   reserved: 0,
 });
-const slots = { limit: 5, holders: [], waiting: [] };
+const slots = { limit: 5, holders_count: 0, holders: [], waiting_count: 0, waiting_offset: 0, waiting: [] };
 const day = view('day', null, 2);
 
 test.each([

@@ -1,16 +1,14 @@
 import { expect, test } from 'vitest';
 import type { SlotRequestMessage } from '../../src/contract/slots.js';
-import { fitToBytes } from '../../workflows/slots/carried-slots.js';
 import {
   addRequest,
   adoptOpenPurchases,
-  grantOrder,
   grantSlots,
   releaseSlot,
   removeRequester,
 } from '../../workflows/slots/slot-queue.js';
 import { emptySlotState, type SlotState } from '../../workflows/slots/slot-state.js';
-import { toSlotView } from '../../workflows/slots/slots-view.js';
+import { toSlotsView, toSlotView } from '../../workflows/slots/slots-view.js';
 
 const requestFor = (key: string, more: Partial<SlotRequestMessage> = {}): SlotRequestMessage => ({
   key,
@@ -30,6 +28,7 @@ const requestOf = (name: string): SlotRequestMessage => {
 };
 const waiting = (limit: number, names: string): SlotState =>
   names.split(' ').reduce((state, name, at) => addRequest(state, requestOf(name), at), emptySlotState(limit));
+const grantOrder = ({ queue }: SlotState) => queue.first(1_000);
 const keys = (entries: readonly { key: string }[]): string => entries.map(({ key }) => key).join(' ');
 
 test.each([
@@ -55,7 +54,7 @@ test.each([
     grants.push(one);
   }
   expect(grants.join(' ')).toBe(order);
-  expect(after.waiters).toEqual([]);
+  expect(after.queue.size).toBe(0);
 });
 
 test('a batch that starts later takes turns from then on and does not catch up', () => {
@@ -86,7 +85,8 @@ test('no more slots are granted than the limit, to which value it ever changes',
 
 test('a repeated request keeps its place, and its slot', () => {
   const state = waiting(1, 'a b c');
-  expect(addRequest(state, requestOf('b'), 99)).toEqual(state);
+  const before = structuredClone(grantOrder(state));
+  expect(grantOrder(addRequest(state, requestOf('b'), 99))).toEqual(before);
   const held = grantSlots(state, 1).state;
   expect(addRequest(held, requestOf('a'), 99)).toEqual(held);
 });
@@ -103,7 +103,7 @@ test('runs of one purchase key share one slot, which is free once the last of th
 test('an interactive request takes over the place that a batch has requested', () => {
   const state = addRequest(waiting(0, 'a1 a2 a3'), requestFor('a3', { requesterId: 'a person', tenant: 't' }), 9);
   expect(keys(grantOrder(state))).toBe('a3 a1 a2');
-  expect(state.waiters[2]).toMatchObject({ priority: 'interactive', tenant: 't', batch: null, sinceMs: 2 });
+  expect(grantOrder(state)[0]).toMatchObject({ priority: 'interactive', tenant: 't', batch: null, sinceMs: 2 });
 });
 
 test.each([
@@ -138,29 +138,43 @@ test('open purchases of the ledger are held from the start, above the limit as w
     { key: 'a', afterPurchase: 1, requesters: ['run a'], tenant: null, sinceMs: 3 },
     { key: 'x', afterPurchase: 0, requesters: ['run x'] },
   ]);
-  expect(keys(state.waiters)).toBe('b');
+  expect(keys(grantOrder(state))).toBe('b');
   expect(grantSlots(state, 4).grants).toEqual([]);
 });
 
 test('a slot is shown with its runs and the time since when it is held', () => {
   const { holders } = grantSlots(waiting(1, 't/a1'), 8).state;
   expect(holders.map(toSlotView)).toEqual([
-    { purchase_key: 't/a1', runs: ['run t/a1'], tenant: 't', batch: 'a', priority: 'batch', since_ms: 8 },
+    {
+      purchase_key: 't/a1',
+      runs: ['run t/a1'],
+      runs_count: 1,
+      tenant: 't',
+      batch: 'a',
+      priority: 'batch',
+      since_ms: 8,
+    },
   ]);
 });
 
-test('a state beyond one payload keeps everything held or reserved, and the requests whose turn comes first', () => {
-  const cost = { seconds: 4, resolution: '720P', audio: false } as const;
-  const held = requestFor('held', { cost, tenant: 'é'.repeat(1_000) });
-  let state = grantSlots(addRequest(emptySlotState(1), held, 0), 0).state;
-  state = { ...state, unsettled: [{ ...state.holders[0]!, key: 'unsettled' }] };
-  const names = Array.from({ length: 60 }, (_, at) => `${'ab'[at % 2]}${at}`);
-  for (const name of names) state = addRequest(state, { ...requestOf(name), tenant: 'é'.repeat(100), cost }, 1);
-  const bytes = (of: SlotState) => Buffer.byteLength(JSON.stringify(of));
-  const carried = fitToBytes(state, Math.floor(bytes(state) / 2));
-  expect(bytes(carried)).toBeLessThanOrEqual(bytes(state) / 2);
-  expect(carried.waiters.length).toBeGreaterThan(20);
-  expect(keys(grantOrder(carried))).toBe(keys(grantOrder(state).slice(0, carried.waiters.length)));
-  expect({ ...carried, waiters: [] }).toEqual({ ...state, waiters: [] });
-  expect(fitToBytes(state, bytes(state))).toBe(state);
+test('the view is a page of those that wait, with counts of all, and stays below the limit of an answer', () => {
+  const names = Array.from({ length: 300 }, (_, at) => `a${at}`).join(' ');
+  const { state } = grantSlots(waiting(2, names), 1);
+  const view = toSlotsView(state, { offset: 250, count: 10 }, 2);
+  expect(view).toMatchObject({ limit: 2, holders_count: 2, waiting_count: 298, waiting_offset: 250 });
+  expect(view.waiting.map(({ purchase_key }) => purchase_key)).toEqual(
+    grantOrder(state)
+      .slice(250, 260)
+      .map(({ key }) => key),
+  );
+  expect(toSlotsView(state, {}, 2).waiting).toHaveLength(100);
+  expect(toSlotsView(state, { offset: 400 }, 2).waiting).toEqual([]);
+  const long = 'x'.repeat(990);
+  for (let at = 0; at < 1_000; at += 1) {
+    const id = `${long}${at}`;
+    addRequest(state, requestFor(id, { requesterId: id, tenant: long, batch: long, priority: 'batch' }), 3);
+  }
+  const page = toSlotsView(state, { offset: 298, count: 1_000 }, 4);
+  expect(page.waiting.length).toBeGreaterThan(100);
+  expect(JSON.stringify(page).length).toBeLessThan(1_000_000);
 });

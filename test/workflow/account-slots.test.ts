@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { WorkflowType } from '../../src/contract/names.js';
+import { salvageWorkflowId, WorkflowType } from '../../src/contract/names.js';
 import type { AccountSlotsView } from '../../src/contract/slots.js';
 import { stepTimesOf } from '../../src/contract/times.js';
 import { type Account, type Accounts, startAccounts } from '../support/account.js';
@@ -178,7 +178,8 @@ test('a run that is cancelled before the step that requests its slot has returne
 });
 
 test('slots that were terminated are started again, take the open purchases as held, and those who wait keep waiting', async () => {
-  const one = accounts.account(2, { slotAskAgainMs: 1_000, slotAckMs: 20_000 });
+  // No run asks again by itself: a worker finds the slots ended, and the new ones ask the runs.
+  const one = accounts.account(2, { slotCheckMs: 1_000, slotAckMs: 20_000 });
   await one.startWorker();
   const ids = await whileNothingRenders(async () => {
     const held = await Promise.all(['held 1', 'held 2'].map((prompt) => one.start(prompt)));
@@ -197,6 +198,23 @@ test('slots that were terminated are started again, take the open purchases as h
   });
   await results(one, ids);
   expect(one.mostAtOnce()).toBe(2);
+});
+
+test('a run that is terminated while its task renders keeps no slot for long: the audit starts the salvage', async () => {
+  const one = accounts.account(1, { slotCheckMs: 500 });
+  await one.startWorker();
+  const { held, next } = await whileNothingRenders(async () => {
+    const lost = await one.start('lost');
+    await until(() => one.submits(), ['lost']);
+    const [holder] = (await one.slots()).holders;
+    await stack.client.workflow.getHandle(lost).terminate('a test');
+    const waits = await one.start('next');
+    return { held: holder?.purchase_key ?? '', next: waits };
+  });
+  await results(one, [next]);
+  const salvage = stack.client.workflow.getHandle(salvageWorkflowId(held, 1));
+  expect(await salvage.result()).toMatchObject({ task_id: expect.any(String) });
+  expect(one.submits()).toEqual(['lost', 'next']);
 });
 
 test.concurrent('slots that do not answer stop nobody, and the slot of a run that was terminated is found', async () => {

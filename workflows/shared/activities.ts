@@ -63,6 +63,13 @@ export function stepTable(times: StepTimes, queue: string): StepTable {
       retry: patient, // the run waits in any case
       cancellationType: TRY_CANCEL,
     },
+    wakeWaitingRuns: {
+      summary: 'make the runs that wait request again',
+      startToCloseTimeout: '30m', // a signal to each of 50,000 runs, some 100 a second
+      heartbeatTimeout,
+      retry: { ...patient, maximumAttempts: 5 }, // each run asks again by itself, later
+      cancellationType: TRY_CANCEL,
+    },
     submitTask: {
       summary: 'buy one task',
       taskQueue: submitQueueOf(queue), // the account's submit rate is set on this queue

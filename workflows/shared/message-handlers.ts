@@ -53,6 +53,20 @@ export function onSignal<Message>(
   });
 }
 
+/** Sets the handler of a signal that carries bytes under a name. Anything else is counted, logged and ignored. */
+export function onBytesSignal(
+  { name }: { readonly name: string },
+  bytesMax: number,
+  handle: (of: string, bytes: Uint8Array) => void,
+): void {
+  wf.setHandler({ ...wf.defineSignal<[RawValue?, RawValue?]>(name), typeInfo: UNDECODED }, (first, second) => {
+    const of = decode(first);
+    const bytes = second?.payload.data;
+    if (typeof of === 'string' && bytes != null && bytes.length <= bytesMax) handle(of, bytes);
+    else ignoreMessage(name, 'malformed');
+  });
+}
+
 /**
  * Sets the answer of a query. An answer that throws, also because of a malformed argument, is the caller's error.
  * @param answer - Receives the first argument, which may be anything.

@@ -14,6 +14,7 @@ import {
   SET_SLOT_LIMIT_SIGNAL,
   SLOT_SIGNAL,
   SLOTS_QUERY,
+  SLOTS_RESTARTED_SIGNAL,
   WINDOW_SIGNAL,
   WITHDRAW_SLOT_REQUEST_SIGNAL,
 } from '../../src/contract/names.js';
@@ -24,6 +25,7 @@ import type {
   SlotLimitMessage,
   SlotReleaseMessage,
   SlotRequestMessage,
+  SlotsPage,
   SlotWithdrawalMessage,
 } from '../../src/contract/slots.js';
 
@@ -36,6 +38,8 @@ export const progressQuery = defineQuery<VideoProgress>(PROGRESS_QUERY);
 
 /** From the account's slots to a run: its slot is granted, or its place in the queue. */
 export const slotSignal = defineSignal<[SlotAnswer]>(SLOT_SIGNAL);
+/** From the account's slots to runs that may wait: they have started again and know of no request. */
+export const slotsRestartedSignal = defineSignal<[{ readonly slots: string }]>(SLOTS_RESTARTED_SIGNAL);
 /** From a run to the account's slots: its request, which is answered each time. */
 export const requestSlotSignal = defineSignal<[SlotRequestMessage]>(REQUEST_SLOT_SIGNAL);
 /** To the account's slots: a purchase has ended, was not created, or waits for a person. */
@@ -44,8 +48,12 @@ export const releaseSlotSignal = defineSignal<[SlotReleaseMessage]>(RELEASE_SLOT
 export const withdrawSlotRequestSignal = defineSignal<[SlotWithdrawalMessage]>(WITHDRAW_SLOT_REQUEST_SIGNAL);
 /** From a worker that starts: how many tasks the account may have at the provider, and its budgets. */
 export const setSlotLimitSignal = defineSignal<[SlotLimitMessage]>(SET_SLOT_LIMIT_SIGNAL);
+/** To the keeper of a page of the queue: the next run of the slots takes it. */
+export const takeSlotsPageSignal = defineSignal('takeSlotsPage');
+/** From the keeper of a page of the queue: the page. */
+export const slotsPageSignal = defineSignal<[keeper: string, page: Uint8Array]>('slotsPage');
 /** Who holds slots and who waits. */
-export const slotsQuery = defineQuery<AccountSlotsView>(SLOTS_QUERY);
+export const slotsQuery = defineQuery<AccountSlotsView, [SlotsPage?]>(SLOTS_QUERY);
 /** Whether a key holds a slot, and whether a budget has room for a purchase. */
 export const budgetQuery = defineQuery<BudgetAnswer, [BudgetQuestion]>(BUDGET_QUERY);
 

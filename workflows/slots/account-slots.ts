@@ -10,20 +10,23 @@ import { SlotScheduler } from './slot-scheduler.js';
  * Decides which run may submit next on one provider account. There is one for each account, for all workers and
  * batches, and it never ends by itself. It orders submits and is not a lock: nothing that is paid or kept depends on it
  * (docs/slots.md).
+ * @param page - The first page of the queue, from the run that this one continues.
  */
-export async function accountSlots(input: SchedulerInput): Promise<void> {
+export async function accountSlots(input: SchedulerInput, page?: Uint8Array): Promise<void> {
   const { limit, times } = fieldsOf(input);
   requireInput(isLimit(limit) && isObject(times));
   const scheduler = new SlotScheduler(input);
   scheduler.registerHandlers();
-  if (input.carried === undefined) await scheduler.adoptOpenPurchases();
+  await scheduler.takeOver(page);
   for (;;) {
     await wf.condition(() => scheduler.hasWork);
     scheduler.grantAndNotify();
     if (scheduler.auditDue) scheduler.startAudit();
     if (scheduler.spendingDue) scheduler.startSpendingRefresh();
+    if (scheduler.endsRun) scheduler.holdAnswers();
     if (scheduler.mayContinueAsNew) {
-      return wf.makeContinueAsNewFunc<typeof accountSlots>(continueOnNewVersion)(scheduler.nextInput());
+      const next = await scheduler.handOver();
+      return wf.makeContinueAsNewFunc<typeof accountSlots>(continueOnNewVersion)(...next);
     }
   }
 }

@@ -111,6 +111,15 @@ export class Budgets {
     return room;
   }
 
+  /** Whether the budget of the day has room for nothing that costs as much, now or ever. */
+  isDayUsedUp(cost: Billable): { readonly now: boolean; readonly forGood: boolean } {
+    const { day } = this.#terms.limits;
+    const spent = this.#spentIn('day', null);
+    if (day === null || spent === undefined) return { now: false, forGood: false };
+    const needed = spent + microsOf(this.#terms, cost);
+    return { now: needed + this.#reservedIn('day', null) > day, forGood: needed > day };
+  }
+
   /**
    * Names the first budget that has room only once reserved money is settled lower; undefined when all have room now.
    */
@@ -122,21 +131,27 @@ export class Budgets {
     })?.scope;
   }
 
-  /** Shows the day's budget, and those of the given tenants and batches. */
-  views(payers: Iterable<Payer>): BudgetView[] {
+  /** Shows the day's budget, and those of the given tenants and batches, up to a number of them. */
+  views(payers: Iterable<Payer>, max: number): BudgetView[] {
     const views = new Map<string, BudgetView>();
-    const all = [{ tenant: null, batch: null }, ...payers].flatMap((payer) => this.#limitsOf(payer));
-    for (const { scope, name, limit } of all) {
-      const spent = this.#spentIn(scope, name);
-      views.set(idOf(scope, name), {
-        scope,
-        name,
-        limit: limit / MICRO,
-        spent: spent === undefined ? null : spent / MICRO,
-        reserved: this.#reservedIn(scope, name) / MICRO,
-      });
+    const add = (payer: Payer): void => {
+      for (const { scope, name, limit } of this.#limitsOf(payer)) {
+        const spent = this.#spentIn(scope, name);
+        views.set(idOf(scope, name), {
+          scope,
+          name,
+          limit: limit / MICRO,
+          spent: spent === undefined ? null : spent / MICRO,
+          reserved: this.#reservedIn(scope, name) / MICRO,
+        });
+      }
+    };
+    add({ tenant: null, batch: null });
+    for (const payer of payers) {
+      if (views.size >= max) break;
+      add(payer);
     }
-    return [...views.values()];
+    return [...views.values()].slice(0, max);
   }
 
   #reached(scope: Scope, name: string | null, limit: number, spent: number, price: number): BudgetReached {
@@ -160,16 +175,24 @@ export class Budgets {
     const { days, batches } = this.#spending;
     if (scope === 'batch') {
       const seconds = ownValue(batches, name ?? '');
-      return seconds === undefined ? undefined : this.#price([seconds]);
+      return seconds === undefined ? undefined : this.#price(seconds);
     }
     const tenants = ownValue(days, this.#day) ?? {};
-    return this.#price(scope === 'day' ? Object.values(tenants) : [ownValue(tenants, name ?? '') ?? {}]);
+    return scope === 'day' ? this.#totalOf(tenants) : this.#price(ownValue(tenants, name ?? '') ?? {});
   }
 
-  #price(all: readonly SecondsByKind[]): number {
+  /** The sum of all tenants: it is needed at every grant, and changes with every bill only. */
+  #totalOf(tenants: SecondsByName): number {
+    const known = totals.get(tenants);
+    if (known?.terms === this.#terms) return known.micros;
+    const micros = Object.values(tenants).reduce((sum, seconds) => sum + this.#price(seconds), 0);
+    totals.set(tenants, { terms: this.#terms, micros });
+    return micros;
+  }
+
+  #price(seconds: SecondsByKind): number {
     let micros = 0;
-    for (const seconds of all)
-      for (const [kind, billed] of Object.entries(seconds)) micros += microsOf(this.#terms, billableOf(kind, billed));
+    for (const [kind, billed] of Object.entries(seconds)) micros += microsOf(this.#terms, billableOf(kind, billed));
     return micros;
   }
 
@@ -183,6 +206,9 @@ export class Budgets {
     return all.flatMap(({ scope, name, limit }) => (limit === null ? [] : [{ scope, name, limit }]));
   }
 }
+
+/** Totals of a day's spending, by what they are the total of. */
+const totals = new WeakMap<SecondsByName, { readonly terms: BudgetTerms; readonly micros: number }>();
 
 const idOf = (scope: Scope, name: string | null): string => JSON.stringify([scope, name]);
 

@@ -1,6 +1,6 @@
-import type { AccountSlotsInput } from '../../src/contract/slots.js';
-import { grantOrder } from './slot-queue.js';
-import type { SlotState, Waiter } from './slot-state.js';
+import type { AccountSlotsInput, SlotReleaseMessage } from '../../src/contract/slots.js';
+import type { DueAnswer } from './outbox.js';
+import type { SlotState } from './slot-state.js';
 
 /** Argument of `accountSlots`: that of its first run, or of a run that continues another one. */
 export interface SchedulerInput extends AccountSlotsInput {
@@ -10,36 +10,25 @@ export interface SchedulerInput extends AccountSlotsInput {
   readonly upgrade_from?: string;
 }
 
-interface CarriedSlots {
-  readonly state: SlotState;
-  /** By purchase key, the position that its requesters were sent last. */
-  readonly sentPlaces: Readonly<Record<string, number>>;
+/** What one run hands on to the next, but for the queue, which is written as pages (carried-queue.ts). */
+export interface CarriedSlots {
+  readonly state: Omit<SlotState, 'queue' | 'checks'>;
+  /** Answers that were not sent, to runs that do not wait. */
+  readonly due: readonly DueAnswer[];
+  /** Releases from before the ledger was read; absent: it has been. */
+  readonly earlyReleases?: readonly SlotReleaseMessage[];
+  /** Workflow ids of those that keep further pages of the queue, in their order. */
+  readonly keepers: readonly string[];
+  /** Signals that arrived while the queue was handed over. */
+  readonly backlog: readonly BacklogSignal[];
   readonly auditedAtMs: number;
   /** When all spending was read; 0: never. */
   readonly spendingReadAtMs: number;
   readonly ignoredSignals: number;
 }
 
-/**
- * Bytes of the state that one run hands on to the next, some 3,800 requests: below Temporal's 2 MB for one payload,
- * which also has the places that were sent (70 bytes each). Requests beyond are repeated by their runs within ten
- * minutes.
- */
-export const CARRIED_BYTES_MAX = 1_500_000;
-
-/**
- * Cuts a state down to so many bytes of JSON: it keeps everything that is held or reserved, and of the requests those
- * whose turn comes first. A run that is cut off requests again by itself, and its group keeps its turns.
- */
-export function fitToBytes(state: SlotState, bytesMax: number): SlotState {
-  const bytesOf = (value: unknown): number => new TextEncoder().encode(JSON.stringify(value)).length;
-  if (bytesOf(state) <= bytesMax) return state;
-  let remaining = bytesMax - bytesOf({ ...state, waiters: [] });
-  const kept = new Set<Waiter>();
-  for (const waiter of grantOrder(state)) {
-    remaining -= bytesOf(waiter) + 1; // and the comma
-    if (remaining < 0) break;
-    kept.add(waiter);
-  }
-  return { ...state, waiters: state.waiters.filter((waiter) => kept.has(waiter)) };
+/** A signal that waits to be handled, by its name. */
+export interface BacklogSignal {
+  readonly name: string;
+  readonly message: unknown;
 }

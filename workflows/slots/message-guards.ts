@@ -1,6 +1,11 @@
 import { bytesOf } from '../../src/contract/bounds.js';
 import type { Bill, Billable, BudgetQuestion, BudgetTerms } from '../../src/contract/budget.js';
-import type { SlotReleaseMessage, SlotRequestMessage, SlotWithdrawalMessage } from '../../src/contract/slots.js';
+import type {
+  SlotReleaseMessage,
+  SlotRequestMessage,
+  SlotsPage,
+  SlotWithdrawalMessage,
+} from '../../src/contract/slots.js';
 import { fieldsOf, isAmount, isCount, isName, isObject, isText, isTextOrNull } from '../shared/message-checks.js';
 
 // Any program that may signal the workflow decides what its messages hold, and an error in a handler, or a command that
@@ -70,6 +75,12 @@ export function isBudgetTerms(budget: unknown): budget is BudgetTerms {
     [tenants, batches].every(areLimits) &&
     bytesOf(JSON.stringify(budget)) <= BUDGET_BYTES_MAX
   );
+}
+
+/** Whether the argument of the query `slots` is a page, or absent. */
+export function isSlotsPage(page: unknown): page is SlotsPage | undefined {
+  const { offset, count } = fieldsOf(page);
+  return page === undefined || (isObject(page) && [offset, count].every((one) => one === undefined || isCount(one)));
 }
 
 /** Whether the argument of the query `budget` can be answered. */

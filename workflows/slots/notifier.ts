@@ -1,47 +1,96 @@
-import type { SlotRequestMessage } from '../../src/contract/slots.js';
+import type { SlotAnswer, SlotRequestMessage } from '../../src/contract/slots.js';
 import type { Budgets } from './budgets.js';
-import { Outbox } from './outbox.js';
-import { PlaceNotices } from './place-notices.js';
+import { type DueAnswer, Outbox } from './outbox.js';
+import { payersOf, type Waiter } from './slot-entry.js';
 import { type GrantStep, roomForAnotherPayer } from './slot-queue.js';
-import { budgetsOf, payersOf, type Waiter } from './slot-state.js';
-import { toPlace } from './slots-view.js';
+import { budgetsOf, type SlotState } from './slot-state.js';
+import { aheadOf, toPlace } from './slots-view.js';
+import type { WaitingQueue } from './waiting-queue.js';
 
-const NONE_AHEAD = { interactive: 0, batch: 0 };
+/** The first requests of the queue are compared with what they were sent at each step. */
+const NEAR = 64;
+/** The places further back are compared at most this many steps late. */
+const FAR_STEPS_MAX = 65_536;
 
 /** Sends requesters the answers that are due after a step of grants. */
 export class Notifier {
   readonly #outbox: Outbox;
-  readonly #places: PlaceNotices;
-  /** Requesters whose request has not been answered yet. */
-  readonly #awaitingReply = new Set<string>();
   /** Requests to share a slot that is held, by runs whose own budget has no room in addition. */
-  #pendingShares: SlotRequestMessage[] = [];
+  readonly #pendingShares: SlotRequestMessage[] = [];
+  /** Requests whose requester awaits a reply, and the requester. */
+  readonly #awaitingReply: DueAnswer[] = [];
+  readonly #stateNow: () => SlotState;
+  /** Places of the first requests as of the latest step. */
+  #near = new Map<string, number>();
+  #steps = 0;
 
   /**
-   * @param sentPlaces - By purchase key, the position that its requesters were sent last.
+   * @param due - Answers that the previous run of the workflow has not sent.
    * @param onUndeliverable - Called when a requester is no longer open.
    */
   constructor(
-    sentPlaces: Readonly<Record<string, number>> | undefined,
+    stateNow: () => SlotState,
+    due: readonly DueAnswer[] | undefined,
     onUndeliverable: (requesterId: string, key: string) => void,
   ) {
-    this.#places = new PlaceNotices(sentPlaces);
-    this.#outbox = new Outbox(onUndeliverable);
+    this.#stateNow = stateNow;
+    this.#outbox = new Outbox(
+      {
+        answerNow: (one) => this.#answerNow(one),
+        undeliverable: ({ requesterId, key }) => onUndeliverable(requesterId, key),
+      },
+      due,
+    );
   }
 
-  /** Whether every answer has been delivered, or was found undeliverable. */
-  get isDone(): boolean {
-    return this.#outbox.isEmpty;
+  /** Whether no answer is on its way. */
+  get isDelivered(): boolean {
+    return this.#outbox.isDelivered;
   }
 
-  /** The positions that were sent last, of the given keys. */
-  sentPlaces(keys: ReadonlySet<string>): Record<string, number> {
-    return this.#places.lastSent(keys);
+  /** Whether answers are held back. */
+  get isHeld(): boolean {
+    return this.#outbox.isHeld;
+  }
+
+  /** How many answers wait to be sent. */
+  get size(): number {
+    return this.#outbox.size;
+  }
+
+  /** Sends nothing from now on, because the workflow continues as new. */
+  hold(): void {
+    this.#outbox.hold();
+  }
+
+  /**
+   * The answers that are not sent yet and go to requesters that do not wait; for those that do, the request says that
+   * an answer is due.
+   */
+  takeDue(): DueAnswer[] {
+    for (const due of this.#awaitingReply.splice(0)) this.#outbox.add(due);
+    const { queue } = this.#stateNow();
+    const others: DueAnswer[] = [];
+    for (const due of this.#outbox.due) {
+      const waiter = due.answer === undefined ? queue.get(due.key) : undefined;
+      if (waiter === undefined) others.push(due);
+      else waiter.notified.isDue = true;
+    }
+    return others;
+  }
+
+  /** Makes the answers due that the previous run of the workflow has not sent. */
+  resume(queue: WaitingQueue): void {
+    for (const { key, requesters, notified } of queue.values()) {
+      if (!notified.isDue) continue;
+      notified.isDue = false;
+      for (const requesterId of requesters) this.#outbox.add({ requesterId, key });
+    }
   }
 
   /** Makes the next step answer a requester, whether its place has changed or not. */
-  expectReply(requesterId: string): void {
-    this.#awaitingReply.add(requesterId);
+  expectReply(requesterId: string, key: string): void {
+    this.#awaitingReply.push({ requesterId, key });
   }
 
   /**
@@ -52,56 +101,87 @@ export class Notifier {
     this.#pendingShares.push(request);
   }
 
+  /** Makes the answer due that the queue is full; the run requests again later. */
+  answerQueueFull({ requesterId, key, afterPurchase }: SlotRequestMessage, nowMs: number): void {
+    const state = this.#stateNow();
+    const { size } = state.queue;
+    const ahead = aheadOf(size, state.queue.sizeOf('interactive'));
+    const waiting = { ...toPlace(state, ahead, nowMs), queue_full: true as const };
+    this.#outbox.add({ requesterId, key, answer: { key, afterPurchase, waiting } });
+  }
+
   /** Sends refusals, grants, and the places that are due. */
   sendAnswers(step: GrantStep, nowMs: number): void {
-    const budgets = budgetsOf(step.state, nowMs);
-    this.#sendRefusals(step, nowMs);
-    this.#answerPendingShares(step, budgets, nowMs);
-    this.#sendGrants(step);
-    this.#sendPlaces(step, budgets, nowMs);
-    this.#awaitingReply.clear();
-  }
-
-  #sendRefusals({ state, refusals }: GrantStep, nowMs: number): void {
+    const { state, refusals, grants } = step;
+    const budgets = budgetsOf(state, nowMs);
     for (const { key, afterPurchase, requesterId, reached } of refusals) {
-      const waiting = toPlace(state, NONE_AHEAD, nowMs);
-      this.#outbox.send(requesterId, { key, afterPurchase, waiting, reached });
+      const waiting = toPlace(state, aheadOf(0), nowMs);
+      this.#outbox.add({ requesterId, key, answer: { key, afterPurchase, waiting, reached } });
     }
+    this.#answerPendingShares(state, budgets, nowMs);
+    for (const { key, requesters } of grants) {
+      for (const requesterId of requesters) this.#outbox.add({ requesterId, key });
+    }
+    const isFinal = budgets === undefined || state.spending !== null;
+    for (const due of this.#awaitingReply.splice(0)) {
+      const waiter = state.queue.get(due.key);
+      if (waiter !== undefined && !isFinal) waiter.notified.isProvisional = true;
+      this.#outbox.add(due);
+    }
+    this.#addPlaces(state, isFinal);
+    this.#outbox.send();
   }
 
-  #answerPendingShares({ state }: GrantStep, budgets: Budgets | undefined, nowMs: number): void {
+  #answerPendingShares(state: SlotState, budgets: Budgets | undefined, nowMs: number): void {
     for (const request of this.#pendingShares.splice(0)) {
       const { key, afterPurchase, requesterId, cost } = request;
       const room = roomForAnotherPayer(state, request, nowMs);
       const blocking = cost === undefined ? undefined : budgets?.blockingBudget(request, cost);
-      const waiting = toPlace(state, NONE_AHEAD, nowMs, blocking);
+      const waiting = toPlace(state, aheadOf(0), nowMs, blocking);
       const reached = typeof room === 'string' ? undefined : room;
-      this.#outbox.send(requesterId, { key, afterPurchase, waiting, ...(reached !== undefined && { reached }) });
+      const answer = { key, afterPurchase, waiting, ...(reached !== undefined && { reached }) };
+      this.#outbox.add({ requesterId, key, answer });
     }
   }
 
-  #sendGrants({ state, grants }: GrantStep): void {
-    const newGrants = new Set(grants);
-    for (const held of state.holders) {
-      const { key, afterPurchase, requesters } = held;
-      const recipients = newGrants.has(held) ? requesters : requesters.filter((id) => this.#awaitingReply.has(id));
-      for (const requesterId of recipients) this.#outbox.send(requesterId, { key, afterPurchase, waiting: null });
+  /**
+   * Makes the places due that have halved since they were sent, so that moving up costs a few signals however long the
+   * queue is. Every second step looks twice as far back as the one before, so that a step costs a logarithm of what
+   * waits, and a place is at most an eighth late.
+   */
+  #addPlaces({ queue }: SlotState, isFinal: boolean): void {
+    this.#steps = (this.#steps % FAR_STEPS_MAX) + 1;
+    const first = queue.first(NEAR * (this.#steps & -this.#steps));
+    this.#near = new Map();
+    for (const [at, waiter] of first.entries()) {
+      const { key, requesters, notified } = waiter;
+      const position = at + 1;
+      if (at < NEAR) this.#near.set(key, position);
+      const hasHalved = position <= (notified.position ?? Number.POSITIVE_INFINITY) / 2;
+      const isFinalNow = isFinal && notified.isProvisional;
+      if (!hasHalved && !isFinalNow) continue;
+      notified.isProvisional = !isFinal;
+      notified.position = position;
+      for (const requesterId of requesters) this.#outbox.add({ requesterId, key });
     }
   }
 
-  #sendPlaces({ state, order }: GrantStep, budgets: Budgets | undefined, nowMs: number): void {
-    this.#places.keepOnly(new Set(order.map(({ key }) => key)));
-    const isFinal = budgets === undefined || state.spending !== null;
-    const ahead = { ...NONE_AHEAD };
-    for (const [at, waiter] of order.entries()) {
-      const { key, afterPurchase, priority } = waiter;
-      const recipients = this.#places.recipients(waiter, at + 1, this.#awaitingReply, isFinal);
-      if (recipients.length > 0) {
-        const waiting = toPlace(state, ahead, nowMs, blockingBudget(waiter, budgets));
-        for (const requesterId of recipients) this.#outbox.send(requesterId, { key, afterPurchase, waiting });
-      }
-      ahead[priority] += 1;
-    }
+  /** What the state says of a request: its slot is held, or its place. */
+  #answerNow({ requesterId, key }: DueAnswer): SlotAnswer | undefined {
+    const state = this.#stateNow();
+    const held = state.holders.find((holder) => holder.key === key);
+    if (held !== undefined) return { key, afterPurchase: held.afterPurchase, waiting: null };
+    const waiter = state.queue.get(key);
+    if (waiter === undefined || !waiter.requesters.includes(requesterId)) return undefined;
+    const { afterPurchase, priority, notified } = waiter;
+    const { queue } = state;
+    const interactive = priority === 'batch' ? queue.sizeOf('interactive') : 0;
+    const position = this.#near.get(key) ?? interactive + queue.countAhead(waiter) + 1;
+    notified.position ??= position;
+    const nowMs = Date.now();
+    const ahead = aheadOf(position - 1, priority === 'batch' ? interactive : position - 1);
+    const waiting = toPlace(state, ahead, nowMs, blockingBudget(waiter, budgetsOf(state, nowMs)));
+    return { key, afterPurchase, waiting };
   }
 }
 

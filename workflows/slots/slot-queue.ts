@@ -1,22 +1,20 @@
 import type { BudgetReached } from '../../src/contract/budget.js';
 import type { DeadSlot, OpenSlot, SlotReleaseMessage, SlotRequestMessage } from '../../src/contract/slots.js';
 import { addBill, type Budgets, type Room } from './budgets.js';
-import { FairOrder, rotationsOf } from './fair-order.js';
 import {
-  budgetsOf,
   entryOfPurchase,
-  heldEntries,
   heldSince,
+  type Notified,
   payerOf,
   payersOf,
   type SlotEntry,
-  type SlotState,
-  type TurnCounts,
   type Waiter,
   withoutRequester,
-} from './slot-state.js';
+} from './slot-entry.js';
+import { budgetsOf, heldEntries, type SlotState } from './slot-state.js';
 
-// The decisions of the account's slots: pure functions from one state to the next.
+// The decisions of the account's slots: functions from one state to the next. The queue, which can be long, is changed
+// in place.
 
 /** A request that a budget has no room for. */
 interface Refusal {
@@ -31,8 +29,8 @@ export interface GrantStep {
   readonly state: SlotState;
   readonly grants: readonly SlotEntry[];
   readonly refusals: readonly Refusal[];
-  /** The requests that still wait, as {@link grantOrder} orders them. */
-  readonly order: readonly Waiter[];
+  /** Whether more requests were to be refused than allowed; they wait until the next step. */
+  readonly refusalsLeft: boolean;
 }
 
 /**
@@ -46,52 +44,37 @@ export function addRequest(state: SlotState, request: SlotRequestMessage, nowMs:
     const holders = state.holders.map((held) => (held.key === key ? mergeRequest(held, request) : held));
     return { ...state, holders };
   }
-  const waiting = state.waiters.find((waiter) => waiter.key === key);
-  if (waiting !== undefined) {
+  const { queue, checks } = state;
+  const waiting = queue.get(key);
+  if (waiting === undefined) {
+    const { afterPurchase, requesterId, tenant, batch, priority, cost } = request;
+    const requesters = [requesterId];
+    const price = cost !== undefined && { cost };
+    queue.add({
+      key,
+      afterPurchase,
+      requesters,
+      tenant,
+      batch,
+      priority,
+      ...price,
+      sinceMs: nowMs,
+      notified: notNotified(),
+    });
+  } else {
     const merged = mergeRequest(waiting, request);
-    const waiters = state.waiters.map((waiter) => (waiter === waiting ? merged : waiter));
-    return { ...state, waiters, turnCounts: enterRotations(state, merged) };
+    if (merged === waiting) return state;
+    queue.replace(waiting, merged);
   }
-  return enqueue(state, request, nowMs);
-}
-
-function enqueue(state: SlotState, request: SlotRequestMessage, nowMs: number): SlotState {
-  const { key, afterPurchase, requesterId, tenant, batch, priority, cost } = request;
-  const waiter: Waiter = {
-    key,
-    afterPurchase,
-    requesters: [requesterId],
-    tenant,
-    batch,
-    priority,
-    ...(cost !== undefined && { cost }),
-    sinceMs: nowMs,
-    seq: state.nextSeq,
-  };
-  return {
-    ...state,
-    waiters: [...state.waiters, waiter],
-    nextSeq: state.nextSeq + 1,
-    turnCounts: enterRotations(state, waiter),
-  };
-}
-
-/**
- * Counts the groups of a request in their rotations. A group that comes new, or comes back, starts with as many turns
- * as the one that has had the most: it neither catches up on turns before its request nor gets ahead by staying away.
- */
-function enterRotations({ turnCounts }: SlotState, waiter: Waiter): Readonly<Record<string, TurnCounts>> {
-  const next = { ...turnCounts };
-  for (const { rotation, group } of rotationsOf(waiter)) {
-    const turns = next[rotation] ?? {};
-    if (turns[group] === undefined) next[rotation] = { ...turns, [group]: Math.max(0, ...Object.values(turns)) };
-  }
-  return next;
+  checks.addRequest(key);
+  return state;
 }
 
 function mergeRequest<Entry extends SlotEntry>(entry: Entry, request: SlotRequestMessage): Entry {
   const { afterPurchase, requesterId, tenant, batch, priority, cost } = request;
   const isNew = !entry.requesters.includes(requesterId);
+  const isRepeated = !isNew && afterPurchase <= entry.afterPurchase && (cost === undefined || entry.cost !== undefined);
+  if (isRepeated && (priority === entry.priority || priority === 'batch')) return entry;
   const isSamePayer = entry.tenant === tenant && entry.batch === batch;
   // An interactive request takes over the place that a batch has requested.
   const takesOver = priority === 'interactive' && entry.priority === 'batch';
@@ -141,7 +124,9 @@ export function releaseSlot(state: SlotState, release: SlotReleaseMessage, nowMs
   // A cost of null: the ledger was read meanwhile, and its spending has the bill.
   const isCounted = released.some(({ cost }) => cost === null);
   if (settled.billed === null || spending === null || isCounted) return { ...withoutSlot, unsettled };
-  return { ...withoutSlot, unsettled, spending: addBill(spending, settled.billed) };
+  const charged = addBill(spending, settled.billed);
+  state.checks.addBill(spending, settled.billed, charged);
+  return { ...withoutSlot, unsettled, spending: charged };
 }
 
 /** Keeps the money of entries reserved whose slot is free. */
@@ -168,13 +153,24 @@ export function removeRequester(
   const remove = <Entry extends SlotEntry>(entry: Entry): Entry =>
     entry.key === key ? withoutRequester(entry, requesterId) : entry;
   const hasRequesters = ({ requesters }: SlotEntry): boolean => requesters.length > 0;
+  const waiter = state.queue.get(key);
+  if (waiter?.requesters.includes(requesterId)) keepWaiting(state, waiter, remove(waiter));
+  if (!state.holders.some((held) => held.key === key)) return state;
   const abandoned = state.holders.filter((held) => !hasRequesters(remove(held)));
-  const next = {
-    ...state,
-    holders: state.holders.map(remove).filter(hasRequesters),
-    waiters: state.waiters.map(remove).filter(hasRequesters),
-  };
+  const next = { ...state, holders: state.holders.map(remove).filter(hasRequesters) };
   return nothingBought ? next : keepReserved(next, abandoned, nowMs);
+}
+
+const notNotified = (): Notified => ({ isProvisional: false, isDue: false });
+
+/** Keeps a request for the requesters that are left; without any it is gone. */
+function keepWaiting({ queue, checks }: SlotState, before: Waiter, waiter: Waiter): void {
+  if (waiter.requesters.length === 0) {
+    queue.remove(before);
+    return;
+  }
+  queue.replace(before, waiter);
+  checks.addRequest(waiter.key);
 }
 
 /** Counts the open purchases of the ledger as held, in excess of the limit if need be: they are at the provider. */
@@ -183,12 +179,12 @@ export function adoptOpenPurchases(state: SlotState, open: readonly OpenSlot[], 
   for (const purchase of open) {
     const { key, n } = purchase;
     if (holders.some((held) => held.key === key)) continue;
-    const waiting = state.waiters.find((waiter) => waiter.key === key);
+    const waiting = state.queue.get(key);
     const held = waiting === undefined ? entryOfPurchase(purchase, nowMs) : heldSince(waiting, nowMs);
+    if (waiting !== undefined) state.queue.remove(waiting);
     holders.push({ ...held, afterPurchase: n - 1 });
   }
-  const waiters = state.waiters.filter(({ key }) => !holders.some((held) => held.key === key));
-  return { ...state, holders, waiters };
+  return { ...state, holders };
 }
 
 /** Frees the slots of dead holders. Money that may still be billed stays reserved. */
@@ -208,66 +204,67 @@ export function releaseDeadHolders(state: SlotState, dead: readonly DeadSlot[], 
 }
 
 /**
- * Grants the slots that are free, in the order of {@link grantOrder}. A request that a budget has no room for now is
- * passed over and keeps its place; one that a budget can never have room for is refused.
+ * Grants the slots that are free, in the order of the queue. A request that a budget has no room for now is passed over
+ * and keeps its place; one that a budget can never have room for is refused.
+ * @param refusalsMax - How many refusals can be sent now.
  */
-export function grantSlots(state: SlotState, nowMs: number): GrantStep {
+export function grantSlots(state: SlotState, nowMs: number, refusalsMax = Number.POSITIVE_INFINITY): GrantStep {
+  const { queue, checks } = state;
   const budgets = budgetsOf(state, nowMs);
-  const { waiters, refusals } =
-    budgets === undefined ? { waiters: state.waiters, refusals: [] } : refuseRequests(state.waiters, budgets);
-  const fairOrder = new FairOrder(waiters, state.turnCounts);
-  const hasRoom = (waiter: Waiter): boolean => {
-    const { cost } = waiter;
-    if (budgets === undefined || cost == null) return true;
-    return payersOf(waiter).every((payer) => budgets.room(payer, cost) === 'fits');
-  };
-  const granted = new Set<Waiter>();
-  while (state.holders.length + granted.size < state.limit) {
-    const waiter = fairOrder.next(hasRoom);
+  const refusals = budgets === undefined ? [] : refuseRequests(state, budgets, nowMs, refusalsMax);
+  const refusalsLeft = refusals.length > 0 && refusals.length >= refusalsMax;
+  if (refusalsLeft || refusalsMax === 0) checks.compareAll();
+  const grants: SlotEntry[] = [];
+  while (state.holders.length + grants.length < state.limit) {
+    const waiter = budgets === undefined ? queue.next() : nextWithRoom(state, budgets);
     if (waiter === undefined) break;
-    granted.add(waiter);
+    queue.grant(waiter);
+    grants.push(heldSince(waiter, nowMs));
     if (waiter.cost != null) budgets?.reserve({ cost: waiter.cost, payers: payersOf(waiter) });
   }
-  const turnCounts = fairOrder.turnCounts();
-  const order = fairOrder.takeAll();
-  if (granted.size === 0 && refusals.length === 0) return { state, grants: [], refusals, order };
-  const grants = [...granted].map((waiter) => heldSince(waiter, nowMs));
+  if (grants.length === 0 && refusals.length === 0) return { state, grants, refusals, refusalsLeft };
+  queue.forgetEmptyGroups();
   // A slot that is requested again under the same name reserves its money again.
   const isReservedAgain = (entry: SlotEntry): boolean =>
     grants.some(({ key, afterPurchase }) => key === entry.key && afterPurchase === entry.afterPurchase);
-  return {
-    state: {
-      ...state,
-      holders: [...state.holders, ...grants],
-      waiters: waiters.filter((waiter) => !granted.has(waiter)),
-      turnCounts,
-      unsettled: state.unsettled.filter((entry) => !isReservedAgain(entry)),
-    },
-    grants,
-    refusals,
-    order,
-  };
+  const unsettled = state.unsettled.filter((entry) => !isReservedAgain(entry));
+  return { state: { ...state, holders: [...state.holders, ...grants], unsettled }, grants, refusals, refusalsLeft };
+}
+
+function nextWithRoom({ queue }: SlotState, budgets: Budgets): Waiter | undefined {
+  // Without this, each step would ask for every request in vain while the day's budget is reserved.
+  if (queue.everyPrice((cost) => budgets.isDayUsedUp(cost).now)) return undefined;
+  return queue.next((waiter) => {
+    const { cost } = waiter;
+    return cost == null || payersOf(waiter).every((payer) => budgets.room(payer, cost) === 'fits');
+  });
 }
 
 /** Takes out the requesters whose budgets have no room, even if everything that is reserved costs nothing. */
-function refuseRequests(
-  waiters: readonly Waiter[],
-  budgets: Budgets,
-): { readonly waiters: readonly Waiter[]; readonly refusals: readonly Refusal[] } {
+function refuseRequests(state: SlotState, budgets: Budgets, nowMs: number, max: number): readonly Refusal[] {
   const refusals: Refusal[] = [];
-  const remaining = waiters.flatMap((waiter) => {
-    const { key, afterPurchase, requesters, cost } = waiter;
-    if (cost == null) return [waiter];
-    let rest: Waiter = waiter;
-    for (const requesterId of requesters) {
-      const room = budgets.room(payerOf(waiter, requesterId), cost);
-      if (typeof room === 'string') continue;
-      refusals.push({ key, afterPurchase, requesterId, reached: room });
-      rest = withoutRequester(rest, requesterId);
+  for (const { first, all } of state.checks.takeDue(state.queue, state, budgets, nowMs)) {
+    const { cost } = first;
+    if (cost == null || payersOf(first).every((payer) => typeof budgets.room(payer, cost) === 'string')) continue;
+    for (const waiter of all()) {
+      if (refusals.length >= max) return refusals;
+      refuseRequest(state, waiter, budgets, refusals);
     }
-    return rest.requesters.length === 0 ? [] : [withOwnPayer(rest)];
-  });
-  return { waiters: remaining, refusals };
+  }
+  return refusals;
+}
+
+function refuseRequest(state: SlotState, waiter: Waiter, budgets: Budgets, refusals: Refusal[]): void {
+  const { key, afterPurchase, requesters, cost } = waiter;
+  if (cost == null) return;
+  let rest: Waiter = waiter;
+  for (const requesterId of requesters) {
+    const room = budgets.room(payerOf(waiter, requesterId), cost);
+    if (typeof room === 'string') continue;
+    refusals.push({ key, afterPurchase, requesterId, reached: room });
+    rest = withoutRequester(rest, requesterId);
+  }
+  if (rest !== waiter) keepWaiting(state, waiter, rest.requesters.length === 0 ? rest : withOwnPayer(rest));
 }
 
 /** Gives a request whose own payer has left the payer of its first requester. */
@@ -282,10 +279,3 @@ function withOwnPayer(waiter: Waiter): Waiter {
     ...(others.length > 0 && { payers: Object.fromEntries(others) }),
   };
 }
-
-/**
- * The requests that wait, in the order in which slots are granted if no further request comes: interactive ones first,
- * then tenants in turn, a tenant's batches in turn, and within a batch in the order of requests.
- */
-export const grantOrder = ({ waiters, turnCounts }: SlotState): Waiter[] =>
-  new FairOrder(waiters, turnCounts).takeAll();

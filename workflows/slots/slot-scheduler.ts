@@ -1,33 +1,19 @@
 import * as wf from '@temporalio/workflow';
 import type { VideoActivities } from '../../activities/index.js';
-import type { BudgetAnswer } from '../../src/contract/budget.js';
+import type { BudgetAnswer, BudgetTerms } from '../../src/contract/budget.js';
 import type { SlotReleaseMessage, SlotRequestMessage, SlotWithdrawalMessage } from '../../src/contract/slots.js';
 import { utcDay } from '../../src/contract/utc.js';
 import { steps } from '../shared/activities.js';
-import { checkedBy, ignoreMessage, onQuery, onSignal } from '../shared/message-handlers.js';
-import {
-  budgetQuery,
-  releaseSlotSignal,
-  requestSlotSignal,
-  setSlotLimitSignal,
-  slotsQuery,
-  withdrawSlotRequestSignal,
-} from '../shared/messages.js';
-import { newVersionAvailable, upgradeAttempted } from '../shared/version-upgrade.js';
+import { ignoreMessage, onQuery } from '../shared/message-handlers.js';
+import { budgetQuery, slotsQuery } from '../shared/messages.js';
+import { startSalvage } from '../shared/start-salvage.js';
 import { workerSinks } from '../shared/worker-sinks.js';
-import { limitedBatches, unknownBatches } from './budgets.js';
-import { CARRIED_BYTES_MAX, fitToBytes, type SchedulerInput } from './carried-slots.js';
-import {
-  isBudgetQuestion,
-  isBudgetTerms,
-  isLimit,
-  isSlotLimit,
-  isSlotRelease,
-  isSlotRequest,
-  isSlotWithdrawal,
-  SLOT_MESSAGE_BYTES_MAX,
-} from './message-guards.js';
+import { limitedBatches, type Spending, unknownBatches } from './budgets.js';
+import type { SchedulerInput } from './carried-slots.js';
+import { Handover } from './handover.js';
+import { isBudgetQuestion, isBudgetTerms, isLimit, isSlotsPage } from './message-guards.js';
 import { Notifier } from './notifier.js';
+import { payersOf, type SlotEntry } from './slot-entry.js';
 import {
   addRequest,
   adoptOpenPurchases,
@@ -37,7 +23,7 @@ import {
   removeRequester,
   roomForAnotherPayer,
 } from './slot-queue.js';
-import { budgetsOf, emptySlotState, heldEntries, payersIn, type SlotEntry, type SlotState } from './slot-state.js';
+import { budgetsOf, emptySlotState, heldEntries, payersIn, type SlotState } from './slot-state.js';
 import { toDetails, toSlotsView } from './slots-view.js';
 import { applySpending } from './spending.js';
 
@@ -47,15 +33,19 @@ const IDLE_FACTOR = 10;
  * All spending is read again after this time, which counts settlements that were lost, at some thousand small reads.
  */
 const SPENDING_MAX_AGE_MS = 3_600_000;
+/** Refusals that may wait to be sent; the other requests that a budget has no room for keep waiting until then. */
+const REFUSALS_MAX = 500;
 
 /**
  * The state of an account's slots, and everything that changes it: messages, the audit of holders, and what is read
- * from the ledger. The decisions are pure functions (slot-queue.ts, spending.ts); this class knows when they are due.
+ * from the ledger. The decisions are functions of their own (slot-queue.ts, spending.ts); this class knows when they
+ * are due.
  */
 export class SlotScheduler {
   readonly #input: SchedulerInput;
-  readonly #steps: Pick<VideoActivities, 'findOpenSlots' | 'findDeadSlots' | 'findSpending'>;
+  readonly #steps: Pick<VideoActivities, 'findOpenSlots' | 'findDeadSlots' | 'findSpending' | 'wakeWaitingRuns'>;
   readonly #notifier: Notifier;
+  readonly #handover: Handover;
   /** Releases that arrived before the ledger was read; undefined once it has been. */
   #earlyReleases: SlotReleaseMessage[] | undefined;
   /** Releases since spending is being read: the reading may have their bills or not. */
@@ -71,85 +61,120 @@ export class SlotScheduler {
   /** Whether spending is being read, or a reading that failed waits for its next attempt. */
   #readingSpending = false;
   #spendingReadAtMs: number;
+  /** Whether the spending of all batches that wait is known, and by what. */
+  #knownBatches:
+    | {
+        readonly budget: BudgetTerms;
+        readonly spending: Spending;
+        readonly version: number;
+        readonly isUnknown: boolean;
+      }
+    | undefined;
   #ignoredSignals: number;
+  /** Whether some requests that a budget has no room for still wait, because there are too many refusals to send. */
+  #refusalsLeft = false;
+  /** Why the workflow fails. */
+  #failure: unknown;
 
   constructor(input: SchedulerInput) {
     const { limit, budget, times, carried } = input;
     this.#input = input;
     this.#steps = steps(times);
-    this.#state = carried?.state ?? emptySlotState(limit, budget);
-    this.#notifier = new Notifier(carried?.sentPlaces, (requesterId, key) => this.#removeUnreachable(requesterId, key));
-    this.#earlyReleases = carried === undefined ? [] : undefined;
+    this.#state = { ...emptySlotState(limit, budget), ...carried?.state };
+    this.#notifier = new Notifier(
+      () => this.#state,
+      carried?.due,
+      (requesterId, key) => this.#removeUnreachable(requesterId, key),
+    );
+    this.#handover = new Handover(input, {
+      requestSlot: (message) => this.#request(message),
+      releaseSlot: (message) => this.#release(message),
+      withdrawSlotRequest: (message) => this.#withdraw(message),
+      setSlotLimit: ({ limit: newLimit, budget: newBudget }) => {
+        this.#setLimit(newLimit);
+        this.#setBudget(newBudget);
+      },
+      malformed: () => this.#countIgnored(),
+    });
+    const { earlyReleases } = carried ?? { earlyReleases: [] };
+    this.#earlyReleases = earlyReleases === undefined ? undefined : [...earlyReleases];
     this.#auditedAtMs = carried?.auditedAtMs ?? 0;
     this.#spendingReadAtMs = carried?.spendingReadAtMs ?? 0;
     this.#ignoredSignals = carried?.ignoredSignals ?? 0;
   }
 
   registerHandlers(): void {
-    this.#onSignal(requestSlotSignal, isSlotRequest, (message) => this.#request(message));
-    this.#onSignal(releaseSlotSignal, isSlotRelease, (message) => this.#release(message));
-    this.#onSignal(withdrawSlotRequestSignal, isSlotWithdrawal, (message) => this.#withdraw(message));
-    this.#onSignal(setSlotLimitSignal, isSlotLimit, ({ limit, budget }) => {
-      this.#setLimit(limit);
-      this.#setBudget(budget);
+    this.#handover.registerSignals();
+    onQuery(slotsQuery, (page) => {
+      if (!isSlotsPage(page)) throw new TypeError('The argument of the query "slots" is malformed.');
+      return toSlotsView(this.#state, page ?? {}, Date.now());
     });
-    onQuery(slotsQuery, () => toSlotsView(this.#state, Date.now()));
     onQuery(budgetQuery, (question) => this.#answerBudget(question));
   }
 
-  /** Counts the purchases that are open in the ledger as held. */
-  async adoptOpenPurchases(): Promise<void> {
-    const { open } = await this.#steps.findOpenSlots();
-    this.#state = adoptOpenPurchases(this.#state, open, Date.now());
-    for (const release of this.#earlyReleases ?? []) this.#state = releaseSlot(this.#state, release, Date.now());
-    this.#earlyReleases = undefined;
+  /** Takes over the queue of the run that this one continues; the first run counts what the ledger has open as held. */
+  async takeOver(page: Uint8Array | undefined): Promise<void> {
+    const isComplete = await this.#handover.takeOver(page, this.#state.queue);
+    if (!isComplete) void this.#wakeWaitingRuns();
+    this.#notifier.resume(this.#state.queue);
+    if (this.#earlyReleases !== undefined) void this.#adoptOpenPurchases();
   }
 
   get hasWork(): boolean {
-    return this.#changed || this.auditDue || this.spendingDue || this.mayContinueAsNew;
+    const isLedgerRead = this.#earlyReleases === undefined;
+    const isSettleDue = this.#changed || (this.#refusalsLeft && this.#notifier.size < REFUSALS_MAX / 2);
+    const isStepDue = this.auditDue || this.spendingDue || this.endsRun || this.mayContinueAsNew;
+    return (isSettleDue && isLedgerRead) || isStepDue || this.#failure !== undefined;
   }
 
   get auditDue(): boolean {
-    return this.#auditDue && !this.#auditing && !this.#shouldContinueAsNew;
+    return this.#auditDue && !this.#auditing && !this.#handover.isDue;
   }
 
   get spendingDue(): boolean {
-    return this.#spendingDue && !this.#readingSpending && !this.#auditing && !this.#shouldContinueAsNew;
+    return this.#spendingDue && !this.#readingSpending && !this.#auditing && !this.#handover.isDue;
+  }
+
+  /** Whether to hold answers back from now on: the workflow continues as new once those on their way have arrived. */
+  get endsRun(): boolean {
+    if (this.#notifier.isHeld) return false;
+    const isQuiet = !this.#auditing && !this.#readingSpending && this.#earlyReleases === undefined;
+    return (this.#handover.isDue && isQuiet) || this.#handover.isOverdue;
+  }
+
+  holdAnswers(): void {
+    this.#notifier.hold();
   }
 
   get mayContinueAsNew(): boolean {
-    const isIdle = !this.#changed && !this.#auditing && !this.#readingSpending && this.#notifier.isDone;
-    return isIdle && this.#shouldContinueAsNew;
+    return this.#notifier.isHeld && this.#notifier.isDelivered;
   }
 
-  /** Argument of the next run. */
-  nextInput(): SchedulerInput {
-    const { upgrade_from: upgradeFrom, ...input } = this.#input;
-    const state = fitToBytes(this.#state, CARRIED_BYTES_MAX);
-    return {
-      ...input,
-      limit: state.limit,
-      ...upgradeAttempted(upgradeFrom),
-      carried: {
-        state,
-        sentPlaces: this.#notifier.sentPlaces(new Set(state.waiters.map(({ key }) => key))),
-        auditedAtMs: this.#auditedAtMs,
-        spendingReadAtMs: this.#spendingReadAtMs,
-        ignoredSignals: this.#ignoredSignals,
-      },
-    };
+  /** Hands the state over to the next run; returns that run's arguments. */
+  handOver(): Promise<[SchedulerInput, Uint8Array?]> {
+    const { limit, holders, queue, budget, spending, unsettled } = this.#state;
+    return this.#handover.handOver(queue, {
+      state: { limit, holders, budget, spending, unsettled },
+      due: this.#notifier.takeDue(),
+      ...(this.#earlyReleases !== undefined && { earlyReleases: this.#earlyReleases }),
+      auditedAtMs: this.#auditedAtMs,
+      spendingReadAtMs: this.#spendingReadAtMs,
+      ignoredSignals: this.#ignoredSignals,
+    });
   }
 
   /** Grants free slots, sends the answers that are due, and schedules the next audit and reading. */
   grantAndNotify(): void {
-    if (!this.#changed) return;
+    if (this.#failure !== undefined) throw this.#failure;
+    if ((!this.#changed && !this.#refusalsLeft) || this.#earlyReleases !== undefined) return;
     this.#changed = false;
-    const step = grantSlots(this.#state, Date.now());
+    const step = grantSlots(this.#state, Date.now(), Math.max(0, REFUSALS_MAX - this.#notifier.size));
     this.#state = step.state;
+    this.#refusalsLeft = step.refusalsLeft;
     this.#notifier.sendAnswers(step, Date.now());
-    const { limit, holders } = this.#state;
-    workerSinks.slots(limit, holders.length, step.order.length, Date.now());
-    wf.setCurrentDetails(toDetails(this.#state, step.order, this.#ignoredSignals, Date.now()));
+    const { limit, holders, queue } = this.#state;
+    workerSinks.slots(limit, holders.length, queue.size, Date.now());
+    wf.setCurrentDetails(toDetails(this.#state, this.#ignoredSignals, Date.now()));
     this.#scheduleAudits();
     this.#scheduleSpendingRefresh();
   }
@@ -166,26 +191,26 @@ export class SlotScheduler {
     void this.#refreshSpending();
   }
 
-  get #shouldContinueAsNew(): boolean {
-    const { continueAsNewSuggested, historyLength } = wf.workflowInfo();
-    const { eventsMax = Number.POSITIVE_INFINITY, upgrade_from: upgradeFrom } = this.#input;
-    return continueAsNewSuggested || historyLength >= eventsMax || newVersionAvailable(upgradeFrom);
-  }
-
   #change(next: SlotState): void {
     this.#state = next;
     this.#changed = true;
   }
 
-  #onSignal<Message>(
-    signal: wf.SignalDefinition<[Message]>,
-    isWellFormed: (message: unknown) => message is Message,
-    handle: (message: Message) => void,
-  ): void {
-    onSignal(signal, checkedBy(isWellFormed), handle, {
-      bytesMax: SLOT_MESSAGE_BYTES_MAX,
-      onMalformed: () => this.#countIgnored(),
-    });
+  async #wakeWaitingRuns(): Promise<void> {
+    const onError = (error: unknown) =>
+      wf.log.warn('waiting runs were not asked to request again', { error: `${error}` });
+    await this.#steps.wakeWaitingRuns().catch(onError);
+  }
+
+  async #adoptOpenPurchases(): Promise<void> {
+    try {
+      const { open } = await this.#steps.findOpenSlots();
+      this.#state = adoptOpenPurchases(this.#state, open, Date.now());
+      for (const release of this.#earlyReleases ?? []) this.#state = releaseSlot(this.#state, release, Date.now());
+      this.#earlyReleases = undefined;
+    } catch (error) {
+      this.#failure = error;
+    }
   }
 
   /** @param field - The field of a signal that is malformed: the others are used. */
@@ -200,12 +225,16 @@ export class SlotScheduler {
   }
 
   #request(request: SlotRequestMessage): void {
+    const { key, requesterId } = request;
     this.#setLimit(request.limit);
     this.#setBudget(request.budget);
     this.#changed = true;
-    if (roomForAnotherPayer(this.#state, request, Date.now()) === 'fits') {
+    const { holders, queue } = this.#state;
+    if (queue.isFull && queue.get(key) === undefined && !holders.some((held) => held.key === key)) {
+      this.#notifier.answerQueueFull(request, Date.now());
+    } else if (roomForAnotherPayer(this.#state, request, Date.now()) === 'fits') {
       this.#state = addRequest(this.#state, request, Date.now());
-      this.#notifier.expectReply(request.requesterId);
+      this.#notifier.expectReply(requesterId, key);
     } else this.#notifier.addPendingShare(request);
   }
 
@@ -258,7 +287,7 @@ export class SlotScheduler {
 
   #scheduleAudits(): void {
     const { slotCheckMs } = this.#input.times;
-    if (this.#state.waiters.length > 0) {
+    if (this.#state.queue.size > 0) {
       if (Date.now() - this.#auditedAtMs >= slotCheckMs) this.#auditDue = true;
       this.#scheduleAudit('runs wait', slotCheckMs);
     }
@@ -270,7 +299,7 @@ export class SlotScheduler {
     this.#timers.add(why);
     const onTimer = (): void => {
       this.#timers.delete(why);
-      const isNeeded = why === 'no run waits' || this.#state.waiters.length > 0;
+      const isNeeded = why === 'no run waits' || this.#state.queue.size > 0;
       if (isNeeded && heldEntries(this.#state).length > 0) this.#auditDue = true;
       this.#changed = true; // schedules the next one
     };
@@ -288,9 +317,14 @@ export class SlotScheduler {
       sinceMs,
     });
     try {
-      const { dead } = await this.#steps.findDeadSlots({
+      const { dead, orphans, salvage } = await this.#steps.findDeadSlots({
         holders: [...holders.map(nameOf), ...unsettled.map((entry) => ({ ...nameOf(entry), slotIsFree: true }))],
       });
+      for (const { purchase, extraTask, workflowId } of orphans) {
+        if (salvage === undefined) break;
+        const summary = `finishes a purchase that holds a slot and whose run ${workflowId} is gone`;
+        await startSalvage({ purchase, task: extraTask, ...salvage, times: this.#input.times }, summary);
+      }
       // Their settlement was lost: it has to be counted before the reservation is freed.
       if (this.#state.budget !== null && dead.some(({ paid }) => paid)) {
         await wf.condition(() => !this.#readingSpending);
@@ -309,11 +343,23 @@ export class SlotScheduler {
   }
 
   #scheduleSpendingRefresh(): void {
-    const { budget, spending, waiters } = this.#state;
+    const { budget, spending, queue } = this.#state;
     if (budget === null) return;
-    const isOld = this.#isSpendingOld && heldEntries(this.#state).length + waiters.length > 0;
-    const isUnknown = spending === null || unknownBatches(budget, spending, payersIn(this.#state)).length > 0;
+    const isOld = this.#isSpendingOld && heldEntries(this.#state).length + queue.size > 0;
+    const isUnknown = spending === null || this.#hasUnknownBatches(budget, spending);
     if (isOld || isUnknown) this.#spendingDue = true;
+  }
+
+  /** Whether a batch has a limit and its spending is not known; those that wait are asked about once. */
+  #hasUnknownBatches(budget: BudgetTerms, spending: Spending): boolean {
+    const { queue } = this.#state;
+    const known = this.#knownBatches;
+    if (known?.budget !== budget || known.spending !== spending || known.version !== queue.batchesVersion) {
+      const isUnknown = unknownBatches(budget, spending, queue.batchPayers()).length > 0;
+      this.#knownBatches = { budget, spending, version: queue.batchesVersion, isUnknown };
+    }
+    const held = heldEntries(this.#state).flatMap(payersOf);
+    return this.#knownBatches?.isUnknown === true || unknownBatches(budget, spending, held).length > 0;
   }
 
   async #refreshSpending(): Promise<void> {
@@ -333,7 +379,7 @@ export class SlotScheduler {
   async #readSpending(wholeDay: boolean): Promise<void> {
     const { budget, spending } = this.#state;
     if (budget === null) return;
-    const payers = payersIn(this.#state);
+    const payers = [...payersIn(this.#state)];
     const batches = wholeDay ? limitedBatches(budget, payers) : unknownBatches(budget, spending, payers);
     const reserved = heldEntries(this.#state).map(({ key, afterPurchase }) => ({ key, afterPurchase }));
     const startedAtMs = Date.now();

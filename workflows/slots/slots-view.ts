@@ -1,11 +1,22 @@
+import { bytesOf } from '../../src/contract/bounds.js';
 import type { BudgetView } from '../../src/contract/budget.js';
-import type { AccountSlotsView, SlotPlace, SlotView } from '../../src/contract/slots.js';
+import type { AccountSlotsView, SlotPlace, SlotsPage, SlotView } from '../../src/contract/slots.js';
 import { utcDay } from '../../src/contract/utc.js';
-import { grantOrder } from './slot-queue.js';
-import { budgetsOf, payersIn, type SlotEntry, type SlotState, type Waiter } from './slot-state.js';
+import type { SlotEntry } from './slot-entry.js';
+import { budgetsOf, payersIn, type SlotState } from './slot-state.js';
 
-/** Rows of each kind that the Web UI shows; the query `slots` has all of them. */
+/** Rows of each kind that the Web UI shows; the query `slots` has more of them. */
 const ROWS_MAX = 20;
+/** Requests on a page of the query `slots`, unless it says how many. */
+const PAGE_ROWS = 100;
+const PAGE_ROWS_MAX = 1_000;
+/** Bytes of each list of the query `slots`: all three stay below Temporal's 2 MB for an answer. */
+const LIST_BYTES_MAX = 500_000;
+/** Runs of one request that are shown; the others only count. */
+const RUNS_SHOWN_MAX = 20;
+const BUDGETS_SHOWN_MAX = 1_000;
+/** Payers of requests whose budgets are shown. */
+const PAYERS_SHOWN_MAX = 1_000;
 
 /** Requests that wait before another one. */
 interface Ahead {
@@ -13,17 +24,46 @@ interface Ahead {
   readonly batch: number;
 }
 
-/** The answer of the query `slots`. */
-export function toSlotsView(state: SlotState, nowMs: number): AccountSlotsView {
-  const { limit, holders, budget } = state;
-  const view = { limit, holders: holders.map(toSlotView), waiting: grantOrder(state).map(toSlotView) };
-  return budget === null ? view : { ...view, currency: budget.currency, budgets: budgetViews(state, nowMs) };
+/** @param interactive - How many of them are interactive. */
+export const aheadOf = (all: number, interactive = all): Ahead => ({ interactive, batch: all - interactive });
+
+/** The answer of the query `slots`: counts, and a page of what they count. */
+export function toSlotsView(state: SlotState, page: SlotsPage, nowMs: number): AccountSlotsView {
+  const { limit, holders, queue, budget } = state;
+  const offset = page.offset ?? 0;
+  const count = Math.min(page.count ?? PAGE_ROWS, PAGE_ROWS_MAX);
+  const view = {
+    limit,
+    holders_count: holders.length,
+    holders: fittingRows(holders.slice(0, PAGE_ROWS_MAX).map(toSlotView)),
+    waiting_count: queue.size,
+    waiting_offset: offset,
+    waiting: fittingRows(
+      queue
+        .first(offset + count)
+        .slice(offset)
+        .map(toSlotView),
+    ),
+  };
+  if (budget === null) return view;
+  return { ...view, currency: budget.currency, budgets: fittingRows(budgetViews(state, BUDGETS_SHOWN_MAX, nowMs)) };
+}
+
+/** The first rows of a list whose bytes fit into an answer. */
+function fittingRows<Row>(rows: readonly Row[]): Row[] {
+  let bytes = 0;
+  const end = rows.findIndex((row) => {
+    bytes += bytesOf(JSON.stringify(row));
+    return bytes > LIST_BYTES_MAX;
+  });
+  return end < 0 ? [...rows] : rows.slice(0, end);
 }
 
 /** One entry of the query `slots`. */
 export const toSlotView = ({ key, requesters, sinceMs, tenant, batch, priority }: SlotEntry): SlotView => ({
   purchase_key: key,
-  runs: requesters,
+  runs: requesters.slice(0, RUNS_SHOWN_MAX),
+  runs_count: requesters.length,
   tenant,
   batch,
   priority,
@@ -50,18 +90,17 @@ export function toPlace(
 
 /**
  * The workflow's details in the Web UI, as Markdown: which runs hold a slot and which wait, and the budgets.
- * @param order - The requests that wait, in the order of grants.
  * @param ignoredSignals - How many malformed signals were ignored.
  */
-export function toDetails(state: SlotState, order: readonly Waiter[], ignoredSignals: number, nowMs: number): string {
-  const { holders, limit } = state;
+export function toDetails(state: SlotState, ignoredSignals: number, nowMs: number): string {
+  const { holders, limit, queue } = state;
   const rows = [
     ...holders.slice(0, ROWS_MAX).map((entry) => row('holds', entry)),
-    ...order.slice(0, ROWS_MAX).map((entry, at) => row(`waits, ${at + 1}`, entry)),
+    ...queue.first(ROWS_MAX).map((entry, at) => row(`waits, ${at + 1}`, entry)),
   ];
   const head = ['| slot | run | tenant | batch | since (UTC) |', '| --- | --- | --- | --- | --- |'];
   return [
-    `**${holders.length} of ${limit} slots are held, ${order.length} wait**`,
+    `**${holders.length} of ${limit} slots are held, ${queue.size} wait**`,
     ...(rows.length === 0 ? [''] : ['', ...head, ...rows]),
     ...(state.budget === null ? [] : ['', ...budgetLines(state, state.budget.currency, nowMs)]),
     ...(ignoredSignals === 0 ? [] : ['', `Malformed signals ignored: ${ignoredSignals}. The worker's log names them.`]),
@@ -75,26 +114,31 @@ function row(what: string, { requesters, tenant, batch, sinceMs }: SlotEntry): s
 }
 
 function budgetLines(state: SlotState, currency: string, nowMs: number): string[] {
-  const rows = budgetViews(state, nowMs).slice(0, ROWS_MAX);
   return [
     `| budget (${currency}) | of | limit | spent | reserved |`,
     '| --- | --- | --- | --- | --- |',
-    ...rows.map(
+    ...budgetViews(state, ROWS_MAX, nowMs).map(
       ({ scope, name, limit, spent, reserved }) =>
         `| ${scope} | ${name ?? ''} | ${limit} | ${spent ?? '?'} | ${reserved} |`,
     ),
   ];
 }
 
-/** The day's budget, those that are configured by name, and those with spending, reservations or requests. */
-function budgetViews(state: SlotState, nowMs: number): BudgetView[] {
+/** The day's budget, those with reservations or requests, those configured by name, and those with spending. */
+function budgetViews(state: SlotState, max: number, nowMs: number): BudgetView[] {
+  return budgetsOf(state, nowMs)?.views(payersToShow(state, nowMs), max) ?? [];
+}
+
+function* payersToShow(state: SlotState, nowMs: number) {
+  let shown = 0;
+  for (const payer of payersIn(state)) {
+    yield payer;
+    shown += 1;
+    if (shown === PAYERS_SHOWN_MAX) break; // with 50,000 tenants, most of them without a limit
+  }
   const { days = {}, batches = {} } = state.spending ?? {};
   const configured = Object.keys(state.budget?.limits.tenants ?? {}).filter((tenant) => !tenant.endsWith('*'));
-  const tenants = [...configured, ...Object.keys(days[utcDay(nowMs)] ?? {})];
-  const payers = [
-    ...payersIn(state),
-    ...tenants.map((tenant) => ({ tenant: tenant || null, batch: null })),
-    ...Object.keys(batches).map((batch) => ({ tenant: null, batch })),
-  ];
-  return budgetsOf(state, nowMs)?.views(payers) ?? [];
+  for (const tenant of configured) yield { tenant: tenant || null, batch: null };
+  for (const tenant of Object.keys(days[utcDay(nowMs)] ?? {})) yield { tenant: tenant || null, batch: null };
+  for (const batch of Object.keys(batches)) yield { tenant: null, batch };
 }

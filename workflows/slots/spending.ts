@@ -1,6 +1,7 @@
 import type { SlotReleaseMessage, SpendingReport } from '../../src/contract/slots.js';
 import { addBill, type Spending } from './budgets.js';
-import { entryOfPurchase, heldEntries, type SlotEntry, type SlotState } from './slot-state.js';
+import { entryOfPurchase, type SlotEntry } from './slot-entry.js';
+import { heldEntries, type SlotState } from './slot-state.js';
 
 /**
  * Applies what the ledger shows of money that was spent and of purchases that are open.

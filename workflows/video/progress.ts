@@ -35,6 +35,9 @@ const WAITING_FOR: Record<Stage, string> = {
 /** What a run waits for whose paid result cannot be archived. */
 const RESULT_OR_PERSON = 'the result to be archived after all, or a person to decide: wan-video resolve';
 
+/** What a run waits for that the queue has no room for. */
+const QUEUE_FULL = 'room in the queue for slots, which is full; the run asks again by itself';
+
 /** What a run waits for while the slots do not answer, by why they do not. */
 function noAnswerYet({ state, reason }: SlotsHealth, isBudgeted: boolean): string {
   const answer = "the account's slots to answer";
@@ -138,8 +141,9 @@ export class Progress {
 
   /** Shows the run's place in the queue of the slots; called at each answer of the slots. */
   waitingForSlot(slot: SlotPlace): void {
-    const { budget } = slot;
-    this.#show({ slot, waiting_for: budget === undefined ? WAITING_FOR.waiting_for_slot : noRoomYet(budget) });
+    const { budget, queue_full: isQueueFull = false } = slot;
+    const waitingFor = budget === undefined ? WAITING_FOR.waiting_for_slot : noRoomYet(budget);
+    this.#show({ slot, waiting_for: isQueueFull ? QUEUE_FULL : waitingFor });
   }
 
   /** Shows that the account's slots do not answer, and why. */

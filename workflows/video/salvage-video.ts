@@ -1,31 +1,11 @@
-import * as wf from '@temporalio/workflow';
-import type { WatchedTask } from '../../activities/purchase-step.js';
-import { cutToBytes, SUMMARY_BYTES_MAX } from '../../src/contract/bounds.js';
-import { salvageWorkflowId } from '../../src/contract/names.js';
-import type { Purchase } from '../../src/contract/purchase.js';
 import type { VideoResult } from '../../src/contract/result.js';
 import { STEP_TIMES, type StepTimes } from '../../src/contract/times.js';
-import type { WebhookEvents } from '../../src/contract/webhook.js';
-import { failureOf, isAlreadyStarted } from '../shared/failures.js';
+import { failureOf } from '../shared/failures.js';
 import { fieldsOf, isCount, isName, isObject } from '../shared/message-checks.js';
 import { requireInput } from '../shared/require-input.js';
+import type { Salvage } from '../shared/start-salvage.js';
 import { Progress } from './progress.js';
 import { PurchaseTracker } from './purchase-tracker.js';
-
-/** What to salvage. */
-export interface Salvage {
-  readonly purchase: Purchase;
-  /**
-   * The task, where it is known: its claim may not be written yet, or it was bought in addition to the purchase's own.
-   */
-  readonly task: WatchedTask | null;
-  /** Whether the namespace has the search attributes. */
-  readonly attributes: boolean;
-  /** Events that the webhook is subscribed to; absent: there is no webhook. */
-  readonly webhookEvents?: WebhookEvents | undefined;
-  /** The worker's times; absent: the shipped ones. */
-  readonly times?: StepTimes | undefined;
-}
 
 /**
  * Brings an open purchase to its end when its run cannot: follows it, finds out what became of it, archives its video
@@ -72,27 +52,4 @@ function isSalvage(value: unknown): value is Salvage {
 function hasTimes(salvage: Salvage): salvage is Salvage & { readonly times: StepTimes } {
   const times = fieldsOf(salvage.times);
   return Object.keys(STEP_TIMES).every((name) => isCount(times[name]));
-}
-
-/**
- * Starts a salvage that outlives this run.
- * @returns its workflow id, and whether this call has started it: one that runs already does the same.
- */
-export async function startSalvage(salvage: Salvage, summary: string): Promise<{ id: string; started: boolean }> {
-  const { purchase, task } = salvage;
-  const extraTaskId = task?.claim === 'extra' ? task.taskId : undefined;
-  const workflowId = salvageWorkflowId(purchase.key, purchase.n, extraTaskId);
-  try {
-    await wf.startChild(salvageVideo, {
-      workflowId,
-      args: [salvage],
-      parentClosePolicy: 'ABANDON',
-      staticSummary: cutToBytes(summary, SUMMARY_BYTES_MAX),
-      cancellationType: wf.ChildWorkflowCancellationType.ABANDON,
-    });
-    return { id: workflowId, started: true };
-  } catch (error) {
-    if (!isAlreadyStarted(error)) throw error;
-    return { id: workflowId, started: false };
-  }
 }

@@ -5,10 +5,14 @@ import type { QueueIdentity, SlotAnswer, SlotsHealth } from '../../src/contract/
 import type { StepTimes } from '../../src/contract/times.js';
 import { steps } from '../shared/activities.js';
 import { failure } from '../shared/failures.js';
+import { fieldsOf, isName } from '../shared/message-checks.js';
 import { checkedBy, onSignal } from '../shared/message-handlers.js';
-import { slotSignal, withdrawSlotRequestSignal } from '../shared/messages.js';
+import { slotSignal, slotsRestartedSignal, withdrawSlotRequestSignal } from '../shared/messages.js';
 import type { Progress } from './progress.js';
 import { isSlotAnswer } from './slot-answer.js';
+
+/** A place from which on a run asks again more rarely than others. */
+const FAR_BACK = 1_000;
 
 /** The requesting side of the account's slots (docs/slots.md). */
 export class SlotRequest {
@@ -22,6 +26,8 @@ export class SlotRequest {
   #withdrawn: (Pick<RequestedSlot, 'slots' | 'key'> & { readonly nothingBought: boolean }) | undefined;
   #lastAnswer: SlotAnswer | undefined;
   #isWaiting = false;
+  /** Whether the slots have started again since the request, and do not know of it. */
+  #areSlotsNew = false;
 
   constructor(progress: Progress) {
     this.#progress = progress;
@@ -32,6 +38,9 @@ export class SlotRequest {
       this.#lastAnswer = answer;
       if (answer.key === this.#withdrawn?.key && answer.reached === undefined) void this.#sendWithdrawal();
       if (this.#isWaiting) this.#showPlace();
+    });
+    onSignal(slotsRestartedSignal, checkedBy(isSlotsRestarted), ({ slots }) => {
+      if (this.#isWaiting && slots === this.#requested?.slots) this.#areSlotsNew = true;
     });
   }
 
@@ -109,8 +118,9 @@ export class SlotRequest {
     const { requestSlot, assessSlots } = steps(times);
     this.#showPlace();
     for (;;) {
-      if (await within(times.slotAckMs, () => this.#answer !== undefined)) {
-        if (this.#isDecided || (await within(times.slotAskAgainMs, () => this.#isDecided))) return;
+      if (await within(times.slotAckMs, () => this.#answer !== undefined || this.#areSlotsNew)) {
+        await within(this.#askAgainMs(times), () => this.#isDecided || this.#areSlotsNew);
+        if (this.#isDecided) return;
       } else {
         // Late slots have the request. A run that continued without them would be one more in a crowd at the provider.
         const health = await assessSlots();
@@ -122,9 +132,16 @@ export class SlotRequest {
         this.#progress.waitingForSlots(health, cost !== undefined);
       }
       this.#lastAnswer = undefined;
+      this.#areSlotsNew = false;
       const request = { key, afterPurchase, requesterId, ...queueIdentity, ...(cost !== undefined && { cost }) };
       await requestSlot(request);
     }
+  }
+
+  /** A run far back asks less often: its answer is as valuable as its turn is near, and there are many like it. */
+  #askAgainMs({ slotAskAgainMs }: StepTimes): number {
+    const { position = 1 } = this.#answer?.waiting ?? {};
+    return slotAskAgainMs * Math.max(1, position / FAR_BACK);
   }
 
   /** The latest answer to the current request; one to an earlier request may still arrive. */
@@ -144,6 +161,9 @@ export class SlotRequest {
     if (place != null) this.#progress.waitingForSlot(place);
   }
 }
+
+const isSlotsRestarted = (message: unknown): message is { readonly slots: string } =>
+  isName(fieldsOf(message)['slots']);
 
 /** Whether nobody answers for the slots until somebody repairs that. */
 const isAbsent = ({ state }: SlotsHealth): boolean => state === 'unattended' || state === 'failing';

@@ -1,6 +1,6 @@
 import * as wf from '@temporalio/workflow';
 import { steps } from '../shared/activities.js';
-import { startSalvage } from './salvage-video.js';
+import { startSalvage } from '../shared/start-salvage.js';
 
 /** What one sweep found. */
 export interface SweepReport {

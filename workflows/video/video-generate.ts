@@ -22,10 +22,10 @@ import { cancellable } from '../shared/cancellation.js';
 import { notifyBudgetReached } from '../shared/deliver-webhook.js';
 import { attributesKnown, failure, failureOf } from '../shared/failures.js';
 import { batchOf } from '../shared/run-context.js';
+import { startSalvage } from '../shared/start-salvage.js';
 import { Progress } from './progress.js';
 import { boughtByThisRun, PurchaseTracker } from './purchase-tracker.js';
 import { reportToBatch } from './report-to-batch.js';
-import { startSalvage } from './salvage-video.js';
 import { SlotRequest } from './slot-request.js';
 
 /**

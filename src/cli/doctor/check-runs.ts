@@ -1,13 +1,14 @@
 import type { Client } from '@temporalio/client';
 import { readAccountSlots } from '../../client/account-slots.js';
+import { isRunOpen } from '../../client/is-run-open.js';
 import { queryProgress } from '../../client/query-progress.js';
 import { describeEncoded, FAILING_TASKS, listEncoded, readProblem } from '../../client/run-problem.js';
 import type { Config } from '../../config/config.js';
 import type { BatchProgress } from '../../contract/batch.js';
 import { amountText, type BudgetTerms, limitOf, MICRO } from '../../contract/budget.js';
 import { FailureType } from '../../contract/failure-type.js';
-import { WorkflowType } from '../../contract/names.js';
-import type { AccountSlotsView } from '../../contract/slots.js';
+import { salvageWorkflowId, WorkflowType } from '../../contract/names.js';
+import type { AccountSlotsView, SlotView } from '../../contract/slots.js';
 import { VideoError } from '../../contract/video-error.js';
 import { budgetName } from '../../text/budget.js';
 
@@ -87,7 +88,7 @@ export async function checkSlots(
 ): Promise<string> {
   const slots = await readAccountSlots(client, provider.providerId, provider.account);
   if (slots === undefined) return 'no run has requested one yet';
-  const { limit, holders, waiting, budgets = [] } = slots;
+  const { limit, holders, holders_count: heldCount, waiting, waiting_count: waitingCount, budgets = [] } = slots;
   const held = holders.filter(({ since_ms }) => nowMs - since_ms > SLOT_HELD_MAX_MS);
   const nextStep = 'Run "wan-video slots"; docs/operations.md says what to do.';
   if (held.length > 0) {
@@ -97,11 +98,19 @@ export async function checkSlots(
       nextStep,
     );
   }
+  const blocked = await findBlocked(client, holders, nowMs);
+  if (blocked.length > 0) {
+    throw problem(
+      `Blocked by runs that are gone: ${inOneLine(blocked)}`,
+      'The slots look for such holders every minute while runs wait, otherwise every ten, and salvage what was ' +
+        `bought. If it stays so: ${nextStep[0]?.toLowerCase()}${nextStep.slice(1)}`,
+    );
+  }
   const next = waiting[0];
   // A run may wait next to a free slot: for reserved money, or for the ledger to be read.
   const waitsForMoney = budgets.some(({ reserved, spent }) => reserved > 0 || spent === null);
-  if (!waitsForMoney && next !== undefined && holders.length < limit && nowMs - next.since_ms > SLOT_FREE_MAX_MS) {
-    throw problem(`${holders.length} of ${limit} are held, and ${waiting.length} runs wait all the same`, nextStep);
+  if (!waitsForMoney && next !== undefined && heldCount < limit && nowMs - next.since_ms > SLOT_FREE_MAX_MS) {
+    throw problem(`${heldCount} of ${limit} are held, and ${waitingCount} runs wait all the same`, nextStep);
   }
   const difference = terms === undefined ? undefined : budgetDifference(slots, terms);
   if (difference !== undefined) {
@@ -113,7 +122,20 @@ export async function checkSlots(
   }
   const day = budgets.find(({ scope }) => scope === 'day');
   const spent = day?.spent == null ? '' : `; ${amountText(day.spent)} of the day's ${amountText(day.limit)} are spent`;
-  return `${holders.length} of ${limit} are held, ${waiting.length} wait${spent}`;
+  return `${heldCount} of ${limit} are held, ${waitingCount} wait${spent}`;
+}
+
+/** Runs that hold a slot and have ended, although no salvage finishes what they bought. */
+async function findBlocked(client: Client, holders: readonly SlotView[], nowMs: number): Promise<string[]> {
+  const blocked: string[] = [];
+  for (const { runs, purchase_key: key, since_ms } of holders.slice(0, RUNS_MAX)) {
+    if (nowMs - since_ms < YOUNG_MS) continue;
+    const areOpen = await Promise.all(runs.map((id) => isRunOpen(client, id)));
+    if (areOpen.includes(true)) continue;
+    const query = `ExecutionStatus = 'Running' AND WorkflowId STARTS_WITH "${salvageWorkflowId(key, 0).slice(0, -1)}"`;
+    if ((await client.workflow.count(query)).count === 0) blocked.push(runs[0] ?? key);
+  }
+  return blocked;
 }
 
 /**
