@@ -9,10 +9,13 @@ const supportedSizes = Object.keys(SIZES).join(', ');
 /** A text that a picture may be described by: no control character but tabs and line breaks, no half of a pair. */
 const TEXT = /^(?:[\t\n\r]|[^\p{Cc}\p{Cs}])*$/u;
 /** A name or a value of one line, that is shown, indexed and searched for. */
-const LINE = /^[^\p{Cc}\p{Zl}\p{Zp}\p{Cs}]*$/u;
+const LINE = /^[^\p{Cc}\p{Zl}\p{Zp}\p{Cs}\u202a-\u202e\u2066-\u2069]*$/u;
 /** A name that can be kept: every object has a member of the one that is left out. */
-const LABEL_NAME = new RegExp(`^(?!__proto__$)[^\\p{Cc}\\p{Zl}\\p{Zp}\\p{Cs}]{1,${LIMITS.labelNameMax}}$`, 'u');
-const HAS_UNPRINTABLE = 'holds a control character or half of a surrogate pair; remove it';
+const LABEL_NAME = new RegExp(
+  `^(?!__proto__$)[^\\p{Cc}\\p{Zl}\\p{Zp}\\p{Cs}\\u202a-\\u202e\\u2066-\\u2069]{1,${LIMITS.labelNameMax}}$`,
+  'u',
+);
+const HAS_UNPRINTABLE = 'holds a control character, a direction mark or half of a surrogate pair; remove it';
 
 const characters = (max: number, name: string) =>
   z

@@ -59,7 +59,11 @@ test.each<[string, () => object, RegExp]>([
   ['1.9 MB', () => hostile({ extra: 'x'.repeat(1_900_000) }), /has 19\d+ bytes; at most 1048576/],
   ['brackets in brackets', () => hostile({ prompt: BRACKETS }), /deep/],
   ['a deadline beyond all timers', () => hostile({ deadline_seconds: 1e300 }), /at most 2592000/],
-  ['half a character', () => hostile({ tenant: 'a\ud800' }), /tenant holds a control character or half/],
+  [
+    'half a character',
+    () => hostile({ tenant: 'a\ud800' }),
+    /tenant holds a control character, a direction mark or half/,
+  ],
   ['a label named __proto__', () => hostile({ labels: JSON.parse('{"__proto__":"x"}') }), /"__proto__"/],
 ])('a plain run with %s is refused before anything is bought', async (_what, request, message) => {
   const { submits } = stack.emulator.state();
