@@ -54,13 +54,16 @@ export function createArchiveVideo(deps: ActivityDeps) {
     const { clock } = deps;
     const attempts = ArchiveAttempts.after(previousHeartbeat(), before);
     const { info } = Context.current();
+    // Most likely nobody has archived it yet.
+    const isFirstTry =
+      info.attempt === 1 && before === undefined && info.workflowExecution?.workflowId === task.boughtBy.workflowId;
     const isLate = () => untilMs !== undefined && clock.now() >= untilMs;
     const late = (): ArchiveOutcome => ({ kind: 'late', attempts: attempts.state });
     return withSignal(
       async (signal) => {
         if (info.attempt > TRIES_BEFORE_REPORT && isLate()) return late();
         try {
-          return { kind: 'archived', result: await archiveFinished(deps, task, attempts, signal) };
+          return { kind: 'archived', result: await archiveFinished(deps, task, attempts, signal, { isFirstTry }) };
         } catch (error) {
           if (signal.aborted || (error instanceof VideoError && !error.retryable)) throw error;
           if (await isAbandoned(deps, task, signal)) return { kind: 'abandoned' };
@@ -92,6 +95,7 @@ async function isAbandoned({ ledger }: ResultDeps, task: FinishedTask, signal: A
 /**
  * Archives a finished video, also outside of Temporal.
  * @param attempts - Counts why the result was not archived, over calls.
+ * @param how.isFirstTry - Nobody else has tried, most likely, so the store is not searched for the video first.
  * @throws VideoError retryable while the result may still come; not retryable once it is proved to be no video, or
  * gone.
  */
@@ -100,6 +104,7 @@ export async function archiveFinished(
   task: FinishedTask,
   attempts: ArchiveAttempts,
   signal: AbortSignal | undefined,
+  { isFirstTry = false }: { readonly isFirstTry?: boolean } = {},
 ): Promise<VideoResult> {
   const { ledger, clock } = deps;
   // Read during the download, which does not need it; a video whose record is damaged is stored all the same.
@@ -107,18 +112,20 @@ export async function archiveFinished(
     .findIntent(task, { signal })
     .then((intent) => ({ intent, context: readPurchaseContext(intent.memo) }));
   reading.catch(() => undefined); // thrown after the download
-  const video = await archive(deps, task.taskId, { reading, attempts }, signal).catch(async (error: unknown) => {
-    if (signal?.aborted !== true) attempts.note(error, clock.now());
-    if (!(error instanceof VideoError)) throw error;
-    const isExpired = error.type === FailureType.ResultExpired;
-    const isFinal = isExpired || (error.type === FailureType.ResultRejected && attempts.isProved);
-    // Our limits and our rules prove nothing about what was paid.
-    if (!isFinal) throw error.about(task).with({ retryable: true });
-    await reading; // in another store than the purchase's, a missing video proves nothing
-    if (isExpired) await requireForgotten(deps, task, attempts, signal);
-    else await ledger.finish(task, { how: 'failed', error: error.about(task) }, { signal });
-    throw error.about(task).with({ retryable: false });
-  });
+  const video = await archive(deps, task.taskId, { reading, attempts, isFirstTry }, signal).catch(
+    async (error: unknown) => {
+      if (signal?.aborted !== true) attempts.note(error, clock.now());
+      if (!(error instanceof VideoError)) throw error;
+      const isExpired = error.type === FailureType.ResultExpired;
+      const isFinal = isExpired || (error.type === FailureType.ResultRejected && attempts.isProved);
+      // Our limits and our rules prove nothing about what was paid.
+      if (!isFinal) throw error.about(task).with({ retryable: true });
+      await reading; // in another store than the purchase's, a missing video proves nothing
+      if (isExpired) await requireForgotten(deps, task, attempts, signal);
+      else await ledger.finish(task, { how: 'failed', error: error.about(task) }, { signal });
+      throw error.about(task).with({ retryable: false });
+    },
+  );
   const { intent, context } = await reading;
   const result = describe(deps, task, context, video);
   const cacheKey = isShared(context) ? intent.cache_key : null;
@@ -168,7 +175,11 @@ const VIDEO = 'video/mp4';
 async function archive(
   deps: ResultDeps,
   taskId: string,
-  { reading, attempts }: { readonly reading: Promise<unknown>; readonly attempts: ArchiveAttempts },
+  {
+    reading,
+    attempts,
+    isFirstTry,
+  }: { readonly reading: Promise<unknown>; readonly attempts: ArchiveAttempts; readonly isFirstTry: boolean },
   signal: AbortSignal | undefined,
 ): Promise<ArchivedVideo> {
   const { store } = deps;
@@ -176,7 +187,7 @@ async function archive(
   // An earlier attempt has stored it. Callers may have seen that copy, so it is the one to describe.
   const stored = () =>
     withStored(deps, key, signal, async (file, spooled) => ({ ...spooled, ...(await inspectMp4(file, signal)) }));
-  if ((await store.head(key, { signal })) !== undefined) return stored();
+  if (!isFirstTry && (await store.head(key, { signal })) !== undefined) return stored();
   let isDownloaded = false;
   const keep = async (file: string, { bytes, sha256 }: Spooled): Promise<ArchivedVideo | undefined> => {
     isDownloaded = true;

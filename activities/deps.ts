@@ -6,6 +6,7 @@ import type { BudgetAnswer, BudgetQuestion, BudgetTerms } from '../src/contract/
 import type { SlotReleaseMessage, SlotRequestMessage, SlotsHealth } from '../src/contract/slots.js';
 import type { DashScopeClient } from '../src/dashscope/client.js';
 import type { Ledger } from '../src/ledger/ledger.js';
+import type { RecentImages } from '../src/media/recent-images.js';
 import type { StepMetrics } from '../src/metrics/step-metrics.js';
 import type { Proxies } from '../src/net/proxies.js';
 import type { ResultLinks } from '../src/polling/result-links.js';
@@ -26,6 +27,8 @@ export interface ActivityDeps {
   readonly watcher: TaskWatcher;
   /** Links that the watcher saw, for the download that follows; never written anywhere. */
   readonly links: ResultLinks;
+  /** Images that the first step has read, for the upload. */
+  readonly images: RecentImages;
   readonly allowPrivateUrls: readonly string[];
   /** For images that callers name; default: none. */
   readonly proxies?: Proxies | undefined;

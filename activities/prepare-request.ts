@@ -17,7 +17,7 @@ import type { WebhookEvents } from '../src/contract/webhook.js';
 import type { PurchaseQuery } from '../src/ledger/buy.js';
 import type { Ledger } from '../src/ledger/ledger.js';
 import { purchaseKeyOf } from '../src/ledger/purchase-key.js';
-import { IMAGE_BYTES_MAX, inspectImage } from '../src/media/image.js';
+import { IMAGE_BYTES_MAX, IMAGE_HEAD_BYTES, inspectImage } from '../src/media/image.js';
 import { type StageableImage, stageImage } from '../src/media/stage-image.js';
 import { fetchGuarded } from '../src/net/guarded-fetch.js';
 import type { AssetStore } from '../src/storage/asset-store.js';
@@ -137,10 +137,14 @@ async function prepare(
   const parsed = parseRequest(audioUrl === undefined ? given : { ...given, audio_url: audioUrl });
   const { reference_image, ...request } = canonicalRequest(parsed);
   const { cache, tenant } = request;
-  const { reference, hash } =
-    request.reference_upload === 'as_is'
-      ? await checkAddress(reference_image, deps, signal)
-      : await resolveReference(reference_image, deps, signal);
+  const findCached = async (key: string) => (cache === 'use' ? cachedResult(deps.ledger, key, signal) : null);
+  const isAsIs = request.reference_upload === 'as_is';
+  // The name of a staged image has its hash, so the cache need not wait for the image.
+  const stagedHash = isAsIs ? undefined : hashOfStaged(reference_image);
+  const [{ reference, hash }, cachedEarly] = await Promise.all([
+    isAsIs ? checkAddress(reference_image, deps, signal) : resolveReference(reference_image, deps, signal),
+    stagedHash === undefined ? undefined : findCached(cacheKey(request, MODEL, stagedHash)),
+  ]);
   const ownAddress = reference.kind === 'asset' && reference.url !== undefined ? addressOf(reference.url) : undefined;
   // Of the whole address of the sound: what differs in a query may be another one.
   const key = cacheKey(request, MODEL, hash, ownAddress);
@@ -155,7 +159,7 @@ async function prepare(
     storeId: deps.storeId,
     reference,
     warnings: previewWarnings(request, reference),
-    cached: cache === 'use' ? await cachedResult(deps.ledger, key, signal) : null,
+    cached: cachedEarly === undefined ? await findCached(key) : cachedEarly,
     attributes: await deps.knowsAttributes(),
     labelsHidden: deps.payloadsEncoded === true,
     times: stepTimesOf(deps.times),
@@ -208,7 +212,7 @@ async function resolveReference(text: string, deps: ActivityDeps, signal: AbortS
   if (text.startsWith('oss://')) {
     return { reference: { kind: 'oss', url: text }, hash: createHash('sha256').update(text).digest('hex') };
   }
-  if (text.startsWith('asset:')) return readStaged(text.slice('asset:'.length), deps.store, signal);
+  if (text.startsWith('asset:')) return readStaged(text, deps, signal);
   const body = text.startsWith('data:') ? decodeDataUri(text) : await fetchImage(text, deps, signal);
   return stage(body, deps, signal);
 }
@@ -245,28 +249,50 @@ export function addressOf(url: string): string {
   return `${origin}${pathname}`;
 }
 
-/** Bytes of a file that `inspectImage` needs at most. */
-const HEAD_BYTES = 1024 * 1024;
+/** The hash in the name of a staged image; `undefined` for an image that is elsewhere, or has no such name. */
+const hashOfStaged = (text: string): string | undefined =>
+  /^asset:references\/([0-9a-f]{64})\.(?:jpg|png|bmp|webp)$/.exec(text)?.[1];
 
-async function readStaged(key: string, store: AssetStore, signal: AbortSignal): Promise<ResolvedReference> {
-  const hash = /^references\/([0-9a-f]{64})\.(jpg|png|bmp|webp)$/.exec(key)?.[1];
-  const info = hash === undefined ? undefined : await store.head(key, { signal });
-  if (hash === undefined || info === undefined) {
-    throw new VideoError(FailureType.ReferenceRejected, `reference_image asset:${key} is not in ${store.name}`, {
-      billed: false,
-      issues: [
-        {
-          path: 'reference_image',
-          message:
-            'names no staged image; stage the file into the store that the worker uses: give both the same ' +
-            'ASSET_STORE or OUTPUT_DIR, whose default is in the folder in which a command is started',
-        },
-      ],
-    });
-  }
-  const head: Uint8Array[] = [];
-  const to = Math.min(info.bytes, HEAD_BYTES) - 1;
-  for await (const chunk of await store.get(key, { to, signal })) head.push(chunk as Uint8Array);
-  const { mime, width, height } = inspectImage(Buffer.concat(head), info.bytes);
-  return { reference: { kind: 'asset', key, mime, bytes: info.bytes, width, height }, hash };
+async function readStaged(
+  text: string,
+  { store, images }: ActivityDeps,
+  signal: AbortSignal,
+): Promise<ResolvedReference> {
+  const key = text.slice('asset:'.length);
+  const hash = hashOfStaged(text);
+  const head = hash === undefined ? undefined : await readHead(store, key, signal);
+  // Only a file that goes on behind its head is larger.
+  const bytes = head === undefined || head.length < IMAGE_HEAD_BYTES ? head?.length : await sizeOf(store, key, signal);
+  if (hash === undefined || head === undefined || bytes === undefined) throw notStaged(key, store);
+  const { mime, width, height } = inspectImage(head, bytes);
+  if (bytes === head.length) images.add(key, head);
+  return { reference: { kind: 'asset', key, mime, bytes, width, height }, hash };
 }
+
+async function readHead(store: AssetStore, key: string, signal: AbortSignal): Promise<Buffer | undefined> {
+  try {
+    const head: Uint8Array[] = [];
+    const body = await store.get(key, { to: IMAGE_HEAD_BYTES - 1, signal });
+    for await (const chunk of body) head.push(chunk as Uint8Array);
+    return Buffer.concat(head);
+  } catch (error) {
+    if (error instanceof VideoError && error.type === FailureType.AssetNotFound) return undefined;
+    throw error;
+  }
+}
+
+const sizeOf = async (store: AssetStore, key: string, signal: AbortSignal): Promise<number | undefined> =>
+  (await store.head(key, { signal }))?.bytes;
+
+const notStaged = (key: string, { name }: AssetStore): VideoError =>
+  new VideoError(FailureType.ReferenceRejected, `reference_image asset:${key} is not in ${name}`, {
+    billed: false,
+    issues: [
+      {
+        path: 'reference_image',
+        message:
+          'names no staged image; stage the file into the store that the worker uses: give both the same ' +
+          'ASSET_STORE or OUTPUT_DIR, whose default is in the folder in which a command is started',
+      },
+    ],
+  });

@@ -30,6 +30,8 @@ export interface PurchaseInput {
 export interface SubmitInput extends PurchaseInput {
   /** The image's address at the provider. */
   readonly imgUrl: string;
+  /** Number of the key's newest purchase when the run became ready, as its slot names it; 0: there was none. */
+  readonly afterPurchase?: number;
 }
 
 /**
@@ -45,8 +47,10 @@ export function createSubmitTask(deps: ActivityDeps) {
       const audioUrl = await signedAudioUrl(deps, input.prepared.request.audio_url);
       const order = orderOf(input, Context.current().info.attempt, audioUrl);
       if (deps.slots.budget !== undefined) {
-        const { found } = await findExistingPurchase(ledgerParts(deps), order);
-        if (found !== undefined) return purchaseStep(found);
+        if (order.afterPurchase !== 0) {
+          const { found } = await findExistingPurchase(ledgerParts(deps), order);
+          if (found !== undefined) return purchaseStep(found);
+        }
         if (!(await isReserved(deps, input.prepared))) return { kind: 'buy' };
       }
       const outcome = await buyOnce(ledgerParts(deps), order);
@@ -116,6 +120,8 @@ function orderOf(input: SubmitInput, attempt: number, audioUrl: string | undefin
   const image = reference.kind === 'asset' ? shapeOf(reference) : null;
   return {
     ...purchaseQueryOf(input),
+    // A repeated attempt looks for the purchase of the one before.
+    ...(attempt === 1 && { afterPurchase: input.afterPurchase }),
     cacheKey,
     attempt,
     seed,

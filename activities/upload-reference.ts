@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { Readable } from 'node:stream';
 import type { Billable, BudgetReached } from '../src/contract/budget.js';
 import { MODEL } from '../src/contract/model.js';
 import type { SlotName } from '../src/contract/slots.js';
@@ -70,12 +71,13 @@ async function addressAtProvider(
 /** Returns the image's address at the provider, which keeps it for 48 h; each attempt has its own name and policy. */
 export async function uploadImage(
   reference: Pick<StagedImage['asset'], 'key' | 'mime' | 'bytes'>,
-  { dashscope, store }: Pick<ActivityDeps, 'dashscope' | 'store'>,
+  { dashscope, store, images }: Pick<ActivityDeps, 'dashscope' | 'store'> & Partial<Pick<ActivityDeps, 'images'>>,
   signal: AbortSignal,
 ): Promise<string> {
   const policy = await dashscope.getUploadPolicy(MODEL, { signal });
   const name = `${randomUUID()}.${reference.key.split('.').at(-1)}`;
-  const body = await store.get(reference.key, { signal });
+  const read = images?.take(reference.key);
+  const body = read === undefined ? await store.get(reference.key, { signal }) : Readable.from([read]);
   try {
     const file = { name, contentType: reference.mime, size: reference.bytes, body };
     return await dashscope.uploadFile(policy, file, { signal });

@@ -56,7 +56,7 @@ export const DEFAULT_TIMES: Times = {
   watchEveryMs: 30_000, // a renewed credential is used within half a minute; a few small calls
   temporalAwayMs: 900_000, // longer than a restart or a failover; a worker without Temporal has no work
   storeRefusedMs: 600_000, // renewed credentials are read every minute: after ten they do not come
-  metricsEveryMs: 120_000, // 26 listings each, some 20 000 a day and worker; they show minutes and hours
+  metricsEveryMs: 120_000, // a listing or more each, while there is work; they show minutes and hours
   unknownForMs: 600_000, // a lag of the provider passes within seconds; a task that was paid is not given up lightly
   poll: POLL_TIMES,
   ledger: DEFAULT_LEDGER_TIMES,

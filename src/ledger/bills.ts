@@ -5,6 +5,7 @@ import type { Purchase } from '../contract/purchase.js';
 import { DAY_MS, utcDay } from '../contract/utc.js';
 import { VideoError } from '../contract/video-error.js';
 import type { StoreOptions } from '../storage/asset-store.js';
+import { listParallel } from '../storage/list-parallel.js';
 import type { LedgerRecords, PutAnswer } from './ledger-records.js';
 import type { BoughtTask } from './purchase-view.js';
 import { type BillFacts, type BillRecord, billRecord, type IntentRecord, intentRecord, taskRecord } from './records.js';
@@ -101,7 +102,7 @@ export async function* listBills(
   { writtenSinceMs = 0, damaged, ...options }: ListBillsOptions,
 ): AsyncGenerator<BillFacts> {
   const repeated = await readStatements(records, day, options);
-  const listed = records.store.list(records.paths.bills(day), options);
+  const listed = listParallel(records.store, records.paths.bills(day), options);
   const bills = mapParallel(listed, BILLS_AT_ONCE, async ({ key, modifiedAtMs }): Promise<BillFacts | undefined> => {
     const known = repeated.get(key);
     repeated.delete(key);

@@ -44,6 +44,11 @@ export interface PurchaseOrder {
   readonly ossResolve: boolean;
   /** Purchases whose vanished video could not be downloaded again. */
   readonly unrestorable?: readonly Purchase[] | undefined;
+  /**
+   * Number of the key's newest purchase as an earlier step has found it. With 0 there is nothing to look at again: the
+   * first purchase is this call's or another's, and the conditional put of its intent decides. Default: not known.
+   */
+  readonly afterPurchase?: number | undefined;
 }
 
 export type BuyOutcome =
@@ -80,7 +85,10 @@ export type BuyOutcome =
  */
 export async function buyOnce(deps: BuyDeps, order: PurchaseOrder, options: StoreOptions = {}): Promise<BuyOutcome> {
   const { ledger, provider, clock, times } = deps;
-  const { found, newest } = await findExistingPurchase(deps, order, options);
+  const isFirst = order.afterPurchase === 0;
+  const { found, newest } = isFirst
+    ? { found: undefined, newest: 0 }
+    : await findExistingPurchase(deps, order, options);
   if (found !== undefined) return found;
 
   const purchase: Purchase = { key: order.purchaseKey, n: newest + 1 };
@@ -105,7 +113,11 @@ export async function buyOnce(deps: BuyDeps, order: PurchaseOrder, options: Stor
     },
     options,
   );
-  if (!won) return { kind: 'follow', purchase };
+  if (!won) {
+    return isBoughtBy(order.buyer, intent)
+      ? { kind: 'unknown', purchase, error: abandonedAttemptError(purchase), isSent: false }
+      : { kind: 'follow', purchase };
+  }
   if (!mayStillSend()) return recordNotCreated(deps, order, purchase, 'too_late', storeTooSlowError());
   // A lost reply is found by the time of its intent: with a wrong one it could take another run's task for its own.
   if (Math.abs(ledger.now() - intent.written_at_ms) > times.clockSkewMs / 2) {
@@ -158,9 +170,7 @@ async function offerOf(
   options: StoreOptions,
 ): Promise<BuyOutcome | undefined> {
   const { purchase, intent } = newest;
-  const { workflowId, firstRunId } = query.buyer;
-  // By name, not by time: the run's start is of another clock than the intent.
-  const boughtByThisRun = intent.workflow_id === workflowId && intent.first_run_id === firstRunId;
+  const boughtByThisRun = isBoughtBy(query.buyer, intent);
   const wantsAnother = query.cache === 'refresh' && !boughtByThisRun && intent.written_at_ms < query.firstStartedAtMs;
   const status = await assessPurchase(deps, newest, query.unrestorable, options);
   switch (status.kind) {
@@ -180,6 +190,10 @@ async function offerOf(
         : { kind: 'follow', purchase };
   }
 }
+
+/** By name, not by time: the run's start is of another clock than the intent. */
+const isBoughtBy = ({ workflowId, firstRunId }: Buyer, intent: IntentRecord): boolean =>
+  intent.workflow_id === workflowId && intent.first_run_id === firstRunId;
 
 /** Records an accepted task. From here on it is paid: its id is returned even if the store fails. */
 async function recordBought(

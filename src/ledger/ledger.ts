@@ -228,14 +228,18 @@ export class Ledger {
     const { paths } = this.#records;
     const { purchase, taskId } = task;
     const { role, announcedAtMs } = await this.#recordedTask(task, options);
-    if (end.how === 'archived' && end.cacheKey !== null) {
-      await this.setCached(end.cacheKey, purchase, end.result, options);
-    }
     const stamp = this.#records.stamp(purchase);
     const record: ClosedRecord = { kind: 'closed', ...stamp, task_id: taskId, ending: endingOf(end) };
     const isExtra = role === 'extra';
     const key = isExtra ? paths.extraTaskClosed(purchase, taskId) : paths.closed(purchase);
-    const { ending } = (await this.#records.put(key, closedRecord, record, purchase, options)).record;
+    // Together: without the pointer an equal request finds the same result by its purchase.
+    const [closed] = await Promise.all([
+      this.#records.put(key, closedRecord, record, purchase, options),
+      end.how === 'archived' && end.cacheKey !== null
+        ? this.setCached(end.cacheKey, purchase, end.result, options)
+        : undefined,
+    ]);
+    const { ending } = closed.record;
     const announcement = isExtra
       ? paths.extraTaskAnnouncement(purchase, taskId, announcedAtMs)
       : paths.announcement(purchase, announcedAtMs);

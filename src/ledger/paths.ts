@@ -32,6 +32,22 @@ export class LedgerPaths {
     return new LedgerPaths(`${safeName(provider)}/${safeName(account)}`);
   }
 
+  /** The account whose record has this key; `undefined` for a key that is no record's. */
+  static accountOf(key: string): LedgerPaths | undefined {
+    const [, account] = /^ledger\/([^/]+\/[^/]+)\//.exec(key) ?? [];
+    return account === undefined ? undefined : new LedgerPaths(account);
+  }
+
+  /** What every key of the account precedes, and no key of the next account: `0` follows `/`. */
+  get afterAccount(): string {
+    return `${ALL_LEDGERS}${this.#account}0`;
+  }
+
+  /** Prefixes of the records that {@link parse} reads. */
+  get purchasesAndTasks(): readonly string[] {
+    return [`${this.#root}/purchases/`, `${this.#root}/tasks/`];
+  }
+
   /** Reads the key of a record of a purchase or of a task; `undefined` for every other key. */
   static parse(key: string): RecordKey | undefined {
     const [, account, taskName, purchaseKey, n, file] = RECORD_KEY.exec(key) ?? [];

@@ -1,6 +1,7 @@
 import { mapParallel } from '../async/map-parallel.js';
 import type { AssetInfo, AssetStore, StoreOptions } from '../storage/asset-store.js';
 import { safeName, taskNameOf, taskObjectKeys, videoKey } from '../storage/keys.js';
+import { listParallel } from '../storage/list-parallel.js';
 import { readLedgerRecord, recordDamaged } from './ledger-records.js';
 import { ALL_LEDGERS, LedgerPaths } from './paths.js';
 import { addFile, hasOpenExtraTask, type PurchaseFiles } from './purchase-files.js';
@@ -88,7 +89,7 @@ async function* listOlder(
 ): AsyncGenerator<AssetInfo> {
   const latestMs = nowMs - Math.max(olderThanMs, PURGE_AGE_MIN_MS);
   for (const area of areas) {
-    for await (const info of store.list(`${area}/`, options)) if (info.modifiedAtMs <= latestMs) yield info;
+    for await (const info of listParallel(store, `${area}/`, options)) if (info.modifiedAtMs <= latestMs) yield info;
   }
 }
 
@@ -118,6 +119,22 @@ interface TaskFile {
   readonly key: string;
 }
 
+/** The accounts that have records in a store; a request for each. */
+async function listAccounts(store: AssetStore, options: StoreOptions): Promise<LedgerPaths[]> {
+  const accounts: LedgerPaths[] = [];
+  for (let after: string | undefined; ; ) {
+    let first: string | undefined;
+    for await (const { key } of store.list(ALL_LEDGERS, { ...options, after })) {
+      first = key;
+      break;
+    }
+    if (first === undefined) return accounts;
+    const paths = LedgerPaths.accountOf(first);
+    if (paths !== undefined) accounts.push(paths);
+    after = paths?.afterAccount ?? first;
+  }
+}
+
 /** What the ledgers of a store say about its objects. */
 class StoreRecords {
   readonly store: AssetStore;
@@ -137,7 +154,11 @@ class StoreRecords {
   /** Lists the records of every ledger in the store, and reads those that may be open. */
   static async read(store: AssetStore, options: StoreOptions): Promise<StoreRecords> {
     const records = new StoreRecords(store);
-    for await (const info of store.list(ALL_LEDGERS, options)) records.#add(info);
+    for (const paths of await listAccounts(store, options)) {
+      for (const prefix of paths.purchasesAndTasks) {
+        for await (const info of listParallel(store, prefix, options)) records.#add(info);
+      }
+    }
     const purchases = records.#purchases.values();
     for await (const _ of mapParallel(purchases, PARALLEL, (files) => records.#addIfOpen(files, options)));
     return records;

@@ -5,6 +5,7 @@ import { FailureType } from '../contract/failure-type.js';
 import { VideoError } from '../contract/video-error.js';
 import type { StoreOptions } from '../storage/asset-store.js';
 import { RECORD_BYTES_MAX, readRecord, writeRecord } from '../storage/json-record.js';
+import { listParallel } from '../storage/list-parallel.js';
 import type { LedgerRecords } from './ledger-records.js';
 import { type BillFacts, billRecord, factsOf, statementRecord } from './records.js';
 
@@ -53,7 +54,7 @@ export async function writeStatements(
   const { store, paths } = records;
   const repeated = await readStatements(records, day, options);
   const missing: string[] = [];
-  for await (const { key } of store.list(paths.bills(day), options)) if (!repeated.has(key)) missing.push(key);
+  for await (const { key } of listParallel(store, paths.bills(day), options)) if (!repeated.has(key)) missing.push(key);
   if (missing.length < BILLS_MIN) return [];
   const damaged: VideoError[] = [];
   const read = mapParallel(missing.slice(0, BILLS_MAX), RECORDS_AT_ONCE, async (key) => {

@@ -1,6 +1,6 @@
 import type { Client } from '@temporalio/client';
 import type { Ledger } from '../ledger/ledger.js';
-import type { WorkerMetrics } from '../metrics/worker-metrics.js';
+import type { OpenPurchasesReport, WorkerMetrics } from '../metrics/worker-metrics.js';
 
 /** Longest scan in milliseconds; it reads what is open. */
 const LOOK_BOUND_MS = 60_000;
@@ -16,18 +16,38 @@ export interface LookDeps {
   readonly taskQueue: string;
   /** Pause between two scans, in milliseconds. */
   readonly everyMs: number;
+  /** What this worker does. */
+  readonly steps: () => StepCount;
+}
+
+/** Steps of a worker since its start. */
+export interface StepCount {
+  readonly begun: number;
+  readonly running: number;
 }
 
 /**
  * Monitors what no step reports: the account's open purchases and the runs that wait for a person. One scan at a time,
- * bounded; a failed one leaves the metrics absent. Neither costs an Action on Temporal Cloud.
+ * bounded; a failed one leaves the metrics absent. Neither costs an Action on Temporal Cloud. The store is not asked
+ * again while the last scan found nothing and this worker has run no step since: what another worker buys, that one
+ * reports, and what it leaves the next step finds here, at the latest the sweep.
  * @returns stops it.
  */
-export function monitorPurchases({ metrics, ledger, client, taskQueue, everyMs }: LookDeps): () => void {
+export function monitorPurchases({ metrics, ledger, client, taskQueue, everyMs, steps }: LookDeps): () => void {
   const stop = new AbortController();
+  /** The last scan that found nothing while nothing ran. */
+  let quiet: { readonly report: OpenPurchasesReport; readonly begun: number } | undefined;
+  const scan = async (): Promise<OpenPurchasesReport> => {
+    const { begun, running } = steps();
+    if (quiet?.begun === begun) return quiet.report;
+    const report = await openPurchases(ledger, stop.signal);
+    const isQuiet = running === 0 && report.agesMs.length === 0 && report.damaged === 0;
+    quiet = isQuiet ? { report, begun } : undefined;
+    return report;
+  };
   const look = async (): Promise<void> => {
     await Promise.all([
-      openPurchases(ledger, stop.signal).then(
+      scan().then(
         (report) => metrics.openPurchases(report),
         () => metrics.openPurchases(undefined),
       ),
@@ -45,7 +65,7 @@ export function monitorPurchases({ metrics, ledger, client, taskQueue, everyMs }
   };
 }
 
-async function openPurchases(ledger: Ledger, stop: AbortSignal) {
+async function openPurchases(ledger: Ledger, stop: AbortSignal): Promise<OpenPurchasesReport> {
   const signal = AbortSignal.any([stop, AbortSignal.timeout(LOOK_BOUND_MS)]);
   const { open, damaged } = await ledger.listOpen(undefined, { signal });
   const nowMs = Date.now();

@@ -14,6 +14,7 @@ import { raisedQuotas } from '../config/quotas.js';
 import { VideoError } from '../contract/video-error.js';
 import { DashScopeClient } from '../dashscope/client.js';
 import { Ledger } from '../ledger/ledger.js';
+import { RecentImages } from '../media/recent-images.js';
 import type { WorkerMetrics } from '../metrics/worker-metrics.js';
 import { redactText } from '../net/redact.js';
 import { SPOOL_FOLDER, tidySpoolFolder } from '../net/spool-folder.js';
@@ -246,6 +247,7 @@ async function runQueues(
     temporal,
     readTemporal: options.readTemporal,
     store: store.store,
+    steps: telemetry.steps,
     clocks,
     times,
     onNewTarget: (target) => {
@@ -378,6 +380,7 @@ function activityDeps(
     dashscope,
     watcher,
     links: new ResultLinks(),
+    images: new RecentImages(),
     providerBaseUrl: provider.baseUrl,
     store,
     storeId: id,

@@ -6,7 +6,7 @@ import type { Config } from '../config/config.js';
 import { WorkerMetrics } from '../metrics/worker-metrics.js';
 import { WorkerHealth } from './health.js';
 import { temporalMetricsAddress } from './logger.js';
-import { monitorPurchases } from './purchase-monitor.js';
+import { monitorPurchases, type StepCount } from './purchase-monitor.js';
 import { monitorStuckRuns } from './stuck-runs.js';
 import { startTelemetryServer } from './telemetry-server.js';
 
@@ -21,6 +21,8 @@ export interface Telemetry {
   readonly sinks: InjectedSinks<WorkerSinks>;
   /** The steps, counted while they run. */
   counted(activities: ReturnType<typeof createActivities>): ReturnType<typeof createActivities>;
+  /** How many of them have begun and are running. */
+  steps(): StepCount;
   /** Starts the monitor of stuck runs, and that of ledger and Temporal, if metrics are served at all. */
   look(ledger: ActivityDeps['ledger'], client: Client): void;
   close(): Promise<void>;
@@ -37,6 +39,7 @@ export async function startTelemetry({ provider, metrics: address, times, taskQu
   const sources = { metrics: () => metrics.text(), temporalMetrics: temporalMetricsAddress(), health };
   const server = address === undefined ? undefined : await startTelemetryServer(address, sources);
   const slotsKeptMs = SLOTS_KEPT_CHECKS * times.slotCheckMs;
+  const steps = { begun: 0, running: 0 };
   let stopLooking = (): void => undefined;
   return {
     metrics,
@@ -55,11 +58,13 @@ export async function startTelemetry({ provider, metrics: address, times, taskQu
         },
       },
     },
-    counted: (activities) => countedSteps(activities, metrics),
+    steps: () => steps,
+    counted: (activities) => countedSteps(activities, metrics, steps),
     look(ledger, client) {
       stopLooking();
       const at = { metrics, client, taskQueue: taskQueues.generate, everyMs: times.metricsEveryMs };
-      const stops = [monitorStuckRuns(at), ...(server === undefined ? [] : [monitorPurchases({ ...at, ledger })])];
+      const purchases = { ...at, ledger, steps: () => steps };
+      const stops = [monitorStuckRuns(at), ...(server === undefined ? [] : [monitorPurchases(purchases)])];
       stopLooking = () => {
         for (const stop of stops) stop();
       };
@@ -71,14 +76,21 @@ export async function startTelemetry({ provider, metrics: address, times, taskQu
   };
 }
 
-function countedSteps<Steps extends object>(steps: Steps, metrics: WorkerMetrics): Steps {
+function countedSteps<Steps extends object>(
+  steps: Steps,
+  metrics: WorkerMetrics,
+  count: { begun: number; running: number },
+): Steps {
   const counted = Object.entries(steps).map(([name, step]: [string, (...input: unknown[]) => Promise<unknown>]) => [
     name,
     async (...input: unknown[]) => {
       const ended = metrics.stepBegins(name);
+      count.begun += 1;
+      count.running += 1;
       try {
         return await step(...input);
       } finally {
+        count.running -= 1;
         ended();
       }
     },

@@ -11,6 +11,7 @@ import type { AssetStore } from '../storage/asset-store.js';
 import type { ClockWatch } from './clock-watch.js';
 import { findStoreFault, lastPollMs } from './health.js';
 import { logNow } from './logger.js';
+import type { StepCount } from './purchase-monitor.js';
 
 /** A poll lasts a minute and is repeated at once, so its beginning is at most this long ago. */
 const POLL_MS = 70_000;
@@ -25,6 +26,8 @@ export interface WorkerWatchOptions {
   /** Reads address and credentials again; undefined where they cannot change. */
   readonly readTemporal: (() => Promise<TemporalTarget>) | undefined;
   readonly store: AssetStore;
+  /** What this worker does: one without work does not ask the store. */
+  readonly steps: () => StepCount;
   readonly clocks: ClockWatch;
   readonly times: Pick<Times, 'watchEveryMs' | 'temporalAwayMs' | 'storeRefusedMs' | 'connectTemporalMs'>;
   /** Called when connections must be opened again, with what the new ones are opened with. */
@@ -60,6 +63,8 @@ class WorkerWatch {
   /** Monotonic milliseconds since when Temporal does not answer, and the store refuses us. */
   #temporalAwaySince: number | undefined;
   #storeRefusedSince: number | undefined;
+  /** Steps that had begun at the last look at the store; undefined before the first one. */
+  #stepsSeen: number | undefined;
 
   constructor(options: WorkerWatchOptions) {
     this.#options = options;
@@ -131,7 +136,10 @@ class WorkerWatch {
   }
 
   async #lookAtStore(): Promise<void> {
-    const { store, times, onFault } = this.#options;
+    const { store, steps, times, onFault } = this.#options;
+    const { begun, running } = steps();
+    if (this.#stepsSeen === begun && running === 0 && this.#storeRefusedSince === undefined) return;
+    this.#stepsSeen = begun;
     const fault = await findStoreFault(store);
     // A store that is away comes back; one that refuses us does so until somebody changes something.
     if (fault?.type !== FailureType.ConfigurationInvalid) {

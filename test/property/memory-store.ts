@@ -21,7 +21,7 @@ interface Stored {
 export class MemoryStore implements AssetStore {
   readonly name = 'memory';
   readonly objects = new Map<string, Stored>();
-  /** In ascending order, as of the last listing; undefined when there are others since. */
+  /** In ascending order, from the first listing on. */
   #keys: string[] | undefined;
   readonly #now: () => number;
 
@@ -61,7 +61,7 @@ export class MemoryStore implements AssetStore {
 
   set(key: string, body: Buffer, ifAbsent = false): PutOutcome {
     if (ifAbsent && this.objects.has(key)) return { stored: false };
-    if (!this.objects.has(key)) this.#keys = undefined;
+    if (!this.objects.has(key)) this.#keys?.splice(firstFrom(this.#keys, key), 0, key);
     this.objects.set(key, { body, modifiedAtMs: this.#now() });
     return { stored: true };
   }

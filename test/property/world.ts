@@ -3,7 +3,14 @@ import { MODEL } from '../../src/contract/model.js';
 import { isSamePurchase, type Purchase } from '../../src/contract/purchase.js';
 import type { SubmitDecision, VideoResult } from '../../src/contract/result.js';
 import { VideoError } from '../../src/contract/video-error.js';
-import { type BuyDeps, type BuyOutcome, buyOnce, type PurchaseOrder } from '../../src/ledger/buy.js';
+import {
+  type BuyDeps,
+  type BuyOutcome,
+  buyOnce,
+  findExistingPurchase,
+  type PurchaseOrder,
+  type PurchaseQuery,
+} from '../../src/ledger/buy.js';
 import { awaitPurchase, type FollowOutcome } from '../../src/ledger/follow.js';
 import { Ledger } from '../../src/ledger/ledger.js';
 import { type Announcement, LedgerPaths } from '../../src/ledger/paths.js';
@@ -241,7 +248,10 @@ export class World {
   /** The workflow: the same steps in the same order as `videoGenerate`. */
   async #generate(run: Run): Promise<string> {
     for (let purchases = 0; purchases < 40; purchases += 1) {
-      let step: Step = await this.#submit(run);
+      const ready = await this.#makeReady(run);
+      // It waits for its slot meanwhile.
+      if (ready.found === undefined) await this.sim.timer(this.random.pick([0, 1_000, 2 * MINUTE]));
+      let step: Step = ready.found ?? (await this.#submit(run, ready.newest));
       for (;;) {
         this.seen.add(step.kind === 'bought' ? `bought ${step.claim}` : step.kind);
         if (step.kind === 'undecided') this.seen.add(step.evidence.reason);
@@ -282,7 +292,18 @@ export class World {
     throw new Broken(`run ${run.name} buys again and again`);
   }
 
-  #submit(run: Run): Promise<Step> {
+  #makeReady(run: Run): ReturnType<typeof findExistingPurchase> {
+    const buyer = { workflowId: run.name, firstRunId: run.name };
+    const query: PurchaseQuery = {
+      purchaseKey: run.key.key,
+      cache: 'use',
+      buyer,
+      firstStartedAtMs: run.startsAtMs,
+    };
+    return this.#activity(run, 'heartbeating', (process) => findExistingPurchase(this.#buyDeps(process), query));
+  }
+
+  #submit(run: Run, afterPurchase: number): Promise<Step> {
     const { key, prompt, width, height } = run.key;
     let attempt = 0;
     return this.#activity(run, 'submit', (process) => {
@@ -294,6 +315,7 @@ export class World {
         buyer: { workflowId: run.name, firstRunId: run.name },
         firstStartedAtMs: run.startsAtMs,
         attempt,
+        ...(attempt === 1 && { afterPurchase }),
         expects: { prompt, duration: 4, resolution: '720P', audio: false, image: { width, height } },
         seed: null,
         tenant: null,

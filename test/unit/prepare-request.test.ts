@@ -7,6 +7,7 @@ import { DEFAULT_TIMES } from '../../src/config/times.js';
 import { FailureType } from '../../src/contract/failure-type.js';
 import { STEP_TIMES } from '../../src/contract/times.js';
 import { VideoError } from '../../src/contract/video-error.js';
+import { RecentImages } from '../../src/media/recent-images.js';
 import { stepTable } from '../../workflows/shared/activities.js';
 import { setUp } from './ledger-setup.js';
 
@@ -21,10 +22,11 @@ const loginFault = new VideoError(FailureType.ConfigurationInvalid, 'the session
 function attempts(reference_image: string) {
   const world = setUp();
   let fault: unknown;
-  world.store.head = () => Promise.reject(fault);
+  world.store.get = () => Promise.reject(fault);
   const deps = {
     ...world,
     storeId: 'one',
+    images: new RecentImages(),
     allowPrivateUrls: ['127.0.0.1'],
     spoolDir: '/nonexistent',
     times: DEFAULT_TIMES,

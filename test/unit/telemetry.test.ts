@@ -99,6 +99,48 @@ test('while a worker starts, /readyz is 503 and names what is missing; metrics c
   });
 });
 
+const NO_STEPS = () => ({ begun: 0, running: 0 });
+
+test('an idle worker asks the store nothing after its first look, and looks again once it has run a step', async () => {
+  let steps = { begun: 3, running: 1 };
+  let found = { open: [{ intent: { written_at_ms: Date.now() } }], damaged: [], unmarked: [] };
+  let [looks, counts] = [0, 0];
+  const listOpen = async () => {
+    looks += 1;
+    return found;
+  };
+  const { client } = temporal(
+    () => [],
+    async () => {
+      counts += 1;
+      return 0;
+    },
+  );
+  const metrics = new WorkerMetrics(SCOPE);
+  const ledger = { listOpen } as unknown as Ledger;
+  const deps = { metrics, ledger, client, taskQueue: 'video-generate', everyMs: 5, steps: () => steps };
+  onTestFinished(monitorPurchases(deps));
+  const openIn = async () => parseScrape(await metrics.text()).value('wan_video_open_purchases');
+  const looksDuring = async (ticks: number) => {
+    const [looksBefore, countsBefore] = [looks, counts];
+    await expect.poll(() => counts).toBeGreaterThan(countsBefore + ticks);
+    return looks - looksBefore;
+  };
+  // A step runs, then a purchase is open: both are reasons to look.
+  expect(await looksDuring(3)).toBeGreaterThan(2);
+  steps = { begun: 3, running: 0 };
+  expect(await looksDuring(3)).toBeGreaterThan(2);
+  expect(await openIn()).toBe(1);
+  found = { ...found, open: [] };
+  await looksDuring(3);
+  expect(await looksDuring(10)).toBe(0);
+  expect(await openIn()).toBe(0);
+  steps = { begun: 4, running: 0 };
+  await looksDuring(3);
+  expect(await looksDuring(10)).toBe(0);
+  expect(looks).toBeGreaterThan(7);
+});
+
 test('when store and Temporal cannot be read, their gauges are absent and the time of the last look stays', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'wan-video-look-'));
   onTestFinished(() => rm(folder, { recursive: true, force: true }));
@@ -136,7 +178,7 @@ test('when store and Temporal cannot be read, their gauges are absent and the ti
       return 2;
     },
   );
-  const stop = monitorPurchases({ metrics, ledger, client, taskQueue: 'video-generate', everyMs: 20 });
+  const stop = monitorPurchases({ metrics, ledger, client, taskQueue: 'video-generate', everyMs: 20, steps: NO_STEPS });
   onTestFinished(stop);
   const seen = async () => parseScrape(await metrics.text());
   const look = 'wan_video_last_look_timestamp_seconds';
@@ -176,7 +218,9 @@ test('as long as no look has succeeded there is no time of a last one, which is 
     },
   );
   const ledger = { listOpen } as unknown as Ledger;
-  onTestFinished(monitorPurchases({ metrics, ledger, client, taskQueue: 'video-generate', everyMs: 5 }));
+  onTestFinished(
+    monitorPurchases({ metrics, ledger, client, taskQueue: 'video-generate', everyMs: 5, steps: NO_STEPS }),
+  );
   await expect.poll(() => looks).toBeGreaterThan(2);
   const { value } = parseScrape(await metrics.text());
   expect(value('wan_video_last_look_timestamp_seconds')).toBeUndefined();

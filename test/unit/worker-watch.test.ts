@@ -14,6 +14,7 @@ import { WorkerHealth } from '../../src/worker/health.js';
 import { runWorker } from '../../src/worker/run-worker.js';
 import { type WorkerWatchOptions, watchWorker } from '../../src/worker/worker-watch.js';
 import { MemoryStore } from '../property/memory-store.js';
+import { CountingStore } from '../support/counting-store.js';
 import { deferred } from '../support/deferred.js';
 
 const TARGET: TemporalTarget = { namespace: 'default', connection: { address: '127.0.0.1:1', apiKey: 'first' } };
@@ -22,7 +23,7 @@ const TARGET: TemporalTarget = { namespace: 'default', connection: { address: '1
 function watched(change: Partial<WorkerWatchOptions> = {}) {
   const keys: string[] = [];
   const fault = deferred<VideoError>();
-  const state = { target: TARGET, away: false };
+  const state = { target: TARGET, away: false, looks: 0 };
   const setApiKey = (key: string) => void keys.push(key);
   const client = {
     options: { namespace: 'default' },
@@ -30,6 +31,7 @@ function watched(change: Partial<WorkerWatchOptions> = {}) {
     withDeadline: (_deadline: number, call: () => Promise<unknown>) => call(),
     workflowService: {
       describeTaskQueue: async () => {
+        state.looks += 1;
         if (state.away) throw new Error('14 UNAVAILABLE');
         return { pollers: [] };
       },
@@ -49,6 +51,7 @@ function watched(change: Partial<WorkerWatchOptions> = {}) {
     temporal: TARGET,
     readTemporal: async () => state.target,
     store: new MemoryStore(),
+    steps: () => ({ begun: 1, running: 1 }),
     clocks,
     times: { watchEveryMs: 5, temporalAwayMs: 20, storeRefusedMs: 20, connectTemporalMs: 200 },
     onNewTarget: () => undefined,
@@ -60,7 +63,7 @@ function watched(change: Partial<WorkerWatchOptions> = {}) {
   void fault.promise.then(() => {
     hasEnded = true;
   });
-  return { state, keys, fault: fault.promise, ended: () => hasEnded };
+  return { state, keys, looks: () => state.looks, fault: fault.promise, ended: () => hasEnded };
 }
 
 test('a renewed API key of Temporal is used by both connections of a running worker', async () => {
@@ -88,6 +91,24 @@ test('a worker without Temporal ends with the reason, instead of staying up with
   const { state, fault } = watched();
   state.away = true;
   expect(await fault).toMatchObject({ type: 'TemporalUnreachable', message: expect.stringContaining('ECONNREFUSED') });
+});
+
+test('a worker without work asks the store once, and again for each step', async () => {
+  const store = new CountingStore(new MemoryStore());
+  let steps = { begun: 0, running: 0 };
+  const { looks } = watched({ store, steps: () => steps });
+  const ticks = async () => {
+    const before = looks();
+    await expect.poll(looks).toBeGreaterThan(before + 5);
+  };
+  await ticks();
+  const first = store.take().all;
+  expect(first).toBeGreaterThan(0);
+  await ticks();
+  expect(store.take().all).toBe(0);
+  steps = { begun: 1, running: 0 };
+  await ticks();
+  expect(store.take().all).toBe(first);
 });
 
 test('a worker that the store refuses ends with the reason; one whose store is away waits', async () => {

@@ -2,6 +2,7 @@ import * as wf from '@temporalio/workflow';
 import type { PreparedRequest } from '../../activities/prepare-request.js';
 import type { PurchaseStep, SubmitRefusal } from '../../activities/purchase-step.js';
 import type { PurchaseInput } from '../../activities/submit-task.js';
+import type { Readiness } from '../../activities/upload-reference.js';
 import {
   bytesOf,
   DEADLINE_SECONDS_MAX,
@@ -145,7 +146,7 @@ async function buyAndArchive(prepared: PreparedRequest, run: Run): Promise<Video
       const uploadedAtMs = Date.now();
       await slot.waitForGrant(ready.slot, queueIdentity, times);
       if (Date.now() - uploadedAtMs > IMAGE_FRESH_MS) continue;
-      step = await buy(input, ready.imgUrl, run);
+      step = await buy(input, ready, run);
       // Another run has bought and archived the video while this one waited: nothing needs the slot.
       if (step.kind === 'archived' || step.kind === 'restore') await slot.withdraw(false);
     }
@@ -193,12 +194,16 @@ function neverCreated(refusals: readonly SubmitRefusal[]): VideoFailure {
 }
 
 /** Runs the one step that may cost money. */
-async function buy(input: PurchaseInput, imgUrl: string, run: Run): Promise<PurchaseStep> {
+async function buy(
+  input: PurchaseInput,
+  { imgUrl, slot: { afterPurchase } }: Extract<Readiness, { readonly kind: 'requested' }>,
+  run: Run,
+): Promise<PurchaseStep> {
   const { submitTask } = steps(input.prepared.times);
   run.progress.enter('submitting');
   for (;;) {
     try {
-      const step = await submitTask({ ...input, imgUrl });
+      const step = await submitTask({ ...input, imgUrl, afterPurchase });
       run.lostSubmit = undefined;
       return step;
     } catch (error) {
