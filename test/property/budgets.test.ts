@@ -359,3 +359,74 @@ test('the money of a slot that is released while the ledger is read, before its 
   expect(world.state.holders).toEqual([]);
   expect(world.state.unsettled).toMatchObject([{ key: 'k0' }]);
 });
+
+/** A world whose batches have room for one purchase each, and whose spending is known. */
+function worldOfTwoBatches(): World {
+  const limits = { day: null, tenants: {}, batches: { a: 0.5 * MILLION, b: 0.5 * MILLION } };
+  const world = new World({ currency: 'CNY', prices: PRICES, limits }, 3);
+  world.read(true, false, []);
+  return world;
+}
+
+function requestOf(key: string, batch: string): SlotRequestMessage {
+  const requesterId = `${key} of ${batch}`;
+  const cost = { seconds: 5, resolution: '720P' as const, audio: false };
+  return { key, afterPurchase: 0, requesterId, tenant: null, batch, limit: 3, priority: 'batch', cost };
+}
+
+/** Whether a batch has room for one more purchase. */
+const roomIn = ({ state, nowMs }: World, batch: string) =>
+  budgetsOf(state, nowMs)?.room({ tenant: null, batch }, { seconds: 5, resolution: '720P', audio: false });
+
+test('a request whose budget is charged in the step in which a run of another batch joins it is refused once', () => {
+  const world = worldOfTwoBatches();
+  for (const key of ['k0', 'k1']) {
+    world.request(requestOf(key, 'a'));
+    world.settle();
+  }
+  world.submit(0);
+  world.request(requestOf('k1', 'b'));
+  world.end(0, 'billed', true, false);
+  world.settle();
+  expect(world.state.queue.get('k1')?.requesters ?? []).not.toContain('k1 of a');
+  expect(world.wronglyRefused).toEqual([]);
+});
+
+test('a run that may have bought, and leaves its slot to others, keeps its money reserved', () => {
+  const world = worldOfTwoBatches();
+  world.request(requestOf('k0', 'a'));
+  world.request(requestOf('k0', 'b'));
+  world.settle();
+  world.state = removeRequester(world.state, 'k0', 'k0 of b', false, world.nowMs);
+  expect([roomIn(world, 'a'), roomIn(world, 'b')]).toEqual(['waits', 'waits']);
+  // Nor is it free when an interactive request takes the slot over.
+  world.request({ ...requestOf('k0', 'b'), requesterId: 'another', batch: null, priority: 'interactive' });
+  expect([roomIn(world, 'a'), roomIn(world, 'b')]).toEqual(['waits', 'waits']);
+  world.state = releaseSlot(world.state, { key: 'k0', n: 1, settled: { billed: null } }, world.nowMs);
+  expect([roomIn(world, 'a'), roomIn(world, 'b')]).toEqual(['fits', 'fits']);
+});
+
+test('new slots reserve an open purchase for the run that bought it, although another one has requested it', () => {
+  const world = worldOfTwoBatches();
+  world.request(requestOf('k0', 'a'));
+  world.settle();
+  world.submit(0);
+  world.restart(false);
+  const fresh = addRequest(emptySlotState(3, world.terms), requestOf('k0', 'b'), world.nowMs);
+  const open = world.purchases.filter(({ closed }) => !closed);
+  world.state = adoptOpenPurchases(fresh, open, world.nowMs);
+  world.read(true, false, []);
+  expect([roomIn(world, 'a'), roomIn(world, 'b')]).toEqual(['waits', 'waits']);
+});
+
+test('a purchase that ends while its request waits, because its grant was undone by a reset, is counted once', () => {
+  const world = worldOfTwoBatches();
+  world.request(requestOf('k0', 'a'));
+  const billed = { seconds: 5, resolution: '720P' as const, audio: false, tenant: null, batch: 'a', day: '2026-03-31' };
+  const release = { key: 'k0', n: 1, settled: { billed } };
+  for (let times = 0; times < 2; times += 1) world.state = releaseSlot(world.state, release, world.nowMs);
+  expect(world.state.spending?.batches).toMatchObject({ a: { '720P silent': 5 } });
+  expect(roomIn(world, 'a')).toMatchObject({ scope: 'batch', spent: 0.5 });
+  world.state = releaseSlot(world.state, { key: 'k0', n: 2 }, world.nowMs);
+  expect(world.state.unsettled).toMatchObject([{ key: 'k0', afterPurchase: 1 }]);
+});

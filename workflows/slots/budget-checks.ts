@@ -1,7 +1,6 @@
 import type { Bill, BudgetTerms } from '../../src/contract/budget.js';
 import { utcDay } from '../../src/contract/utc.js';
 import type { Budgets, Spending } from './budgets.js';
-import type { Waiter } from './slot-entry.js';
 import type { AlikeRequests, WaitingQueue } from './waiting-queue.js';
 
 /** What the requests were compared with. */
@@ -52,12 +51,14 @@ export class BudgetChecks {
     // The day's budget concerns every request, so its charges are compared price by price.
     const isEach = !isKnown || (this.#tenants.size > 0 && queue.somePrice((cost) => budgets.isDayUsedUp(cost).forGood));
     const of = { tenants: new Set(this.#tenants), batches: new Set(this.#batches) };
-    const changed = [...this.#requests].flatMap((key) => queue.get(key) ?? []).map(onlyOne);
+    const changed = [...this.#requests].flatMap((key) => {
+      const first = queue.get(key);
+      // It may be of a set before this one, too, and refused by then: what is compared is what waits at that moment.
+      return first === undefined ? [] : { first, all: () => [queue.get(key)].filter((one) => one !== undefined) };
+    });
     this.#compared = now;
     for (const noted of [this.#requests, this.#tenants, this.#batches]) noted.clear();
     if (isEach) return [...queue.alike()];
     return of.tenants.size === 0 ? changed : [...queue.alike(of), ...changed];
   }
 }
-
-const onlyOne = (waiter: Waiter): AlikeRequests => ({ first: waiter, all: () => [waiter] });

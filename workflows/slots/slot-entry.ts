@@ -10,7 +10,10 @@ export interface SlotEntry extends SlotName, QueueIdentity {
   readonly sinceMs: number;
   /** The most that it can cost; absent when no requester has said so, null once the ledger counts it as spent. */
   readonly cost?: Billable | null;
-  /** By workflow id, the payers of those requesters that are not of the entry's own tenant and batch. */
+  /**
+   * By workflow id, the payers of those requesters that are not of the entry's own tenant and batch, and of runs that
+   * may have bought and request nothing any more.
+   */
   readonly payers?: Readonly<Record<string, Payer>>;
 }
 
@@ -50,6 +53,12 @@ export function withoutRequester<Entry extends SlotEntry>(entry: Entry, requeste
     ...(remaining.length > 0 && { payers: Object.fromEntries(remaining) }),
   };
 }
+
+/** Adds the payer of a run to an entry, whether the run is one of its requesters or not. */
+export const withPayer = (entry: SlotEntry, workflowId: string, payer: Payer): SlotEntry => ({
+  ...entry,
+  payers: { ...entry.payers, [workflowId]: payer },
+});
 
 /** An entry that is held from now on. */
 export function heldSince(entry: Omit<SlotEntry, 'sinceMs'>, nowMs: number): SlotEntry {

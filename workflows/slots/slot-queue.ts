@@ -10,6 +10,7 @@ import {
   type SlotEntry,
   type Waiter,
   withoutRequester,
+  withPayer,
 } from './slot-entry.js';
 import { budgetsOf, heldEntries, type SlotState } from './slot-state.js';
 
@@ -110,11 +111,17 @@ export function roomForAnotherPayer(state: SlotState, request: SlotRequestMessag
 /**
  * Frees the slot of a purchase that has ended; a release of one that had ended before the slot was requested changes
  * nothing. Its reserved money is settled if the release says what it cost, and stays reserved otherwise.
+ *
+ * A purchase may end whose request waits: a reset has undone its grant, or its run continued without a slot. The
+ * request then waits for the next purchase.
  */
 export function releaseSlot(state: SlotState, release: SlotReleaseMessage, nowMs: number): SlotState {
   const { key, n, settled } = release;
   const isReleased = (entry: SlotEntry): boolean => entry.key === key && n > entry.afterPurchase;
-  const released = heldEntries(state).filter(isReleased);
+  const waiting = state.queue.get(key);
+  const undone = waiting !== undefined && isReleased(waiting) ? [heldSince(waiting, nowMs)] : [];
+  if (waiting !== undefined && undone.length > 0) state.queue.replace(waiting, { ...waiting, afterPurchase: n });
+  const released = [...heldEntries(state).filter(isReleased), ...undone];
   if (released.length === 0) return state;
   const withoutSlot = { ...state, holders: state.holders.filter((held) => !isReleased(held)) };
   if (state.budget === null) return withoutSlot;
@@ -150,11 +157,15 @@ export function removeRequester(
   nothingBought: boolean,
   nowMs: number,
 ): SlotState {
-  const remove = <Entry extends SlotEntry>(entry: Entry): Entry =>
-    entry.key === key ? withoutRequester(entry, requesterId) : entry;
+  const remove = (held: SlotEntry): SlotEntry => {
+    if (held.key !== key || !held.requesters.includes(requesterId)) return held;
+    const rest = withoutRequester(held, requesterId);
+    // It may be the one that has bought: its budgets pay then, although others keep the slot.
+    return nothingBought ? rest : withPayer(rest, requesterId, payerOf(held, requesterId));
+  };
   const hasRequesters = ({ requesters }: SlotEntry): boolean => requesters.length > 0;
   const waiter = state.queue.get(key);
-  if (waiter?.requesters.includes(requesterId)) keepWaiting(state, waiter, remove(waiter));
+  if (waiter?.requesters.includes(requesterId)) keepWaiting(state, waiter, withoutRequester(waiter, requesterId));
   if (!state.holders.some((held) => held.key === key)) return state;
   const abandoned = state.holders.filter((held) => !hasRequesters(remove(held)));
   const next = { ...state, holders: state.holders.map(remove).filter(hasRequesters) };

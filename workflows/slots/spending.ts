@@ -1,6 +1,6 @@
 import type { SlotReleaseMessage, SpendingReport } from '../../src/contract/slots.js';
 import { addBill, type Spending } from './budgets.js';
-import { entryOfPurchase, type SlotEntry } from './slot-entry.js';
+import { entryOfPurchase, payersOf, type SlotEntry, withPayer } from './slot-entry.js';
 import { heldEntries, type SlotState } from './slot-state.js';
 
 /**
@@ -38,7 +38,13 @@ function reserveOpenPurchases(
     const held = holders[at];
     if (held === undefined) {
       if (!unsettled.some((entry) => isOf(entry, purchase))) unsettled.push(entryOfPurchase(purchase, nowMs));
-    } else if (held.cost === undefined) holders[at] = { ...held, cost };
+    } else {
+      const { workflowId, tenant, batch } = purchase;
+      const isPayer = payersOf(held).some((payer) => payer.tenant === tenant && payer.batch === batch);
+      // Requests that came before the ledger was read share the slot of a purchase whose run did not request it.
+      const paidFor = isPayer ? held : withPayer(held, workflowId, { tenant, batch });
+      holders[at] = held.cost === undefined ? { ...paidFor, cost } : paidFor;
+    }
   }
   return { holders, unsettled };
 }
