@@ -133,6 +133,24 @@ export async function startStack(cells) {
     product,
     control,
     origin,
+    /** The plain workflow with a worker of its own; `store`: as `startSlowS3` gives it, default a folder. */
+    async plain(cell, { key, store, pollMs = 250 }) {
+      const path = join(folder, `${cell}-plain`);
+      mkdirSync(path);
+      const location = JSON.stringify(store?.location ?? { path });
+      const args = [address, `${origin(cell)}/api/v1`, key, String(pollMs), location, `bench-plain-${cell}`];
+      const worker = await this.start('plain-worker.mjs', args);
+      const taskQueue = `bench-plain-${cell}`;
+      return {
+        worker,
+        async generate(prompt) {
+          const workflowId = `plain/${prompt}`;
+          const image = at('../assets/sample.jpg');
+          await client.workflow.execute('plainGenerate', { workflowId, taskQueue, args: [{ prompt, image }] });
+          return workflowId;
+        },
+      };
+    },
     /** A script of this folder as a process; resolves when it says that it is ready. */
     async start(script, args = [], options = {}) {
       const child = keep(fork(at(script), args, options));

@@ -1,12 +1,12 @@
 // What a generation costs through Temporal: real server, real worker processes, emulators behind recorders, one run:
-//   node bench/temporal.mjs [--only overhead,memory,actions,workers,batch] [--full] [--runs 30] [--polls 10,100,500]
-//       [--seconds 180]
+//   node bench/temporal.mjs [--only overhead,overhead-s3,throughput,memory,actions,workers,batch] [--full] [--runs 30]
+//       [--polls 10,100,500] [--throughput-in-flight 50,200,500] [--seconds 180]
 //                           [--in-flight 100] [--fleet 150] [--items 60] [--batch-seconds 30] [--json FILE]
 // Needs the build (dist/). `actions`, `workers` and `batch` are real time and mostly wait, so they run side by side;
-// `overhead` and `memory` come before them, alone. Exit code 1: a bound is not kept.
+// the others come before them, alone, one after the other. Exit code 1: a bound is not kept.
 import '../scripts/require-node.mjs';
 import { randomUUID } from 'node:crypto';
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
@@ -19,10 +19,11 @@ import { openStore } from '../dist/src/storage/open-store.js';
 import { actionsOf } from './actions.mjs';
 import { busiestSecond, figuresOf } from './figures.mjs';
 import { IMAGE, PROMPT, SCOPE } from './plan.mjs';
+import { startSlowS3 } from './s3.mjs';
 import { slotsBusy } from './slots-busy.mjs';
 import { ask, at, startStack } from './stack.mjs';
 
-const QUIET = ['overhead', 'memory'];
+const QUIET = ['overhead', 'overhead-s3', 'throughput', 'memory'];
 const SIDE_BY_SIDE = ['actions', 'workers', 'batch'];
 const { values } = parseArgs({
   options: {
@@ -30,6 +31,7 @@ const { values } = parseArgs({
     full: { type: 'boolean', default: false },
     runs: { type: 'string', default: '30' },
     polls: { type: 'string', default: '10,100,500' },
+    'throughput-in-flight': { type: 'string', default: '50,200,500' },
     seconds: { type: 'string', default: '180' },
     'in-flight': { type: 'string', default: '100' },
     fleet: { type: 'string' },
@@ -55,6 +57,11 @@ const BUDGET = 10;
  * some twenty.
  */
 const WARM_UP = 20;
+/** Own time of a generation, as a multiple of the plain workflow's, on a local store and on S3. */
+const OWN_TIME_MOST = 2;
+const OWN_TIME_S3_MOST = 3.5;
+/** What a request to an S3 server in the same region takes at least. */
+const S3_LATENCY_MS = 10;
 const median = (numbers) => numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)];
 /**
  * As in the image (`Dockerfile`): without it glibc keeps what a burst of starts has used, some 200 KiB for each of
@@ -73,47 +80,121 @@ function show(cell, what, value, { unit = '', digits = 0, most, least, note = ''
   process.stdout.write(`${text}${note === '' ? '' : `   (${note})`}\n`);
 }
 
-/** Alternately a generation and a workflow of as many no-op activities and the same signals. */
-async function overhead(stack) {
-  const product = await stack.product('overhead');
-  await product.startWorker('sk-overhead');
-  const noop = await stack.start('noop-worker.mjs', [stack.address]);
-  const generation = async () => {
+/** Alternately a generation and the plain workflow, which does the same real work; on one store. */
+async function overhead(stack, cell, { store, most }) {
+  const product = await stack.product(cell, store?.env);
+  const worker = await product.startWorker(`sk-${cell}`);
+  const plain = await stack.plain(cell, { key: `sk-${cell}`, store });
+  const storeRequests = () => store?.counter.requests ?? 0;
+  /** One run of either: its own time without render, detection and transfers, and what it asked others. */
+  const measured = async (run) => {
+    const before = storeRequests();
     const startedMs = performance.now();
-    const { id } = await product.videos.start(product.request(randomUUID()));
-    await product.videos.result(id);
+    const id = await run();
     const wallMs = performance.now() - startedMs;
-    const log = await stack.log('overhead');
+    const log = await stack.log(cell);
     const accepted = log.find(({ kind, status }) => kind === 'submit' && status === 200);
     const seen = log.find(({ kind, state }) => kind === 'query' && state === 'SUCCEEDED');
     const transfers = log.filter(({ kind }) => kind === 'transfer');
     const transferMs = transfers.reduce((sum, { atMs, endMs }) => sum + endMs - atMs, 0);
     const ownMs = wallMs - (seen.shownAtMs - accepted.endMs) - transferMs;
-    return { ownMs, steps: stepsOf(await stack.events(id), seen.shownAtMs, transfers) };
+    const events = await stack.events(id);
+    return {
+      ownMs,
+      events: events.length,
+      stored: storeRequests() - before,
+      steps: stepsOf(events, seen.shownAtMs, transfers),
+    };
   };
-  const nothing = async () => {
-    const startedMs = performance.now();
-    const workflowId = `noop/${randomUUID()}`;
-    await stack.client.workflow.execute('noopGenerate', { workflowId, taskQueue: 'bench-noop', args: [] });
-    return performance.now() - startedMs;
-  };
+  const generation = () =>
+    measured(async () => {
+      const { id } = await product.videos.start(product.request(randomUUID()));
+      await product.videos.result(id);
+      return id;
+    });
+  const byHand = () => measured(() => plain.generate(randomUUID()));
   for (let i = 0; i < WARM_UP; i += 1) {
     await generation();
-    await nothing();
+    await byHand();
   }
-  const [generations, noops] = [[], []];
+  const [ours, theirs] = [[], []];
   for (let i = 0; i < runs; i += 1) {
-    generations.push(await generation());
-    noops.push(await nothing());
+    ours.push(await generation());
+    theirs.push(await byHand());
   }
-  const ours = generations.map(({ ownMs }) => ownMs);
-  show('overhead', 'no-op activities and the same signals, median', median(noops), { unit: 'ms' });
-  show('overhead', 'generation without render, transfer and detection, median', median(ours), { unit: 'ms' });
-  show('overhead', 'the second by the first', median(ours) / median(noops), { digits: 2, unit: 'x', most: 1.5 });
-  for (const step of generations[0].steps.keys()) {
-    show('overhead', `of that, ${step}`, median(generations.map(({ steps }) => steps.get(step))), { unit: 'ms' });
+  const ofBoth = (what, of, options) => {
+    for (const [whose, list] of [
+      ['plain workflow', theirs],
+      ['generation', ours],
+    ]) {
+      show(cell, `${whose}: ${what}, median`, median(list.map(of)), options);
+    }
+  };
+  ofBoth('own time', ({ ownMs }) => ownMs, { unit: 'ms' });
+  ofBoth('events', ({ events }) => events);
+  if (store !== undefined) ofBoth('requests to the store', ({ stored }) => stored);
+  const own = (list) => median(list.map(({ ownMs }) => ownMs));
+  show(cell, 'own time of a generation by the plain workflow', own(ours) / own(theirs), { digits: 2, unit: 'x', most });
+  for (const step of ours[0].steps.keys()) {
+    show(cell, `of that, ${step}`, median(ours.map(({ steps }) => steps.get(step))), { unit: 'ms' });
   }
-  noop.kill('SIGKILL');
+  for (const child of [worker, plain.worker]) child.kill('SIGKILL');
+}
+
+/** Generations at the emulator's top speed with so many in flight, and the plain workflow alike, one after the other. */
+async function throughput(stack) {
+  const product = await stack.product('throughput', {
+    WAN_VIDEO_MAX_RUNNING: '1000',
+    WAN_VIDEO_SUBMIT_RATE: '1000',
+    WAN_VIDEO_QUERY_RATE: '1000',
+  });
+  const worker = await product.startWorker('sk-throughput');
+  const plain = await stack.plain('throughput', { key: 'sk-throughput' });
+  const kinds = [
+    ['plain workflow', plain.worker, () => plain.generate(randomUUID())],
+    ['generation', worker, () => product.videos.generate(product.request(randomUUID()))],
+  ];
+  const perMinute = new Map();
+  for (const count of values['throughput-in-flight'].split(',').map(Number)) {
+    for (const [whose, child, run] of kinds) {
+      await Promise.all(Array.from({ length: 20 }, run)); // compiled, and the render times learned
+      const [cpuBefore, startedMs] = [cpuMsOf(child), performance.now()];
+      const total = Math.max(300, 2 * count);
+      const tookMs = [];
+      let begun = 0;
+      const lane = async () => {
+        while (begun < total) {
+          begun += 1;
+          const fromMs = performance.now();
+          await run();
+          tookMs.push(performance.now() - fromMs);
+        }
+      };
+      await Promise.all(Array.from({ length: count }, lane));
+      const minutes = (performance.now() - startedMs) / 60_000;
+      const sorted = tookMs.toSorted((a, b) => a - b);
+      const [p50, p95] = [0.5, 0.95].map((q) => sorted[Math.floor(q * (sorted.length - 1))]);
+      perMinute.set(`${whose} ${count}`, { rate: total / minutes, cpuMs: (cpuMsOf(child) - cpuBefore) / total });
+      show('throughput', `${whose}, ${count} in flight`, total / minutes, { unit: '/min' });
+      show('throughput', `${whose}, ${count} in flight: p95 by p50`, p95 / p50, {
+        digits: 2,
+        unit: 'x',
+        note: `p50 ${(p50 / 1000).toFixed(1)} s`,
+      });
+    }
+    const [ours, theirs] = ['generation', 'plain workflow'].map((whose) => perMinute.get(`${whose} ${count}`));
+    show('throughput', `${count} in flight: CPU of a generation by the plain workflow's`, ours.cpuMs / theirs.cpuMs, {
+      digits: 2,
+      unit: 'x',
+      note: `${ours.cpuMs.toFixed(0)} ms by ${theirs.cpuMs.toFixed(0)} ms`,
+    });
+  }
+}
+
+/** CPU time that a process has used, in milliseconds; the kernel counts in hundredths of a second. */
+function cpuMsOf({ pid }) {
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1].split(' ');
+  return (Number(fields[11]) + Number(fields[12])) * 10;
 }
 
 /**
@@ -305,6 +386,8 @@ async function batch(stack) {
 const jitter = 0.05;
 const cells = [
   { name: 'overhead', seconds: 25, jitter, settings: { speed: 100 } },
+  { name: 'overhead-s3', seconds: 25, jitter, settings: { speed: 100 } },
+  { name: 'throughput', seconds: 25, jitter, settings: { speed: 1_000 } },
   { name: 'memory', seconds: 36_000, jitter, settings: {} },
   { name: 'actions', seconds, jitter, settings: {} },
   {
@@ -322,7 +405,22 @@ const cells = [
     accounts: { 'sk-batch-1': 'batch', 'sk-batch-2': 'batch' },
   },
 ].map((cell) => ({ accounts: { [`sk-${cell.name}`]: cell.name }, ...cell }));
-const parts = { overhead, memory, actions, workers, batch };
+const parts = {
+  overhead: (stack) => overhead(stack, 'overhead', { most: OWN_TIME_MOST }),
+  'overhead-s3': async (stack) => {
+    const store = await startSlowS3(stack.folder, S3_LATENCY_MS);
+    try {
+      await overhead(stack, 'overhead-s3', { store, most: OWN_TIME_S3_MOST });
+    } finally {
+      store.close();
+    }
+  },
+  throughput,
+  memory,
+  actions,
+  workers,
+  batch,
+};
 const stack = await startStack(cells.filter(({ name }) => only.includes(name)));
 try {
   for (const name of QUIET.filter((one) => only.includes(one))) await parts[name](stack);
