@@ -28,6 +28,8 @@ export default defineConfig({
     // Most tests wait for real servers and processes; two cores, and the machine may be busy with another suite.
     testTimeout: 60_000,
     hookTimeout: 120_000,
+    // Vitest's own second is too short for what a busy machine has still to do.
+    expect: { poll: { timeout: 30_000 } },
     // Temporal's native runtime is one per process.
     pool: 'forks',
     // The product starts processes that run its code; in a test that is its sources.

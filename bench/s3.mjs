@@ -16,7 +16,7 @@ function findVersitygw() {
   return file;
 }
 
-/** Starts the server with one bucket `videos`; `requests` counts what it was asked, by a look at each request's line. */
+/** Starts the server with one bucket `videos`; `counter.requests` counts requests by their first lines. */
 export async function startSlowS3(folder, latencyMs) {
   const [data, meta] = [join(folder, 's3-data'), join(folder, 's3-meta')];
   for (const one of [data, meta]) mkdirSync(one);

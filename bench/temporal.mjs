@@ -141,7 +141,7 @@ async function overhead(stack, cell, { store, most }) {
   for (const child of [worker, plain.worker]) child.kill('SIGKILL');
 }
 
-/** Generations at the emulator's top speed with so many in flight, and the plain workflow alike, one after the other. */
+/** Generations at the emulator's top speed with so many in flight, and the plain workflow likewise. */
 async function throughput(stack) {
   const product = await stack.product('throughput', {
     WAN_VIDEO_MAX_RUNNING: '1000',

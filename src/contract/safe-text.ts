@@ -40,9 +40,9 @@ export function cleanText(text: string, max = SAFE_TEXT_MAX, blank = (clean: str
   return `${kept.replace(LONE_SURROGATES, '')}…`;
 }
 
-/** Makes a text of ours with foreign parts safe for a terminal; its line breaks are ours and stay. */
+/** Makes a text of ours with foreign parts safe for a terminal; its line breaks, also those of CSV, stay. */
 export const cleanLines = (text: string): string =>
   text
-    .split('\n')
-    .map((line) => cleanText(line, Number.POSITIVE_INFINITY))
-    .join('\n');
+    .split(/(\r?\n)/)
+    .map((part, nth) => (nth % 2 === 1 ? part : cleanText(part, Number.POSITIVE_INFINITY)))
+    .join('');

@@ -112,7 +112,10 @@ export class QueryBudget {
       this.answered(request);
       return answer;
     } catch (error) {
-      this.settleFault(request, error);
+      // A refused list says nothing about the key: only the watcher's queries do.
+      const isThrottled = error instanceof VideoError && error.type === FailureType.ProviderThrottled;
+      if (isThrottled) this.throttled(request, error.retryAfterMs);
+      else this.failed(request);
       throw error;
     }
   }

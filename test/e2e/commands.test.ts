@@ -390,7 +390,7 @@ describe('doctor', () => {
     await sweep.unpause();
     expect((await examine({ WAN_VIDEO_TASK_QUEUE: 'other' })).faults).toEqual({
       workers: expect.stringContaining('No worker polls other-generate and other-submit'),
-      sweep: expect.stringContaining('video-generate, not on other-generate'),
+      sweep: expect.stringContaining('There is no schedule wan-video-sweep-other-generate'),
     });
   });
 

@@ -352,7 +352,8 @@ export async function providerOutcome(world: World, cell: ProviderCell): Promise
   if (step === 'reconcile') await emulator.queueFaults({ on: 'submit', fault: 'drop-reply', match: prompt });
   let hold: Hold | undefined;
   if (step === 'archive' && on === 'query') {
-    // The archive's own query comes after the poll's last answer.
+    // The archive's own query comes after the poll's last answer, when the link that it showed has run out.
+    await emulator.queueFaults({ on: 'download', fault: 'expired', match: prompt });
     hold = gate.hold('after', ({ url, reply }) => url.includes('/tasks/') && isEndOf(reply, prompt));
   } else await emulator.queueFaults(fault);
   const id = step === 'cancel' ? await startRendering(world, prompt) : await start(world, prompt);

@@ -12,12 +12,12 @@ test('the workflow bundle holds our workflows, the contract’s plain part and T
   expect(bundleFaults(modules)).toEqual([]);
 });
 
-test('the code of the workflow bundle stays below 800 kB', async () => {
-  // Temporal's own part is some 550 kB, ours 100; zod alone would add 500. Each cached workflow's context is made from
-  // this. The inline source map behind it is twice as large, and read only when a stack is shown.
+test('the code of the workflow bundle stays below 1,000 kB', async () => {
+  // Temporal's own part is some 520 kB, ours 370 with its comments; zod alone would add 500. Each cached workflow's
+  // context is made from this. The inline source map behind it is twice as large, and read only when a stack is shown.
   const text = await readFile(BUNDLE, 'utf8');
   expect(text.lastIndexOf('//# sourceMappingURL')).toBeGreaterThan(0);
-  expect(text.lastIndexOf('//# sourceMappingURL')).toBeLessThan(800_000);
+  expect(text.lastIndexOf('//# sourceMappingURL')).toBeLessThan(1_000_000);
 });
 
 test.each([

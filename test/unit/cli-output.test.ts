@@ -91,7 +91,7 @@ test('a run that waits for a person is shown with its evidence and with commands
   const attention = {
     cause: 'SubmitOutcomeUnknown' as const,
     reason: 'two tasks fit',
-    next_step: 'Compare\x1bthem.',
+    next_step: 'Compare\x1b[1m\x1b[0m them.',
     purchase: 'k/1',
     candidates,
     refused: 'no',

@@ -61,6 +61,21 @@ test('a 429 that another caller gets pauses everybody, and one request finds out
   expect(sent[0]! - startMs).toBeGreaterThanOrEqual(7_000);
 });
 
+test('a list that is refused to another caller pauses nobody', async () => {
+  const clock = new SimulatedClock();
+  const budget = new QueryBudget({ perSecond: 10, clock, random: () => 1 });
+  const refused = new VideoError(FailureType.CredentialsRejected, 'the list is refused');
+  const startMs = clock.monotonicMs();
+  const failed = budget.run(() => Promise.reject(refused)).catch((error: unknown) => error);
+  let sentMs = 0;
+  void budget.run(async () => {
+    sentMs = clock.monotonicMs();
+  });
+  await clock.run(() => sentMs > 0);
+  expect(await failed).toBe(refused);
+  expect(sentMs - startMs).toBeLessThan(1_000);
+});
+
 test('a request that waits for its turn is given up with the reason of its signal, and the next one has its turn', async () => {
   const clock = new SimulatedClock();
   const budget = new QueryBudget({ perSecond: 0.5, clock, random: () => 1 });
