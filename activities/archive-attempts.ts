@@ -5,13 +5,19 @@ import { redactText } from '../src/net/redact.js';
 
 /** Downloads of the same bytes that are no playable MP4 before the result counts as none: one may have been damaged. */
 const REJECTIONS_MAX = 3;
+/** Measurements of the same bytes that do not end before they are kept unverified: each may cost a process. */
+const UNMEASURED_MAX = 3;
+/** The same where no process runs: another worker's may, and the retries last minutes, not as long as the result. */
+const UNAVAILABLE_MAX = 10;
 /** Most causes that are distinguished; the last one collects the others. */
 const CAUSES_MAX = 8;
 /** Characters of a cause. */
 const CAUSE_MAX = 300;
 
+const sameBytes = z.object({ sha256: z.string(), times: z.number() }).nullable();
 const attemptsSchema = z.object({
-  rejections: z.object({ sha256: z.string(), times: z.number() }).nullable(),
+  rejections: sameBytes,
+  unmeasured: sameBytes,
   unknownSinceMs: z.number().nullable(),
   faults: z.array(z.object({ cause: z.string(), times: z.number(), lastMs: z.number() })),
 });
@@ -22,7 +28,7 @@ export type ArchiveFault = Attempts['faults'][number];
 
 /** The attempts to archive one result, counted per cause: a refused link says nothing about a damaged file. */
 export class ArchiveAttempts {
-  state: Attempts = { rejections: null, unknownSinceMs: null, faults: [] };
+  state: Attempts = { rejections: null, unmeasured: null, unknownSinceMs: null, faults: [] };
 
   /**
    * @param heartbeat - The last one of the previous attempt, of any form.
@@ -37,8 +43,17 @@ export class ArchiveAttempts {
 
   /** Counts a download of a file that fails a check. */
   reject(sha256: string): void {
-    const { rejections } = this.state;
-    this.state.rejections = { sha256, times: rejections?.sha256 === sha256 ? rejections.times + 1 : 1 };
+    this.state.rejections = countSame(this.state.rejections, sha256);
+  }
+
+  /**
+   * Counts a file whose measurement did not end, which proves nothing about it.
+   * @returns whether the same bytes came so often that they are kept as they came.
+   */
+  leaveUnmeasured(sha256: string, isUnavailable: boolean): boolean {
+    const unmeasured = countSame(this.state.unmeasured, sha256);
+    this.state.unmeasured = unmeasured;
+    return unmeasured.times >= (isUnavailable ? UNAVAILABLE_MAX : UNMEASURED_MAX);
   }
 
   /** Whether the same bytes came so often in a row that they are what was bought. */
@@ -56,6 +71,10 @@ export class ArchiveAttempts {
     const at = known === -1 ? Math.min(faults.length, CAUSES_MAX - 1) : known;
     faults[at] = { cause, times: (faults[at]?.times ?? 0) + 1, lastMs: nowMs };
   }
+}
+
+function countSame(before: z.infer<typeof sameBytes>, sha256: string): { sha256: string; times: number } {
+  return { sha256, times: before?.sha256 === sha256 ? before.times + 1 : 1 };
 }
 
 /** Long numbers differ from attempt to attempt, such as the bytes that came. */

@@ -4,20 +4,21 @@ import type { VideoResult, VideoWarning } from '../src/contract/result.js';
 import { VideoError } from '../src/contract/video-error.js';
 import { endingOfTask } from '../src/ledger/purchase-view.js';
 import { fromFailureRecord } from '../src/ledger/records.js';
-import { type InspectedMp4, inspectMp4, rejectedMp4 } from '../src/media/mp4.js';
+import { inspectMp4, rejectedMp4, type UnmeasuredMp4, unmeasuredMp4 } from '../src/media/mp4.js';
+import type { InspectedMp4 } from '../src/media/mp4-measure.js';
 import { readSpool, type Spooled } from '../src/net/spool.js';
 import { candidateKey, rejectedKey, videoKey } from '../src/storage/keys.js';
 import { ArchiveAttempts, type Attempts } from './archive-attempts.js';
 import type { ActivityDeps, ResultDeps } from './deps.js';
 import { resultExpired, withResult, withStored } from './download-result.js';
-import { mismatchWarnings, round } from './mismatch-warnings.js';
+import { type MeasuredFigures, mismatchWarnings, round } from './mismatch-warnings.js';
 import type { FinishedTask } from './poll-task.js';
 import { isShared, type PurchaseContext, readPurchaseContext } from './purchase-context.js';
 import type { WatchedTask } from './purchase-step.js';
 import { requireGone } from './require-gone.js';
 import { previousHeartbeat, withSignal } from './with-signal.js';
 
-type ArchivedVideo = Spooled & InspectedMp4;
+type ArchivedVideo = Spooled & (InspectedMp4 | UnmeasuredMp4);
 
 export interface ArchiveInput {
   readonly task: FinishedTask;
@@ -112,14 +113,17 @@ export async function archiveFinished(
     .findIntent(task, { signal })
     .then((intent) => ({ intent, context: readPurchaseContext(intent.memo) }));
   reading.catch(() => undefined); // thrown after the download
-  const video = await archive(deps, task.taskId, { reading, attempts, isFirstTry }, signal).catch(
+  let isNoVideo = false;
+  const onRefusal = () => {
+    isNoVideo = attempts.isProved;
+  };
+  const video = await archive(deps, task.taskId, { reading, attempts, isFirstTry, onRefusal }, signal).catch(
     async (error: unknown) => {
       if (signal?.aborted !== true) attempts.note(error, clock.now());
       if (!(error instanceof VideoError)) throw error;
       const isExpired = error.type === FailureType.ResultExpired;
-      const isFinal = isExpired || (error.type === FailureType.ResultRejected && attempts.isProved);
-      // Our limits and our rules prove nothing about what was paid.
-      if (!isFinal) throw error.about(task).with({ retryable: true });
+      // Our limits, our rules and our copies prove nothing about what was paid.
+      if (!isExpired && !isNoVideo) throw error.about(task).with({ retryable: true });
       await reading; // in another store than the purchase's, a missing video proves nothing
       if (isExpired) await requireForgotten(deps, task, attempts, signal);
       else await ledger.finish(task, { how: 'failed', error: error.about(task) }, { signal });
@@ -172,63 +176,112 @@ export function createRestoreVideo(deps: ActivityDeps) {
 
 const VIDEO = 'video/mp4';
 
+interface ArchiveSteps {
+  readonly reading: Promise<unknown>;
+  readonly attempts: ArchiveAttempts;
+  readonly isFirstTry: boolean;
+  /** Called after a download that is no video was counted. */
+  readonly onRefusal: () => void;
+}
+
 async function archive(
   deps: ResultDeps,
   taskId: string,
-  {
-    reading,
-    attempts,
-    isFirstTry,
-  }: { readonly reading: Promise<unknown>; readonly attempts: ArchiveAttempts; readonly isFirstTry: boolean },
+  { reading, attempts, isFirstTry, onRefusal }: ArchiveSteps,
   signal: AbortSignal | undefined,
 ): Promise<ArchivedVideo> {
   const { store } = deps;
   const key = videoKey(taskId);
   // An earlier attempt has stored it. Callers may have seen that copy, so it is the one to describe.
   const stored = () =>
-    withStored(deps, key, signal, async (file, spooled) => ({ ...spooled, ...(await inspectMp4(file, signal)) }));
+    withStored(deps, key, signal, async (file, spooled) => {
+      const inspected = await inspectMp4(file, signal);
+      requireMeasured(inspected, spooled, attempts);
+      return { ...spooled, ...inspected };
+    });
   if (!isFirstTry && (await store.head(key, { signal })) !== undefined) return stored();
   let isDownloaded = false;
-  const keep = async (file: string, { bytes, sha256 }: Spooled): Promise<ArchivedVideo | undefined> => {
-    isDownloaded = true;
-    // No other store than the purchase's gets the video.
-    await reading.catch((error: unknown) => {
+  // No other store than the purchase's gets the video.
+  const requireOwnStore = () =>
+    reading.catch((error: unknown) => {
       if (error instanceof VideoError && error.type === FailureType.ConfigurationInvalid) throw error;
     });
+  const put = async (file: string, { bytes, sha256 }: Spooled, inspected: InspectedMp4 | UnmeasuredMp4) => {
+    const options = { ifAbsent: true, sha256, bytes, contentType: VIDEO, signal };
+    const { stored: isStored } = await deps.store.put(key, readSpool(file), options);
+    return isStored ? { bytes, sha256, ...inspected } : stored();
+  };
+  // The provider has denied the task for long: there are no better bytes than those of the copy.
+  const isForgotten = () => {
+    const { unknownSinceMs } = attempts.state;
+    return unknownSinceMs !== null && deps.clock.now() - unknownSinceMs >= deps.times.unknownForMs;
+  };
+  // Three reads of one copy are one download: a copy with a fault proves nothing, and the provider's file is better.
+  const keepCopy = async (file: string, spooled: Spooled): Promise<ArchivedVideo | undefined> => {
+    await requireOwnStore();
+    const inspected = await inspectMp4(file, signal).catch((error: unknown) => {
+      if (error instanceof VideoError && error.type === FailureType.ResultRejected) return undefined;
+      throw error;
+    });
+    if (inspected === undefined || (inspected.fault !== undefined && !isForgotten())) return undefined;
+    return put(file, spooled, inspected);
+  };
+  const keep = async (file: string, { bytes, sha256 }: Spooled): Promise<ArchivedVideo> => {
+    isDownloaded = true;
+    await requireOwnStore();
     const inspected = await inspectMp4(file, signal).catch(async (error: unknown) => {
       if (!(error instanceof VideoError) || error.type !== FailureType.ResultRejected) throw error;
       // Kept for inspection: it is paid, and the provider deletes it within a day.
       const keptAs = rejectedKey(taskId);
       await store.put(keptAs, readSpool(file), { ifAbsent: true, sha256, bytes, signal });
       attempts.reject(sha256);
+      onRefusal();
       throw error.with({ nextStep: `Look at ${keptAs} in the asset store, and give the task id to the provider.` });
     });
+    requireMeasured(inspected, { sha256 }, attempts);
     // The download may have been damaged. What comes the same three times is what was bought, and is kept as it came.
-    if (inspected.fault !== undefined) {
+    if (inspected.measured !== undefined && inspected.fault !== undefined) {
       attempts.reject(sha256);
       if (!attempts.isProved) throw rejectedMp4(inspected.fault).with({ retryable: true });
     }
-    const options = { ifAbsent: true, sha256, bytes, contentType: VIDEO, signal };
-    const put = await store.put(key, readSpool(file), options);
-    return put.stored ? { bytes, sha256, ...inspected } : undefined;
+    return put(file, { bytes, sha256 }, inspected);
   };
-  const video = await withResult(deps, taskId, signal, keep).catch(async (error: unknown) => {
+  try {
+    return await withResult(deps, taskId, signal, async (file, spooled, source) => {
+      if (source === 'download') return keep(file, spooled);
+      const kept = await keepCopy(file, spooled);
+      if (kept === undefined) throw resultExpired(taskId, 'has no result').with({ retryable: true });
+      return kept;
+    });
+  } catch (error) {
     // A candidate, or a file that a person has put there because the link is of no use.
     const copy = candidateKey(taskId);
     if (isDownloaded || signal?.aborted === true || (await store.head(copy, { signal })) === undefined) throw error;
-    return withStored(deps, copy, signal, keep);
-  });
-  return video ?? stored();
+    const kept = await withStored(deps, copy, signal, keepCopy);
+    if (kept === undefined) throw error;
+    return kept;
+  }
+}
+
+/** Throws a retryable error until the same bytes could not be measured several times. */
+function requireMeasured(
+  inspected: InspectedMp4 | UnmeasuredMp4,
+  { sha256 }: Pick<Spooled, 'sha256'>,
+  attempts: ArchiveAttempts,
+): void {
+  if (inspected.measured !== undefined) return;
+  if (!attempts.leaveUnmeasured(sha256, inspected.isUnavailable)) throw unmeasuredMp4(inspected);
 }
 
 function describe(
   { store, publicBaseUrl, clock }: ResultDeps,
   task: FinishedTask,
   { request, warnings }: PurchaseContext,
-  { bytes, sha256, measured, fault }: ArchivedVideo,
+  { bytes, sha256, measured: found, fault }: ArchivedVideo,
 ): VideoResult {
   const { taskId, requestId, seed, billedSeconds, resolution, seenAtMs, estimated, soundUnknown, oddities = [] } = task;
-  const audio = soundUnknown === true ? measured.hasAudio : task.audio;
+  const measured = found ?? requestedFigures(request);
+  const audio = soundUnknown === true && found !== undefined ? found.hasAudio : task.audio;
   const key = videoKey(taskId);
   return {
     video_url: publicBaseUrl === undefined ? store.url(key) : `${publicBaseUrl}/${key}`,
@@ -256,14 +309,21 @@ function describe(
       ...duplicatePurchaseWarning(task),
       ...mismatchWarnings(request, measured),
       ...oddAnswerWarning(oddities),
-      ...unverifiedWarning(fault),
+      ...unverifiedWarning(fault, found !== undefined),
     ],
   };
 }
 
-function unverifiedWarning(fault: string | undefined): VideoWarning[] {
+/** What a file that cannot be measured most likely has. */
+function requestedFigures({ duration, fps, size, audio }: PurchaseContext['request']): MeasuredFigures {
+  const [width = 0, height = 0] = size.split('*').map(Number);
+  return { durationSeconds: duration, fps, width, height, hasAudio: audio };
+}
+
+function unverifiedWarning(fault: string | undefined, isMeasured: boolean): VideoWarning[] {
   if (fault === undefined) return [];
-  return [{ code: 'unverified', message: `The video was archived as it came, although it ${fault}.` }];
+  const figures = isMeasured ? '' : ' Its length, frame rate, size and sound are those of the request.';
+  return [{ code: 'unverified', message: `The video was archived as it came, although it ${fault}.${figures}` }];
 }
 
 function oddAnswerWarning(oddities: readonly string[]): VideoWarning[] {

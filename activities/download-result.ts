@@ -13,6 +13,9 @@ import type { ResultDeps } from './deps.js';
 /** 15 s at 1080P are some 30 MB; anything above this is no result. */
 const RESULT_BYTES_MAX = 1024 * 1024 * 1024;
 
+/** Where the bytes of a result come from: the provider itself, or a copy in the store. */
+type ResultSource = 'download' | 'copy';
+
 /** Links to try: one lives 24 hours from the task's end, so two that have expired are no accident of timing. */
 const LINKS_MAX = 2;
 
@@ -37,13 +40,13 @@ export async function withResult<T>(
   deps: ResultDeps,
   taskId: string,
   signal: AbortSignal | undefined,
-  use: (file: string, spooled: Spooled) => Promise<T>,
+  use: (file: string, spooled: Spooled, source: ResultSource) => Promise<T>,
 ): Promise<T> {
   const { dashscope, links: seenLinks, store } = deps;
   const seenLink = seenLinks?.take(taskId);
   if (seenLink !== undefined) {
     try {
-      return await withDownload(deps, seenLink, signal, use);
+      return await withDownload(deps, seenLink, signal, (file, spooled) => use(file, spooled, 'download'));
     } catch (error) {
       // It may have lain for long: the query below shows the present one.
       if (!(error instanceof VideoError) || error.type !== FailureType.ResultExpired) throw error;
@@ -60,7 +63,7 @@ export async function withResult<T>(
       throw noLinkYet(taskId, seen.status);
     }
     try {
-      return await withDownload(deps, seen.videoUrl, signal, use);
+      return await withDownload(deps, seen.videoUrl, signal, (file, spooled) => use(file, spooled, 'download'));
     } catch (error) {
       const hasExpired = error instanceof VideoError && error.type === FailureType.ResultExpired;
       if (!hasExpired) throw error;
@@ -71,7 +74,7 @@ export async function withResult<T>(
   const copy = await findStoredCopy(store, taskId, signal);
   // One UNKNOWN proves nothing: the caller decides whether the task is gone.
   if (copy === undefined) throw resultExpired(taskId, 'has no result').with({ retryable: true });
-  return withStored(deps, copy, signal, use);
+  return withStored(deps, copy, signal, (file, spooled) => use(file, spooled, 'copy'));
 }
 
 /** Downloads an object of the store to a file that exists as long as `use` runs. */

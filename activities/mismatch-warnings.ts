@@ -17,7 +17,8 @@ interface Requested {
   readonly audio: boolean;
 }
 
-interface Measured {
+/** What a file shows of what was requested. */
+export interface MeasuredFigures {
   readonly durationSeconds: number;
   readonly fps: number;
   readonly width: number;
@@ -26,7 +27,7 @@ interface Measured {
 }
 
 /** Every difference between the file and the request. */
-export function mismatchWarnings(requested: Requested, measured: Measured): VideoWarning[] {
+export function mismatchWarnings(requested: Requested, measured: MeasuredFigures): VideoWarning[] {
   const { durationSeconds, fps, width, height, hasAudio } = measured;
   const warnings: VideoWarning[] = [];
   const warn = (code: VideoWarning['code'], message: string) => void warnings.push({ code, message });

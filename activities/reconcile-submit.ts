@@ -93,7 +93,7 @@ export function candidateArchive(deps: ResultDeps) {
     // run.
     return withResult(deps, taskId, signal, async (file, { bytes, sha256 }) => {
       const key = candidateKey(taskId);
-      const { width, height, durationSeconds, hasAudio } = (await inspectMp4(file, signal)).measured;
+      const { width, height, durationSeconds, hasAudio } = (await inspectMp4(file, signal)).measured ?? {};
       const put = { ifAbsent: true, sha256, bytes, contentType: 'video/mp4', signal };
       await deps.store.put(key, readSpool(file), put);
       return { key, width, height, durationSeconds, hasAudio };

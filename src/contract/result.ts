@@ -41,7 +41,10 @@ interface VideoUsage {
 export interface VideoResult {
   /** Stable address of the archived video (`file:`, `s3:` or `https:`), never a signed URL. */
   readonly video_url: string;
-  /** Seconds, measured from the file's video track. */
+  /**
+   * Seconds, measured from the file's video track. Like the other measured fields it is that of the request when the
+   * warning `unverified` says so: the file could not be measured.
+   */
   readonly duration: number;
   /** Frames per second, measured from the file. */
   readonly fps: number;

@@ -54,8 +54,8 @@ export function comparePrompts(sent: string, shown: string | undefined): Match {
 /** A candidate's file, as far as it was measured. */
 export interface MeasuredCandidate {
   /** Pixels. */
-  readonly width: number;
-  readonly height: number;
+  readonly width?: number | undefined;
+  readonly height?: number | undefined;
   readonly durationSeconds?: number | undefined;
   readonly hasAudio?: boolean | undefined;
 }
@@ -95,7 +95,7 @@ export function compareUsage(
     ),
     judgeProperty(
       fits(sr, (lines) => lines === LINES[expects.resolution]),
-      fits(video, (file) => tierOf(file) === expects.resolution),
+      fits(tierOf(video), (tier) => tier === expects.resolution),
     ),
     judgeProperty(
       fits(audio, (sound) => sound === expects.audio),
@@ -105,7 +105,8 @@ export function compareUsage(
 }
 
 /** The tier whose count of pixels is nearer, in ratio, to that of a file. */
-function tierOf({ width, height }: MeasuredCandidate): keyof typeof PIXELS {
+function tierOf({ width, height }: MeasuredCandidate = {}): keyof typeof PIXELS | undefined {
+  if (width === undefined || height === undefined) return undefined;
   return width * height < Math.sqrt(PIXELS['720P'] * PIXELS['1080P']) ? '720P' : '1080P';
 }
 
@@ -115,7 +116,7 @@ function tierOf({ width, height }: MeasuredCandidate): keyof typeof PIXELS {
  * at all; and for any other shape of an image that the provider fetched itself, because it may have changed.
  */
 export function compareShape(expects: Expectation, video: MeasuredCandidate | undefined): Match {
-  if (expects.image === null || video === undefined) return 'unsure';
+  if (expects.image === null || video?.width === undefined || video.height === undefined) return 'unsure';
   const ratio = expects.image.width / expects.image.height;
   const width = Math.sqrt(PIXELS[expects.resolution] * ratio);
   const near = (real: number, ideal: number) => Math.abs(real - ideal) <= ROUNDING;

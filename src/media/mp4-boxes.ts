@@ -1,9 +1,15 @@
 import type { FileHandle } from 'node:fs/promises';
 import { kindOfImage } from './image-kind.js';
+import { beginsLikeOldQuickTime, otherVideoContainer } from './video-container.js';
 
 /** A fault of the file itself, as a phrase that follows "it". */
 export class Mp4Fault extends Error {
-  override readonly name = 'Mp4Fault';
+  override readonly name: string = 'Mp4Fault';
+}
+
+/** A limit of this reader, as a phrase that follows "it": proves nothing about the file. */
+export class Mp4Limit extends Mp4Fault {
+  override readonly name = 'Mp4Limit';
 }
 
 /** 15 s at 120 fps in fragments of one frame each are 3600 parts; the sound's fragments come on top. */
@@ -31,7 +37,8 @@ export interface WalkedBoxes {
 
 /**
  * Walks the top-level boxes of an MP4 file (ISO/IEC 14496-12, section 4.2).
- * @throws {@link Mp4Fault} unless the first box is `ftyp` and a whole `moov` is there.
+ * @throws {@link Mp4Limit} for another container of videos, or too many boxes before `moov`.
+ * @throws {@link Mp4Fault} unless it begins like an MP4 or QuickTime file and a whole `moov` is there.
  */
 export async function walkBoxes(file: FileHandle, size: number): Promise<WalkedBoxes> {
   if (size === 0) throw new Mp4Fault('is empty');
@@ -43,10 +50,7 @@ export async function walkBoxes(file: FileHandle, size: number): Promise<WalkedB
     const { bytesRead } = await file.read(start, 0, boxes.length === 0 ? start.length : 16, at);
     const header = start.subarray(0, bytesRead);
     const name = header.toString('latin1', 4, 8);
-    if (boxes.length === 0 && name !== 'ftyp') {
-      throw new Mp4Fault(`does not begin like an MP4 file but is ${nameOf(header)}`);
-    }
-    if (boxes.length === 0) isQuickTime = header.toString('latin1', 8, 12) === 'qt  ';
+    if (boxes.length === 0) isQuickTime = readFirstBox(name, header).isQuickTime;
     const length = lengthOf(header, size - at);
     fault = faultOfBox({ name, length, at, size, count: boxes.length, previous: boxes.at(-1)?.name });
     if (name === 'moov' && boxes.some((box) => box.name === name)) fault ??= `has a second index at ${at}`;
@@ -55,16 +59,21 @@ export async function walkBoxes(file: FileHandle, size: number): Promise<WalkedB
     if (fault === undefined || (name === 'mdat' && end > at)) boxes.push({ name, at, end });
     at = end;
   }
-  if (!boxes.some(({ name }) => name === 'moov')) throw new Mp4Fault(fault ?? 'has no index (moov)');
+  if (!boxes.some(({ name }) => name === 'moov')) {
+    const Kind = boxes.length === BOXES_MAX ? Mp4Limit : Mp4Fault;
+    throw new Kind(fault ?? 'has no index (moov)');
+  }
   return { boxes, isQuickTime, fault };
 }
 
 /** Reads a box that belongs to the index; the buffer begins with its header. */
 export async function readIndexBox(file: FileHandle, { name, at, end }: FileBox): Promise<Buffer> {
-  if (end - at > INDEX_BYTES_MAX) throw new Mp4Fault(`has an index of ${end - at} bytes ("${name}")`);
+  if (end - at > INDEX_BYTES_MAX) {
+    throw new Mp4Limit(`has an index of ${end - at} bytes ("${name}"), and at most ${INDEX_BYTES_MAX} are read`);
+  }
   const body = Buffer.alloc(end - at);
   const { bytesRead } = await file.read(body, 0, body.length, at);
-  if (bytesRead < body.length) throw new Mp4Fault('became shorter while it was read');
+  if (bytesRead < body.length) throw new Mp4Limit('became shorter while it was read');
   return body;
 }
 
@@ -89,7 +98,7 @@ export function childBoxes(container: Buffer, where: string): Box[] {
     if (length === undefined || length > rest.length)
       throw new Mp4Fault(`has a damaged index: a part of its "${where}"`);
     if (boxes.length === CHILDREN_MAX) {
-      throw new Mp4Fault(`has a damaged index: more than ${CHILDREN_MAX} parts in its "${where}"`);
+      throw new Mp4Limit(`has more than ${CHILDREN_MAX} parts in its "${where}"`);
     }
     const headerBytes = rest.readUInt32BE(0) === 1 ? 16 : 8;
     boxes.push({ name: rest.toString('latin1', 4, 8), body: rest.subarray(headerBytes, length) });
@@ -133,6 +142,15 @@ export function rowsOf(body: Buffer, { name, width, countAt }: TableShape): Tabl
   return { rows, count, width };
 }
 
+/** Judges how a file begins. */
+function readFirstBox(name: string, header: Buffer): { readonly isQuickTime: boolean } {
+  if (name === 'ftyp') return { isQuickTime: header.toString('latin1', 8, 12) === 'qt  ' };
+  if (beginsLikeOldQuickTime(header)) return { isQuickTime: true };
+  const other = otherVideoContainer(header);
+  if (other !== undefined) throw new Mp4Limit(`is ${other}, which is not measured`);
+  throw new Mp4Fault(`does not begin like an MP4 file but is ${nameOf(header)}`);
+}
+
 interface Candidate {
   readonly name: string;
   readonly length: number | undefined;
@@ -163,7 +181,8 @@ function lengthOf(header: Buffer, left: number): number | undefined {
   return long < 16 ? undefined : long;
 }
 
-function nameOf(head: Buffer): string {
+/** Names what a file is by its first bytes. */
+export function nameOf(head: Buffer): string {
   const { format, name } = kindOfImage(head);
   return name ?? `an image (${format})`;
 }

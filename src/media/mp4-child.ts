@@ -1,4 +1,4 @@
-import { Mp4Fault } from './mp4-boxes.js';
+import { Mp4Fault, Mp4Limit } from './mp4-boxes.js';
 import type { ChildMessage } from './mp4-inspector.js';
 import { measureMp4File } from './mp4-measure.js';
 
@@ -18,8 +18,9 @@ function send(message: ChildMessage): void {
 }
 
 function describeError(error: Error & { readonly code?: string; readonly syscall?: string }): ChildMessage {
+  if (error instanceof Mp4Limit) return { kind: 'unmeasurable', reason: error.message };
   if (error instanceof Mp4Fault) return { kind: 'fault', fault: error.message };
   if (error.syscall !== undefined) return { kind: 'unreadable', reason: error.code ?? error.message };
-  // Node's errors for numbers and buffers that are too large, and everything else that a hostile file leads to.
-  return { kind: 'fault', fault: `has a damaged index (${error.name})` };
+  // Memory that this process did not get, or a fault of this reader: neither says that the file is no video.
+  return { kind: 'unmeasurable', reason: `cannot be measured (${error.name})` };
 }

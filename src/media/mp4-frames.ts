@@ -1,5 +1,5 @@
 import type { FileHandle } from 'node:fs/promises';
-import { Mp4Fault } from './mp4-boxes.js';
+import { Mp4Limit } from './mp4-boxes.js';
 
 /** Frames are read together with their neighbours, this many bytes at a time. */
 const WINDOW_BYTES = 1024 * 1024;
@@ -76,7 +76,7 @@ class FileWindow {
       const { bytesRead } = await this.#file.read(this.#buffer, 0, this.#buffer.length, offset);
       this.#from = offset;
       this.#length = bytesRead;
-      if (bytesRead < size) throw new Mp4Fault('became shorter while it was read');
+      if (bytesRead < size) throw new Mp4Limit('became shorter while it was read');
     }
     return this.#buffer.subarray(offset - this.#from, offset - this.#from + size);
   }

@@ -1,4 +1,4 @@
-import { type Box, childBoxes, contentOf, findBox, Mp4Fault, rowsOf } from './mp4-boxes.js';
+import { type Box, childBoxes, contentOf, findBox, Mp4Fault, Mp4Limit, rowsOf } from './mp4-boxes.js';
 
 /** A part of a track's media that is shown, or a pause before it (ISO/IEC 14496-12, 8.6.6). */
 interface Edit {
@@ -65,7 +65,7 @@ export function readIndex(moov: Buffer): Mp4Index {
   const header = orFault(() => times(findBox(boxes, 'mvhd'), { at: 12, long: 20 }));
   const movieTimescale = header.value?.timescale;
   const traks = boxes.filter(({ name }) => name === 'trak');
-  if (traks.length > TRACKS_MAX) throw new Mp4Fault(`has ${traks.length} tracks`);
+  if (traks.length > TRACKS_MAX) throw new Mp4Limit(`has ${traks.length} tracks, and at most ${TRACKS_MAX} are read`);
   const tracks: IndexedTrack[] = [];
   let { fault } = header;
   let hasOthers = false;

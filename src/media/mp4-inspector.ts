@@ -7,8 +7,10 @@ import type { InspectedMp4 } from './mp4-measure.js';
 /** What became of one file. */
 export type Inspection =
   | { readonly kind: 'inspected'; readonly inspected: InspectedMp4 }
-  /** A fault of the file, as a phrase that follows "it". */
+  /** A fault of the file that proves that it is no video, as a phrase that follows "it". */
   | { readonly kind: 'fault'; readonly fault: string }
+  /** The measurement did not end, through the file or through our limits; a phrase that follows "it". */
+  | { readonly kind: 'unmeasurable'; readonly reason: string }
   /** The file cannot be read. */
   | { readonly kind: 'unreadable'; readonly reason: string }
   /** The process cannot run, through no fault of the file; a phrase that follows its name. */
@@ -151,7 +153,7 @@ class MeasuringProcess {
   #endOverdue(): Inspection {
     this.kill();
     if (!this.#isReady) return { kind: 'unavailable', reason: `is not ready within ${this.#limits.startSeconds} s` };
-    return { kind: 'fault', fault: `cannot be measured within ${this.#limits.seconds} s` };
+    return { kind: 'unmeasurable', reason: `cannot be measured within ${this.#limits.seconds} s` };
   }
 
   /** @param isOthers - Whether another program ended it. */
@@ -159,7 +161,7 @@ class MeasuringProcess {
     if (!this.#isReady) return { kind: 'unavailable', reason: `cannot start (${end})` };
     if (isOthers) return { kind: 'unavailable', reason: `was ended by ${end}` };
     const limit = `${this.#limits.heapMegabytes} MB`;
-    return { kind: 'fault', fault: `ends the process that measures it with ${limit} of memory (${end})` };
+    return { kind: 'unmeasurable', reason: `ends the process that measures it with ${limit} of memory (${end})` };
   }
 
   #keepParentRunning(keep: boolean): void {

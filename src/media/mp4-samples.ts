@@ -1,4 +1,4 @@
-import { type Box, findBox, Mp4Fault, rowsOf, type Table } from './mp4-boxes.js';
+import { type Box, findBox, Mp4Fault, Mp4Limit, rowsOf, type Table } from './mp4-boxes.js';
 
 /** 15 s of uncompressed sound at 96 kHz are 1.44 million samples; a table beyond only claims to be one. */
 const SAMPLES_MAX = 2_000_000;
@@ -49,12 +49,19 @@ export class TrackSamples {
     this.#media = media;
   }
 
-  /** @throws {@link Mp4Fault} when this many more would be more than a short video has. */
+  /**
+   * Bounds the memory for what a table claims.
+   * @throws {@link Mp4Fault} when this many more would be more than the file has bytes.
+   * @throws {@link Mp4Limit} when they would be more than a short video has.
+   */
   requireRoom(more: number): void {
     const max = this.what === 'frame' ? FRAMES_MAX : SAMPLES_MAX;
     if (this.count + more > max) {
       const claimed = `claims ${this.count + more} ${this.what === 'frame' ? 'frames' : 'pieces of sound'}`;
-      throw new Mp4Fault(`has a damaged index: it ${claimed}, and a short video has at most ${max}`);
+      if (this.count + more > this.#media.size) {
+        throw new Mp4Fault(`has a damaged index: it ${claimed} in ${this.#media.size} bytes`);
+      }
+      throw new Mp4Limit(`${claimed}, and a short video has at most ${max}`);
     }
   }
 

@@ -59,9 +59,13 @@ test('every history ends and contains what its case says', () => {
   }
 });
 
-test('every history replays on the workflow code of this build', async () => {
-  expect(await replay(code, paths)).toEqual({});
-}, REPLAY_TIMEOUT_MS);
+test(
+  'every history replays on the workflow code of this build',
+  async () => {
+    expect(await replay(code, paths)).toEqual({});
+  },
+  REPLAY_TIMEOUT_MS,
+);
 
 describe('a change that a run in flight would not survive is caught:', () => {
   test.each([

@@ -4,6 +4,6 @@ import type { MeasuredMp4 } from '../../src/media/mp4-measure.js';
 /** Measures a file that passes every check; rejects with the first fault of another one. */
 export async function measureMp4(file: string): Promise<MeasuredMp4> {
   const { measured, fault } = await inspectMp4(file);
-  if (fault !== undefined) throw rejectedMp4(fault);
+  if (measured === undefined || fault !== undefined) throw rejectedMp4(fault ?? '');
   return measured;
 }

@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, onTestFinished, test, vi } from 'vitest';
 import { ArchiveAttempts } from '../../activities/archive-attempts.js';
 import { archiveFinished } from '../../activities/archive-video.js';
 import type { ResultDeps } from '../../activities/deps.js';
@@ -13,6 +13,7 @@ import { VideoError } from '../../src/contract/video-error.js';
 import { makeClip } from '../../src/emulator/clip/plain-clip.js';
 import { buyOnce } from '../../src/ledger/buy.js';
 import { Ledger } from '../../src/ledger/ledger.js';
+import { Mp4Inspector } from '../../src/media/mp4-inspector.js';
 import { ResultLinks } from '../../src/polling/result-links.js';
 import { deferred } from '../support/deferred.js';
 import { patchBox, u32, writeMp4 } from '../support/mp4-writer.js';
@@ -107,6 +108,114 @@ test('a result that claims 100 million frames is set aside, and the failure name
   });
   expect((await world.store.head('rejected/t1.bin'))?.bytes).toBe(hostile.length);
   expect(await world.store.head('videos/t1.mp4')).toBeUndefined();
+});
+
+/** A video whose index has more parts than are read. */
+function beyondLimits(): Buffer {
+  const parts = Array.from({ length: 1_100 }, () => Buffer.from('\0\0\0\x08free', 'latin1'));
+  const moov = Buffer.concat([u32(8 + 8 * parts.length), Buffer.from('moov'), ...parts]);
+  return Buffer.concat([Buffer.from('\0\0\0\x10ftypisom\0\0\0\0', 'latin1'), moov]);
+}
+
+test.each([
+  ['that is beyond our limits', beyondLimits, 'has more than 1024 parts in its "moov"'],
+  [
+    'in a container that is not measured',
+    () => Buffer.from(`\x1aE\xdf\xa3${'x'.repeat(100)}`, 'latin1'),
+    'is a WebM or Matroska video, which is not measured',
+  ],
+])(
+  'a result %s is archived as it came after three downloads, with the figures of the request',
+  async (_, make, why) => {
+    const bytes = make();
+    const world = await finished(bytes);
+    const attempts = new ArchiveAttempts();
+    const archive = () => archiveFinished(world.deps, world.task, attempts, undefined);
+    for (let times = 0; times < 2; times += 1) {
+      await expect(archive()).rejects.toMatchObject({ retryable: true, message: expect.stringContaining(why) });
+    }
+    const result = await archive();
+    expect(result).toMatchObject({ bytes: bytes.length, duration: 2, fps: 30, width: 1280, height: 720 });
+    expect(result.warnings).toEqual([
+      { code: 'unverified', message: expect.stringContaining(`although it ${why}. Its`) },
+    ]);
+    expect(attempts.state.rejections).toBeNull();
+    expect(await world.store.head('rejected/t1.bin')).toBeUndefined();
+  },
+);
+
+test('a worker on which no process measures closes nothing: the video is kept unverified in the end', async () => {
+  const measuring = vi
+    .spyOn(Mp4Inspector.prototype, 'inspect')
+    .mockResolvedValue({ kind: 'unavailable', reason: 'cannot start (exit code 1)' });
+  onTestFinished(() => measuring.mockRestore());
+  const { warnings } = await archiveAtLast(await finished());
+  expect(measuring).toHaveBeenCalledTimes(10);
+  expect(warnings).toContainEqual({ code: 'unverified', message: expect.stringContaining('cannot start') });
+});
+
+/** The provider shows the video and its link is refused; a copy is in our store. */
+async function withCopy(copy: Buffer, { status = 'SUCCEEDED' } = {}) {
+  const world = await finished();
+  world.store.set('candidates/t1.mp4', copy);
+  const provider = {
+    queryTask: async () => ({
+      taskId: 't1',
+      status,
+      requestId: 'q',
+      ...(status === 'SUCCEEDED' && { videoUrl: 'http://127.0.0.1:1/v.mp4' }),
+    }),
+    download: async () => Promise.reject(new VideoError('ResultUnreachable', 'HTTP 451', { retryable: true })),
+    keyFingerprint: async () => world.task.keyFingerprint,
+    listTasks: async () => ({ tasks: [], unreadable: 0, total: 0, pageNo: 1, totalPages: 1 }),
+  };
+  return { ...world, broken: { ...world.deps, dashscope: provider as never } };
+}
+
+const cutVideo = () => {
+  const whole = writeMp4({ layout: 'open', frameBytes: 48 });
+  return whole.subarray(0, whole.indexOf('mdat') + 4 + 5 * 48 + 10);
+};
+
+test.each([
+  ['is cut', cutVideo],
+  ['is no video', () => Buffer.from('<html></html>')],
+  ['is beyond our limits', beyondLimits],
+])(
+  'a copy in our store that %s is not three downloads: nothing is closed or kept until the link works',
+  async (_, copy) => {
+    const { broken, deps, task, store, ledger } = await withCopy(copy());
+    const attempts = new ArchiveAttempts();
+    for (let times = 0; times < 5; times += 1) {
+      await expect(archiveFinished(broken, task, attempts, undefined)).rejects.toMatchObject({
+        type: 'ResultUnreachable',
+        retryable: true,
+      });
+    }
+    expect(attempts.state.rejections).toBeNull();
+    expect(await store.head('videos/t1.mp4')).toBeUndefined();
+    expect((await ledger.requirePurchase(task.purchase)).state.kind).toBe('claimed');
+    const { warnings } = await archiveFinished(deps, task, attempts, undefined);
+    expect(warnings.map(({ code }) => code)).not.toContain('unverified');
+  },
+);
+
+test('a copy with a fault is kept as it came once the provider has denied the task for long', async () => {
+  const { broken, task, clock } = await withCopy(cutVideo(), { status: 'UNKNOWN' });
+  const attempts = new ArchiveAttempts();
+  const archive = () => archiveFinished(broken, task, attempts, undefined);
+  await expect(archive()).rejects.toMatchObject({ type: 'ResultExpired', retryable: true });
+  clock.advance(DEFAULT_TIMES.unknownForMs);
+  expect((await archive()).warnings).toContainEqual(expect.objectContaining({ code: 'unverified' }));
+});
+
+test('a damaged archived copy closes nothing, even after downloads that were no video', async () => {
+  const { deps, task, store, ledger } = await finished();
+  store.set('videos/t1.mp4', Buffer.from('<html></html>'));
+  const attempts = new ArchiveAttempts();
+  for (let times = 0; times < 3; times += 1) attempts.reject('a');
+  await expect(archiveFinished(deps, task, attempts, undefined)).rejects.toMatchObject({ retryable: true });
+  expect((await ledger.requirePurchase(task.purchase)).state.kind).toBe('claimed');
 });
 
 test('the ledger is read during the download, which does not wait for it', async () => {

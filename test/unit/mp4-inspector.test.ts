@@ -1,9 +1,9 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
+import { afterAll, beforeAll, expect, onTestFinished, test, vi } from 'vitest';
 import { inspectMp4 } from '../../src/media/mp4.js';
-import { type InspectorLimits, Mp4Inspector } from '../../src/media/mp4-inspector.js';
+import { type Inspection, type InspectorLimits, Mp4Inspector } from '../../src/media/mp4-inspector.js';
 import { patchBox, u32, writeMp4 } from '../support/mp4-writer.js';
 
 let folder: string;
@@ -58,7 +58,7 @@ test('the process has nothing of the worker’s environment', async () => {
   expect(await inspector.inspect('a')).toEqual({ kind: 'fault', fault: '' });
 });
 
-test('a file that needs more memory than the process has is a fault of the file', async () => {
+test('a file that needs more memory than the process has is unmeasurable', async () => {
   // The image's flag, which overrides the limits of threads and of an inherited environment.
   const before = process.env['NODE_OPTIONS'];
   process.env['NODE_OPTIONS'] = '--max-old-space-size-percentage=50';
@@ -70,12 +70,12 @@ test('a file that needs more memory than the process has is a fault of the file'
     heapMegabytes: 16,
   });
   expect(await inspector.inspect('a')).toMatchObject({
-    kind: 'fault',
-    fault: expect.stringMatching(/^ends the process that measures it with 16 MB of memory \(SIG(ABRT|TRAP)\)$/),
+    kind: 'unmeasurable',
+    reason: expect.stringMatching(/^ends the process that measures it with 16 MB of memory \(SIG(ABRT|TRAP)\)$/),
   });
 });
 
-test('a file that takes too long is a fault of the file, and the next one has a process of its own', async () => {
+test('a file that takes too long is unmeasurable, and the next one has a process of its own', async () => {
   // The worker's event loop goes on, heartbeats included.
   let ticks = 0;
   const ticker = setInterval(() => (ticks += 1), 100);
@@ -86,14 +86,17 @@ test('a file that takes too long is a fault of the file, and the next one has a 
   });
   const slow = inspector.inspect('slow');
   const next = inspector.inspect('next');
-  expect(await slow).toEqual({ kind: 'fault', fault: 'cannot be measured within 1 s' });
+  expect(await slow).toEqual({ kind: 'unmeasurable', reason: 'cannot be measured within 1 s' });
   expect(ticks).toBeGreaterThan(3);
   expect(await next).toEqual({ kind: 'fault', fault: 'next' });
 });
 
-test('a process that ends by itself is a fault of the file', async () => {
+test('a process that ends by itself leaves the file unmeasurable', async () => {
   const inspector = await inspectorWith('process.exit(7);');
-  expect(await inspector.inspect('a')).toMatchObject({ kind: 'fault', fault: expect.stringContaining('exit code 7') });
+  expect(await inspector.inspect('a')).toMatchObject({
+    kind: 'unmeasurable',
+    reason: expect.stringContaining('exit code 7'),
+  });
 });
 
 test.each([
@@ -126,6 +129,31 @@ test('a cancelled measurement ends at once with the reason, also one that waits 
   await expect(slow).rejects.toThrow('first');
   expect(await last).toEqual({ kind: 'fault', fault: 'last' });
   await expect(inspector.inspect('slow', first.signal)).rejects.toThrow('first');
+});
+
+test.each<[string, Inspection & { readonly reason: string }]>([
+  ['takes too long', { kind: 'unmeasurable', reason: 'cannot be measured within 30 s' }],
+  ['finds no process', { kind: 'unavailable', reason: 'cannot start (exit code 1)' }],
+])('a file whose measurement %s is no proof, unless it does not even begin like a video', async (_, outcome) => {
+  const measuring = vi.spyOn(Mp4Inspector.prototype, 'inspect').mockResolvedValue(outcome);
+  onTestFinished(() => measuring.mockRestore());
+  const heads = {
+    mp4: writeMp4(),
+    webm: Buffer.from('\x1aE\xdf\xa3\x01', 'latin1'),
+    quicktime: Buffer.from('\0\0\0\x08wide\0\0\0\x08mdat', 'latin1'),
+    avi: Buffer.from('RIFF\x01\0\0\0AVI LIST', 'latin1'),
+    stream: Buffer.concat([Buffer.from('G'), Buffer.alloc(187), Buffer.from('G')]),
+  };
+  for (const [name, bytes] of Object.entries(heads)) {
+    const inspected = await inspectMp4(await fileOf(`head-${name}`, bytes));
+    expect(inspected, name).toMatchObject({ fault: expect.stringContaining(outcome.reason) });
+    expect(inspected.measured, name).toBeUndefined();
+  }
+  const others = ['', '<html></html>', '{"code":"NoSuchKey"}', 'a moov of text', '\0\0\0\x1cftypavif'];
+  for (const text of others) {
+    const file = await fileOf('head-other', Buffer.from(text, 'latin1'));
+    await expect(inspectMp4(file), text).rejects.toMatchObject({ type: 'ResultRejected' });
+  }
 });
 
 test('twenty files at once are all measured, by two processes', async () => {
