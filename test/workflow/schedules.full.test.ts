@@ -261,7 +261,7 @@ describe('an estimate', () => {
     // 200 videos in five slots take more than a minute, also at the pace of this emulator.
     const often = await run(...create('* * * * *'), '--dry-run');
     expect(often.stdout).toMatch(
-      /amount {4}at most 450\.00 CNY[\s\S]*warning {3}it may not be done when the run after it/,
+      /amount {4}at most 450\.00 CNY[\s\S]*warning {3}it may not be done when the next run is due/,
     );
     expect(await json(...create('30 2 * * *', 'none/{date}.jsonl'), '--dry-run')).toMatchObject({
       estimate: null,
