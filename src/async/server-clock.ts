@@ -48,6 +48,14 @@ export class ServerClock {
     const behind = nowMs - (monotonicMs + this.#bounds.low);
     return ahead > 0 ? ahead : Math.min(behind, 0);
   }
+
+  /** Whether the answers show that another clock, at `nowMs`, differs from the server's by at most `limitMs`. */
+  isWithin(limitMs: number, nowMs: number): boolean {
+    if (this.#bounds === undefined) return false;
+    const { low, high } = this.#bounds;
+    const distanceMs = nowMs - this.#monotonicMs();
+    return Math.max(Math.abs(distanceMs - low), Math.abs(distanceMs - high)) <= limitMs;
+  }
 }
 
 /**

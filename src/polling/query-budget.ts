@@ -1,3 +1,4 @@
+import { untilAborted } from '../async/aborted.js';
 import type { Clock } from '../async/clock.js';
 import { FailureType } from '../contract/failure-type.js';
 import { VideoError } from '../contract/video-error.js';
@@ -104,8 +105,11 @@ export class QueryBudget {
    * @throws as `send` does; the signal's reason when it aborts before the turn.
    */
   async run<T>(send: () => Promise<T>, signal?: AbortSignal): Promise<T> {
-    const turn = this.#lastTurn.then(() => this.#awaitTurn(signal));
+    const before = this.#lastTurn;
+    const turn = before.then(() => this.#awaitTurn(signal));
     this.#lastTurn = turn.catch(() => undefined);
+    // Raced with the turns before alone: this one itself notices its abort, and must not begin for nobody.
+    await untilAborted(before, signal);
     const request = await turn;
     try {
       const answer = await send();

@@ -6,8 +6,12 @@ import { VideoError } from '../contract/video-error.js';
 const SERVERS = { provider: "the provider's", store: "the asset store's", temporal: "Temporal's" } as const;
 export type ClockServer = keyof typeof SERVERS;
 
-/** Differing measurements in a row that count: one odd date is no drift. */
-const TIMES_IN_A_ROW = 3;
+/**
+ * Milliseconds for which a difference must last to count: one server of a store, with a clock of its own, may answer
+ * everything on a connection. Within them each of the other servers has usually answered, too: a poll of Temporal's
+ * takes a minute, and is noticed half a minute later.
+ */
+const LASTS_MS = 120_000;
 
 export interface ClockWatchOptions {
   /** Most that this clock may differ at start, in milliseconds: half of what a purchase's proof allows. */
@@ -22,40 +26,61 @@ export interface ClockWatchOptions {
   readonly monotonicMs?: () => number;
 }
 
+/** What is known of one server's clock. */
+interface Watched {
+  readonly clock: ServerClock;
+  /** Monotonic milliseconds of the last measurement. */
+  measuredMs: number;
+  /** Monotonic milliseconds of the first of the measurements in a row that differ. */
+  differsSinceMs: number | undefined;
+  hasWarned: boolean;
+}
+
 /**
  * Measures this machine's clock against the servers that the worker talks to: lost submits are found by times, so a
  * worker with a wrong clock would take the task of another run for its own. A worker ends when its clock differs from
- * the store's or from Temporal's; from the provider's alone it differs when the provider's is wrong, which no other
- * worker changes, so that is logged.
+ * the store's or from Temporal's for two minutes, unless more of the other servers agree with it than differ in that
+ * time. From the provider's alone it differs when the provider's is wrong, which no other worker changes, so that is
+ * logged.
  */
 export class ClockWatch {
   readonly #options: ClockWatchOptions;
   readonly #now: () => number;
-  readonly #clocks: Readonly<Record<ClockServer, ServerClock>>;
-  readonly #inARow = new Map<ClockServer, number>();
-  readonly #warned = new Set<ClockServer>();
+  readonly #monotonicMs: () => number;
+  readonly #servers: Readonly<Record<ClockServer, Watched>>;
   #started = false;
   #faulty = false;
 
   constructor(options: ClockWatchOptions) {
-    const { now = Date.now, monotonicMs } = options;
+    const { now = Date.now, monotonicMs = () => performance.now() } = options;
     this.#options = options;
     this.#now = now;
-    const clock = () => new ServerClock(monotonicMs);
-    this.#clocks = { provider: clock(), store: clock(), temporal: clock() };
+    this.#monotonicMs = monotonicMs;
+    const watched = (): Watched => ({
+      clock: new ServerClock(monotonicMs),
+      measuredMs: Number.NEGATIVE_INFINITY,
+      differsSinceMs: undefined,
+      hasWarned: false,
+    });
+    this.#servers = { provider: watched(), store: watched(), temporal: watched() };
   }
 
   /** Takes in a moment of a server's clock; judged once the worker has started. */
   observe(server: ClockServer, moment: ServerMoment): void {
-    this.#clocks[server].observe(moment);
-    if (this.#started) this.#judge(server);
+    const watched = this.#servers[server];
+    watched.clock.observe(moment);
+    watched.measuredMs = this.#monotonicMs();
+    if (this.#started) this.#judge(server, watched);
   }
 
   /**
-   * Judges what was measured while the worker started, and every measurement from now on.
-   * @throws VideoError `ConfigurationInvalid` when this clock differs from any of the servers'.
+   * Judges what was measured while the worker started, and every measurement from now on. A worker that only connects
+   * again goes on being judged by its measurements: one wrong server must not end every worker whose certificate is
+   * renewed.
+   * @throws VideoError `ConfigurationInvalid` when this clock differs from any of the servers' at the start.
    */
   requireRightClock(): void {
+    if (this.#started) return;
     this.#started = true;
     for (const server of Object.keys(SERVERS) as ClockServer[]) {
       const skewMs = this.#skewOf(server);
@@ -63,25 +88,43 @@ export class ClockWatch {
     }
   }
 
-  #judge(server: ClockServer): void {
+  #judge(server: ClockServer, watched: Watched): void {
     const { startLimitMs, driftLimitMs, onWarning, onFault } = this.#options;
     const skewMs = this.#skewOf(server);
-    const inARow = Math.abs(skewMs) > startLimitMs ? (this.#inARow.get(server) ?? 0) + 1 : 0;
-    this.#inARow.set(server, inARow);
-    if (inARow === 0) this.#warned.delete(server);
-    if (inARow < TIMES_IN_A_ROW || this.#faulty) return;
+    if (Math.abs(skewMs) <= startLimitMs) {
+      watched.differsSinceMs = undefined;
+      watched.hasWarned = false;
+      return;
+    }
+    watched.differsSinceMs ??= watched.measuredMs;
+    if (watched.measuredMs - watched.differsSinceMs < LASTS_MS || this.#faulty) return;
     const error = this.#error(server, skewMs);
-    if (Math.abs(skewMs) > driftLimitMs && server !== 'provider') {
+    const isWrong = Math.abs(skewMs) > driftLimitMs && server !== 'provider';
+    if (isWrong && !this.#isContradicted(server, watched.differsSinceMs, skewMs)) {
       this.#faulty = true;
       onFault(error);
-    } else if (!this.#warned.has(server)) {
-      this.#warned.add(server);
+    } else if (!watched.hasWarned) {
+      watched.hasWarned = true;
       onWarning(error.message);
     }
   }
 
+  /** Whether more of the other servers, as measured since the difference began, agree with this clock than differ. */
+  #isContradicted(server: ClockServer, sinceMs: number, skewMs: number): boolean {
+    const { startLimitMs } = this.#options;
+    let [agreeing, differing] = [0, 0];
+    for (const other of Object.keys(SERVERS) as ClockServer[]) {
+      const { clock, measuredMs } = this.#servers[other];
+      if (other === server || measuredMs < sinceMs) continue;
+      const otherSkewMs = this.#skewOf(other);
+      if (clock.isWithin(startLimitMs, this.#now())) agreeing += 1;
+      else if (Math.abs(otherSkewMs) > startLimitMs && Math.sign(otherSkewMs) === Math.sign(skewMs)) differing += 1;
+    }
+    return agreeing > differing;
+  }
+
   #skewOf(server: ClockServer): number {
-    return this.#clocks[server].skewOf(this.#now());
+    return this.#servers[server].clock.skewOf(this.#now());
   }
 
   #error(server: ClockServer, skewMs: number): VideoError {

@@ -13,8 +13,8 @@ import { findStoreFault, lastPollMs } from './health.js';
 import { logNow } from './logger.js';
 import type { StepCount } from './purchase-monitor.js';
 
-/** A poll lasts a minute and is repeated at once, so its beginning is at most this long ago. */
-const POLL_MS = 70_000;
+/** Temporal's time of a poll is used in whole seconds. */
+const POLL_TIME_UNIT_MS = 1_000;
 
 export interface WorkerWatchOptions {
   readonly client: Client;
@@ -63,6 +63,8 @@ class WorkerWatch {
   /** Monotonic milliseconds since when Temporal does not answer, and the store refuses us. */
   #temporalAwaySince: number | undefined;
   #storeRefusedSince: number | undefined;
+  /** The last look at the polls: when it was sent, and the time of the newest poll that Temporal had seen by then. */
+  #polls: { readonly sentMs: number; readonly newestMs: number } | undefined;
   /** Steps that had begun at the last look at the store; undefined before the first one. */
   #stepsSeen: number | undefined;
 
@@ -80,16 +82,12 @@ class WorkerWatch {
 
   async #lookAtTemporal(): Promise<void> {
     await this.#renewCredentials();
-    const { client, taskQueue, identity, clocks, times, onFault } = this.#options;
+    const { client, taskQueue, identity, times, onFault } = this.#options;
     const sentMs = performance.now();
     try {
       const polledMs = await lastPollMs(client, taskQueue, identity);
       this.#temporalAwaySince = undefined;
-      // An older poll is one that was interrupted, and says nothing about the time.
-      if (polledMs !== undefined) {
-        const answeredMs = performance.now();
-        clocks.observe('temporal', { earliestMs: polledMs, latestMs: polledMs + POLL_MS, sentMs, answeredMs });
-      }
+      this.#observePoll(polledMs ?? 0, sentMs);
     } catch (cause) {
       this.#temporalAwaySince ??= sentMs;
       const awayMs = performance.now() - this.#temporalAwaySince;
@@ -98,6 +96,22 @@ class WorkerWatch {
       const fault = await findConnectFault(addressOf(target), target);
       onFault(temporalUnreachable(target, cause, fault));
     }
+  }
+
+  /**
+   * Learns Temporal's time from a poll that is new: it began after the last look. How long ago the poll of an earlier
+   * look began is not known, because a worker whose places are all taken does not poll.
+   */
+  #observePoll(polledMs: number, sentMs: number): void {
+    const before = this.#polls;
+    this.#polls = { sentMs, newestMs: Math.max(polledMs, before?.newestMs ?? 0) };
+    if (before === undefined || polledMs <= before.newestMs) return;
+    this.#options.clocks.observe('temporal', {
+      earliestMs: polledMs,
+      latestMs: polledMs + POLL_TIME_UNIT_MS,
+      sentMs: before.sentMs,
+      answeredMs: performance.now(),
+    });
   }
 
   /** Uses a renewed API key at once; everything else that changed needs new connections. */

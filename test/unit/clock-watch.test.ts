@@ -30,7 +30,13 @@ function machine(aheadMs: number) {
       answeredMs: state.elapsedMs,
     });
   };
-  return { state, watch, answer, faults, warnings };
+  /** Answers of these servers, in turn, every ten seconds for `minutes`. */
+  const answersFor = (minutes: number, ...answers: (() => void)[]) => {
+    for (const endMs = state.elapsedMs + minutes * 60_000; state.elapsedMs < endMs; state.elapsedMs += 10_000) {
+      for (const give of answers) give();
+    }
+  };
+  return { state, watch, answer, answersFor, faults, warnings };
 }
 
 test.each([
@@ -55,49 +61,106 @@ test.each([0, 59_000, -59_000])(
 );
 
 test.each(['store', 'temporal'] as const)(
-  "a clock that drifts ends the worker once the %s's has shown it three times",
+  "a clock that drifts ends the worker once the %s's has shown it for two minutes",
   (server) => {
-    const { state, watch, answer, faults } = machine(0);
+    const { state, watch, answer, answersFor, faults } = machine(0);
     answer(server);
     watch.requireRightClock();
     state.aheadMs = -3 * HOUR;
-    answer(server);
-    answer(server);
+    answersFor(1.5, () => answer(server));
     expect(faults).toEqual([]);
-    for (let n = 0; n < 5; n += 1) answer(server);
+    answersFor(1, () => answer(server));
     expect(faults).toHaveLength(1);
     expect(faults[0]).toMatch(/(10800|10799) s behind/);
   },
 );
 
-test("a provider whose clock jumps is reported once, and ends no worker: its clock is not this machine's", () => {
+test('a thousand answers of one connection are no drift, however many differ', () => {
   const { watch, answer, faults, warnings } = machine(0);
   watch.requireRightClock();
-  for (let n = 0; n < 5; n += 1) {
-    answer('provider', 25 * HOUR);
-    answer('store');
-  }
+  for (let n = 0; n < 1_000; n += 1) answer('store', 5 * HOUR);
+  expect([...faults, ...warnings]).toEqual([]);
+});
+
+test.each([
+  ['Temporal agrees', ['store'], ['temporal']],
+  ['the provider agrees', ['store'], ['provider']],
+  ["Temporal's differs and both others agree", ['temporal'], ['store', 'provider']],
+] as const)('a server that differs for an hour is reported once, and ends no worker, while %s', (_, wrong, right) => {
+  const { watch, answer, answersFor, faults, warnings } = machine(0);
+  watch.requireRightClock();
+  const wrongAnswers = wrong.map((server) => () => answer(server, 5 * HOUR));
+  answersFor(60, ...wrongAnswers, ...right.map((server) => () => answer(server)));
+  expect(faults).toEqual([]);
+  expect(warnings).toHaveLength(1);
+});
+
+test('a clock that agrees with its own machine alone ends the worker: two others contradict it', () => {
+  const { state, watch, answer, answersFor, faults } = machine(0);
+  watch.requireRightClock();
+  state.aheadMs = 2 * HOUR;
+  const temporalHere = () => answer('temporal', 2 * HOUR);
+  answersFor(
+    4,
+    () => answer('store'),
+    () => answer('provider'),
+    temporalHere,
+  );
+  expect(faults).toHaveLength(1);
+});
+
+test('a server that agreed before the difference began contradicts nothing', () => {
+  const { state, watch, answer, answersFor, faults } = machine(0);
+  answer('provider');
+  watch.requireRightClock();
+  answer('provider');
+  state.elapsedMs += 1_000;
+  answersFor(4, () => answer('store', 5 * HOUR));
+  expect(faults).toHaveLength(1);
+});
+
+test("a provider whose clock jumps is reported once, and ends no worker: its clock is not this machine's", () => {
+  const { watch, answer, answersFor, faults, warnings } = machine(0);
+  watch.requireRightClock();
+  answersFor(
+    5,
+    () => answer('provider', 25 * HOUR),
+    () => answer('store'),
+  );
   expect(faults).toEqual([]);
   expect(warnings).toEqual([expect.stringMatching(/behind the provider's/)]);
 });
 
+test.each(['provider', 'store'] as const)(
+  "a worker that connects again goes on while the %s's clock is wrong: it was right when the worker started",
+  (server) => {
+    const { watch, answer, faults } = machine(0);
+    answer(server);
+    watch.requireRightClock();
+    answer(server, 25 * HOUR);
+    watch.requireRightClock();
+    expect(faults).toEqual([]);
+  },
+);
+
 test('one odd date is no drift', () => {
-  const { watch, answer, faults, warnings } = machine(0);
+  const { watch, answer, answersFor, faults, warnings } = machine(0);
   watch.requireRightClock();
-  for (let n = 0; n < 10; n += 1) {
-    answer('store', 5 * HOUR);
-    answer('store');
-  }
+  answersFor(
+    10,
+    () => answer('store', 5 * HOUR),
+    () => answer('store'),
+  );
   expect([...faults, ...warnings]).toEqual([]);
 });
 
-test("a poll that began within the last minute shows Temporal's hour, not its second", () => {
-  const { state, watch, answer, faults } = machine(0);
+test("a poll that began since the last look shows Temporal's hour, not its second", () => {
+  const { state, watch, answer, answersFor, faults } = machine(0);
   watch.requireRightClock();
-  for (let n = 0; n < 5; n += 1) answer('temporal', -50_000, 70_000);
+  answersFor(5, () => answer('temporal', -20_000, 31_000));
   expect(faults).toEqual([]);
   state.aheadMs = 2 * HOUR;
-  for (let n = 0; n < 5; n += 1) answer('temporal', -50_000, 70_000);
+  answersFor(5, () => answer('temporal', -20_000, 31_000));
   expect(faults).toHaveLength(1);
 });
 
@@ -127,10 +190,13 @@ test.each([{}, { date: 'yesterday' }, { date: 'Mon, 30 Nov 2026 12:00:00 GMT', a
 test('a fault is reported to the worker as an error with the fix', () => {
   const onFault = vi.fn();
   const options = { startLimitMs: 60_000, driftLimitMs: 120_000, onFault, onWarning: () => undefined };
-  const watch = new ClockWatch({ ...options, now: () => TRUE_MS, monotonicMs: () => 0 });
+  let elapsedMs = 0;
+  const watch = new ClockWatch({ ...options, now: () => TRUE_MS + elapsedMs, monotonicMs: () => elapsedMs });
   watch.requireRightClock();
-  const moment = { earliestMs: TRUE_MS + HOUR, latestMs: TRUE_MS + HOUR, sentMs: 0, answeredMs: 0 };
-  for (let n = 0; n < 3; n += 1) watch.observe('store', moment);
+  for (; elapsedMs <= 120_000; elapsedMs += 60_000) {
+    const serverMs = TRUE_MS + HOUR + elapsedMs;
+    watch.observe('store', { earliestMs: serverMs, latestMs: serverMs, sentMs: elapsedMs, answeredMs: elapsedMs });
+  }
   expect(onFault).toHaveBeenCalledWith(
     expect.objectContaining({ type: 'ConfigurationInvalid', nextStep: expect.stringContaining('NTP') }),
   );

@@ -91,6 +91,30 @@ test('a request that waits for its turn is given up with the reason of its signa
   expect(given).toEqual([reason, 'next']);
 });
 
+test('a request far back in the queue is given up at once, and those before and after it keep their order', async () => {
+  const clock = new SimulatedClock();
+  const budget = new QueryBudget({ perSecond: 0.5, clock, random: () => 1 });
+  const abort = new AbortController();
+  const given: unknown[] = [];
+  const send = (name: string, signal?: AbortSignal) =>
+    void budget.run(() => Promise.resolve(given.push(name)), signal).catch((error: unknown) => given.push(error));
+  for (const name of ['first', 'second', 'third']) send(name);
+  send('given up', abort.signal);
+  send('last');
+  await clock.run(() => given.length === 1);
+  const reason = new Error('over');
+  const atMs = clock.monotonicMs();
+  abort.abort(reason);
+  await clock.run(() => given.length === 2, 1);
+  expect(given).toEqual(['first', reason]);
+  expect(clock.monotonicMs() - atMs).toBeLessThanOrEqual(1);
+  await clock.run(() => given.length === 5);
+  expect(given).toEqual(['first', reason, 'second', 'third', 'last']);
+  // Nothing is left under way: after a refusal the next request does not wait for one that was given up.
+  budget.throttled(budget.begin());
+  expect(budget.nextMs()).toBeLessThan(Number.POSITIVE_INFINITY);
+});
+
 test('links are kept once each, the oldest goes first, and taking removes', () => {
   const links = new ResultLinks();
   for (let nth = 0; nth <= 1_000; nth += 1) links.add(`t${nth}`, `https://host.example/${nth}`);

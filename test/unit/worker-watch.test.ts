@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import type { Client } from '@temporalio/client';
 import type { NativeConnection } from '@temporalio/worker';
 import { expect, onTestFinished, test } from 'vitest';
+import type { ServerMoment } from '../../src/async/server-clock.js';
 import type { TemporalTarget } from '../../src/client/temporal-target.js';
 import { loadConfig } from '../../src/config/config.js';
 import { FailureType } from '../../src/contract/failure-type.js';
@@ -23,7 +24,7 @@ const TARGET: TemporalTarget = { namespace: 'default', connection: { address: '1
 function watched(change: Partial<WorkerWatchOptions> = {}) {
   const keys: string[] = [];
   const fault = deferred<VideoError>();
-  const state = { target: TARGET, away: false, looks: 0 };
+  const state = { target: TARGET, away: false, looks: 0, pollers: [] as unknown[] };
   const setApiKey = (key: string) => void keys.push(key);
   const client = {
     options: { namespace: 'default' },
@@ -33,7 +34,7 @@ function watched(change: Partial<WorkerWatchOptions> = {}) {
       describeTaskQueue: async () => {
         state.looks += 1;
         if (state.away) throw new Error('14 UNAVAILABLE');
-        return { pollers: [] };
+        return { pollers: state.pollers };
       },
     },
   } as unknown as Client;
@@ -85,6 +86,41 @@ test('settings that changed and do not work yet leave the connections as they ar
   });
   await expect.poll(() => reads).toBeGreaterThan(2);
   expect(changed).toEqual([]);
+});
+
+test("only a poll that is new shows Temporal's time: the age of an earlier one is not known", async () => {
+  const moments: ServerMoment[] = [];
+  const clocks = {
+    observe: (_server: string, moment: ServerMoment) => void moments.push(moment),
+  } as unknown as ClockWatch;
+  const beganMs = performance.now();
+  const { state, looks } = watched({ clocks });
+  const looksOnce = async () => {
+    const before = looks();
+    await expect.poll(looks).toBeGreaterThan(before + 3);
+  };
+  const polledAt = (seconds: number) => [{ identity: 'me', lastAccessTime: { seconds } }];
+  state.pollers = polledAt(1_000);
+  await looksOnce();
+  // All places are taken: the worker does not poll, however long it is looked at.
+  const quietMs = performance.now();
+  await looksOnce();
+  const newMs = performance.now();
+  state.pollers = polledAt(1_240);
+  await looksOnce();
+  // Another server of Temporal's that has seen the earlier poll alone.
+  state.pollers = polledAt(1_000);
+  await looksOnce();
+  state.pollers = polledAt(1_240);
+  await looksOnce();
+  const last = moments.at(-1)!;
+  expect(moments.filter(({ earliestMs }) => earliestMs === 1_240_000)).toHaveLength(1);
+  expect(moments.filter(({ earliestMs }) => earliestMs === 1_000_000).length).toBeLessThanOrEqual(1);
+  expect(last).toMatchObject({ earliestMs: 1_240_000, latestMs: 1_241_000 });
+  expect(last.sentMs).toBeGreaterThan(quietMs);
+  expect(last.sentMs).toBeLessThan(last.answeredMs);
+  expect(last.answeredMs).toBeGreaterThan(newMs);
+  expect(moments.every(({ sentMs }) => sentMs > beganMs)).toBe(true);
 });
 
 test('a worker without Temporal ends with the reason, instead of staying up without work', async () => {
