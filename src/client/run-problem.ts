@@ -96,8 +96,8 @@ function cureOf(cause: string, message: string): string {
   }
   if (/encoding|payload|codec|converter|decrypt|decode/i.test(message)) {
     return (
-      'The workers cannot read what the run was started with: give them its payload codec ' +
-      '(WAN_VIDEO_PAYLOAD_CODEC), or start it without one.'
+      'The workers cannot read what the run was started with, or was sent: give each of them its payload codec ' +
+      '(WAN_VIDEO_PAYLOAD_CODEC) with every key that was written with, or start it without one.'
     );
   }
   return 'The log of the workers has the whole error; see docs/operations.md, "A run is stuck".';

@@ -1,4 +1,4 @@
-import { defaultPayloadConverter, METADATA_ENCODING_KEY, type Payload, type PayloadCodec } from '@temporalio/common';
+import { METADATA_ENCODING_KEY, type Payload, type PayloadCodec } from '@temporalio/common';
 import storageReferences from '@temporalio/common/lib/internal-non-workflow/extstore-helpers.js';
 import { cleanText } from '../contract/safe-text.js';
 
@@ -9,41 +9,56 @@ import { cleanText } from '../contract/safe-text.js';
 const REASON_MAX = 300;
 
 /**
- * The codec of a worker. A payload that it cannot decode, although it is in order, is passed on as one of an unknown
- * encoding: a message with it is ignored (workflows/shared/message-handlers.ts), and everything else that holds one
- * fails where it is used, with the codec's own reason. While the codec itself fails, everything waits for it.
+ * The codec of a worker. A payload of which the codec says that nobody will ever decode it is passed on as one of an
+ * unknown encoding: a message with it is ignored (workflows/shared/message-handlers.ts), and everything else that holds
+ * one fails where it is used, with the codec's own reason.
+ *
+ * With every other fault the workflow task fails, and is tried again: another worker may have the key that this one
+ * lacks. If this one passed the payload on, the run would be replayed there with a message that it had ignored.
  */
 export function passUndecodable(codec: PayloadCodec): PayloadCodec {
-  /** Whether the codec decodes what it encodes now. */
-  const isInOrder = async (): Promise<boolean> => {
-    try {
-      await codec.decode(await codec.encode([defaultPayloadConverter.toPayload('wan-video')]));
-      return true;
-    } catch {
-      return false;
-    }
+  const decode = async (payloads: Payload[]): Promise<Payload[]> => {
+    const decoded = await codec.decode(payloads);
+    if (decoded.length !== payloads.length) throw new Error('it returned another number of payloads');
+    return decoded;
   };
-  const decodeOne = async (payload: Payload): Promise<Payload> => {
+  const decodeOne = async (payload: Payload): Promise<Payload[]> => {
     try {
-      const [decoded] = await codec.decode([payload]);
-      return decoded ?? undecodable('the codec returned nothing');
+      return await decode([payload]);
     } catch (fault) {
-      return undecodable(fault instanceof Error ? fault.message : String(fault));
+      return isForEver(fault) ? [undecodable(reasonOf(fault))] : refuse(fault);
     }
   };
   return {
     encode: (payloads) => codec.encode(payloads),
     async decode(payloads) {
       try {
-        return await codec.decode(payloads);
+        return await decode(payloads);
       } catch (fault) {
-        // Read once more after the codec has proved itself: a fault that has passed is no property of the payload.
-        if (!(await isInOrder())) throw fault;
-        return Promise.all(payloads.map(decodeOne));
+        if (!isForEver(fault)) refuse(fault);
+        return (await Promise.all(payloads.map(decodeOne))).flat();
       }
     },
   };
 }
+
+/**
+ * Whether a codec has marked an error, or the cause of one, by `undecodable: true`: every worker finds the same fault
+ * in the payload, whichever keys it has.
+ */
+function isForEver(fault: unknown): boolean {
+  for (let error = fault; error instanceof Error; error = error.cause) {
+    if ((error as { readonly undecodable?: unknown }).undecodable === true) return true;
+  }
+  return false;
+}
+
+/** @throws an error that names the codec, because the failed workflow task shows no more than its message. */
+function refuse(fault: unknown): never {
+  throw new Error(`The payload codec of this worker does not decode: ${reasonOf(fault)}`, { cause: fault });
+}
+
+const reasonOf = (fault: unknown): string => (fault instanceof Error ? fault.message : String(fault));
 
 /** A payload that no converter reads; the error of a converter that tries has `why`. */
 const undecodable = (why: string): Payload => ({

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { defaultPayloadConverter, type PayloadCodec } from '@temporalio/common';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { dataConverterOf, loadPayloadCodec } from '../../src/client/payload-codec.js';
+import { passUndecodable } from '../../src/worker/undecodable-payloads.js';
 import { command } from '../support/command.js';
 import { ROOT } from '../support/root.js';
 
@@ -48,6 +49,20 @@ test('the documented codec reads plain payloads, and refuses one that was change
     type: 'ConfigurationInvalid',
     message: expect.stringMatching(/^The payload codec .*encrypting-codec\.mjs cannot decode: /),
   });
+});
+
+test('the documented codec marks what fails under its key, and no key that another worker may have', async () => {
+  const writer = await loadPayloadCodec(EXAMPLE, ROOT);
+  const worker = passUndecodable(writer);
+  const [sealed, short, foreign] = await writer.encode(['one', 'two', 'three'].map(payload));
+  sealed!.data![20]! ^= 1;
+  short!.data = new Uint8Array([1]);
+  for (const damaged of [sealed, short]) {
+    const [passed] = await worker.decode([damaged!]);
+    expect(() => defaultPayloadConverter.fromPayload(passed!)).toThrow('not encrypted with its key');
+  }
+  foreign!.metadata!['encryption-key-id'] = Buffer.from('0badc0de');
+  await expect(worker.decode([foreign!])).rejects.toThrow('the key 0badc0de is none of');
 });
 
 test.each([

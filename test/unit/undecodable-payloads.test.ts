@@ -5,54 +5,51 @@ import { passUndecodable } from '../../src/worker/undecodable-payloads.js';
 const payload = (value: unknown): Payload => defaultPayloadConverter.toPayload(value) as Payload;
 const read = (one: Payload | undefined): unknown => defaultPayloadConverter.fromPayload(one as Payload);
 
-/** A codec that marks what it encodes, refuses what it has not encoded, and fails while `isAway`. */
-function markingCodec() {
-  const state = { isAway: false };
-  const check = (): void => {
-    if (state.isAway) throw new Error('the key service does not answer');
+const PERMANENT = { undecodable: true };
+
+/** A worker's codec with some keys: a payload names the key that it was written with, and whether it is damaged. */
+function codecWithKeys(...keys: string[]) {
+  const fieldOf = ({ metadata }: Payload, name: string) => Buffer.from(metadata?.[name] ?? []).toString();
+  const decodeOne = (sealed: Payload): Payload => {
+    const key = fieldOf(sealed, 'key');
+    if (!keys.includes(key)) throw new Error(`the key ${key} is unknown`);
+    if (fieldOf(sealed, 'damaged') === '') return sealed;
+    // As a codec module's errors are passed on, with the module's name.
+    const cause = Object.assign(new Error('bad tag'), PERMANENT);
+    throw new Error('a damaged \u001b[31mpayload', { cause });
   };
-  const codec: PayloadCodec = {
-    encode: async (payloads) => {
-      check();
-      return payloads.map(
-        ({ metadata, data }) => ({ metadata: { ...metadata, marked: Buffer.from('1') }, data }) as Payload,
-      );
-    },
-    decode: async (payloads) => {
-      check();
-      if (!payloads.every(({ metadata }) => metadata?.['marked'] !== undefined))
-        throw new Error('a foreign \u001b[31mkey');
-      return payloads;
-    },
-  };
-  return { state, codec: passUndecodable(codec) };
+  return passUndecodable({
+    encode: async (payloads) => payloads,
+    decode: async (payloads) => payloads.map(decodeOne),
+  });
 }
 
-test('a payload that the codec refuses is passed on, unreadable, with the reason; those with it are decoded', async () => {
-  const { codec } = markingCodec();
-  const [good] = await codec.encode([payload('ours')]);
-  const [first, foreign, last] = await codec.decode([good as Payload, payload('theirs'), good as Payload]);
+const sealed = (value: unknown, key: string, damaged = ''): Payload => {
+  const { metadata, data } = payload(value);
+  return { metadata: { ...metadata, key: Buffer.from(key), damaged: Buffer.from(damaged) }, data } as Payload;
+};
+
+test('a payload that nobody will decode is passed on, unreadable, with the reason; those with it are decoded', async () => {
+  const [good, damaged] = [sealed('ours', 'k1'), sealed('theirs', 'k1', 'yes')];
+  const [first, second, last] = await codecWithKeys('k1').decode([good, damaged, good]);
   expect([read(first), read(last)]).toEqual(['ours', 'ours']);
-  expect(() => read(foreign)).toThrow('Unknown encoding: undecodable: a foreign key');
+  expect(() => read(second)).toThrow('Unknown encoding: undecodable: a damaged payload');
 });
 
-test('while the codec itself fails nothing is passed on: a good message is not lost with it', async () => {
-  const { codec, state } = markingCodec();
-  const [good] = await codec.encode([payload('ours')]);
-  state.isAway = true;
-  await expect(codec.decode([good as Payload])).rejects.toThrow('the key service does not answer');
-  state.isAway = false;
-  expect(read((await codec.decode([good as Payload]))[0])).toBe('ours');
+test('a payload with a key that this worker lacks fails the task, and is read by a worker that has the key', async () => {
+  const [granted, damaged] = [sealed('a slot', 'new'), sealed('theirs', 'old', 'yes')];
+  const refusal = 'The payload codec of this worker does not decode: the key new is unknown';
+  await expect(codecWithKeys('old').decode([granted])).rejects.toThrow(refusal);
+  await expect(codecWithKeys('old').decode([damaged, granted])).rejects.toThrow(refusal);
+  const [decoded] = await codecWithKeys('old', 'new').decode([granted]);
+  expect(read(decoded)).toBe('a slot');
 });
 
-test('a codec that returns nothing for a payload leaves it unreadable', async () => {
-  const codec = passUndecodable({
-    encode: async (payloads) => payloads,
-    decode: async (payloads) => {
-      if (payloads.length > 1) throw new Error('one at a time');
-      return read(payloads[0]) === 'wan-video' ? payloads : [];
-    },
-  });
-  const decoded = await codec.decode([payload('a'), payload('b')]);
-  for (const one of decoded) expect(() => read(one)).toThrow('the codec returned nothing');
+test.each([
+  ['a codec that returns nothing', async () => [], 'another number of payloads'],
+  ['an error that is no error', () => Promise.reject('vault closed'), 'vault closed'],
+  ['a mark that is not true', () => Promise.reject(Object.assign(new Error('x'), { undecodable: 'maybe' })), 'x'],
+] as const)('%s says nothing of the payload: the task fails', async (_, decode, reason) => {
+  const codec = passUndecodable({ encode: async (payloads) => payloads, decode: decode as PayloadCodec['decode'] });
+  await expect(codec.decode([payload('a')])).rejects.toThrow(reason);
 });
