@@ -34,11 +34,13 @@ export async function keepSlotsPage({ slots }: PageKeeperInput, page: Uint8Array
 
 /** Starts the keepers of pages that do not fit into the input of the next run; returns their workflow ids. */
 export async function startKeepers(pages: readonly Uint8Array[]): Promise<string[]> {
-  const { workflowId: slots, runId } = wf.workflowInfo();
+  const { workflowId: slots } = wf.workflowInfo();
+  // Not the run's id: a reset run, which has another one, must start the same workflows when it is replayed.
+  const handover = wf.uuid4();
   const keepers: string[] = [];
   // One after the other: together they would exceed the 4 MB of one answer to Temporal.
   for (const [at, page] of pages.entries()) {
-    const workflowId = `${slots}/page/${runId}/${at + 1}`;
+    const workflowId = `${slots}/page/${handover}/${at + 1}`;
     await wf.startChild(keepSlotsPage, {
       workflowId,
       args: [{ slots }, page],
