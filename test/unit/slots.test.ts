@@ -4,8 +4,10 @@ import {
   addRequest,
   adoptOpenPurchases,
   grantSlots,
+  hasRoomForRequester,
   releaseSlot,
   removeRequester,
+  removeUnreachable,
 } from '../../workflows/slots/slot-queue.js';
 import { emptySlotState, type SlotState } from '../../workflows/slots/slot-state.js';
 import { toSlotsView, toSlotView } from '../../workflows/slots/slots-view.js';
@@ -177,4 +179,52 @@ test('the view is a page of those that wait, with counts of all, and stays below
   const page = toSlotsView(state, { offset: 298, count: 1_000 }, 4);
   expect(page.waiting.length).toBeGreaterThan(100);
   expect(JSON.stringify(page).length).toBeLessThan(1_000_000);
+});
+
+/** A state after all these runs have requested one key, as far as there was room. */
+function crowd(before: SlotState, key: string, ids: readonly string[]): SlotState {
+  const request = (requesterId: string) => requestFor(key, { requesterId });
+  return ids.reduce(
+    (state, id) => (hasRoomForRequester(state, request(id)) ? addRequest(state, request(id), 0) : state),
+    before,
+  );
+}
+const runIds = (count: number, length = 0) => Array.from({ length: count }, (_, at) => `run ${at}`.padEnd(length, '.'));
+
+test.each(['held', 'waiting'] as const)('a key that is %s takes a thousand runs, and those it has again', (how) => {
+  const first = addRequest(emptySlotState(how === 'held' ? 1 : 0), requestFor('k'), 0);
+  const ids = runIds(2_100);
+  const state = crowd(grantSlots(first, 0).state, 'k', ids);
+  const entry = state.holders[0] ?? state.queue.get('k');
+  expect(entry?.requesters).toHaveLength(1_000);
+  expect(hasRoomForRequester(state, requestFor('k', { requesterId: ids[0]! }))).toBe(true);
+  expect(hasRoomForRequester(state, requestFor('k', { requesterId: ids[2_000]! }))).toBe(false);
+  expect(hasRoomForRequester(state, requestFor('another'))).toBe(true);
+});
+
+test('runs with the longest ids on every slot fit into the input of the next run', () => {
+  let state = emptySlotState(5);
+  for (const key of ['a', 'b', 'c', 'd', 'e']) state = crowd(state, key, runIds(2_100, 1_000));
+  state = grantSlots(state, 0).state;
+  expect(state.holders).toHaveLength(5);
+  for (const key of ['a', 'b', 'c', 'd', 'e']) state = crowd(state, key, runIds(4_200, 1_000));
+  expect(JSON.stringify(state.holders).length).toBeLessThan(400_000);
+});
+
+test('payers that join and leave a slot count as its runs', () => {
+  let state = grantSlots(addRequest(emptySlotState(1), requestFor('k'), 0), 0).state;
+  for (let at = 0; at < 2_100; at += 1) {
+    const request = requestFor('k', { requesterId: `run ${at}`, tenant: `t${at}` });
+    if (hasRoomForRequester(state, request))
+      state = removeUnreachable(addRequest(state, request, 0), 'k', `run ${at}`, 0);
+  }
+  expect(Object.keys(state.holders[0]?.payers ?? {}).length).toBeLessThanOrEqual(1_000);
+});
+
+test('a run that is gone leaves its slot to the others; the last one stays until the audit', () => {
+  let state = grantSlots(crowd(emptySlotState(1), 'k', ['a', 'b', 'c']), 0).state;
+  for (const id of ['a', 'c', 'b', 'b', 'unknown']) state = removeUnreachable(state, 'k', id, 0);
+  expect(state.holders.map(({ requesters }) => requesters)).toEqual([['b']]);
+  const queued = crowd(emptySlotState(0), 'k', ['a']);
+  expect(removeUnreachable(queued, 'k', 'a', 0).queue.size).toBe(0);
 });

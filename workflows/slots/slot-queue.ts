@@ -34,6 +34,29 @@ export interface GrantStep {
   readonly refusalsLeft: boolean;
 }
 
+/** Runs that may request one key: their ids are carried, audited and answered together. */
+const REQUESTERS_MAX = 1_000;
+/** Characters of the ids and payers of everything that is held, well below the 2 MB of the next run's input. */
+const HELD_LENGTH_MAX = 300_000;
+
+/**
+ * Whether a request can be taken in: the queue has room for a new key, and a key for another run. A run beyond that
+ * finds the video that the others have bought when it requests again.
+ */
+export function hasRoomForRequester(state: SlotState, { key, requesterId }: SlotRequestMessage): boolean {
+  const held = state.holders.find((holder) => holder.key === key);
+  const entry = held ?? state.queue.get(key);
+  if (entry?.requesters.includes(requesterId)) return true;
+  if (held === undefined && state.queue.isFull) return false;
+  if (entry === undefined) return true;
+  const payers = Object.entries(entry.payers ?? {});
+  if (Math.max(entry.requesters.length, payers.length) >= REQUESTERS_MAX) return false;
+  const names = [...entry.requesters, ...payers.flatMap(([id, { tenant, batch }]) => [id, tenant ?? '', batch ?? ''])];
+  const length = names.reduce((sum, name) => sum + name.length, 0);
+  // What waits may be held next, as many at a time as there are slots.
+  return length * Math.max(state.limit, heldEntries(state).length) < HELD_LENGTH_MAX;
+}
+
 /**
  * Adds a request. A repeated one keeps its place, or its slot. One that would share a held slot on a budget without
  * room changes nothing: {@link roomForAnotherPayer} says so beforehand.
@@ -173,6 +196,17 @@ export function removeRequester(
 }
 
 const notNotified = (): Notified => ({ isProvisional: false, isDue: false });
+
+/**
+ * Takes a requester out whose run is gone. The last one of a slot stays until the audit has found out whether its
+ * purchase is under way.
+ */
+export function removeUnreachable(state: SlotState, key: string, requesterId: string, nowMs: number): SlotState {
+  const held = state.holders.find((holder) => holder.key === key);
+  if (held === undefined) return removeRequester(state, key, requesterId, true, nowMs);
+  const isLast = held.requesters.every((id) => id === requesterId);
+  return isLast ? state : removeRequester(state, key, requesterId, false, nowMs);
+}
 
 /** Keeps a request for the requesters that are left; without any it is gone. */
 function keepWaiting({ queue, checks }: SlotState, before: Waiter, waiter: Waiter): void {

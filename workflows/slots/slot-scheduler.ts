@@ -18,9 +18,11 @@ import {
   addRequest,
   adoptOpenPurchases,
   grantSlots,
+  hasRoomForRequester,
   releaseDeadHolders,
   releaseSlot,
   removeRequester,
+  removeUnreachable,
   roomForAnotherPayer,
 } from './slot-queue.js';
 import { budgetsOf, emptySlotState, heldEntries, payersIn, type SlotState } from './slot-state.js';
@@ -229,8 +231,7 @@ export class SlotScheduler {
     this.#setLimit(request.limit);
     this.#setBudget(request.budget);
     this.#changed = true;
-    const { holders, queue } = this.#state;
-    if (queue.isFull && queue.get(key) === undefined && !holders.some((held) => held.key === key)) {
+    if (!hasRoomForRequester(this.#state, request)) {
       this.#notifier.answerQueueFull(request, Date.now());
     } else if (roomForAnotherPayer(this.#state, request, Date.now()) === 'fits') {
       this.#state = addRequest(this.#state, request, Date.now());
@@ -276,13 +277,10 @@ export class SlotScheduler {
     return { held, reached: typeof room === 'string' ? null : room };
   }
 
-  /**
-   * Removes a requester whose run is gone. If it holds a slot, its purchase may still be under way, which the audit
-   * finds out.
-   */
+  /** Removes a requester whose run is gone. If it holds a slot, the audit finds out what became of its purchase. */
   #removeUnreachable(requesterId: string, key: string): void {
     if (this.#state.holders.some((held) => held.key === key)) this.#auditDue = true;
-    else this.#change(removeRequester(this.#state, key, requesterId, true, Date.now()));
+    this.#change(removeUnreachable(this.#state, key, requesterId, Date.now()));
   }
 
   #scheduleAudits(): void {
