@@ -1,0 +1,237 @@
+import type { temporal } from '@temporalio/proto';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { mapParallel } from '../../src/async/map-parallel.js';
+import { readAccountSlots } from '../../src/client/account-slots.js';
+import { WorkflowType } from '../../src/contract/names.js';
+import type { SlotAnswer, SlotRequestMessage } from '../../src/contract/slots.js';
+import { stepTimesOf } from '../../src/contract/times.js';
+import { type Account, type Accounts, startAccounts } from '../support/account.js';
+import { startWorkerProcess, type WorkerProcess } from '../support/processes.js';
+import type { Stack } from '../support/stack.js';
+
+const LIMIT = 5;
+const DRAIN_LIMIT = 200;
+/** Far below the 10,000 signals that a recipient may receive. */
+const REQUESTS_PER_RECIPIENT = 100;
+
+let accounts: Accounts;
+let stack: Stack;
+const crowds: Crowd[] = [];
+beforeAll(async () => {
+  accounts = await startAccounts(50);
+  stack = accounts.stack;
+});
+afterAll(async () => {
+  await Promise.all(crowds.map((crowd) => crowd.close()));
+  await accounts?.close();
+});
+
+/** An account's slots and the requests of a crowd, whose answers go to workflows that take any signal. */
+class Crowd {
+  readonly requests: readonly SlotRequestMessage[];
+  /** How often each request was granted. */
+  readonly grants = new Map<string, number>();
+  readonly #one: Account = accounts.account(LIMIT);
+  readonly #released = new Set<string>();
+  readonly #recipients: readonly string[];
+  #releasesMax = 0;
+  #isClosed = false;
+  #worker: WorkerProcess | undefined;
+
+  constructor(size: number) {
+    crowds.push(this);
+    const count = Math.ceil(size / REQUESTS_PER_RECIPIENT);
+    this.#recipients = Array.from({ length: count }, (_, at) => `${this.#one.name}/recipient-${at}`);
+    this.requests = Array.from({ length: size }, (_, at) => ({
+      key: at.toString(16).padStart(64, '0'),
+      afterPurchase: 0,
+      requesterId: this.#recipients[at % count] as string,
+      tenant: `tenant-${at % 50}`,
+      batch: `batch-${at % 3}`,
+      priority: 'batch',
+      limit: LIMIT,
+    }));
+  }
+
+  get slots() {
+    return stack.client.workflow.getHandle(this.#one.slotsId);
+  }
+
+  async startRecipients(): Promise<void> {
+    for await (const workflowId of mapParallel(this.#recipients, 20, async (id) => {
+      await this.#start(WorkflowType.keepSlotsPage, id, [{ slots: this.#one.slotsId }, new Uint8Array()]);
+      return id;
+    })) {
+      void this.#followGrants(workflowId);
+    }
+  }
+
+  startSlots(limit: number, sizes: { readonly eventsMax?: number; readonly pageBytes?: number } = {}) {
+    const times = stepTimesOf(this.#one.config.times);
+    return this.#start(WorkflowType.accountSlots, this.#one.slotsId, [{ limit, times, ...sizes }]);
+  }
+
+  async startWorker(): Promise<void> {
+    const { name } = this.#one;
+    const env = { WAN_VIDEO_ACCOUNT: name, WAN_VIDEO_TASK_QUEUE: name, WAN_VIDEO_MAX_RUNNING: `${LIMIT}` };
+    this.#worker = await startWorkerProcess(stack, {}, { env });
+  }
+
+  async killWorker(): Promise<void> {
+    await this.#worker?.end('SIGKILL');
+  }
+
+  async request(requests: readonly SlotRequestMessage[], limit = LIMIT): Promise<void> {
+    const { slots } = this;
+    const sent = mapParallel(requests, 40, (request) => slots.signal('requestSlot', { ...request, limit }));
+    for await (const _ of sent);
+  }
+
+  /** The view of the slots; undefined while they do not answer. */
+  view(offset = 0, count = 1) {
+    const { provider } = this.#one.config;
+    const page = { offset, count };
+    return readAccountSlots(stack.client, provider.providerId, this.#one.name, page).catch(() => undefined);
+  }
+
+  async counts() {
+    const view = await this.view();
+    return [view?.holders_count, view?.waiting_count];
+  }
+
+  /** Lets so many requests release their slot, each as soon as its grant has arrived. */
+  allowReleases(count: number): void {
+    this.#releasesMax = count;
+    this.#release();
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    const ends = [this.#one.slotsId, ...this.#recipients].map((id) =>
+      stack.client.workflow
+        .getHandle(id)
+        .terminate()
+        .catch(() => undefined),
+    );
+    await Promise.all(ends);
+    await this.killWorker();
+  }
+
+  #start(type: string, workflowId: string, args: unknown[]) {
+    return stack.client.workflow.start(type, { workflowId, taskQueue: this.#one.config.taskQueues.generate, args });
+  }
+
+  #release(): void {
+    for (const key of this.grants.keys()) {
+      if (this.#released.size >= this.#releasesMax) return;
+      if (this.#released.has(key)) continue;
+      this.#released.add(key);
+      void this.slots.signal('releaseSlot', { key, n: 1 });
+    }
+  }
+
+  /** Counts the grants that a recipient receives, until it ends. */
+  async #followGrants(workflowId: string): Promise<void> {
+    const { namespace } = stack.client.options;
+    let nextPageToken: Uint8Array | undefined;
+    let seen = 0;
+    do {
+      const execution = { workflowId };
+      const request = { namespace, execution, waitNewEvent: true, ...(nextPageToken && { nextPageToken }) };
+      // A token may expire while the recipient's first events are written; the history is then read from its start.
+      const page = await stack.client.workflowService.getWorkflowExecutionHistory(request).catch(() => undefined);
+      for (const event of page?.history?.events ?? []) {
+        const id = Number(event.eventId);
+        if (id <= seen) continue;
+        seen = id;
+        this.#countGrant(event.workflowExecutionSignaledEventAttributes);
+      }
+      this.#release();
+      nextPageToken = page?.nextPageToken;
+      if (page !== undefined && !nextPageToken?.length) return;
+    } while (!this.#isClosed);
+  }
+
+  #countGrant(signal: temporal.api.history.v1.IWorkflowExecutionSignaledEventAttributes | null | undefined): void {
+    const data = signal?.signalName === 'slot' ? signal.input?.payloads?.[0]?.data : undefined;
+    if (data == null) return;
+    const { key, waiting } = JSON.parse(Buffer.from(data).toString()) as SlotAnswer;
+    if (waiting === null) this.grants.set(key, (this.grants.get(key) ?? 0) + 1);
+  }
+}
+
+test('a crowd is carried on past a killed worker, a reset and a termination, and each request is granted once', async () => {
+  const size = 3_000;
+  const crowd = new Crowd(size);
+  const { requests, grants } = crowd;
+  await crowd.startWorker();
+  await crowd.startRecipients();
+  const { firstExecutionRunId: firstRun } = await crowd.startSlots(LIMIT, { eventsMax: 1_500, pageBytes: 20_000 });
+  const until = (is: () => unknown, expected: unknown, timeout = 120_000) =>
+    expect.poll(is, { timeout, interval: 500 }).toEqual(expected);
+
+  await crowd.request(requests.slice(0, size / 4));
+  await Promise.all([crowd.request(requests.slice(size / 4, size / 2)), crowd.killWorker()]);
+  await crowd.startWorker();
+  await crowd.request(requests.slice(size / 2));
+  await until(() => crowd.counts(), [LIMIT, size - LIMIT]);
+  // Pages of the view have every request once.
+  const shown = new Set<string>();
+  const countShown = async () => {
+    for (let offset = 0; offset < size; offset += 1_000) {
+      for (const { purchase_key } of (await crowd.view(offset, 1_000))?.waiting ?? []) shown.add(purchase_key);
+    }
+    return shown.size;
+  };
+  await until(countShown, size - LIMIT);
+  // The step that the killed worker ran is repeated first.
+  await expect.poll(async () => (await crowd.slots.describe()).runId, { timeout: 180_000 }).not.toBe(firstRun);
+  await until(() => crowd.counts(), [LIMIT, size - LIMIT]);
+
+  const { runId } = await crowd.slots.describe();
+  await stack.client.workflowService.resetWorkflowExecution({
+    namespace: stack.client.options.namespace,
+    workflowExecution: { workflowId: crowd.slots.workflowId, runId },
+    reason: 'a test',
+    workflowTaskFinishEventId: 4 as never, // a number is as good as a Long
+    requestId: 'a-test',
+  });
+  await until(() => crowd.counts(), [LIMIT, size - LIMIT]);
+  await crowd.slots.signal('setSlotLimit', { limit: DRAIN_LIMIT });
+  crowd.allowReleases(size / 3);
+  await until(() => grants.size, size / 3 + DRAIN_LIMIT);
+
+  // What waits is lost with the run, and the runs request again.
+  await crowd.slots.terminate();
+  await crowd.startSlots(DRAIN_LIMIT, { eventsMax: 1_500, pageBytes: 20_000 });
+  const held = grants.size;
+  await crowd.request(
+    requests.filter(({ key }) => !grants.has(key)),
+    DRAIN_LIMIT,
+  );
+  await until(() => crowd.counts(), [DRAIN_LIMIT, size - held - DRAIN_LIMIT]);
+  crowd.allowReleases(size);
+  await until(() => grants.size, size, 240_000);
+  await until(() => crowd.counts(), [0, 0]);
+  expect([...grants].filter(([, count]) => count !== 1)).toEqual([]);
+}, 600_000);
+
+// Temporal itself takes up to 15 s: ten until a workflow task of the killed worker times out, and five for its queue.
+test.each([10, 1_000])(
+  'with %i requests, the successor of a killed worker answers within 30 s',
+  async (size) => {
+    const crowd = new Crowd(size);
+    await crowd.startWorker();
+    await crowd.startRecipients();
+    await crowd.startSlots(LIMIT);
+    await crowd.request(crowd.requests);
+    await expect.poll(() => crowd.counts(), { timeout: 120_000, interval: 500 }).toEqual([LIMIT, size - LIMIT]);
+    await crowd.killWorker();
+    await crowd.startWorker();
+    const startedMs = Date.now();
+    await expect.poll(() => crowd.counts(), { timeout: 60_000 }).toEqual([LIMIT, size - LIMIT]);
+    const tookMs = Date.now() - startedMs;
+    expect(tookMs).toBeLessThan(30_000);
+  },
+  600_000,
+);
