@@ -1,3 +1,4 @@
+import { Context } from '@temporalio/activity';
 import { toFailure, type VideoFailure } from '../src/contract/failure.js';
 import { FailureType } from '../src/contract/failure-type.js';
 import type { SlotReleaseMessage } from '../src/contract/slots.js';
@@ -197,9 +198,23 @@ async function writeEnd(
   }
 }
 
-/** Records the bill of a finished task. An earlier look may have recorded it; its words are then the run's as well. */
+/**
+ * Records the bill of a finished task. An earlier look may have recorded it; its words are then the run's as well. A
+ * damaged record keeps no paid video from being archived: the figures of this look are then the run's.
+ */
 async function book(deps: ActivityDeps, finished: FinishedTask, options: StoreOptions): Promise<RecordedEnd> {
-  const { won, record } = await deps.ledger.recordBill(finished, finished, options);
+  const booked = await deps.ledger.recordBill(finished, finished, options).catch((error: unknown) => {
+    if (!(error instanceof VideoError && error.type === FailureType.RecordDamaged)) throw error;
+    Context.current().log.error('A bill cannot be recorded: a record is damaged', {
+      task_id: finished.taskId,
+      reason: error.message,
+    });
+    return undefined;
+  });
+  if (booked === undefined) {
+    return { end: { kind: 'succeeded', task: { ...finished, estimated: true } }, settled: undefined };
+  }
+  const { won, record } = booked;
   // Once per task: a repeated attempt would count the time between the attempts.
   if (won && finished.detectedSeconds !== null) deps.metrics.detected(finished.detectedSeconds);
   const { end_time_ms: endTimeMs, billed_seconds: billedSeconds, resolution, audio, estimated, tenant, memo } = record;

@@ -106,7 +106,8 @@ export function createFindDeadSlots(deps: ActivityDeps) {
       const audited = mapParallel(holders, HOLDERS_AT_ONCE, async (holder) => {
         const newest = await newestOf(holder, deps, signal);
         const end = await findEnd(holder, newest, deps);
-        return { holder, end, orphans: newest === undefined ? [] : await orphansOf(newest, deps, signal) };
+        const isReadable = newest !== undefined && newest !== 'damaged';
+        return { holder, end, orphans: isReadable ? await orphansOf(newest, deps, signal) : [] };
       });
       for await (const { holder, end, orphans: found } of audited) {
         orphans.push(...found);
@@ -119,16 +120,17 @@ export function createFindDeadSlots(deps: ActivityDeps) {
     });
 }
 
-/** The newest purchase that may have been made with a slot; undefined: none, or its records are damaged. */
+/** The newest purchase that may have been made with a slot; undefined: none. */
 async function newestOf(
   { key, afterPurchase }: HeldSlot,
   { ledger }: ActivityDeps,
   signal: AbortSignal,
-): Promise<PurchaseView | undefined> {
+): Promise<PurchaseView | 'damaged' | undefined> {
   const newest = await ledger.findNewest(key, { signal }).catch((error: unknown) => {
-    if (error instanceof VideoError && error.type === FailureType.RecordDamaged) return undefined;
+    if (error instanceof VideoError && error.type === FailureType.RecordDamaged) return 'damaged' as const;
     throw error;
   });
+  if (newest === 'damaged') return newest;
   return newest !== undefined && newest.purchase.n > afterPurchase ? newest : undefined;
 }
 
@@ -140,10 +142,10 @@ type SlotEnd = 'alive' | 'unsettled' | 'paid' | 'nothing';
 
 async function findEnd(
   { requesters, sinceMs, slotIsFree = false }: HeldSlot,
-  newest: PurchaseView | undefined,
+  newest: PurchaseView | 'damaged' | undefined,
   { clock, times, isRunOpen }: ActivityDeps,
 ): Promise<SlotEnd> {
-  if (newest !== undefined) {
+  if (newest !== undefined && newest !== 'damaged') {
     const { state } = newest;
     if (!slotIsFree && mayRender(newest, clock.now(), times.ledger.resultLifeMs)) return 'alive';
     if (state.kind === 'closed') return isPaid(state.ending) ? 'paid' : 'nothing';
@@ -151,6 +153,8 @@ async function findEnd(
   }
   // Nothing was bought yet: a requester that is still open may be about to.
   if ((await Promise.all(requesters.map((id) => isRunOpen(id)))).includes(true)) return 'alive';
+  // What cannot be read may have been paid.
+  if (newest === 'damaged') return 'unsettled';
   // The submit of a requester that is gone may still be on its way.
   return slotIsFree && clock.now() - sinceMs >= UNBOUGHT_MS ? 'nothing' : 'unsettled';
 }

@@ -186,7 +186,7 @@ export class DashScopeClient {
     });
     if (query.startMs !== undefined) search.set('start_time', formatListTime(query.startMs));
     if (query.endMs !== undefined) search.set('end_time', formatListTime(query.endMs));
-    return (await this.#readStatus('list', `/tasks/?${search}`, listAnswer, query)).value;
+    return (await this.#readStatus('list', `/tasks/?${search}`, listAnswer(query.pageNo), query)).value;
   }
 
   /**

@@ -187,32 +187,34 @@ const isSameId = (a: string, b: string): boolean => a.toLowerCase() === b.toLowe
 /**
  * `GET /tasks/`, at the top level or under `output`. Rows are judged one by one; a page that does not say whether it
  * has rows is unreadable as a whole, because it must not count as empty.
+ * @param requestedPage - Its number, from 1: an answer need not repeat it.
  */
-export const listAnswer: AnswerParser<TaskPage> = (json) => {
-  const top = new AnswerReader('list', json);
-  const answer = !top.has('data') && top.has('output') ? top.object('output') : top;
-  const rows = answer.list('data');
-  const total = answer.number('total');
-  if (rows === undefined && (total !== 0 || answer.has('data'))) {
-    if (!answer.has('data')) answer.note('data', undefined);
-    return { value: undefined, oddities: top.oddities };
-  }
-  const tasks = (rows ?? []).map(listedTask);
-  const readable = tasks.filter((task) => task !== undefined);
-  const pageNo = answer.number('page_no', 1) ?? 1;
-  return {
-    value: {
-      tasks: readable,
-      unreadable: tasks.length - readable.length,
-      total: total ?? 0,
-      pageNo,
-      // Without a count of pages, a page with rows may be followed by another one.
-      totalPages: answer.number('total_page') ?? (tasks.length > 0 ? pageNo + 1 : pageNo),
-      requestId: top.id('request_id'),
-    },
-    oddities: top.oddities,
+export const listAnswer =
+  (requestedPage: number): AnswerParser<TaskPage> =>
+  (json) => {
+    const top = new AnswerReader('list', json);
+    const answer = !top.has('data') && top.has('output') ? top.object('output') : top;
+    const rows = answer.list('data');
+    const total = answer.number('total');
+    if (rows === undefined && (total !== 0 || answer.has('data'))) {
+      if (!answer.has('data')) answer.note('data', undefined);
+      return { value: undefined, oddities: top.oddities };
+    }
+    const tasks = (rows ?? []).map(listedTask);
+    const readable = tasks.filter((task) => task !== undefined);
+    return {
+      value: {
+        tasks: readable,
+        unreadable: tasks.length - readable.length,
+        total: total ?? 0,
+        pageNo: answer.number('page_no', 1) ?? requestedPage,
+        // Without a count of pages, a page with rows may be followed by another one.
+        totalPages: answer.number('total_page') ?? (tasks.length > 0 ? requestedPage + 1 : requestedPage),
+        requestId: top.id('request_id'),
+      },
+      oddities: top.oddities,
+    };
   };
-};
 
 function listedTask(row: AnswerReader): ListedTask | undefined {
   const taskId = row.id('task_id');

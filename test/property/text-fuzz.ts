@@ -159,7 +159,7 @@ function fuzzRequest(random: Random): void {
 /** Checks one answer of the provider: it is read or refused, and its texts are bounded, and clean where shown. */
 function fuzzAnswer(random: Random): void {
   const answer = changed(random, ANSWER);
-  for (const read of [taskAnswer('t-1'), listAnswer, policyAnswer]) {
+  for (const read of [taskAnswer('t-1'), listAnswer(1), policyAnswer]) {
     const { value, oddities } = read(answer);
     expect(JSON.stringify(value ?? null).length).toBeLessThan(60_000);
     expect(oddities.length).toBeLessThan(200);

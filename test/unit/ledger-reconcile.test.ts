@@ -2,6 +2,7 @@ import { expect, test } from 'vitest';
 import { FailureType } from '../../src/contract/failure-type.js';
 import { VideoError } from '../../src/contract/video-error.js';
 import type { TaskSnapshot } from '../../src/dashscope/wire.js';
+import { listAnswer } from '../../src/dashscope/wire.js';
 import { buyOnce } from '../../src/ledger/buy.js';
 import { awaitPurchase } from '../../src/ledger/follow.js';
 import { Ledger } from '../../src/ledger/ledger.js';
@@ -451,6 +452,19 @@ test('all pages of the list are read, and a list that does not add up is refused
     retryable: true,
     message: expect.stringContaining('5 of 6'),
   });
+});
+
+test('a list that counts nothing and numbers no page is read until a page without rows', async () => {
+  const { clock } = setUp();
+  const data = Array.from({ length: 450 }, (_, index) => ({ task_id: `t${index}`, status: 'RUNNING' }));
+  const pages: number[] = [];
+  const listTasks = async ({ pageNo, pageSize }: { readonly pageNo: number; readonly pageSize: number }) => {
+    pages.push(pageNo);
+    const { value } = listAnswer(pageNo)({ data: data.slice((pageNo - 1) * pageSize, pageNo * pageSize) });
+    return value ?? expect.fail('no page');
+  };
+  expect((await listAllTasks({ listTasks }, clock)).tasks).toHaveLength(450);
+  expect(pages).toEqual([1, 2, 3, 4, 5, 6]);
 });
 
 test("with a writer's clock three hours ahead, the store's clock shows that a task may be another run's", async () => {

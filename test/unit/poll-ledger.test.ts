@@ -62,6 +62,18 @@ test('a store that is away while the task renders delays nothing, and its end is
   expect(store.json(`${DAY}/${task.taskId}.json`)).toMatchObject({ task_id: task.taskId, n: 1 });
 });
 
+test('a damaged bill keeps no paid video from being archived: the figures seen go on, as an estimate', async () => {
+  const { store, poll, task, returned } = await watched();
+  store.set(`${DAY}/${task.taskId}.json`, Buffer.from('{"v":1}'));
+  const usage = { duration: 4, sr: 720, audio: false };
+  expect(await poll('SUCCEEDED', undefined, { usage })).toMatchObject({
+    kind: 'succeeded',
+    task: { billedSeconds: 4, resolution: '720P', audio: false, estimated: true },
+  });
+  // The money stays reserved until the ledger can say what was paid.
+  expect(returned).toEqual([expect.not.objectContaining({ settled: expect.anything() })]);
+});
+
 test('a task that is recorded next to its purchase after the ledger was read is closed there', async () => {
   const { store, ledger, poll, task, folder } = await watched({ taskId: 'second', claim: 'extra' });
   expect(store.json(`${folder}/claim.json`)).toMatchObject({ decision: { task_id: 't1' } });

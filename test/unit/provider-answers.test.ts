@@ -103,7 +103,7 @@ test('a failure with a number as its code is typed', () => {
 
 test('rows are judged one by one: an unknown status is an open task, an unreadable row is counted', () => {
   const row = (more: object) => ({ task_id: 't', status: 'RUNNING', gmt_create: 1_745_568_428_109, ...more });
-  const page = listAnswer({
+  const page = listAnswer(1)({
     total: '3',
     page_no: '1',
     total_page: '1',
@@ -121,13 +121,13 @@ test.each([
   ['no rows although it counts some', { total: 2, page_no: 1, total_page: 1 }],
   ['neither rows nor a count', { page_no: 1 }],
 ])('a list with %s is not an empty one', (_what, json) => {
-  expect(listAnswer(json).value).toBeUndefined();
+  expect(listAnswer(1)(json).value).toBeUndefined();
 });
 
 test('an empty list is one, and a list without a count of pages goes on while it has rows', () => {
-  expect(listAnswer({ total: 0, page_no: 1, total_page: 0 }).value).toMatchObject({ tasks: [], unreadable: 0 });
-  expect(listAnswer({ data: [{ task_id: 't', status: 'RUNNING' }], page_no: 3 }).value?.totalPages).toBe(4);
-  expect(listAnswer({ data: [], page_no: 4 }).value?.totalPages).toBe(4);
+  expect(listAnswer(1)({ total: 0, page_no: 1, total_page: 0 }).value).toMatchObject({ tasks: [], unreadable: 0 });
+  expect(listAnswer(3)({ data: [{ task_id: 't', status: 'RUNNING' }] }).value?.totalPages).toBe(4);
+  expect(listAnswer(4)({ data: [] }).value?.totalPages).toBe(4);
 });
 
 test('an upload policy has defaults for what only guards the upload', () => {
@@ -217,7 +217,7 @@ test('no drift of any one field throws, invents seconds, or turns a success into
 });
 
 test.each([0, -1, 1.5, 1e21, true, {}, [], 'a b', 'x'.repeat(1_000_000)])('%j is no id of a task', (task_id) => {
-  const listed = listAnswer({ data: [{ task_id, status: 'RUNNING' }], total: 1 }).value;
+  const listed = listAnswer(1)({ data: [{ task_id, status: 'RUNNING' }], total: 1 }).value;
   expect(listed).toMatchObject({ tasks: [], unreadable: 1 });
   expect(
     decideSubmitOutcome({ bodyPulled: true, answer: { status: 200, json: { output: { task_id } } } }),
@@ -229,5 +229,5 @@ test.each([0, -1, 1.5, 1e21, true, {}, [], 'a b', 'x'.repeat(1_000_000)])('%j is
 test.each([0, true, {}, 12])('%j is no prompt and no model, because as a text it would be another one', (value) => {
   expect(read(succeeded({ orig_prompt: value })).value?.origPrompt).toBeUndefined();
   const row = { task_id: 't', status: 'RUNNING', model_name: value };
-  expect(listAnswer({ data: [row], total: 1 }).value?.tasks).toMatchObject([{ modelName: undefined }]);
+  expect(listAnswer(1)({ data: [row], total: 1 }).value?.tasks).toMatchObject([{ modelName: undefined }]);
 });
