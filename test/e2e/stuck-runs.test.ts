@@ -37,7 +37,7 @@ test('a run that was started with a codec that the worker lacks is reported with
       /^its workflow task fails again and again \(attempt \d+\): Unknown encoding: binary\/encrypted\. The workers/,
     );
   const text = statusText(await videos.describe(id, { progress: false }), Date.now());
-  expect(text).toContain('give them its payload codec (WAN_VIDEO_PAYLOAD_CODEC)');
+  expect(text).toContain('give each of them its payload codec (WAN_VIDEO_PAYLOAD_CODEC) with every key');
   // A doctor without the codec, too, cannot read the run and still says what is wrong with it.
   await expect(checkRuns(stack.client, Date.now() + 10_000)).rejects.toThrow(/1 of \d+ running runs are stuck.*codec/);
 });
