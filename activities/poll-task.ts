@@ -8,7 +8,7 @@ import { classifyProviderError } from '../src/dashscope/errors.js';
 import type { TaskSnapshot } from '../src/dashscope/wire.js';
 import type { TaskBill } from '../src/ledger/bills.js';
 import type { Ledger, TaskEnd } from '../src/ledger/ledger.js';
-import type { ClaimState } from '../src/ledger/purchase-view.js';
+import { type ClaimState, endingOfTask } from '../src/ledger/purchase-view.js';
 import { batchOf } from '../src/ledger/records.js';
 import { withPlausibleTimes } from '../src/polling/plausible-times.js';
 import type { RenderEta } from '../src/polling/watch.js';
@@ -56,7 +56,12 @@ export type PollOutcome =
   /** It ended without a video and free of charge, for no fault of the request: it may be bought again. */
   | { readonly kind: 'free'; readonly failure: VideoFailure }
   /** The provider has deleted it, and there is no copy of its video. */
-  | { readonly kind: 'gone'; readonly failure: VideoFailure };
+  | { readonly kind: 'gone'; readonly failure: VideoFailure }
+  /** A person has decided meanwhile to do without its result. */
+  | { readonly kind: 'abandoned' };
+
+/** Milliseconds between two looks for a person's decision on a task that another run watches as well. */
+const DECISION_EVERY_MS = 600_000;
 
 /**
  * Watches a task until it starts, or to its end. Once a task is bought, no failed query ends the run: faults of the
@@ -73,10 +78,23 @@ export function createPollTask(deps: ActivityDeps) {
       // Remembered from the submit, or read while it renders, so that its end does not wait for it.
       if (until === 'ended') ledger.findIntent(task, { signal }).catch(() => undefined);
       let unknownSinceMs: number | undefined;
-      const seen = await watcher.watch(watched, {
-        signal,
+      const decided = new AbortController();
+      let lookedMs = clock.now();
+      const noticeDecision = () => {
+        if (clock.now() - lookedMs < DECISION_EVERY_MS) return;
+        lookedMs = clock.now();
+        void ledger.findPurchase(task.purchase, { signal }).then(
+          (view) => {
+            if (view !== undefined && endingOfTask(view, task.taskId)?.how === 'abandoned') decided.abort();
+          },
+          () => undefined,
+        );
+      };
+      const watching = watcher.watch(watched, {
+        signal: AbortSignal.any([signal, decided.signal]),
         shouldStop: ({ status }) => {
           claim.tryWrite();
+          noticeDecision();
           Object.assign(heartbeat, { looks: heartbeat.looks + 1, status, waiting_for: 'the task to end' });
           unknownSinceMs = status === 'UNKNOWN' ? (unknownSinceMs ?? clock.now()) : undefined;
           if (until === 'started' && status === 'RUNNING') return true;
@@ -84,9 +102,15 @@ export function createPollTask(deps: ActivityDeps) {
         },
         onFault: (error) => {
           claim.tryWrite();
+          noticeDecision();
           heartbeat.waiting_for = `${error instanceof VideoError ? error.type : 'an unexpected fault'} to pass`;
         },
       });
+      const seen = await watching.catch((error: unknown) => {
+        if (signal.aborted || !decided.signal.aborted) throw error;
+        return undefined;
+      });
+      if (seen === undefined) return { kind: 'abandoned' };
       if (seen.status === 'RUNNING') {
         const startedAtMs = seen.scheduledTimeMs ?? clock.now();
         const { oddities } = seen;

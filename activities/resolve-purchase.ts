@@ -22,7 +22,7 @@ export function createResolvePurchase(deps: ActivityDeps) {
       const parts = ledgerParts(deps);
       if (task !== undefined) {
         const decided = followStep(await resolveResult(parts, task, decision, { signal }));
-        // Nobody watches the task any more. What it is billed was settled when it succeeded, or is found in the ledger.
+        // Nobody watches the task any more. What it is billed is in the ledger.
         if (decided.kind === 'buy') await releaseSlot(deps, purchase);
         return decided;
       }

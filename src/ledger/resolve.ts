@@ -8,6 +8,7 @@ import { candidateKey } from '../storage/keys.js';
 import type { Ledger } from './ledger.js';
 import type { QueryApi } from './provider.js';
 import { assessPurchase, type DecidedStatus } from './purchase-status.js';
+import { endingOfTask } from './purchase-view.js';
 import type { TaskRef } from './recorded-task.js';
 import type { ClaimedTask } from './records.js';
 import type { LedgerTimes } from './times.js';
@@ -54,12 +55,13 @@ export async function resolvePurchase(
 
 /**
  * Records a person's decision on a paid task whose result cannot be archived: `buy_again` gives the result up, and the
- * task itself has it tried again at once. Safe to repeat.
+ * task itself has it tried again at once. What is given up is billed all the same, unless the provider says that the
+ * task ended without a video. Safe to repeat.
  * @returns what the ledger now says; `task`: try again.
  * @throws VideoError `InvalidRequest` when the decision names another task; nothing is written then.
  */
 export async function resolveResult(
-  deps: Omit<ResolveDeps, 'provider'>,
+  deps: ResolveDeps,
   task: TaskRef,
   decision: SubmitDecision,
   options: StoreOptions = {},
@@ -74,6 +76,7 @@ export async function resolveResult(
     );
   }
   if (!('task_id' in decision)) {
+    await billGivenUp(deps, task, options);
     const ending = await ledger.finish(task, { how: 'abandoned' }, options);
     if (ending.how === 'abandoned') return { kind: 'buy' };
   }
@@ -84,6 +87,28 @@ export async function resolveResult(
     `Task ${task.taskId} is claimed, and the asset store does not show it`,
     { retryable: true, nextStep: 'Wait; the step is tried again.' },
   );
+}
+
+/** Books a task that is given up, before nobody looks at it any more; its end may never have been seen. */
+async function billGivenUp(
+  { ledger, provider, clock }: ResolveDeps,
+  task: TaskRef,
+  options: StoreOptions,
+): Promise<void> {
+  const view = await ledger.requirePurchase(task.purchase, options);
+  if (endingOfTask(view, task.taskId) !== undefined) return;
+  // A query that is refused or lost must not keep a person from deciding.
+  const seen = await provider.queryTask(task.taskId, options).catch((error: unknown) => {
+    if (options.signal?.aborted === true) throw error;
+    return undefined;
+  });
+  if (seen?.status === 'FAILED' || seen?.status === 'CANCELED') return;
+  const { duration, resolution, audio } = view.intent.expects;
+  const bill = { endTimeMs: clock.now(), billedSeconds: duration, resolution, audio, estimated: true };
+  await ledger.recordBill(task, bill, options).catch((error: unknown) => {
+    // A bill that cannot be read is there.
+    if (!(error instanceof VideoError && error.type === FailureType.RecordDamaged)) throw error;
+  });
 }
 
 /** A decision comes from outside, and a malformed one must not buy. */

@@ -422,7 +422,7 @@ export class World {
     this.#inBackground(async () => {
       await this.sim.timer(this.random.between(MINUTE, HOUR));
       await this.#activity(run, 'heartbeating', (process) =>
-        resolveResult(this.#buyDeps(process), task, { buy_again: true }),
+        resolveResult(this.#reconcileDeps(process), task, { buy_again: true }),
       );
       this.seen.add('result abandoned');
     });

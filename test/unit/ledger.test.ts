@@ -204,6 +204,34 @@ test('a person gives a paid result up, once, and never one that was archived or 
   expect(await ledger.finish(task, { how: 'cancelled' })).toEqual({ how: 'abandoned' });
 });
 
+test.each([
+  ['RUNNING', true],
+  ['UNKNOWN', true],
+  ['SUCCEEDED', true],
+  ['FAILED', false],
+  ['CANCELED', false],
+  ['a query that is refused', true],
+])(
+  'a task that is given up is billed once with the figures of the request, unless it was free: %s',
+  async (status, isBilled) => {
+    const { deps, ledger, store, task } = await bought();
+    const provider = {
+      keyFingerprint: async () => 'f1',
+      queryTask: async () => {
+        if (status.includes(' ')) throw new VideoError(FailureType.CredentialsRejected, 'no');
+        return { taskId: 't1', status, requestId: 'q' } as never;
+      },
+    };
+    for (let times = 0; times < 2; times += 1) {
+      expect(await resolveResult({ ...deps, provider }, task, { buy_again: true })).toEqual({ kind: 'buy' });
+    }
+    const { duration, resolution, audio } = (await ledger.findIntent(task)).expects;
+    const bills = [...store.objects.keys()].filter((key) => key.includes('/days/')).map((key) => store.json(key));
+    const bill = { task_id: 't1', billed_seconds: duration, resolution, audio, estimated: true };
+    expect(bills).toEqual(isBilled ? [expect.objectContaining(bill)] : []);
+  },
+);
+
 test('a task is not closed while the store does not show its claim', async () => {
   const { ledger, store, task } = await bought();
   const list = store.list.bind(store);

@@ -46,7 +46,7 @@ async function watched(change: { readonly claim?: WatchedTask['claim']; readonly
     end.resolve({ taskId: task.taskId, status, requestId: 'q', endTimeMs: world.clock.now(), ...seen });
     return await polling;
   };
-  return { ...world, task, folder, poll, returned };
+  return { ...world, task, folder, poll, returned, steps: deps };
 }
 
 test('a store that is away while the task renders delays nothing, and its end is recorded when the store is back', async () => {
@@ -72,6 +72,25 @@ test('a damaged bill keeps no paid video from being archived: the figures seen g
   });
   // The money stays reserved until the ledger can say what was paid.
   expect(returned).toEqual([expect.not.objectContaining({ settled: expect.anything() })]);
+});
+
+test('a watch notices that a person has given the result up', async () => {
+  const { ledger, clock, task, steps: deps } = await watched();
+  const watching = deferred<{ readonly signal: AbortSignal; readonly onFault: (error: unknown) => void }>();
+  const watch = (_: unknown, options: Awaited<typeof watching.promise>) => {
+    watching.resolve(options);
+    return new Promise((_resolve, reject) => options.signal.addEventListener('abort', () => reject(lost())));
+  };
+  const watcher = { ...deps.watcher, watch } as never;
+  const polling = new MockActivityEnvironment().run(createPollTask({ ...deps, watcher }), {
+    task,
+    until: 'ended' as const,
+  });
+  const { onFault } = await watching.promise;
+  await ledger.finish(task, { how: 'abandoned' });
+  clock.advance(600_000);
+  onFault(lost());
+  expect(await polling).toEqual({ kind: 'abandoned' });
 });
 
 test('a task that is recorded next to its purchase after the ledger was read is closed there', async () => {
