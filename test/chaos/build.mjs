@@ -33,8 +33,8 @@ export const BROKEN = {
     file: 'workflow-bundle.js',
     replacements: [
       [
-        "else if (room === 'fits' && already + price + this.#reservedIn(scope, name) > limit)",
-        "else if (room === 'fits' && already + price > limit)",
+        "else if (room === 'fits' && spent + price + this.#reservedIn(scope, name) > limit)",
+        "else if (room === 'fits' && spent + price > limit)",
       ],
     ],
   },
@@ -43,7 +43,7 @@ export const BROKEN = {
     shows: 'wronglyRefused',
     file: 'workflow-bundle.js',
     replacements: [
-      ['else if (already + price > limit)', 'else if (already + price + this.#reservedIn(scope, name) > limit)'],
+      ['else if (spent + price > limit)', 'else if (spent + price + this.#reservedIn(scope, name) > limit)'],
     ],
   },
 };
