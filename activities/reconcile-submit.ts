@@ -1,14 +1,17 @@
 import { z } from 'zod';
+import { FailureType } from '../src/contract/failure-type.js';
 import type { Purchase } from '../src/contract/purchase.js';
 import type { Attention } from '../src/contract/result.js';
 import type { SlotReleaseMessage } from '../src/contract/slots.js';
 import { utcSecond } from '../src/contract/utc.js';
+import { VideoError } from '../src/contract/video-error.js';
 import type { TaskSnapshot } from '../src/dashscope/wire.js';
 import type { CandidateVideo, Evidence, UndecidedReason } from '../src/ledger/evidence.js';
 import { type ReconcileOutcome, type ReconcileProgress, reconcileSubmit } from '../src/ledger/reconcile.js';
-import { inspectMp4 } from '../src/media/mp4.js';
+import { inspectMp4, rejectedMp4 } from '../src/media/mp4.js';
 import { readSpool } from '../src/net/spool.js';
 import { candidateKey } from '../src/storage/keys.js';
+import { ArchiveAttempts } from './archive-attempts.js';
 import { type ActivityDeps, ledgerParts, type ResultDeps } from './deps.js';
 import { withResult } from './download-result.js';
 import { followStep, type PurchaseStep } from './purchase-step.js';
@@ -88,12 +91,26 @@ function attentionOf(evidence: Evidence): Attention {
  * Stores the video of a task that may be the lost one, so that a decision after the provider's 24 hours still finds it.
  */
 export function candidateArchive(deps: ResultDeps) {
+  const attemptsOf = new Map<string, ArchiveAttempts>();
   return async ({ taskId }: TaskSnapshot, signal?: AbortSignal): Promise<CandidateVideo> => {
+    const attempts = attemptsOf.get(taskId) ?? new ArchiveAttempts();
+    attemptsOf.set(taskId, attempts);
     // Not the link that is known already: a refused one is requested again, and a candidate without its video parks the
     // run.
     return withResult(deps, taskId, signal, async (file, { bytes, sha256 }) => {
+      // A download may have been damaged on its way: the next look at the task repeats it, until the same bytes came
+      // often enough to be what the provider has.
+      const refuse = (error: VideoError): void => {
+        attempts.reject(sha256);
+        if (!attempts.isProved) throw error.with({ retryable: true });
+      };
+      const { measured, fault } = await inspectMp4(file, signal).catch((error: unknown) => {
+        if (error instanceof VideoError && error.type === FailureType.ResultRejected) refuse(error);
+        throw error;
+      });
+      if (fault !== undefined) refuse(rejectedMp4(fault));
+      const { width, height, durationSeconds, hasAudio } = measured ?? {};
       const key = candidateKey(taskId);
-      const { width, height, durationSeconds, hasAudio } = (await inspectMp4(file, signal)).measured ?? {};
       const put = { ifAbsent: true, sha256, bytes, contentType: 'video/mp4', signal };
       await deps.store.put(key, readSpool(file), put);
       return { key, width, height, durationSeconds, hasAudio };

@@ -176,6 +176,8 @@ describe('batch', () => {
     const prompt = randomUUID();
     const lines = Array.from({ length: 5 }, (_, n) => ({ ...request(`${prompt} ${n}`), duration: 15 }));
     await run('batch', 'start', await manifest('cut.jsonl', lines), '--id', 'cut', '--window', '1');
+    // A batch that is cancelled while it opens its manifest knows no lines yet.
+    await expect.poll(async () => (await run('batch', 'status', 'cut')).stdout).toMatch(/lines {5}5/);
     expect((await run('batch', 'cancel', 'cut')).stdout).toMatch(/lines {5}5: (.*, )?\d not run\n/);
     expect((await run('batch', 'report', 'cut')).stdout).toMatch(/\n5 +line-00005 +not run +- /);
   });
