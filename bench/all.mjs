@@ -34,7 +34,7 @@ async function run(script, args = []) {
 try {
   await run('storage.mjs');
   await run('slots-queue.mjs');
-  await run('temporal.mjs', ['--only', 'overhead,memory', ...full]);
+  await run('temporal.mjs', ['--only', 'overhead,overhead-s3,throughput,memory', ...full]);
   await Promise.all([run('run.mjs', full), run('temporal.mjs', ['--only', 'actions,workers,batch', ...full])]);
   if (values.json !== undefined) {
     const done = parts.filter(({ code }) => code === 0 || code === 1);

@@ -1,6 +1,6 @@
 // What a generation costs through Temporal: real server, real worker processes, emulators behind recorders, one run:
 //   node bench/temporal.mjs [--only overhead,overhead-s3,throughput,memory,actions,workers,batch] [--full] [--runs 30]
-//       [--polls 10,100,500] [--throughput-in-flight 50,200,500] [--seconds 180]
+//       [--polls 10,100,500] [--throughput-in-flight 50] [--seconds 180]
 //                           [--in-flight 100] [--fleet 150] [--items 60] [--batch-seconds 30] [--json FILE]
 // Needs the build (dist/). `actions`, `workers` and `batch` are real time and mostly wait, so they run side by side;
 // the others come before them, alone, one after the other. Exit code 1: a bound is not kept.
@@ -31,7 +31,7 @@ const { values } = parseArgs({
     full: { type: 'boolean', default: false },
     runs: { type: 'string', default: '30' },
     polls: { type: 'string', default: '10,100,500' },
-    'throughput-in-flight': { type: 'string', default: '50,200,500' },
+    'throughput-in-flight': { type: 'string' },
     seconds: { type: 'string', default: '180' },
     'in-flight': { type: 'string', default: '100' },
     fleet: { type: 'string' },
@@ -155,7 +155,8 @@ async function throughput(stack) {
     ['generation', worker, () => product.videos.generate(product.request(randomUUID()))],
   ];
   const perMinute = new Map();
-  for (const count of values['throughput-in-flight'].split(',').map(Number)) {
+  const counts = values['throughput-in-flight'] ?? (values.full ? '50,200,500' : '50');
+  for (const count of counts.split(',').map(Number)) {
     for (const [whose, child, run] of kinds) {
       await Promise.all(Array.from({ length: 20 }, run)); // compiled, and the render times learned
       const [cpuBefore, startedMs] = [cpuMsOf(child), performance.now()];
