@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import type { BatchItemEnd, BatchItemOutcome, BatchSummary } from '../contract/batch.js';
+import { NO_VIDEO } from '../contract/batch-item.js';
 import { FailureType } from '../contract/failure-type.js';
 import { type Issue, VideoError } from '../contract/video-error.js';
 import type { AssetStore, StoreOptions } from '../storage/asset-store.js';
@@ -201,23 +202,7 @@ export interface BatchRow extends Omit<BatchItemEnd, 'outcome' | 'run' | 'starte
   readonly ended_at_ms: number | null;
 }
 
-const NO_END = {
-  cause: null,
-  code: null,
-  message: null,
-  run: null,
-  task_id: null,
-  video_url: null,
-  sha256: null,
-  billed: false,
-  billed_seconds: 0,
-  resolution: null,
-  audio: false,
-  duration: null,
-  timings: null,
-  started_at_ms: null,
-  ended_at_ms: null,
-} as const;
+const NO_END = { ...NO_VIDEO, cause: null, run: null, started_at_ms: null, ended_at_ms: null } as const;
 
 /**
  * Streams every line of a batch's manifest with its outcome, in the order of the caller's manifest; `open` for a line

@@ -11,7 +11,8 @@ export type ItemHead = Pick<BatchItemEnd, 'item_id' | 'run' | 'started_at_ms'>;
 /** Characters of a message: a batch of 250 ends must fit into a payload. */
 const MESSAGE_MAX = 300;
 
-const NO_VIDEO = {
+/** What is said of a video where there is none. */
+export const NO_VIDEO = {
   code: null,
   message: null,
   task_id: null,

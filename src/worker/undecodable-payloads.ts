@@ -5,6 +5,8 @@ import { cleanText } from '../contract/safe-text.js';
 // The SDK decodes a whole activation before the workflow sees any of it. When one payload of one signal fails, the
 // workflow task fails, and it is repeated for ever: any program that may signal a run could stop it.
 
+/** Causes of an error that are looked at: a codec may link them in a circle. */
+const CAUSES_MAX = 8;
 /** Characters of the reason why a payload cannot be decoded. */
 const REASON_MAX = 300;
 
@@ -47,8 +49,10 @@ export function passUndecodable(codec: PayloadCodec): PayloadCodec {
  * in the payload, whichever keys it has.
  */
 function isForEver(fault: unknown): boolean {
-  for (let error = fault; error instanceof Error; error = error.cause) {
+  let error = fault;
+  for (let depth = 0; depth < CAUSES_MAX && error instanceof Error; depth += 1) {
     if ((error as { readonly undecodable?: unknown }).undecodable === true) return true;
+    error = error.cause;
   }
   return false;
 }

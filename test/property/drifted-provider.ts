@@ -122,7 +122,9 @@ export class DriftedProvider extends Dispatcher {
     }
     if (at === '/uploads') return this.#change('policy', 200, POLICY);
     if (at === '/tasks/') return this.#change('list', 200, this.#list(url.searchParams));
-    const [, id = '', cancel] = /^\/tasks\/([^/]+)(\/cancel)?$/.exec(at) ?? [];
+    const [isTask, id = '', cancel] = /^\/tasks\/([^/]+)(\/cancel)?$/.exec(at) ?? [];
+    // As an object store answers for a link in another case: names are compared by letter.
+    if (isTask === undefined) return { status: 404, headers: {}, body: Buffer.from('<Code>NoSuchKey</Code>') };
     const task = this.tasks.find((one) => one.id === decodeURIComponent(id));
     if (cancel === undefined || method !== 'POST') {
       return this.#change('query', 200, this.#query(decodeURIComponent(id), task));

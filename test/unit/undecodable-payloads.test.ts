@@ -45,7 +45,11 @@ test('a payload with a key that this worker lacks fails the task, and is read by
   expect(read(decoded)).toBe('a slot');
 });
 
+const circular = new Error('first');
+circular.cause = new Error('second', { cause: circular });
+
 test.each([
+  ['an error that is its own cause', () => Promise.reject(circular), 'first'],
   ['a codec that returns nothing', async () => [], 'another number of payloads'],
   ['an error that is no error', () => Promise.reject('vault closed'), 'vault closed'],
   ['a mark that is not true', () => Promise.reject(Object.assign(new Error('x'), { undecodable: 'maybe' })), 'x'],
