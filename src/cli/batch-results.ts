@@ -32,7 +32,7 @@ export async function reportBatch(
     const items: BatchRow[] = [];
     for await (const row of rows) items.push(row);
     const money = totals === null || prices === undefined ? null : totalAmount(prices, totals.billed);
-    stdout.write(`${JSON.stringify({ batch_id: batchId, summary, totals, money, items })}\n`);
+    context.printJson({ batch_id: batchId, summary, totals, money, items });
   } else if (format === 'csv') {
     stdout.write(`${csvLine(BATCH_CSV_HEAD)}\r\n`);
     for await (const row of rows) stdout.write(`${csvLine(batchCsvRow(row))}\r\n`);
@@ -56,7 +56,7 @@ export async function printFailedLines(
   const lines: Record<string, unknown>[] = [];
   for await (const line of batches.failedLines(batchId, { causes })) {
     if (context.json) lines.push(line);
-    else context.io.stdout.write(`${JSON.stringify(line)}\n`);
+    else context.printJson(line);
   }
   if (context.json) context.result({ batch_id: batchId, lines }, '');
   return ExitCode.done;

@@ -1,4 +1,4 @@
-import { cleanLines } from '../contract/safe-text.js';
+import { cleanLines, printableJson } from '../contract/safe-text.js';
 import { ExitCode } from '../text/exit-code.js';
 import type { CommandIo } from './io.js';
 
@@ -25,7 +25,13 @@ export class CommandContext {
 
   /** Writes the one result of a command to stdout: `value` with `--json`, else `text`, safe for a terminal. */
   result(value: unknown, text: string): void {
-    this.io.stdout.write(this.json ? `${JSON.stringify(value)}\n` : `${cleanLines(text)}\n`);
+    if (this.json) this.printJson(value);
+    else this.io.stdout.write(`${cleanLines(text)}\n`);
+  }
+
+  /** Writes one line of JSON to stdout, safe for a terminal. */
+  printJson(value: unknown): void {
+    this.io.stdout.write(`${printableJson(value)}\n`);
   }
 
   /** Writes a remark to stderr. */

@@ -15,7 +15,7 @@ const TERMINAL_SEQUENCES = new RegExp(
   'g',
 );
 /** Marks that change the direction of the text around them, or are not seen. */
-const INVISIBLE_MARKS = /[\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]/g;
+const INVISIBLE_MARKS = /\p{Cf}/gu;
 /** Control characters and line breaks of every kind. */
 const CONTROLS = /[\p{Cc}\p{Zl}\p{Zp}]+/gu;
 const LONE_SURROGATES = /\p{Cs}/gu;
@@ -46,3 +46,15 @@ export const cleanLines = (text: string): string =>
     .split(/(\r?\n)/)
     .map((part, nth) => (nth % 2 === 1 ? part : cleanText(part, Number.POSITIVE_INFINITY)))
     .join('');
+
+/** What JSON may hold as it is, and a terminal may obey or not show. */
+const UNPRINTABLE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu;
+const escapeUnit = (unit: string): string => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`;
+
+/**
+ * JSON in one line that is safe for a terminal: control characters, direction marks, invisible marks and line breaks
+ * are escaped, so that a program still reads the same value.
+ */
+export const printableJson = (value: unknown): string =>
+  // By UTF-16 unit, as JSON escapes a character beyond the first 65,536: with two escapes.
+  JSON.stringify(value).replace(UNPRINTABLE, (mark) => mark.split('').map(escapeUnit).join(''));

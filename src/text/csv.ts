@@ -1,8 +1,13 @@
-/** One line of CSV (RFC 4180), without its line end. Every table for spreadsheets is written with it. */
+import { cleanLines } from '../contract/safe-text.js';
+
+/**
+ * One line of CSV (RFC 4180), safe for a terminal, without its line end. Every table for spreadsheets is written with
+ * it.
+ */
 export const csvLine = (cells: readonly (string | number)[]): string => cells.map(csvCell).join(',');
 
 function csvCell(value: string | number): string {
-  const text = String(value);
+  const text = cleanLines(String(value));
   // A spreadsheet would execute a cell that begins like a formula; tenants, labels and messages come from outside.
   const safe = typeof value === 'string' && /^[=+@\t\r-]/.test(text) ? `'${text}` : text;
   return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;

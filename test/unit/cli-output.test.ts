@@ -1,8 +1,13 @@
+import { Readable, Writable } from 'node:stream';
+import fc from 'fast-check';
 import { expect, test } from 'vitest';
+import { CommandContext } from '../../src/cli/context.js';
 import { VideoRunError } from '../../src/client/run-error.js';
 import { FailureType } from '../../src/contract/failure-type.js';
+import { printableJson } from '../../src/contract/safe-text.js';
 import { VideoError } from '../../src/contract/video-error.js';
 import { attentionText } from '../../src/text/attention.js';
+import { csvLine } from '../../src/text/csv.js';
 import { errorObject, errorText, exitCodeOf, secretsOf } from '../../src/text/result.js';
 import { table } from '../../src/text/table.js';
 
@@ -110,4 +115,44 @@ test('a run that waits for a person is shown with its evidence and with commands
   expect(attentionText('video/1', { ...attention, candidates: [] })).toContain(
     '  wan-video resolve video/1 --task TASK_ID\n',
   );
+});
+
+/** What a terminal obeys, or does not show: control characters, direction marks, invisible marks, line breaks. */
+const UNPRINTABLE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u;
+const HOSTILE = 'a\u009b31m\u007f\u0085\u202eb\u2066\u200b\u2028\u2029\ufeff\u00ad\u{e0041}\u001b]0;x\u0007\u061c😀';
+
+test('JSON for a terminal holds nothing that a terminal obeys, and is the same value for a program', () => {
+  const text = fc.oneof(fc.string({ unit: 'binary' }), fc.constant(HOSTILE));
+  fc.assert(
+    fc.property(fc.oneof(text, fc.dictionary(text, text), fc.jsonValue()), (value) => {
+      const json = printableJson(value);
+      expect(json).not.toMatch(UNPRINTABLE);
+      expect(JSON.parse(json)).toEqual(JSON.parse(JSON.stringify(value)));
+    }),
+  );
+  expect(printableJson({ a: '\u009b1m\u202e\u{e0041}' })).toBe('{"a":"\\u009b1m\\u202e\\udb40\\udc41"}');
+});
+
+test.each([
+  ['a result with --json', true, (context: CommandContext) => context.result({ [HOSTILE]: HOSTILE }, '')],
+  ['a line of JSON', false, (context: CommandContext) => context.printJson({ item_id: HOSTILE })],
+  ['a result as text', false, (context: CommandContext) => context.result({}, HOSTILE)],
+] as const)('%s reaches the terminal without anything that it obeys', (_what, json, print) => {
+  const written: string[] = [];
+  const sink = () =>
+    new Writable({
+      write(text, _encoding, done) {
+        written.push(String(text));
+        done();
+      },
+    });
+  const io = { stdin: Readable.from([]), stdout: sink(), stderr: sink(), onInterrupt: () => () => undefined };
+  print(new CommandContext({ ...io, env: {}, cwd: '/', homeDir: '/' }, json));
+  expect(written.join('')).toMatch(/^[^\n]*\n$/);
+  expect(written.join('').trimEnd()).not.toMatch(UNPRINTABLE);
+});
+
+test('a cell of CSV is cleaned like every text, and still cannot begin a formula', () => {
+  expect(csvLine([HOSTILE])).not.toMatch(UNPRINTABLE);
+  expect(csvLine(['\u202e=1+1', '\u009b31m@x', 'two\nlines', -1])).toBe(`'=1+1,'@x,"two\nlines",-1`);
 });

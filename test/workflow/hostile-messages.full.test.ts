@@ -8,57 +8,17 @@ import {
   CANCEL_SIGNAL,
   ITEM_SIGNAL,
   PAUSE_SIGNAL,
-  RELEASE_SLOT_SIGNAL,
-  REQUEST_SLOT_SIGNAL,
-  RESOLVE_SIGNAL,
-  RESUME_SIGNAL,
-  SET_SLOT_LIMIT_SIGNAL,
   SLOT_SIGNAL,
   SLOTS_QUERY,
   slotsWorkflowId,
-  WINDOW_SIGNAL,
-  WITHDRAW_SLOT_REQUEST_SIGNAL,
 } from '../../src/contract/names.js';
 import type { AccountSlotsView } from '../../src/contract/slots.js';
 import { freePort } from '../../src/dev/temporal-server.js';
+import { HOSTILE_ARGUMENTS, jsonPayload, SIGNALS, sendSignal } from '../support/hostile-messages.js';
 import { QUICK_LEDGER } from '../support/quick-times.js';
 import { type Stack, startStack } from '../support/stack.js';
 
 // Signals of any program with access to the namespace: no run stops, and none does what a malformed message says.
-
-const SIGNALS = [
-  ...[CANCEL_SIGNAL, RESOLVE_SIGNAL, SLOT_SIGNAL, REQUEST_SLOT_SIGNAL, RELEASE_SLOT_SIGNAL],
-  ...[WITHDRAW_SLOT_REQUEST_SIGNAL, SET_SLOT_LIMIT_SIGNAL, PAUSE_SIGNAL, RESUME_SIGNAL, WINDOW_SIGNAL, ITEM_SIGNAL],
-];
-
-const encoded = (encoding: string, data: string | Uint8Array, messageType?: string): Payload => ({
-  metadata: {
-    encoding: Buffer.from(encoding),
-    ...(messageType !== undefined && { messageType: Buffer.from(messageType) }),
-  },
-  data: Buffer.from(data),
-});
-const json = (text: string) => encoded('json/plain', text);
-const REFERENCE = 'temporal.api.sdk.v1.ExternalStorageReference';
-/** Arguments that are malformed for every signal. */
-const HOSTILE: readonly (readonly Payload[])[] = [
-  [json('"text"')],
-  [json('7')],
-  [json('[]')],
-  [json('{"reason":{"toString":1},"window":{"valueOf":1},"item_id":{"toString":1},"limit":{"toString":1}}')],
-  [json('{"reason":5,"window":"1e9","task_id":[],"key":"","requesterId":null}')],
-  [json('{"unfinished":')],
-  [json(`{"reason":${'['.repeat(8_000)}${']'.repeat(8_000)}}`)],
-  [json(`{"reason":"${'x'.repeat(40_000)}","item_id":"${'x'.repeat(40_000)}"}`)],
-  [encoded('binary/plain', Buffer.from([0, 255]))],
-  [encoded('binary/encrypted', 'another program has the key')],
-  [encoded('json/protobuf', '{}', 'google.protobuf.Empty')],
-  // The SDK looks for references of this kind before any code of ours runs.
-  [encoded('json/protobuf', '{"driverName":"s3","claimData":{"key":"x"}}', REFERENCE)],
-  [encoded('json/protobuf', 'no JSON', REFERENCE)],
-  [{ data: Buffer.from('"no metadata"') }],
-  [encoded('json/plain', Buffer.from([0x22, 0xff, 0xfe, 0x22])), encoded('unknown', 'a second argument')],
-];
 
 const END = {
   item_id: 'one',
@@ -94,13 +54,7 @@ beforeAll(async () => {
 afterAll(() => stack?.close());
 
 const send = (workflowId: string, signalName: string, payloads: readonly Payload[]) =>
-  stack.client.workflowService.signalWorkflowExecution({
-    namespace: stack.client.options.namespace,
-    workflowExecution: { workflowId },
-    signalName,
-    input: { payloads: [...payloads] },
-    requestId: randomUUID(),
-  });
+  sendSignal(stack.client, workflowId, signalName, payloads);
 
 const reaches = (id: string, stage: string) =>
   expect
@@ -130,7 +84,7 @@ test('malformed and undecodable signals stop no workflow and have no effect, and
   const targets = [waiting.id, parked.id, batchWorkflowId(batchId), batchItemWorkflowId(batchId, 'one'), slots];
   for (const id of targets) {
     for (const name of [...SIGNALS, 'noSuchSignal']) {
-      await Promise.all(HOSTILE.map((payloads) => send(id, name, payloads)));
+      await Promise.all(HOSTILE_ARGUMENTS.map((payloads) => send(id, name, payloads)));
     }
     await send(id, SLOT_SIGNAL, [defaultPayloadConverter.toPayload(null)]);
     // Well-formed, and of another batch.
@@ -150,8 +104,8 @@ test('malformed and undecodable signals stop no workflow and have no effect, and
     ignored
       .filter((line) => labels.every((label) => line.includes(`"${label}"`)))
       .map((line) => line.split(' ').at(-1));
-  expect(counted('videoGenerate', CANCEL_SIGNAL, 'malformed')).toEqual([`${3 * HOSTILE.length}`]);
-  expect(counted('videoBatch', PAUSE_SIGNAL, 'malformed')).toEqual([`${HOSTILE.length}`]);
+  expect(counted('videoGenerate', CANCEL_SIGNAL, 'malformed')).toEqual([`${3 * HOSTILE_ARGUMENTS.length}`]);
+  expect(counted('videoBatch', PAUSE_SIGNAL, 'malformed')).toEqual([`${HOSTILE_ARGUMENTS.length}`]);
   expect(counted('videoBatch', ITEM_SIGNAL, 'unexpected')).toEqual(['1']);
   stack.emulator.changeSettings({ slots: 5, list_refused: false });
   // What is well-formed is obeyed, now as before.
@@ -174,7 +128,7 @@ test(
     let refused = 0;
     const flood = async (): Promise<void> => {
       for (let sent = 0; sent < 260; sent += 1) {
-        await send(id, SLOT_SIGNAL, [json('null')]).catch(() => {
+        await send(id, SLOT_SIGNAL, [jsonPayload('null')]).catch(() => {
           refused += 1;
         });
       }

@@ -41,7 +41,7 @@ async function showCost({ since, until, by, format }: CostFlags, context: Comman
   const settings = new Settings(context.io);
   const { prices, budgets } = await settings.pricesAndBudgets(); // their faults come before the ledger is read
   const cost = await costBetween(settings.ledger(), days, { by, prices, budgets });
-  if (format === 'json') context.io.stdout.write(`${JSON.stringify(cost)}\n`);
+  if (format === 'json') context.printJson(cost);
   else context.result(cost, format === 'csv' ? costCsv(cost) : costTable(cost));
   for (const message of cost.damaged ?? []) context.io.stderr.write(`Estimated by its request: ${message}\n`);
   return cost.damaged === undefined ? ExitCode.done : ExitCode.failed;
