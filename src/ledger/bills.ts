@@ -8,8 +8,17 @@ import type { StoreOptions } from '../storage/asset-store.js';
 import { listParallel } from '../storage/list-parallel.js';
 import type { LedgerRecords, PutAnswer } from './ledger-records.js';
 import type { BoughtTask } from './purchase-view.js';
-import { type BillFacts, type BillRecord, billRecord, type IntentRecord, intentRecord, taskRecord } from './records.js';
-import { readStatements } from './statements.js';
+import {
+  type BillDayRecord,
+  type BillFacts,
+  type BillRecord,
+  billPlace,
+  billRecord,
+  type IntentRecord,
+  intentRecord,
+  taskRecord,
+} from './records.js';
+import { ON_ANOTHER_DAY, readStatements } from './statements.js';
 
 /** Bills that are read together, where no statement repeats them. */
 const BILLS_AT_ONCE = 32;
@@ -31,23 +40,29 @@ const DAYS_MAX = 31;
 const CLOCK_SKEW_MS = 600_000;
 
 /**
- * Records what was paid, once per task. Another look at the task may have read another end, or none and used our clock,
- * so a bill that lies under another day since the submit counts as well.
+ * Records what was paid, once per task, under the day on which it ended. Another look at the task may have read another
+ * end, or none and used our clock. So the place under the day of its purchase, which every look agrees on, decides: the
+ * first one that puts a record there puts the bill, or the day under which the bill is.
+ * @param boughtAtMs - When the purchase that owns the task was announced, by its intent.
  * @returns whether it was this call that recorded it, and the bill that is recorded now.
  */
 export async function recordBill(
   records: LedgerRecords,
-  { purchase, taskId }: Pick<BoughtTask, 'purchase' | 'taskId'>,
-  { workflow_id, tenant, memo, written_at_ms }: IntentRecord,
+  { purchase, taskId, boughtAtMs }: Pick<BoughtTask, 'purchase' | 'taskId'> & { readonly boughtAtMs: number },
+  { workflow_id, tenant, memo }: IntentRecord,
   bill: TaskBill,
   options: StoreOptions,
 ): Promise<PutAnswer<BillRecord>> {
+  const { paths } = records;
   const day = utcDay(bill.endTimeMs);
-  const known = await findBill(records, taskId, otherDays(records, written_at_ms, day), options);
+  const dayOfPurchase = utcDay(boughtAtMs);
+  const others = daysSince(boughtAtMs, records.now()).filter((one) => one !== day && one !== dayOfPurchase);
+  const known = await findBill(records, taskId, others, options);
   if (known !== undefined) return { won: false, record: known };
+  const stamp = records.stamp(purchase);
   const record: BillRecord = {
     kind: 'day',
-    ...records.stamp(purchase),
+    ...stamp,
     task_id: taskId,
     end_time_ms: bill.endTimeMs,
     billed_seconds: bill.billedSeconds,
@@ -58,15 +73,29 @@ export async function recordBill(
     tenant,
     memo,
   };
-  return records.put(records.paths.bill(day, taskId), billRecord, record, undefined, options);
+  const decides: BillRecord | BillDayRecord =
+    day === dayOfPurchase ? record : { kind: 'bill_day', ...stamp, task_id: taskId, end_time_ms: bill.endTimeMs };
+  const { won, record: decided } = await records.put(
+    paths.bill(dayOfPurchase, taskId),
+    billPlace,
+    decides,
+    undefined,
+    options,
+  );
+  if (decided.kind === 'day') return { won, record: decided };
+  const { end_time_ms } = decided;
+  const place = paths.bill(utcDay(end_time_ms), taskId);
+  return records.put(place, billRecord, { ...record, end_time_ms }, undefined, options);
 }
 
-/** Each day since a submit, except one; most tasks end on the day of their submit and have none. */
-function otherDays({ now }: LedgerRecords, submittedAtMs: number, day: string): string[] {
-  const firstMs = submittedAtMs - CLOCK_SKEW_MS;
-  const count = Math.floor((now() + CLOCK_SKEW_MS) / DAY_MS) - Math.floor(firstMs / DAY_MS) + 1;
-  const days = Array.from({ length: Math.min(DAYS_MAX, count) }, (_, index) => utcDay(firstMs + index * DAY_MS));
-  return days.filter((one) => one !== day);
+/**
+ * Each day on which a task can have ended; for most tasks it is the day of their submit alone. An earlier version filed
+ * a bill under any of them, and put nothing under the day of the purchase.
+ */
+function daysSince(boughtAtMs: number, nowMs: number): string[] {
+  const firstMs = boughtAtMs - CLOCK_SKEW_MS;
+  const count = Math.floor((nowMs + CLOCK_SKEW_MS) / DAY_MS) - Math.floor(firstMs / DAY_MS) + 1;
+  return Array.from({ length: Math.min(DAYS_MAX, count) }, (_, index) => utcDay(firstMs + index * DAY_MS));
 }
 
 async function findBill(
@@ -106,11 +135,13 @@ export async function* listBills(
   const bills = mapParallel(listed, BILLS_AT_ONCE, async ({ key, modifiedAtMs }): Promise<BillFacts | undefined> => {
     const known = repeated.get(key);
     repeated.delete(key);
-    if (modifiedAtMs < writtenSinceMs) return undefined;
+    if (modifiedAtMs < writtenSinceMs || known === ON_ANOTHER_DAY) return undefined;
     return known ?? readBill(records, key, damaged, options);
   });
   for await (const bill of bills) if (bill !== undefined) yield bill;
-  for (const bill of repeated.values()) if (bill.written_at_ms >= writtenSinceMs) yield bill;
+  for (const bill of repeated.values()) {
+    if (bill !== ON_ANOTHER_DAY && bill.written_at_ms >= writtenSinceMs) yield bill;
+  }
 }
 
 async function readBill(
@@ -120,7 +151,8 @@ async function readBill(
   options: StoreOptions,
 ): Promise<BillFacts | undefined> {
   try {
-    return await records.read(key, billRecord, undefined, options);
+    const found = await records.read(key, billPlace, undefined, options);
+    return found?.kind === 'day' ? found : undefined;
   } catch (error) {
     if (damaged === undefined || !(error instanceof VideoError && error.type === FailureType.RecordDamaged))
       throw error;
@@ -156,13 +188,20 @@ async function estimateBill(
   };
 }
 
-/** Whether a task's bill is recorded on one of some UTC days (`YYYY-MM-DD`). */
+/** Whether a task's bill is recorded on one of some UTC days (`YYYY-MM-DD`); one that cannot be read is. */
 export async function hasBill(
-  { store, paths }: LedgerRecords,
+  records: LedgerRecords,
   taskId: string,
   days: readonly string[],
   options: StoreOptions,
 ): Promise<boolean> {
-  const found = await Promise.all(days.map((day) => store.head(paths.bill(day, taskId), options)));
-  return found.some((info) => info !== undefined);
+  const isThere = async (day: string): Promise<boolean> => {
+    try {
+      return (await records.read(records.paths.bill(day, taskId), billPlace, undefined, options))?.kind === 'day';
+    } catch (error) {
+      if (!(error instanceof VideoError && error.type === FailureType.RecordDamaged)) throw error;
+      return true;
+    }
+  };
+  return (await Promise.all(days.map(isThere))).includes(true);
 }

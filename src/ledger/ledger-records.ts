@@ -8,6 +8,7 @@ import { readRecord, writeRecord } from '../storage/json-record.js';
 import type { Scope } from '../storage/keys.js';
 import { checkedKey, LedgerPaths } from './paths.js';
 import type {
+  BillDayRecord,
   BillRecord,
   ClaimRecord,
   ClosedRecord,
@@ -37,6 +38,7 @@ export type WrittenRecord =
   | TaskRecord
   | ExtraTaskRecord
   | BillRecord
+  | BillDayRecord
   | RecentRecord;
 
 /** What became of a conditional put: the record that is stored now, and whether it is ours. */

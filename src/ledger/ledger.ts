@@ -19,7 +19,7 @@ import {
 } from './open-purchases.js';
 import type { Announcement } from './paths.js';
 import { type PurchaseView, viewNewest, viewPurchase } from './purchase-view.js';
-import { type RecordedTask, recallTask, recordedIn, type TaskRef } from './recorded-task.js';
+import { findOwnersTime, type RecordedTask, recallTask, recordedIn, type TaskRef } from './recorded-task.js';
 import {
   type BillFacts,
   type BillRecord,
@@ -214,8 +214,9 @@ export class Ledger {
    * @returns whether it was this call that recorded it, and the bill that is recorded now: an earlier look's, if any.
    */
   async recordBill(task: TaskRef, bill: TaskBill, options: StoreOptions = {}): Promise<PutAnswer<BillRecord>> {
-    const { intent } = await this.#recordedTask(task, options);
-    return recordBill(this.#records, task, intent, bill, options);
+    const recorded = await this.#recordedTask(task, options);
+    const boughtAtMs = await findOwnersTime(this.#records, task, recorded, options);
+    return recordBill(this.#records, { ...task, boughtAtMs }, recorded.intent, bill, options);
   }
 
   /**

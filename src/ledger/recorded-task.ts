@@ -1,6 +1,8 @@
+import type { Purchase } from '../contract/purchase.js';
+import type { StoreOptions } from '../storage/asset-store.js';
 import type { LedgerRecords } from './ledger-records.js';
 import { type BoughtTask, claimedTaskOf, type PurchaseView } from './purchase-view.js';
-import type { ClaimRecord, IntentRecord } from './records.js';
+import { type ClaimRecord, type IntentRecord, intentRecord, taskRecord } from './records.js';
 
 /** A task of a purchase, with what its claim needs. */
 export type TaskRef = Pick<BoughtTask, 'purchase' | 'taskId' | 'requestId' | 'keyFingerprint'>;
@@ -30,4 +32,22 @@ export function recallTask(records: LedgerRecords, { purchase, taskId }: TaskRef
   if (intent === undefined || decision === undefined) return undefined;
   if (!('task_id' in decision) || decision.task_id !== taskId) return undefined;
   return { intent, role: 'claimed', announcedAtMs: intent.written_at_ms };
+}
+
+/**
+ * When the purchase that owns a task was announced, in milliseconds since the epoch: one that is recorded in addition to
+ * a purchase may belong to another one, which watches it as well.
+ */
+export async function findOwnersTime(
+  records: LedgerRecords,
+  { taskId }: TaskRef,
+  { intent, role }: RecordedTask,
+  options: StoreOptions,
+): Promise<number> {
+  if (role === 'claimed') return intent.written_at_ms;
+  const owner = await records.read(records.paths.task(taskId), taskRecord, undefined, options);
+  if (owner === undefined) return intent.written_at_ms;
+  const purchase: Purchase = { key: owner.purchase_key, n: owner.n };
+  const owning = await records.read(records.paths.intent(purchase), intentRecord, purchase, options);
+  return (owning ?? intent).written_at_ms;
 }

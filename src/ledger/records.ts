@@ -137,7 +137,7 @@ export type ClosedRecord = z.infer<typeof closedRecord>;
 export const extraTaskRecord = z.object({ kind: z.literal('late'), ...stamp, ...claimedTask.shape });
 export type ExtraTaskRecord = z.infer<typeof extraTaskRecord>;
 
-/** What was paid, for whom; put when SUCCEEDED is first seen. */
+/** What was paid, for whom; put when SUCCEEDED is first seen, under the day on which the task ended. */
 export const billRecord = z.object({
   kind: z.literal('day'),
   ...stamp,
@@ -155,6 +155,22 @@ export const billRecord = z.object({
 });
 export type BillRecord = z.infer<typeof billRecord>;
 
+/**
+ * Put in the place of a bill under the day of its purchase, when the bill is filed under another day: the looks at a
+ * task may disagree about its end, and this place is the same for all of them.
+ */
+const billDayRecord = z.object({
+  kind: z.literal('bill_day'),
+  ...stamp,
+  task_id: taskId,
+  /** The end by which the bill is filed, milliseconds since the epoch. */
+  end_time_ms: z.number(),
+});
+export type BillDayRecord = z.infer<typeof billDayRecord>;
+
+/** What can be in a bill's place. */
+export const billPlace = z.discriminatedUnion('kind', [billRecord, billDayRecord]);
+
 const billFacts = billRecord.omit({ kind: true, v: true, provider: true, account: true, token: true });
 /** What adding up needs of a bill. */
 export type BillFacts = z.infer<typeof billFacts>;
@@ -171,6 +187,8 @@ export const statementRecord = z.object({
   day: z.string(),
   /** Of each memo only the batch and the labels. */
   bills: z.array(billFacts),
+  /** Tasks of which the day has only the record that names another day. */
+  on_other_days: z.array(taskId).default([]),
 });
 
 /** What a statement repeats of a bill. */

@@ -7,7 +7,10 @@ import type { StoreOptions } from '../storage/asset-store.js';
 import { RECORD_BYTES_MAX, readRecord, writeRecord } from '../storage/json-record.js';
 import { listParallel } from '../storage/list-parallel.js';
 import type { LedgerRecords } from './ledger-records.js';
-import { type BillFacts, billRecord, factsOf, statementRecord } from './records.js';
+import { type BillFacts, billPlace, factsOf, statementRecord } from './records.js';
+
+/** What a statement says of a task whose bill is filed under another day. */
+export const ON_ANOTHER_DAY = 'on another day';
 
 /** Fewer bills are left for a later statement: a reader gets them within a second, 16 at a time. */
 const BILLS_MIN = 100;
@@ -27,9 +30,9 @@ export async function readStatements(
   records: LedgerRecords,
   day: string,
   options: StoreOptions,
-): Promise<Map<string, BillFacts>> {
+): Promise<Map<string, BillFacts | typeof ON_ANOTHER_DAY>> {
   const { store, paths, scope } = records;
-  const bills = new Map<string, BillFacts>();
+  const bills = new Map<string, BillFacts | typeof ON_ANOTHER_DAY>();
   const read = mapParallel(store.list(paths.statements(day), options), RECORDS_AT_ONCE, async ({ key }) =>
     statementRecord.safeParse(await readRecord(store, key, options).catch(ignoreDamage)),
   );
@@ -37,6 +40,7 @@ export async function readStatements(
     if (data === undefined || data.day !== day) continue;
     if (data.provider !== scope.provider || data.account !== scope.account) continue;
     for (const bill of data.bills) bills.set(paths.bill(day, bill.task_id), bill);
+    for (const taskId of data.on_other_days) bills.set(paths.bill(day, taskId), ON_ANOTHER_DAY);
   }
   return bills;
 }
@@ -59,39 +63,45 @@ export async function writeStatements(
   const damaged: VideoError[] = [];
   const read = mapParallel(missing.slice(0, BILLS_MAX), RECORDS_AT_ONCE, async (key) => {
     try {
-      const bill = await records.read(key, billRecord, undefined, options);
+      const found = await records.read(key, billPlace, undefined, options);
       // One under the name of another task is left to its readers.
-      return bill === undefined || paths.bill(day, bill.task_id) !== key ? undefined : factsOf(bill);
+      return found === undefined || paths.bill(day, found.task_id) !== key ? undefined : found;
     } catch (error) {
       if (!(error instanceof VideoError && error.type === FailureType.RecordDamaged)) throw error;
       damaged.push(error);
       return undefined;
     }
   });
-  let page: BillFacts[] = [];
+  let page: Page = { bills: [], on_other_days: [] };
   let bytes = 0;
-  for await (const bill of read) {
-    if (bill === undefined) continue;
-    const more = Buffer.byteLength(JSON.stringify(bill)) + 1;
+  for await (const found of read) {
+    if (found === undefined) continue;
+    const repeated = found.kind === 'day' ? factsOf(found) : found.task_id;
+    const more = Buffer.byteLength(JSON.stringify(repeated)) + 1;
     if (bytes + more > BYTES_MAX) {
       await writeStatement(records, day, page, options);
-      [page, bytes] = [[], 0];
+      page = { bills: [], on_other_days: [] };
+      bytes = 0;
     }
-    page.push(bill);
+    if (typeof repeated === 'string') page.on_other_days.push(repeated);
+    else page.bills.push(repeated);
     bytes += more;
   }
-  if (page.length > 0) await writeStatement(records, day, page, options);
+  if (bytes > 0) await writeStatement(records, day, page, options);
   return damaged;
 }
+
+/** What one statement repeats. */
+type Page = Pick<z.infer<typeof statementRecord>, 'bills' | 'on_other_days'>;
 
 async function writeStatement(
   { store, paths, scope }: LedgerRecords,
   day: string,
-  bills: readonly BillFacts[],
+  page: Page,
   options: StoreOptions,
 ): Promise<void> {
-  const id = createHash('sha256').update(JSON.stringify(bills)).digest('hex');
-  const record: z.infer<typeof statementRecord> = { kind: 'statement', v: 1, ...scope, day, bills: [...bills] };
+  const id = createHash('sha256').update(JSON.stringify(page)).digest('hex');
+  const record: z.infer<typeof statementRecord> = { kind: 'statement', v: 1, ...scope, day, ...page };
   await writeRecord(store, paths.statement(day, id), record, { ...options, ifAbsent: true });
 }
 
