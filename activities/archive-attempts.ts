@@ -3,7 +3,10 @@ import { FailureType } from '../src/contract/failure-type.js';
 import { VideoError } from '../src/contract/video-error.js';
 import { redactText } from '../src/net/redact.js';
 
-/** Downloads of the same bytes that are no playable MP4 before the result counts as none: one may have been damaged. */
+/**
+ * Downloads of the same bytes before they count as what was bought: one may have been damaged. Of bytes that are no
+ * video each of them counts only `rejectEveryMs` after the one before.
+ */
 const REJECTIONS_MAX = 3;
 /** Measurements of the same bytes that do not end before they are kept unverified: each may cost a process. */
 const UNMEASURED_MAX = 3;
@@ -14,7 +17,7 @@ const CAUSES_MAX = 8;
 /** Characters of a cause. */
 const CAUSE_MAX = 300;
 
-const sameBytes = z.object({ sha256: z.string(), times: z.number() }).nullable();
+const sameBytes = z.object({ sha256: z.string(), times: z.number(), lastMs: z.number().optional() }).nullable();
 const attemptsSchema = z.object({
   rejections: sameBytes,
   unmeasured: sameBytes,
@@ -41,9 +44,18 @@ export class ArchiveAttempts {
     return attempts;
   }
 
-  /** Counts a download of a file that fails a check. */
-  reject(sha256: string): void {
-    this.state.rejections = countSame(this.state.rejections, sha256);
+  /**
+   * Counts a download of a file that fails a check.
+   * @param spacing - Leaves out downloads of the same bytes that follow the last counted one within `everyMs`.
+   */
+  reject(sha256: string, spacing?: { readonly nowMs: number; readonly everyMs: number }): void {
+    const { rejections } = this.state;
+    if (spacing === undefined) this.state.rejections = countSame(rejections, sha256);
+    else {
+      const { nowMs, everyMs } = spacing;
+      const isSoon = rejections?.sha256 === sha256 && nowMs - (rejections.lastMs ?? 0) < everyMs;
+      if (!isSoon) this.state.rejections = { ...countSame(rejections, sha256), lastMs: nowMs };
+    }
   }
 
   /**

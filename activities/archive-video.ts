@@ -162,7 +162,7 @@ export function createRestoreVideo(deps: ActivityDeps) {
     withSignal(async (signal) => {
       try {
         await withResult(deps, task.taskId, signal, async (file, { bytes, sha256 }) => {
-          if (sha256 !== result.sha256) throw resultExpired(task.taskId, 'has other bytes now');
+          if (sha256 !== result.sha256) throw otherBytes(task.taskId);
           await deps.store.put(videoKey(task.taskId), readSpool(file), { sha256, bytes, contentType: VIDEO, signal });
         });
         return { result };
@@ -173,6 +173,14 @@ export function createRestoreVideo(deps: ActivityDeps) {
       }
     });
 }
+
+/** A damaged download, or a link that leads elsewhere for a while: it proves nothing about the video. */
+const otherBytes = (taskId: string): VideoError =>
+  new VideoError(FailureType.ResultUnreachable, `The link of task ${taskId} leads to another file than was archived`, {
+    taskId,
+    retryable: true,
+    nextStep: 'Nothing is bought: the link is requested again. `cache: refresh` buys another video.',
+  });
 
 const VIDEO = 'video/mp4';
 
@@ -234,7 +242,7 @@ async function archive(
       // Kept for inspection: it is paid, and the provider deletes it within a day.
       const keptAs = rejectedKey(taskId);
       await store.put(keptAs, readSpool(file), { ifAbsent: true, sha256, bytes, signal });
-      attempts.reject(sha256);
+      attempts.reject(sha256, { nowMs: deps.clock.now(), everyMs: deps.times.rejectEveryMs });
       onRefusal();
       throw error.with({ nextStep: `Look at ${keptAs} in the asset store, and give the task id to the provider.` });
     });

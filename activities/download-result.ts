@@ -3,6 +3,7 @@ import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { FailureType } from '../src/contract/failure-type.js';
 import { VideoError } from '../src/contract/video-error.js';
+import { findDocument } from '../src/media/mp4.js';
 import { downloadToFile } from '../src/net/download.js';
 import { openResult } from '../src/net/open-result.js';
 import { type Spooled, spoolToFile } from '../src/net/spool.js';
@@ -105,7 +106,10 @@ async function withDownload<T>(
   const open = (from: number) => openResult(videoUrl, { from, rules: { baseUrl, allow }, request });
   return withSpoolFile(deps, async (file) => {
     const limits = { maxBytes: RESULT_BYTES_MAX, idleMs: times.downloadIdleMs };
-    return use(file, await downloadToFile({ open, file, ...limits, signal }));
+    const spooled = await downloadToFile({ open, file, ...limits, signal });
+    const document = await findDocument(file);
+    if (document !== undefined) throw documentFound(document);
+    return use(file, spooled);
   });
 }
 
@@ -126,6 +130,15 @@ function noLinkYet(taskId: string, status: string): VideoError {
     taskId,
     retryable: true,
     nextStep: 'Nothing is lost: the task is queried again while the provider keeps it, 24 hours.',
+  });
+}
+
+/** The link leads to a message of a server, such as an error page with status 200: it says nothing about the video. */
+function documentFound(document: string): VideoError {
+  return new VideoError(FailureType.ResultUnreachable, `The link of the result leads to ${document}`, {
+    retryable: true,
+    nextStep:
+      "Nothing is lost: the link is requested again. If this persists, look at the task in the provider's console.",
   });
 }
 

@@ -31,6 +31,8 @@ export interface Times extends StepTimes {
   readonly storeRefusedMs: number;
   /** How long in a row the provider must deny to know a task before it counts as lost. */
   readonly unknownForMs: number;
+  /** Between two downloads of the same bytes that count as proof that a result is no video. */
+  readonly rejectEveryMs: number;
   /** Intervals between two queries of a task. */
   readonly poll: PollTimes;
   /** Times of buying once. */
@@ -58,6 +60,7 @@ export const DEFAULT_TIMES: Times = {
   storeRefusedMs: 600_000, // renewed credentials are read every minute: after ten they do not come
   metricsEveryMs: 120_000, // a listing or more each, while there is work; they show minutes and hours
   unknownForMs: 600_000, // a lag of the provider passes within seconds; a task that was paid is not given up lightly
+  rejectEveryMs: 300_000, // three downloads span ten minutes, as long as a task must be denied
   poll: POLL_TIMES,
   ledger: DEFAULT_LEDGER_TIMES,
 };

@@ -35,8 +35,8 @@ export function recallTask(records: LedgerRecords, { purchase, taskId }: TaskRef
 }
 
 /**
- * When the purchase that owns a task was announced, in milliseconds since the epoch: one that is recorded in addition to
- * a purchase may belong to another one, which watches it as well.
+ * When the purchase that owns a task was announced, in milliseconds since the epoch: a task that one purchase records
+ * in addition may belong to another one, which watches it as well.
  */
 export async function findOwnersTime(
   records: LedgerRecords,

@@ -47,6 +47,25 @@ export function kindOfImage(head: Uint8Array): ImageKind {
   return { name: 'a file of unknown kind' };
 }
 
+/**
+ * Names what a server says instead of sending a file: a text, nothing, or a text that is still compressed.
+ * @returns `undefined` for everything else.
+ */
+export function nameOfDocument(head: Uint8Array): string | undefined {
+  if (head.length === 0) return 'an empty file';
+  const { name } = kindOfImage(head);
+  return name !== undefined && DOCUMENTS.includes(name) ? name : undefined;
+}
+
+const DOCUMENTS: readonly string[] = [
+  'an SVG drawing',
+  'an HTML page',
+  'an XML document',
+  'a JSON document',
+  'a text file',
+  'a gzip archive',
+];
+
 function kindOfText(text: string): string {
   if (/<svg[\s>]/i.test(text)) return 'an SVG drawing';
   if (/<(!doctype\s+html|html|head|body)[\s>]/i.test(text)) return 'an HTML page';

@@ -1,6 +1,7 @@
 import { type FileHandle, open } from 'node:fs/promises';
 import { FailureType } from '../contract/failure-type.js';
 import { VideoError } from '../contract/video-error.js';
+import { nameOfDocument } from './image-kind.js';
 import { nameOf } from './mp4-boxes.js';
 import { Mp4Inspector } from './mp4-inspector.js';
 import type { InspectedMp4 } from './mp4-measure.js';
@@ -65,6 +66,17 @@ async function unmeasured(file: string, fault: string, isUnavailable: boolean): 
   });
   if (!beginsLikeVideo(head)) throw rejectedMp4(`does not begin like an MP4 file but is ${nameOf(head)}`);
   return { fault, isUnavailable };
+}
+
+/**
+ * Names the document that a download is instead of a video: what a server says proves nothing about the video.
+ * @returns `undefined` for a file that may be one.
+ */
+export async function findDocument(file: string): Promise<string | undefined> {
+  const head = await readHead(file).catch((error: NodeJS.ErrnoException) => {
+    throw unreadable(error.code ?? error.message);
+  });
+  return nameOfDocument(head);
 }
 
 async function readHead(file: string): Promise<Buffer> {

@@ -162,7 +162,7 @@ export const PROVIDER_FAULTS: Readonly<Record<string, ProviderFault>> = {
     inject: { fault: 'malformed' },
     without: {
       upload: 'its answer is not read',
-      download: 'the row "half an answer" is that; another file is refused as `ResultRejected`',
+      download: 'the row "half an answer" is that; a page that is no video is requested again',
     },
   },
   truncated: { title: 'half an answer', inject: { fault: 'truncate' } },

@@ -2,9 +2,10 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
+import { MockActivityEnvironment } from '@temporalio/testing';
 import { expect, onTestFinished, test, vi } from 'vitest';
 import { ArchiveAttempts } from '../../activities/archive-attempts.js';
-import { archiveFinished } from '../../activities/archive-video.js';
+import { archiveFinished, createRestoreVideo } from '../../activities/archive-video.js';
 import type { ResultDeps } from '../../activities/deps.js';
 import { resultExpired, withResult } from '../../activities/download-result.js';
 import type { FinishedTask } from '../../activities/poll-task.js';
@@ -74,16 +75,93 @@ async function finished(result?: Buffer) {
 }
 
 /** Archives until the attempts say that it is final, as Temporal's retries do. */
-async function archiveAtLast({ deps, task }: Awaited<ReturnType<typeof finished>>) {
+async function archiveAtLast({ deps, task, clock }: Awaited<ReturnType<typeof finished>>) {
   const rejected = new ArchiveAttempts();
   for (;;) {
     try {
       return await archiveFinished(deps, task, rejected, undefined);
     } catch (error) {
       if (!(error instanceof VideoError && error.retryable)) throw error;
+      clock.advance(DEFAULT_TIMES.rejectEveryMs);
     }
   }
 }
+
+/** The link leads to these bytes in turn, then to the video. */
+function leadTo({ dashscope }: ResultDeps, documents: readonly Buffer[]): void {
+  const { download } = dashscope;
+  const left = [...documents];
+  dashscope.download = async (...args) => {
+    const answer = await download.apply(dashscope, args);
+    const document = left.shift();
+    return document === undefined ? answer : { ...answer, headers: {}, body: Readable.from([document]) as never };
+  };
+}
+
+test.each([
+  ['a JSON document', '{"code":"InternalError","message":"try again"}'],
+  ['an HTML page', '<!doctype html>\n<html lang="en"><body>Bad gateway</body></html>'],
+  ['an XML document', '<?xml version="1.0"?><Error><Code>SlowDown</Code></Error>'],
+  ['a text file', 'upstream connect error or disconnect/reset before headers'],
+  ['a gzip archive', '\x1f\x8b\x08\0\0\0\0\0'],
+  ['an empty file', ''],
+])('a link that leads to %s for an hour closes nothing, and its video is archived after it', async (name, text) => {
+  const { deps, task, clock, store, ledger } = await finished();
+  const document = Buffer.from(text, 'latin1');
+  leadTo(
+    deps,
+    Array.from({ length: 12 }, () => document),
+  );
+  const attempts = new ArchiveAttempts();
+  for (let times = 0; times < 12; times += 1) {
+    await expect(archiveFinished(deps, task, attempts, undefined)).rejects.toMatchObject({
+      type: 'ResultUnreachable',
+      retryable: true,
+      message: `The link of the result leads to ${name}`,
+    });
+    clock.advance(DEFAULT_TIMES.rejectEveryMs);
+  }
+  expect(attempts.state.faults).toMatchObject([{ times: 12 }]);
+  expect((await ledger.requirePurchase(task.purchase)).state.kind).toBe('claimed');
+  const { warnings } = await archiveFinished(deps, task, attempts, undefined);
+  expect(warnings.map(({ code }) => code)).not.toContain('unverified');
+  expect([...store.objects.keys()].filter((key) => key.startsWith('rejected/'))).toEqual([]);
+});
+
+test('bytes that are no video prove it only over minutes, however often they come in one', async () => {
+  const { deps, task, clock, ledger } = await finished();
+  const placeholder = Buffer.from('\x89PNG\r\n\x1a\n the video is not ready yet', 'latin1');
+  const attempts = new ArchiveAttempts();
+  const archive = () => archiveFinished(deps, task, attempts, undefined);
+  const everyMs = DEFAULT_TIMES.rejectEveryMs / 5;
+  leadTo(
+    deps,
+    Array.from({ length: 11 }, () => placeholder),
+  );
+  // One that counts each five minutes, the first one at once: the third is the eleventh.
+  for (let times = 0; times < 10; times += 1) {
+    await expect(archive()).rejects.toMatchObject({ type: 'ResultRejected', retryable: true });
+    clock.advance(everyMs);
+  }
+  expect(attempts.state.rejections).toMatchObject({ times: 2 });
+  expect((await ledger.requirePurchase(task.purchase)).state.kind).toBe('claimed');
+  await expect(archive()).rejects.toMatchObject({ type: 'ResultRejected', retryable: false });
+  expect((await ledger.requirePurchase(task.purchase)).state.kind).toBe('closed');
+});
+
+test('an archived video is restored with the same bytes only, and other bytes at its link buy nothing', async () => {
+  const { deps, task } = await finished();
+  const result = await archiveFinished(deps, task, new ArchiveAttempts(), undefined);
+  await deps.store.delete(`videos/t1.mp4`);
+  const whole = writeMp4({ layout: 'open', frameBytes: 48 });
+  leadTo(deps, [Buffer.from('{"code":"Busy"}'), Buffer.alloc(200), whole]);
+  const environment = () => new MockActivityEnvironment().run(createRestoreVideo(deps as never), { task, result });
+  for (let times = 0; times < 3; times += 1) {
+    await expect(environment()).rejects.toMatchObject({ type: 'ResultUnreachable', retryable: true });
+  }
+  expect(await environment()).toEqual({ result });
+  expect((await deps.store.head('videos/t1.mp4'))?.sha256).toBe(result.sha256);
+});
 
 test('a result of which frames are missing is archived as it came, and named as cut off', async () => {
   const whole = writeMp4({ layout: 'open', frameBytes: 48 });

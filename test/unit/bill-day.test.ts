@@ -84,7 +84,7 @@ class Choices {
 
 const settled = () => new Promise((passed) => setImmediate(passed));
 
-/** Two looks book one task, in the order that `choices` says; then a last one, as the step is repeated until it ends. */
+/** Two looks book one task, in the order that `choices` says; then a last one, as the step is repeated. */
 async function bookTwice(boughtAtMs: number, looks: readonly [Look, Look], choices: Choices) {
   const memory = new MemoryStore(() => MIDNIGHT);
   const buyer = new Ledger({ store: memory, scope: SCOPE, now: () => boughtAtMs });

@@ -7,7 +7,14 @@ let stack: Stack;
 beforeAll(async () => {
   stack = await startStack({
     settings: { speed: 100 },
-    times: { ...QUICK_LEDGER, downloadIdleMs: 500, archiveLateMs: 300, archiveAlarmMs: 1_500, retryMaximumMs: 300 },
+    times: {
+      ...QUICK_LEDGER,
+      downloadIdleMs: 500,
+      archiveLateMs: 300,
+      archiveAlarmMs: 1_500,
+      retryMaximumMs: 300,
+      rejectEveryMs: 0,
+    },
   });
 });
 afterAll(() => stack?.close());
@@ -40,12 +47,19 @@ test.each(['truncate', 'reset', 'stall'] as const)(
   },
 );
 
-test.each(['zero-fill', 'not-mp4'] as const)(
-  'a result that is no playable MP4 (%s) never becomes visible, and is kept aside with its task id',
-  async (fault) => {
-    const prompt = `${fault} ${randomUUID()}`;
-    const keep = fault === 'zero-fill' ? { keep_bytes: 4096 } : {};
-    stack.emulator.queueFaults({ on: 'download', match: prompt, fault, ...keep, times: 3 });
+test('a link that leads to an error page for a while loses no video', async () => {
+  const prompt = `an error page ${randomUUID()}`;
+  stack.emulator.queueFaults({ on: 'download', match: prompt, fault: 'not-mp4', times: 5 });
+  const result = await stack.videos.generate(stack.request(prompt));
+  expect(result.sha256).toBe(await providersChecksum(result.task_id));
+  expect(tasksOf(prompt)).toHaveLength(1);
+});
+
+test.each([4096, 0])(
+  'a result that is no playable MP4 (after %i bytes) never becomes visible, and is kept aside with its task id',
+  async (keep_bytes) => {
+    const prompt = `no video after ${keep_bytes} bytes ${randomUUID()}`;
+    stack.emulator.queueFaults({ on: 'download', match: prompt, fault: 'zero-fill', keep_bytes, times: 3 });
     const error = await stack.videos.generate(stack.request(prompt)).catch((e: unknown) => e);
     const taskId = tasksOf(prompt)[0]?.task_id ?? '';
     expect(error).toMatchObject({ error: { type: 'ResultRejected', task_id: taskId, billed: true } });

@@ -157,6 +157,8 @@ const ARCHIVED: readonly Row[] = [
     what: 'two 500s and one damaged download',
     faults: [download({ fault: 'status', times: 2 }), download({ fault: 'zero-fill', keep_bytes: 4096 })],
   },
+  { what: 'a link to an error page, four times', faults: [download({ fault: 'not-mp4', times: 4 })] },
+  { what: 'no video, four times within seconds', faults: [download({ fault: 'zero-fill', keep_bytes: 0, times: 4 })] },
   // Results that are no H.264 in an ordinary MP4, but are a video.
   {
     what: 'another codec',

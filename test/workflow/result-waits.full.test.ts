@@ -60,6 +60,7 @@ const ROWS: readonly Row[] = [
     evidence: 'in the encoding x-secret',
   },
   { what: 'a download that is always cut', ...download({ fault: 'truncate' }), evidence: 'does not get beyond' },
+  { what: 'a link to an error page', ...download({ fault: 'not-mp4' }), evidence: 'leads to an HTML page' },
   {
     what: 'a download that is damaged in another place each time',
     faults: Array.from({ length: 200 }, (_, n) => ({
@@ -84,6 +85,7 @@ beforeAll(async () => {
       archiveLateMs: 1_000,
       archiveAlarmMs: 3_000,
       downloadIdleMs: 500,
+      rejectEveryMs: 0,
     },
     env: { WAN_VIDEO_MAX_RUNNING: '40', WAN_VIDEO_SUBMIT_RATE: '100' },
   });
@@ -250,7 +252,7 @@ describe('a paid result that is no video', () => {
     expect(error.error.next_step).toMatch(/cache "refresh"/);
   };
   const reject = (prompt: string) =>
-    stack.emulator.queueFaults({ on: 'download', fault: 'not-mp4', times: null, match: prompt });
+    stack.emulator.queueFaults({ on: 'download', fault: 'zero-fill', keep_bytes: 0, times: null, match: prompt });
 
   test('is set aside, and only "refresh" buys another one', async () => {
     const prompt = `no video ${randomUUID()}`;
