@@ -3,6 +3,7 @@ import { z } from 'zod';
 import type { BatchItemEnd, BatchItemOutcome, BatchSummary } from '../contract/batch.js';
 import { NO_VIDEO } from '../contract/batch-item.js';
 import { FailureType } from '../contract/failure-type.js';
+import { isSignedUrl, withoutSignature } from '../contract/signed-url.js';
 import { type Issue, VideoError } from '../contract/video-error.js';
 import type { AssetStore, StoreOptions } from '../storage/asset-store.js';
 import { readRecord, writeRecord } from '../storage/json-record.js';
@@ -195,6 +196,9 @@ export interface BatchRow extends Omit<BatchItemEnd, 'outcome' | 'run' | 'starte
   readonly same_as: string | null;
   readonly tenant: string | null;
   readonly labels: Readonly<Record<string, string>>;
+  /** Prompt and reference of the request, as the batch runs it; null for a line that was left out. */
+  readonly prompt: string | null;
+  readonly reference_image: string | null;
   /** Workflow id of the run; null when there was none. */
   readonly run: string | null;
   /** Milliseconds since the epoch; null when there was no run. */
@@ -235,6 +239,8 @@ function itemRow({ item_id, line, same_as, request }: StoredItem, end: BatchItem
     same_as: same_as ?? null,
     tenant: request.tenant ?? null,
     labels: request.labels ?? {},
+    prompt: request.prompt,
+    reference_image: withoutQuery(request.reference_image),
   };
   if (end === undefined) return { ...NO_END, ...head, outcome: 'open' };
   const cost = same_as === undefined ? {} : { billed: false, billed_seconds: 0, estimated: undefined };
@@ -249,12 +255,17 @@ function invalidRow({ line, item_id, issues, fields }: InvalidLine): BatchRow {
     item_id: item_id ?? '',
     same_as: null,
     labels: {},
+    prompt: null,
+    reference_image: null,
     outcome: 'invalid',
     cause: FailureType.InvalidRequest,
     message: issues.map((issue) => `${issue.path} ${issue.message}`.trim()).join('; '),
     tenant: typeof tenant === 'string' ? tenant : null,
   };
 }
+
+/** An address without what signs it: a report is shown to people. */
+const withoutQuery = (reference: string): string => (isSignedUrl(reference) ? withoutSignature(reference) : reference);
 
 /** The fields that every end has; a later version may have more. */
 const endSchema = z.looseObject({ item_id: z.string(), outcome: z.string(), billed_seconds: z.number() });

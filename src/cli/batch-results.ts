@@ -3,27 +3,39 @@ import { join, resolve } from 'node:path';
 import { InvalidArgumentError } from 'commander';
 import type { BatchRow } from '../batch/batch-files.js';
 import type { WanBatchClient } from '../client/batch-client.js';
-import { type Prices, totalAmount } from '../config/prices.js';
+import { totalAmount } from '../config/prices.js';
 import { cleanLines } from '../contract/safe-text.js';
 import { invalidRequest } from '../contract/validate.js';
+import { AssetLinks } from '../storage/asset-links.js';
 import type { AssetStore } from '../storage/asset-store.js';
+import { videoKey } from '../storage/keys.js';
 import { isKeySegment } from '../storage/store-key.js';
 import { batchCountLines } from '../text/batch.js';
 import { BATCH_CSV_HEAD, BATCH_TABLE_HEAD, batchCsvRow, batchTableRow } from '../text/batch-report.js';
 import { csvLine } from '../text/csv.js';
 import { ExitCode } from '../text/exit-code.js';
+import { type PageRow, reportPage } from '../text/report-page.js';
 import { table } from '../text/table.js';
 import type { CommandContext } from './context.js';
 import { saveVideo } from './save-video.js';
+import type { Settings } from './settings.js';
+
+/** How `batch report` is written. */
+interface ReportForm {
+  readonly format: string;
+  /** Seconds for which the addresses in a page are valid that have to be signed. */
+  readonly expires: number;
+}
 
 /** `batch report`: every line with its outcome, and the totals. */
 export async function reportBatch(
   batchId: string,
-  format: string,
+  { format, expires }: ReportForm,
   batches: WanBatchClient,
-  prices: Prices | undefined,
+  settings: Settings,
   context: CommandContext,
 ): Promise<number> {
+  const prices = await settings.prices();
   const { progress, summary } = await batches.status(batchId);
   const totals = summary ?? progress;
   const rows = batches.report(batchId);
@@ -36,6 +48,15 @@ export async function reportBatch(
   } else if (format === 'csv') {
     stdout.write(`${csvLine(BATCH_CSV_HEAD)}\r\n`);
     for await (const row of rows) stdout.write(`${csvLine(batchCsvRow(row))}\r\n`);
+  } else if (format === 'html') {
+    const madeAtMs = Date.now();
+    const links = new AssetLinks(settings.store(), expires);
+    const lines: PageRow[] = [];
+    for await (const row of rows) lines.push(await pageRow(row, links));
+    const ended = summary !== null;
+    const facts = totals === null ? [] : batchCountLines(totals, prices, ended);
+    const linksExpireAtMs = links.areSigned ? madeAtMs + expires * 1000 : null;
+    stdout.write(reportPage({ batchId, facts, ended, prices, madeAtMs, linksExpireAtMs }, lines));
   } else {
     const ended = summary !== null;
     const lines: string[][] = [];
@@ -45,6 +66,19 @@ export async function reportBatch(
   }
   return ExitCode.done;
 }
+
+async function pageRow(row: BatchRow, links: AssetLinks): Promise<PageRow> {
+  const { video_url, task_id, reference_image } = row;
+  const reference = reference_image?.startsWith(ASSET) === true ? reference_image.slice(ASSET.length) : null;
+  return {
+    row,
+    video: video_url === null || task_id === null ? null : await links.of(videoKey(task_id)),
+    reference: reference === null ? null : await links.of(reference),
+  };
+}
+
+/** Begins a reference that is in the store. */
+const ASSET = 'asset:';
 
 /** `batch failed`: the lines without a video, as a manifest. */
 export async function printFailedLines(

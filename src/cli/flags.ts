@@ -29,6 +29,15 @@ export const duration =
     throw new InvalidArgumentError(`It must be ${expected}.`);
   };
 
+/**
+ * Parser of how long a signed address is valid, in seconds: signature version 4 allows seven days
+ * (https://docs.aws.amazon.com/AmazonS3/latest/userguide/ShareObjectPreSignedURL.html).
+ */
+export const linkTime = duration('a time such as 90s, 15m or 1h, at most 7d', {
+  minSeconds: 1,
+  maxSeconds: 7 * SECONDS.d,
+});
+
 /** Parser of a flag that may be repeated. */
 export const collect = (value: string, values: readonly string[] = []): readonly string[] => [...values, value];
 

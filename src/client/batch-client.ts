@@ -70,8 +70,8 @@ export class WanBatchClient {
 
   /**
    * Checks the whole manifest, stages its images, and starts the batch; nothing is bought unless every line is valid. A
-   * batch that exists is not started again.
-   * @throws VideoError `InvalidRequest` with every fault by line.
+   * batch that exists with the same manifest is not started again.
+   * @throws VideoError `InvalidRequest` with every fault by line, or when the id belongs to another manifest.
    * @example
    * ```ts
    * const { batch_id, items } = await batches.start({ file: 'spring.jsonl' }, { id: 'spring', window: 20 });
@@ -83,10 +83,17 @@ export class WanBatchClient {
     const batchId = options.id ?? newBatchId(new Date());
     checkBatchId(batchId);
     checkWindow(window);
-    if (await this.#exists(batchId)) return this.#existing(batchId);
+    const exists = await this.#exists(batchId);
+    const storedSha256 = exists ? await hashManifest(this.#store, batchId, { signal }) : undefined;
+    // A batch whose manifest was deleted is known by its id alone.
+    if (exists && storedSha256 === undefined) return this.#existing(batchId);
     const { open, ...manifest } = localManifest(source, this.#store, signal);
     const prepared = await prepareManifest(open, { ...manifest, allowInvalid, signal });
     try {
+      if (exists) {
+        if (storedSha256 !== prepared.sha256) throw idTaken(batchId);
+        return await this.#existing(batchId);
+      }
       if (prepared.faults.length > 0) {
         await this.#store.put(batchInvalidKey(batchId), encodeInvalidLines(prepared.faults), {
           ifAbsent: true,

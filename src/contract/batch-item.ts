@@ -29,6 +29,7 @@ export const NO_VIDEO = {
 /** The end of an item that has its video. */
 export function videoEnd(head: ItemHead, result: VideoResult, endedAtMs: number): BatchItemEnd {
   const { source, usage, task_id, video_url, sha256, duration, timings } = result;
+  const warnings = [...new Set(result.warnings.map(({ code }) => code))];
   const bought = source === 'generated';
   return {
     ...head,
@@ -46,6 +47,7 @@ export function videoEnd(head: ItemHead, result: VideoResult, endedAtMs: number)
     resolution: usage.resolution,
     audio: usage.audio,
     ...(bought && usage.estimated === true && { estimated: true }),
+    ...(warnings.length > 0 && { warnings }),
     ended_at_ms: endedAtMs,
   };
 }

@@ -83,6 +83,8 @@ export interface BatchItemEnd {
   /** Measured, seconds. */
   readonly duration: number | null;
   readonly timings: VideoResult['timings'] | null;
+  /** Codes of the result's warnings, each once. Absent: none. */
+  readonly warnings?: readonly string[] | undefined;
   /** Milliseconds since the epoch. */
   readonly started_at_ms: number;
   readonly ended_at_ms: number;

@@ -27,8 +27,10 @@ const BOUGHT: VideoResult = {
 };
 const HEAD = { item_id: 'a', run: 'video/a', started_at_ms: 1 };
 const TOTALS = noTotals({ total: 2, duplicate: 0, invalid: 0 });
+const NO_REQUEST = { prompt: null, reference_image: null };
+
 const row = (result: VideoResult) =>
-  ({ ...videoEnd(HEAD, result, 2), line: 1, same_as: null, tenant: null, labels: {} }) as const;
+  ({ ...videoEnd(HEAD, result, 2), line: 1, same_as: null, tenant: null, labels: {}, ...NO_REQUEST }) as const;
 
 test.each(['cache', 'adopted'] as const)(
   'a sum over results counts a purchase once: nothing is billed for one that comes from elsewhere (%s)',

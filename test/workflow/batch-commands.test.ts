@@ -59,6 +59,13 @@ describe('batch', () => {
 
     const again = await run('batch', 'start', file, '--id', 'spring');
     expect(again).toMatchObject({ code: 0, stdout: expect.stringMatching(/exists; nothing was started/) });
+    const waited = await run('batch', 'start', file, '--id', 'spring', '--wait');
+    expect(waited).toMatchObject({ code: 1, stdout: expect.stringMatching(/outcome {3}completed/) });
+    const other = await manifest('other.jsonl', [{ ...request(`${prompt} other`), item_id: 'a' }]);
+    expect(await run('batch', 'start', other, '--id', 'spring')).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('belongs to another manifest: spring'),
+    });
     expect((await run('batch', 'status', 'spring')).stdout).toMatch(/outcome {3}completed/);
     expect(await json('batch', 'status', 'spring')).toMatchObject({
       status: 'completed',
@@ -76,6 +83,10 @@ describe('batch', () => {
       money: { amount: 0.6, currency: 'CNY' },
       items: [{ item_id: 'a' }, { item_id: 'b' }, {}],
     });
+
+    const page = (await run('batch', 'report', 'spring', '--format', 'html')).stdout;
+    expect(page).toContain(`data-src="${(report['items'] as { video_url: string }[])[0]?.video_url}"`);
+    expect(page.match(/<img alt="reference" loading="lazy" src="file:/g)).toHaveLength(3);
 
     const failed = (await run('batch', 'failed', 'spring')).stdout;
     expect((await json('batch', 'failed', 'spring'))['lines']).toEqual(

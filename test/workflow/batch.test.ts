@@ -247,7 +247,14 @@ describe.concurrent('a batch', () => {
       already_existed: false,
       items: 2,
     });
-    expect(await batches.start({ lines: linesOf(1) }, { id })).toMatchObject({ already_existed: true, items: 2 });
+    expect(await batches.start({ lines: broken }, { id, allowInvalid: true })).toMatchObject({
+      already_existed: true,
+      items: 2,
+    });
+    await expect(batches.start({ lines: linesOf(1) }, { id })).rejects.toMatchObject({
+      type: 'InvalidRequest',
+      issues: [{ path: 'id' }],
+    });
     expect((await batches.result(id)).counts).toMatchObject({ total: 3, generated: 2, invalid: 1 });
     expect((await reportRows(id)).map(({ outcome }) => outcome)).toEqual(['generated', 'generated', 'invalid']);
     expect(tasksOf(lines)).toHaveLength(2);

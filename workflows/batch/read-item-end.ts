@@ -17,6 +17,8 @@ const CODE_MAX = 100;
 const URL_MAX = 2_000;
 /** Longer than any video. */
 const SECONDS_MAX = 86_400;
+/** More than there are kinds of warnings. */
+const WARNINGS_MAX = 20;
 const TIMINGS = ['queued', 'rendering', 'detected', 'archived'] as const;
 
 /** Reads the argument of `itemEnded`, without the members that an end does not have. */
@@ -49,9 +51,17 @@ export function readItemEnd(message: unknown): BatchItemEnd | undefined {
     audio,
     duration,
     timings: timingsOf(end['timings']),
+    ...warningsOf(end['warnings']),
     started_at_ms: startedAtMs,
     ended_at_ms: endedAtMs,
   };
+}
+
+/** Codes of warnings, as many as there are kinds. */
+function warningsOf(value: unknown): Pick<BatchItemEnd, 'warnings'> {
+  const isCode = (code: unknown): code is string => typeof code === 'string' && /^[a-z_]{1,40}$/.test(code);
+  const codes = Array.isArray(value) ? value.slice(0, WARNINGS_MAX).filter(isCode) : [];
+  return codes.length === 0 ? {} : { warnings: codes };
 }
 
 function timingsOf(value: unknown): BatchItemEnd['timings'] {

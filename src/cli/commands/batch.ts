@@ -12,7 +12,7 @@ import { startEstimateText } from '../../text/estimate.js';
 import { ExitCode } from '../../text/exit-code.js';
 import { exportBatch, namePattern, printFailedLines, reportBatch } from '../batch-results.js';
 import type { CommandContext } from '../context.js';
-import { collect, JSON_FLAG, wholeNumber } from '../flags.js';
+import { collect, JSON_FLAG, linkTime, wholeNumber } from '../flags.js';
 import { Settings } from '../settings.js';
 import { withStagingStore } from '../with-temporal.js';
 
@@ -64,8 +64,8 @@ export function defineCommand(batch: Command, context: CommandContext): void {
     .summary('check a whole manifest, stage its images, start it')
     .description(
       'Checks every line and every image first; if there is any fault, nothing is sent and each fault is named by ' +
-        "line. Paths of images start from the manifest's folder. If the batch id exists, that batch is shown and " +
-        'nothing is started.',
+        "line. Paths of images start from the manifest's folder. If the batch exists, it is shown, or waited for, " +
+        'and nothing is started; an id that belongs to another manifest is refused.',
     )
     .argument('<manifest>', 'a file of JSON lines')
     .option('--id <id>', 'name of the batch (default: made from the time)')
@@ -93,11 +93,25 @@ export function defineCommand(batch: Command, context: CommandContext): void {
     .command('report')
     .summary('show every line with its outcome, and the totals')
     .argument('<batch>', 'id of the batch')
-    .addOption(new Option('--format <format>', 'as a table (default), CSV or JSON').choices(['table', 'csv', 'json']))
+    .addOption(
+      new Option('--format <format>', 'as a table (default), CSV, JSON, or a page to look at').choices([
+        ...['table', 'csv', 'json', 'html'],
+      ]),
+    )
+    .addOption(
+      new Option('--expires <time>', 'with html and an S3 store: how long its videos can be seen, up to 7d')
+        .argParser(linkTime)
+        .default(86_400, '1d'),
+    )
+    .addHelpText('after', '\nExample:\n  wan-video batch report spring --format html > spring.html')
     .option(...JSON_FLAG)
     .action(
-      action(async ({ batches, settings }, id: string, { format = 'table' }: { format?: string }) =>
-        reportBatch(id, context.json ? 'json' : format, batches, await settings.prices(), context),
+      action(
+        async (
+          { batches, settings },
+          id: string,
+          { format = 'table', expires }: { format?: string; expires: number },
+        ) => reportBatch(id, { format: context.json ? 'json' : format, expires }, batches, settings, context),
       ),
     );
 
@@ -208,7 +222,7 @@ async function startBatch(session: BatchSession, manifest: string, flags: StartF
 async function reportStart(started: StartedBatch, wait: boolean, session: BatchSession): Promise<number> {
   const { batches, settings, context } = session;
   const { batch_id, already_existed, items, duplicates, invalid } = started;
-  if (already_existed) {
+  if (already_existed && !wait) {
     const status = await batches.status(batch_id);
     context.result(
       { ...started, ...status },
@@ -218,7 +232,9 @@ async function reportStart(started: StartedBatch, wait: boolean, session: BatchS
   }
   for (const { path, message } of lineIssues(invalid)) context.say(`left out: ${path}: ${message}`);
   const shared = duplicates === 0 ? '' : `, ${duplicates} of them share the video of an earlier line`;
-  const text = `batch     ${batch_id}\nitems     ${items}${shared}\nfollow    wan-video batch status ${batch_id}`;
+  const found = already_existed ? ', which already existed; nothing was started' : '';
+  const head = `batch     ${batch_id}${found}\nitems     ${items}${shared}`;
+  const text = `${head}\nfollow    wan-video batch status ${batch_id}`;
   if (!wait) {
     context.result(started, text);
     return ExitCode.done;

@@ -9,15 +9,9 @@ import { S3Store } from '../../storage/s3-store.js';
 import { ExitCode } from '../../text/exit-code.js';
 import type { CommandContext } from '../context.js';
 import { findRun } from '../find-run.js';
-import { duration, JSON_FLAG } from '../flags.js';
+import { JSON_FLAG, linkTime } from '../flags.js';
 import { Settings } from '../settings.js';
 import { withTemporal } from '../with-temporal.js';
-
-/**
- * Longest life of a signature version 4 link
- * (https://docs.aws.amazon.com/AmazonS3/latest/userguide/ShareObjectPreSignedURL.html).
- */
-const SECONDS_MAX = 7 * 86_400;
 
 /** `wan-video presign`: a time-limited address of an archived video. */
 export function defineCommand(command: Command, context: CommandContext): void {
@@ -29,7 +23,7 @@ export function defineCommand(command: Command, context: CommandContext): void {
     .argument('<id|key>', 'id of a run or a task, or a key of the store such as videos/….mp4 or candidates/….mp4')
     .addOption(
       new Option('--expires <time>', 'how long it is valid: 90s, 15m, 1h, up to 7d')
-        .argParser(duration('a time such as 90s, 15m or 1h, at most 7d', { minSeconds: 1, maxSeconds: SECONDS_MAX }))
+        .argParser(linkTime)
         .default(3_600, '1h'),
     )
     .option(...JSON_FLAG)

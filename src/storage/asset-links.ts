@@ -1,0 +1,28 @@
+import type { AssetStore } from './asset-store.js';
+import { S3Store } from './s3-store.js';
+
+/** Addresses of stored objects that a browser can open. */
+export class AssetLinks {
+  readonly #store: AssetStore;
+  readonly #expiresSeconds: number;
+  #areSigned = false;
+
+  /** @param expiresSeconds - How long a signed address is valid; S3 allows seven days. */
+  constructor(store: AssetStore, expiresSeconds: number) {
+    this.#store = store;
+    this.#expiresSeconds = expiresSeconds;
+  }
+
+  /** Whether an address had to be signed: it is secret, and expires. */
+  get areSigned(): boolean {
+    return this.#areSigned;
+  }
+
+  /** The stable address where a browser can open it (`file:`, `https:`), else a signed one. */
+  async of(key: string): Promise<string> {
+    const url = this.#store.url(key);
+    if (!url.startsWith('s3:') || !(this.#store instanceof S3Store)) return url;
+    this.#areSigned = true;
+    return this.#store.presign(key, this.#expiresSeconds);
+  }
+}
