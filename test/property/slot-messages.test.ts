@@ -18,6 +18,9 @@ const NOW_MS = Date.UTC(2026, 2, 31, 20);
 /** Texts that have stopped a program somewhere, among ordinary ones. */
 const NAMES = ['', 'a', 'b', 't', '__proto__', 'constructor', 'toString', '*', '\u0000', '\ud800', 'x'.repeat(1_001)];
 
+const KEY = 'a'.repeat(64);
+const KEYS = [KEY, 'b'.repeat(64), '0'.repeat(64)];
+
 const anything = fc.oneof({ depthSize: 'small' }, fc.jsonValue(), fc.constantFrom(...NAMES), fc.constant(undefined));
 const mostly = <Value>(value: fc.Arbitrary<Value>) =>
   fc.oneof({ weight: 12, arbitrary: value as fc.Arbitrary<unknown> }, { weight: 1, arbitrary: anything });
@@ -45,7 +48,7 @@ const message = fc.oneof(
   anything,
   fc.record(
     {
-      key: name,
+      key: mostly(fc.constantFrom(...KEYS)),
       afterPurchase: count,
       n: count,
       requesterId: name,
@@ -106,7 +109,7 @@ test('no message makes a decision fail, and none that is accepted yields a comma
 });
 
 const request = {
-  key: 'k',
+  key: KEY,
   afterPurchase: 0,
   requesterId: 'run',
   tenant: null,
@@ -125,6 +128,10 @@ test.each([
   ['a requester longer than a workflow id', { ...request, requesterId: 'é'.repeat(501) }],
   ['a requester that UTF-8 cannot hold', { ...request, requesterId: 'run\ud83d' }],
   ['an empty key', { ...request, key: '' }],
+  ['a key that is a path', { ...request, key: '../../x' }],
+  ['a key of 65 digits', { ...request, key: `${KEY}0` }],
+  ['a key in upper case', { ...request, key: KEY.toUpperCase() }],
+  ['a key in a line', { ...request, key: `${KEY}\n` }],
   ['a negative purchase', { ...request, afterPurchase: -1 }],
   ['a fraction of a purchase', { ...request, afterPurchase: 0.5 }],
   ['no tenant', { ...request, tenant: undefined }],
@@ -145,15 +152,21 @@ test('a request from a later version, with fields that are unknown here, is well
 const bills = { seconds: 4, resolution: '720P', audio: false, day: '2026-03-31', tenant: null, batch: null };
 
 test.each([
-  ['no number', { key: 'k', n: '1' }],
-  ['a settlement that is text', { key: 'k', n: 1, settled: 'x' }],
-  ['a settlement without a bill', { key: 'k', n: 1, settled: {} }],
-  ['a bill of an unknown resolution', { key: 'k', n: 1, settled: { billed: { ...bills, resolution: '8K' } } }],
-  ['a bill without a day', { key: 'k', n: 1, settled: { billed: { ...bills, day: 'tomorrow' } } }],
-  ['a bill of negative seconds', { key: 'k', n: 1, settled: { billed: { ...bills, seconds: -4 } } }],
+  ['no number', { key: KEY, n: '1' }],
+  ['a key that is no hash', { key: 'k', n: 1 }],
+  ['a settlement that is text', { key: KEY, n: 1, settled: 'x' }],
+  ['a settlement without a bill', { key: KEY, n: 1, settled: {} }],
+  ['a bill of an unknown resolution', { key: KEY, n: 1, settled: { billed: { ...bills, resolution: '8K' } } }],
+  ['a bill without a day', { key: KEY, n: 1, settled: { billed: { ...bills, day: 'tomorrow' } } }],
+  ['a bill of negative seconds', { key: KEY, n: 1, settled: { billed: { ...bills, seconds: -4 } } }],
 ])('a release with %s is malformed', (_what, malformed) => {
-  expect(isSlotRelease({ key: 'k', n: 1, settled: { billed: bills } })).toBe(true);
+  expect(isSlotRelease({ key: KEY, n: 1, settled: { billed: bills } })).toBe(true);
   expect(isSlotRelease(malformed)).toBe(false);
+});
+
+test('a withdrawal of what is no purchase key is malformed', () => {
+  expect(isSlotWithdrawal({ key: KEY, requesterId: 'run' })).toBe(true);
+  expect(isSlotWithdrawal({ key: 'k', requesterId: 'run' })).toBe(false);
 });
 
 test('a limit is a whole number of slots, and budgets beyond one payload are malformed', () => {

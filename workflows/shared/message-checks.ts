@@ -25,6 +25,10 @@ export const isText = (value: unknown): value is string =>
 /** Whether a value is text that can be an id. */
 export const isName = (value: unknown): value is string => isText(value) && value !== '';
 
+/** Whether a value is a purchase key: a SHA-256 in hexadecimal digits, which is part of names in the store. */
+export const isPurchaseKey = (value: unknown): value is string =>
+  typeof value === 'string' && /^[0-9a-f]{64}$/.test(value);
+
 /** Whether a value is an id that can be shown as it is. */
 export const isPlainName = (value: unknown): value is string => isName(value) && cleanText(value) === value;
 

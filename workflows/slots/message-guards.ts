@@ -6,7 +6,16 @@ import type {
   SlotsPage,
   SlotWithdrawalMessage,
 } from '../../src/contract/slots.js';
-import { fieldsOf, isAmount, isCount, isName, isObject, isText, isTextOrNull } from '../shared/message-checks.js';
+import {
+  fieldsOf,
+  isAmount,
+  isCount,
+  isName,
+  isObject,
+  isPurchaseKey,
+  isText,
+  isTextOrNull,
+} from '../shared/message-checks.js';
 
 // Any program that may signal the workflow decides what its messages hold, and an error in a handler, or a command that
 // the server refuses, stops the slots of the whole account. So each message is checked before it is used. Unknown
@@ -25,7 +34,8 @@ const SECONDS_MAX = 86_400;
 export function isSlotRequest(message: unknown): message is SlotRequestMessage {
   const { key, afterPurchase, requesterId, tenant, batch, priority, cost } = fieldsOf(message);
   return (
-    [key, requesterId].every(isName) &&
+    isPurchaseKey(key) &&
+    isName(requesterId) &&
     isCount(afterPurchase) &&
     [tenant, batch].every(isTextOrNull) &&
     (priority === 'interactive' || priority === 'batch') &&
@@ -36,7 +46,7 @@ export function isSlotRequest(message: unknown): message is SlotRequestMessage {
 /** Whether a message is a release whose bill, if it has one, can be counted. */
 export function isSlotRelease(message: unknown): message is SlotReleaseMessage {
   const { key, n, settled } = fieldsOf(message);
-  if (!isName(key) || !isCount(n)) return false;
+  if (!isPurchaseKey(key) || !isCount(n)) return false;
   if (settled === undefined) return true;
   const { billed } = fieldsOf(settled);
   return billed === null || isBill(billed);
@@ -45,7 +55,9 @@ export function isSlotRelease(message: unknown): message is SlotReleaseMessage {
 /** Whether a message is a withdrawal of a request. */
 export function isSlotWithdrawal(message: unknown): message is SlotWithdrawalMessage {
   const { key, requesterId, nothingBought } = fieldsOf(message);
-  return [key, requesterId].every(isName) && (nothingBought === undefined || typeof nothingBought === 'boolean');
+  return (
+    isPurchaseKey(key) && isName(requesterId) && (nothingBought === undefined || typeof nothingBought === 'boolean')
+  );
 }
 
 /**
