@@ -1,5 +1,5 @@
 import type { AccountSlotsInput, SlotReleaseMessage } from '../../src/contract/slots.js';
-import type { DueAnswer } from './outbox.js';
+import type { DueAnswer } from './due-answers.js';
 import type { SlotState } from './slot-state.js';
 
 /** Argument of `accountSlots`: that of its first run, or of a run that continues another one. */

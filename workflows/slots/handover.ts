@@ -25,8 +25,8 @@ import type { WaitingQueue } from './waiting-queue.js';
 const PAGE_BYTES = 1_000_000;
 /** Bytes of a run's input: below Temporal's 2 MB, which end the workflow. */
 const INPUT_BYTES_MAX = 1_900_000;
-/** Bytes of signals that are handed on; a request beyond is repeated by its run within a minute. */
-const BACKLOG_BYTES_MAX = 400_000;
+/** Bytes that a page leaves at least for signals that arrive meanwhile, some 1,200 requests. */
+const BACKLOG_BYTES_MIN = 400_000;
 /** A page is on its way for milliseconds; without it the runs of its requests have to ask again. */
 const PAGE_WAIT_MS = 60_000;
 /** A queue of megabytes makes Temporal suggest the next run at once; some progress comes before it. */
@@ -110,19 +110,21 @@ export class Handover {
     const { upgrade_from: upgradeFrom, ...input } = this.#input;
     const next = { ...input, limit: carried.state.limit, ...upgradeAttempted(upgradeFrom) };
     const [first, ...others] = packQueue(queue, this.#input.pageBytes ?? PAGE_BYTES);
-    const bytes = bytesOf(JSON.stringify({ ...next, carried })) + BACKLOG_BYTES_MAX;
-    const hasRoom = first === undefined || bytes + first.length <= INPUT_BYTES_MAX;
-    const keepers = await startKeepers(hasRoom ? others : [first, ...others]);
-    const argument = { ...next, carried: { ...carried, keepers, backlog: this.#carriedBacklog() } };
-    return hasRoom && first !== undefined ? [argument, first] : [argument];
+    const room = INPUT_BYTES_MAX - bytesOf(JSON.stringify({ ...next, carried }));
+    // While the keepers of further pages start, more signals arrive than while none do.
+    const isArgument = first !== undefined && others.length === 0 && first.length + BACKLOG_BYTES_MIN <= room;
+    const keepers = await startKeepers(isArgument || first === undefined ? others : [first, ...others]);
+    const backlog = this.#carriedBacklog(isArgument ? room - first.length : room);
+    const argument = { ...next, carried: { ...carried, keepers, backlog } };
+    return isArgument ? [argument, first] : [argument];
   }
 
-  /** The signals that wait; of requests those that fit, because their runs repeat them. */
-  #carriedBacklog(): BacklogSignal[] {
+  /** The signals that wait; of requests those that fit, because their runs repeat them within a minute. */
+  #carriedBacklog(room: number): BacklogSignal[] {
     let bytes = 0;
     return this.#backlog.filter((signal) => {
-      bytes += bytesOf(JSON.stringify(signal));
-      return bytes <= BACKLOG_BYTES_MAX || signal.name !== requestSlotSignal.name;
+      bytes += bytesOf(JSON.stringify(signal)) + 1;
+      return bytes <= room || signal.name !== requestSlotSignal.name;
     });
   }
 

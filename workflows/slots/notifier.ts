@@ -1,6 +1,7 @@
 import type { SlotAnswer, SlotRequestMessage } from '../../src/contract/slots.js';
 import type { Budgets } from './budgets.js';
-import { type DueAnswer, Outbox } from './outbox.js';
+import type { DueAnswer } from './due-answers.js';
+import { Outbox } from './outbox.js';
 import { payersOf, type Waiter } from './slot-entry.js';
 import { type GrantStep, roomForAnotherPayer } from './slot-queue.js';
 import { budgetsOf, type SlotState } from './slot-state.js';
@@ -11,6 +12,9 @@ import type { WaitingQueue } from './waiting-queue.js';
 const NEAR = 64;
 /** The places further back are compared at most this many steps late. */
 const FAR_STEPS_MAX = 65_536;
+
+/** Answers to requests that are not in the queue that are handed on to the next run; each has some 400 bytes. */
+const REPEATABLE_MAX = 500;
 
 /** Sends requesters the answers that are due after a step of grants. */
 export class Notifier {
@@ -53,9 +57,9 @@ export class Notifier {
     return this.#outbox.isHeld;
   }
 
-  /** How many answers wait to be sent. */
-  get size(): number {
-    return this.#outbox.size;
+  /** How many grants and refusals wait to be sent. */
+  get decisionsCount(): number {
+    return this.#outbox.decisionsCount;
   }
 
   /** Sends nothing from now on, because the workflow continues as new. */
@@ -65,16 +69,20 @@ export class Notifier {
 
   /**
    * The answers that are not sent yet and go to requesters that do not wait; for those that do, the request says that
-   * an answer is due.
+   * an answer is due. Of answers to requests that are not in the queue only some are handed on, because their runs
+   * request again within a minute, and a flood of them would exceed the input of the next run.
    */
   takeDue(): DueAnswer[] {
-    for (const due of this.#awaitingReply.splice(0)) this.#outbox.add(due);
+    for (const due of this.#awaitingReply.splice(0)) this.#outbox.addPlace(due);
     const { queue } = this.#stateNow();
     const others: DueAnswer[] = [];
+    let repeatable = 0;
     for (const due of this.#outbox.due) {
-      const waiter = due.answer === undefined ? queue.get(due.key) : undefined;
-      if (waiter === undefined) others.push(due);
-      else waiter.notified.isDue = true;
+      const { answer } = due;
+      const waiter = answer === undefined ? queue.get(due.key) : undefined;
+      if (answer !== undefined && answer.reached === undefined) repeatable += 1;
+      if (waiter !== undefined) waiter.notified.isDue = true;
+      else if (repeatable <= REPEATABLE_MAX) others.push(due);
     }
     return others;
   }
@@ -84,7 +92,7 @@ export class Notifier {
     for (const { key, requesters, notified } of queue.values()) {
       if (!notified.isDue) continue;
       notified.isDue = false;
-      for (const requesterId of requesters) this.#outbox.add({ requesterId, key });
+      for (const requesterId of requesters) this.#outbox.addPlace({ requesterId, key });
     }
   }
 
@@ -107,26 +115,28 @@ export class Notifier {
     const { size } = state.queue;
     const ahead = aheadOf(size, state.queue.sizeOf('interactive'));
     const waiting = { ...toPlace(state, ahead, nowMs), queue_full: true as const };
-    this.#outbox.add({ requesterId, key, answer: { key, afterPurchase, waiting } });
+    this.#outbox.addPlace({ requesterId, key, answer: { key, afterPurchase, waiting } });
   }
 
   /** Sends refusals, grants, and the places that are due. */
   sendAnswers(step: GrantStep, nowMs: number): void {
     const { state, refusals, grants } = step;
     const budgets = budgetsOf(state, nowMs);
-    for (const { key, afterPurchase, requesterId, reached } of refusals) {
-      const waiting = toPlace(state, aheadOf(0), nowMs);
-      this.#outbox.add({ requesterId, key, answer: { key, afterPurchase, waiting, reached } });
-    }
-    this.#answerPendingShares(state, budgets, nowMs);
-    for (const { key, requesters } of grants) {
-      for (const requesterId of requesters) this.#outbox.add({ requesterId, key });
-    }
     const isFinal = budgets === undefined || state.spending !== null;
+    // Before the decisions: one on a request that has just come replaces the reply that would say its place.
     for (const due of this.#awaitingReply.splice(0)) {
       const waiter = state.queue.get(due.key);
       if (waiter !== undefined && !isFinal) waiter.notified.isProvisional = true;
-      this.#outbox.add(due);
+      if (waiter === undefined) this.#outbox.addDecision(due);
+      else this.#outbox.addPlace(due);
+    }
+    for (const { key, afterPurchase, requesterId, reached } of refusals) {
+      const waiting = toPlace(state, aheadOf(0), nowMs);
+      this.#outbox.addDecision({ requesterId, key, answer: { key, afterPurchase, waiting, reached } });
+    }
+    this.#answerPendingShares(state, budgets, nowMs);
+    for (const { key, requesters } of grants) {
+      for (const requesterId of requesters) this.#outbox.addDecision({ requesterId, key });
     }
     this.#addPlaces(state, isFinal);
     this.#outbox.send();
@@ -140,7 +150,7 @@ export class Notifier {
       const waiting = toPlace(state, aheadOf(0), nowMs, blocking);
       const reached = typeof room === 'string' ? undefined : room;
       const answer = { key, afterPurchase, waiting, ...(reached !== undefined && { reached }) };
-      this.#outbox.add({ requesterId, key, answer });
+      this.#outbox.addPlace({ requesterId, key, answer });
     }
   }
 
@@ -162,7 +172,7 @@ export class Notifier {
       if (!hasHalved && !isFinalNow) continue;
       notified.isProvisional = !isFinal;
       notified.position = position;
-      for (const requesterId of requesters) this.#outbox.add({ requesterId, key });
+      for (const requesterId of requesters) this.#outbox.addPlace({ requesterId, key });
     }
   }
 

@@ -1,17 +1,10 @@
 import * as wf from '@temporalio/workflow';
 import type { SlotAnswer } from '../../src/contract/slots.js';
 import { slotSignal } from '../shared/messages.js';
+import { type DueAnswer, DueAnswers } from './due-answers.js';
 
 /** Far below Temporal's limit of 2,000 signals in flight per workflow, so that they are delivered within a second. */
 const IN_FLIGHT_MAX = 100;
-
-/** An answer that is due to a requester. */
-export interface DueAnswer {
-  readonly requesterId: string;
-  readonly key: string;
-  /** Absent: what the state says when it is sent. */
-  readonly answer?: SlotAnswer;
-}
 
 /** What the outbox needs to know. */
 interface OutboxPort {
@@ -26,14 +19,14 @@ interface OutboxPort {
  * there is at most one per request, and it is the latest.
  */
 export class Outbox {
-  readonly #due = new Map<string, DueAnswer>();
+  readonly #due = new DueAnswers();
   readonly #port: OutboxPort;
   #inFlight = 0;
   #isHeld = false;
 
   constructor(port: OutboxPort, due: readonly DueAnswer[] = []) {
     this.#port = port;
-    for (const one of due) this.add(one);
+    for (const one of due) this.#due.addDecision(one);
   }
 
   /** Whether nothing that was sent is on its way. */
@@ -45,9 +38,9 @@ export class Outbox {
     return this.#isHeld;
   }
 
-  /** How many answers wait to be sent. */
-  get size(): number {
-    return this.#due.size;
+  /** How many grants and refusals wait to be sent. */
+  get decisionsCount(): number {
+    return this.#due.decisionsCount;
   }
 
   /** The answers that wait to be sent. */
@@ -55,9 +48,14 @@ export class Outbox {
     return this.#due.values();
   }
 
-  /** Makes an answer due; it replaces one to the same request that is not sent yet. */
-  add(due: DueAnswer): void {
-    this.#due.set(`${due.requesterId} ${due.key}`, due);
+  /** Makes a grant or a refusal due; it replaces an answer to the same request that is not sent yet. */
+  addDecision(due: DueAnswer): void {
+    this.#due.addDecision(due);
+  }
+
+  /** Makes a place due; it replaces an answer to the same request that is not sent yet. */
+  addPlace(due: DueAnswer): void {
+    this.#due.addPlace(due);
   }
 
   /** Sends nothing from now on. What waits is handed on to the next run of the workflow. */
@@ -67,9 +65,9 @@ export class Outbox {
 
   /** Sends what is due, as far as the bound allows; the rest follows as answers are delivered. */
   send(): void {
-    for (const [id, due] of this.#due) {
-      if (this.#isHeld || this.#inFlight >= IN_FLIGHT_MAX) return;
-      this.#due.delete(id);
+    while (!this.#isHeld && this.#inFlight < IN_FLIGHT_MAX) {
+      const due = this.#due.take();
+      if (due === undefined) return;
       const answer = due.answer ?? this.#port.answerNow(due);
       if (answer !== undefined) this.#deliver(due, answer);
     }

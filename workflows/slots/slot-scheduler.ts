@@ -124,7 +124,7 @@ export class SlotScheduler {
 
   get hasWork(): boolean {
     const isLedgerRead = this.#earlyReleases === undefined;
-    const isSettleDue = this.#changed || (this.#refusalsLeft && this.#notifier.size < REFUSALS_MAX / 2);
+    const isSettleDue = this.#changed || (this.#refusalsLeft && this.#notifier.decisionsCount < REFUSALS_MAX / 2);
     const isStepDue = this.auditDue || this.spendingDue || this.endsRun || this.mayContinueAsNew;
     return (isSettleDue && isLedgerRead) || isStepDue || this.#failure !== undefined;
   }
@@ -170,7 +170,7 @@ export class SlotScheduler {
     if (this.#failure !== undefined) throw this.#failure;
     if ((!this.#changed && !this.#refusalsLeft) || this.#earlyReleases !== undefined) return;
     this.#changed = false;
-    const step = grantSlots(this.#state, Date.now(), Math.max(0, REFUSALS_MAX - this.#notifier.size));
+    const step = grantSlots(this.#state, Date.now(), Math.max(0, REFUSALS_MAX - this.#notifier.decisionsCount));
     this.#state = step.state;
     this.#refusalsLeft = step.refusalsLeft;
     this.#notifier.sendAnswers(step, Date.now());
