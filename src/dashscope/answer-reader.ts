@@ -46,22 +46,22 @@ export class AnswerReader {
     return this.#find(name) != null;
   }
 
-  /** The object in a field; a reader of nothing when it is absent or no object. */
+  /** The object in a field, also as the text of one; a reader of nothing when it is absent or no object. */
   object(name: string): AnswerReader {
-    const value = this.#find(name);
+    const found = this.#find(name);
+    const value = structureOf(found);
     const readable = typeof value === 'object' && value !== null;
-    if (!readable && value != null) this.note(name, value);
+    if (found != null && !(readable && value === found)) this.note(name, found);
     return new AnswerReader(this.#operation, readable ? value : undefined, this.#at(name), this.#oddities);
   }
 
-  /** One reader per element of a list; undefined when it is absent or no list. */
+  /** One reader per element of a list, also of the text of one; undefined when it is absent or no list. */
   list(name: string): readonly AnswerReader[] | undefined {
-    const value = field(this.#value, name);
-    if (value == null) return undefined;
-    if (!Array.isArray(value)) {
-      this.note(name, value);
-      return undefined;
-    }
+    const found = field(this.#value, name);
+    if (found == null) return undefined;
+    const value = structureOf(found);
+    if (value !== found || !Array.isArray(value)) this.note(name, found);
+    if (!Array.isArray(value)) return undefined;
     const path = `${this.#at(name)}[]`;
     return value.map((element) => new AnswerReader(this.#operation, element, path, this.#oddities));
   }
@@ -140,6 +140,15 @@ export class AnswerReader {
     return atMs ?? this.#unreadable(name, value);
   }
 
+  /** The same, except that the provider's local form counts as unreadable: where UTC is documented it may be UTC. */
+  zonedTime(name: string): number | undefined {
+    const value = this.#find(name);
+    if (typeof value === 'string' && parseProviderTime(value.trim()) !== undefined) {
+      return this.#unreadable(name, value);
+    }
+    return this.time(name);
+  }
+
   /** Notes that a field is not as documented, also one that is missing. */
   note(name: string, value: unknown): void {
     const found = kindOf(value);
@@ -187,6 +196,16 @@ function field(value: unknown, name: string): unknown {
     .slice(0, MEMBERS_MAX)
     .find((member) => member.length <= 2 * name.length && bareName(member) === wanted);
   return key === undefined ? undefined : Reflect.get(value, key);
+}
+
+/** The object or list that a text spells in JSON; any other value as it is. */
+function structureOf(value: unknown): unknown {
+  if (typeof value !== 'string' || !/^\s{0,9}[[{]/.test(value)) return value;
+  try {
+    return JSON.parse(value);
+  } catch {
+    return value;
+  }
 }
 
 const bareName = (name: string): string => name.replace(/[_-]/g, '').toLowerCase();

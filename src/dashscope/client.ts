@@ -241,7 +241,7 @@ export class DashScopeClient {
       if (source !== undefined && options.signal?.aborted !== true) throw source.error;
       throw error;
     }
-    if (answer.status !== 200) throw refusalError(answer, 'upload', secrets);
+    if (!saysUploaded(answer)) throw refusalError(answer, 'upload', secrets);
     return `oss://${form.key}`;
   }
 
@@ -306,7 +306,7 @@ export class DashScopeClient {
       secrets: [key],
       headers: this.#headers(key),
     });
-    if (answer.status !== 200) throw refusalError(answer, operation, [key]);
+    if (!WHOLE.has(answer.status)) throw refusalError(answer, operation, [key]);
     const { value, oddities } = parse(answer.json);
     for (const oddity of oddities) this.#options.onOddity?.(oddity);
     if (value !== undefined) return { value, key, requestId: answer.requestId };
@@ -337,8 +337,20 @@ function saysCancelled(json: unknown): boolean {
   const answer = new AnswerReader('cancel', json);
   const output = answer.object('output');
   const status = output.text('task_status');
-  if (status !== undefined) return /^cancell?ed$/i.test(status);
-  return answer.id('request_id') !== undefined;
+  if (status !== undefined) return /^\s*cancell?ed\s*$/i.test(status);
+  const { message } = errorAnswer('cancel', json);
+  const isDenied = answer.boolean('success') === false || (message !== undefined && !/^\s*(ok|success)/i.test(message));
+  return !isDenied && answer.id('request_id') !== undefined;
+}
+
+/** Statuses of an answer with a whole body. */
+const WHOLE: ReadonlySet<number> = new Set([200, 201, 202, 203]);
+
+/** Whether the object store has the file: any status of success, unless the body is a message of an error. */
+function saysUploaded({ status, text, json }: Answer): boolean {
+  if (!WHOLE.has(status) && status !== 204) return false;
+  const isErrorPage = /<(error|html|!doctype\s+html)[\s>]/i.test(text.slice(0, 1024));
+  return !isErrorPage && errorAnswer('upload', json).code === undefined;
 }
 
 function asCredentialError(cause: unknown): VideoError {

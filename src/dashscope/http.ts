@@ -218,7 +218,7 @@ function unreachable(operation: ProviderOperation, cause: Error): VideoError {
 
 function parseJson(text: string): unknown {
   try {
-    return JSON.parse(text);
+    return JSON.parse(text.replace(/^\ufeff/, ''));
   } catch {
     return undefined;
   }

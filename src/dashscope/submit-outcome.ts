@@ -37,8 +37,8 @@ const AMBIGUOUS_4XX: ReadonlySet<number> = new Set([408, 499]);
 
 /**
  * Decides what a submit came to; pure. In doubt it says `unknown`, because a second submit is a second bill. A whole
- * 4xx answer is a refusal, also without the provider's envelope; 429 and the provider's own 503 bought nothing and may
- * be sent again.
+ * 4xx answer is a refusal, also without the provider's envelope; 429, a code that means it, and the provider's own 503
+ * bought nothing and may be sent again.
  */
 export function decideSubmitOutcome({ bodyPulled, answer, fault, cause }: SubmitObservation): SubmitOutcome {
   const reader = new AnswerReader('submit', answer?.json);
@@ -56,7 +56,9 @@ export function decideSubmitOutcome({ bodyPulled, answer, fault, cause }: Submit
     }
     if (status === 503 && error.code !== undefined) return { kind: 'not_sent', error: asRetryable(refusal()) };
     if (status >= 400 && status < 500 && !AMBIGUOUS_4XX.has(status)) {
-      return { kind: 'rejected', error: asFinal(refusal()) };
+      const refused = refusal();
+      const isThrottled = refused.type === FailureType.ProviderThrottled;
+      return isThrottled ? { kind: 'not_sent', error: refused } : { kind: 'rejected', error: asFinal(refused) };
     }
   }
   const reason = fault ?? (answer === undefined ? 'no answer' : `HTTP ${answer.status} without a readable answer`);

@@ -149,14 +149,15 @@ export const taskAnswer =
     const answer = new AnswerReader('query', json);
     const output = answer.has('output') ? answer.object('output') : answer;
     const taskId = output.id('task_id');
-    if (taskId === undefined || !isSameId(taskId, askedId)) output.note('task_id', taskId);
+    const isNamed = taskId !== undefined && isSameId(taskId, askedId);
+    if (!isNamed) output.note('task_id', taskId);
     const { status: word, isOdd } = statusOf(output, 'task_status');
     if (word === undefined) output.note('task_status', undefined);
     const videoUrl = word === undefined || word === 'SUCCEEDED' ? linkOf(output) : undefined;
     const status = word ?? (videoUrl === undefined ? undefined : 'SUCCEEDED');
-    if (status === undefined || !isSameId(taskId ?? askedId, askedId)) {
-      return { value: undefined, oddities: answer.oddities };
-    }
+    // What ends a purchase without a video must name its task: a server in between may have made the answer.
+    const isBelieved = isNamed || (taskId === undefined && status !== undefined && !WITHOUT_VIDEO.has(status));
+    if (status === undefined || !isBelieved) return { value: undefined, oddities: answer.oddities };
     const submitTimeMs = output.time('submit_time');
     const scheduledTimeMs = output.time('scheduled_time');
     let endTimeMs = output.time('end_time');
@@ -164,7 +165,7 @@ export const taskAnswer =
       output.note('end_time', endTimeMs);
       endTimeMs = undefined;
     }
-    const usage = status === 'SUCCEEDED' ? usageOf(answer.object('usage')) : undefined;
+    const usage = status === 'SUCCEEDED' ? usageOf((answer.has('usage') ? answer : output).object('usage')) : undefined;
     const value: TaskSnapshot = {
       taskId: askedId,
       status,
@@ -173,7 +174,7 @@ export const taskAnswer =
       endTimeMs,
       origPrompt: output.words('orig_prompt'),
       videoUrl,
-      ...readError(output),
+      ...(status === 'FAILED' ? errorBy(output, answer) : readError(output)),
       requestId: answer.id('request_id'),
       usage,
       ...(isOdd && { hasOddStatus: true }),
@@ -182,11 +183,13 @@ export const taskAnswer =
     return { value, oddities: answer.oddities };
   };
 
+const WITHOUT_VIDEO: ReadonlySet<TaskStatus> = new Set(['FAILED', 'CANCELED', 'UNKNOWN']);
+
 const isSameId = (a: string, b: string): boolean => a.toLowerCase() === b.toLowerCase();
 
 /**
  * `GET /tasks/`, at the top level or under `output`. Rows are judged one by one; a page that does not say whether it
- * has rows is unreadable as a whole, because it must not count as empty.
+ * has rows, or that comes with a refusal, is unreadable as a whole, because it must not count as empty.
  * @param requestedPage - Its number, from 1: an answer need not repeat it.
  */
 export const listAnswer =
@@ -195,6 +198,7 @@ export const listAnswer =
     const top = new AnswerReader('list', json);
     const answer = !top.has('data') && top.has('output') ? top.object('output') : top;
     const rows = answer.list('data');
+    if (isRefusal(json, top, rows?.length ?? 0)) return { value: undefined, oddities: top.oddities };
     const total = answer.number('total');
     if (rows === undefined && (total !== 0 || answer.has('data'))) {
       if (!answer.has('data')) answer.note('data', undefined);
@@ -216,6 +220,20 @@ export const listAnswer =
     };
   };
 
+/** How an answer that worked may say so. */
+const SUCCESS_WORDS = /^\s*(0|20\d|ok|success|succeeded|successful)\W*$/i;
+
+/** Whether a page of the list says that listing failed; notes what no error can be made of. */
+function isRefusal(json: unknown, top: AnswerReader, rows: number): boolean {
+  const { code, message } = errorAnswer('list', json);
+  if (code !== undefined) return !SUCCESS_WORDS.test(code);
+  const says = message !== undefined && rows === 0 && !SUCCESS_WORDS.test(message);
+  if (says) top.note('message', message);
+  const isDenied = top.boolean('success') === false;
+  if (isDenied) top.note('success', false);
+  return says || isDenied;
+}
+
 function listedTask(row: AnswerReader): ListedTask | undefined {
   const taskId = row.id('task_id');
   if (taskId === undefined) {
@@ -229,7 +247,7 @@ function listedTask(row: AnswerReader): ListedTask | undefined {
     status: status ?? 'PENDING',
     ...(isOdd && { hasOddStatus: true }),
     modelName: row.words('model_name'),
-    createdAtMs: row.time('gmt_create'),
+    createdAtMs: row.zonedTime('gmt_create'),
     startedAtMs: row.time('start_time'),
     endedAtMs: row.time('end_time'),
     apiKeyId: row.id('api_key_id'),
@@ -249,7 +267,7 @@ export const policyAnswer: AnswerParser<UploadPolicy> = (json) => {
     if (value === undefined) data.note(name, undefined);
     return value ?? '';
   };
-  const uploadHost = data.url('upload_host');
+  const uploadHost = uploadHostOf(data);
   if (uploadHost === undefined) data.note('upload_host', undefined);
   const policy: UploadPolicy = {
     policy: required('policy'),
@@ -262,6 +280,12 @@ export const policyAnswer: AnswerParser<UploadPolicy> = (json) => {
   };
   return { value: Object.values(policy).includes('') ? undefined : policy, oddities: top.oddities };
 };
+
+/** The address that a file is uploaded to, also as the bare name of its host. */
+function uploadHostOf(data: AnswerReader): string | undefined {
+  const name = data.words('upload_host')?.trim().replace(/^\/\//, '') ?? '';
+  return /^[a-z0-9-]+(\.[a-z0-9-]+)+(:\d{1,5})?\/?$/i.test(name) ? `https://${name}` : data.url('upload_host');
+}
 
 /** What an answer says of a refusal. */
 export interface ProviderErrorText {
@@ -295,8 +319,13 @@ function firstOf(names: readonly string[], read: (name: string) => string | unde
 /** Code and message of a refusal, from each envelope that was seen: at the top, under `output` and under `error`. */
 export function errorAnswer(operation: ProviderOperation, json: unknown): ProviderErrorText {
   const top = new AnswerReader(operation, Array.isArray(json) ? json[0] : json);
-  const found = readError(top);
-  if (found.code !== undefined || !top.has('output')) return found;
-  const inner = readError(top.object('output'));
-  return { code: inner.code, message: inner.message ?? found.message };
+  return top.has('output') ? errorBy(top, top.object('output')) : readError(top);
+}
+
+/** Code and message where the first place has a code, else where the second one has them. */
+function errorBy(first: AnswerReader, second: AnswerReader): ProviderErrorText {
+  const found = readError(first);
+  if (found.code !== undefined) return found;
+  const other = readError(second);
+  return { code: other.code, message: other.message ?? found.message };
 }

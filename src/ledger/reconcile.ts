@@ -378,7 +378,9 @@ class Reconciliation {
 /** Letters and digits alone: a name in another spelling is the same model. */
 const lettersOf = (name: string): string => name.toLowerCase().replace(/[^a-z0-9]/g, '');
 
-const isOtherModel = (name: string | undefined): boolean => name !== undefined && lettersOf(name) !== lettersOf(MODEL);
+/** A version of the model, or its name in a longer one, is not another model. */
+const isOtherModel = (name: string | undefined): boolean =>
+  name !== undefined && !lettersOf(name).includes(lettersOf(MODEL)) && !lettersOf(MODEL).includes(lettersOf(name));
 
 /** Whether an answer about a finished task leaves something open that another answer may show. */
 function isDoubtful({ usage }: TaskSnapshot, { prompt }: Comparison): boolean {

@@ -1,6 +1,7 @@
 import type { Clock } from '../async/clock.js';
 import { FailureType } from '../contract/failure-type.js';
 import { MODEL } from '../contract/model.js';
+import { DAY_MS } from '../contract/utc.js';
 import { VideoError } from '../contract/video-error.js';
 import type { ListedTask } from '../dashscope/wire.js';
 import type { ListApi } from './provider.js';
@@ -32,7 +33,7 @@ export async function listAllTasks(provider: ListApi, clock: Clock, signal?: Abo
     if (pageNo > PAGES_MAX) throw incomplete(`it has more than ${PAGES_MAX} pages`);
     if (pageNo > 1) await clock.sleep(PAGE_GAP_MS, signal);
     const page = await provider.listTasks({ modelName: MODEL, pageNo, pageSize: PAGE_SIZE, signal });
-    for (const task of page.tasks) rows.set(task.taskId, task);
+    for (const task of page.tasks) rows.set(task.taskId, withPlausibleTime(task, clock.now()));
     unreadable += page.unreadable;
     pages = page.totalPages;
     // Tasks that are created meanwhile move rows to later pages, and tasks that age out shorten the list: only the
@@ -41,6 +42,19 @@ export async function listAllTasks(provider: ListApi, clock: Clock, signal?: Abo
   }
   if (rows.size + unreadable < total) throw incomplete(`it shows ${rows.size + unreadable} of ${total} tasks`);
   return { tasks: [...rows.values()], unreadable };
+}
+
+/** The clocks of the provider and of our hosts may differ by as much, in milliseconds. */
+const CLOCKS_MS = 600_000;
+/** Twice the time for which the provider lists a task. */
+const AGE_MAX_MS = 2 * DAY_MS;
+
+/** A row without a time of creation that cannot be: it shows nothing, and must not exclude the row. */
+function withPlausibleTime(task: ListedTask, nowMs: number): ListedTask {
+  const { createdAtMs } = task;
+  if (createdAtMs === undefined) return task;
+  const isPlausible = createdAtMs <= nowMs + CLOCKS_MS && createdAtMs >= nowMs - AGE_MAX_MS;
+  return isPlausible ? task : { ...task, createdAtMs: undefined };
 }
 
 function incomplete(why: string): VideoError {

@@ -178,7 +178,11 @@ test.each<[string, object, object]>([
     { type: 'ProviderUnavailable' },
   ],
   ['waits: the list shows it in another spelling', { taskId: 'T1' }, { type: 'ProviderUnavailable' }],
-  ['has expired: the list shows others of another time', { taskId: 'another-id', createdAtMs: 1 }, { kind: 'gone' }],
+  [
+    'has expired: the list shows others of another time',
+    { taskId: 'another-id', createdAtMs: Date.UTC(2026, 0, 1, 2) },
+    { kind: 'gone' },
+  ],
 ])('a young task that the provider denies knowing %s', async (_what, row, expected) => {
   const { poll, rows, clock, folder, store } = await watched();
   rows.push({ taskId: '', status: 'RUNNING', createdAtMs: clock.now(), ...row });

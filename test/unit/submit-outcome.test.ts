@@ -258,7 +258,7 @@ test.each([
 });
 
 test('a refusal that ends the purchase does not promise a retry', () => {
-  for (const code of ['InternalError', 'SystemError', 'ModelUnavailable', 'Throttling']) {
+  for (const code of ['InternalError', 'SystemError', 'ModelUnavailable']) {
     const outcome = decideSubmitOutcome({ bodyPulled: true, answer: coded(400, code, 'no') });
     expect(outcome.kind).toBe('rejected');
     expect(outcome.kind === 'rejected' && outcome.error.nextStep).not.toMatch(/retried|tried again|Wait/);
