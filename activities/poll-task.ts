@@ -1,6 +1,7 @@
 import { Context } from '@temporalio/activity';
 import { toFailure, type VideoFailure } from '../src/contract/failure.js';
 import { FailureType } from '../src/contract/failure-type.js';
+import type { VideoResult } from '../src/contract/result.js';
 import type { SlotReleaseMessage } from '../src/contract/slots.js';
 import { utcDay } from '../src/contract/utc.js';
 import { VideoError } from '../src/contract/video-error.js';
@@ -10,11 +11,13 @@ import type { TaskBill } from '../src/ledger/bills.js';
 import type { Ledger, TaskEnd } from '../src/ledger/ledger.js';
 import { type ClaimState, endingOfTask } from '../src/ledger/purchase-view.js';
 import { batchOf } from '../src/ledger/records.js';
-import { withPlausibleTimes } from '../src/polling/plausible-times.js';
 import type { RenderEta } from '../src/polling/watch.js';
 import type { StoreOptions } from '../src/storage/asset-store.js';
+import { ArchiveAttempts, type Attempts } from './archive-attempts.js';
+import { archiveFinished } from './archive-video.js';
 import type { ActivityDeps } from './deps.js';
 import { findStoredCopy } from './download-result.js';
+import { type FinishedTask, finishedTask } from './finished-task.js';
 import type { WatchedTask } from './purchase-step.js';
 import { requireGone } from './require-gone.js';
 import { NOTHING_BILLED, releaseSlot } from './slot-holders.js';
@@ -34,23 +37,13 @@ export interface PollInput {
   readonly until: 'started' | 'ended';
 }
 
-/** A task that has SUCCEEDED; seconds, null where the provider gave no time. */
-export interface FinishedTask extends WatchedTask, TaskBill {
-  readonly queuedSeconds: number | null;
-  readonly renderingSeconds: number | null;
-  readonly detectedSeconds: number | null;
-  /** Whether the provider did not say if the video has sound: its file does. */
-  readonly soundUnknown?: boolean | undefined;
-  /** Documented paths of fields of the last answer that could not be read. */
-  readonly oddities?: readonly string[] | undefined;
-  /** Milliseconds since the epoch at which the end was noticed. */
-  readonly seenAtMs: number;
-}
-
 /** Result of a watch; `started` only for `until: 'started'`. */
 export type PollOutcome =
   | { readonly kind: 'started'; readonly render: RenderProgress }
-  | { readonly kind: 'succeeded'; readonly task: FinishedTask }
+  /** Its video is archived. */
+  | { readonly kind: 'archived'; readonly result: VideoResult }
+  /** It has a video that is not archived yet, and what came of one attempt. */
+  | { readonly kind: 'succeeded'; readonly task: FinishedTask; readonly attempts?: Attempts }
   /** It failed for good because of the request; the ledger says so. */
   | { readonly kind: 'failed'; readonly failure: VideoFailure }
   /** It ended without a video and free of charge, for no fault of the request: it may be bought again. */
@@ -116,10 +109,30 @@ export function createPollTask(deps: ActivityDeps) {
         const { oddities } = seen;
         return { kind: 'started', render: { startedAtMs, ...watcher.eta(watched), ...(oddities && { oddities }) } };
       }
-      return recordEnd(deps, { ...task, claim: claim.state }, seen, { signal });
+      const end = await recordEnd(deps, { ...task, claim: claim.state }, seen, { signal });
+      if (end.kind !== 'succeeded') return end;
+      heartbeat.waiting_for = 'the video to be archived';
+      return archiveAtOnce(deps, end.task, signal);
     };
     return withSignal(watch, () => heartbeat);
   };
+}
+
+/**
+ * Archives the video within the watch, which saves a generation a step. What takes longer than most, or fails, is left
+ * to the step `archiveVideo`, which has its own stage, retries and patience.
+ */
+async function archiveAtOnce(deps: ActivityDeps, task: FinishedTask, signal: AbortSignal): Promise<PollOutcome> {
+  const attempts = new ArchiveAttempts();
+  const { info } = Context.current();
+  const isFirstTry = info.attempt === 1 && info.workflowExecution?.workflowId === task.boughtBy.workflowId;
+  const bounded = AbortSignal.any([signal, AbortSignal.timeout(deps.times.nextStepMs)]);
+  try {
+    return { kind: 'archived', result: await archiveFinished(deps, task, attempts, bounded, { isFirstTry }) };
+  } catch (error) {
+    if (signal.aborted) throw error;
+    return { kind: 'succeeded', task, attempts: attempts.state };
+  }
 }
 
 /** Writes a task's claim that could not be written when it was bought, with every look: neither waits for the other. */
@@ -251,30 +264,6 @@ async function book(deps: ActivityDeps, finished: FinishedTask, options: StoreOp
 /** Whether it was a fault of the provider, free of charge. Three hours without a result are not repeated at once. */
 const mayPass = ({ type, code }: VideoError): boolean =>
   type === FailureType.TaskFailed && code !== 'InternalError.Timeout';
-
-/** A task that the provider has shown as SUCCEEDED, or whose video was archived before the provider deleted it. */
-export function finishedTask(task: WatchedTask, look: TaskSnapshot, nowMs: number): FinishedTask {
-  const seen = withPlausibleTimes(look, { submittedAtMs: task.intentAtMs, nowMs });
-  const seconds = (from: number | undefined, to: number | undefined) =>
-    from === undefined || to === undefined ? null : Math.max(0, to - from) / 1000;
-  const { duration, sr, audio } = seen.usage ?? {};
-  const { endTimeMs, oddities } = seen;
-  return {
-    ...task,
-    queuedSeconds: seconds(seen.submitTimeMs, seen.scheduledTimeMs),
-    renderingSeconds: seconds(seen.scheduledTimeMs, endTimeMs),
-    detectedSeconds: seconds(endTimeMs, nowMs),
-    endTimeMs: endTimeMs ?? nowMs,
-    // What the provider does not report is taken from the request: it bills all the same, and not the cheapest value.
-    billedSeconds: duration ?? task.render.seconds,
-    resolution: sr === 720 ? '720P' : sr === 1080 ? '1080P' : task.render.resolution,
-    audio: audio ?? task.render.audio,
-    seenAtMs: nowMs,
-    ...((duration === undefined || sr === undefined || audio === undefined) && { estimated: true }),
-    ...(audio === undefined && { soundUnknown: true }),
-    ...(oddities && { oddities }),
-  };
-}
 
 /** A FAILED task is free; faults of content and input keep their own type, so that a caller can act on them. */
 export function taskFailed(task: WatchedTask, { code, message }: TaskSnapshot): VideoError {

@@ -9,12 +9,9 @@ import type { Buyer } from '../src/contract/purchase.js';
 import type { CanonicalRequest, VideoRequest } from '../src/contract/request.js';
 import type { VideoResult, VideoWarning } from '../src/contract/result.js';
 import { withoutSignedAudio } from '../src/contract/signed-url.js';
-import type { QueueIdentity } from '../src/contract/slots.js';
-import { type StepTimes, stepTimesOf } from '../src/contract/times.js';
+import { stepTimesOf } from '../src/contract/times.js';
 import { cacheKey, canonicalRequest, parseRequest } from '../src/contract/validate.js';
 import { VideoError } from '../src/contract/video-error.js';
-import type { WebhookEvents } from '../src/contract/webhook.js';
-import type { PurchaseQuery } from '../src/ledger/buy.js';
 import type { Ledger } from '../src/ledger/ledger.js';
 import { purchaseKeyOf } from '../src/ledger/purchase-key.js';
 import { IMAGE_BYTES_MAX, IMAGE_HEAD_BYTES, inspectImage } from '../src/media/image.js';
@@ -24,55 +21,11 @@ import type { AssetStore } from '../src/storage/asset-store.js';
 import { toActivityFailure } from './activity-failure.js';
 import type { ActivityDeps } from './deps.js';
 import { subscribedEvents } from './post-event.js';
+import { addressOf, type FailedPreparation, type PreparedReference, type PreparedRequest } from './prepared-request.js';
 import { fromCache } from './purchase-step.js';
 import { signedAudioUrl } from './signed-audio.js';
+import { makeReady, type Readiness } from './upload-reference.js';
 import { previousHeartbeat, withSignal } from './with-signal.js';
-
-/** A checked request whose image is at a known place; ids and keys only, except for the caller's own words. */
-export interface PreparedRequest {
-  /** Without the reference, which may be a long `data:` URI. */
-  readonly request: RequestFields;
-  readonly labels: Readonly<Record<string, string>>;
-  readonly cacheKey: string;
-  /** How the ledger finds a purchase for this run; the purchase key is computed here and nowhere else. */
-  readonly query: Omit<PurchaseQuery, 'unrestorable'>;
-  /** The queue of the account's slots that the run waits in. */
-  readonly queueIdentity: QueueIdentity;
-  /** Workflow id of the account's slots, of which the run requests one. */
-  readonly slots?: string;
-  /** Id of the store that has the image, the ledger and the video. */
-  readonly storeId: string;
-  readonly reference: PreparedReference;
-  readonly warnings: readonly VideoWarning[];
-  readonly cached: VideoResult | null;
-  /** Whether the namespace has the search attributes; a run that sets unknown ones is stuck. */
-  readonly attributes: boolean;
-  /** Whether labels must not become search attributes, because a payload codec keeps them from Temporal. */
-  readonly labelsHidden: boolean;
-  /** The worker's times for the following steps. */
-  readonly times: StepTimes;
-  /** Events that the worker's webhook is subscribed to; absent: there is no webhook. */
-  readonly webhookEvents?: WebhookEvents;
-}
-
-/** What a failed `prepareRequest` reports in addition to the failure, so that a search finds how the run ended. */
-export type FailedPreparation = Pick<PreparedRequest, 'attributes'>;
-
-export type RequestFields = Omit<CanonicalRequest, 'reference_image'>;
-
-/** Where the image is: in the store, or already at the provider. */
-export type PreparedReference =
-  | {
-      readonly kind: 'asset';
-      readonly key: string;
-      readonly mime: string;
-      readonly bytes: number;
-      readonly width: number;
-      readonly height: number;
-      /** Its own address, when the provider is to fetch it there. */
-      readonly url?: string;
-    }
-  | { readonly kind: 'oss'; readonly url: string };
 
 /** A request, and the run that it is for. */
 export interface PrepareInput {
@@ -98,17 +51,26 @@ const CALLER_FAULTS_MAX = 8;
 
 const faultsSchema = z.object({ callerFaults: z.number().int().nonnegative() });
 
+/** A prepared request, and what is ready for it already. */
+export interface FirstStep extends PreparedRequest {
+  /** What `uploadReference` would return; absent: that step has to do it. */
+  readonly ready?: Readiness;
+}
+
 /**
- * Checks the request, copies its image into the store, and looks in the cache. Sends nothing to the provider. Faults
+ * Checks the request, copies its image into the store, and looks in the cache. What is not there is made ready to buy
+ * at once, where that takes no longer than for most; otherwise by the step `uploadReference`. Faults
  * of the store are retried for as long as the step's time allows, and do not count against the caller's address.
  */
 export function createPrepareRequest(deps: ActivityDeps) {
-  return (input: PrepareInput): Promise<PreparedRequest> => {
+  return (input: PrepareInput): Promise<FirstStep> => {
     let callerFaults = faultsSchema.safeParse(previousHeartbeat()).data?.callerFaults ?? 0;
     const details = () => ({ callerFaults });
     return withSignal(async (signal) => {
       try {
-        return await prepare(input, deps, signal);
+        const prepared = await prepare(input, deps, signal);
+        const ready = prepared.cached === null ? await makeReadyAtOnce(deps, prepared, signal) : undefined;
+        return ready === undefined ? prepared : { ...prepared, ready };
       } catch (error) {
         if (signal.aborted) throw error;
         const known: FailedPreparation = { attributes: await deps.knowsAttributes() };
@@ -119,6 +81,24 @@ export function createPrepareRequest(deps: ActivityDeps) {
       }
     }, details);
   };
+}
+
+/**
+ * Does the work of the next step within this one, which saves a generation a step.
+ * @returns undefined when it takes longer, or failed for a reason that may pass: that step has its own stage and time.
+ */
+async function makeReadyAtOnce(
+  deps: ActivityDeps,
+  prepared: PreparedRequest,
+  signal: AbortSignal,
+): Promise<Readiness | undefined> {
+  const bounded = AbortSignal.any([signal, AbortSignal.timeout(deps.times.nextStepMs)]);
+  try {
+    return await makeReady(deps, { prepared, unrestorable: [] }, bounded);
+  } catch (error) {
+    if (signal.aborted || (!bounded.aborted && error instanceof VideoError && !error.retryable)) throw error;
+    return undefined;
+  }
 }
 
 /** Whether an error is one of our own store, which was proven at start and comes back. */
@@ -241,12 +221,6 @@ async function stage(body: StageableImage, { store, spoolDir }: ActivityDeps, si
 async function fetchImage(url: string, { allowPrivateUrls: allow, proxies, times }: ActivityDeps, signal: AbortSignal) {
   const limits = { maxBytes: IMAGE_BYTES_MAX, timeoutMs: times.referenceFetchMs };
   return (await fetchGuarded(url, { allow, proxies, ...limits, signal })).body;
-}
-
-/** An address without its query, which is often a signature. */
-export function addressOf(url: string): string {
-  const { origin, pathname } = new URL(url);
-  return `${origin}${pathname}`;
 }
 
 /** The hash in the name of a staged image; `undefined` for an image that is elsewhere, or has no such name. */

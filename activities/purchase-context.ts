@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { VideoWarning } from '../src/contract/result.js';
-import { addressOf, type PreparedReference, type PreparedRequest, type RequestFields } from './prepare-request.js';
+import { addressOf, type PreparedReference, type PreparedRequest, type RequestFields } from './prepared-request.js';
 
 /** What a purchase's intent keeps so that any run can finish it: the request, its image, and the warnings so far. */
 export interface PurchaseContext {

@@ -13,7 +13,7 @@ import {
 } from '../src/ledger/buy.js';
 import { assertSameStore } from './assert-same-store.js';
 import { type ActivityDeps, ledgerParts } from './deps.js';
-import type { PreparedReference, PreparedRequest } from './prepare-request.js';
+import type { PreparedReference, PreparedRequest } from './prepared-request.js';
 import { purchaseContextOf } from './purchase-context.js';
 import { fromCache, type PurchaseStep, restoreStep } from './purchase-step.js';
 import { signedAudioUrl } from './signed-audio.js';

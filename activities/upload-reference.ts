@@ -7,7 +7,7 @@ import { findExistingPurchase } from '../src/ledger/buy.js';
 import type { StagedImage } from '../src/media/stage-image.js';
 import { assertSameStore } from './assert-same-store.js';
 import { type ActivityDeps, ledgerParts } from './deps.js';
-import type { PreparedReference } from './prepare-request.js';
+import type { PreparedReference } from './prepared-request.js';
 import type { PurchaseStep } from './purchase-step.js';
 import { costOf } from './slot-holders.js';
 import { type PurchaseInput, purchaseQueryOf, purchaseStep } from './submit-task.js';
@@ -30,32 +30,35 @@ export type Readiness =
   /** The provider can read the image, and a slot is requested. */
   | { readonly kind: 'requested'; readonly imgUrl: string; readonly slot: RequestedSlot };
 
+/** Makes a run ready to buy, where the first step has not done so. */
+export function createUploadReference(deps: ActivityDeps) {
+  return (input: PurchaseInput): Promise<Readiness> => withSignal((signal) => makeReady(deps, input, signal));
+}
+
 /**
  * Makes a run ready to buy: looks for a purchase to follow instead, uploads the image into the provider's temporary
- * store, and requests a slot. The request is part of this step because a step of its own would cost each generation six
- * events; it comes last, so that no slot is held during an upload, which may take minutes and may fail.
+ * store, and requests a slot. The request is not a step of its own because that would cost each generation six events;
+ * it comes last, so that no slot is held during an upload, which may take minutes and may fail.
  */
-export function createUploadReference(deps: ActivityDeps) {
+export async function makeReady(deps: ActivityDeps, input: PurchaseInput, signal: AbortSignal): Promise<Readiness> {
   const { slots } = deps;
-  return (input: PurchaseInput): Promise<Readiness> =>
-    withSignal(async (signal) => {
-      const { reference, storeId, query, queueIdentity, request } = input.prepared;
-      assertSameStore(deps, storeId);
-      const { found, newest } = await findExistingPurchase(ledgerParts(deps), purchaseQueryOf(input), { signal });
-      if (found !== undefined) return { kind: 'found', step: purchaseStep(found) };
-      const name = { key: query.purchaseKey, afterPurchase: newest };
-      const cost = costOf(request);
-      if (slots.budget !== undefined) {
-        // Before the upload, so that the rest of a batch whose money is spent costs next to nothing. Without an answer
-        // the request decides.
-        const answer = await slots.queryBudget({ ...queueIdentity, key: name.key, cost }).catch(() => undefined);
-        if (answer?.reached != null) return { kind: 'budget_reached', reached: answer.reached };
-      }
-      const imgUrl = await addressAtProvider(reference, deps, signal);
-      await slots.requestSlot({ ...name, ...queueIdentity, cost, requesterId: query.buyer.workflowId });
-      const reservation = slots.budget !== undefined && { cost };
-      return { kind: 'requested', imgUrl, slot: { ...name, slots: slots.workflowId, ...reservation } };
-    });
+  const { reference, storeId, query, queueIdentity, request } = input.prepared;
+  assertSameStore(deps, storeId);
+  const { found, newest } = await findExistingPurchase(ledgerParts(deps), purchaseQueryOf(input), { signal });
+  if (found !== undefined) return { kind: 'found', step: purchaseStep(found) };
+  const name = { key: query.purchaseKey, afterPurchase: newest };
+  const cost = costOf(request);
+  if (slots.budget !== undefined) {
+    // Before the upload, so that the rest of a batch whose money is spent costs next to nothing. Without an answer
+    // the request decides.
+    const answer = await slots.queryBudget({ ...queueIdentity, key: name.key, cost }).catch(() => undefined);
+    if (answer?.reached != null) return { kind: 'budget_reached', reached: answer.reached };
+  }
+  const imgUrl = await addressAtProvider(reference, deps, signal);
+  signal.throwIfAborted(); // a run that is cancelled needs no slot
+  await slots.requestSlot({ ...name, ...queueIdentity, cost, requesterId: query.buyer.workflowId });
+  const reservation = slots.budget !== undefined && { cost };
+  return { kind: 'requested', imgUrl, slot: { ...name, slots: slots.workflowId, ...reservation } };
 }
 
 /** The address from which the provider reads an image: its own, or one in the provider's temporary store. */

@@ -65,6 +65,7 @@ const MATRIX_TIMES: Partial<Times> = {
 /** As {@link MATRIX_TIMES}, with requests that may be held for as long as eight runs need to come into their steps. */
 export const HOLDING_TIMES: Partial<Times> = {
   ...MATRIX_TIMES,
+  nextStepMs: 60_000,
   submitHttpMs: 10_000,
   submitStartToCloseMs: 15_000,
   cancelStartToCloseMs: 11_000,

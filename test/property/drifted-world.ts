@@ -7,7 +7,7 @@ import { createArchiveVideo } from '../../activities/archive-video.js';
 import { createCancelTask } from '../../activities/cancel-task.js';
 import type { ActivityDeps } from '../../activities/deps.js';
 import { createPollTask } from '../../activities/poll-task.js';
-import type { PreparedRequest } from '../../activities/prepare-request.js';
+import type { PreparedRequest } from '../../activities/prepared-request.js';
 import type { PurchaseStep, WatchedTask } from '../../activities/purchase-step.js';
 import { createReconcileSubmit } from '../../activities/reconcile-submit.js';
 import { createSubmitTask } from '../../activities/submit-task.js';
@@ -221,9 +221,10 @@ class DriftedWorld {
     const poll = createPollTask(this.#deps);
     let end = await this.#step(poll, { task, until: 'started' as const });
     if (end?.kind === 'started') end = await this.#step(poll, { task, until: 'ended' as const });
+    if (end?.kind === 'archived') return 'archived';
     if (end?.kind === 'free') return 'again';
     if (end?.kind !== 'succeeded') return end === undefined ? 'open' : 'failed';
-    const result = await this.#step(createArchiveVideo(this.#deps), { task: end.task });
+    const result = await this.#step(createArchiveVideo(this.#deps), { task: end.task, before: end.attempts });
     return result === undefined ? 'open' : 'archived';
   }
 

@@ -108,7 +108,7 @@ export const BATCH_CASES: readonly ReplayCase[] = [
     workflow: 'videoGenerate',
     name: 'item-of-a-batch',
     ends: 'completed',
-    steps: ['prepareRequest', 'submitTask', 'archiveVideo'],
+    steps: ['prepareRequest', 'submitTask', 'pollTask'],
     reach: async (stack) => {
       const { batches, batchId } = await start(stack, linesOf(stack, 1));
       await batches.result(batchId);

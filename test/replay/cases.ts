@@ -42,26 +42,44 @@ export interface ReplayCase {
 }
 
 /** A run that finds something to follow or to take requests no slot and submits nothing. */
-const FIND = ['prepareRequest', 'uploadReference'] as const;
-const BUY = ['prepareRequest', 'uploadReference', 'submitTask'] as const;
-const GENERATE = [...BUY, 'pollTask', 'archiveVideo'] as const;
+const FIND = ['prepareRequest'] as const;
+const BUY = ['prepareRequest', 'submitTask'] as const;
+const GENERATE = [...BUY, 'pollTask'] as const;
+/** Ends the first request of its kind, so that the step which follows does the work. */
+const REFUSED_ONCE = { fault: 'status', status: 503, code: 'ModelUnavailable' } as const;
 
 /** Every case has a file `histories/<workflow>/<name>.json`, and every file a case. */
 export const CASES: readonly ReplayCase[] = [
   ...BATCH_CASES,
   ...WEBHOOK_CASES,
   generate('completed', 'completed', GENERATE, async (stack) => completes(stack, await start(stack))),
+  {
+    ...generate(
+      'completed-step-by-step',
+      'completed',
+      ['prepareRequest', 'uploadReference', 'submitTask', 'pollTask', 'archiveVideo'],
+      async (stack) => {
+        const request = stack.request(prompt());
+        stack.emulator.queueFaults([
+          { on: 'policy', ...REFUSED_ONCE },
+          { on: 'download', fault: 'status', status: 451, match: request.prompt },
+        ]);
+        return completes(stack, await start(stack, request));
+      },
+    ),
+    alone: true,
+  },
   generate('cached', 'completed', ['prepareRequest'], async (stack) => {
     const request = stack.request(prompt());
     await stack.videos.generate(request);
     return completes(stack, await start(stack, request), 'cache');
   }),
-  generate('adopted-rendering', 'completed', [...FIND, 'pollTask', 'archiveVideo'], async (stack) => {
+  generate('adopted-rendering', 'completed', [...FIND, 'pollTask'], async (stack) => {
     const request = long(stack);
     await rendering(stack, request);
     return completes(stack, await start(stack, request, { id: `other/${randomUUID()}` }), 'adopted');
   }),
-  generate('adopted-following', 'completed', [...FIND, 'awaitPurchase', 'pollTask', 'archiveVideo'], async (stack) => {
+  generate('adopted-following', 'completed', [...FIND, 'awaitPurchase', 'pollTask'], async (stack) => {
     const request = stack.request(prompt());
     return completes(stack, await follows(stack, request), 'adopted');
   }),
@@ -164,7 +182,10 @@ export const CASES: readonly ReplayCase[] = [
   }),
   {
     ...generate('cancelled-uploading', 'cancelled', ['uploadReference', 'requestCancellation'], async (stack) => {
-      stack.emulator.queueFaults({ on: 'policy', fault: 'delay', delay_ms: 5_000 });
+      stack.emulator.queueFaults([
+        { on: 'policy', ...REFUSED_ONCE },
+        { on: 'policy', fault: 'delay', delay_ms: 5_000 },
+      ]);
       const id = await start(stack);
       await reaches(stack, id, 'uploading');
       return cancelled(stack, id);
@@ -218,9 +239,12 @@ export const CASES: readonly ReplayCase[] = [
     await reaches(stack, id, 'rendering');
     return cancelled(stack, id);
   }),
-  generate('cancelled-archiving', 'cancelled', GENERATE, async (stack) => {
+  generate('cancelled-archiving', 'cancelled', [...GENERATE, 'archiveVideo'], async (stack) => {
     const request = stack.request(prompt());
-    stack.emulator.queueFaults({ on: 'download', fault: 'stall', match: request.prompt });
+    stack.emulator.queueFaults([
+      { on: 'download', fault: 'status', status: 451, match: request.prompt },
+      { on: 'download', fault: 'stall', match: request.prompt },
+    ]);
     const id = await start(stack, request);
     await reaches(stack, id, 'archiving');
     return cancelled(stack, id);
@@ -261,7 +285,7 @@ export const CASES: readonly ReplayCase[] = [
       return completes(stack, id);
     }),
   ),
-  generate('cancelled-waiting-for-slot', 'cancelled', ['uploadReference', 'requestCancellation'], (stack) =>
+  generate('cancelled-waiting-for-slot', 'cancelled', ['prepareRequest', 'requestCancellation'], (stack) =>
     withAccount(stack, {}, async (one) => {
       const [, id] = await oneHoldsOneWaits(one);
       return cancelled(stack, id);
@@ -394,10 +418,10 @@ export const CASES: readonly ReplayCase[] = [
       }),
   },
 
-  salvage('rendering', 'completed', ['pollTask', 'archiveVideo'], async (stack) => {
+  salvage('rendering', 'completed', ['pollTask'], async (stack) => {
     return salvaged(stack, await cancelled(stack, await rendering(stack)));
   }),
-  salvage('reconciling', 'completed', ['awaitPurchase', 'reconcileSubmit', 'archiveVideo'], async (stack) => {
+  salvage('reconciling', 'completed', ['awaitPurchase', 'reconcileSubmit', 'pollTask'], async (stack) => {
     const id = await start(stack, replyLost(stack, { fault: 'drop-reply' }));
     await reaches(stack, id, 'reconciling');
     return salvaged(stack, await cancelled(stack, id));

@@ -117,8 +117,8 @@ describe.skipIf(chromium === undefined)("in Temporal's Web UI", () => {
 
   test('the timeline of a run names each step and its task', async () => {
     const taskId = await taskOf(runs.completed);
-    const text = await ui.timeline(runs.completed, `archiveVideo • task ${taskId}`, 'timeline');
-    for (const step of ['check the request and its image', 'upload the image to the provider', 'buy one task']) {
+    const text = await ui.timeline(runs.completed, `pollTask • task ${taskId}`, 'timeline');
+    for (const step of ['check the request, upload its image, request a slot', 'buy one task']) {
       expect(text).toContain(step);
     }
   });

@@ -8,7 +8,7 @@ import { ArchiveAttempts } from '../../activities/archive-attempts.js';
 import { archiveFinished, createRestoreVideo } from '../../activities/archive-video.js';
 import type { ResultDeps } from '../../activities/deps.js';
 import { resultExpired, withResult } from '../../activities/download-result.js';
-import type { FinishedTask } from '../../activities/poll-task.js';
+import type { FinishedTask } from '../../activities/finished-task.js';
 import { DEFAULT_TIMES } from '../../src/config/times.js';
 import { VideoError } from '../../src/contract/video-error.js';
 import { makeClip } from '../../src/emulator/clip/plain-clip.js';

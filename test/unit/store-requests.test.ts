@@ -47,7 +47,7 @@ async function setUp({ workers }: { readonly workers: 'one' | 'many' }) {
       allowPrivateUrls: ['127.0.0.1'],
       spoolDir,
       publicBaseUrl: undefined,
-      times: DEFAULT_TIMES,
+      times: { ...DEFAULT_TIMES, nextStepMs: 600_000 }, // a busy machine is not what is tested
       clock: systemClock,
       knowsAttributes: async () => true,
       slots: { workflowId: 'slots', budget: undefined, requestSlot: async () => {}, releaseSlot: async () => {} },
@@ -75,17 +75,15 @@ async function setUp({ workers }: { readonly workers: 'one' | 'many' }) {
   const generate = async (): Promise<VideoResult> => {
     const prepared = await prepare();
     if (prepared.cached !== null) return prepared.cached;
-    const input = { prepared, unrestorable: [] };
-    const ready = await run(steps().uploadReference, input);
-    if (ready.kind !== 'requested') throw new Error(ready.kind);
+    const { ready, ...rest } = prepared;
+    if (ready?.kind !== 'requested') throw new Error(ready?.kind);
     const { imgUrl, slot } = ready;
+    const input = { prepared: rest, unrestorable: [] };
     const step = await run(steps().submitTask, { ...input, imgUrl, afterPurchase: slot.afterPurchase });
     if (step.kind !== 'task') throw new Error(step.kind);
     const end = await run(steps().pollTask, { task: step.task, until: 'ended' as const });
-    if (end.kind !== 'succeeded') throw new Error(end.kind);
-    const archived = await run(steps().archiveVideo, { task: end.task });
-    if (archived.kind !== 'archived') throw new Error(archived.kind);
-    return archived.result;
+    if (end.kind !== 'archived') throw new Error(end.kind);
+    return end.result;
   };
   store.take();
   /** Each request, by operation and kind of object. */
@@ -121,11 +119,11 @@ test('a fresh generation is 12 requests to the store, none of which reads what w
   expect(requests()).toEqual(['get cache', 'get references', 'head videos']);
 });
 
-test('with each step on another worker, poll and archive read the purchase, and upload the image, once more', async () => {
+test('with each step on another worker, the watch reads the purchase once more', async () => {
   const { generate, requests } = await setUp({ workers: 'many' });
   expect((await generate()).source).toBe('generated');
   const all = requests();
-  expect(all.filter((request) => request === 'list purchases')).toHaveLength(3);
-  expect(all.filter((request) => request === 'get references')).toHaveLength(2);
-  expect(all).toHaveLength(19);
+  expect(all.filter((request) => request === 'list purchases')).toHaveLength(2);
+  expect(all.filter((request) => request === 'get references')).toHaveLength(1);
+  expect(all).toHaveLength(15);
 });

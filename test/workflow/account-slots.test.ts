@@ -155,7 +155,10 @@ test('a run that is cancelled before the step that requests its slot has returne
   const one = accounts.account(1);
   await one.startWorker();
   await results(one, [await one.start('before it')]);
-  stack.emulator.queueFaults([{ on: 'policy', fault: 'delay', delay_ms: 4_000 }]);
+  stack.emulator.queueFaults([
+    { on: 'policy', fault: 'status', status: 503, code: 'ModelUnavailable' },
+    { on: 'policy', fault: 'delay', delay_ms: 4_000 },
+  ]);
   const id = await one.start('cancelled early');
   await until(async () => (await one.videos.progress(id)).stage, 'uploading');
   const text = await historyText(stack.client, id);

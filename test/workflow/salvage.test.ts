@@ -48,7 +48,10 @@ describe('a run that is cancelled after its purchase', () => {
 
   test('while archiving leaves its video to a salvage', async () => {
     const request = stack.request(`archiving ${randomUUID()}`);
-    stack.emulator.queueFaults({ on: 'download', fault: 'stall', match: request.prompt });
+    stack.emulator.queueFaults([
+      { on: 'download', fault: 'status', status: 451, match: request.prompt },
+      { on: 'download', fault: 'stall', match: request.prompt },
+    ]);
     const { id } = await stack.videos.start(request);
     await reaches(id, 'archiving');
     await stack.client.workflow.getHandle(id).cancel();

@@ -109,7 +109,7 @@ describe('a submit', () => {
     expect(error).toMatchObject({ type: 'ContentRejected', code: 'DataInspectionFailed' });
     expect(error.next_step).toMatch(/Change the prompt or the image/);
     expect(submits()).toBe(before + 1);
-    expect(await activitiesOf(stack.client, id)).toEqual(['prepareRequest', 'uploadReference', 'submitTask']);
+    expect(await activitiesOf(stack.client, id)).toEqual(['prepareRequest', 'submitTask']);
   });
 
   test('that is throttled is tried again until it is accepted, once', async () => {
@@ -219,7 +219,10 @@ describe('cancelling', () => {
   );
 
   test.each(['signal', 'native'])('by %s before the submit buys nothing', async (way) => {
-    stack.emulator.queueFaults({ on: 'policy', fault: 'delay', delay_ms: 3_000 });
+    stack.emulator.queueFaults([
+      { on: 'policy', fault: 'status', status: 503, code: 'ModelUnavailable' },
+      { on: 'policy', fault: 'delay', delay_ms: 3_000 },
+    ]);
     const { id } = await stack.videos.start(stack.request(`early ${way}`));
     await reaches(id, 'uploading');
     await cancel(id, way);

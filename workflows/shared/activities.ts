@@ -35,7 +35,7 @@ export function stepTable(times: StepTimes, queue: string): StepTable {
   const patient = { initialInterval: times.retryInitialMs, maximumInterval: times.retryMaximumMs };
   return {
     prepareRequest: {
-      summary: 'check the request and its image',
+      summary: 'check the request, upload its image, request a slot',
       startToCloseTimeout: '5m', // downloading 20 MB at 1 Mbit/s takes 160 s
       // our own store is waited for as long as by the upload; the step itself gives up on the caller's image sooner
       scheduleToCloseTimeout: times.submitScheduleToCloseMs,

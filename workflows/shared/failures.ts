@@ -1,5 +1,5 @@
 import * as wf from '@temporalio/workflow';
-import type { FailedPreparation } from '../../activities/prepare-request.js';
+import type { FailedPreparation } from '../../activities/prepared-request.js';
 import type { VideoFailure } from '../../src/contract/failure.js';
 
 /** The failure that a run ends with, in its published form. */

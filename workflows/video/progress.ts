@@ -15,7 +15,7 @@ type Stage = VideoProgress['stage'];
 
 /** What each stage waits for, for people. */
 const WAITING_FOR: Record<Stage, string> = {
-  preparing: 'the image to be downloaded and checked',
+  preparing: 'the image to be downloaded, checked and uploaded',
   uploading: "the image to reach the provider's temporary store",
   waiting_for_slot: 'a slot: the account may have only so many tasks at the provider at a time',
   submitting: 'the provider to accept the task',

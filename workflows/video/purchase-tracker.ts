@@ -1,9 +1,9 @@
 import * as wf from '@temporalio/workflow';
 import type { ArchiveOutcome } from '../../activities/archive-video.js';
-import type { FinishedTask, PollInput, PollOutcome } from '../../activities/poll-task.js';
+import type { PollInput, PollOutcome } from '../../activities/poll-task.js';
 import type { PurchaseStep, SubmitRefusal, WatchedTask } from '../../activities/purchase-step.js';
 import type { Purchase } from '../../src/contract/purchase.js';
-import type { Attention, SubmitDecision, VideoResult } from '../../src/contract/result.js';
+import type { Attention, SubmitDecision } from '../../src/contract/result.js';
 import { sharedResult } from '../../src/contract/shared-result.js';
 import type { StepTimes } from '../../src/contract/times.js';
 import type { WebhookEvents } from '../../src/contract/webhook.js';
@@ -23,10 +23,11 @@ type UndecidedStep = Extract<PurchaseStep, { kind: 'undecided' }>;
 
 /** How a bought task ended for the run that watched it. */
 export type WatchOutcome =
-  | { readonly kind: 'archived'; readonly result: VideoResult }
   | Exclude<PollOutcome, { readonly kind: 'started' | 'succeeded' }>
   /** Paid, and a person has decided to buy another one instead. */
   | { readonly kind: 'abandoned' };
+
+type SucceededTask = Extract<PollOutcome, { kind: 'succeeded' }>;
 
 /** A paid result that is no longer in question. */
 type DecidedResult = Extract<WatchOutcome, { kind: 'archived' | 'abandoned' }>;
@@ -124,7 +125,7 @@ export class PurchaseTracker {
     const polled = await this.#poll(task, times);
     if (polled.kind === 'started')
       throw failure({ type: 'UnexpectedError', message: 'pollTask returned before the task ended' });
-    const end = polled.kind === 'succeeded' ? await this.#archive(polled.task, times).catch(this.#ended) : polled;
+    const end = polled.kind === 'succeeded' ? await this.#archive(polled, times).catch(this.#ended) : polled;
     this.#clear();
     if (end.kind !== 'archived' || boughtByThisRun(task)) return end;
     return { kind: 'archived', result: sharedResult(end.result, 'adopted') };
@@ -160,12 +161,13 @@ export class PurchaseTracker {
    * Archives a result. One that cannot be had is shown as late, then is a person's before the provider deletes it, and
    * is tried further meanwhile.
    */
-  async #archive(task: FinishedTask, times: StepTimes): Promise<DecidedResult> {
+  async #archive({ task, attempts }: SucceededTask, times: StepTimes): Promise<DecidedResult> {
     const { archiveVideo } = steps(times);
     this.#progress.enter('archiving');
     this.#progress.noteOddities(task.oddities);
     const alarmAtMs = Math.min(Date.now() + times.archiveAlarmMs, task.intentAtMs + times.resultAlarmAgeMs);
-    let end = await archiveVideo({ task, untilMs: Math.min(Date.now() + times.archiveLateMs, alarmAtMs) });
+    const lateAtMs = Math.min(Date.now() + times.archiveLateMs, alarmAtMs);
+    let end = await archiveVideo({ task, untilMs: lateAtMs, before: attempts });
     if (end.kind === 'late' && Date.now() < alarmAtMs) {
       this.#progress.archivingLate(lateText(end.attempts.faults));
       end = await archiveVideo({ task, untilMs: alarmAtMs, before: end.attempts });

@@ -1,5 +1,5 @@
 import * as wf from '@temporalio/workflow';
-import type { PreparedRequest } from '../../activities/prepare-request.js';
+import type { FirstStep } from '../../activities/prepare-request.js';
 import type { PurchaseStep, SubmitRefusal } from '../../activities/purchase-step.js';
 import type { PurchaseInput } from '../../activities/submit-task.js';
 import type { Readiness } from '../../activities/upload-reference.js';
@@ -85,7 +85,7 @@ async function generate(request: VideoRequest, run: Run): Promise<VideoResult> {
  * Runs the first step. A run of a plain client learns from it alone whether it may set search attributes, even if it
  * fails.
  */
-async function prepare(request: VideoRequest, run: Run): Promise<PreparedRequest> {
+async function prepare(request: VideoRequest, run: Run): Promise<FirstStep> {
   refuseOversized(request);
   const { workflowId, firstExecutionRunId: firstRunId, startTime } = wf.workflowInfo();
   const buyer = { workflowId, firstRunId };
@@ -128,16 +128,18 @@ function refuseOversized(request: unknown): void {
   });
 }
 
-async function buyAndArchive(prepared: PreparedRequest, run: Run): Promise<VideoResult> {
+async function buyAndArchive({ ready: atOnce, ...prepared }: FirstStep, run: Run): Promise<VideoResult> {
   const { progress, tracker, slot } = run;
   const { times, queueIdentity } = prepared;
   const { uploadReference, restoreVideo } = steps(times);
   const unrestorable: Purchase[] = [];
+  let readyAtOnce = atOnce;
   for (let resubmits = 0; ; ) {
-    progress.enter('uploading');
     const input: PurchaseInput = { prepared, unrestorable };
     slot.expectRequest(prepared.slots, prepared.query.purchaseKey);
-    const ready = await uploadReference(input);
+    if (readyAtOnce === undefined) progress.enter('uploading');
+    const ready = readyAtOnce ?? (await uploadReference(input));
+    readyAtOnce = undefined;
     if (ready.kind !== 'requested') slot.expectNothing();
     let step: PurchaseStep;
     if (ready.kind === 'budget_reached') throw failure(budgetReachedFailure(ready.reached));

@@ -1,6 +1,7 @@
 import { ArchiveAttempts } from '../../../activities/archive-attempts.js';
 import { archiveFinished } from '../../../activities/archive-video.js';
-import { finishedTask, taskFailed } from '../../../activities/poll-task.js';
+import { finishedTask } from '../../../activities/finished-task.js';
+import { taskFailed } from '../../../activities/poll-task.js';
 import { candidateArchive } from '../../../activities/reconcile-submit.js';
 import { uploadImage } from '../../../activities/upload-reference.js';
 import { systemClock } from '../../async/clock.js';

@@ -1,0 +1,58 @@
+import type { CanonicalRequest } from '../src/contract/request.js';
+import type { VideoResult, VideoWarning } from '../src/contract/result.js';
+import type { QueueIdentity } from '../src/contract/slots.js';
+import type { StepTimes } from '../src/contract/times.js';
+import type { WebhookEvents } from '../src/contract/webhook.js';
+import type { PurchaseQuery } from '../src/ledger/buy.js';
+
+/** A checked request whose image is at a known place; ids and keys only, except for the caller's own words. */
+export interface PreparedRequest {
+  /** Without the reference, which may be a long `data:` URI. */
+  readonly request: RequestFields;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly cacheKey: string;
+  /** How the ledger finds a purchase for this run; the purchase key is computed here and nowhere else. */
+  readonly query: Omit<PurchaseQuery, 'unrestorable'>;
+  /** The queue of the account's slots that the run waits in. */
+  readonly queueIdentity: QueueIdentity;
+  /** Workflow id of the account's slots, of which the run requests one. */
+  readonly slots?: string;
+  /** Id of the store that has the image, the ledger and the video. */
+  readonly storeId: string;
+  readonly reference: PreparedReference;
+  readonly warnings: readonly VideoWarning[];
+  readonly cached: VideoResult | null;
+  /** Whether the namespace has the search attributes; a run that sets unknown ones is stuck. */
+  readonly attributes: boolean;
+  /** Whether labels must not become search attributes, because a payload codec keeps them from Temporal. */
+  readonly labelsHidden: boolean;
+  /** The worker's times for the following steps. */
+  readonly times: StepTimes;
+  /** Events that the worker's webhook is subscribed to; absent: there is no webhook. */
+  readonly webhookEvents?: WebhookEvents;
+}
+
+/** What a failed `prepareRequest` reports in addition to the failure, so that a search finds how the run ended. */
+export type FailedPreparation = Pick<PreparedRequest, 'attributes'>;
+
+export type RequestFields = Omit<CanonicalRequest, 'reference_image'>;
+
+/** Where the image is: in the store, or already at the provider. */
+export type PreparedReference =
+  | {
+      readonly kind: 'asset';
+      readonly key: string;
+      readonly mime: string;
+      readonly bytes: number;
+      readonly width: number;
+      readonly height: number;
+      /** Its own address, when the provider is to fetch it there. */
+      readonly url?: string;
+    }
+  | { readonly kind: 'oss'; readonly url: string };
+
+/** An address without its query, which is often a signature. */
+export function addressOf(url: string): string {
+  const { origin, pathname } = new URL(url);
+  return `${origin}${pathname}`;
+}
