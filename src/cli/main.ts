@@ -1,6 +1,8 @@
 #!/usr/bin/env node
 import { readFileSync } from 'node:fs';
+import module from 'node:module';
 import { constants, homedir } from 'node:os';
+import { join } from 'node:path';
 import { faultOfNode } from './node-version.js';
 
 // A reader that closes its end early (`| head -1`) is not an error of the command.
@@ -43,6 +45,9 @@ if (fault !== undefined) {
 // Temporal's client prints connection errors by itself, next to the one that the command reports.
 process.env['GRPC_VERBOSITY'] ??= 'NONE';
 // Loaded only now: an older Node.js cannot load every package, and would end with a stack.
+const { cacheFolder } = await import('../config/cache-folder.js');
+// Most of a short command's time is the compilation of libraries. Where the folder cannot be written, nothing is kept.
+module.enableCompileCache(join(cacheFolder(process.env), 'compiled'));
 const { runCommand } = await import('./program.js');
 const { env, stdin, stdout, stderr } = process;
 const io = { env, cwd: process.cwd(), homeDir: homedir(), stdin, stdout, stderr, onInterrupt };

