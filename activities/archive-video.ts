@@ -97,6 +97,7 @@ async function isAbandoned({ ledger }: ResultDeps, task: FinishedTask, signal: A
  * Archives a finished video, also outside of Temporal.
  * @param attempts - Counts why the result was not archived, over calls.
  * @param how.isFirstTry - Nobody else has tried, most likely, so the store is not searched for the video first.
+ * @param how.booked - The task as its bill says, which is being recorded; the purchase is closed after it.
  * @throws VideoError retryable while the result may still come; not retryable once it is proved to be no video, or
  * gone.
  */
@@ -105,7 +106,7 @@ export async function archiveFinished(
   task: FinishedTask,
   attempts: ArchiveAttempts,
   signal: AbortSignal | undefined,
-  { isFirstTry = false }: { readonly isFirstTry?: boolean } = {},
+  { isFirstTry = false, booked }: { readonly isFirstTry?: boolean; readonly booked?: Promise<FinishedTask> } = {},
 ): Promise<VideoResult> {
   const { ledger, clock } = deps;
   // Read during the download, which does not need it; a video whose record is damaged is stored all the same.
@@ -131,7 +132,7 @@ export async function archiveFinished(
     },
   );
   const { intent, context } = await reading;
-  const result = describe(deps, task, context, video);
+  const result = describe(deps, (await booked) ?? task, context, video);
   const cacheKey = isShared(context) ? intent.cache_key : null;
   const ending = await ledger.finish(task, { how: 'archived', result, cacheKey }, { signal });
   // Another run has closed it before: its description of the same bytes is what others were given.

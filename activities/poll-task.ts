@@ -109,30 +109,45 @@ export function createPollTask(deps: ActivityDeps) {
         const { oddities } = seen;
         return { kind: 'started', render: { startedAtMs, ...watcher.eta(watched), ...(oddities && { oddities }) } };
       }
-      const end = await recordEnd(deps, { ...task, claim: claim.state }, seen, { signal });
-      if (end.kind !== 'succeeded') return end;
+      const ended = { ...task, claim: claim.state };
+      const recorded = recordEnd(deps, ended, seen, { signal });
+      if (seen.status !== 'SUCCEEDED') return recorded;
       heartbeat.waiting_for = 'the video to be archived';
-      return archiveAtOnce(deps, end.task, signal);
+      return archiveAtOnce(deps, ended, { seen, recorded }, signal);
     };
     return withSignal(watch, () => heartbeat);
   };
 }
 
 /**
- * Archives the video within the watch, which saves a generation a step. What takes longer than most, or fails, is left
- * to the step `archiveVideo`, which has its own stage, retries and patience.
+ * Archives the video within the watch, which saves a generation a step: it is downloaded while its bill is recorded,
+ * and its purchase is closed after that. What takes longer than most, or fails, is left to the step `archiveVideo`,
+ * which has its own stage, retries and patience.
  */
-async function archiveAtOnce(deps: ActivityDeps, task: FinishedTask, signal: AbortSignal): Promise<PollOutcome> {
+async function archiveAtOnce(
+  deps: ActivityDeps,
+  task: WatchedTask,
+  { seen, recorded }: { readonly seen: TaskSnapshot; readonly recorded: Promise<PollOutcome> },
+  signal: AbortSignal,
+): Promise<PollOutcome> {
   const attempts = new ArchiveAttempts();
   const { info } = Context.current();
   const isFirstTry = info.attempt === 1 && info.workflowExecution?.workflowId === task.boughtBy.workflowId;
-  const bounded = AbortSignal.any([signal, AbortSignal.timeout(deps.times.nextStepMs)]);
-  try {
-    return { kind: 'archived', result: await archiveFinished(deps, task, attempts, bounded, { isFirstTry }) };
-  } catch (error) {
-    if (signal.aborted) throw error;
-    return { kind: 'succeeded', task, attempts: attempts.state };
-  }
+  if (seen.videoUrl !== undefined) deps.links.add(task.taskId, seen.videoUrl);
+  const finished = finishedTask(task, seen, deps.clock.now());
+  const booked = recorded.then((end) => (end.kind === 'succeeded' ? end.task : finished));
+  booked.catch(() => undefined); // thrown below
+  const stop = new AbortController();
+  const bounded = AbortSignal.any([signal, stop.signal, AbortSignal.timeout(deps.times.nextStepMs)]);
+  const archiving = archiveFinished(deps, finished, attempts, bounded, { isFirstTry, booked }).catch(() => undefined);
+  const end = await recorded.catch((error: unknown) => {
+    stop.abort();
+    throw error;
+  });
+  const result = await archiving;
+  signal.throwIfAborted();
+  if (end.kind !== 'succeeded') return end;
+  return result === undefined ? { ...end, attempts: attempts.state } : { kind: 'archived', result };
 }
 
 /** Writes a task's claim that could not be written when it was bought, with every look: neither waits for the other. */
@@ -215,7 +230,6 @@ async function writeEnd(
   };
   switch (seen.status) {
     case 'SUCCEEDED':
-      if (seen.videoUrl !== undefined) deps.links.add(task.taskId, seen.videoUrl);
       return book(deps, finishedTask(task, seen, clock.now()), options);
     case 'CANCELED':
       return finish({ how: 'cancelled' }, { kind: 'free', failure: toFailure(taskCancelled(task)) });

@@ -15,6 +15,7 @@ import { stageImage } from '../../src/media/stage-image.js';
 import { ResultLinks } from '../../src/polling/result-links.js';
 import { MemoryStore } from '../property/memory-store.js';
 import { CountingStore } from '../support/counting-store.js';
+import { deferred } from '../support/deferred.js';
 import { ROOT as FOLDER } from '../support/root.js';
 
 /** The steps of a run on one worker, or on one worker for each, over a store that counts. */
@@ -95,7 +96,7 @@ async function setUp({ workers }: { readonly workers: 'one' | 'many' }) {
     store.take();
     return kinds.sort();
   };
-  return { generate, requests };
+  return { generate, requests, store };
 }
 
 test('a fresh generation is 12 requests to the store, none of which reads what was read, and a hit of the cache is 3', async () => {
@@ -126,4 +127,21 @@ test('with each step on another worker, the watch reads the purchase once more',
   expect(all.filter((request) => request === 'list purchases')).toHaveLength(2);
   expect(all.filter((request) => request === 'get references')).toHaveLength(1);
   expect(all).toHaveLength(15);
+});
+
+test('a video is stored while its bill is on its way, and its purchase is closed only after that', async () => {
+  const { generate, store } = await setUp({ workers: 'one' });
+  const put = store.put.bind(store);
+  const stored = deferred<void>();
+  const written: string[] = [];
+  store.put = async (key, ...rest) => {
+    if (key.includes('/days/')) await stored.promise;
+    const answer = await put(key, ...rest);
+    written.push(key.replace(/^.*\//, key.includes('/days/') ? 'days/' : ''));
+    if (key.startsWith('videos/')) stored.resolve();
+    return answer;
+  };
+  const { task_id } = await generate();
+  const ends = [`${task_id}.mp4`, `days/${task_id}.json`, 'closed.json'];
+  expect(written.filter((name) => ends.includes(name))).toEqual(ends);
 });
