@@ -34,17 +34,19 @@ const PURCHASES_AT_ONCE = 16;
 
 /**
  * Lists the open purchases whose run is gone (terminated, lost, failed) and that no salvage finishes. Then it marks
- * those that are over and have no marker, and repeats new bills in statements, so that none is read by itself again.
+ * those that are over and have no marker, digests hours that are over, and repeats new bills in statements, so that
+ * none is listed or read by itself again.
  */
 export function createFindOrphans(deps: ActivityDeps) {
   const { ledger, knowsAttributes } = deps;
   return (): Promise<Orphans> =>
     withSignal(async (signal) => {
-      const { open, damaged, unmarked } = await ledger.listOpen(undefined, { signal });
+      const listed = await ledger.listOpen(undefined, { signal });
+      const { open, damaged } = listed;
       const found = mapParallel(open, PURCHASES_AT_ONCE, (view) => orphansOf(view, deps, signal));
       const orphans: OrphanedPurchase[] = [];
       for await (const one of found) orphans.push(...one);
-      await ledger.markSettled(unmarked, { signal });
+      await ledger.markSettled(listed, { signal });
       const bills = await ledger.writeStatements({ signal });
       return {
         orphans,

@@ -1,18 +1,23 @@
 import { mapParallel } from '../async/map-parallel.js';
+import { FailureType } from '../contract/failure-type.js';
 import type { Purchase } from '../contract/purchase.js';
 import { HOUR_MS } from '../contract/utc.js';
-import { LIST_PAGE, type StoreOptions } from '../storage/asset-store.js';
+import { VideoError } from '../contract/video-error.js';
+import type { StoreOptions } from '../storage/asset-store.js';
 import { writeRecord } from '../storage/json-record.js';
+import { confirmedNow, type Digest, type Digests, readDigests } from './digests.js';
 import type { LedgerRecords } from './ledger-records.js';
 import { type Announcement, LedgerPaths } from './paths.js';
 import { type MarkerRecord, recentRecord, type Stamp } from './records.js';
 
 /** Hours that are listed together; each is a request for every thousand names. */
 const HOURS_AT_ONCE = 8;
+const NO_DIGESTS: Digests = { digests: new Map(), premature: [] };
 
 /**
  * Enters a purchase into its hour. Put before the intent, so that no intent is ever invisible.
  * @param key - Of the announcement, in the hour in which `stamp` was written.
+ * @throws VideoError `StoreUnavailable` also when it is in its hour only now that the hour may be over for long.
  */
 export async function announce(
   records: LedgerRecords,
@@ -22,6 +27,12 @@ export async function announce(
   options: StoreOptions,
 ): Promise<void> {
   await records.put(key, recentRecord, { kind: 'recent' as const, ...stamp }, purchase, options);
+  // Its hour may have a digest by now that does not name it.
+  if (Math.abs(records.now() - stamp.written_at_ms) <= records.rules.announcedWithinMs) return;
+  throw new VideoError(FailureType.StoreUnavailable, `${records.store.name} took too long to announce a purchase`, {
+    retryable: true,
+    nextStep: 'Wait; the step is tried again. Nothing was recorded.',
+  });
 }
 
 /**
@@ -41,55 +52,95 @@ export async function mark(
   });
 }
 
+/** What was announced and has no marker, and what is to be done about its hours. */
+export interface Unmarked {
+  readonly announcements: readonly Announcement[];
+  /** Hours with more than a page of names that are over: a digest spares the next reader their names. */
+  readonly withoutDigest: readonly ListedHour[];
+  /** Hours whose digest was read instead of their names. */
+  readonly withDigest: readonly ListedHour[];
+  /** Prefixes of hours whose digest was made while the clocks were ahead. */
+  readonly premature: readonly string[];
+}
+
+/** An hour: the prefix of its announcements, and when its names were listed by the store's clock. */
+export type ListedHour = Pick<Digest, 'prefix' | 'listedAtMs'>;
+
 /**
  * Lists what was announced between two moments, in whole hours and in their order, and has no marker. One request for
  * every thousand names, and reads none of them.
  * @param fromMs - Milliseconds since the epoch, as `toMs`.
+ * @param options.digests - Reads the digest of an hour instead of its names, where there is one and the hours have more
+ * than a page of names.
  */
 export async function listUnmarked(
   records: LedgerRecords,
   fromMs: number,
   toMs: number,
-  options: StoreOptions,
-): Promise<readonly Announcement[]> {
+  { digests = false, ...options }: StoreOptions & { readonly digests?: boolean },
+): Promise<Unmarked> {
+  const { hours, premature } = await listHours(records, fromMs, toMs, digests, options);
   const marked = new Set<string>();
   const found: Announcement[] = [];
-  for (const key of await listNames(records, fromMs, toMs, options)) {
-    const name = LedgerPaths.parseAnnouncement(key);
+  for (const name of hours.flatMap(({ keys }) => keys.map(LedgerPaths.parseAnnouncement))) {
     if (name?.isMarker) marked.add(idOf(name));
     else if (name !== undefined) found.push(name);
   }
-  // A submit that began again in the next hour has announced its purchase twice, and marks it once.
-  return found.filter((announcement) => !marked.has(idOf(announcement)));
+  return {
+    // A submit that began again in the next hour has announced its purchase twice, and marks it once.
+    announcements: found.filter((announcement) => !marked.has(idOf(announcement))),
+    withoutDigest: hours.flatMap(({ due }) => due ?? []),
+    withDigest: hours.flatMap(({ digest }) => digest ?? []),
+    premature,
+  };
 }
 
-/** The keys of the announcements and markers of some hours, in order. */
-async function listNames(
-  { store, paths }: LedgerRecords,
+/** The keys of announcements and markers of one hour, or of several that are on one page. */
+interface Listed {
+  readonly keys: readonly string[];
+  /** Given when the keys are those of its digest, without markers. */
+  readonly digest?: ListedHour;
+  /** Given when a digest can be made of the keys. */
+  readonly due?: ListedHour | undefined;
+}
+
+async function listHours(
+  records: LedgerRecords,
   fromMs: number,
   toMs: number,
+  useDigests: boolean,
   options: StoreOptions,
-): Promise<string[]> {
+): Promise<{ readonly hours: readonly Listed[]; readonly premature: readonly string[] }> {
+  const { store, paths, rules } = records;
+  const listedAtMs = confirmedNow(records);
   const keys: string[] = [];
   const end = paths.announcements(toMs + HOUR_MS);
   // A ledger that is not busy has all its hours on one page.
   for await (const { key } of store.list(paths.allAnnouncements, { ...options, after: paths.announcements(fromMs) })) {
-    if (key >= end) return keys;
+    if (key >= end) return { hours: [{ keys }], premature: [] };
     keys.push(key);
-    if (keys.length === LIST_PAGE) break;
+    if (keys.length === rules.pageNames) break;
   }
   const last = keys.at(-1);
-  if (last === undefined || keys.length < LIST_PAGE) return keys;
-  const hours: string[] = [];
-  for (let atMs = fromMs; paths.announcements(atMs) < end; atMs += HOUR_MS) hours.push(paths.announcements(atMs));
-  const rest = hours.filter((hour) => hour > last || last.startsWith(hour));
-  const listed = mapParallel(rest, HOURS_AT_ONCE, async (hour) => {
-    const found: string[] = [];
-    for await (const { key } of store.list(hour, { ...options, after: last })) found.push(key);
-    return found;
+  if (last === undefined || keys.length < rules.pageNames) return { hours: [{ keys }], premature: [] };
+  const { digests, premature } = useDigests ? await readDigests(records, fromMs, options) : NO_DIGESTS;
+  const hours: { readonly prefix: string; readonly endMs: number }[] = [];
+  for (let atMs = Math.floor(fromMs / HOUR_MS) * HOUR_MS; paths.announcements(atMs) < end; atMs += HOUR_MS) {
+    hours.push({ prefix: paths.announcements(atMs), endMs: atMs + HOUR_MS });
+  }
+  const listed = mapParallel(hours, HOURS_AT_ONCE, async ({ prefix, endMs }): Promise<Listed> => {
+    const digest = digests.get(prefix);
+    if (digest !== undefined) return { keys: digest.keys, digest };
+    const found = keys.filter((key) => key.startsWith(prefix));
+    if (prefix > last || last.startsWith(prefix)) {
+      for await (const { key } of store.list(prefix, { ...options, after: last })) found.push(key);
+    }
+    const isDue = useDigests && found.length > rules.pageNames && endMs + rules.digestAfterMs <= (listedAtMs ?? 0);
+    return { keys: found, due: isDue && listedAtMs !== undefined ? { prefix, listedAtMs } : undefined };
   });
-  for await (const found of listed) for (const key of found) keys.push(key);
-  return keys;
+  const all: Listed[] = [];
+  for await (const hour of listed) all.push(hour);
+  return { hours: all, premature };
 }
 
 const idOf = ({ purchase: { key, n }, taskName = '' }: Announcement): string => `${key}/${n}/${taskName}`;

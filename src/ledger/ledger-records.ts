@@ -6,6 +6,7 @@ import { VideoError } from '../contract/video-error.js';
 import type { AssetStore, StoreOptions } from '../storage/asset-store.js';
 import { readRecord, writeRecord } from '../storage/json-record.js';
 import type { Scope } from '../storage/keys.js';
+import { DIGEST_RULES, type DigestRules } from './digest-rules.js';
 import { checkedKey, LedgerPaths } from './paths.js';
 import type {
   BillDayRecord,
@@ -28,6 +29,8 @@ export interface LedgerOptions {
   readonly newToken?: (() => string) | undefined;
   /** Receives every record that this ledger has written, once each even when a step is repeated. Must not throw. */
   readonly onRecordWritten?: ((record: WrittenRecord) => void) | undefined;
+  /** Default {@link DIGEST_RULES}; tests have smaller worlds. */
+  readonly rules?: DigestRules | undefined;
 }
 
 /** A record that is written once and never replaced. */
@@ -63,18 +66,23 @@ export class LedgerRecords {
    * of an announcement, is then comparable although a writer's clock is wrong.
    */
   readonly now: () => number;
+  /** The same by this machine's clock alone. */
+  readonly localNow: () => number;
+  readonly rules: DigestRules;
   /** By key, the oldest first; a record never changes once it is written. */
   readonly #remembered = new Map<string, Stamp>();
   readonly #newToken: () => string;
   readonly #onRecordWritten: (record: WrittenRecord) => void;
 
-  constructor({ store, scope, now, newToken = randomUUID, onRecordWritten = () => undefined }: LedgerOptions) {
+  constructor({ store, scope, now, ...options }: LedgerOptions) {
     this.store = store;
     this.scope = scope;
     this.paths = LedgerPaths.of(scope);
     this.now = () => store.now?.() ?? now();
-    this.#newToken = newToken;
-    this.#onRecordWritten = onRecordWritten;
+    this.localNow = now;
+    this.rules = options.rules ?? DIGEST_RULES;
+    this.#newToken = options.newToken ?? randomUUID;
+    this.#onRecordWritten = options.onRecordWritten ?? (() => undefined);
   }
 
   /** What every record of a purchase begins with. */

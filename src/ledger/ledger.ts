@@ -17,7 +17,6 @@ import {
   type OpenPurchases,
   tasksClaimedWith,
 } from './open-purchases.js';
-import type { Announcement } from './paths.js';
 import { type PurchaseView, viewNewest, viewPurchase } from './purchase-view.js';
 import { findOwnersTime, type RecordedTask, recallTask, recordedIn, type TaskRef } from './recorded-task.js';
 import {
@@ -315,9 +314,12 @@ export class Ledger {
     return listOpenBetween(this.#records, fromMs, toMs, options);
   }
 
-  /** Marks what a listing has found to be over without its marker, so that the next one does not read it. */
-  markSettled(unmarked: readonly Announcement[], options: StoreOptions = {}): Promise<void> {
-    return markSettled(this.#records, unmarked, options);
+  /**
+   * Marks what a listing has found to be over without its marker, so that the next one does not read it, and digests
+   * hours with many names, so that the next one does not list them.
+   */
+  markSettled(found: Omit<OpenPurchases, 'open' | 'damaged'>, options: StoreOptions = {}): Promise<void> {
+    return markSettled(this.#records, found, options);
   }
 
   /**

@@ -5,6 +5,7 @@ import { HOUR_MS } from '../contract/utc.js';
 import { VideoError } from '../contract/video-error.js';
 import type { StoreOptions } from '../storage/asset-store.js';
 import { listUnmarked, mark } from './announcements.js';
+import { type Digest, revokeDigests, writeDigest } from './digests.js';
 import type { LedgerRecords } from './ledger-records.js';
 import { type Announcement, LedgerPaths } from './paths.js';
 import { hasOpenExtraTask } from './purchase-files.js';
@@ -24,21 +25,27 @@ export interface OpenPurchases {
   readonly damaged: readonly VideoError[];
   /** Announcements of purchases and tasks that are over, without their marker: see {@link markSettled}. */
   readonly unmarked: readonly Announcement[];
+  /** Hours whose names the next listing need not list; absent: none. See {@link markSettled}. */
+  readonly digests?: readonly Digest[];
+  /** Prefixes of hours whose digests must never count; absent: none. */
+  readonly premature?: readonly string[];
 }
 
 /**
  * Lists the open purchases that were announced between two moments, in whole hours, in the order of their
  * announcement's hour. Reads only those without a marker. A damaged record does not hide the others.
  * @param fromMs - Milliseconds since the epoch, as `toMs`.
+ * @param options.digests - Whether an hour may be known by its digest; default: every name is listed.
  */
 export async function listOpenBetween(
   records: LedgerRecords,
   fromMs: number,
   toMs: number,
-  options: StoreOptions,
+  options: StoreOptions & { readonly digests?: boolean },
 ): Promise<OpenPurchases> {
   const purchases = new Map<string, Announcement[]>();
-  for (const announcement of await listUnmarked(records, fromMs, toMs, options)) {
+  const { announcements, withDigest, withoutDigest, premature } = await listUnmarked(records, fromMs, toMs, options);
+  for (const announcement of announcements) {
     const name = nameOf(announcement.purchase);
     purchases.set(name, [...(purchases.get(name) ?? []), announcement]);
   }
@@ -56,24 +63,44 @@ export async function listOpenBetween(
     if (found.view !== undefined) open.push(found.view);
     unmarked.push(...found.settled);
   }
-  return { open, damaged, unmarked };
+  const over = new Set(unmarked.map(({ key }) => key));
+  const within = (prefix: string) => announcements.map(({ key }) => key).filter((key) => key.startsWith(prefix));
+  const shrunk = withDigest.filter(({ prefix }) => within(prefix).some((key) => over.has(key)));
+  const digests = [...withoutDigest, ...shrunk].map(({ prefix, listedAtMs }) => ({
+    prefix,
+    listedAtMs,
+    keys: within(prefix).filter((key) => !over.has(key)),
+  }));
+  return {
+    open,
+    damaged,
+    unmarked,
+    ...(digests.length > 0 && { digests }),
+    ...(premature.length > 0 && { premature }),
+  };
 }
 
-/** Lists the open purchases of the last `hours`. */
+/** Lists the open purchases of the last `hours`; an hour that has a digest is not listed again. */
 export function listOpen(records: LedgerRecords, hours: number, options: StoreOptions): Promise<OpenPurchases> {
   const now = records.now();
   // One hour ahead as well: another writer's clock may be a little early.
-  return listOpenBetween(records, now - hours * HOUR_MS, now + HOUR_MS, options);
+  return listOpenBetween(records, now - hours * HOUR_MS, now + HOUR_MS, { ...options, digests: true });
 }
 
-/** Marks what is over, where the marker was lost or an earlier version wrote none. */
+/**
+ * Marks what is over, where the marker was lost or an earlier version wrote none, and digests the hours that are over.
+ */
 export async function markSettled(
   records: LedgerRecords,
-  unmarked: readonly Announcement[],
+  { unmarked, digests = [], premature = [] }: Omit<OpenPurchases, 'open' | 'damaged'>,
   options: StoreOptions,
 ): Promise<void> {
   const marked = mapParallel(unmarked, PURCHASES_AT_ONCE, ({ key, purchase }) => mark(records, key, purchase, options));
   for await (const _ of marked);
+  const revoked = mapParallel(premature, PURCHASES_AT_ONCE, (prefix) => revokeDigests(records, prefix, options));
+  for await (const _ of revoked);
+  const digested = mapParallel(digests, PURCHASES_AT_ONCE, (digest) => writeDigest(records, digest, options));
+  for await (const _ of digested);
 }
 
 /** What the announcements of one purchase lead to. */

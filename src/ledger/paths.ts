@@ -15,6 +15,7 @@ const RECORD_KEY =
   /^ledger\/([^/]+\/[^/]+)\/(?:tasks\/([^/]+)|purchases\/([0-9a-f]{16,128})\/([1-9]\d{0,8})\/(.+))\.json$/;
 const EXTRA_TASK = /^late\/([^/]+?)(~closed)?$/;
 const ANNOUNCEMENT = /\/recent\/[^/]+\/([0-9a-f]{16,128})-([1-9]\d{0,8})(?:~late~([^/]+?))?(~closed)?\.json$/;
+const DIGEST = /\/digests\/([^/]+)\/(?:(\d{1,15})-(\d{1,6})-[0-9a-f]{64}|revoked)\.json$/;
 
 /**
  * Where the records of one account are: the key layout of the ledger, which no other file knows. `docs/ledger.md`
@@ -127,6 +128,43 @@ export class LedgerPaths {
     return { key, purchase: { key: purchaseKey, n: Number(n) }, taskName, isMarker: marker !== undefined };
   }
 
+  /** Prefix of the digests of all hours. */
+  get allDigests(): string {
+    return `${this.#root}/digests/`;
+  }
+
+  /** Prefix of the digests of one UTC hour; `atMs` is a moment in it, in milliseconds since the epoch. */
+  digests(atMs: number): string {
+    return `${this.allDigests}${utcHour(atMs)}/`;
+  }
+
+  /**
+   * A digest of an hour.
+   * @param prefix - Of the hour's announcements.
+   * @param of.listedAtMs - When its names were listed, milliseconds since the epoch.
+   * @param of.id - SHA-256 (hex) of the digest.
+   */
+  digest(prefix: string, { listedAtMs, count, id }: DigestName & { readonly id: string }): string {
+    return `${this.#digestsOf(prefix)}${listedAtMs}-${count}-${id}.json`;
+  }
+
+  /** Says that no digest of an hour counts. */
+  revokedDigests(prefix: string): string {
+    return `${this.#digestsOf(prefix)}revoked.json`;
+  }
+
+  /** What the key of a digest, or of the revocation of an hour's digests, says; `undefined` for every other key. */
+  parseDigest(key: string): (DigestName & { readonly prefix: string }) | { readonly revokes: string } | undefined {
+    const [, hour, listedAtMs, count] = DIGEST.exec(key) ?? [];
+    if (hour === undefined) return undefined;
+    const prefix = `${this.allAnnouncements}${hour}/`;
+    return count === undefined ? { revokes: prefix } : { prefix, listedAtMs: Number(listedAtMs), count: Number(count) };
+  }
+
+  #digestsOf(prefix: string): string {
+    return this.allDigests + prefix.slice(this.allAnnouncements.length);
+  }
+
   /** Prefix of the bills of one UTC day (`YYYY-MM-DD`). */
   bills(day: string): string {
     return `${this.#root}/days/${day}/`;
@@ -160,6 +198,12 @@ export class LedgerPaths {
   get #root(): string {
     return `${ALL_LEDGERS}${this.#account}`;
   }
+}
+
+/** What the name of a digest says: when its hour was listed, and how many announcements it names. */
+export interface DigestName {
+  readonly listedAtMs: number;
+  readonly count: number;
 }
 
 /** By what a purchase, or a task that was bought in addition, is found by time. */

@@ -191,6 +191,16 @@ export const statementRecord = z.object({
   on_other_days: z.array(taskId).default([]),
 });
 
+/** Names the announcements of one hour, listed after its end, that are not over. Its key says which hour. */
+export const digestRecord = z.object({
+  kind: z.literal('digest'),
+  v: z.literal(VERSION),
+  provider: z.string(),
+  account: z.string(),
+  names: z.array(z.string()),
+});
+export type DigestRecord = z.infer<typeof digestRecord>;
+
 /** What a statement repeats of a bill. */
 export function factsOf(bill: BillRecord): BillFacts {
   const kept = Object.entries(bill.memo).filter(([name]) => name === BATCH_MEMO || name === 'labels');

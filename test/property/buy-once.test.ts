@@ -21,6 +21,7 @@ const REACHED: Readonly<Record<Weather, readonly string[]>> = {
     'several_fit',
     'result no video',
     'result abandoned',
+    'digest of a settled hour',
   ],
   rough: [
     'bought claimed',
@@ -32,6 +33,8 @@ const REACHED: Readonly<Record<Weather, readonly string[]>> = {
     'archived',
     'buy',
     'undecided',
+    'digest of a settled hour',
+    'digest that names',
   ],
   wild: ['second', 'undecided', 'fits_another_purchase', 'record_damaged'],
 };

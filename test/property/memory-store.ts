@@ -24,9 +24,12 @@ export class MemoryStore implements AssetStore {
   /** In ascending order, from the first listing on. */
   #keys: string[] | undefined;
   readonly #now: () => number;
+  /** Its clock, for those who ask; undefined as that of a local directory. */
+  readonly now?: () => number;
 
-  constructor(now: () => number = Date.now) {
+  constructor(now: () => number = Date.now, { showsClock = false } = {}) {
     this.#now = now;
+    if (showsClock) this.now = now;
   }
 
   async head(key: string): Promise<AssetInfo | undefined> {
@@ -75,7 +78,7 @@ export class MemoryStore implements AssetStore {
 
   /** @param how.lateMs - Leaves out what was put since then. */
   infos(prefix: string, { after = '', lateMs = 0 }: { after?: string | undefined; lateMs?: number } = {}): AssetInfo[] {
-    const listedUntilMs = this.#now() - lateMs;
+    const listedUntilMs = lateMs > 0 ? this.#now() - lateMs : Number.POSITIVE_INFINITY;
     const found: AssetInfo[] = [];
     this.#keys ??= [...this.objects.keys()].sort();
     const keys = this.#keys;

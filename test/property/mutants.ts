@@ -56,6 +56,13 @@ class WithoutBills extends Ledger {
   }
 }
 
+class WithoutNames extends Ledger {
+  override markSettled(...[found, options]: Parameters<Ledger['markSettled']>): Promise<void> {
+    const digests = found.digests?.map((digest) => ({ ...digest, keys: [] })) ?? [];
+    return super.markSettled({ ...found, digests }, options);
+  }
+}
+
 /** Each rule of buying once, taken out: what a property must notice. */
 export const MUTANTS: Readonly<Record<string, Partial<Pieces>>> = {
   'a submit that announces nothing': { ledger: (options) => new WithoutIntent(options) },
@@ -111,6 +118,12 @@ export const MUTANTS: Readonly<Record<string, Partial<Pieces>>> = {
         put: (key: string, body: ByteStream, options?: PutOptions) =>
           key.includes('~late~') ? Promise.resolve({ stored: true }) : store.put(key, body, options),
       }),
+  },
+  'an hour that is digested before it is over': {
+    rules: { ...SOUND.rules, digestAfterMs: -3_600_000 },
+  },
+  'a digest that leaves out what is open': {
+    ledger: (options) => new WithoutNames(options),
   },
   'a purchase that cannot be found by time': {
     store: (store) =>

@@ -93,6 +93,10 @@ export class SimStore implements AssetStore {
     throw new Error('the ledger deletes nothing');
   }
 
+  now(): number | undefined {
+    return this.#shared.now?.();
+  }
+
   url(key: string): string {
     return `memory:${key}`;
   }

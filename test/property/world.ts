@@ -11,6 +11,7 @@ import {
   type PurchaseOrder,
   type PurchaseQuery,
 } from '../../src/ledger/buy.js';
+import { DIGEST_RULES, type DigestRules } from '../../src/ledger/digest-rules.js';
 import { awaitPurchase, type FollowOutcome } from '../../src/ledger/follow.js';
 import { Ledger } from '../../src/ledger/ledger.js';
 import { type Announcement, LedgerPaths } from '../../src/ledger/paths.js';
@@ -37,6 +38,7 @@ const HOUR = 60 * MINUTE;
 const START = Date.UTC(2026, 5, 1, 10, 30);
 const ROOT = 'ledger/emulator/default';
 const SCOPE = { provider: 'emulator', account: 'default' };
+const PATHS = LedgerPaths.of(SCOPE);
 
 /** The parts under test; a mutant replaces one of them by a broken one. */
 export interface Pieces {
@@ -47,6 +49,7 @@ export interface Pieces {
   readonly store: (store: AssetStore) => AssetStore;
   readonly client: (client: SimClient) => SimClient;
   readonly times: LedgerTimes;
+  readonly rules: DigestRules;
 }
 
 export const SOUND: Pieces = {
@@ -58,6 +61,8 @@ export const SOUND: Pieces = {
   client: (client) => client,
   // Fewer looks than shipped, for speed; everything that orders steps is as shipped.
   times: { ...DEFAULT_LEDGER_TIMES, followEveryMs: 10_000, parkedEveryMs: 10 * MINUTE },
+  // Hours are digested that have two names, and as early as the store's late listings allow.
+  rules: { ...DIGEST_RULES, pageNames: 1, digestAfterMs: 3 * MINUTE },
 };
 
 /** How hostile a world is. `wild` breaks also what the design says it rests on: a fresh list and a prompt socket. */
@@ -128,7 +133,8 @@ export class World {
     this.#pieces = pieces;
     this.sim = new Simulation(this.random, START);
     const storeSkewMs = this.random.between(-60_000, 60_000);
-    this.store = new MemoryStore(() => this.sim.nowMs + storeSkewMs);
+    // Hours are digested where the store has a clock.
+    this.store = new MemoryStore(() => this.sim.nowMs + storeSkewMs, { showsClock: seed % 2 === 0 });
     this.provider = new SimProvider(
       this.sim,
       () => this.#providerFaults(),
@@ -496,12 +502,11 @@ export class World {
       terminated: false,
       wake: new Set(),
     };
-    // Shorter than the shipped 25 hours where the world is younger: each hour is one listing.
-    const hours = Math.min(25, Math.ceil((this.sim.nowMs - START) / HOUR) + 1);
+    const hours = Math.min(25, this.#age());
     const { open } = await this.#activity(run, 'heartbeating', async (process) => {
       const { ledger } = this.#buyDeps(process);
       const found = await ledger.listOpen(hours);
-      await ledger.markSettled(found.unmarked);
+      await ledger.markSettled(found);
       return found;
     });
     for (const { purchase, intent, extraTasks } of open) {
@@ -687,7 +692,7 @@ export class World {
     const clock = process.clock();
     let tokens = 0;
     const newToken = () => `${this.random.between(0, 1e9)}-${++tokens}`;
-    const ledger = this.#pieces.ledger({ store, scope: SCOPE, now: clock.now, newToken });
+    const ledger = this.#pieces.ledger({ store, scope: SCOPE, now: clock.now, newToken, rules: this.#pieces.rules });
     const deps = { ledger, provider: this.#client(process), clock, times: this.#pieces.times };
     this.#deps.set(process, deps);
     return deps;
@@ -722,6 +727,14 @@ export class World {
     if (path.includes('/late/')) this.seen.add('second');
     const announced = LedgerPaths.parseAnnouncement(path);
     if (announced?.isMarker) this.#marked(announced);
+    if (path.startsWith(PATHS.allDigests)) this.#checkDigest(path);
+    const record = LedgerPaths.parse(path);
+    if (record?.kind === 'intent' || record?.kind === 'extra_task') {
+      const taskName = 'taskName' in record ? `~late~${record.taskName}` : '';
+      const hour = PATHS.announcements(this.store.json(path)!['written_at_ms'] as number);
+      const { key, n } = record.purchase;
+      this.#checkNamed(LedgerPaths.parseAnnouncement(`${hour}${key}-${n}${taskName}.json`)!);
+    }
     const match = /\/purchases\/([0-9a-f]+)\/(\d+)\/(intent|claim|closed)\.json$/.exec(path);
     if (match === null) return;
     const [, key = '', number, kind] = match;
@@ -757,15 +770,43 @@ export class World {
   }
 
   /** A marker says that what it names is over, and what is over stays so. */
-  #marked({ purchase, taskName }: Announcement): void {
+  #marked(announcement: Announcement): void {
     this.seen.add('marked');
+    if (!this.#isOver(announcement)) this.#fail(new Broken(`${announcement.key} was marked as over and is open`));
+  }
+
+  #isOver({ purchase, taskName }: Announcement): boolean {
     const folder = `${ROOT}/purchases/${purchase.key}/${purchase.n}`;
-    const name = `${purchase.key}/${purchase.n} ${taskName ?? ''}`;
     const closed = taskName === undefined ? `${folder}/closed.json` : `${folder}/late/${taskName}~closed.json`;
-    if (this.store.objects.has(closed)) return;
+    if (this.store.objects.has(closed)) return true;
     const decision = this.store.json(`${folder}/claim.json`)?.['decision'] as { not_created?: unknown } | undefined;
-    if (taskName === undefined && decision?.not_created !== undefined) return;
-    this.#fail(new Broken(`${name} was marked as over and is open`));
+    return taskName === undefined && decision?.not_created !== undefined;
+  }
+
+  /** A digest names everything in its hour that is not over, also what is recorded later. */
+  #checkDigest(path: string): void {
+    const name = PATHS.parseDigest(path)!;
+    if ('revokes' in name) return;
+    const { prefix, count } = name;
+    this.seen.add(count === 0 ? 'digest of a settled hour' : 'digest that names');
+    for (const { key } of this.store.infos(prefix)) {
+      const announcement = LedgerPaths.parseAnnouncement(key)!;
+      if (!announcement.isMarker && this.#isRecorded(announcement)) this.#checkNamed(announcement);
+    }
+  }
+
+  #isRecorded({ purchase, taskName }: Announcement): boolean {
+    const folder = `${ROOT}/purchases/${purchase.key}/${purchase.n}`;
+    return this.store.objects.has(`${folder}/${taskName === undefined ? 'intent' : `late/${taskName}`}.json`);
+  }
+
+  #checkNamed(announcement: Announcement): void {
+    const hour = announcement.key.slice(PATHS.allAnnouncements.length).slice(0, 14);
+    for (const { key } of this.store.infos(`${PATHS.allDigests}${hour}`)) {
+      const names = this.store.json(key)!['names'] as readonly string[];
+      if (names.some((name) => announcement.key.endsWith(`/${name}`)) || this.#isOver(announcement)) continue;
+      this.#fail(new Broken(`${announcement.key} is open, and the digest of its hour hides it`));
+    }
   }
 
   #created(task: SimTask): void {
@@ -816,8 +857,8 @@ export class World {
 
   async #checkEnd(): Promise<void> {
     const open = await this.#trulyOpen();
-    const listed = () => this.#reader().listOpenBetween(START - HOUR, this.sim.nowMs);
-    await this.#reader().markSettled((await listed()).unmarked);
+    const listed = () => this.#reader().listOpen(this.#age());
+    await this.#reader().markSettled(await listed());
     if ((await listed()).unmarked.length > 0) throw new Broken('a sweep has marked what is over, and it is read again');
     if (open.length > 0)
       throw new Broken(
@@ -834,7 +875,12 @@ export class World {
 
   /** What a sweep would find, read past every fault. */
   async #leftOpen(): Promise<readonly PurchaseView[]> {
-    return (await this.#reader().listOpenBetween(START - HOUR, this.sim.nowMs)).open;
+    return (await this.#reader().listOpen(this.#age())).open;
+  }
+
+  /** Hours that a sweep lists: fewer than the shipped 25 where the world is younger, because each is a listing. */
+  #age(): number {
+    return Math.ceil((this.sim.nowMs - START) / HOUR) + 1;
   }
 
   /** What is open, from every purchase there is, without announcements and markers. */
@@ -854,7 +900,8 @@ export class World {
   }
 
   #reader(): Ledger {
-    return new Ledger({ store: this.store, scope: SCOPE, now: () => this.sim.nowMs });
+    const { store, sim } = this;
+    return new Ledger({ store, scope: SCOPE, now: () => sim.nowMs, rules: this.#pieces.rules });
   }
 
   #recorded(task: SimTask): boolean {

@@ -71,6 +71,10 @@ export class CountingStore implements AssetStore {
     return this.#store.delete(key, options);
   }
 
+  now(): number | undefined {
+    return this.#store.now?.();
+  }
+
   url(key: string): string {
     return this.#store.url(key);
   }

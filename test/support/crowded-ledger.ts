@@ -21,7 +21,7 @@ export const OPEN = 100;
 /** A ledger of `closed` purchases of the last day, and 100 open ones. */
 export async function crowded(closed: number) {
   let nowMs = START;
-  const memory = new MemoryStore(() => nowMs);
+  const memory = new MemoryStore(() => nowMs, { showsClock: true });
   const store = new CountingStore(memory);
   const ledger = new Ledger({ store, scope: SCOPE, now: () => nowMs });
   for (const [key, body] of closedCrowd(closed, START)) memory.set(key, Buffer.from(body));
@@ -52,21 +52,26 @@ export async function crowded(closed: number) {
 
 const DAYS = [utcDay(START - DAY_MS), utcDay(START)];
 
+const statementsOf = (closed: number): number => Math.ceil(closed / 300) + 2;
+
 /** Runs each operation that reads the ledger, and checks that it asks for what is open and for pages of names. */
 export async function expectCostOfOpen(closed: number): Promise<void> {
   const { store, ledger, deps, counted, run } = await crowded(closed);
   const pages = (names: number) => Math.ceil((names * closed) / 1_000);
   // The hours of a day; the ranges in which bills and records are listed.
   const [hours, ranges] = [26, 20];
-  const [listings, perOpen] = [hours + pages(2), 3 * OPEN];
+  const perOpen = 3 * OPEN;
+  // Once hours are digested: the first page, the digests, each of them or its hour, and the names of three hours.
+  const listings = 2 + hours + 3 * pages(2 / 24);
 
   const sweep = await counted(() => run(createFindOrphans(deps)));
   expect(sweep.value.orphans).toHaveLength(OPEN);
   // What was paid since the last sweep is read once; more than 10 000 of a day by the sweeps that follow.
   expect(sweep.get ?? 0).toBeLessThanOrEqual(2 * 2 * OPEN + Math.min(closed, 20_000));
+  expect(sweep.list ?? 0).toBeLessThanOrEqual(2 * OPEN + hours + pages(3) + statementsOf(closed) + 3 * ranges);
   for (let left = closed; left > 0; left -= 10_000) await ledger.writeStatements();
   store.take();
-  const statements = Math.ceil(closed / 300) + 2;
+  const statements = statementsOf(closed);
   const again = await counted(() => run(createFindOrphans(deps)));
   expect(again.put).toBeUndefined();
   expect(again.all).toBeLessThanOrEqual(2 * perOpen + listings + pages(1) + statements + 3 * ranges);

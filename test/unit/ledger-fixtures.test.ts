@@ -50,7 +50,7 @@ test('of a store without markers, what is open is found, what is over is marked,
   ];
   const before = await openNow();
   expect(before).toMatchObject({ states, unmarked: ['a'] });
-  await ledger.markSettled(before.marks);
+  await ledger.markSettled({ unmarked: before.marks });
   expect(await openNow()).toEqual({ states, unmarked: [], marks: [] });
   const bills = [];
   for await (const bill of ledger.listBills('2026-11-30')) bills.push([bill.task_id, bill.billed_seconds, bill.tenant]);

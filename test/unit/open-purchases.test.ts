@@ -70,7 +70,7 @@ test('a lost marker costs one listing of its purchase until it is repaired, and 
   expect(open).toMatchObject([{ purchase: purchaseOf(3) }]);
   expect(unmarked).toMatchObject([{ purchase: purchaseOf(1) }]);
   expect(store.take()).toEqual({ list: 3, get: 2, all: 5 });
-  await ledger.markSettled(unmarked);
+  await ledger.markSettled({ unmarked });
   store.take();
   expect((await ledger.listOpen()).unmarked).toEqual([]);
   expect(store.take()).toEqual({ list: 2, get: 2, all: 4 });
@@ -88,7 +88,7 @@ test('a store that refuses the marker does not refuse the ending', async () => {
   memory.put = set;
   const { open, unmarked } = await ledger.listOpen();
   expect(open).toEqual([]);
-  await ledger.markSettled(unmarked);
+  await ledger.markSettled({ unmarked });
   expect((await ledger.listOpen()).unmarked).toEqual([]);
 });
 
