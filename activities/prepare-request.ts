@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { Context } from '@temporalio/activity';
 import { z } from 'zod';
+import { Bounded } from '../src/async/bounded.js';
 import { providerIdOf } from '../src/config/config.js';
 import { FailureType } from '../src/contract/failure-type.js';
 import { decodeDataUri } from '../src/contract/image-reference.js';
@@ -49,6 +50,14 @@ const ASPECT_TOLERANCE = 0.02;
  */
 const CALLER_FAULTS_MAX = 8;
 
+/**
+ * Images that a worker downloads at once, a fifth of its places: callers' servers decide how long each takes, and the
+ * polls of everybody else need the other places. Further ones come back, and are no fault of their address.
+ */
+export const DOWNLOADS_MAX = 100;
+const DOWNLOAD_AGAIN_MS = 5_000;
+const WORKER_BUSY = 'WorkerBusy';
+
 const faultsSchema = z.object({ callerFaults: z.number().int().nonnegative() });
 
 /** A prepared request, and what is ready for it already. */
@@ -63,18 +72,19 @@ export interface FirstStep extends PreparedRequest {
  * of the store are retried for as long as the step's time allows, and do not count against the caller's address.
  */
 export function createPrepareRequest(deps: ActivityDeps) {
+  const downloads = new Bounded(DOWNLOADS_MAX);
   return (input: PrepareInput): Promise<FirstStep> => {
     let callerFaults = faultsSchema.safeParse(previousHeartbeat()).data?.callerFaults ?? 0;
     const details = () => ({ callerFaults });
     return withSignal(async (signal) => {
       try {
-        const prepared = await prepare(input, deps, signal);
+        const prepared = await prepare(input, deps, downloads, signal);
         const ready = prepared.cached === null ? await makeReadyAtOnce(deps, prepared, signal) : undefined;
         return ready === undefined ? prepared : { ...prepared, ready };
       } catch (error) {
         if (signal.aborted) throw error;
         const known: FailedPreparation = { attributes: await deps.knowsAttributes() };
-        if (!isStoreFault(error)) callerFaults += 1;
+        if (!isOurFault(error)) callerFaults += 1;
         // The attempt is about to fail; the next one reads the count from the last heartbeat.
         Context.current().heartbeat(details());
         throw toActivityFailure(error, known, callerFaults >= CALLER_FAULTS_MAX);
@@ -101,15 +111,26 @@ async function makeReadyAtOnce(
   }
 }
 
-/** Whether an error is one of our own store, which was proven at start and comes back. */
-const isStoreFault = (error: unknown): boolean =>
+/** Whether an error is one of our own store, which was proven at start and comes back, or of a worker that is full. */
+const isOurFault = (error: unknown): boolean =>
   error instanceof VideoError &&
   error.retryable &&
-  (error.type === FailureType.StoreUnavailable || error.type === FailureType.ConfigurationInvalid);
+  (error.type === FailureType.StoreUnavailable ||
+    error.type === FailureType.ConfigurationInvalid ||
+    error.code === WORKER_BUSY);
+
+function workerBusy(): VideoError {
+  return new VideoError(
+    FailureType.ReferenceUnreachable,
+    `reference_image: this worker downloads ${DOWNLOADS_MAX} images already; it is tried again`,
+    { retryable: true, retryAfterMs: DOWNLOAD_AGAIN_MS, code: WORKER_BUSY, billed: false },
+  );
+}
 
 async function prepare(
   { request: given, buyer, startedAtMs, batchId }: PrepareInput,
   deps: ActivityDeps,
+  downloads: Bounded,
   signal: AbortSignal,
 ): Promise<PreparedRequest> {
   // What a plain caller sends is checked below, and may be anything.
@@ -119,10 +140,11 @@ async function prepare(
   const { cache, tenant } = request;
   const findCached = async (key: string) => (cache === 'use' ? cachedResult(deps.ledger, key, signal) : null);
   const isAsIs = request.reference_upload === 'as_is';
+  const resolve = () => (isAsIs ? checkAddress : resolveReference)(reference_image, deps, signal);
   // The name of a staged image has its hash, so the cache need not wait for the image.
   const stagedHash = isAsIs ? undefined : hashOfStaged(reference_image);
   const [{ reference, hash }, cachedEarly] = await Promise.all([
-    isAsIs ? checkAddress(reference_image, deps, signal) : resolveReference(reference_image, deps, signal),
+    /^https?:/i.test(reference_image) ? downloads.run(resolve, workerBusy) : resolve(),
     stagedHash === undefined ? undefined : findCached(cacheKey(request, MODEL, stagedHash)),
   ]);
   const ownAddress = reference.kind === 'asset' && reference.url !== undefined ? addressOf(reference.url) : undefined;

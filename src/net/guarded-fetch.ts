@@ -11,6 +11,13 @@ import { untrustedHint } from './trust.js';
 /** Most redirects that are followed; image hosts use one or two. */
 const REDIRECTS_MAX = 5;
 
+/**
+ * Least that a host sends within a time in which more is awaited. A host that sends a byte a second would otherwise
+ * keep one of the worker's places for minutes, and a few hundred of them all places. At 1 Mbit/s it is 2.5 MB.
+ */
+const LEAST_BYTES = 16 * 1024;
+const SLOW_MS = 20_000;
+
 /** Limits of one fetch. */
 export interface GuardedFetchOptions {
   /** Hosts, addresses or CIDR blocks that may be fetched from although they are private. */
@@ -19,6 +26,8 @@ export interface GuardedFetchOptions {
   readonly maxBytes: number;
   /** Bound on the whole fetch, redirects and body included, in milliseconds. */
   readonly timeoutMs: number;
+  /** Longest wait for the next 16 KiB, in milliseconds; default 20 s. */
+  readonly slowMs?: number | undefined;
   /** Ends the fetch with its reason. */
   readonly signal?: AbortSignal | undefined;
   /** Default: none. */
@@ -46,13 +55,14 @@ export interface GuardedAnswer {
  * time-outs and network faults. No message holds a query string.
  */
 export async function fetchGuarded(url: string, options: GuardedFetchOptions): Promise<GuardedAnswer> {
-  const { maxBytes, timeoutMs, signal } = options;
+  const { maxBytes, timeoutMs, signal, slowMs = SLOW_MS } = options;
   const policy = createAddressPolicy(options.allow);
   const connect = guardedConnector(policy, options.lookup);
   const dispatcher = createDispatcher(options.proxies ?? NO_PROXIES, { connect });
   const bound = new AbortController();
   const end = () => {
     clearTimeout(timer);
+    clearInterval(watch);
     signal?.removeEventListener('abort', abort);
     void dispatcher.destroy().catch(() => {});
   };
@@ -64,12 +74,20 @@ export async function fetchGuarded(url: string, options: GuardedFetchOptions): P
     bound.abort();
     end();
   }, timeoutMs);
+  const pace = new Pace(slowMs);
+  const watch = setInterval(() => {
+    if (!pace.isTooSlow) return;
+    bound.abort();
+    end();
+  }, slowMs / 10);
   signal?.addEventListener('abort', abort, { once: true });
 
   let at = 'the URL';
   const failure = (error: unknown): unknown => {
     if (signal?.aborted) return signal.reason;
     if (error instanceof VideoError) return error;
+    if (bound.signal.aborted && pace.isTooSlow)
+      return unreachable(`${at} sends less than ${LEAST_BYTES} bytes in ${slowMs / 1000} s`, true);
     if (bound.signal.aborted) return unreachable(`${at} did not deliver within ${timeoutMs} ms`, true);
     if (error instanceof AddressRefusedError) return refused(at, error.message);
     return unreachable(`${at} cannot be fetched: ${networkFault(error)}`, true, untrustedHint(error));
@@ -102,7 +120,8 @@ export async function fetchGuarded(url: string, options: GuardedFetchOptions): P
       const encoding = headerValue(headers, 'content-encoding') ?? 'identity';
       if (encoding !== 'identity') throw rejected(`${at} sends its body in the encoding ${encoding.slice(0, 20)}`);
       if (Number(headerValue(headers, 'content-length')) > maxBytes) throw tooLarge(at, maxBytes);
-      return { body: limited(body, { maxBytes, tooLarge: () => tooLarge(at, maxBytes), failure, end }) };
+      pace.came(0);
+      return { body: limited(body, { maxBytes, pace, tooLarge: () => tooLarge(at, maxBytes), failure, end }) };
     }
     throw unreachable(`${at} is redirected more than ${REDIRECTS_MAX} times`, false);
   } catch (error) {
@@ -111,8 +130,43 @@ export async function fetchGuarded(url: string, options: GuardedFetchOptions): P
   }
 }
 
+/** How long a host lets us wait; what the reader of its bytes takes does not count. */
+class Pace {
+  readonly #slowMs: number;
+  #waitedMs = 0;
+  #bytes = 0;
+  /** Monotonic milliseconds since when more is awaited: from the start on. */
+  #since: number | undefined = performance.now();
+
+  constructor(slowMs: number) {
+    this.#slowMs = slowMs;
+  }
+
+  /** Notes that more is awaited from now on. */
+  wait(): void {
+    this.#since = performance.now();
+  }
+
+  /** Notes bytes, and that their reader is at work. */
+  came(bytes: number): void {
+    this.#bytes += bytes;
+    this.#waitedMs = this.#bytes < LEAST_BYTES ? this.#now() : 0;
+    if (this.#bytes >= LEAST_BYTES) this.#bytes = 0;
+    this.#since = undefined;
+  }
+
+  get isTooSlow(): boolean {
+    return this.#now() >= this.#slowMs;
+  }
+
+  #now(): number {
+    return this.#waitedMs + (this.#since === undefined ? 0 : performance.now() - this.#since);
+  }
+}
+
 interface Limits {
   readonly maxBytes: number;
+  readonly pace: Pace;
   readonly tooLarge: () => VideoError;
   readonly failure: (error: unknown) => unknown;
   readonly end: () => void;
@@ -121,10 +175,13 @@ interface Limits {
 async function* limited(body: AsyncIterable<Uint8Array>, limits: Limits): AsyncGenerator<Uint8Array> {
   let bytes = 0;
   try {
+    limits.pace.wait();
     for await (const chunk of chunksOf(body)) {
+      limits.pace.came(chunk.length);
       bytes += chunk.length;
       if (bytes > limits.maxBytes) throw limits.tooLarge();
       yield chunk;
+      limits.pace.wait();
     }
   } catch (error) {
     throw limits.failure(error);

@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { createServer, type RequestListener, type Server } from 'node:http';
+import { createServer, type RequestListener, type Server, type ServerResponse } from 'node:http';
 import { type AddressInfo, connect } from 'node:net';
 import { Agent, request } from 'undici';
 import { expect, onTestFinished, test } from 'vitest';
@@ -328,6 +328,40 @@ test('a body that drips is bound by the whole time, not by each chunk', async ()
     type: FailureType.ReferenceUnreachable,
   });
 });
+
+test.each([
+  ['before the headers', () => undefined],
+  ['in the body, a byte at a time', (response: ServerResponse) => drip(response, 1)],
+])('a host that is too slow %s is given up long before the time limit', async (_, behave) => {
+  const { url } = await serve((_request, response) => behave(response));
+  const error = await faultOf(read(url, { allow: LOOPBACK, timeoutMs: 60_000, slowMs: 300 }));
+  expect(error).toMatchObject({ type: FailureType.ReferenceUnreachable, retryable: true });
+  expect(error.message).toContain('sends less than 16384 bytes in 0.3 s');
+});
+
+test('a host that sends enough is read to its end, however long that and the reader take', async () => {
+  const { url } = await serve((_, response) => {
+    let left = 6;
+    const timer = setInterval(() => {
+      response.write('x'.repeat(16 * 1024));
+      left -= 1;
+      if (left === 0) response.end();
+    }, 150);
+    response.on('close', () => clearInterval(timer));
+  });
+  const { body } = await fetchGuarded(url, { allow: LOOPBACK, maxBytes: 1_000_000, timeoutMs: 60_000, slowMs: 400 });
+  let bytes = 0;
+  for await (const chunk of body) {
+    bytes += chunk.length;
+    if (bytes < 20_000) await new Promise((resolve) => setTimeout(resolve, 500));
+  }
+  expect(bytes).toBe(6 * 16 * 1024);
+});
+
+function drip(response: ServerResponse, bytes: number): void {
+  const timer = setInterval(() => response.write('x'.repeat(bytes)), 20);
+  response.on('close', () => clearInterval(timer));
+}
 
 test('a compressed answer is refused: its size would say nothing', async () => {
   const { url } = await serve((_, response) => void response.writeHead(200, { 'content-encoding': 'gzip' }).end('x'));

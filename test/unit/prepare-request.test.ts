@@ -1,8 +1,11 @@
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { MockActivityEnvironment } from '@temporalio/testing';
 import { DefaultLogger } from '@temporalio/worker';
-import { expect, test } from 'vitest';
+import { expect, onTestFinished, test } from 'vitest';
 import type { ActivityDeps } from '../../activities/deps.js';
-import { createPrepareRequest } from '../../activities/prepare-request.js';
+import { createPrepareRequest, DOWNLOADS_MAX } from '../../activities/prepare-request.js';
 import { DEFAULT_TIMES } from '../../src/config/times.js';
 import { FailureType } from '../../src/contract/failure-type.js';
 import { STEP_TIMES } from '../../src/contract/times.js';
@@ -33,6 +36,7 @@ function attempts(reference_image: string) {
     knowsAttributes: async () => true,
     webhook: undefined,
   } as unknown as ActivityDeps;
+  const step = createPrepareRequest(deps);
   let heartbeatDetails: unknown;
   let attempt = 0;
   return async (because?: unknown, change: object = {}): Promise<{ type: string; nonRetryable: boolean }> => {
@@ -47,7 +51,7 @@ function attempts(reference_image: string) {
     });
     const buyer = { workflowId: 'w', firstRunId: 'r' };
     const input = { request: { ...REQUEST, reference_image }, buyer, startedAtMs: 0, batchId: null, ...change };
-    return environment.run(createPrepareRequest(deps), input).then(
+    return environment.run(step, input).then(
       () => Promise.reject(new Error('prepared')),
       (error) => error,
     );
@@ -92,4 +96,29 @@ test("the caller's address is tried eight times, and faults of the store between
   }
   expect(await attempt(storeFault)).toMatchObject({ nonRetryable: false });
   expect(await attempt(new Error('a bug'))).toMatchObject({ type: 'UnexpectedError', nonRetryable: true });
+});
+
+test('callers whose images come slowly take a part of the places of a worker, and hold nobody against themselves', async () => {
+  let opened = 0;
+  const server = createServer(() => {
+    opened += 1;
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  onTestFinished(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  const attempt = attempts(`http://127.0.0.1:${(server.address() as AddressInfo).port}/slow.jpg`);
+  const slow = Array.from({ length: DOWNLOADS_MAX }, () => attempt());
+  await expect.poll(() => opened).toBe(DOWNLOADS_MAX);
+  for (let n = 0; n < 20; n += 1) {
+    expect(await attempt()).toMatchObject({ type: 'ReferenceUnreachable', nonRetryable: false, nextRetryDelay: 5_000 });
+  }
+  expect(opened).toBe(DOWNLOADS_MAX);
+  server.closeAllConnections();
+  await Promise.all(slow);
+  const again = attempt();
+  await expect.poll(() => opened).toBe(DOWNLOADS_MAX + 1);
+  server.closeAllConnections();
+  await again;
 });
