@@ -31,6 +31,8 @@ export interface Orphans {
 
 /** Open purchases whose runs are looked up together; each is a request to Temporal, and one to the store. */
 const PURCHASES_AT_ONCE = 16;
+/** Damaged records that a sweep names; some 300 bytes each. */
+const DAMAGED_MAX = 50;
 
 /**
  * Lists the open purchases whose run is gone (terminated, lost, failed) and that no salvage finishes. Then it marks
@@ -50,12 +52,18 @@ export function createFindOrphans(deps: ActivityDeps) {
       const bills = await ledger.writeStatements({ signal });
       return {
         orphans,
-        damaged: [...damaged, ...bills].map(({ message }) => message),
+        damaged: listSome([...damaged, ...bills].map(({ message }) => message)),
         attributes: await knowsAttributes(),
         times: stepTimesOf(deps.times),
         ...subscribedEvents(deps),
       };
     });
+}
+
+/** The first of many messages, and how many there are in addition: a report of the sweep has its limit. */
+function listSome(messages: readonly string[]): readonly string[] {
+  const more = messages.length - DAMAGED_MAX;
+  return more <= 0 ? messages : [...messages.slice(0, DAMAGED_MAX), `${more} more records cannot be read`];
 }
 
 /** Finds the open parts of a purchase that neither its run nor a salvage finishes. */

@@ -1,12 +1,12 @@
 import { mapParallel } from '../async/map-parallel.js';
 import { FailureType } from '../contract/failure-type.js';
-import type { Resolution } from '../contract/model.js';
+import { LIMITS, type Resolution } from '../contract/model.js';
 import type { Purchase } from '../contract/purchase.js';
 import { DAY_MS, utcDay } from '../contract/utc.js';
 import { VideoError } from '../contract/video-error.js';
 import type { StoreOptions } from '../storage/asset-store.js';
 import { listParallel } from '../storage/list-parallel.js';
-import type { LedgerRecords, PutAnswer } from './ledger-records.js';
+import { ignoreDamage, type LedgerRecords, type PutAnswer } from './ledger-records.js';
 import type { BoughtTask } from './purchase-view.js';
 import {
   type BillDayRecord,
@@ -115,8 +115,8 @@ export interface ListBillsOptions extends StoreOptions {
   /** Only what was recorded since then, by the store's clock, in milliseconds since the epoch; default: everything. */
   readonly writtenSinceMs?: number | undefined;
   /**
-   * Receives the bills that cannot be read, and they are estimated from what was requested; without it the first one
-   * ends the listing.
+   * Receives the bills that cannot be read, and they are estimated from what was requested, or else from the largest
+   * request; without it the first one ends the listing.
    */
   readonly damaged?: VideoError[] | undefined;
 }
@@ -156,14 +156,33 @@ async function readBill(
   } catch (error) {
     if (damaged === undefined || !(error instanceof VideoError && error.type === FailureType.RecordDamaged))
       throw error;
-    const estimate = await estimateBill(records, key, options);
-    if (estimate === undefined) throw error;
     damaged.push(error);
-    return estimate;
+    return (await estimateBill(records, key, options).catch(ignoreDamage)) ?? largestBill(key);
   }
 }
 
-/** What a bill that cannot be read says at most, by the request that was paid; `undefined` when nothing leads to it. */
+/**
+ * What counts for a bill to which no request leads: the most that a video can be billed, for nobody. So the other bills
+ * are added up, and no budget of a day is overspent.
+ */
+function largestBill(key: string): BillFacts {
+  return {
+    written_at_ms: 0,
+    purchase_key: '',
+    n: 0,
+    task_id: key,
+    end_time_ms: 0,
+    billed_seconds: LIMITS.durationMax,
+    resolution: '1080P',
+    audio: true,
+    estimated: true,
+    workflow_id: '',
+    tenant: null,
+    memo: {},
+  };
+}
+
+/** What a bill that cannot be read says by the request that was paid; `undefined` when nothing leads to it. */
 async function estimateBill(
   records: LedgerRecords,
   key: string,

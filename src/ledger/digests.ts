@@ -1,10 +1,8 @@
 import { createHash } from 'node:crypto';
 import { mapParallel } from '../async/map-parallel.js';
-import { FailureType } from '../contract/failure-type.js';
-import { VideoError } from '../contract/video-error.js';
 import type { StoreOptions } from '../storage/asset-store.js';
 import { RECORD_BYTES_MAX, readRecord, writeRecord } from '../storage/json-record.js';
-import type { LedgerRecords } from './ledger-records.js';
+import { ignoreDamage, type LedgerRecords } from './ledger-records.js';
 import { type DigestName, LedgerPaths } from './paths.js';
 import { type DigestRecord, digestRecord } from './records.js';
 
@@ -96,8 +94,4 @@ export async function writeDigest(records: LedgerRecords, digest: Digest, option
   const id = createHash('sha256').update(text).digest('hex');
   const key = paths.digest(digest.prefix, { listedAtMs: digest.listedAtMs, count: names.length, id });
   await writeRecord(store, key, record, { ...options, ifAbsent: true });
-}
-
-function ignoreDamage(error: unknown): undefined {
-  if (!(error instanceof VideoError && error.type === FailureType.RecordDamaged)) throw error;
 }

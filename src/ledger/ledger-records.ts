@@ -219,3 +219,8 @@ export function recordDamaged(
     },
   );
 }
+
+/** For `catch`: what is damaged counts as absent; every other fault is thrown. */
+export function ignoreDamage(error: unknown): undefined {
+  if (!(error instanceof VideoError && error.type === FailureType.RecordDamaged)) throw error;
+}

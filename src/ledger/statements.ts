@@ -6,7 +6,7 @@ import { VideoError } from '../contract/video-error.js';
 import type { StoreOptions } from '../storage/asset-store.js';
 import { RECORD_BYTES_MAX, readRecord, writeRecord } from '../storage/json-record.js';
 import { listParallel } from '../storage/list-parallel.js';
-import type { LedgerRecords } from './ledger-records.js';
+import { ignoreDamage, type LedgerRecords } from './ledger-records.js';
 import { type BillFacts, billPlace, factsOf, statementRecord } from './records.js';
 
 /** What a statement says of a task whose bill is filed under another day. */
@@ -103,8 +103,4 @@ async function writeStatement(
   const id = createHash('sha256').update(JSON.stringify(page)).digest('hex');
   const record: z.infer<typeof statementRecord> = { kind: 'statement', v: 1, ...scope, day, ...page };
   await writeRecord(store, paths.statement(day, id), record, { ...options, ifAbsent: true });
-}
-
-function ignoreDamage(error: unknown): undefined {
-  if (!(error instanceof VideoError && error.type === FailureType.RecordDamaged)) throw error;
 }

@@ -13,6 +13,8 @@ import { sweepCommand } from './check-temporal.js';
 const ORPHAN_MS = 65 * 60_000;
 /** Of the 24 hours in which the provider keeps a video; four remain to fix what blocks the archive. */
 const LATE_MS = 20 * 3_600_000;
+/** Damaged records that are named in addition to the first one. */
+const DAMAGED_MAX = 9;
 
 interface OpenPurchase {
   readonly view: PurchaseView;
@@ -31,7 +33,13 @@ export async function checkPurchases(
   nowMs: number,
 ): Promise<string> {
   const { open, damaged } = await ledger.listOpen();
-  if (damaged[0] !== undefined) throw damaged[0];
+  const [first, ...others] = damaged;
+  if (first !== undefined && others.length > 0) {
+    const named = others.slice(0, DAMAGED_MAX).map(({ message }) => message);
+    const more = others.length - named.length;
+    throw problem([first.message, ...named, ...(more > 0 ? [`${more} more`] : [])].join('; '), first.nextStep ?? '');
+  }
+  if (first !== undefined) throw first;
   const purchases: OpenPurchase[] = [];
   for (const view of open) purchases.push(await findHandler(client, view));
   // Only a purchase without a known task can wait for a person; only Temporal knows older ones.
