@@ -1,4 +1,5 @@
 import * as wf from '@temporalio/workflow';
+import type { Orphans } from '../../activities/find-orphans.js';
 import type { WatchedTask } from '../../activities/purchase-step.js';
 import { cutToBytes, SUMMARY_BYTES_MAX } from '../../src/contract/bounds.js';
 import { salvageWorkflowId, WorkflowType } from '../../src/contract/names.js';
@@ -44,4 +45,28 @@ export async function startSalvage(salvage: Salvage, summary: string): Promise<{
     if (!isAlreadyStarted(error)) throw error;
     return { id: workflowId, started: false };
   }
+}
+
+/** Salvages that are started in one workflow task; their commands have a few hundred kB together. */
+const STARTED_AT_ONCE = 100;
+
+/**
+ * Starts a salvage for each orphan, many at a time: one after the other, a hundred of them take seconds.
+ * @param summary - For people, of the orphan that the given run left.
+ * @returns the workflow ids of those that this call has started.
+ */
+export async function startSalvages(
+  { orphans, ...common }: Pick<Salvage, 'attributes' | 'webhookEvents' | 'times'> & Pick<Orphans, 'orphans'>,
+  summary: (workflowId: string) => string,
+): Promise<string[]> {
+  const ids: string[] = [];
+  for (let first = 0; first < orphans.length; first += STARTED_AT_ONCE) {
+    const started = orphans
+      .slice(first, first + STARTED_AT_ONCE)
+      .map(({ purchase, extraTask, workflowId }) =>
+        startSalvage({ purchase, task: extraTask, ...common }, summary(workflowId)),
+      );
+    for (const salvage of await Promise.all(started)) if (salvage.started) ids.push(salvage.id);
+  }
+  return ids;
 }

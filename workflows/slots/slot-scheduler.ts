@@ -6,7 +6,7 @@ import { utcDay } from '../../src/contract/utc.js';
 import { steps } from '../shared/activities.js';
 import { ignoreMessage, onQuery } from '../shared/message-handlers.js';
 import { budgetQuery, slotsQuery } from '../shared/messages.js';
-import { startSalvage } from '../shared/start-salvage.js';
+import { startSalvages } from '../shared/start-salvage.js';
 import { workerSinks } from '../shared/worker-sinks.js';
 import { limitedBatches, type Spending, unknownBatches } from './budgets.js';
 import type { SchedulerInput } from './carried-slots.js';
@@ -318,10 +318,11 @@ export class SlotScheduler {
       const { dead, orphans, salvage } = await this.#steps.findDeadSlots({
         holders: [...holders.map(nameOf), ...unsettled.map((entry) => ({ ...nameOf(entry), slotIsFree: true }))],
       });
-      for (const { purchase, extraTask, workflowId } of orphans) {
-        if (salvage === undefined) break;
-        const summary = `finishes a purchase that holds a slot and whose run ${workflowId} is gone`;
-        await startSalvage({ purchase, task: extraTask, ...salvage, times: this.#input.times }, summary);
+      if (salvage !== undefined) {
+        await startSalvages(
+          { orphans, ...salvage, times: this.#input.times },
+          (workflowId) => `finishes a purchase that holds a slot and whose run ${workflowId} is gone`,
+        );
       }
       // Their settlement was lost: it has to be counted before the reservation is freed.
       if (this.#state.budget !== null && dead.some(({ paid }) => paid)) {

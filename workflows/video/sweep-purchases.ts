@@ -1,6 +1,6 @@
 import * as wf from '@temporalio/workflow';
 import { steps } from '../shared/activities.js';
-import { startSalvage } from '../shared/start-salvage.js';
+import { startSalvages } from '../shared/start-salvage.js';
 
 /** What one sweep found. */
 export interface SweepReport {
@@ -12,16 +12,8 @@ export interface SweepReport {
 
 /** Starts a salvage for every open purchase that no live run finishes. Runs on a schedule, and on request. */
 export async function sweepPurchases(): Promise<SweepReport> {
-  const { orphans, damaged, attributes, webhookEvents, times } = await steps().findOrphans();
-  const salvaged: string[] = [];
-  for (const { purchase, extraTask, workflowId } of orphans) {
-    const summary = `finishes a purchase whose run ${workflowId} is gone`;
-    const { id, started } = await startSalvage(
-      { purchase, task: extraTask, attributes, webhookEvents, times },
-      summary,
-    );
-    if (started) salvaged.push(id);
-  }
+  const { damaged, ...found } = await steps().findOrphans();
+  const salvaged = await startSalvages(found, (workflowId) => `finishes a purchase whose run ${workflowId} is gone`);
   wf.setCurrentDetails([`${salvaged.length} salvages started`, ...damaged].join('  \n'));
   return { salvaged, damaged };
 }
