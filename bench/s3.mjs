@@ -16,7 +16,10 @@ function findVersitygw() {
   return file;
 }
 
-/** Starts the server with one bucket `videos`; `counter.requests` counts requests by their first lines. */
+/**
+ * Starts the server with one bucket `videos`; `counter.requests` counts requests by their first lines. What is written
+ * into the bucket's `folder` before it is requested is in the bucket.
+ */
 export async function startSlowS3(folder, latencyMs) {
   const [data, meta] = [join(folder, 's3-data'), join(folder, 's3-meta')];
   for (const one of [data, meta]) mkdirSync(one);
@@ -68,6 +71,7 @@ export async function startSlowS3(folder, latencyMs) {
   Object.assign(process.env, env); // this process stages the image, with the SDK's own reading of the environment
   return {
     counter,
+    folder: join(data, 'videos'),
     location: { bucket: 'videos', endpoint, region: 'us-east-1', credentials },
     env: { ASSET_STORE: 's3://videos/', ...env },
     close() {

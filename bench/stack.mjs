@@ -96,6 +96,7 @@ export async function startStack(cells) {
     const taskQueue = config.taskQueues.generate;
     return {
       config,
+      env: variables,
       store,
       taskQueue,
       videos: new WanVideoClient({ client, taskQueue }),
