@@ -8,6 +8,7 @@ export type {
   StartEstimate,
   StartedBatch,
 } from './batch-start.js';
+export type { ClockChange } from './clock-changes.js';
 export { connectClient } from './connect.js';
 export { type FollowedProgress, followVideo } from './follow.js';
 export type { ManifestSource } from './manifest-source.js';
@@ -15,7 +16,7 @@ export { loadPayloadCodec } from './payload-codec.js';
 export type { ImageSource } from './reference.js';
 export { type VideoErrorObject, VideoRunError } from './run-error.js';
 export type { ListOptions } from './run-list.js';
-export { WanScheduleClient } from './schedule-client.js';
+export { type BackfillPeriod, type BackfillPlan, WanScheduleClient } from './schedule-client.js';
 export type { EstimateScheduleOptions, ScheduleEstimate } from './schedule-estimate.js';
 export type { ScheduleDetails, ScheduleView } from './schedule-view.js';
 export type { ScheduledBatch } from './scheduled-batch.js';

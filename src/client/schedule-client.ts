@@ -6,18 +6,42 @@ import {
   ScheduleNotFoundError,
   ScheduleOverlapPolicy,
 } from '@temporalio/client';
+import proto from '@temporalio/proto';
 import { FailureType } from '../contract/failure-type.js';
 import { batchScheduleId } from '../contract/names.js';
 import { invalidRequest } from '../contract/validate.js';
 import type { AssetStore } from '../storage/asset-store.js';
 import { DEFAULT_TASK_QUEUE, type WanBatchClientOptions } from './batch-options.js';
+import { type ClockChange, clockChanges, shiftedEntries } from './clock-changes.js';
 import { VideoRunError } from './run-error.js';
 import { type EstimateScheduleOptions, estimateSchedule, type ScheduleEstimate } from './schedule-estimate.js';
 import { checkStoredManifest, stageScheduleManifest } from './schedule-manifest.js';
-import { type ScheduleDetails, type ScheduleView, scheduleDetails, scheduleView } from './schedule-view.js';
-import { batchInputOf, checkSchedule, type ScheduledBatch, scheduleDefinition, withCron } from './scheduled-batch.js';
+import { type ScheduleDetails, type ScheduleView, scheduleDetails, scheduleView, timesOf } from './schedule-view.js';
+import {
+  batchInputOf,
+  checkSchedule,
+  type ScheduledBatch,
+  SHIFT_YEARS,
+  scheduleDefinition,
+  withCron,
+} from './scheduled-batch.js';
 
 const PREFIX = batchScheduleId('');
+
+/** The moments between which runs are started again. */
+export interface BackfillPeriod {
+  readonly from: Date;
+  readonly to: Date;
+}
+
+/** What a backfill would start. */
+export interface BackfillPlan {
+  readonly id: string;
+  /** Nominal times of its runs, ISO 8601, UTC; Temporal lists at most 1,000. */
+  readonly runs: readonly string[];
+  /** Local times between the two moments that do not exist or come twice. */
+  readonly clock_changes: readonly ClockChange[];
+}
 
 /** Creates, shows and controls schedules of batches. Methods reject as those of `WanVideoClient` do. */
 export class WanScheduleClient {
@@ -49,7 +73,8 @@ export class WanScheduleClient {
   async create(schedule: ScheduledBatch): Promise<'created' | 'updated'> {
     checkSchedule(schedule);
     const manifestKey = await stageScheduleManifest(schedule, this.#store);
-    const definition = scheduleDefinition(schedule, manifestKey, this.#taskQueue);
+    const shifted = schedule.dst === 'shift' ? await this.#shifted(schedule) : [];
+    const definition = scheduleDefinition(schedule, manifestKey, this.#taskQueue, shifted);
     return withCron(schedule.cron, async () => {
       try {
         await this.#client.schedule.create({ scheduleId: batchScheduleId(schedule.id), ...definition });
@@ -77,7 +102,7 @@ export class WanScheduleClient {
   async estimate(schedule: ScheduledBatch, options: EstimateScheduleOptions): Promise<ScheduleEstimate> {
     checkSchedule(schedule);
     await checkStoredManifest(schedule, this.#store);
-    const times = await this.#computeTimes(schedule);
+    const times = (await this.#describeProbe(schedule)).info.nextActionTimes;
     return estimateSchedule({ client: this.#client, store: this.#store }, schedule, times, options);
   }
 
@@ -175,6 +200,34 @@ export class WanScheduleClient {
   }
 
   /**
+   * Lists the runs that {@link backfill} would start, and starts nothing.
+   * @throws VideoRunError `RunNotFound`; VideoError `InvalidRequest` unless `from` is before `to`.
+   * @example
+   * ```ts
+   * const { runs, clock_changes } = await schedules.planBackfill('nightly', {
+   *   from: new Date('2027-03-26'),
+   *   to: new Date('2027-03-30'),
+   * });
+   * console.log(runs.length, clock_changes.map(({ local, kind }) => `${local} ${kind}`));
+   * ```
+   */
+  async planBackfill(id: string, { from, to }: BackfillPeriod): Promise<BackfillPlan> {
+    assertPeriod({ from, to });
+    const times = timesOf(await this.#describe(id));
+    const { startTime } = await this.#client.workflowService.listScheduleMatchingTimes({
+      namespace: this.#client.options.namespace,
+      scheduleId: batchScheduleId(id),
+      startTime: timestamp(from),
+      endTime: timestamp(to),
+    });
+    return {
+      id,
+      runs: startTime.map((time) => new Date(Number(time.seconds ?? 0) * 1000).toISOString()),
+      clock_changes: clockChanges(times, from, to),
+    };
+  }
+
+  /**
    * Starts the runs that were due between two moments, one after another, each with its own nominal time.
    * @throws VideoRunError `RunNotFound`; VideoError `InvalidRequest` unless `from` is before `to`.
    * @example
@@ -182,10 +235,8 @@ export class WanScheduleClient {
    * await schedules.backfill('nightly', { from: new Date('2026-03-01'), to: new Date('2026-03-04') });
    * ```
    */
-  async backfill(id: string, { from, to }: { readonly from: Date; readonly to: Date }): Promise<void> {
-    if (!(from.getTime() < to.getTime())) {
-      throw invalidRequest([{ path: 'from', message: 'must be before the end of the period' }]);
-    }
+  async backfill(id: string, { from, to }: BackfillPeriod): Promise<void> {
+    assertPeriod({ from, to });
     const overlap = ScheduleOverlapPolicy.BUFFER_ALL;
     await this.#call(id, this.#handle(id).backfill({ start: from, end: to, overlap }));
   }
@@ -202,8 +253,8 @@ export class WanScheduleClient {
     await this.#call(id, this.#handle(id).delete());
   }
 
-  /** The next times of a schedule that does not exist yet, as Temporal computes them. */
-  async #computeTimes(schedule: ScheduledBatch): Promise<readonly Date[]> {
+  /** A schedule that does not exist yet, as Temporal understands its times. */
+  async #describeProbe(schedule: ScheduledBatch): Promise<ScheduleDescription> {
     const scheduleId = `wan-video-probe/${randomUUID()}`;
     const state = { paused: true, note: 'created to compute its times' };
     const definition = scheduleDefinition(schedule, 'none', this.#taskQueue);
@@ -211,10 +262,18 @@ export class WanScheduleClient {
       this.#client.schedule.create({ scheduleId, ...definition, state }),
     );
     try {
-      return (await probe.describe()).info.nextActionTimes;
+      return await probe.describe();
     } finally {
       await probe.delete().catch(() => undefined); // it is paused and starts nothing
     }
+  }
+
+  async #shifted(schedule: ScheduledBatch) {
+    const times = timesOf(await this.#describeProbe(schedule));
+    const now = new Date();
+    const until = new Date(now);
+    until.setUTCFullYear(now.getUTCFullYear() + SHIFT_YEARS);
+    return shiftedEntries(times, now, until);
   }
 
   #handle(id: string) {
@@ -233,3 +292,14 @@ export class WanScheduleClient {
     });
   }
 }
+
+function assertPeriod({ from, to }: BackfillPeriod): void {
+  if (from.getTime() < to.getTime()) return;
+  throw invalidRequest([{ path: 'from', message: 'must be before the end of the period' }]);
+}
+
+const timestamp = (moment: Date) => {
+  const seconds = Math.floor(moment.getTime() / 1000);
+  const nanos = (moment.getTime() - seconds * 1000) * 1_000_000;
+  return proto.google.protobuf.Timestamp.fromObject({ seconds, nanos });
+};

@@ -2,8 +2,9 @@ import type { Client } from '@temporalio/client';
 import { manifestKeyAt } from '../batch/manifest-key.js';
 import type { AssetStore } from '../storage/asset-store.js';
 import { type BatchEstimate, type EstimateAccount, estimateBatch } from './batch-estimate.js';
+import { timeFormat } from './local-time.js';
 import { localManifest, storedImages } from './manifest-source.js';
-import { gapMs, timeFormat } from './schedule-view.js';
+import { gapMs } from './schedule-view.js';
 import type { ScheduledBatch } from './scheduled-batch.js';
 
 /** What the next run of a schedule would cost and how long it would take. */

@@ -2,7 +2,10 @@ import type { ScheduleDescription } from '@temporalio/client';
 import { readReport } from '../batch/batch-files.js';
 import type { BatchSummary } from '../contract/batch.js';
 import { batchWorkflowId } from '../contract/names.js';
+import { DAY_MS } from '../contract/utc.js';
 import type { AssetStore } from '../storage/asset-store.js';
+import { type ClockChange, clockChanges, isShifted } from './clock-changes.js';
+import { timeFormat } from './local-time.js';
 import { batchInputOf, overlapOf, type ScheduleOverlap } from './scheduled-batch.js';
 
 /** A schedule as it is listed. */
@@ -28,6 +31,10 @@ export interface ScheduleDetails extends ScheduleView {
   readonly overlapped_next: boolean;
   /** Runs that were left out because the previous one was still running. */
   readonly skipped: number;
+  /** Runs that were left out because they were due longer ago than `catchup_seconds` when Temporal came to them. */
+  readonly missed: number;
+  /** Local times of the next twelve months that do not exist or come twice, because clocks are changed. */
+  readonly clock_changes: readonly ClockChange[];
   /** The latest runs, the newest last. */
   readonly runs: readonly {
     readonly batch_id: string;
@@ -42,7 +49,7 @@ export function scheduleView(id: string, { spec, state, info }: ScheduleDescript
   const timezone = spec.timezone ?? null;
   return {
     id,
-    cron: spec.calendars?.[0]?.comment ?? null,
+    cron: spec.calendars?.find((calendar) => !isShifted(calendar))?.comment ?? null,
     timezone,
     paused: state.paused,
     note: state.note === undefined || state.note === '' ? null : state.note,
@@ -55,6 +62,7 @@ export async function scheduleDetails(
   id: string,
   description: ScheduleDescription,
   store: AssetStore,
+  now = new Date(),
 ): Promise<ScheduleDetails> {
   const { policies, spec, info } = description;
   const input = batchInputOf(description);
@@ -76,17 +84,21 @@ export async function scheduleDetails(
     catchup_seconds: policies.catchupWindow / 1000,
     jitter_seconds: (spec.jitter ?? 0) / 1000,
     skipped: info.numActionsSkippedOverlap,
+    missed: info.numActionsMissedCatchupWindow,
+    clock_changes: clockChanges(timesOf(description), now, new Date(now.getTime() + YEAR_MS)),
     runs,
   };
 }
 
+/** The times of a schedule and their zone. */
+export const timesOf = ({ spec }: ScheduleDescription) => ({
+  calendars: spec.calendars ?? [],
+  timezone: spec.timezone ?? 'UTC',
+});
+
+const YEAR_MS = 366 * DAY_MS;
+
 /** Milliseconds between the next two runs; infinite when there are fewer than two. */
 export function gapMs([first, second]: readonly Date[]): number {
   return first === undefined || second === undefined ? Number.POSITIVE_INFINITY : second.getTime() - first.getTime();
-}
-
-/** Formats moments in a time zone as `2026-03-31 02:30`, which is the Swedish format. */
-export function timeFormat(timezone: string): (time: Date) => string {
-  const format = new Intl.DateTimeFormat('sv-SE', { dateStyle: 'short', timeStyle: 'short', timeZone: timezone });
-  return (time) => format.format(time);
 }

@@ -5,6 +5,7 @@ import { batchWorkflowId, SCHEDULE_MEMO, WorkflowType } from '../contract/names.
 import { invalidRequest } from '../contract/validate.js';
 import { type Issue, VideoError } from '../contract/video-error.js';
 import { checkScheduleId, checkWindow } from './batch-options.js';
+import type { shiftedEntries } from './clock-changes.js';
 import { batchDetails } from './run-texts.js';
 
 /** What happens when a run is due while the previous one is still running. */
@@ -36,11 +37,19 @@ export interface ScheduledBatch {
   /** Longest random delay of a start, in seconds; default 0. */
   readonly jitterSeconds?: number | undefined;
   /**
+   * What becomes of a time that the clocks of the zone skip in spring: `skip` starts no run, as Temporal does; `shift`
+   * starts it as much later, for the next {@link SHIFT_YEARS} years. Default `skip`.
+   */
+  readonly dst?: 'skip' | 'shift' | undefined;
+  /**
    * Share of items, from 0 to below 1: a run of which more items fail or wait for a person pauses the schedule at its
    * end. Default: never. Cancelled items, and items that requested nothing of the provider, are not counted.
    */
   readonly pauseWhenFailedAbove?: number | undefined;
 }
+
+/** Temporal takes each shifted time as an entry of its own, so they are made for some years ahead. */
+export const SHIFT_YEARS = 5;
 
 /** A day: a nightly batch that takes too long, or an outage of hours, loses no night. */
 const CATCHUP_SECONDS = 86_400;
@@ -55,8 +64,16 @@ const OVERLAPS: Readonly<Record<ScheduleOverlap, ScheduleOverlapPolicy>> = {
 export const overlapOf = (policy: ScheduleOverlapPolicy): ScheduleOverlap | undefined =>
   (Object.keys(OVERLAPS) as ScheduleOverlap[]).find((name) => OVERLAPS[name] === policy);
 
-/** The schedule as Temporal keeps it. */
-export function scheduleDefinition(schedule: ScheduledBatch, manifestKey: string, taskQueue: string) {
+/**
+ * The schedule as Temporal keeps it.
+ * @param shifted - Its entries for times that the clocks skip.
+ */
+export function scheduleDefinition(
+  schedule: ScheduledBatch,
+  manifestKey: string,
+  taskQueue: string,
+  shifted: ReturnType<typeof shiftedEntries> = [],
+) {
   const { id, cron, timezone, window, allowInvalid, manifestWaitSeconds, overlap = 'buffer_one' } = schedule;
   const { catchupSeconds = CATCHUP_SECONDS, jitterSeconds = 0, pauseWhenFailedAbove } = schedule;
   const input: VideoBatchInput = {
@@ -70,7 +87,12 @@ export function scheduleDefinition(schedule: ScheduledBatch, manifestKey: string
   };
   return {
     // Temporal keeps the times and drops the expression, but not the comment after it.
-    spec: { cronExpressions: [`${cron.trim()} # ${cron.trim()}`], timezone, jitter: jitterSeconds * 1000 },
+    spec: {
+      cronExpressions: [`${cron.trim()} # ${cron.trim()}`],
+      ...(shifted.length > 0 && { calendars: shifted }),
+      timezone,
+      jitter: jitterSeconds * 1000,
+    },
     action: {
       type: 'startWorkflow' as const,
       workflowType: WorkflowType.videoBatch,

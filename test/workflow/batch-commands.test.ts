@@ -302,6 +302,49 @@ describe('schedule', () => {
     });
   });
 
+  test('names the nights without 02:30 and those with two, starts a run later there if asked, and plans a backfill across them', async () => {
+    const create = ['schedule', 'create', 'berlin', ...at, '--manifest', 'lists/{date}.jsonl'];
+    const made = await run(...create);
+    expect(made.stdout).toMatch(/warning {3}\d{4}-03-\d\d 02:30 does not exist in Europe\/Berlin: no run then/);
+    expect(made.stdout).toMatch(/warning {3}\d{4}-10-\d\d 02:30 comes twice in Europe\/Berlin; one run starts/);
+    const spring = ['--from', '2027-03-26T00:00:00Z', '--to', '2027-03-31T00:00:00Z', '--dry-run'];
+    const autumn = ['--from', '2027-10-30T00:00:00Z', '--to', '2027-11-01T00:00:00Z', '--dry-run'];
+    // Temporal itself lists these runs.
+    expect(await json('schedule', 'backfill', 'berlin', ...spring)).toMatchObject({
+      dry_run: true,
+      runs: ['26T01', '27T01', '29T00', '30T00'].map((hour) => `2027-03-${hour}:30:00.000Z`),
+      clock_changes: [{ local: '2027-03-28 02:30', kind: 'missing', runs_at: null }],
+    });
+    expect(await json('schedule', 'backfill', 'berlin', ...autumn)).toMatchObject({
+      runs: ['30T00', '31T01'].map((hour) => `2027-10-${hour}:30:00.000Z`),
+      clock_changes: [{ local: '2027-10-31 02:30', kind: 'twice', runs: 1 }],
+    });
+
+    const west = ['--cron', '30 1 * * *', '--timezone', 'America/New_York', '--manifest', 'lists/{date}.jsonl'];
+    await run('schedule', 'create', 'york', ...west);
+    const november = ['--from', '2027-11-07T00:00:00Z', '--to', '2027-11-08T00:00:00Z', '--dry-run'];
+    expect(await json('schedule', 'backfill', 'york', ...november)).toMatchObject({
+      runs: ['2027-11-07T05:30:00.000Z', '2027-11-07T06:30:00.000Z'],
+      clock_changes: [{ local: '2027-11-07 01:30', kind: 'twice', runs: 2 }],
+    });
+    expect((await run('schedule', 'delete', 'york')).code).toBe(0);
+
+    await run(...create, '--dst', 'shift');
+    const shifted = await json('schedule', 'backfill', 'berlin', ...spring);
+    expect(shifted).toMatchObject({
+      runs: ['26T01', '27T01', '28T01', '29T00', '30T00'].map((hour) => `2027-03-${hour}:30:00.000Z`),
+      clock_changes: [{ local: '2027-03-28 02:30', kind: 'shifted', runs_at: '2027-03-28 03:30' }],
+    });
+    expect(await json('schedule', 'show', 'berlin')).toMatchObject({ cron: '30 2 * * *', missed: 0 });
+
+    const long = ['--from', '2026-01-01T00:00:00Z', '--to', '2026-02-01T00:00:00Z'];
+    expect(await run('schedule', 'backfill', 'berlin', ...long)).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('is needed to start 31 runs without asking'),
+    });
+    expect((await run('schedule', 'delete', 'berlin')).code).toBe(0);
+  });
+
   test('is paused by a run of which more failed than it bears, and says why and how it goes on', async () => {
     const prompt = randomUUID();
     stack.emulator.queueFaults({

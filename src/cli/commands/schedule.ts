@@ -4,9 +4,12 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import { WanScheduleClient } from '../../client/schedule-client.js';
 import type { ScheduleView } from '../../client/schedule-view.js';
 import { BATCH_WINDOW_MAX } from '../../contract/batch.js';
+import { amountText } from '../../contract/budget.js';
+import { invalidRequest } from '../../contract/validate.js';
+import { canAsk, confirm } from '../../text/confirm.js';
 import { scheduleEstimateLines } from '../../text/estimate.js';
 import { ExitCode } from '../../text/exit-code.js';
-import { nextTimeLines, scheduleLines } from '../../text/schedule.js';
+import { backfillLines, nextTimeLines, scheduleLines } from '../../text/schedule.js';
 import { table } from '../../text/table.js';
 import type { CommandContext } from '../context.js';
 import { duration, JSON_FLAG, wholeNumber } from '../flags.js';
@@ -25,9 +28,20 @@ interface CreateFlags {
   readonly overlap?: (typeof OVERLAPS)[number];
   readonly catchup?: number;
   readonly jitter?: number;
+  readonly dst?: 'skip' | 'shift';
   readonly pauseWhenFailedAbove?: number;
   readonly dryRun?: boolean;
 }
+
+interface BackfillFlags {
+  readonly from: Date;
+  readonly to: Date;
+  readonly yes?: boolean;
+  readonly dryRun?: boolean;
+}
+
+/** More runs than this are started only after a question: ten nights are a long outage, hundreds are a wrong date. */
+const BACKFILL_ASKS_ABOVE = 10;
 
 /** What a `schedule` command works with. */
 interface ScheduleSession {
@@ -84,6 +98,12 @@ export function defineCommand(schedule: Command, context: CommandContext): void 
     )
     .option('--catchup <time>', 'how long after its time a missed run is still started (default: 1d)', seconds)
     .option('--jitter <time>', 'start up to this much later, at random (default: 0s)', seconds)
+    .addOption(
+      new Option(
+        '--dst <policy>',
+        'for a time that the clocks skip in spring: no run (skip, default), or later',
+      ).choices(['skip', 'shift']),
+    )
     .option('--pause-when-failed-above <share>', 'pause the schedule when more of a run failed, such as 25%', share)
     .option('--dry-run', 'show what its next run would cost and take; create nothing')
     .option(...JSON_FLAG)
@@ -131,12 +151,10 @@ export function defineCommand(schedule: Command, context: CommandContext): void 
     .argument('<id>', 'name of the schedule')
     .requiredOption('--from <time>', 'ISO 8601, such as 2026-03-28T00:00:00Z', moment)
     .requiredOption('--to <time>', 'ISO 8601', moment)
+    .option('--yes', `do not ask; needed for more than ${BACKFILL_ASKS_ABOVE} runs where nobody can be asked`)
+    .addOption(new Option('--dry-run', 'show which runs it would start, and start nothing').conflicts('yes'))
     .option(...JSON_FLAG)
-    .action(
-      change('backfilled', (schedules, id, { from, to }: { from: Date; to: Date }) =>
-        schedules.backfill(id, { from, to }),
-      ),
-    );
+    .action(action(backfillSchedule));
 
   schedule
     .command('delete')
@@ -175,6 +193,45 @@ async function createSchedule(
     `The schedule ${id} was ${done}.\n${scheduleLines(details).join('\n')}`,
   );
   return ExitCode.done;
+}
+
+async function backfillSchedule(
+  { schedules, settings, context }: ScheduleSession,
+  id: string,
+  { from, to, yes = false, dryRun = false }: BackfillFlags,
+): Promise<number> {
+  const period = { from, to };
+  const [plan, details] = await Promise.all([schedules.planBackfill(id, period), schedules.show(id)]);
+  const lines = backfillLines(plan, details.timezone ?? 'UTC');
+  if (plan.runs.length > 0) lines.push(...(await costLines(id, plan.runs.length, schedules, settings)));
+  if (dryRun) {
+    context.result({ dry_run: true, ...plan }, [...lines, 'Nothing was started.'].join('\n'));
+    return ExitCode.done;
+  }
+  if (plan.runs.length > BACKFILL_ASKS_ABOVE && !yes) {
+    const { io } = context;
+    if (!canAsk(io)) {
+      throw invalidRequest([{ path: '--yes', message: `is needed to start ${plan.runs.length} runs without asking` }]);
+    }
+    context.say(lines.join('\n'));
+    if (!(await confirm(`Start ${plan.runs.length} runs of ${id}?`, io))) return ExitCode.failed;
+  }
+  await schedules.backfill(id, period);
+  context.result({ ...plan, done: 'backfilled' }, [...lines, `The schedule ${id} was backfilled.`].join('\n'));
+  return ExitCode.done;
+}
+
+/** What each run of a backfill costs at most, as far as it is known: a run of another day may have another manifest. */
+async function costLines(id: string, runs: number, schedules: WanScheduleClient, settings: Settings) {
+  const plan = await schedules.estimateNext(id, { account: await settings.estimateAccount() });
+  if (plan.estimate === null) return ['cost      not known: the manifest of the next run does not exist yet'];
+  const { billed, price } = plan.estimate;
+  const seconds = billed.reduce((sum, one) => sum + one.seconds, 0);
+  const money = (times: number) => (price === null ? '' : `, ${amountText(price.amount * times)} ${price.currency}`);
+  return [
+    `cost      a run like the next one: at most ${seconds} s${money(1)}`,
+    `          all of them: at most ${seconds * runs} s${money(runs)}`,
+  ];
 }
 
 async function listSchedules({ schedules: client, context }: ScheduleSession): Promise<number> {
