@@ -3,7 +3,7 @@ import type { Prices } from '../src/config/prices.js';
 import type { Times } from '../src/config/times.js';
 import type { BatchItemEnd } from '../src/contract/batch.js';
 import type { BudgetAnswer, BudgetQuestion, BudgetTerms } from '../src/contract/budget.js';
-import type { SlotReleaseMessage, SlotRequestMessage, SlotsHealth } from '../src/contract/slots.js';
+import type { SlotAnswer, SlotReleaseMessage, SlotRequestMessage, SlotsHealth } from '../src/contract/slots.js';
 import type { DashScopeClient } from '../src/dashscope/client.js';
 import type { Ledger } from '../src/ledger/ledger.js';
 import type { RecentImages } from '../src/media/recent-images.js';
@@ -115,8 +115,11 @@ export interface AccountSlotsPort {
   readonly workflowId: string;
   /** This worker's budgets; undefined: none. */
   readonly budget: BudgetTerms | undefined;
-  /** Requests a slot, and starts the workflow if it does not run. */
-  requestSlot(request: Omit<SlotRequestMessage, 'limit' | 'budget'>): Promise<void>;
+  /**
+   * Requests a slot, and starts the workflow if it does not run.
+   * @returns the answer, if it comes at once; undefined: it is sent to the run as a signal.
+   */
+  requestSlot(request: Omit<SlotRequestMessage, 'limit' | 'budget'>): Promise<SlotAnswer | undefined>;
   /** Releases a purchase's slot; does nothing if the workflow does not run, because no slot is held then. */
   releaseSlot(release: SlotReleaseMessage): Promise<void>;
   /**

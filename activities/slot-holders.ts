@@ -6,6 +6,7 @@ import type {
   DeadSlot,
   HeldSlot,
   OpenSlot,
+  SlotAnswer,
   SlotReleaseMessage,
   SlotRequestMessage,
   SlotsHealth,
@@ -30,7 +31,8 @@ const HOLDERS_AT_ONCE = 16;
 
 /** Repeats the request of a run that waits; starts the account's slots again if they are gone. */
 export function createRequestSlot({ slots }: ActivityDeps) {
-  return (request: Omit<SlotRequestMessage, 'limit' | 'budget'>): Promise<void> => slots.requestSlot(request);
+  return async (request: Omit<SlotRequestMessage, 'limit' | 'budget'>): Promise<SlotAnswer | null> =>
+    (await slots.requestSlot(request)) ?? null;
 }
 
 /**

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { Readable } from 'node:stream';
 import type { Billable, BudgetReached } from '../src/contract/budget.js';
 import { MODEL } from '../src/contract/model.js';
-import type { SlotName } from '../src/contract/slots.js';
+import type { SlotAnswer, SlotName } from '../src/contract/slots.js';
 import { findExistingPurchase } from '../src/ledger/buy.js';
 import type { StagedImage } from '../src/media/stage-image.js';
 import { assertSameStore } from './assert-same-store.js';
@@ -28,7 +28,13 @@ export type Readiness =
   /** A budget has no room; nothing was uploaded and no slot requested. */
   | { readonly kind: 'budget_reached'; readonly reached: BudgetReached }
   /** The provider can read the image, and a slot is requested. */
-  | { readonly kind: 'requested'; readonly imgUrl: string; readonly slot: RequestedSlot };
+  | {
+      readonly kind: 'requested';
+      readonly imgUrl: string;
+      readonly slot: RequestedSlot;
+      /** What the slots have answered; absent: the answer is a signal. */
+      readonly answer?: SlotAnswer;
+    };
 
 /** Makes a run ready to buy, where the first step has not done so. */
 export function createUploadReference(deps: ActivityDeps) {
@@ -56,9 +62,10 @@ export async function makeReady(deps: ActivityDeps, input: PurchaseInput, signal
   }
   const imgUrl = await addressAtProvider(reference, deps, signal);
   signal.throwIfAborted(); // a run that is cancelled needs no slot
-  await slots.requestSlot({ ...name, ...queueIdentity, cost, requesterId: query.buyer.workflowId });
+  const answer = await slots.requestSlot({ ...name, ...queueIdentity, cost, requesterId: query.buyer.workflowId });
   const reservation = slots.budget !== undefined && { cost };
-  return { kind: 'requested', imgUrl, slot: { ...name, slots: slots.workflowId, ...reservation } };
+  const slot = { ...name, slots: slots.workflowId, ...reservation };
+  return { kind: 'requested', imgUrl, slot, ...(answer !== undefined && { answer }) };
 }
 
 /** The address from which the provider reads an image: its own, or one in the provider's temporary store. */

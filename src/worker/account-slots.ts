@@ -1,4 +1,5 @@
-import { type Client, WorkflowNotFoundError } from '@temporalio/client';
+import { type Client, WithStartWorkflowOperation, WorkflowNotFoundError } from '@temporalio/client';
+import type { Workflow } from '@temporalio/common';
 import type { AccountSlotsPort } from '../../activities/index.js';
 import { mapParallel } from '../async/map-parallel.js';
 import { queryBudget } from '../client/account-slots.js';
@@ -13,11 +14,21 @@ import {
   slotsWorkflowId,
   WorkflowType,
 } from '../contract/names.js';
-import type { AccountSlotsInput, SlotLimitMessage, SlotRequestMessage, SlotsHealth } from '../contract/slots.js';
+import type {
+  AccountSlotsInput,
+  SlotAnswer,
+  SlotLimitMessage,
+  SlotRequestMessage,
+  SlotsHealth,
+} from '../contract/slots.js';
 import { stepTimesOf } from '../contract/times.js';
 
 /** Temporal takes a signal within milliseconds; the audit of holders finds one that was lost. */
 const SIGNAL_TIMEOUT_MS = 5_000;
+/** Temporal has ten Updates of a workflow in progress at most; a crowd requests by signals. */
+const UPDATES_AT_ONCE = 3;
+/** The slots answer within milliseconds; busy ones are sent a signal, which may be answered later. */
+const UPDATE_TIMEOUT_MS = 2_000;
 /** Short compared with the minute after which a run asks again. */
 const ASSESSED_FOR_MS = 5_000;
 
@@ -30,11 +41,41 @@ export function accountSlotsPort(client: Client, config: Config, budget: BudgetT
   const workflowId = slotsWorkflowId(provider.providerId, provider.account);
   const terms = { limit: rates.maxRunning, ...(budget !== undefined && { budget }) };
   const input: AccountSlotsInput = { ...terms, times: stepTimesOf(times) };
+  let updates = 0;
+  /** Requests by an Update, which returns the answer; undefined when that is not possible now. */
+  const ask = async (message: SlotRequestMessage): Promise<{ readonly sent: SlotAnswer | undefined } | undefined> => {
+    if (updates >= UPDATES_AT_ONCE) return undefined;
+    updates += 1;
+    try {
+      const startWorkflowOperation = new WithStartWorkflowOperation<Workflow>(WorkflowType.accountSlots, {
+        workflowId,
+        taskQueue: taskQueues.generate,
+        args: [input],
+        workflowIdConflictPolicy: 'USE_EXISTING',
+        staticSummary: summaryOf(config),
+      });
+      startWorkflowOperation.workflowHandle().catch(() => undefined); // the Update rejects as well
+      const options = { startWorkflowOperation, args: [message] as [SlotRequestMessage] };
+      const answer = await client.withDeadline(Date.now() + UPDATE_TIMEOUT_MS, () =>
+        client.workflow.executeUpdateWithStart<Workflow, SlotAnswer | null, [SlotRequestMessage]>(
+          REQUEST_SLOT_SIGNAL,
+          options,
+        ),
+      );
+      return { sent: answer ?? undefined };
+    } catch {
+      return undefined; // the signal says what is wrong, or is kept by Temporal until a worker has time
+    } finally {
+      updates -= 1;
+    }
+  };
   return {
     workflowId,
     budget,
     async requestSlot(request) {
       const message: SlotRequestMessage = { ...request, ...terms };
+      const answer = await ask(message);
+      if (answer !== undefined) return answer.sent;
       await client.workflow.signalWithStart(WorkflowType.accountSlots, {
         workflowId,
         taskQueue: taskQueues.generate,
@@ -43,6 +84,7 @@ export function accountSlotsPort(client: Client, config: Config, budget: BudgetT
         signalArgs: [message],
         staticSummary: summaryOf(config),
       });
+      return undefined;
     },
     releaseSlot: (release) => signalIfRunning(client, workflowId, RELEASE_SLOT_SIGNAL, release),
     queryBudget: (question) => queryBudget(client, workflowId, question),

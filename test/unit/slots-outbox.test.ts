@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import type { BudgetTerms } from '../../src/contract/budget.js';
 import type { SlotRequestMessage } from '../../src/contract/slots.js';
 import { type DueAnswer, DueAnswers } from '../../workflows/slots/due-answers.js';
@@ -131,4 +131,58 @@ test('each request is answered in the step in which it comes: by its slot, its p
     }),
   );
   expect(Math.min(...Object.values(counts))).toBeGreaterThan(20);
+});
+
+describe('a request by an Update', () => {
+  const request = (key: string): SlotRequestMessage => ({
+    key,
+    afterPurchase: 0,
+    requesterId: `run of ${key}`,
+    tenant: null,
+    batch: null,
+    priority: 'interactive',
+    limit: 1,
+  });
+  const setUp = () => {
+    let state: SlotState = emptySlotState(1);
+    const notifier = new Notifier(
+      () => state,
+      undefined,
+      () => undefined,
+    );
+    notifier.hold(); // what would be sent stays due
+    const receive = (message: SlotRequestMessage) => {
+      state = addRequest(state, message, 0);
+      notifier.expectReply(message.requesterId, message.key);
+    };
+    const step = () => {
+      const granted = grantSlots(state, 0, 500);
+      state = granted.state;
+      notifier.sendAnswers(granted, 0);
+    };
+    return { notifier, receive, step };
+  };
+
+  test('is answered with its slot, or its place, and nothing is sent to it', () => {
+    const { notifier, receive, step } = setUp();
+    for (const key of ['a', 'b']) {
+      notifier.answerDirectly(request(key));
+      receive(request(key));
+    }
+    step();
+    expect(notifier.takeDirectAnswer(request('a'))).toEqual({ key: 'a', afterPurchase: 0, waiting: null });
+    expect(notifier.takeDirectAnswer(request('b'))).toMatchObject({ key: 'b', waiting: { position: 1 } });
+    expect(notifier.takeDue()).toEqual([]);
+  });
+
+  test('whose sender has given up and sent the signal is answered by a signal', () => {
+    const { notifier, receive, step } = setUp();
+    notifier.answerDirectly(request('a'));
+    receive(request('a'));
+    notifier.answerBySignal(request('a'));
+    receive(request('a'));
+    step();
+    expect(notifier.takeDirectAnswer(request('a'))).toBeUndefined();
+    expect(notifier.takeDue()).toEqual([{ requesterId: 'run of a', key: 'a' }]);
+  });
 });

@@ -53,6 +53,26 @@ export function onSignal<Message>(
   });
 }
 
+/**
+ * Sets the handler of an Update. A message that `read` does not accept is refused before it is in the history.
+ * @param handle - Its answer is the sender's.
+ */
+export function onUpdate<Message, Answer>(
+  { name }: { readonly name: string },
+  read: MessageReader<Message>,
+  handle: (message: Message) => Promise<Answer>,
+  { bytesMax }: Pick<SignalOptions, 'bytesMax'> = {},
+): void {
+  const accepted = (argument?: RawValue): Message => {
+    const message = readSafely(read, decode(argument, bytesMax));
+    if (message !== undefined) return message;
+    throw wf.ApplicationFailure.nonRetryable(`The argument of the Update "${name}" is malformed.`, 'MessageRefused');
+  };
+  const validator = (argument?: RawValue): void => void accepted(argument);
+  const update = { ...wf.defineUpdate<Answer, [RawValue?]>(name), typeInfo: UNDECODED };
+  wf.setHandler(update, (argument) => handle(accepted(argument)), { validator });
+}
+
 /** Sets the handler of a signal that carries bytes under a name. Anything else is counted, logged and ignored. */
 export function onBytesSignal(
   { name }: { readonly name: string },

@@ -1,4 +1,4 @@
-import { defineQuery, defineSignal } from '@temporalio/workflow';
+import { defineQuery, defineSignal, defineUpdate } from '@temporalio/workflow';
 import type { BatchItemEnd, BatchProgress } from '../../src/contract/batch.js';
 import type { BudgetAnswer, BudgetQuestion } from '../../src/contract/budget.js';
 import {
@@ -42,6 +42,8 @@ export const slotSignal = defineSignal<[SlotAnswer]>(SLOT_SIGNAL);
 export const slotsRestartedSignal = defineSignal<[{ readonly slots: string }]>(SLOTS_RESTARTED_SIGNAL);
 /** From a run to the account's slots: its request, which is answered each time. */
 export const requestSlotSignal = defineSignal<[SlotRequestMessage]>(REQUEST_SLOT_SIGNAL);
+/** The same as an Update, which returns the answer; null: it is sent as a signal, later. */
+export const requestSlotUpdate = defineUpdate<SlotAnswer | null, [SlotRequestMessage]>(REQUEST_SLOT_SIGNAL);
 /** To the account's slots: a purchase has ended, was not created, or waits for a person. */
 export const releaseSlotSignal = defineSignal<[SlotReleaseMessage]>(RELEASE_SLOT_SIGNAL);
 /** From a run to the account's slots: it no longer buys. */

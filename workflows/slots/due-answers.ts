@@ -1,9 +1,13 @@
 import type { SlotAnswer } from '../../src/contract/slots.js';
 
-/** An answer that is due to a requester. */
-export interface DueAnswer {
+/** A request among those that are answered. */
+export interface RequestRef {
   readonly requesterId: string;
   readonly key: string;
+}
+
+/** An answer that is due to a requester. */
+export interface DueAnswer extends RequestRef {
   /** Absent: what the state says when it is sent. */
   readonly answer?: SlotAnswer;
 }
@@ -43,6 +47,14 @@ export class DueAnswers {
     return undefined;
   }
 
+  /** Takes the answer to one request. */
+  takeOf(id: string): DueAnswer | undefined {
+    const due = this.#decisions.get(id) ?? this.#places.get(id);
+    this.#decisions.delete(id);
+    this.#places.delete(id);
+    return due;
+  }
+
   /** All of them, in the order in which they are sent. */
   *values(): Iterable<DueAnswer> {
     yield* this.#decisions.values();
@@ -50,4 +62,5 @@ export class DueAnswers {
   }
 }
 
-const idOf = ({ requesterId, key }: DueAnswer): string => `${requesterId} ${key}`;
+/** Identifies a request. */
+export const idOf = ({ requesterId, key }: RequestRef): string => `${requesterId} ${key}`;

@@ -1,10 +1,16 @@
 import * as wf from '@temporalio/workflow';
 import { bytesOf } from '../../src/contract/bounds.js';
-import type { SlotReleaseMessage, SlotRequestMessage, SlotWithdrawalMessage } from '../../src/contract/slots.js';
-import { checkedBy, onSignal } from '../shared/message-handlers.js';
+import type {
+  SlotAnswer,
+  SlotReleaseMessage,
+  SlotRequestMessage,
+  SlotWithdrawalMessage,
+} from '../../src/contract/slots.js';
+import { checkedBy, onSignal, onUpdate } from '../shared/message-handlers.js';
 import {
   releaseSlotSignal,
   requestSlotSignal,
+  requestSlotUpdate,
   setSlotLimitSignal,
   withdrawSlotRequestSignal,
 } from '../shared/messages.js';
@@ -38,6 +44,7 @@ const SIGNALS_MAX = 8_000;
 
 type Handlers = {
   readonly requestSlot: (message: SlotRequestMessage) => void;
+  readonly answerRequest: (message: SlotRequestMessage) => Promise<SlotAnswer | null>;
   readonly releaseSlot: (message: SlotReleaseMessage) => void;
   readonly withdrawSlotRequest: (message: SlotWithdrawalMessage) => void;
   readonly setSlotLimit: (message: { readonly limit?: unknown; readonly budget?: unknown }) => void;
@@ -64,6 +71,16 @@ export class Handover {
 
   registerSignals(): void {
     this.#onSignal(requestSlotSignal, isSlotRequest);
+    onUpdate(
+      requestSlotUpdate,
+      checkedBy(isSlotRequest),
+      async (message) => {
+        if (!this.#isMoving) return this.#handlers.answerRequest(message);
+        this.#backlog.push({ name: requestSlotSignal.name, message });
+        return null;
+      },
+      { bytesMax: SLOT_MESSAGE_BYTES_MAX },
+    );
     this.#onSignal(releaseSlotSignal, isSlotRelease);
     this.#onSignal(withdrawSlotRequestSignal, isSlotWithdrawal);
     this.#onSignal(setSlotLimitSignal, isSlotLimit);

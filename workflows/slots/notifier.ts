@@ -1,6 +1,6 @@
 import type { SlotAnswer, SlotRequestMessage } from '../../src/contract/slots.js';
 import type { Budgets } from './budgets.js';
-import type { DueAnswer } from './due-answers.js';
+import { type DueAnswer, idOf, type RequestRef } from './due-answers.js';
 import { Outbox } from './outbox.js';
 import { payersOf, type Waiter } from './slot-entry.js';
 import { type GrantStep, roomForAnotherPayer } from './slot-queue.js';
@@ -23,6 +23,8 @@ export class Notifier {
   readonly #pendingShares: SlotRequestMessage[] = [];
   /** Requests whose requester awaits a reply, and the requester. */
   readonly #awaitingReply: DueAnswer[] = [];
+  /** Answers of the next step that are returned to their requester instead of sent, by request. */
+  readonly #direct = new Map<string, SlotAnswer | undefined>();
   readonly #stateNow: () => SlotState;
   /** Places of the first requests as of the latest step. */
   #near = new Map<string, number>();
@@ -101,6 +103,23 @@ export class Notifier {
     this.#awaitingReply.push({ requesterId, key });
   }
 
+  /** Makes the next step keep its answer to a request for {@link takeDirectAnswer}. */
+  answerDirectly(request: RequestRef): void {
+    this.#direct.set(idOf(request), undefined);
+  }
+
+  /** Makes the next step send its answer: whoever waited for it directly has given up. */
+  answerBySignal(request: RequestRef): void {
+    this.#direct.delete(idOf(request));
+  }
+
+  /** The answer that was kept; undefined when there was none, or it was sent. */
+  takeDirectAnswer(request: RequestRef): SlotAnswer | undefined {
+    const answer = this.#direct.get(idOf(request));
+    this.#direct.delete(idOf(request));
+    return answer;
+  }
+
   /**
    * Makes the next step answer a request that would share a held slot on a budget without room. Such a run waits
    * without being in the queue: it requests again, and by then finds the video that the others have bought.
@@ -139,6 +158,7 @@ export class Notifier {
       for (const requesterId of requesters) this.#outbox.addDecision({ requesterId, key });
     }
     this.#addPlaces(state, isFinal);
+    for (const id of this.#direct.keys()) this.#direct.set(id, this.#outbox.take(id));
     this.#outbox.send();
   }
 

@@ -58,6 +58,12 @@ export class Outbox {
     this.#due.addPlace(due);
   }
 
+  /** Removes the answer that is due to a request, and returns it as it would be sent now. */
+  take(id: string): SlotAnswer | undefined {
+    const due = this.#due.takeOf(id);
+    return due && (due.answer ?? this.#port.answerNow(due));
+  }
+
   /** Sends nothing from now on. What waits is handed on to the next run of the workflow. */
   hold(): void {
     this.#isHeld = true;

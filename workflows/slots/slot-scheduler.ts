@@ -1,7 +1,12 @@
 import * as wf from '@temporalio/workflow';
 import type { VideoActivities } from '../../activities/index.js';
 import type { BudgetAnswer, BudgetTerms } from '../../src/contract/budget.js';
-import type { SlotReleaseMessage, SlotRequestMessage, SlotWithdrawalMessage } from '../../src/contract/slots.js';
+import type {
+  SlotAnswer,
+  SlotReleaseMessage,
+  SlotRequestMessage,
+  SlotWithdrawalMessage,
+} from '../../src/contract/slots.js';
 import { utcDay } from '../../src/contract/utc.js';
 import { steps } from '../shared/activities.js';
 import { ignoreMessage, onQuery } from '../shared/message-handlers.js';
@@ -89,7 +94,11 @@ export class SlotScheduler {
       (requesterId, key) => this.#removeUnreachable(requesterId, key),
     );
     this.#handover = new Handover(input, {
-      requestSlot: (message) => this.#request(message),
+      requestSlot: (message) => {
+        this.#notifier.answerBySignal(message);
+        this.#request(message);
+      },
+      answerRequest: (message) => this.#answerRequest(message),
       releaseSlot: (message) => this.#release(message),
       withdrawSlotRequest: (message) => this.#withdraw(message),
       setSlotLimit: ({ limit: newLimit, budget: newBudget }) => {
@@ -237,6 +246,16 @@ export class SlotScheduler {
       this.#state = addRequest(this.#state, request, Date.now());
       this.#notifier.expectReply(requesterId, key);
     } else this.#notifier.addPendingShare(request);
+  }
+
+  /** Handles a request, and returns what the next step has to say to it; null: that is sent as a signal. */
+  async #answerRequest(request: SlotRequestMessage): Promise<SlotAnswer | null> {
+    const isLate = this.#notifier.isHeld || this.#earlyReleases !== undefined;
+    if (!isLate) this.#notifier.answerDirectly(request);
+    this.#request(request);
+    if (isLate) return null;
+    await wf.condition(() => !this.#changed || this.#failure !== undefined);
+    return this.#notifier.takeDirectAnswer(request) ?? null;
   }
 
   #release(release: SlotReleaseMessage): void {

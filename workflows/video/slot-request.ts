@@ -63,11 +63,18 @@ export class SlotRequest {
    * Waits until the slot is granted. Without budgets it also returns when nobody answers for the slots, because they
    * order submits and do not stop them; slots that are only late are waited for. With budgets nothing is bought without
    * a grant.
+   * @param answer - What the request was answered at once, if it was.
    * @throws ApplicationFailure `BudgetReached` when a budget has no room.
    */
-  async waitForGrant(slot: RequestedSlot, queueIdentity: QueueIdentity, times: StepTimes): Promise<void> {
+  async waitForGrant(
+    slot: RequestedSlot,
+    answer: SlotAnswer | null | undefined,
+    queueIdentity: QueueIdentity,
+    times: StepTimes,
+  ): Promise<void> {
     this.#requested = slot;
     this.#expected = undefined;
+    this.#take(answer);
     if (!this.#isDecided) {
       this.#progress.enter('waiting_for_slot');
       this.#isWaiting = true;
@@ -134,8 +141,14 @@ export class SlotRequest {
       this.#lastAnswer = undefined;
       this.#areSlotsNew = false;
       const request = { key, afterPurchase, requesterId, ...queueIdentity, ...(cost !== undefined && { cost }) };
-      await requestSlot(request);
+      this.#take(await requestSlot(request));
     }
+  }
+
+  /** Takes the answer that a request was given at once; one that came as a signal meanwhile is later. */
+  #take(answer: SlotAnswer | null | undefined): void {
+    if (answer != null && this.#answer === undefined) this.#lastAnswer = answer;
+    if (this.#isWaiting) this.#showPlace();
   }
 
   /** A run far back asks less often: its answer is as valuable as its turn is near, and there are many like it. */

@@ -146,7 +146,7 @@ async function buyAndArchive({ ready: atOnce, ...prepared }: FirstStep, run: Run
     if (ready.kind === 'found') step = ready.step;
     else {
       const uploadedAtMs = Date.now();
-      await slot.waitForGrant(ready.slot, queueIdentity, times);
+      await slot.waitForGrant(ready.slot, ready.answer, queueIdentity, times);
       if (Date.now() - uploadedAtMs > IMAGE_FRESH_MS) continue;
       step = await buy(input, ready, run);
       // Another run has bought and archived the video while this one waited: nothing needs the slot.
