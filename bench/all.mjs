@@ -35,6 +35,7 @@ try {
   await run('storage.mjs');
   await run('slots-queue.mjs');
   await run('ledger.mjs');
+  await run('processes.mjs');
   await run('temporal.mjs', ['--only', 'overhead,overhead-s3,throughput,memory', ...full]);
   await Promise.all([run('run.mjs', full), run('temporal.mjs', ['--only', 'actions,workers,batch', ...full])]);
   if (values.json !== undefined) {
