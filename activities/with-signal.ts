@@ -11,7 +11,7 @@ const IN_TIMEOUT = 6;
 const EVERY_MS = 5_000;
 
 /**
- * Runs a step that can be cancelled: it heartbeats after a second at the latest, and ends with the reason of its signal.
+ * Runs a step that can be cancelled: it heartbeats from the first second on, and ends with the reason of its signal.
  * @param details - Content of each heartbeat; the next attempt reads it with {@link previousHeartbeat}.
  */
 export async function withSignal<T>(

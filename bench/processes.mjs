@@ -98,7 +98,7 @@ async function commands(stack) {
   }
 }
 
-/** A worker's start with a ledger whose last day has so many closed purchases: their names are what a start could list. */
+/** A worker's start with so many closed purchases in the last day: their names are what a start could list. */
 async function ready(stack) {
   const product = await stack.product('ready');
   const { provider, store } = product.config;

@@ -77,7 +77,7 @@ describe('a change that a run in flight would not survive is caught:', () => {
     },
     {
       what: 'a run that does not wait for its slot',
-      from: 'await slot.waitForGrant(ready.slot, queueIdentity, times);',
+      from: 'await slot.waitForGrant(ready.slot, ready.answer, queueIdentity, times);',
       to: '',
       by: 'videoGenerate/waited-for-slot',
     },

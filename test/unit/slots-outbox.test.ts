@@ -166,7 +166,7 @@ describe('a request by an Update', () => {
   test('is answered with its slot, or its place, and nothing is sent to it', () => {
     const { notifier, receive, step } = setUp();
     for (const key of ['a', 'b']) {
-      notifier.answerDirectly(request(key));
+      notifier.answer(request(key), true);
       receive(request(key));
     }
     step();
@@ -177,12 +177,12 @@ describe('a request by an Update', () => {
 
   test('whose sender has given up and sent the signal is answered by a signal', () => {
     const { notifier, receive, step } = setUp();
-    notifier.answerDirectly(request('a'));
+    notifier.answer(request('a'), true);
     receive(request('a'));
-    notifier.answerBySignal(request('a'));
+    notifier.answer(request('a'), false);
     receive(request('a'));
     step();
-    expect(notifier.takeDirectAnswer(request('a'))).toBeUndefined();
+    expect(notifier.takeDirectAnswer(request('a'))).toBeNull();
     expect(notifier.takeDue()).toEqual([{ requesterId: 'run of a', key: 'a' }]);
   });
 });

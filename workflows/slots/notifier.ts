@@ -103,19 +103,18 @@ export class Notifier {
     this.#awaitingReply.push({ requesterId, key });
   }
 
-  /** Makes the next step keep its answer to a request for {@link takeDirectAnswer}. */
-  answerDirectly(request: RequestRef): void {
-    this.#direct.set(idOf(request), undefined);
+  /**
+   * Makes the next step keep its answer to a request for {@link takeDirectAnswer}, or send it: a sender that sends the
+   * signal no longer waits for its Update.
+   */
+  answer(request: RequestRef, isDirect: boolean): void {
+    if (isDirect) this.#direct.set(idOf(request), undefined);
+    else this.#direct.delete(idOf(request));
   }
 
-  /** Makes the next step send its answer: whoever waited for it directly has given up. */
-  answerBySignal(request: RequestRef): void {
-    this.#direct.delete(idOf(request));
-  }
-
-  /** The answer that was kept; undefined when there was none, or it was sent. */
-  takeDirectAnswer(request: RequestRef): SlotAnswer | undefined {
-    const answer = this.#direct.get(idOf(request));
+  /** The answer that was kept; null when there was none, or it was sent. */
+  takeDirectAnswer(request: RequestRef): SlotAnswer | null {
+    const answer = this.#direct.get(idOf(request)) ?? null;
     this.#direct.delete(idOf(request));
     return answer;
   }

@@ -1,5 +1,5 @@
 import type { Billable, Payer } from '../../src/contract/budget.js';
-import type { OpenSlot, QueueIdentity, SlotName } from '../../src/contract/slots.js';
+import type { HeldSlot, OpenSlot, QueueIdentity, SlotName } from '../../src/contract/slots.js';
 import { ownValue } from './budgets.js';
 
 /** A slot, held or requested, and the runs that requested it. */
@@ -87,3 +87,8 @@ export const entryOfPurchase = ({ key, n, workflowId, tenant, batch, cost }: Ope
   sinceMs: nowMs,
   cost,
 });
+
+/** An entry as the audit of the holders names it. */
+export function heldSlot({ key, afterPurchase, requesters, sinceMs }: SlotEntry): HeldSlot {
+  return { key, afterPurchase, requesters, sinceMs };
+}

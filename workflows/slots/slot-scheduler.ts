@@ -1,12 +1,7 @@
 import * as wf from '@temporalio/workflow';
 import type { VideoActivities } from '../../activities/index.js';
 import type { BudgetAnswer, BudgetTerms } from '../../src/contract/budget.js';
-import type {
-  SlotAnswer,
-  SlotReleaseMessage,
-  SlotRequestMessage,
-  SlotWithdrawalMessage,
-} from '../../src/contract/slots.js';
+import type { SlotReleaseMessage, SlotRequestMessage, SlotWithdrawalMessage } from '../../src/contract/slots.js';
 import { utcDay } from '../../src/contract/utc.js';
 import { steps } from '../shared/activities.js';
 import { ignoreMessage, onQuery } from '../shared/message-handlers.js';
@@ -18,7 +13,7 @@ import type { SchedulerInput } from './carried-slots.js';
 import { Handover } from './handover.js';
 import { isBudgetQuestion, isBudgetTerms, isLimit, isSlotsPage } from './message-guards.js';
 import { Notifier } from './notifier.js';
-import { payersOf, type SlotEntry } from './slot-entry.js';
+import { heldSlot, payersOf } from './slot-entry.js';
 import {
   addRequest,
   adoptOpenPurchases,
@@ -94,10 +89,7 @@ export class SlotScheduler {
       (requesterId, key) => this.#removeUnreachable(requesterId, key),
     );
     this.#handover = new Handover(input, {
-      requestSlot: (message) => {
-        this.#notifier.answerBySignal(message);
-        this.#request(message);
-      },
+      requestSlot: (message) => this.#request(message),
       answerRequest: (message) => this.#answerRequest(message),
       releaseSlot: (message) => this.#release(message),
       withdrawSlotRequest: (message) => this.#withdraw(message),
@@ -235,8 +227,9 @@ export class SlotScheduler {
     this.#changed = true; // shows the count
   }
 
-  #request(request: SlotRequestMessage): void {
+  #request(request: SlotRequestMessage, isDirect = false): void {
     const { key, requesterId } = request;
+    this.#notifier.answer(request, isDirect);
     this.#setLimit(request.limit);
     this.#setBudget(request.budget);
     this.#changed = true;
@@ -249,13 +242,11 @@ export class SlotScheduler {
   }
 
   /** Handles a request, and returns what the next step has to say to it; null: that is sent as a signal. */
-  async #answerRequest(request: SlotRequestMessage): Promise<SlotAnswer | null> {
-    const isLate = this.#notifier.isHeld || this.#earlyReleases !== undefined;
-    if (!isLate) this.#notifier.answerDirectly(request);
-    this.#request(request);
-    if (isLate) return null;
-    await wf.condition(() => !this.#changed || this.#failure !== undefined);
-    return this.#notifier.takeDirectAnswer(request) ?? null;
+  async #answerRequest(request: SlotRequestMessage) {
+    const isNow = !this.#notifier.isHeld && this.#earlyReleases === undefined;
+    this.#request(request, isNow);
+    if (isNow) await wf.condition(() => !this.#changed || this.#failure !== undefined);
+    return this.#notifier.takeDirectAnswer(request);
   }
 
   #release(release: SlotReleaseMessage): void {
@@ -327,15 +318,9 @@ export class SlotScheduler {
     this.#auditing = true;
     this.#auditedAtMs = Date.now();
     const { holders, unsettled } = this.#state;
-    const nameOf = ({ key, afterPurchase, requesters, sinceMs }: SlotEntry) => ({
-      key,
-      afterPurchase,
-      requesters,
-      sinceMs,
-    });
     try {
       const { dead, orphans, salvage } = await this.#steps.findDeadSlots({
-        holders: [...holders.map(nameOf), ...unsettled.map((entry) => ({ ...nameOf(entry), slotIsFree: true }))],
+        holders: [...holders.map(heldSlot), ...unsettled.map((entry) => ({ ...heldSlot(entry), slotIsFree: true }))],
       });
       if (salvage !== undefined) {
         await startSalvages(
