@@ -64,7 +64,7 @@ export interface Unmarked {
 }
 
 /** An hour: the prefix of its announcements, and when its names were listed by the store's clock. */
-export type ListedHour = Pick<Digest, 'prefix' | 'listedAtMs'>;
+type ListedHour = Pick<Digest, 'prefix' | 'listedAtMs'>;
 
 /**
  * Lists what was announced between two moments, in whole hours and in their order, and has no marker. One request for

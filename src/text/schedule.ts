@@ -12,7 +12,7 @@ export const nextTimeLines = (next: readonly string[], timezone: string): string
 const CHANGES_SHOWN = 4;
 
 /** The times of a schedule that clock changes affect, for people. */
-export function clockChangeLines(changes: readonly ClockChange[], timezone: string): string[] {
+function clockChangeLines(changes: readonly ClockChange[], timezone: string): string[] {
   const lines = changes.slice(0, CHANGES_SHOWN).map((change) => `warning   ${changeText(change, timezone)}`);
   const more = changes.length - lines.length;
   return more === 0 ? lines : [...lines, `          and ${more} more such times`];
