@@ -2,12 +2,17 @@ import { createHash } from 'node:crypto';
 import type { Dispatcher } from 'undici';
 import { FailureType } from '../contract/failure-type.js';
 import { VideoError } from '../contract/video-error.js';
-import { headerValue } from '../net/headers.js';
 import { redactText } from '../net/redact.js';
-import { parseRetryAfter } from '../net/retry-after.js';
 import { AnswerReader, type Oddity } from './answer-reader.js';
 import { classifyProviderError, lastSegment, type ProviderOperation } from './errors.js';
-import { type Answer, describeFault, ProviderHttp, type ProviderHttpOptions, refusalError } from './http.js';
+import {
+  type Answer,
+  describeFault,
+  ProviderHttp,
+  type ProviderHttpOptions,
+  refusalError,
+  retryAfterOf,
+} from './http.js';
 import type { CreateTaskRequest } from './request-body.js';
 import { decideSubmitOutcome, type SubmitOutcome } from './submit-outcome.js';
 import { buildUploadForm, type UploadedFile } from './upload-form.js';
@@ -262,7 +267,7 @@ export class DashScopeClient {
     // The caller judges 416: the bytes it has may be the whole file, or belong to another one.
     if ([200, 206, 416].includes(response.statusCode) || isRedirect(response)) return response;
     response.body.on('error', () => {}).destroy();
-    const retryAfterMs = parseRetryAfter(headerValue(response.headers, 'retry-after'), this.#now());
+    const retryAfterMs = retryAfterOf(response.headers, this.#now());
     throw classifyProviderError({ status: response.statusCode, retryAfterMs }, 'download');
   }
 

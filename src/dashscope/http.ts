@@ -176,9 +176,18 @@ export class ProviderHttp {
         new AnswerReader(operation, json).id('request_id') ??
         headerValue(headers, 'x-request-id') ??
         headerValue(headers, 'x-oss-request-id'),
-      retryAfterMs: parseRetryAfter(headerValue(headers, 'retry-after'), this.#options.now()),
+      retryAfterMs: retryAfterOf(headers, this.#options.now()),
     };
   }
+}
+
+/** Longest wish that is granted: a limit recovers within a minute, and a result is deleted after 24 hours. */
+const RETRY_AFTER_MAX_MS = 300_000;
+
+/** Milliseconds after which a server wants to be asked again; undefined when it does not say so. */
+export function retryAfterOf(headers: Dispatcher.ResponseData['headers'], nowMs: number): number | undefined {
+  const wishMs = parseRetryAfter(headerValue(headers, 'retry-after'), nowMs);
+  return wishMs && Math.min(wishMs, RETRY_AFTER_MAX_MS);
 }
 
 /** The typed error of a whole answer that refuses an operation. */

@@ -223,15 +223,17 @@ export class DriftedProvider extends Dispatcher {
   /** The changes of one answer; always the same of an operation, as after a change of the provider's code, or any. */
   #chosen(operation: string, answer: unknown): Chosen {
     const chosen = this.#constant.get(operation) ?? {
-      changes: this.#changes(answer),
+      changes: this.#changes(operation, answer),
       choice: `${this.#random.next()}`,
     };
     if (this.#isConstant) this.#constant.set(operation, chosen);
     return chosen;
   }
 
-  #changes(answer: unknown): DriftChange[] {
+  #changes(operation: string, answer: unknown): DriftChange[] {
     const random = this.#random;
+    const others = OF_SERVERS_IN_BETWEEN[operation];
+    if (others !== undefined && random.chance(0.1)) return [...random.pick(others)];
     if (random.chance(0.9)) return [{ kind: 'any' }];
     const path = random.pick(pathsOf(answer));
     if (random.chance(0.5)) return [{ kind: 'lengthen', path, to: LONG }];
@@ -259,6 +261,26 @@ export class DriftedProvider extends Dispatcher {
     return { status: 200, headers: changed, body: packed ? gzipSync(video) : video };
   }
 }
+
+const HOUR_MS = 3_600_000;
+const set = (path: string, value: unknown): DriftChange => ({ kind: 'set', path, value }) as DriftChange;
+const NO_ROWS = [set('data', []), set('total', 0), set('total_page', 0)];
+
+/** What a server in between makes of an answer, by operation: several fields at once. */
+const OF_SERVERS_IN_BETWEEN: Readonly<Record<string, readonly (readonly DriftChange[])[]>> = {
+  query: [
+    [set('code', 'Throttling'), set('output', { task_status: 'FAILED' })],
+    [set('code', 'InternalError'), set('output', { task_status: 'UNKNOWN' })],
+  ],
+  list: [
+    [set('code', 'InternalError'), ...NO_ROWS],
+    [set('message', 'the request timed out'), ...NO_ROWS],
+    [set('success', false), ...NO_ROWS],
+    [{ kind: 'shift', path: 'data[*].gmt_create', by: 8 * HOUR_MS }],
+    [set('data[*].gmt_create', '2026-01-01 10:00:00')],
+    [set('data[*].model_name', 'wan2.6-i2v-flash-2026-01-15')],
+  ],
+};
 
 const POLICY = {
   request_id: 'p',

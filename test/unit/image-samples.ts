@@ -58,6 +58,11 @@ function exif(orientation: number, order: 'be' | 'le'): Buffer {
   );
 }
 
+/** A photo as a phone stores it that was turned: the same pixels, with an EXIF orientation. */
+export function turned(photo: Buffer, orientation: number): Buffer {
+  return Buffer.concat([photo.subarray(0, 2), exif(orientation, 'be'), photo.subarray(2)]);
+}
+
 export function jpeg({
   width = 300,
   height = 260,

@@ -207,3 +207,16 @@ test.each([
   const { client } = await clientOf(200, JSON.stringify(json));
   expect(await client.cancelTask('t')).toBe(true);
 });
+
+test.each(['86400', '999999999', 'Fri, 01 Jan 2100 00:00:00 GMT'])(
+  'a server that says to come back after %s delays a paid result, and every other request, by five minutes',
+  async (wish) => {
+    const body = JSON.stringify({ code: 'Throttling', message: 'later' });
+    const { client, origin } = await clientOf(503, body, { 'retry-after': wish });
+    const delayed = { retryable: true, retryAfterMs: 300_000 };
+    await expect(client.download(`${origin}/v.mp4`)).rejects.toMatchObject(delayed);
+    await expect(client.queryTask('t')).rejects.toMatchObject(delayed);
+    await expect(client.getUploadPolicy('m')).rejects.toMatchObject(delayed);
+    expect(await client.createTask({} as never)).toMatchObject({ kind: 'not_sent', error: delayed });
+  },
+);

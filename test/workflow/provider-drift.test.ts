@@ -1,11 +1,15 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { json } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { DriftChange, DriftRule, EmulatorFault } from '../../src/emulator/index.js';
 import { ALL_LEDGERS } from '../../src/ledger/paths.js';
+import { stageImage } from '../../src/media/stage-image.js';
 import { videoKey } from '../../src/storage/keys.js';
 import { activitiesOf } from '../support/history.js';
 import { QUICK_LEDGER } from '../support/quick-times.js';
-import { type Stack, startStack } from '../support/stack.js';
+import { ROOT, type Stack, startStack } from '../support/stack.js';
+import { turned } from '../unit/image-samples.js';
 
 /** A way in which the provider's answers differ from its documents. */
 interface Row {
@@ -344,6 +348,26 @@ describe('a lost reply', () => {
     const result = await stack.videos.generate(stack.request(prompt));
     expect(tasksOf(prompt).map(({ task_id }) => task_id)).toEqual([result.task_id]);
     expect(await billsOf(result.task_id)).toHaveLength(1);
+  });
+
+  test("of a phone's portrait photo is left to a person, with its video kept: one purchase", async () => {
+    const { emulator, videos, store } = stack;
+    // The provider makes the video of the pixels as they lie, 1280x720, or as they are shown.
+    const photo = turned(await readFile(join(ROOT, 'assets', 'sample.jpg')), 6);
+    const { asset } = await stageImage(photo, store);
+    const prompt = 'lost reply of a portrait photo';
+    emulator.changeSettings({ drift: [] });
+    emulator.queueFaults({ on: 'submit', fault: 'drop-reply', match: prompt });
+    const { id } = await videos.start({ ...stack.request(prompt), reference_image: `asset:${asset.key}` });
+    await expect.poll(async () => (await videos.progress(id)).stage, { timeout: 30_000 }).toBe('needs_attention');
+    const [task, ...others] = tasksOf(prompt);
+    expect(others).toEqual([]);
+    const { attention } = await videos.progress(id);
+    expect(attention?.candidates).toMatchObject([{ task_id: task?.task_id, archived: expect.any(String) }]);
+    await videos.resolve(id, { task_id: task?.task_id ?? '' });
+    expect((await videos.result(id)).task_id).toBe(task?.task_id);
+    expect(tasksOf(prompt)).toHaveLength(1);
+    expect(await billsOf(task?.task_id ?? '')).toHaveLength(1);
   });
 
   test('is not bought again while a row cannot be read, because it may be the task', async () => {
