@@ -5,7 +5,7 @@ import { redactText } from '../src/net/redact.js';
 
 /**
  * Downloads of the same bytes before they count as what was bought: one may have been damaged. Of bytes that are no
- * video each of them counts only `rejectEveryMs` after the one before.
+ * video, or a damaged one, each of them counts only `rejectEveryMs` after the one before.
  */
 const REJECTIONS_MAX = 3;
 /** Measurements of the same bytes that do not end before they are kept unverified: each may cost a process. */

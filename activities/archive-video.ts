@@ -235,6 +235,7 @@ async function archive(
     if (inspected === undefined || (inspected.fault !== undefined && !isForgotten())) return undefined;
     return put(file, spooled, inspected);
   };
+  const spacing = () => ({ nowMs: deps.clock.now(), everyMs: deps.times.rejectEveryMs });
   const keep = async (file: string, { bytes, sha256 }: Spooled): Promise<ArchivedVideo> => {
     isDownloaded = true;
     await requireOwnStore();
@@ -243,14 +244,15 @@ async function archive(
       // Kept for inspection: it is paid, and the provider deletes it within a day.
       const keptAs = rejectedKey(taskId);
       await store.put(keptAs, readSpool(file), { ifAbsent: true, sha256, bytes, signal });
-      attempts.reject(sha256, { nowMs: deps.clock.now(), everyMs: deps.times.rejectEveryMs });
+      attempts.reject(sha256, spacing());
       onRefusal();
       throw error.with({ nextStep: `Look at ${keptAs} in the asset store, and give the task id to the provider.` });
     });
     requireMeasured(inspected, { sha256 }, attempts);
-    // The download may have been damaged. What comes the same three times is what was bought, and is kept as it came.
+    // The download may have been damaged, or the link lead to a part of the file for a while. What comes the same three
+    // times is what was bought, and is kept as it came.
     if (inspected.measured !== undefined && inspected.fault !== undefined) {
-      attempts.reject(sha256);
+      attempts.reject(sha256, inspected.isDamaged ? spacing() : undefined);
       if (!attempts.isProved) throw rejectedMp4(inspected.fault).with({ retryable: true });
     }
     return put(file, { bytes, sha256 }, inspected);

@@ -27,6 +27,8 @@ export interface InspectedMp4 {
   readonly measured: MeasuredMp4;
   /** The check that it fails, as a phrase that follows "it"; undefined for a verified file. */
   readonly fault: string | undefined;
+  /** Bytes are missing or overwritten, as after a bad download; other faults are of how the file was made. */
+  readonly isDamaged: boolean;
 }
 
 /** Forty times the longest video that can be requested. */
@@ -77,10 +79,9 @@ async function measure(handle: FileHandle, size: number): Promise<InspectedMp4> 
   const others = tracks.filter((other) => other !== video && other.samples.count > 0);
   const hasAudio = others.some((other) => other.track.what === 'sound');
   const measured = { durationSeconds, fps, frames: samples.count, width, height, codec, hasAudio };
+  const damage = framesFault ?? first(others, ({ samples: other }) => other.faultOfPresence) ?? indexFault;
   const fault =
-    framesFault ??
-    first(others, ({ samples: other }) => other.faultOfPresence) ??
-    indexFault ??
+    damage ??
     faultOfFigures(measured) ??
     (codec === 'avc' ? undefined : `has a video track in ${codec} instead of H.264`) ??
     walked.fault ??
@@ -88,7 +89,7 @@ async function measure(handle: FileHandle, size: number): Promise<InspectedMp4> 
     (shown > 0 ? undefined : 'has an edit list that shows none of its pictures') ??
     faultOfClaims(index, [video, ...others]) ??
     (walked.isQuickTime ? 'is a QuickTime file' : undefined);
-  return { measured, fault };
+  return { measured, fault, isDamaged: damage !== undefined };
 }
 
 /** The first fault among tracks. */

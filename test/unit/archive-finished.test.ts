@@ -149,6 +149,18 @@ test('bytes that are no video prove it only over minutes, however often they com
   expect((await ledger.requirePurchase(task.purchase)).state.kind).toBe('closed');
 });
 
+test('a cut file that comes for minutes is not kept in the place of the whole one', async () => {
+  const { deps, task, clock } = await finished();
+  leadTo(deps, Array.from({ length: 9 }, cutVideo));
+  const attempts = new ArchiveAttempts();
+  for (let times = 0; times < 9; times += 1) {
+    await expect(archiveFinished(deps, task, attempts, undefined)).rejects.toMatchObject({ retryable: true });
+    clock.advance(DEFAULT_TIMES.rejectEveryMs / 5);
+  }
+  const { warnings } = await archiveFinished(deps, task, attempts, undefined);
+  expect(warnings.map(({ code }) => code)).not.toContain('unverified');
+});
+
 test('an archived video is restored with the same bytes only, and other bytes at its link buy nothing', async () => {
   const { deps, task } = await finished();
   const result = await archiveFinished(deps, task, new ArchiveAttempts(), undefined);

@@ -70,7 +70,7 @@ test.each([
     {},
   ],
 ])('a file with %s is verified, with its own figures', async (_, bytes, figures) => {
-  expect(await inspect(bytes)).toEqual({ measured: { ...VERIFIED, ...figures }, fault: undefined });
+  expect(await inspect(bytes)).toEqual({ measured: { ...VERIFIED, ...figures }, fault: undefined, isDamaged: false });
 });
 
 /** The file up to the middle of the frame after this many. */

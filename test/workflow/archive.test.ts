@@ -74,6 +74,16 @@ test.each([4096, 0])(
   },
 );
 
+test('a result that the provider has cut off is archived as it came', async () => {
+  const prompt = `cut off ${randomUUID()}`;
+  stack.emulator.queueFaults({ on: 'download', match: prompt, fault: 'patch', keep_bytes: 200_000, times: null });
+  const result = await stack.videos.generate(stack.request(prompt));
+  expect(result.bytes).toBe(200_000);
+  expect(result.warnings.map(({ code }) => code)).toContain('unverified');
+  expect(tasksOf(prompt)).toHaveLength(1);
+  stack.emulator.clearFaults();
+});
+
 test('a link that ran out is fetched again', async () => {
   const prompt = `expired ${randomUUID()}`;
   stack.emulator.queueFaults({ on: 'download', match: prompt, fault: 'expired' });

@@ -6,7 +6,7 @@ import { QUICK_LEDGER } from '../support/quick-times.js';
 import { type RunningWorker, type Stack, startStack } from '../support/stack.js';
 
 const HOUR_MS = 3_600_000;
-/** Stands for the 20 h until which a task is polled. */
+/** In place of the 20 h for which a task is polled. */
 const POLLED_MS = 4_000;
 
 let stack: Stack;
