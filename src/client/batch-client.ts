@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import {
   type Client,
   type WorkflowExecutionDescription,
@@ -15,7 +14,7 @@ import {
 } from '../batch/batch-files.js';
 import { type FailureFilter, failedLines } from '../batch/failed-lines.js';
 import { prepareManifest } from '../batch/prepare-manifest.js';
-import type { BatchProgress, BatchSummary, VideoBatchInput } from '../contract/batch.js';
+import type { BatchControls, BatchProgress, BatchSummary, VideoBatchInput } from '../contract/batch.js';
 import { FailureType } from '../contract/failure-type.js';
 import {
   BATCH_MEMO,
@@ -26,11 +25,18 @@ import {
   WINDOW_SIGNAL,
   WorkflowType,
 } from '../contract/names.js';
+import type { CancelOutcome } from '../contract/result.js';
 import { VideoError } from '../contract/video-error.js';
 import type { AssetStore } from '../storage/asset-store.js';
 import { batchInvalidKey, batchManifestKey } from '../storage/keys.js';
 import { estimateBatch } from './batch-estimate.js';
-import { checkBatchId, checkWindow, DEFAULT_TASK_QUEUE, type WanBatchClientOptions } from './batch-options.js';
+import {
+  checkBatchId,
+  checkWindow,
+  DEFAULT_TASK_QUEUE,
+  newBatchId,
+  type WanBatchClientOptions,
+} from './batch-options.js';
 import type {
   BatchStatus,
   EstimateBatchOptions,
@@ -45,6 +51,7 @@ import { VideoRunError } from './run-error.js';
 import { runErrorOf } from './run-failure.js';
 import { readProblem } from './run-problem.js';
 import { batchDetails } from './run-texts.js';
+import { sendRequest } from './send-request.js';
 
 const STATUS: Readonly<Record<string, BatchStatus['status']>> = {
   RUNNING: 'running',
@@ -271,52 +278,65 @@ export class WanBatchClient {
   }
 
   /**
-   * Requests the end of a batch: its items in progress are cancelled, and finished ones keep their videos. Wait for the
-   * end with {@link result}.
-   * @throws VideoRunError `RunNotFound` when there is no such batch or it has ended already.
+   * Cancels a batch: its items in progress are cancelled, and finished ones keep their videos.
+   * @returns what it has cost; null when no worker has answered within 5 s, or the batch has not ended within 30 s: the
+   * request is kept, and {@link result} waits for the end.
+   * @throws VideoRunError `RunNotFound` when there is no such batch or it has ended already; `MessageRefused` for one
+   * that ends at this moment.
    * @example
    * ```ts
-   * await batches.cancel('spring', 'wrong manifest');
+   * const cancelled = await batches.cancel('spring', 'wrong manifest');
+   * console.log(cancelled?.outcome);
    * ```
    */
-  async cancel(batchId: string, reason = 'cancelled by the caller'): Promise<void> {
-    await this.#call(batchId, this.#handle(batchId).signal(CANCEL_SIGNAL, { reason }));
+  async cancel(batchId: string, reason = 'cancelled by the caller'): Promise<CancelOutcome | null> {
+    return this.#request(batchId, CANCEL_SIGNAL, { reason });
   }
 
   /**
    * Stops starting items; those in progress continue.
-   * @throws VideoRunError `RunNotFound` when there is no such batch or it has ended already.
+   * @returns what holds from now on; null when no worker has answered within 5 s: the request is kept.
+   * @throws VideoRunError `RunNotFound` when there is no such batch or it has ended already; `MessageRefused` for one
+   * that starts no further items anyway.
    * @example
    * ```ts
    * await batches.pause('spring', 'the budget is being raised');
    * ```
    */
-  async pause(batchId: string, reason = 'paused on request'): Promise<void> {
-    await this.#call(batchId, this.#handle(batchId).signal(PAUSE_SIGNAL, { reason }));
+  async pause(batchId: string, reason = 'paused on request'): Promise<BatchControls | null> {
+    return this.#request(batchId, PAUSE_SIGNAL, { reason });
   }
 
   /**
    * Starts items again, and runs those again that failed because of the account.
-   * @throws VideoRunError `RunNotFound` when there is no such batch or it has ended already.
+   * @returns as {@link pause}.
+   * @throws VideoRunError as {@link pause}.
    * @example
    * ```ts
    * await batches.resume('spring');
    * ```
    */
-  async resume(batchId: string): Promise<void> {
-    await this.#call(batchId, this.#handle(batchId).signal(RESUME_SIGNAL));
+  async resume(batchId: string): Promise<BatchControls | null> {
+    return this.#request(batchId, RESUME_SIGNAL);
   }
 
   /**
    * Changes how many items are in progress at a time, from 1 to 500.
-   * @throws VideoRunError `RunNotFound` when there is no such batch or it has ended already.
+   * @returns as {@link pause}.
+   * @throws VideoError `InvalidRequest` for any other number; VideoRunError as {@link pause}.
    * @example
    * ```ts
    * await batches.setWindow('spring', 40);
    * ```
    */
-  async setWindow(batchId: string, window: number): Promise<void> {
-    await this.#call(batchId, this.#handle(batchId).signal(WINDOW_SIGNAL, { window }));
+  async setWindow(batchId: string, window: number): Promise<BatchControls | null> {
+    checkWindow(window);
+    return this.#request(batchId, WINDOW_SIGNAL, { window });
+  }
+
+  #request<Answer>(batchId: string, name: string, argument?: unknown): Promise<Answer | null> {
+    const run = { id: batchId, handle: this.#handle(batchId) };
+    return this.#call(batchId, sendRequest<Answer>(this.#client, run, { name, argument, unanswered: 'signal' }));
   }
 
   #handle(batchId: string) {
@@ -379,12 +399,6 @@ export class WanBatchClient {
       if (!(await this.#exists(id))) return id;
     }
   }
-}
-
-/** `20260331-021500-1a2b3c4d`: ids sort by time, and two of the same second differ. */
-function newBatchId(now: Date): string {
-  const time = now.toISOString().slice(0, 19).replace(/[-:]/g, '').replace('T', '-');
-  return `${time}-${randomBytes(4).toString('hex')}`;
 }
 
 const idTaken = (batchId: string): VideoError =>

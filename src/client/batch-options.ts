@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import type { Client } from '@temporalio/client';
 import { BATCH_WINDOW_MAX, isWindow } from '../contract/batch.js';
 import { invalidRequest } from '../contract/validate.js';
@@ -39,4 +40,10 @@ export function checkScheduleId(id: string): void {
 export function checkWindow(window: number | undefined): void {
   if (window === undefined || isWindow(window)) return;
   throw invalidRequest([{ path: 'window', message: `must be a whole number from 1 to ${BATCH_WINDOW_MAX}` }]);
+}
+
+/** `20260331-021500-1a2b3c4d`: ids sort by time, and two of the same second differ. */
+export function newBatchId(now: Date): string {
+  const time = now.toISOString().slice(0, 19).replace(/[-:]/g, '').replace('T', '-');
+  return `${time}-${randomBytes(4).toString('hex')}`;
 }

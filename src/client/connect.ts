@@ -51,7 +51,8 @@ export const isTemporalError = (error: unknown): boolean =>
 const isAnswer = (error: unknown): boolean =>
   error instanceof NamespaceNotFoundError || REFUSALS.includes(grpcCodeOf(error) ?? Number.NaN);
 
-function grpcCodeOf(error: unknown): number | undefined {
+/** The gRPC status of an answer of Temporal's server. */
+export function grpcCodeOf(error: unknown): number | undefined {
   const grpc = error instanceof ServiceError ? error.cause : error;
   return isGrpcServiceError(grpc) ? grpc.code : undefined;
 }

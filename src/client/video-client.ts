@@ -7,14 +7,12 @@ import {
   type WorkflowHandleWithFirstExecutionRunId,
   type WorkflowStartOptions,
 } from '@temporalio/client';
-import { defineSearchAttributeKey, type SearchAttributePair } from '@temporalio/common';
 import { runSummary } from '../batch/run-summary.js';
 import { FailureType } from '../contract/failure-type.js';
 import { PLACEHOLDER_REFERENCE } from '../contract/image-reference.js';
 import { CANCEL_SIGNAL, RESOLVE_SIGNAL, videoWorkflowId, WorkflowType } from '../contract/names.js';
 import type { VideoRequest } from '../contract/request.js';
-import type { SubmitDecision, VideoProgress, VideoResult } from '../contract/result.js';
-import { labelTexts } from '../contract/search-attributes.js';
+import type { CancelOutcome, DecisionOutcome, SubmitDecision, VideoProgress, VideoResult } from '../contract/result.js';
 import { invalidRequest, parseRequest, requestFingerprint, requestIssues } from '../contract/validate.js';
 import { VideoError } from '../contract/video-error.js';
 import type { AssetStore } from '../storage/asset-store.js';
@@ -30,6 +28,8 @@ import { hasVideo, notCancellable } from './run-kind.js';
 import { type ListOptions, listQuery, matchesList } from './run-list.js';
 import { readProblem } from './run-problem.js';
 import { staticDetails } from './run-texts.js';
+import { type RunRequest, sendRequest } from './send-request.js';
+import { startAttributes } from './start-attributes.js';
 import { type VideoRun, type VideoStatus, videoRunOf } from './video-run.js';
 import type {
   RunOptions,
@@ -188,36 +188,46 @@ export class WanVideoClient {
   }
 
   /**
-   * Requests that a run ends as Cancelled, which it does within seconds; {@link result} reports it. Repeating the call
-   * changes nothing.
+   * Cancels a run, and returns what became of its task. Repeating the call changes nothing.
    * @param reason - For people; no secrets.
+   * @returns null when no worker has answered within 5 s, or the run has not ended within 30 s: Temporal keeps the
+   * request, and {@link result} reports its outcome.
    * @throws VideoRunError `RunNotFound` when there is no such run or it has ended already; `NotCancelled` for a run
-   * that is not a generation, such as a salvage or a batch.
+   * that is not a generation, such as a salvage or a batch; `MessageRefused` for a run that ends at this moment.
    * @example
    * ```ts
-   * await videos.cancel('video/0a1b2c3d', 'wrong picture');
+   * const cancelled = await videos.cancel('video/0a1b2c3d', 'wrong picture');
+   * console.log(cancelled?.outcome, cancelled?.billed);
    * ```
    */
-  async cancel(id: string, reason = 'cancelled by the caller', { runId }: RunOptions = {}): Promise<void> {
+  async cancel(
+    id: string,
+    reason = 'cancelled by the caller',
+    { runId }: RunOptions = {},
+  ): Promise<CancelOutcome | null> {
     const handle = this.#handle(id, runId);
     const { type } = await this.#call(id, handle.describe());
     const refusal = notCancellable(id, type);
     if (refusal !== undefined) throw refusal;
-    await this.#call(id, handle.signal(CANCEL_SIGNAL, { reason }));
+    return this.#request(id, runId, { name: CANCEL_SIGNAL, argument: { reason }, unanswered: 'signal' });
   }
 
   /**
    * Decides what became of the submit of a run in `needs_attention`: which task is its own, or that none is and another
-   * one may be bought. If the run refuses the decision, {@link progress} says why in `attention.refused`.
-   * @throws VideoRunError `RunNotFound` when there is no such run or it has ended.
+   * one may be bought.
+   * @returns null when the decision was sent and its effect is not known: the worker is of an older version, or the
+   * decision takes longer than 30 s. Then {@link progress} shows it, or says why it was refused in `attention.refused`.
+   * @throws VideoRunError `MessageRefused` with the reason; `RunNotFound` when there is no such run or it has ended;
+   * `NoWorker` when no worker has answered within 5 s.
    * @example
    * ```ts
    * await videos.resolve('video/0a1b2c3d', { task_id: 'a1b2c3d4-0000-4000-8000-000000000000' });
    * await videos.resolve('video/4e5f6071', { buy_again: true });
    * ```
    */
-  async resolve(id: string, decision: SubmitDecision, { runId }: RunOptions = {}): Promise<void> {
-    await this.#call(id, this.#handle(id, runId).signal(RESOLVE_SIGNAL, decision));
+  async resolve(id: string, decision: SubmitDecision, { runId }: RunOptions = {}): Promise<DecisionOutcome | null> {
+    // A decision that arrives twice could answer a question that nobody has seen.
+    return this.#request(id, runId, { name: RESOLVE_SIGNAL, argument: decision, unanswered: 'fail' });
   }
 
   /**
@@ -317,7 +327,7 @@ export class WanVideoClient {
         staticDetails: staticDetails(request),
         // The workflow reads `search_attributes` before it sets any.
         memo: { fingerprint, search_attributes: withAttributes },
-        ...(withAttributes && { typedSearchAttributes: attributesOf(request, encodesPayloads(this.#client)) }),
+        ...(withAttributes && { typedSearchAttributes: startAttributes(request, encodesPayloads(this.#client)) }),
       };
       try {
         return await this.#client.workflow.start(WorkflowType.videoGenerate, options);
@@ -346,6 +356,10 @@ export class WanVideoClient {
     }
   }
 
+  #request<Answer>(id: string, runId: string | undefined, request: RunRequest): Promise<Answer | null> {
+    return this.#call(id, sendRequest<Answer>(this.#client, { id, handle: this.#handle(id, runId) }, request));
+  }
+
   #handle(id: string, runId?: string): WorkflowHandle<(request: VideoRequest) => Promise<VideoResult>> {
     return this.#client.workflow.getHandle(id, runId);
   }
@@ -369,14 +383,3 @@ const textOf = (error: unknown): string =>
   error instanceof Error
     ? `${error.message} ${error.cause instanceof Error ? error.cause.message : ''}`
     : String(error);
-
-function attributesOf({ tenant, labels }: VideoRequest, labelsHidden: boolean): SearchAttributePair[] {
-  // At least one, because the server's answer to it shows whether the namespace knows our attributes.
-  const pairs: SearchAttributePair[] = [{ key: defineSearchAttributeKey('VideoOutcome', 'KEYWORD'), value: 'running' }];
-  if (tenant !== undefined) pairs.push({ key: defineSearchAttributeKey('VideoTenant', 'KEYWORD'), value: tenant });
-  // A codec does not encode search attributes, and labels are the caller's texts.
-  if (labels !== undefined && !labelsHidden) {
-    pairs.push({ key: defineSearchAttributeKey('VideoLabels', 'KEYWORD_LIST'), value: labelTexts(labels) });
-  }
-  return pairs;
-}

@@ -115,6 +115,12 @@ export interface BatchPause {
   readonly since_ms: number;
 }
 
+/** Answer of the Updates `pause`, `resume` and `setWindow` of a batch: what holds from now on. */
+export interface BatchControls {
+  readonly pause: BatchPause | null;
+  readonly window: number;
+}
+
 /** Answer of the query `progress` of a batch: complete by itself, for callers in any language. */
 export interface BatchProgress {
   readonly batch_id: string;

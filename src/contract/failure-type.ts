@@ -59,6 +59,8 @@ export const FailureType = {
   NoWorker: 'NoWorker',
   /** Workers run, and none answers in time: they are overloaded, or the workflow's task fails. */
   WorkerBusy: 'WorkerBusy',
+  /** A run cannot read a message, or has no use for it now; nothing has changed. */
+  MessageRefused: 'MessageRefused',
   /** Temporal knows no run under the requested id. */
   RunNotFound: 'RunNotFound',
 } as const;

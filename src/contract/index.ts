@@ -1,4 +1,5 @@
 export type {
+  BatchControls,
   BatchCounts,
   BatchItemEnd,
   BatchProgress,
@@ -15,6 +16,7 @@ export { videoRequestSchema } from './request.schema.js';
 export type {
   Attention,
   CancelOutcome,
+  DecisionOutcome,
   Eta,
   SubmitDecision,
   VideoProgress,

@@ -16,9 +16,9 @@ export type VideoGenerate = (request: VideoRequest) => Promise<VideoResult>;
 
 /** Query of every run: its stage and task, what it waits for, when its video is expected. */
 export const PROGRESS_QUERY = 'progress';
-/** Signal to a run or a batch: end as Cancelled; its argument may carry `reason`. */
+/** Update and signal of a run or a batch: end as Cancelled; its argument may carry `reason`. */
 export const CANCEL_SIGNAL = 'cancel';
-/** Signal to a run in `needs_attention`: a person's decision, `task_id` or `buy_again`. */
+/** Update and signal of a run in `needs_attention`: a person's decision, `task_id` or `buy_again`. */
 export const RESOLVE_SIGNAL = 'resolveSubmit';
 
 /** Signal to a run that has requested a slot: the slot is granted, or the run's place in the queue. */
@@ -38,11 +38,11 @@ export const WITHDRAW_SLOT_REQUEST_SIGNAL = 'withdrawSlotRequest';
 /** Signal to `accountSlots`: how many tasks may be at the provider at a time. */
 export const SET_SLOT_LIMIT_SIGNAL = 'setSlotLimit';
 
-/** Signal to `videoBatch`: start no further item; its argument may carry `reason`. */
+/** Update and signal of `videoBatch`: start no further item; its argument may carry `reason`. */
 export const PAUSE_SIGNAL = 'pause';
-/** Signal to `videoBatch`: start items again. */
+/** Update and signal of `videoBatch`: start items again. */
 export const RESUME_SIGNAL = 'resume';
-/** Signal to `videoBatch`: how many items may be in progress at a time, as `window`. */
+/** Update and signal of `videoBatch`: how many items may be in progress at a time, as `window`. */
 export const WINDOW_SIGNAL = 'setWindow';
 /** Signal of an item to its batch: how it ended, or that it waits for a person. */
 export const ITEM_SIGNAL = 'itemEnded';

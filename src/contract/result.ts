@@ -147,12 +147,19 @@ export interface Attention {
 }
 
 /**
- * A person's decision in `needs_attention`, sent with the signal `resolveSubmit`. `task_id`: this task belongs to the
+ * A person's decision in `needs_attention`, sent as the Update or the signal `resolveSubmit`. `task_id`: this task belongs to the
  * run, or its result is tried again at once; `buy_again`: no task does, or its result is given up.
  */
 export type SubmitDecision = { readonly task_id: string } | { readonly buy_again: true };
 
-/** What a cancel did. */
+/** Answer of the Update `resolveSubmit`: the decision was accepted. */
+export interface DecisionOutcome {
+  readonly decision: SubmitDecision;
+  /** The task that the run continues with; null: none, or the result of the same task is tried again. */
+  readonly task_id: string | null;
+}
+
+/** What a cancel did; also the answer of the Update `cancel`. */
 export interface CancelOutcome {
   /** In words. */
   readonly outcome: string;

@@ -1,14 +1,28 @@
 import { defaultPayloadConverter, type Payload, RawValue } from '@temporalio/common';
+import { ApplicationFailure } from '@temporalio/workflow';
 import fc from 'fast-check';
-import { describe, expect, test } from 'vitest';
+import { beforeEach, describe, expect, test, vi } from 'vitest';
 import type { BatchItemEnd } from '../../src/contract/batch.js';
 import { STEP_TIMES } from '../../src/contract/times.js';
 import { BatchState, readWindow } from '../../workflows/batch/batch-state.js';
 import { readItemEnd } from '../../workflows/batch/read-item-end.js';
-import { decode, MESSAGE_BYTES_MAX, MESSAGE_DEPTH_MAX } from '../../workflows/shared/message-handlers.js';
+import { decode, MESSAGE_BYTES_MAX, MESSAGE_DEPTH_MAX, onRequest } from '../../workflows/shared/message-handlers.js';
 import { readReason } from '../../workflows/shared/read-reason.js';
 import { readDecision } from '../../workflows/video/read-decision.js';
 import { isSlotAnswer } from '../../workflows/video/slot-answer.js';
+
+type Handler = (argument?: RawValue) => unknown;
+const { handlers } = vi.hoisted(() => ({
+  handlers: new Map<string, { readonly handle: Handler; readonly validator?: Handler | undefined }>(),
+}));
+// Outside of a workflow there is nothing to set a handler in.
+vi.mock('@temporalio/workflow', async (original) => ({
+  ...(await original<typeof import('@temporalio/workflow')>()),
+  proxySinks: () => ({ wanVideo: { messageIgnored: () => undefined } }),
+  log: { warn: () => undefined },
+  setHandler: ({ type }: { type: string }, handle: Handler, options?: { validator?: Handler }) =>
+    handlers.set(type, { handle, validator: options?.validator }),
+}));
 
 // What the readers of messages make of anything. The slots have their own: slot-messages.test.ts.
 
@@ -200,5 +214,95 @@ describe('an argument', () => {
     expect([readItemEnd(value), readReason(value), readDecision(value), readWindow(value)]).toEqual(
       Array(4).fill(undefined),
     );
+  });
+});
+
+describe('a request', () => {
+  const handled: unknown[] = [];
+  let refused: string | undefined;
+  beforeEach(() => {
+    handled.length = 0;
+    refused = undefined;
+  });
+  const set = <Message>(read: (message: unknown) => Message | undefined): void =>
+    onRequest<Message, string>(
+      { name: 'request' },
+      {
+        read,
+        expected: 'what it is',
+        description: 'what it does',
+        refuse: () => refused,
+        handle: (given) => {
+          handled.push(given);
+          return 'done';
+        },
+      },
+    );
+  /** Sends an Update as the SDK does: what the validator throws is the answer. */
+  const update = (argument: RawValue | undefined): unknown => {
+    const { handle, validator } = handlers.get('update') ?? {};
+    try {
+      validator?.(argument);
+    } catch (error) {
+      return error;
+    }
+    return handle?.(argument);
+  };
+  const refusedWith = (why: string) =>
+    expect.objectContaining({
+      type: 'MessageRefused',
+      nonRetryable: true,
+      details: [{ type: 'MessageRefused', message: why }],
+    });
+  const junk = fc.constantFrom(
+    encoded('json/plain', '{"a":'),
+    encoded('binary/encrypted', '{}'),
+    raw({ data: Buffer.from('{}') }),
+    encoded('json/plain', JSON.stringify('x'.repeat(MESSAGE_BYTES_MAX))),
+    encoded('json/plain', JSON.stringify(nested(MESSAGE_DEPTH_MAX + 1))),
+  );
+  const argument = fc.oneof(
+    {
+      weight: 5,
+      arbitrary: message.filter((one) => one !== undefined).map((one) => raw(defaultPayloadConverter.toPayload(one))),
+    },
+    { weight: 1, arbitrary: junk },
+    { weight: 1, arbitrary: fc.constant(undefined) },
+  );
+
+  test.each([
+    ['cancel, pause or resume', readReason],
+    ['resolveSubmit', readDecision],
+    ['setWindow', readWindow],
+  ])('of %s has the same effect as a signal and as an Update, and an Update without effect says why', (_name, read) => {
+    set<unknown>(read);
+    let answered = 0;
+    fc.assert(
+      fc.property(argument, fc.option(fc.constant('not now'), { nil: undefined }), (given, reason) => {
+        handled.length = 0;
+        refused = reason;
+        const value = decode(given);
+        const expected = typeof value === 'symbol' ? undefined : read(value);
+        const takes = expected !== undefined && reason === undefined;
+
+        expect(handlers.get('signal')?.handle(given)).toBeUndefined();
+        expect(handled).toEqual(takes ? [expected] : []);
+        handled.length = 0;
+        const answer = update(given);
+        expect(handled).toEqual(takes ? [expected] : []);
+        if (takes) expect(answer).toBe('done');
+        else expect(answer).toEqual(refusedWith(expected === undefined ? 'what it is' : 'not now'));
+        answered += takes ? 1 : 0;
+      }),
+      { numRuns: 300 },
+    );
+    expect(answered).toBeGreaterThan(5);
+  });
+
+  test('that a worker of another version has accepted and this one cannot read fails, and the run goes on', () => {
+    set(readDecision);
+    const accepted = () => handlers.get('update')?.handle(encoded('json/plain', '{}'));
+    expect(accepted).toThrow(ApplicationFailure);
+    expect(handled).toEqual([]);
   });
 });

@@ -7,7 +7,7 @@ import { WanBatchClient } from '../../src/client/batch-client.js';
 import { VideoRunError } from '../../src/client/run-error.js';
 import type { StartOptions } from '../../src/client/video-start.js';
 import type { Times } from '../../src/config/times.js';
-import type { WorkflowType } from '../../src/contract/names.js';
+import { CANCEL_SIGNAL, type WorkflowType } from '../../src/contract/names.js';
 import type { VideoRequest } from '../../src/contract/request.js';
 import type { VideoProgress } from '../../src/contract/result.js';
 import { stepTimesOf } from '../../src/contract/times.js';
@@ -259,8 +259,8 @@ export const CASES: readonly ReplayCase[] = [
   generate('needs-attention-resolved', 'completed', [...GENERATE, 'resolvePurchase'], async (stack) => {
     const [id, , request] = await twins(stack);
     const [task] = tasksOf(stack, request);
-    await stack.videos.resolve(id, { task_id: 'no-such-task' });
-    await until(async () => (await stack.videos.progress(id)).attention?.refused != null, 'a refused decision');
+    const refused = await stack.videos.resolve(id, { task_id: 'no-such-task' }).catch((error: unknown) => error);
+    must(refused instanceof VideoRunError && refused.error.type === 'MessageRefused', `${refused} is no refusal`);
     await stack.videos.resolve(id, { task_id: task?.task_id ?? '' });
     return completes(stack, id);
   }),
@@ -671,11 +671,14 @@ async function fails(stack: Stack, id: string, type: string): Promise<string> {
 async function cancelled(
   stack: Stack,
   id: string,
-  how: 'signal' | 'natively' | 'both ways' = 'signal',
+  how: 'update' | 'signal' | 'natively' | 'both ways' = 'update',
 ): Promise<string> {
-  const natively = () => stack.client.workflow.getHandle(id).cancel();
-  const bySignal = () => stack.videos.cancel(id, 'no longer needed');
-  await Promise.all([how !== 'signal' && natively(), how !== 'natively' && bySignal()]);
+  const run = stack.client.workflow.getHandle(id);
+  const reason = 'no longer needed';
+  if (how === 'update') await stack.videos.cancel(id, reason);
+  else {
+    await Promise.all([how !== 'signal' && run.cancel(), how !== 'natively' && run.signal(CANCEL_SIGNAL, { reason })]);
+  }
   return fails(stack, id, 'Cancelled');
 }
 

@@ -8,9 +8,11 @@ import {
   CANCEL_SIGNAL,
   ITEM_SIGNAL,
   PAUSE_SIGNAL,
+  RESOLVE_SIGNAL,
   SLOT_SIGNAL,
   SLOTS_QUERY,
   slotsWorkflowId,
+  WINDOW_SIGNAL,
 } from '../../src/contract/names.js';
 import type { AccountSlotsView } from '../../src/contract/slots.js';
 import { freePort } from '../../src/dev/temporal-server.js';
@@ -18,7 +20,7 @@ import { HOSTILE_ARGUMENTS, jsonPayload, SIGNALS, sendSignal } from '../support/
 import { QUICK_LEDGER } from '../support/quick-times.js';
 import { type Stack, startStack } from '../support/stack.js';
 
-// Signals of any program with access to the namespace: no run stops, and none does what a malformed message says.
+// Messages of any program with access to the namespace: no run stops, and none does what a malformed one says.
 
 const END = {
   item_id: 'one',
@@ -56,6 +58,17 @@ afterAll(() => stack?.close());
 const send = (workflowId: string, signalName: string, payloads: readonly Payload[]) =>
   sendSignal(stack.client, workflowId, signalName, payloads);
 
+/** Sends an Update; returns its failure, and undefined when it was accepted. */
+async function update(workflowId: string, name: string, payloads: readonly Payload[]): Promise<string | undefined> {
+  const { outcome } = await stack.client.workflowService.updateWorkflowExecution({
+    namespace: stack.client.options.namespace,
+    workflowExecution: { workflowId },
+    waitPolicy: { lifecycleStage: 3 },
+    request: { meta: { updateId: randomUUID() }, input: { name, args: { payloads: [...payloads] } } },
+  });
+  return outcome?.failure?.applicationFailureInfo?.type ?? outcome?.failure?.message ?? undefined;
+}
+
 const reaches = (id: string, stage: string) =>
   expect
     .poll(async () => (await stack.client.workflow.getHandle(id).query<{ stage: string }>('progress')).stage, {
@@ -67,7 +80,7 @@ const reaches = (id: string, stage: string) =>
 /** Ten thousand signals pass a server at some hundred a second, and a busy machine takes a tenth of that. */
 const FLOOD_MS = 1_200_000;
 
-test('malformed and undecodable signals stop no workflow and have no effect, and are counted', async () => {
+test('malformed and undecodable messages stop no workflow and have no effect, and are counted', async () => {
   const waiting = await stack.videos.start(stack.request(`waits ${randomUUID()}`));
   const lost = `lost reply ${randomUUID()}`;
   stack.emulator.queueFaults({ on: 'submit', fault: 'drop-reply', match: lost });
@@ -90,7 +103,16 @@ test('malformed and undecodable signals stop no workflow and have no effect, and
     // Well-formed, and of another batch.
     await send(id, ITEM_SIGNAL, [defaultPayloadConverter.toPayload(END)]);
   }
-  // Each query is answered after the signals before it.
+  // A malformed Update is refused for the one who sends it.
+  for (const [id, name] of [
+    [waiting.id, CANCEL_SIGNAL],
+    [parked.id, RESOLVE_SIGNAL],
+    [batchWorkflowId(batchId), PAUSE_SIGNAL],
+    [batchWorkflowId(batchId), WINDOW_SIGNAL],
+  ] as const) {
+    for (const payloads of HOSTILE_ARGUMENTS) expect(await update(id, name, payloads)).toBe('MessageRefused');
+  }
+  // Each query is answered after the messages before it.
   expect(await stack.videos.progress(waiting.id)).toMatchObject({ stage: 'queued', cancel: null });
   expect(await stack.videos.progress(parked.id)).toMatchObject({
     stage: 'needs_attention',
@@ -104,8 +126,8 @@ test('malformed and undecodable signals stop no workflow and have no effect, and
     ignored
       .filter((line) => labels.every((label) => line.includes(`"${label}"`)))
       .map((line) => line.split(' ').at(-1));
-  expect(counted('videoGenerate', CANCEL_SIGNAL, 'malformed')).toEqual([`${3 * HOSTILE_ARGUMENTS.length}`]);
-  expect(counted('videoBatch', PAUSE_SIGNAL, 'malformed')).toEqual([`${HOSTILE_ARGUMENTS.length}`]);
+  expect(counted('videoGenerate', CANCEL_SIGNAL, 'malformed')).toEqual([`${4 * HOSTILE_ARGUMENTS.length}`]);
+  expect(counted('videoBatch', PAUSE_SIGNAL, 'malformed')).toEqual([`${2 * HOSTILE_ARGUMENTS.length}`]);
   expect(counted('videoBatch', ITEM_SIGNAL, 'unexpected')).toEqual(['1']);
   stack.emulator.changeSettings({ slots: 5, list_refused: false });
   // What is well-formed is obeyed, now as before.

@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { VideoRunError } from '../../src/client/run-error.js';
+import { CANCEL_SIGNAL } from '../../src/contract/names.js';
 import { activitiesOf, historyText } from '../support/history.js';
 import { measureMp4 } from '../support/measure-mp4.js';
 import { type Stack, startStack, TEST_KEY } from '../support/stack.js';
@@ -182,14 +183,16 @@ describe('a task that FAILED at the provider', () => {
 describe('cancelling', () => {
   const cancel = async (id: string, way: string): Promise<number> => {
     const startedMs = Date.now();
-    if (way === 'signal') await stack.videos.cancel(id, 'a test');
-    else await stack.client.workflow.getHandle(id).cancel();
+    const answer = way === 'update' ? await stack.videos.cancel(id, 'a test') : undefined;
+    if (way === 'signal') await stack.client.workflow.getHandle(id).signal(CANCEL_SIGNAL, { reason: 'a test' });
+    if (way === 'native') await stack.client.workflow.getHandle(id).cancel();
     expect((await fails(id)).cancelled).toBe(true);
+    if (answer !== undefined) expect((await stack.videos.progress(id)).cancel).toEqual(answer);
     expect(await statusOf(id)).toBe('CANCELLED');
     return Date.now() - startedMs;
   };
 
-  test.each(['signal', 'native'])(
+  test.each(['update', 'signal', 'native'])(
     'by %s while rendering ends the run as Cancelled and says what goes on',
     async (way) => {
       const { id } = await stack.videos.start({ ...stack.request(`cancel by ${way}`), duration: 15 });
@@ -201,7 +204,7 @@ describe('cancelling', () => {
     },
   );
 
-  test.each(['signal', 'native'])(
+  test.each(['update', 'native'])(
     'by %s while the task is PENDING cancels it at the provider, unbilled',
     async (way) => {
       stack.emulator.changeSettings({ slots: 0 });
@@ -218,7 +221,7 @@ describe('cancelling', () => {
     },
   );
 
-  test.each(['signal', 'native'])('by %s before the submit buys nothing', async (way) => {
+  test.each(['update', 'native'])('by %s before the submit buys nothing', async (way) => {
     stack.emulator.queueFaults([
       { on: 'policy', fault: 'status', status: 503, code: 'ModelUnavailable' },
       { on: 'policy', fault: 'delay', delay_ms: 3_000 },

@@ -13,6 +13,9 @@ type Stage = BatchProgress['stage'];
 /** Ids in the answer of the query; the report has all of them. */
 const ATTENTION_MAX = 50;
 
+/** Stages that lead to the end of a batch. */
+const ENDING: readonly Stage[] = ['cancelling', 'reporting', 'done', 'cancelled', 'failed'];
+
 /** Answers the query `progress` of a batch, and shows the same in the run's current details. */
 export class BatchProgressView {
   readonly #batchId: string;
@@ -26,6 +29,11 @@ export class BatchProgressView {
     this.#retryOf = retryOf;
     onQuery(batchProgressQuery, () => this.#view());
     this.show();
+  }
+
+  /** Why the batch starts no further items, even on request; undefined: it may. */
+  get ending(): string | undefined {
+    return ENDING.includes(this.#stage) ? `The batch starts no further items: its stage is ${this.#stage}` : undefined;
   }
 
   enter(stage: Stage, note?: string): void {

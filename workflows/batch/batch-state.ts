@@ -3,6 +3,7 @@ import type { PageItem } from '../../activities/read-manifest.js';
 import {
   ACCOUNT_CAUSES,
   BATCH_WINDOW,
+  BATCH_WINDOW_MAX,
   type BatchItemEnd,
   type BatchPause,
   isWindow,
@@ -76,11 +77,10 @@ export class BatchState {
 
   /**
    * The state of a batch at its beginning.
-   * @param window - As the caller gave it; anything that is no window counts as the default.
    */
   static first(
     { items, duplicates, invalid, times, attributes, labelsHidden, webhookEvents }: Omit<OpenedBatch, 'kind'>,
-    { window, startedAtMs }: { readonly window: unknown; readonly startedAtMs: number },
+    { window, startedAtMs }: { readonly window: number; readonly startedAtMs: number },
   ): BatchState {
     return new BatchState({
       times,
@@ -88,7 +88,7 @@ export class BatchState {
       attributes,
       labelsHidden,
       webhookEvents,
-      window: isWindow(window) ? window : BATCH_WINDOW,
+      window,
       pause: null,
       totals: noTotals({ total: items + invalid, duplicate: duplicates, invalid }),
       position: 0,
@@ -179,6 +179,12 @@ export class BatchState {
     if (this.data.recentEndsMs.length > RATE_ENDS) this.data.recentEndsMs.shift();
   }
 }
+
+/** The window of a batch; the default for anything that is none. */
+export const windowOf = (window: unknown): number => (isWindow(window) ? window : BATCH_WINDOW);
+
+/** What the argument of `setWindow` is. */
+export const EXPECTED_WINDOW = `The argument is an object with "window": a whole number from 1 to ${BATCH_WINDOW_MAX}`;
 
 /** Reads the argument of `setWindow`. */
 export function readWindow(message: unknown): number | undefined {

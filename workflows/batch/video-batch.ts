@@ -17,12 +17,12 @@ import { steps } from '../shared/activities.js';
 import { cancellable } from '../shared/cancellation.js';
 import { failureOf, failureOrUnexpected, isAlreadyStarted } from '../shared/failures.js';
 import { ignoreMessage, onSignal } from '../shared/message-handlers.js';
-import { itemSignal, pauseSignal, resumeSignal, windowSignal } from '../shared/messages.js';
-import { readReason } from '../shared/read-reason.js';
+import { itemSignal } from '../shared/messages.js';
 import { continueOnNewVersion, newVersionAvailable, upgradeAttempted } from '../shared/version-upgrade.js';
 import { BatchNotifier } from './batch-notifications.js';
 import { BatchProgressView, numbersOf } from './batch-progress.js';
-import { BatchState, type CarriedBatch, readWindow } from './batch-state.js';
+import { BatchRequests } from './batch-requests.js';
+import { BatchState, type CarriedBatch } from './batch-state.js';
 import { inputOf, openBatch } from './open-batch.js';
 import { pauseScheduleOf } from './pause-schedule.js';
 import { readItemEnd } from './read-item-end.js';
@@ -68,19 +68,16 @@ class Batch {
   readonly #batchId: string;
   readonly #progress: BatchProgressView;
   readonly #notifier: BatchNotifier;
+  readonly #requests: BatchRequests;
   readonly #starting = new Set<Promise<void>>();
   /** Items that were read and not taken yet. */
   #page: PageItem[] = [];
   #state: BatchState | undefined;
   #sweepDue = false;
-  /** Window and pause that signals have set before there is a state. */
-  #window: unknown;
-  #earlyPause: { readonly reason: string } | undefined;
 
   constructor(given: BatchRunInput) {
     this.#given = given;
     this.#input = inputOf(given);
-    this.#window = this.#input.window;
     this.#batchId = batchIdOf(wf.workflowInfo().workflowId);
     this.#progress = new BatchProgressView(this.#batchId, this.#input.retry_of ?? null);
     this.#notifier = new BatchNotifier(this.#batchId, this.#input.retry_of ?? null);
@@ -91,9 +88,12 @@ class Batch {
     }
     // Set first of all: signals to the previous run may be waiting.
     onSignal(itemSignal, readItemEnd, (end) => this.#itemReported(end));
-    onSignal(pauseSignal, readReason, ({ reason }) => this.#pause(reason ?? 'paused on request'));
-    onSignal(resumeSignal, readReason, () => this.#resume());
-    onSignal(windowSignal, readWindow, (window) => this.#setWindow(window));
+    this.#requests = new BatchRequests({
+      progress: this.#progress,
+      notifier: this.#notifier,
+      state: () => this.#state,
+      window: this.#input.window,
+    });
   }
 
   /** Starts and awaits every item, run by run; the last run writes the report. */
@@ -105,8 +105,8 @@ class Batch {
       this.#notifier.subscribe(opening.webhookEvents);
       if (opening.kind === 'missing') return this.#report('manifest_missing', opening.times);
       if (opening.attributes) wf.upsertSearchAttributes({ VideoBatchId: [this.#batchId] });
-      const state = BatchState.first(opening, { window: this.#window, startedAtMs: Date.now() });
-      if (this.#earlyPause !== undefined) state.data.pause = { ...this.#earlyPause, cause: null, since_ms: Date.now() };
+      const state = BatchState.first(opening, { window: this.#requests.window, startedAtMs: Date.now() });
+      this.#requests.applyTo(state);
       this.#watch(state);
       this.#notifier.reportPause(state);
     }
@@ -353,28 +353,6 @@ class Batch {
   #watch(state: BatchState): void {
     this.#state = state;
     this.#progress.watch(state);
-  }
-
-  #pause(reason: string): void {
-    const state = this.#state;
-    if (state === undefined) this.#earlyPause = { reason };
-    else {
-      state.data.pause ??= { reason, cause: null, since_ms: Date.now() };
-      this.#notifier.reportPause(state);
-    }
-    this.#progress.show();
-  }
-
-  #resume(): void {
-    this.#earlyPause = undefined;
-    if (this.#state !== undefined) this.#state.data.pause = null;
-    this.#progress.show();
-  }
-
-  #setWindow(window: number): void {
-    this.#window = window;
-    if (this.#state !== undefined) this.#state.data.window = window;
-    this.#progress.show();
   }
 
   #steps() {

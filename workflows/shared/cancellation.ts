@@ -2,15 +2,15 @@ import * as wf from '@temporalio/workflow';
 import type { CancelOutcome } from '../../src/contract/result.js';
 import { steps } from './activities.js';
 import { failure } from './failures.js';
-import { onSignal } from './message-handlers.js';
+import { answersGiven, onRequest, refusal } from './message-handlers.js';
 import { cancelSignal } from './messages.js';
-import { readReason } from './read-reason.js';
+import { EXPECTED_REASON, type Reason, readReason } from './read-reason.js';
 
 /** Why a run ends before its video. */
 export type EndedBy = { readonly how: 'cancel'; readonly reason: string | null } | { readonly how: 'deadline' };
 
 /**
- * Runs `work`. Temporal's own cancellation, the signal `cancel` and the deadline all do the same: `release` runs once,
+ * Runs `work`. Temporal's own cancellation, the message `cancel` and the deadline all do the same: `release` runs once,
  * itself not cancellable, and then the run closes as Cancelled, or fails as `DeadlineExceeded`.
  * @param deadlineMs - Milliseconds from now; null: none.
  */
@@ -25,10 +25,25 @@ export async function cancellable<T>(
   let signalled = false;
   let reason: string | null = null;
   let deadlinePassed = false;
-  onSignal(cancelSignal, readReason, (given) => {
-    signalled = true;
-    reason ??= given.reason;
-    scope.cancel();
+  let outcome: Omit<CancelOutcome, 'reason'> | undefined;
+  let isOver = false;
+  let markOver: () => void = () => undefined;
+  const over = new Promise<void>((resolve) => {
+    markOver = resolve;
+  });
+  onRequest<Reason, CancelOutcome>(cancelSignal, {
+    read: readReason,
+    expected: EXPECTED_REASON,
+    description: 'Ends the run as Cancelled; answers what became of its task, and whether it is billed.',
+    refuse: () => (isOver ? 'The run has ended' : undefined),
+    handle: async (given) => {
+      signalled = true;
+      reason ??= given.reason;
+      scope.cancel();
+      await over;
+      if (outcome === undefined) throw refusal('The run ended otherwise at the same moment');
+      return { ...outcome, reason };
+    },
   });
   const timer = new wf.CancellationScope({ cancellable: true });
   if (deadlineMs !== null) {
@@ -48,9 +63,9 @@ export async function cancellable<T>(
     // A step in flight may fail for a reason of its own after the cancel; the run was cancelled all the same.
     if (!wf.isCancellation(error) && !scope.consideredCancelled) throw error;
     const byDeadline = deadlinePassed && !signalled && !root.consideredCancelled;
-    let outcome: Omit<CancelOutcome, 'reason'> | undefined;
     await wf.CancellationScope.nonCancellable(async () => {
       outcome = await release(byDeadline ? { how: 'deadline' } : { how: 'cancel', reason });
+      markOver();
       const { workflowId, runId } = wf.workflowInfo();
       // Only a cancellation that the server has received closes the run as Cancelled.
       if (signalled && !root.consideredCancelled) await steps().requestCancellation({ workflowId, runId });
@@ -66,5 +81,8 @@ export async function cancellable<T>(
     });
   } finally {
     timer.cancel();
+    isOver = true;
+    markOver();
+    await answersGiven();
   }
 }

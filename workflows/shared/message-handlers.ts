@@ -1,6 +1,7 @@
 import { type RawValue, rawValueTypeInfo } from '@temporalio/common';
 import * as wf from '@temporalio/workflow';
 import { isDeeperThan } from '../../src/contract/bounds.js';
+import { failure } from './failures.js';
 import { workerSinks } from './worker-sinks.js';
 
 // Any program that may signal a workflow decides what its messages hold. An error while a message is read fails the
@@ -34,6 +35,21 @@ const UNDECODED = {
   inputTypes: new Proxy([], { get: () => rawValueTypeInfo }) as readonly (typeof rawValueTypeInfo)[],
 };
 
+/** A message that is owed an answer: what it may hold, when it has a use, and what it does. */
+export interface Request<Message, Answer> {
+  readonly read: MessageReader<Message>;
+  /** What the argument is, for the one whose message cannot be read: a sentence. */
+  readonly expected: string;
+  /** What the request does, in the Web UI's list. */
+  readonly description: string;
+  /** Why the run has no use for the message now, as a sentence; undefined: it has. Changes nothing. */
+  readonly refuse: (message: Message) => string | undefined;
+  /** Acts at once; its answer may take a while. It rejects only with a failure that {@link refusal} makes. */
+  readonly handle: (message: Message) => Answer | Promise<Answer>;
+  /** Called for each malformed signal, after it is counted. */
+  readonly onMalformed?: () => void;
+}
+
 /** How many messages of each name this execution has ignored. */
 const ignored = new Map<string, number>();
 
@@ -53,25 +69,76 @@ export function onSignal<Message>(
   });
 }
 
+/** Deviations of one Update from the others. */
+interface UpdateOptions<Message> extends Pick<SignalOptions, 'bytesMax'> {
+  /** What the argument is, for the one whose message cannot be read: a sentence. */
+  readonly expected?: string;
+  /** What it does, in the Web UI's list. */
+  readonly description?: string;
+  /** Why the run has no use for the message now, as a sentence; undefined: it has. Changes nothing. */
+  readonly refuse?: (message: Message) => string | undefined;
+}
+
 /**
- * Sets the handler of an Update. A message that `read` does not accept is refused before it is in the history.
+ * Sets the handler of an Update. A message that `read` does not accept, or that the run has no use for, is refused
+ * before it is in the history, with the reason.
  * @param handle - Its answer is the sender's.
  */
 export function onUpdate<Message, Answer>(
   { name }: { readonly name: string },
   read: MessageReader<Message>,
-  handle: (message: Message) => Promise<Answer>,
-  { bytesMax }: Pick<SignalOptions, 'bytesMax'> = {},
+  handle: (message: Message) => Answer | Promise<Answer>,
+  options: UpdateOptions<Message> = {},
 ): void {
-  const accepted = (argument?: RawValue): Message => {
-    const message = readSafely(read, decode(argument, bytesMax));
-    if (message !== undefined) return message;
-    throw wf.ApplicationFailure.nonRetryable(`The argument of the Update "${name}" is malformed.`, 'MessageRefused');
+  const { bytesMax, expected = `The argument of "${name}" is malformed`, refuse, description } = options;
+  const readIt = (argument?: RawValue) => readSafely(read, decode(argument, bytesMax));
+  const validator = (argument?: RawValue): void => {
+    const message = readIt(argument);
+    const why = message === undefined ? expected : refuse?.(message);
+    if (why === undefined) return;
+    ignoreMessage(name, message === undefined ? 'malformed' : 'unexpected');
+    throw refusal(why);
   };
-  const validator = (argument?: RawValue): void => void accepted(argument);
   const update = { ...wf.defineUpdate<Answer, [RawValue?]>(name), typeInfo: UNDECODED };
-  wf.setHandler(update, (argument) => handle(accepted(argument)), { validator });
+  const handler = (argument?: RawValue): Answer | Promise<Answer> => {
+    const message = readIt(argument);
+    // A worker of another version may have accepted what this one does not.
+    if (message === undefined) throw refusal(expected);
+    return handle(message);
+  };
+  wf.setHandler(update, handler, { validator, ...(description !== undefined && { description }) });
 }
+
+/**
+ * Sets the handlers of a request, which is both a signal and an Update of one name. The signal is kept by Temporal
+ * while no worker runs, and gets no answer.
+ */
+export function onRequest<Message, Answer>(
+  request: { readonly name: string },
+  { read, handle, onMalformed, ...update }: Request<Message, Answer>,
+): void {
+  onSignal<Message>(
+    request,
+    read,
+    (message) => {
+      if (update.refuse(message) !== undefined) ignoreMessage(request.name, 'unexpected');
+      // Nobody waits for the answer, and a refusal shows in the run's progress.
+      else Promise.resolve(handle(message)).catch(() => undefined);
+    },
+    { ...(onMalformed !== undefined && { onMalformed }) },
+  );
+  onUpdate(request, read, handle, update);
+}
+
+/** The failure of a request that changes nothing. */
+export const refusal = (why: string): wf.ApplicationFailure => failure({ type: 'MessageRefused', message: why });
+
+/**
+ * Waits until every request is answered: an Update in progress would fail with the end of its run.
+ * A run calls it before each of its ends.
+ */
+export const answersGiven = (): Promise<void> =>
+  wf.CancellationScope.nonCancellable(() => wf.condition(wf.allHandlersFinished));
 
 /** Sets the handler of a signal that carries bytes under a name. Anything else is counted, logged and ignored. */
 export function onBytesSignal(

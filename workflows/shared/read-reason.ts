@@ -10,7 +10,10 @@ export interface Reason {
   readonly reason: string | null;
 }
 
-/** Reads the argument of a signal that may carry a reason, or none. */
+/** What the argument of such a message is. */
+export const EXPECTED_REASON = 'The argument is an object with "reason" as a text, or nothing';
+
+/** Reads the argument of a message that may carry a reason, or none. */
 export function readReason(message: unknown): Reason | undefined {
   if (message === undefined || message === null) return { reason: null };
   if (!isObject(message)) return undefined;

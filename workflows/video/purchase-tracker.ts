@@ -3,17 +3,17 @@ import type { ArchiveOutcome } from '../../activities/archive-video.js';
 import type { PollInput, PollOutcome } from '../../activities/poll-task.js';
 import type { PurchaseStep, SubmitRefusal, WatchedTask } from '../../activities/purchase-step.js';
 import type { Purchase } from '../../src/contract/purchase.js';
-import type { Attention, SubmitDecision } from '../../src/contract/result.js';
+import type { Attention, DecisionOutcome, SubmitDecision } from '../../src/contract/result.js';
 import { sharedResult } from '../../src/contract/shared-result.js';
 import type { StepTimes } from '../../src/contract/times.js';
 import type { WebhookEvents } from '../../src/contract/webhook.js';
 import { steps } from '../shared/activities.js';
 import { notifyAttention } from '../shared/deliver-webhook.js';
 import { failure, failureOf } from '../shared/failures.js';
-import { ignoreMessage, onSignal } from '../shared/message-handlers.js';
+import { onRequest, refusal } from '../shared/message-handlers.js';
 import { resolveSignal } from '../shared/messages.js';
 import type { Progress } from './progress.js';
-import { readDecision } from './read-decision.js';
+import { EXPECTED_DECISION, readDecision } from './read-decision.js';
 import { lateText, unendedTask, unreachableResult } from './result-attention.js';
 
 /** What a purchase is once nothing about it is open to question. */
@@ -32,8 +32,18 @@ type SucceededTask = Extract<PollOutcome, { kind: 'succeeded' }>;
 /** A paid result that is no longer in question. */
 type DecidedResult = Extract<WatchOutcome, { kind: 'archived' | 'abandoned' }>;
 
+/** What is known of a purchase or of a result that a person has decided on. */
+type Answered = PurchaseStep | PollOutcome | ArchiveOutcome | DecidedResult;
+
+/** A decision, and those who wait for what becomes of it. */
+interface GivenDecision {
+  readonly decision: SubmitDecision;
+  readonly accept: (outcome: DecisionOutcome) => void;
+  readonly refuse: (why: string) => void;
+}
+
 /** What a run waits for a person with. */
-interface Question<T> {
+interface Question<T extends Answered> {
   readonly attention: Attention;
   /** Waits for an answer that comes without a person; cancelled once there is a decision. */
   readonly follow: () => Promise<T>;
@@ -61,8 +71,6 @@ const isTimeUp = (error: unknown): boolean =>
   (error.retryState === 'TIMEOUT' ||
     (error.cause instanceof wf.TimeoutFailure && error.cause.timeoutType === 'SCHEDULE_TO_CLOSE'));
 
-const NO_DECISION = 'The decision names no task and does not say to buy again';
-
 /** Brings the purchase of a run to its end, and knows what of it is open when the run itself ends early. */
 export class PurchaseTracker {
   /** The purchase under which something may have been bought; undefined before, and once it has ended. */
@@ -73,7 +81,7 @@ export class PurchaseTracker {
   readonly #progress: Progress;
   /** Submits of this run in a row that created no task, although nobody had refused them. */
   readonly uncreated: SubmitRefusal[] = [];
-  readonly #decisions: SubmitDecision[] = [];
+  readonly #decisions: GivenDecision[] = [];
   /** What a person is asked now. */
   #question: Attention | undefined;
   /** The last question that was reported, and how many were. */
@@ -81,12 +89,18 @@ export class PurchaseTracker {
 
   constructor(progress: Progress) {
     this.#progress = progress;
-    // A decision answers the current question; one without a question would answer a later one.
-    const onDecision = (decision: SubmitDecision): void => {
-      if (this.#question === undefined) ignoreMessage(resolveSignal.name, 'unexpected');
-      else this.#decisions.push(decision);
-    };
-    onSignal(resolveSignal, readDecision, onDecision, { onMalformed: () => this.#refuse(NO_DECISION) });
+    onRequest<SubmitDecision, DecisionOutcome>(resolveSignal, {
+      read: readDecision,
+      expected: EXPECTED_DECISION,
+      description: 'Decides what became of a submit, or of a paid result; answers whether the decision was accepted.',
+      // A decision answers the current question; one without a question would answer a later one.
+      refuse: () => (this.#question === undefined ? 'The run waits for no decision' : undefined),
+      handle: (decision) =>
+        new Promise((accept, reject) => {
+          this.#decisions.push({ decision, accept, refuse: (why) => reject(refusal(why)) });
+        }),
+      onMalformed: () => this.#refuse(EXPECTED_DECISION),
+    });
   }
 
   /** Follows, reconciles and, if necessary, waits for a person, until it is clear what the purchase is. */
@@ -239,7 +253,12 @@ export class PurchaseTracker {
    * Shows a question, and waits for the first of: an answer that comes by itself, and a person's decision.
    * @returns the answer; undefined when another look is to be taken.
    */
-  async #waitForPerson<T>({ attention, follow, decide, lookAgainMs }: Question<T>): Promise<T | undefined> {
+  async #waitForPerson<T extends Answered>({
+    attention,
+    follow,
+    decide,
+    lookAgainMs,
+  }: Question<T>): Promise<T | undefined> {
     const following = new wf.CancellationScope({ cancellable: true });
     let followed: { readonly answer: T } | undefined;
     let fault: { readonly error: unknown } | undefined;
@@ -262,18 +281,23 @@ export class PurchaseTracker {
         else if (!(await wf.condition(isComplete, lookAgainMs, { summary: 'until the next look' }))) return undefined;
         if (followed !== undefined) return followed.answer;
         if (fault !== undefined) throw fault.error;
-        const decision = this.#decisions.shift();
-        if (decision === undefined) continue;
+        const given = this.#decisions.shift();
+        if (given === undefined) continue;
+        const { decision } = given;
         try {
-          return await decide(decision);
+          const answer = await decide(decision);
+          given.accept({ decision, task_id: taskIdOf(answer) });
+          return answer;
         } catch (error) {
+          const why = wf.isCancellation(error) ? 'The run is being cancelled' : textOf(error);
+          given.refuse(why);
           if (wf.isCancellation(error)) throw error;
-          this.#refuse(failureOf(error)?.message ?? String(error));
+          this.#refuse(why);
         }
       }
     } finally {
       this.#question = undefined;
-      this.#decisions.length = 0;
+      for (const { refuse } of this.#decisions.splice(0)) refuse('The run no longer waits for a decision');
       following.cancel();
       await ended;
       await reported; // a run that ends earlier takes the delivery with it
@@ -293,6 +317,14 @@ export class PurchaseTracker {
     await notifyAttention(this.webhookEvents, attention, this.#reported.count);
   }
 }
+
+/** The task that a run continues with after a decision; null: none. */
+function taskIdOf(answer: Answered | undefined): string | null {
+  if (answer?.kind === 'archived') return answer.result.task_id;
+  return answer?.kind === 'task' ? answer.task.taskId : null;
+}
+
+const textOf = (error: unknown): string => failureOf(error)?.message ?? String(error);
 
 /** Whether this run submitted the task; only then may it cancel the task at the provider. */
 export function boughtByThisRun({ boughtBy }: WatchedTask): boolean {

@@ -2,6 +2,7 @@ import type { VideoResult } from '../../src/contract/result.js';
 import { STEP_TIMES, type StepTimes } from '../../src/contract/times.js';
 import { failureOf } from '../shared/failures.js';
 import { fieldsOf, isCount, isName, isObject } from '../shared/message-checks.js';
+import { answersGiven } from '../shared/message-handlers.js';
 import { requireInput } from '../shared/require-input.js';
 import type { Salvage } from '../shared/start-salvage.js';
 import { Progress } from './progress.js';
@@ -38,6 +39,8 @@ export async function salvageVideo(salvage: Salvage): Promise<VideoResult | null
   } catch (error) {
     progress.failed(failureOf(error));
     throw error;
+  } finally {
+    await answersGiven();
   }
 }
 

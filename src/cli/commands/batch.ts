@@ -6,7 +6,7 @@ import { WanBatchClient } from '../../client/batch-client.js';
 import type { StartedBatch } from '../../client/batch-start.js';
 import { VideoRunError } from '../../client/run-error.js';
 import type { Prices } from '../../config/prices.js';
-import { BATCH_WINDOW, BATCH_WINDOW_MAX } from '../../contract/batch.js';
+import { BATCH_WINDOW, BATCH_WINDOW_MAX, type BatchControls } from '../../contract/batch.js';
 import { batchStatusText, batchSummaryText } from '../../text/batch.js';
 import { startEstimateText } from '../../text/estimate.js';
 import { ExitCode } from '../../text/exit-code.js';
@@ -180,7 +180,7 @@ export function defineCommand(batch: Command, context: CommandContext): void {
     .option(...JSON_FLAG)
     .action(
       action(async (session, id: string, { reason }: { reason: string }) => {
-        await session.batches.pause(id, reason);
+        noteUnanswered(await session.batches.pause(id, reason), session);
         showStatus(await session.batches.status(id), session);
         return ExitCode.done;
       }),
@@ -194,8 +194,8 @@ export function defineCommand(batch: Command, context: CommandContext): void {
     .option(...JSON_FLAG)
     .action(
       action(async (session, id: string, { window }: { window?: number }) => {
-        if (window !== undefined) await session.batches.setWindow(id, window);
-        await session.batches.resume(id);
+        if (window !== undefined) noteUnanswered(await session.batches.setWindow(id, window), session);
+        noteUnanswered(await session.batches.resume(id), session);
         showStatus(await session.batches.status(id), session);
         return ExitCode.done;
       }),
@@ -207,6 +207,10 @@ const showStatus = (
   { context }: BatchSession,
   prices?: Prices | undefined,
 ): void => context.result(status, batchStatusText(status, prices));
+
+function noteUnanswered(answer: BatchControls | null, { context }: BatchSession): void {
+  if (answer === null) context.say('No worker has answered yet. Temporal keeps the request; it takes effect with one.');
+}
 
 async function startBatch(session: BatchSession, manifest: string, flags: StartFlags): Promise<number> {
   const { batches, settings, context } = session;

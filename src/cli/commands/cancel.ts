@@ -17,6 +17,9 @@ const WAIT_MS = 30_000;
 /** Describing a run costs no Action. */
 const CHECK_EVERY_MS = 1_000;
 
+/** Types of the errors with which a run answers that ends or has ended. */
+const TOO_LATE: readonly string[] = [FailureType.RunNotFound, FailureType.MessageRefused];
+
 /** `wan-video cancel`: ends a run, and reports what became of its task. */
 export function defineCommand(command: Command, context: CommandContext): void {
   command
@@ -43,10 +46,9 @@ async function cancel(id: string, reason: string, client: Client, context: Comma
   const refusal = notCancellable(id, workflow_type);
   if (refusal !== undefined) throw refusal;
   if (status === 'running') {
-    // It may end by itself between the two calls; the outcome is reported below.
+    // It may end by itself between the two calls; its outcome is reported below.
     await videos.cancel(id, reason, { runId }).catch((error: unknown) => {
-      const ended = error instanceof VideoRunError && error.error.type === FailureType.RunNotFound;
-      if (!ended) throw error;
+      if (!(error instanceof VideoRunError && TOO_LATE.includes(error.error.type))) throw error;
     });
   }
   const timer = new AbortController();

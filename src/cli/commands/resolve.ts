@@ -1,9 +1,9 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client } from '@temporalio/client';
 import type { Command } from 'commander';
-import { VideoRunError } from '../../client/run-error.js';
+import { type VideoErrorObject, VideoRunError } from '../../client/run-error.js';
 import { WanVideoClient } from '../../client/video-client.js';
-import type { SubmitDecision, VideoProgress } from '../../contract/result.js';
+import { FailureType } from '../../contract/failure-type.js';
+import type { SubmitDecision } from '../../contract/result.js';
 import { invalidRequest } from '../../contract/validate.js';
 import { ExitCode } from '../../text/exit-code.js';
 import type { CommandContext } from '../context.js';
@@ -16,11 +16,6 @@ interface ResolveFlags {
   readonly task?: string;
   readonly buy?: boolean;
 }
-
-/** A decision takes one query and a few records; beyond this a step is failing and is being retried. */
-const WAIT_MS = 30_000;
-/** Describing a run costs no Action. */
-const CHECK_EVERY_MS = 300;
 
 /** `wan-video resolve`: a person's decision about a lost submit. */
 export function defineCommand(command: Command, context: CommandContext): void {
@@ -59,37 +54,36 @@ function decisionOf({ task, buy }: ResolveFlags): SubmitDecision {
   return { task_id: task };
 }
 
-/** Sends a decision and waits until its effect shows. */
+/** Sends a decision, and reports whether the run has accepted it. */
 async function resolve(id: string, decision: SubmitDecision, client: Client, context: CommandContext): Promise<number> {
   const videos = new WanVideoClient({ client });
   const { run_id: runId, status, progress, problem } = await videos.describe(id);
-  const notResolved = (message: string, next_step = `Check it with "wan-video status ${id}".`) =>
-    new VideoRunError(id, { type: 'NotResolved', message, next_step });
+  const next_step = `Check it with "wan-video status ${id}".`;
+  const notResolved = (message: string, more: Pick<VideoErrorObject, 'next_step'> = { next_step }) =>
+    new VideoRunError(id, { type: 'NotResolved', message, ...more });
   if (progress === null) {
     const why = problem ?? 'no worker answers for it';
-    throw notResolved(`The run ${id} cannot take a decision now: ${why}`, 'Start a worker with "wan-video worker".');
+    const start = { next_step: 'Start a worker with "wan-video worker".' };
+    throw notResolved(`The run ${id} cannot take a decision now: ${why}`, start);
   }
-  // An early decision would be kept, and would answer the next question.
+  // A decision without a question has no effect.
   if (status !== 'running' || progress.stage !== 'needs_attention') {
     throw notResolved(`The run ${id} waits for no decision: it is ${status}, stage ${progress.stage}`);
   }
-  await videos.resolve(id, decision, { runId });
-  const after = await waitForChange(videos, id, runId, progress);
-  if (after === undefined) {
+  const answer = await videos.resolve(id, decision, { runId }).catch((error: unknown) => {
+    if (!(error instanceof VideoRunError) || error.error.type !== FailureType.MessageRefused) throw error;
+    const decideAgain = { next_step: `Decide again; "wan-video status ${id}" shows the commands.` };
+    throw notResolved(`The decision was refused: ${error.message}`, decideAgain);
+  });
+  if (answer === null) {
     throw notResolved(`The decision was sent to ${id}, and nothing shows yet that it was accepted`);
   }
-  const refused = after.attention?.refused;
-  if (refused != null) {
-    throw notResolved(
-      `The decision was refused: ${refused}`,
-      `Decide again; "wan-video status ${id}" shows the commands.`,
-    );
-  }
   const task = 'task_id' in decision ? decision.task_id : undefined;
-  const { stage, task_id } = after;
+  const { task_id } = answer;
   if (task !== undefined && task_id !== null && task_id !== task) {
     throw notResolved(`The run ${id} had been decided otherwise before: it continues with task ${task_id}`);
   }
+  const { stage } = await videos.progress(id, { runId });
   const continues = ['done', 'failed', 'cancelled', 'budget_reached'].includes(stage)
     ? `has ended: ${stage}`
     : `continues: ${stage}`;
@@ -100,24 +94,4 @@ async function resolve(id: string, decision: SubmitDecision, client: Client, con
     `The decision was accepted: ${effect}. The run ${continues}.`,
   );
   return ExitCode.done;
-}
-
-/** Progress once it is no longer that of `before`; undefined when that takes too long. */
-async function waitForChange(
-  videos: WanVideoClient,
-  id: string,
-  runId: string,
-  before: VideoProgress,
-): Promise<VideoProgress | undefined> {
-  let events = 0;
-  for (const untilMs = Date.now() + WAIT_MS; Date.now() < untilMs; await sleep(CHECK_EVERY_MS)) {
-    const status = await videos.describe(id, { runId, progress: false });
-    if (status.events === events) continue;
-    events = status.events;
-    const progress = await videos.progress(id, { runId }).catch(() => undefined);
-    if (progress === undefined) events = 0;
-    // A refusal starts the stage again.
-    else if (progress.stage !== before.stage || progress.since_ms !== before.since_ms) return progress;
-  }
-  return undefined;
 }
