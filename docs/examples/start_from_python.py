@@ -46,7 +46,8 @@ async def result(run: WorkflowHandle) -> dict:
     try:
         return await asyncio.shield(waiting)
     except asyncio.CancelledError:  # Ctrl-C
-        await run.signal("cancel", {"reason": "Ctrl-C"})
+        # The answer of the Update says what became of the task; it is in `progress` as well.
+        await run.execute_update("cancel", {"reason": "Ctrl-C"})
         return await waiting
 
 
@@ -55,10 +56,9 @@ async def failure(run: WorkflowHandle, error: WorkflowFailureError) -> dict:
     if isinstance(cause, CancelledError):
         # What became of the task, and whether it is billed.
         return {"cancelled": (await run.query("progress"))["cancel"]}
-    while cause is not None and not isinstance(cause, ApplicationError):
-        cause = cause.cause
     # type, message, code, billed, next_step, …: as documented for the command's --json.
-    return {"failure": cause.details[0] if cause and cause.details else {"message": str(error)}}
+    published = isinstance(cause, ApplicationError) and cause.details
+    return {"failure": cause.details[0] if published else {"message": str(error)}}
 
 
 async def watch(run: WorkflowHandle, ended: asyncio.Event) -> None:

@@ -1,7 +1,8 @@
 import type { Client } from '@temporalio/client';
-import { type VideoErrorObject, VideoRunError } from '../client/run-error.js';
+import { VideoRunError } from '../client/run-error.js';
 import { WanVideoClient } from '../client/video-client.js';
 import type { VideoStatus } from '../client/video-run.js';
+import type { VideoErrorObject } from '../contract/failure.js';
 import { FailureType } from '../contract/failure-type.js';
 import type { VideoResult } from '../contract/result.js';
 import { DAY_MS, utcDay } from '../contract/utc.js';

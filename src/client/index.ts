@@ -1,3 +1,4 @@
+export type { VideoErrorObject } from '../contract/failure.js';
 export { WanBatchClient } from './batch-client.js';
 export type { BatchEstimate, EstimateAccount } from './batch-estimate.js';
 export type { WanBatchClientOptions } from './batch-options.js';
@@ -14,7 +15,7 @@ export { type FollowedProgress, followVideo } from './follow.js';
 export type { ManifestSource } from './manifest-source.js';
 export { loadPayloadCodec } from './payload-codec.js';
 export type { ImageSource } from './reference.js';
-export { type VideoErrorObject, VideoRunError } from './run-error.js';
+export { VideoRunError } from './run-error.js';
 export type { ListOptions } from './run-list.js';
 export { type BackfillPeriod, type BackfillPlan, WanScheduleClient } from './schedule-client.js';
 export type { EstimateScheduleOptions, ScheduleEstimate } from './schedule-estimate.js';

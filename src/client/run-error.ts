@@ -1,10 +1,4 @@
-import type { VideoFailure } from '../contract/failure.js';
-
-/** A failure as it is published: `details[0]` of a failed run, and `error` of the command's `--json`. */
-export interface VideoErrorObject extends Omit<VideoFailure, 'type'> {
-  /** A `FailureType`; or `Cancelled`, `Terminated` or `TimedOut` for a run that ended in this way. */
-  readonly type: string;
-}
+import type { VideoErrorObject } from '../contract/failure.js';
 
 /**
  * The error of a run without a video: it failed, was cancelled or terminated, or does not exist. Match `error.type`.

@@ -1,6 +1,8 @@
 import type { WorkflowFailedError } from '@temporalio/client';
 import { ApplicationFailure, CancelledFailure, TerminatedFailure, TimeoutFailure } from '@temporalio/common';
-import { type VideoErrorObject, VideoRunError } from './run-error.js';
+import type { VideoErrorObject } from '../contract/failure.js';
+import { chainOf, videoFailureOf } from '../workflow/video-failed.js';
+import { VideoRunError } from './run-error.js';
 
 /** Extracts the published failure from the chain of failures that Temporal reports for the run `id`. */
 export function runErrorOf(id: string, failed: WorkflowFailedError): VideoRunError {
@@ -8,14 +10,11 @@ export function runErrorOf(id: string, failed: WorkflowFailedError): VideoRunErr
 }
 
 function errorObjectOf(failed: WorkflowFailedError): VideoErrorObject {
-  const chain: Error[] = [];
-  for (let at: unknown = failed.cause; at instanceof Error; at = at.cause) chain.push(at);
+  const published = videoFailureOf(failed);
+  if (published !== undefined) return published;
+  const [, ...chain] = chainOf(failed);
   const failure = chain.find((error): error is ApplicationFailure => error instanceof ApplicationFailure);
-  if (failure !== undefined) {
-    const detail = failure.details?.[0];
-    if (isErrorObject(detail)) return detail;
-    return { type: failure.type ?? 'Failed', message: failure.message };
-  }
+  if (failure !== undefined) return { type: failure.type ?? 'Failed', message: failure.message };
   const [outermost] = chain;
   if (outermost instanceof CancelledFailure) return { type: 'Cancelled', message: 'The run was cancelled.' };
   if (outermost instanceof TerminatedFailure) {
@@ -27,6 +26,3 @@ function errorObjectOf(failed: WorkflowFailedError): VideoErrorObject {
   }
   return { type: 'Failed', message: (chain.at(-1) ?? failed).message };
 }
-
-const isErrorObject = (value: unknown): value is VideoErrorObject =>
-  typeof value === 'object' && value !== null && 'type' in value && 'message' in value;

@@ -8,10 +8,11 @@ import {
   WorkflowUpdateRPCTimeoutOrCancelledError,
 } from '@temporalio/client';
 import { ApplicationFailure } from '@temporalio/common';
+import type { VideoErrorObject } from '../contract/failure.js';
 import { FailureType } from '../contract/failure-type.js';
 import { grpcCodeOf } from './connect.js';
 import { QUERY_TIMEOUT_MS } from './query-progress.js';
-import { type VideoErrorObject, VideoRunError } from './run-error.js';
+import { VideoRunError } from './run-error.js';
 
 /** Longest wait for what an accepted request does: the end of a cancelled run, or the effect of a decision. */
 const ANSWER_TIMEOUT_MS = 30_000;

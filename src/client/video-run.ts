@@ -1,8 +1,8 @@
 import type { WorkflowExecutionDescription, WorkflowExecutionInfo } from '@temporalio/client';
 import { defineSearchAttributeKey } from '@temporalio/common';
 import proto from '@temporalio/proto';
+import type { VideoErrorObject } from '../contract/failure.js';
 import type { VideoProgress, VideoResult } from '../contract/result.js';
-import type { VideoErrorObject } from './run-error.js';
 
 /** A run as it is listed. Fields that come from search attributes are null in a namespace without them. */
 export interface VideoRun {

@@ -25,6 +25,8 @@ export interface Times extends StepTimes {
   readonly connectTemporalMs: number;
   /** How often a worker with metrics looks at the ledger's open purchases and counts the runs that need a person. */
   readonly metricsEveryMs: number;
+  /** How often a worker looks whether the runs of its open purchases are still there. */
+  readonly orphanCheckMs: number;
   /** How often a worker looks at its clock, its credentials, and whether Temporal and the store accept them. */
   readonly watchEveryMs: number;
   /** How long Temporal may be away before the worker ends, so that a new one reads address and credentials again. */
@@ -61,6 +63,7 @@ export const DEFAULT_TIMES: Times = {
   watchEveryMs: 30_000, // a renewed credential is used within half a minute; a few small calls
   temporalAwayMs: 900_000, // longer than a restart or a failover; a worker without Temporal has no work
   storeRefusedMs: 600_000, // renewed credentials are read every minute: after ten they do not come
+  orphanCheckMs: 30_000, // a terminated run's video is archived within two minutes; a look costs no Action
   metricsEveryMs: 120_000, // a listing or more each, while there is work; they show minutes and hours
   unknownForMs: 600_000, // a lag of the provider passes within seconds; a task that was paid is not given up lightly
   rejectEveryMs: 300_000, // three downloads span ten minutes, as long as a task must be denied

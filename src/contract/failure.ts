@@ -18,6 +18,12 @@ export interface VideoFailure {
   readonly next_step?: string | undefined;
 }
 
+/** A failure as a caller sees it: that of a run that failed, or how the run ended otherwise. */
+export interface VideoErrorObject extends Omit<VideoFailure, 'type'> {
+  /** A `FailureType`; or `Cancelled`, `Terminated`, `TimedOut` or `Failed` for a run that ended in this way. */
+  readonly type: string;
+}
+
 /** Characters of an id or a code of the provider. */
 const ID_MAX = 200;
 

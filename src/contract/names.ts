@@ -54,6 +54,12 @@ export const ITEM_MEMO = 'item_id';
 /** Memo of a batch that a schedule has started: the schedule's id, which is not the batch's. */
 export const SCHEDULE_MEMO = 'schedule_id';
 
+/**
+ * Memo of a generation that is a child workflow: the signal by which it reports its progress to its parent, as
+ * `{ signal, stages }`. `stages`: at each new stage; otherwise only what became of its task once it is cancelled.
+ */
+export const PARENT_REPORT_MEMO = 'report_to_parent';
+
 /** Custom search attributes and their Temporal types; no value holds a prompt, a URL or a secret. */
 export const SEARCH_ATTRIBUTES = {
   VideoTaskId: 'KEYWORD',

@@ -1,4 +1,5 @@
-import { type VideoErrorObject, VideoRunError } from '../client/run-error.js';
+import { VideoRunError } from '../client/run-error.js';
+import type { VideoErrorObject } from '../contract/failure.js';
 import { FailureType } from '../contract/failure-type.js';
 import type { VideoResult } from '../contract/result.js';
 import { VideoError } from '../contract/video-error.js';

@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import type { DataConverter } from '@temporalio/common';
 import { NativeConnection, Runtime, Worker, type WorkerDeploymentOptions } from '@temporalio/worker';
@@ -14,6 +13,7 @@ import { raisedQuotas } from '../config/quotas.js';
 import { VideoError } from '../contract/video-error.js';
 import { DashScopeClient } from '../dashscope/client.js';
 import { Ledger } from '../ledger/ledger.js';
+import type { WrittenRecord } from '../ledger/ledger-records.js';
 import { RecentImages } from '../media/recent-images.js';
 import type { WorkerMetrics } from '../metrics/worker-metrics.js';
 import { redactText } from '../net/redact.js';
@@ -23,11 +23,6 @@ import { QueryBudget } from '../polling/query-budget.js';
 import { LearnedRenderTimes } from '../polling/render-times.js';
 import { ResultLinks } from '../polling/result-links.js';
 import { createTaskWatcher } from '../polling/task-watcher.js';
-import type { AssetStore } from '../storage/asset-store.js';
-import { openStore } from '../storage/open-store.js';
-import { checkSharedFileStore } from '../storage/shared-file-store.js';
-import { storeId } from '../storage/store-id.js';
-import { verifyConditionalPut } from '../storage/verify-conditional-put.js';
 import { WebhookSender } from '../webhook/webhook-sender.js';
 import { accountSlotsPort, announceLimit, keepSlotsRunning } from './account-slots.js';
 import { attributesPort } from './attributes-port.js';
@@ -36,11 +31,13 @@ import { BUNDLE_PATH, encryptedBundleOf } from './build-bundle.js';
 import type { ClockWatch } from './clock-watch.js';
 import { readNamedFiles } from './config-files.js';
 import { flushLog, logNow } from './logger.js';
+import { OrphanWatch } from './orphan-watch.js';
 import { oddityReport, providerClientOptions } from './provider-client.js';
 import { schedulesPort } from './schedules.js';
 import { startTelemetry, type Telemetry } from './telemetry.js';
 import { handleUncaughtErrors } from './uncaught-errors.js';
 import { ignoreStorageReferences, passUndecodable } from './undecodable-payloads.js';
+import { type VerifiedStore, verifiedStore } from './verified-store.js';
 import { clockWatchOf, lookAtProviderClock } from './worker-clock.js';
 import { watchWorker } from './worker-watch.js';
 
@@ -177,7 +174,9 @@ async function runQueues(
   const stats = renderTimes(config, store);
   // The start does not wait for this: without the other workers' render times a worker still works.
   void stats.sync();
-  const deps = activityDeps(options, { metrics: telemetry.metrics, clocks }, store, stats, {
+  const orphans = new OrphanWatch();
+  const observers = { metrics: telemetry.metrics, clocks, orphans };
+  const deps = activityDeps(options, observers, store, stats, {
     prices,
     webhook,
     cancelRun: async (workflowId, runId) => {
@@ -231,10 +230,13 @@ async function runQueues(
   });
   await announceLimit(client, config, budgets);
   const stopLooking = keepSlotsRunning(client, config, budgets, times.slotCheckMs / 2);
+  const salvaging = { ...deps, client, taskQueue: taskQueues.generate };
+  const stopSalvaging = orphans.start(salvaging, times.orphanCheckMs);
   telemetry.health.polling([main, submit], client, taskQueues.generate);
   telemetry.look(deps.ledger, client);
   const stop = (): void => {
     stopLooking();
+    stopSalvaging();
     telemetry.health.stopping();
     for (const worker of [main, submit]) if (worker.getState() === 'RUNNING') worker.shutdown();
   };
@@ -301,23 +303,6 @@ function dataConverterOf({ payloadCodec }: TemporalTarget, bundlePath: string): 
   return { dataConverter: { payloadCodecs: [passUndecodable(payloadCodec)], failureConverterPath } };
 }
 
-interface VerifiedStore {
-  readonly store: AssetStore;
-  readonly storeId: string;
-}
-
-/**
- * Opens the asset store and verifies at every start that of many concurrent writers one wins: buying once rests on it.
- */
-async function verifiedStore(config: Config, temporal: TemporalTarget, clocks: ClockWatch): Promise<VerifiedStore> {
-  const { store: configured, sharedFileStore, proxies } = config;
-  const temporalAddress = temporal.connection.address ?? 'localhost:7233';
-  checkSharedFileStore({ store: configured.kind, temporalAddress, sharedFileStore });
-  const store = openStore(configured, proxies, (moment) => clocks.observe('store', moment));
-  await verifyConditionalPut(store, { newId: randomUUID });
-  return { store, storeId: await storeId(store, { newId: randomUUID }) };
-}
-
 /** Learned render times, shared with the other workers through the store. */
 function renderTimes({ provider, taskQueues }: Config, { store }: VerifiedStore): LearnedRenderTimes {
   const scope = { provider: provider.providerId, account: provider.account };
@@ -331,9 +316,16 @@ function renderTimes({ provider, taskQueues }: Config, { store }: VerifiedStore)
   });
 }
 
+/** What takes note of what the steps do. */
+interface Observers {
+  readonly metrics: WorkerMetrics;
+  readonly clocks: ClockWatch;
+  readonly orphans: OrphanWatch;
+}
+
 function activityDeps(
   { config, apiKey }: WorkerOptions,
-  { metrics, clocks }: { readonly metrics: WorkerMetrics; readonly clocks: ClockWatch },
+  { metrics, clocks, orphans }: Observers,
   { store, storeId: id }: VerifiedStore,
   stats: LearnedRenderTimes,
   given: Pick<
@@ -353,6 +345,10 @@ function activityDeps(
   const { times, provider } = config;
   const scope = { provider: provider.providerId, account: provider.account };
   const onOddity = oddityReport(metrics);
+  const onRecordWritten = (record: WrittenRecord): void => {
+    metrics.won(record);
+    orphans.wrote(record);
+  };
   const budget = new QueryBudget({ perSecond: config.rates.query, clock: systemClock, random: Math.random });
   const submits = new EvenPace(config.rates.submit, systemClock);
   const clientOptions = providerClientOptions({ config, apiKey, onOddity }, metrics, clocks);
@@ -384,7 +380,7 @@ function activityDeps(
     providerBaseUrl: provider.baseUrl,
     store,
     storeId: id,
-    ledger: new Ledger({ store, scope, now: Date.now, onRecordWritten: (record) => metrics.won(record) }),
+    ledger: new Ledger({ store, scope, now: Date.now, onRecordWritten }),
     allowPrivateUrls: config.allowPrivateUrls,
     proxies: config.proxies,
     spoolDir: SPOOL_FOLDER,

@@ -68,7 +68,7 @@ describe.skipIf(python === undefined).concurrent('a caller in Python, with plain
     }
   });
 
-  test('cancels with the signal and reads what became of the task', async () => {
+  test('cancels with the Update and reads what became of the task', async () => {
     const request = { ...stack.request(`cancelled from Python ${randomUUID()}`), duration: 15 };
     const { answer, code } = await example(request, ({ stage }, child) => {
       if (stage === 'rendering') child.kill('SIGINT');

@@ -74,9 +74,11 @@ const ROOMS: readonly Room[] = [
   workflowRoom('workflows/batch', 'workflows/shared'),
   // The files that lie in `workflows` itself: the index that Temporal needs.
   workflowRoom('workflows', 'workflows/shared', 'workflows/slots', 'workflows/video', 'workflows/batch'),
+  // What a caller's own workflow uses: it runs in the sandbox of that workflow.
+  { room: 'src/workflow', uses: ['src/contract'], packages: WORKFLOW_PACKAGES },
   {
     room: 'src/client',
-    uses: ['src/contract', ...LIBRARY_ROOMS],
+    uses: ['src/contract', ...LIBRARY_ROOMS, 'src/workflow'],
     packages: /^(node:.+|zod|@temporalio\/(client|common|envconfig|proto))$/,
   },
   {

@@ -33,6 +33,7 @@ test('a decision without a question is refused with the reason, and is not in th
   expect((await eventsOf(id)).filter((name) => /update|signaled/i.test(name))).toHaveLength(1); // its slot
   // The task waits for its turn at the provider, so it is free.
   expect(await stack.videos.cancel(id, 'a test')).toMatchObject({ billed: false, reason: 'a test' });
+  await expect(stack.videos.result(id)).rejects.toMatchObject({ cancelled: true });
   await expect(stack.videos.cancel(id)).rejects.toMatchObject({ error: { type: 'RunNotFound' } });
 });
 

@@ -15,7 +15,7 @@ import { callerAttributes } from '../../src/contract/search-attributes.js';
 import { STEP_TIMES, type StepTimes } from '../../src/contract/times.js';
 import { steps } from '../shared/activities.js';
 import { cancellable } from '../shared/cancellation.js';
-import { failureOf, failureOrUnexpected, isAlreadyStarted } from '../shared/failures.js';
+import { failureOf, failureOrUnexpected, isAlreadyStarted, runFailure } from '../shared/failures.js';
 import { ignoreMessage, onSignal } from '../shared/message-handlers.js';
 import { itemSignal } from '../shared/messages.js';
 import { continueOnNewVersion, newVersionAvailable, upgradeAttempted } from '../shared/version-upgrade.js';
@@ -58,7 +58,7 @@ export async function videoBatch(input: BatchRunInput): Promise<BatchSummary> {
     );
   } catch (error) {
     if (!wf.isCancellation(error) && !(error instanceof wf.ContinueAsNew)) await batch.reportFailure(error);
-    throw error;
+    throw runFailure(error);
   }
 }
 

@@ -11,7 +11,7 @@ import {
 } from '../../src/contract/webhook.js';
 import { attentionRun, budgetReachedRun } from '../../src/contract/webhook-data.js';
 import { steps } from './activities.js';
-import { isAlreadyStarted } from './failures.js';
+import { isAlreadyStarted, runFailure } from './failures.js';
 import { fieldsOf } from './message-checks.js';
 import { requireInput } from './require-input.js';
 import { batchOf } from './run-context.js';
@@ -24,7 +24,11 @@ export async function deliverWebhook(event: WebhookEvent): Promise<{ status: num
   const { text } = fieldsOf(fieldsOf(event)['data']);
   requireInput(typeof text === 'string');
   wf.setCurrentDetails(event.data.text);
-  return steps().postEvent({ event });
+  return steps()
+    .postEvent({ event })
+    .catch((error: unknown) => {
+      throw runFailure(error);
+    });
 }
 
 /** Content of an event, with a key that is unique among the events of one chain of executions. */

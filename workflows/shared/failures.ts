@@ -2,12 +2,23 @@ import * as wf from '@temporalio/workflow';
 import type { FailedPreparation } from '../../activities/prepared-request.js';
 import type { VideoFailure } from '../../src/contract/failure.js';
 
-/** The failure that a run ends with, in its published form. */
-export function failure(published: VideoFailure): wf.ApplicationFailure {
+/**
+ * The failure that a run ends with, in its published form, which is `details[0]` of the outermost failure.
+ * @param cause - For those who look into the history.
+ */
+export function failure(published: VideoFailure, cause?: unknown): wf.ApplicationFailure {
   const { type, message } = published;
   // A reached budget does what it is for: nobody needs an alert.
   const benign = type === 'BudgetReached' && { category: 'BENIGN' as const };
-  return wf.ApplicationFailure.create({ type, message, nonRetryable: true, details: [published], ...benign });
+  const known = cause instanceof Error && { cause };
+  return wf.ApplicationFailure.create({ type, message, nonRetryable: true, details: [published], ...known, ...benign });
+}
+
+/** An error as the end of a run: a failure of Temporal in its published form, and everything else as it is. */
+export function runFailure(error: unknown): unknown {
+  if (!(error instanceof wf.TemporalFailure) || wf.isCancellation(error)) return error;
+  const isPublished = error instanceof wf.ApplicationFailure && error.details?.[0] !== undefined;
+  return isPublished ? error : failure(failureOrUnexpected(error), error);
 }
 
 /** The published failure behind an error, when a step or this run has given one. */

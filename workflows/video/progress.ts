@@ -94,6 +94,9 @@ export class Progress {
   /** Called when the run begins to wait for a person. */
   onAttention: (attention: Attention) => void = () => undefined;
 
+  /** Called at each new stage. */
+  onStage: (state: VideoProgress) => void = () => undefined;
+
   /**
    * Whether the namespace has the search attributes: unknown ones stop a run for good. A client that sets them knows.
    */
@@ -123,6 +126,7 @@ export class Progress {
     const transition = `${stage} ${this.#state.attempt}`;
     if (transition !== this.#logged) logTransition(this.#state, more);
     this.#logged = transition;
+    this.onStage(this.#state);
     if (!this.#parked || !CONTINUES.includes(stage)) return;
     this.#parked = false;
     this.#setAttributes({ VideoOutcome: ['running'] });

@@ -1,6 +1,6 @@
 import type { VideoResult } from '../../src/contract/result.js';
 import { STEP_TIMES, type StepTimes } from '../../src/contract/times.js';
-import { failureOf } from '../shared/failures.js';
+import { failureOf, runFailure } from '../shared/failures.js';
 import { fieldsOf, isCount, isName, isObject } from '../shared/message-checks.js';
 import { answersGiven } from '../shared/message-handlers.js';
 import { requireInput } from '../shared/require-input.js';
@@ -38,7 +38,7 @@ export async function salvageVideo(salvage: Salvage): Promise<VideoResult | null
     }
   } catch (error) {
     progress.failed(failureOf(error));
-    throw error;
+    throw runFailure(error);
   } finally {
     await answersGiven();
   }

@@ -21,12 +21,13 @@ import type { StepTimes } from '../../src/contract/times.js';
 import { steps } from '../shared/activities.js';
 import { cancellable } from '../shared/cancellation.js';
 import { notifyBudgetReached } from '../shared/deliver-webhook.js';
-import { attributesKnown, failure, failureOf } from '../shared/failures.js';
+import { attributesKnown, failure, failureOf, runFailure } from '../shared/failures.js';
 import { batchOf } from '../shared/run-context.js';
 import { startSalvage } from '../shared/start-salvage.js';
 import { Progress } from './progress.js';
 import { boughtByThisRun, PurchaseTracker } from './purchase-tracker.js';
 import { reportToBatch } from './report-to-batch.js';
+import { reportToParent } from './report-to-parent.js';
 import { SlotRequest } from './slot-request.js';
 
 /**
@@ -42,7 +43,8 @@ const IMAGE_FRESH_MS = 86_400_000;
 /** Prepares the request, buys one task unless there is one to follow, watches it to its end and archives the video. */
 export async function videoGenerate(request: VideoRequest): Promise<VideoResult> {
   const run = new Run();
-  return reportToBatch(request, run.progress, () => generate(request, run));
+  const reported = reportToParent(run.progress);
+  return reportToBatch(request, run.progress, () => generate(request, run)).finally(reported);
 }
 
 /** The parts of a run that its end needs, however it ends. */
@@ -303,14 +305,18 @@ async function handOverPurchase(run: Run, error: unknown): Promise<unknown> {
   }
   const known = failureOf(error);
   // What a step says of its failure may promise another attempt, and there is none.
-  if (known !== undefined) return isSpent(error) ? failure({ ...known, next_step }) : error;
-  return failure({
-    type: 'StepTimedOut',
-    message: `A step did not end in time: ${error instanceof wf.ActivityFailure ? error.activityType : String(error)}`,
-    task_id: task?.taskId,
-    ...(nothingBought && { billed: false }),
-    next_step,
-  });
+  if (known !== undefined) return isSpent(error) ? failure({ ...known, next_step }, error) : runFailure(error);
+  const message = `A step did not end in time: ${error instanceof wf.ActivityFailure ? error.activityType : String(error)}`;
+  return failure(
+    {
+      type: 'StepTimedOut',
+      message,
+      task_id: task?.taskId,
+      ...(nothingBought && { billed: false }),
+      next_step,
+    },
+    error,
+  );
 }
 
 /** Whether a step would have been retried, had there been time or attempts left. */

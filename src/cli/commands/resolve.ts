@@ -1,7 +1,8 @@
 import type { Client } from '@temporalio/client';
 import type { Command } from 'commander';
-import { type VideoErrorObject, VideoRunError } from '../../client/run-error.js';
+import { VideoRunError } from '../../client/run-error.js';
 import { WanVideoClient } from '../../client/video-client.js';
+import type { VideoErrorObject } from '../../contract/failure.js';
 import { FailureType } from '../../contract/failure-type.js';
 import type { SubmitDecision } from '../../contract/result.js';
 import { invalidRequest } from '../../contract/validate.js';

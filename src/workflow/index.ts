@@ -1,0 +1,3 @@
+export type { VideoErrorObject } from '../contract/failure.js';
+export { type GenerateVideoOptions, generateVideo } from './generate-video.js';
+export { cancelOutcomeOf, videoFailureOf } from './video-failed.js';
