@@ -37,12 +37,13 @@ import {
   newBatchId,
   type WanBatchClientOptions,
 } from './batch-options.js';
-import type {
-  BatchStatus,
-  EstimateBatchOptions,
-  StartBatchOptions,
-  StartEstimate,
-  StartedBatch,
+import {
+  type BatchStatus,
+  type EstimateBatchOptions,
+  STATUS_OF,
+  type StartBatchOptions,
+  type StartEstimate,
+  type StartedBatch,
 } from './batch-start.js';
 import { localManifest, type ManifestSource } from './manifest-source.js';
 import { asNotFound } from './not-found.js';
@@ -52,16 +53,6 @@ import { runErrorOf } from './run-failure.js';
 import { readProblem } from './run-problem.js';
 import { batchDetails } from './run-texts.js';
 import { sendRequest } from './send-request.js';
-
-const STATUS: Readonly<Record<string, BatchStatus['status']>> = {
-  RUNNING: 'running',
-  CONTINUED_AS_NEW: 'running',
-  COMPLETED: 'completed',
-  CANCELLED: 'cancelled',
-  FAILED: 'failed',
-  TIMED_OUT: 'failed',
-  TERMINATED: 'terminated',
-};
 
 /** Starts, follows, controls and reports batches. Methods reject as those of `WanVideoClient` do. */
 export class WanBatchClient {
@@ -162,7 +153,7 @@ export class WanBatchClient {
   async status(batchId: string): Promise<BatchStatus> {
     const described = await this.#find(batchId);
     const found = described?.status.name;
-    const status = found === undefined ? 'unknown' : (STATUS[found] ?? 'unknown');
+    const status = found === undefined ? 'unknown' : (STATUS_OF[found] ?? 'unknown');
     // A running batch has no report, and is shown although the store is away.
     const summary = status === 'running' ? null : ((await readReport(this.#store, batchId)) ?? null);
     if (described !== undefined) {
@@ -279,8 +270,7 @@ export class WanBatchClient {
 
   /**
    * Cancels a batch: its items in progress are cancelled, and finished ones keep their videos.
-   * @returns what it has cost; null when no worker has answered within 5 s, or the batch has not ended within 30 s: the
-   * request is kept, and {@link result} waits for the end.
+   * @returns what it has cost; null when no worker answers within 5 s, or it ends later: {@link result} waits for it.
    * @throws VideoRunError `RunNotFound` when there is no such batch or it has ended already; `MessageRefused` for one
    * that ends at this moment.
    * @example
@@ -309,8 +299,7 @@ export class WanBatchClient {
 
   /**
    * Starts items again, and runs those again that failed because of the account.
-   * @returns as {@link pause}.
-   * @throws VideoRunError as {@link pause}.
+   * @returns as {@link pause}, and throws as it does.
    * @example
    * ```ts
    * await batches.resume('spring');

@@ -58,3 +58,14 @@ export interface BatchStatus {
   /** Null until the batch has ended. */
   readonly summary: BatchSummary | null;
 }
+
+/** The state of a batch by Temporal's name of it. */
+export const STATUS_OF: Readonly<Record<string, BatchStatus['status']>> = {
+  RUNNING: 'running',
+  CONTINUED_AS_NEW: 'running',
+  COMPLETED: 'completed',
+  CANCELLED: 'cancelled',
+  FAILED: 'failed',
+  TIMED_OUT: 'failed',
+  TERMINATED: 'terminated',
+};

@@ -17,7 +17,7 @@ import { VideoRunError } from './run-error.js';
 /** Longest wait for what an accepted request does: the end of a cancelled run, or the effect of a decision. */
 const ANSWER_TIMEOUT_MS = 30_000;
 
-/** gRPC status codes of a server that is too old for Updates, or has them disabled: PERMISSION_DENIED, UNIMPLEMENTED. */
+/** gRPC statuses of a server that is too old for Updates, or has them disabled: PERMISSION_DENIED, UNIMPLEMENTED. */
 const NO_UPDATES: readonly (number | undefined)[] = [7, 12];
 
 /** A request to a run or a batch. */

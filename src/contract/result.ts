@@ -147,8 +147,8 @@ export interface Attention {
 }
 
 /**
- * A person's decision in `needs_attention`, sent as the Update or the signal `resolveSubmit`. `task_id`: this task belongs to the
- * run, or its result is tried again at once; `buy_again`: no task does, or its result is given up.
+ * A person's decision in `needs_attention`, sent as the Update or the signal `resolveSubmit`. `task_id`: this task
+ * belongs to the run, or its result is tried again at once; `buy_again`: no task does, or its result is given up.
  */
 export type SubmitDecision = { readonly task_id: string } | { readonly buy_again: true };
 

@@ -69,7 +69,7 @@ export async function generateVideo(request: VideoRequest, options: GenerateVide
   }
 }
 
-/** Starts the child; under a further id while the given one is in use, for example by the child of a run before a reset. */
+/** Starts the child; under a further id while the given one is in use, for example by the child before a reset. */
 async function startUnder(
   id: string,
   { taskQueue = 'video-generate', summary, onProgress, signal }: GenerateVideoOptions & { readonly signal: string },

@@ -306,11 +306,11 @@ async function handOverPurchase(run: Run, error: unknown): Promise<unknown> {
   const known = failureOf(error);
   // What a step says of its failure may promise another attempt, and there is none.
   if (known !== undefined) return isSpent(error) ? failure({ ...known, next_step }, error) : runFailure(error);
-  const message = `A step did not end in time: ${error instanceof wf.ActivityFailure ? error.activityType : String(error)}`;
+  const what = error instanceof wf.ActivityFailure ? error.activityType : String(error);
   return failure(
     {
       type: 'StepTimedOut',
-      message,
+      message: `A step did not end in time: ${what}`,
       task_id: task?.taskId,
       ...(nothingBought && { billed: false }),
       next_step,
