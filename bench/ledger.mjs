@@ -30,7 +30,7 @@ const LATENCY_MS = 25;
 const COMMAND = at('../dist/src/cli/main.js');
 const STARTS = 7;
 /** What the issue of a busy day allows, in seconds, with 50,000 closed purchases. */
-const SECONDS_MOST = { 'new slots': 10, 'first grant': 10, sweep: 60, cost: 10, doctor: 20 };
+const SECONDS_MOST = { 'first sweep': 60, sweep: 60, 'new slots': 10, 'first grant': 10, cost: 10, doctor: 20 };
 const PRICES = {
   currency: 'CNY',
   per_second: { '720P': { silent: 0.15, sound: 0.3 }, '1080P': { silent: 0.25, sound: 0.5 } },
@@ -102,13 +102,14 @@ async function measure(closed) {
     const expect = (what, found, wanted) => {
       if (found !== wanted) throw new Error(`${closed} closed: ${what}: ${found}, not ${wanted}`);
     };
-    await ledger.listOpen(); // connects, and learns the store's clock
+    await ledger.listOpen(1); // connects, and learns the store's clock
+    // The first sweep digests the hours of the day; each later one those of its hour.
+    expect('orphans', (await measured('first sweep', () => step(createFindOrphans(deps)))).orphans.length, OPEN);
+    await measured('sweep', () => step(createFindOrphans(deps)));
     expect('open', (await measured('what is open', () => ledger.listOpen())).open.length, OPEN);
-    const slots = () => Promise.all([step(createFindOpenSlots(deps)), step(createFindSpending(deps), query)]);
     const query = { day: utcDay(Date.now()), wholeDay: true, batches: [], reserved: [] };
+    const slots = () => Promise.all([step(createFindOpenSlots(deps)), step(createFindSpending(deps), query)]);
     expect('spending', (await measured('new slots', slots))[1].open.length, OPEN);
-    expect('orphans', (await measured('sweep', () => step(createFindOrphans(deps)))).orphans.length, OPEN);
-    await measured('sweep, the next one', () => step(createFindOrphans(deps)));
 
     const command = (...args) => run([COMMAND, ...args], { ...product.env, DASHSCOPE_API_KEY: `sk-${cell}` }, [0, 3]);
     const cost = JSON.parse(await measured('cost', () => command('cost', '--json')));
