@@ -21,8 +21,9 @@ export async function accountSlots(input: SchedulerInput, page?: Uint8Array): Pr
   for (;;) {
     await wf.condition(() => scheduler.hasWork);
     scheduler.grantAndNotify();
-    if (scheduler.auditDue) scheduler.startAudit();
+    // Spending first: grants wait for it, and it waits for an audit that is under way.
     if (scheduler.spendingDue) scheduler.startSpendingRefresh();
+    if (scheduler.auditDue) scheduler.startAudit();
     if (scheduler.endsRun) scheduler.holdAnswers();
     if (scheduler.mayContinueAsNew) {
       const next = await scheduler.handOver();
