@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { Bounded } from '../src/async/bounded.js';
 import { providerIdOf } from '../src/config/config.js';
 import { FailureType } from '../src/contract/failure-type.js';
-import { decodeDataUri } from '../src/contract/image-reference.js';
+import { decodeDataUri, fitOfKey, readStagedReference } from '../src/contract/image-reference.js';
 import { MODEL } from '../src/contract/model.js';
 import type { Buyer } from '../src/contract/purchase.js';
 import type { CanonicalRequest, VideoRequest } from '../src/contract/request.js';
@@ -15,14 +15,27 @@ import { cacheKey, canonicalRequest, parseRequest } from '../src/contract/valida
 import { VideoError } from '../src/contract/video-error.js';
 import type { Ledger } from '../src/ledger/ledger.js';
 import { purchaseKeyOf } from '../src/ledger/purchase-key.js';
-import { IMAGE_BYTES_MAX, IMAGE_HEAD_BYTES, inspectImage } from '../src/media/image.js';
-import { type StageableImage, stageImage } from '../src/media/stage-image.js';
+import {
+  type ExaminedImage,
+  IMAGE_BYTES_MAX,
+  type ImageChange,
+  imageRejected,
+  pixelChangeOf,
+  strictFaults,
+} from '../src/media/image.js';
+import { type FitOptions, type FittedImage, type StageableImage, stageFittedImage } from '../src/media/stage-image.js';
 import { fetchGuarded } from '../src/net/guarded-fetch.js';
 import type { AssetStore } from '../src/storage/asset-store.js';
 import { toActivityFailure } from './activity-failure.js';
 import type { ActivityDeps } from './deps.js';
 import { subscribedEvents } from './post-event.js';
-import { addressOf, type FailedPreparation, type PreparedReference, type PreparedRequest } from './prepared-request.js';
+import {
+  addressOf,
+  type FailedPreparation,
+  type PreparedReference,
+  type PreparedRequest,
+  type RequestFields,
+} from './prepared-request.js';
 import { fromCache } from './purchase-step.js';
 import { signedAudioUrl } from './signed-audio.js';
 import { makeReady, type Readiness } from './upload-reference.js';
@@ -140,16 +153,22 @@ async function prepare(
   const { cache, tenant } = request;
   const findCached = async (key: string) => (cache === 'use' ? cachedResult(deps.ledger, key, signal) : null);
   const isAsIs = request.reference_upload === 'as_is';
-  const resolve = () => (isAsIs ? checkAddress : resolveReference)(reference_image, deps, signal);
-  // The name of a staged image has its hash, so the cache need not wait for the image.
-  const stagedHash = isAsIs ? undefined : hashOfStaged(reference_image);
-  const [{ reference, hash }, cachedEarly] = await Promise.all([
+  const fit = fitOptions(request, deps, signal);
+  const resolve = () => (isAsIs ? checkAddress : resolveReference)(reference_image, deps, fit);
+  // The name of a staged image has what the key needs, so the cache need not wait for the image.
+  const earlyKey = isAsIs ? undefined : keyOfStaged(request, reference_image);
+  const [{ reference, hash, changes }, cachedEarly] = await Promise.all([
     /^https?:/i.test(reference_image) ? downloads.run(resolve, workerBusy) : resolve(),
-    stagedHash === undefined ? undefined : findCached(cacheKey(request, MODEL, stagedHash)),
+    earlyKey === undefined ? undefined : findCached(earlyKey),
   ]);
   const ownAddress = reference.kind === 'asset' && reference.url !== undefined ? addressOf(reference.url) : undefined;
   // Of the whole address of the sound: what differs in a query may be another one.
-  const key = cacheKey(request, MODEL, hash, ownAddress);
+  const key = cacheKey(request, MODEL, {
+    hash,
+    // What the provider fetches itself is not changed.
+    fit: isAsIs ? undefined : fitOfKey(pixelChangeOf(changes), request.reference_background),
+    fetchedFrom: ownAddress,
+  });
   return {
     request: withoutSignedAudio(request),
     labels: parsed.labels ?? {},
@@ -160,8 +179,8 @@ async function prepare(
     slots: deps.slots.workflowId,
     storeId: deps.storeId,
     reference,
-    warnings: previewWarnings(request, reference),
-    cached: cachedEarly === undefined ? await findCached(key) : cachedEarly,
+    warnings: [...previewWarnings(request, reference), ...changes.map((change) => warningOf(change, isAsIs))],
+    cached: cachedEarly === undefined || key !== earlyKey ? await findCached(key) : cachedEarly,
     attributes: await deps.knowsAttributes(),
     labelsHidden: deps.payloadsEncoded === true,
     times: stepTimesOf(deps.times),
@@ -204,81 +223,130 @@ function previewWarnings(
   return warnings;
 }
 
+/** The warning for a change of the image, or for one that was not possible. */
+const warningOf = ({ code, done }: ImageChange, isAsIs: boolean): VideoWarning =>
+  isAsIs
+    ? { code: 'reference_not_fitted', message: `The provider fetches the image itself, so it was not ${done}.` }
+    : { code, message: `The image was ${done}.` };
+
 interface ResolvedReference {
   readonly reference: PreparedReference;
-  /** SHA-256 (hex) of the image's bytes, or of the text of an `oss://` URL, which cannot be read. */
+  /** SHA-256 (hex) of the image's own bytes, or of the text of an `oss://` URL, which cannot be read. */
   readonly hash: string;
+  readonly changes: readonly ImageChange[];
 }
 
-async function resolveReference(text: string, deps: ActivityDeps, signal: AbortSignal): Promise<ResolvedReference> {
+/** How the request wants its image to be made fit. */
+const fitOptions = (
+  { reference_fit, reference_background: background }: RequestFields,
+  { spoolDir }: ActivityDeps,
+  signal: AbortSignal,
+): FitOptions => ({
+  spoolDir,
+  signal,
+  background,
+  ...(reference_fit === 'strict' && { accept: refuseChanges }),
+});
+
+function refuseChanges({ changes }: Pick<ExaminedImage, 'changes'>): void {
+  if (changes.length > 0) throw imageRejected(strictFaults(changes));
+}
+
+/** Formats that the provider takes (image-to-video API reference, `img_url`). */
+const PROVIDER_FORMATS: readonly string[] = ['jpg', 'png', 'webp', 'bmp'];
+
+/** Refuses what the provider is known to refuse, in an image that cannot be changed on its way. */
+function refuseUnfit({ ext, changes }: Pick<ExaminedImage, 'ext' | 'changes'>): void {
+  const isRefused = ({ code }: ImageChange): boolean =>
+    (code === 'reference_flattened' && ext === 'png') ||
+    (code === 'reference_converted' && !PROVIDER_FORMATS.includes(ext));
+  const faults = changes.filter(isRefused).map(({ done }) => `must be ${done}, and the provider fetches it as it is`);
+  if (faults.length > 0) throw imageRejected(faults);
+}
+
+async function resolveReference(text: string, deps: ActivityDeps, fit: FitOptions): Promise<ResolvedReference> {
   if (text.startsWith('oss://')) {
-    return { reference: { kind: 'oss', url: text }, hash: createHash('sha256').update(text).digest('hex') };
+    const hash = createHash('sha256').update(text).digest('hex');
+    return { reference: { kind: 'oss', url: text }, hash, changes: [] };
   }
-  if (text.startsWith('asset:')) return readStaged(text, deps, signal);
-  const body = text.startsWith('data:') ? decodeDataUri(text) : await fetchImage(text, deps, signal);
-  return stage(body, deps, signal);
+  if (text.startsWith('asset:')) return readStaged(text, deps, fit);
+  const body = text.startsWith('data:') ? decodeDataUri(text) : await fetchImage(text, deps, fit.signal);
+  return stage(body, deps, fit);
 }
 
 /**
  * Checks an image that the provider is to fetch at its own address, and keeps a copy of what was checked. Only this
  * machine's own provider reaches addresses that are not public.
  */
-async function checkAddress(url: string, deps: ActivityDeps, signal: AbortSignal): Promise<ResolvedReference> {
+async function checkAddress(url: string, deps: ActivityDeps, fit: FitOptions): Promise<ResolvedReference> {
   const isLocal = providerIdOf(deps.providerBaseUrl) === 'emulator';
-  const open = fetchImage(url, isLocal ? deps : { ...deps, allowPrivateUrls: [] }, signal);
+  const asIsFault = (error: unknown, message: string) => {
+    if (!(error instanceof VideoError)) return error;
+    return error.with({ issues: [...(error.issues ?? []), { path: 'reference_upload', message }] });
+  };
+  const open = fetchImage(url, isLocal ? deps : { ...deps, allowPrivateUrls: [] }, fit.signal);
   const body = await open.catch((error: unknown) => {
-    if (!(error instanceof VideoError)) throw error;
     const message = 'is as_is: the provider must be able to fetch the image itself, from a public address';
-    throw error.with({ issues: [...(error.issues ?? []), { path: 'reference_upload', message }] });
+    throw asIsFault(error, message);
   });
-  const { reference, hash } = await stage(body, deps, signal);
-  return { reference: { ...reference, url }, hash };
+  const accept = (image: Pick<ExaminedImage, 'ext' | 'changes'>) => {
+    try {
+      fit.accept?.(image);
+      refuseUnfit(image);
+    } catch (error) {
+      throw asIsFault(error, 'is as_is: leave it out, so that the image can be changed before it is sent');
+    }
+  };
+  const { reference, hash, changes } = await stage(body, deps, { ...fit, keep: true, accept });
+  return { reference: { ...reference, url }, hash, changes };
 }
 
-async function stage(body: StageableImage, { store, spoolDir }: ActivityDeps, signal: AbortSignal) {
-  const { asset, sha256 } = await stageImage(body, store, { spoolDir, signal });
-  return { reference: { kind: 'asset', ...asset }, hash: sha256 } as const;
+async function stage(body: StageableImage, { store, images }: ActivityDeps, fit: FitOptions) {
+  const fitted = await stageFittedImage(body, store, fit);
+  // Another request may have the same image made fit.
+  if (fit.keep !== true) images.add(fitted, fit.background);
+  return resolved(fitted);
 }
 
-async function fetchImage(url: string, { allowPrivateUrls: allow, proxies, times }: ActivityDeps, signal: AbortSignal) {
+function resolved({ asset, source, sha256: hash, changes }: FittedImage) {
+  const reference = { kind: 'asset', ...asset, ...(source !== asset.key && { source }) } as const;
+  return { reference, hash, changes };
+}
+
+async function fetchImage(
+  url: string,
+  { allowPrivateUrls: allow, proxies, times }: ActivityDeps,
+  signal: AbortSignal | undefined,
+) {
   const limits = { maxBytes: IMAGE_BYTES_MAX, timeoutMs: times.referenceFetchMs };
   return (await fetchGuarded(url, { allow, proxies, ...limits, signal })).body;
 }
 
-/** The hash in the name of a staged image; `undefined` for an image that is elsewhere, or has no such name. */
-const hashOfStaged = (text: string): string | undefined =>
-  /^asset:references\/([0-9a-f]{64})\.(?:jpg|png|bmp|webp)$/.exec(text)?.[1];
-
-async function readStaged(
-  text: string,
-  { store, images }: ActivityDeps,
-  signal: AbortSignal,
-): Promise<ResolvedReference> {
-  const key = text.slice('asset:'.length);
-  const hash = hashOfStaged(text);
-  const head = hash === undefined ? undefined : await readHead(store, key, signal);
-  // Only a file that goes on behind its head is larger.
-  const bytes = head === undefined || head.length < IMAGE_HEAD_BYTES ? head?.length : await sizeOf(store, key, signal);
-  if (hash === undefined || head === undefined || bytes === undefined) throw notStaged(key, store);
-  const { mime, width, height } = inspectImage(head, bytes);
-  if (bytes === head.length) images.add(key, head);
-  return { reference: { kind: 'asset', key, mime, bytes, width, height }, hash };
+/** The cache key of a staged image by its name; `undefined` for an image that is elsewhere, or has no such name. */
+function keyOfStaged(request: RequestFields, text: string): string | undefined {
+  const staged = readStagedReference(text);
+  if (staged === undefined) return undefined;
+  const fit = fitOfKey(staged.change, request.reference_background);
+  return cacheKey(request, MODEL, { hash: staged.hash, fit });
 }
 
-async function readHead(store: AssetStore, key: string, signal: AbortSignal): Promise<Buffer | undefined> {
-  try {
-    const head: Uint8Array[] = [];
-    const body = await store.get(key, { to: IMAGE_HEAD_BYTES - 1, signal });
-    for await (const chunk of body) head.push(chunk as Uint8Array);
-    return Buffer.concat(head);
-  } catch (error) {
-    if (error instanceof VideoError && error.type === FailureType.AssetNotFound) return undefined;
-    throw error;
+async function readStaged(text: string, deps: ActivityDeps, fit: FitOptions): Promise<ResolvedReference> {
+  const { store, images } = deps;
+  const staged = readStagedReference(text);
+  if (staged === undefined) throw notStaged(text.slice('asset:'.length), store);
+  const known = images.find(staged.hash, fit.background);
+  // What is sent may have been purged since.
+  if (known !== undefined && (await store.head(known.asset.key, { signal: fit.signal })) !== undefined) {
+    fit.accept?.(known);
+    return resolved(known);
   }
+  const body = await store.get(staged.key, { signal: fit.signal }).catch((error: unknown) => {
+    throw error instanceof VideoError && error.type === FailureType.AssetNotFound
+      ? notStaged(staged.key, store)
+      : error;
+  });
+  return stage(body, deps, { ...fit, storedAs: staged.key });
 }
-
-const sizeOf = async (store: AssetStore, key: string, signal: AbortSignal): Promise<number | undefined> =>
-  (await store.head(key, { signal }))?.bytes;
 
 const notStaged = (key: string, { name }: AssetStore): VideoError =>
   new VideoError(FailureType.ReferenceRejected, `reference_image asset:${key} is not in ${name}`, {

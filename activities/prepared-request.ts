@@ -48,6 +48,8 @@ export type PreparedReference =
       readonly height: number;
       /** Its own address, when the provider is to fetch it there. */
       readonly url?: string;
+      /** Key of the image that it was made from, which may be in the store as well; absent when it is that image. */
+      readonly source?: string;
     }
   | { readonly kind: 'oss'; readonly url: string };
 

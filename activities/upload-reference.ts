@@ -86,7 +86,7 @@ export async function uploadImage(
 ): Promise<string> {
   const policy = await dashscope.getUploadPolicy(MODEL, { signal });
   const name = `${randomUUID()}.${reference.key.split('.').at(-1)}`;
-  const read = images?.take(reference.key);
+  const read = images?.read(reference.key);
   const body = read === undefined ? await store.get(reference.key, { signal }) : Readable.from([read]);
   try {
     const file = { name, contentType: reference.mime, size: reference.bytes, body };

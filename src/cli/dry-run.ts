@@ -11,12 +11,14 @@ import {
   budgetReachedFailure,
   type Money,
 } from '../contract/budget.js';
+import { decodeDataUri } from '../contract/image-reference.js';
 import { slotsWorkflowId, videoWorkflowId } from '../contract/names.js';
 import type { CanonicalRequest, VideoRequest } from '../contract/request.js';
 import type { VideoResult } from '../contract/result.js';
 import { canonicalRequest, parseRequest, requestFingerprint } from '../contract/validate.js';
 import type { Ledger } from '../ledger/ledger.js';
 import { previewRequest } from '../ledger/preview.js';
+import { identifyImage } from '../media/stage-image.js';
 import { errorObject } from '../text/result.js';
 
 /** What `generate` would do; published as the result of `--dry-run --json`. */
@@ -37,6 +39,11 @@ export interface GenerationPlan {
   readonly cached: VideoResult | null;
   /** The budget that has no room for it; null when there is room, no budget, or no worker that could answer. */
   readonly budget: BudgetReached | null;
+}
+
+/** The name that an image in a `data:` URI has in the store, because what is done to it decides what equals it. */
+async function identified(image: string): Promise<string> {
+  return image.startsWith('data:') ? `asset:${(await identifyImage(decodeDataUri(image))).asset.key}` : image;
 }
 
 interface PlanOptions {
@@ -64,7 +71,7 @@ export async function planGeneration(
   const { action, cached } =
     shared && (await isRunning(client, id))
       ? ({ action: 'join', cached: null } as const)
-      : await previewRequest(ledger, parsed);
+      : await previewRequest(ledger, { ...parsed, reference_image: await identified(parsed.reference_image) });
   const buys = action === 'buy' || action === 'fetch';
   const prices = buys ? await readPrices() : undefined;
   return {

@@ -14,6 +14,8 @@ export interface RequestFlags {
   readonly prompt?: string;
   readonly image?: string;
   readonly referenceUpload?: string;
+  readonly referenceFit?: string;
+  readonly referenceBackground?: string;
   readonly duration?: string;
   readonly fps?: string;
   readonly size?: string;
@@ -69,7 +71,7 @@ export async function readRequestInput(
   issues.push(
     ...(file.issues === undefined ? faults : faults.filter(({ path }) => (path.split('.')[0] ?? '') in fields)),
   );
-  issues.push(...(local?.issues ?? []));
+  issues.push(...(local?.issuesFor(fields['reference_fit']) ?? []));
   return { fields, local, reference, issues };
 }
 
@@ -89,6 +91,8 @@ function fieldsOf(flags: RequestFlags): Record<string, unknown> {
     seed: numeric(flags.seed),
     negative_prompt: flags.negativePrompt,
     reference_upload: flags.referenceUpload,
+    reference_fit: flags.referenceFit,
+    reference_background: flags.referenceBackground,
     motion_strength: numeric(flags.motionStrength),
     audio: flags.audio,
     cache: flags.cache,

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { encodeLines } from '../batch/line-reader.js';
 import { decodeDataUri } from '../contract/image-reference.js';
 import { invalidRequest } from '../contract/validate.js';
-import { checkImageFile, identifyImage, type StagedImage, stageImage, stageImageFile } from '../media/stage-image.js';
+import { checkImageFile, identifyImage, type StagedImage, stageImage } from '../media/stage-image.js';
 import type { AssetStore } from '../storage/asset-store.js';
 
 /** A manifest: a file, or its lines. Relative image paths start from the file's folder, or from `folder`. */
@@ -40,11 +40,7 @@ export function imagesInFolder(folder: string, store: AssetStore, signal: AbortS
   return {
     check: (image: string) => checkImageFile(pathOf(image), options),
     stage: async (image: string) =>
-      referenceOf(
-        image.startsWith('data:')
-          ? await stageImage(decodeDataUri(image), store, options)
-          : await stageImageFile(pathOf(image), store, options),
-      ),
+      referenceOf(await stageImage(image.startsWith('data:') ? decodeDataUri(image) : pathOf(image), store, options)),
     identify: async (image: string) =>
       referenceOf(await identifyImage(image.startsWith('data:') ? decodeDataUri(image) : pathOf(image), options)),
   };

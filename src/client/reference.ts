@@ -6,12 +6,11 @@ import { fileURLToPath } from 'node:url';
 import { FailureType } from '../contract/failure-type.js';
 import { isReference } from '../contract/image-reference.js';
 import { type Issue, VideoError } from '../contract/video-error.js';
-import { IMAGE_BYTES_MAX, IMAGE_HEAD_BYTES, type ImageInfo, imageRejected, inspectImage } from '../media/image.js';
-import { checkImageFile, type StageableImage, stageImageFile } from '../media/stage-image.js';
+import { type ExaminedImage, IMAGE_BYTES_MAX, imageRejected, strictFaults } from '../media/image.js';
+import { examineImage, putImage, type StageableImage, stagedAs, unreadableFile } from '../media/stage-image.js';
 import type { ByteSource } from '../net/chunks.js';
 import { spoolToFile } from '../net/spool.js';
 import type { AssetStore } from '../storage/asset-store.js';
-import { referenceKey } from '../storage/keys.js';
 
 /**
  * An image in any form: a path or `file:` URL, bytes, a `Blob` or a stream, which are staged to the asset store; or an
@@ -23,9 +22,6 @@ export type ImageSource = StageableImage | URL;
 export const isReferenceSource = (source: unknown): source is string | URL =>
   (typeof source === 'string' || source instanceof URL) && isReference(String(source));
 
-/** What is known of a valid image: type, pixels as shown, length, SHA-256 (hex), and its key once it is staged. */
-type LocalImageInfo = ImageInfo & { readonly bytes: number; readonly sha256: string; readonly key: string };
-
 /**
  * A private copy of a caller's image, so that the content that is staged is the one that was checked, even if the file
  * changes meanwhile. The copy exists until {@link LocalImage.dispose}.
@@ -34,9 +30,9 @@ export class LocalImage {
   /** Why the image cannot be used; empty for a valid one. Each issue has the path `reference_image`. */
   readonly issues: readonly Issue[];
   readonly #folder: string;
-  readonly #info: LocalImageInfo | undefined;
+  readonly #info: ExaminedImage | undefined;
 
-  private constructor(folder: string, issues: readonly Issue[], info?: LocalImageInfo) {
+  private constructor(folder: string, issues: readonly Issue[], info?: ExaminedImage) {
     this.issues = issues;
     this.#folder = folder;
     this.#info = info;
@@ -55,13 +51,11 @@ export class LocalImage {
     try {
       const file = fileIn(folder);
       const tooLarge = () => new TooLargeError();
-      const copy = await spoolToFile(await bytesOf(source), file, { signal, maxBytes: IMAGE_BYTES_MAX, tooLarge });
-      const issues = await checkImageFile(file, { signal });
-      if (issues.length > 0) return new LocalImage(folder, issues);
-      const info = inspectImage(await headOf(file), copy.bytes);
-      return new LocalImage(folder, [], { ...info, ...copy, key: referenceKey(copy.sha256, info.ext) });
+      await spoolToFile(await bytesOf(source), file, { signal, maxBytes: IMAGE_BYTES_MAX, tooLarge });
+      return new LocalImage(folder, [], await examineImage(file, { signal }));
     } catch (error) {
-      const rejection = error instanceof TooLargeError ? await tooLargeRejection(folder) : error;
+      const isTooLarge = error instanceof TooLargeError;
+      const rejection = isTooLarge ? await tooLargeRejection(folder, signal) : error;
       if (rejection instanceof VideoError && rejection.type === FailureType.ReferenceRejected) {
         return new LocalImage(folder, rejection.issues ?? []);
       }
@@ -70,8 +64,19 @@ export class LocalImage {
     }
   }
 
+  /** The issues of a request with this image: with `strict`, everything that would be done to it is one. */
+  issuesFor(referenceFit: unknown): readonly Issue[] {
+    if (referenceFit !== 'strict' || this.#info === undefined) return this.issues;
+    return strictFaults(this.#info.changes).map((message) => ({ path: 'reference_image', message }));
+  }
+
+  /** The `asset:` reference that the image has once it is staged. Throws as {@link LocalImage.info} does. */
+  get reference(): string {
+    return `asset:${stagedAs(this.info).asset.key}`;
+  }
+
   /** @throws VideoError `ReferenceRejected` for an image with `issues`. */
-  get info(): LocalImageInfo {
+  get info(): ExaminedImage {
     if (this.#info === undefined) throw imageRejected(this.issues.map(({ message }) => message));
     return this.#info;
   }
@@ -82,8 +87,8 @@ export class LocalImage {
    * @throws VideoError `ReferenceRejected` for an image with `issues`, `StoreUnavailable` on I/O faults.
    */
   async stage(store: AssetStore, options: { readonly signal?: AbortSignal | undefined } = {}): Promise<string> {
-    const { asset } = await stageImageFile(fileIn(this.#folder), store, options);
-    return `asset:${asset.key}`;
+    await putImage(fileIn(this.#folder), this.info, store, options);
+    return this.reference;
   }
 
   /** Removes the copy. */
@@ -97,12 +102,8 @@ const fileIn = (folder: string): string => join(folder, 'image');
 /** The source exceeds the limit; the part that was copied is enough to find its other faults. */
 class TooLargeError extends Error {}
 
-async function tooLargeRejection(folder: string): Promise<unknown> {
-  try {
-    return inspectImage(await headOf(fileIn(folder)), IMAGE_BYTES_MAX + 1);
-  } catch (error) {
-    return error;
-  }
+async function tooLargeRejection(folder: string, signal: AbortSignal | undefined): Promise<unknown> {
+  return examineImage(fileIn(folder), { signal, isCut: true }).catch((error: unknown) => error);
 }
 
 async function bytesOf(source: ImageSource): Promise<ByteSource> {
@@ -115,19 +116,7 @@ async function bytesOf(source: ImageSource): Promise<ByteSource> {
     await (await open(path, 'r')).close(); // a file that may not be read is reported now, not in mid-stream
   } catch (error) {
     if (error instanceof VideoError) throw error;
-    const { code } = error as NodeJS.ErrnoException;
-    const fault = code === 'ENOENT' || code === 'ENOTDIR' ? 'does not exist' : `cannot be read (${code})`;
-    throw imageRejected([`${path} ${fault}; give the path of an image or an http(s) URL`]);
+    throw unreadableFile(path, error as NodeJS.ErrnoException);
   }
   return createReadStream(path);
-}
-
-async function headOf(file: string): Promise<Uint8Array> {
-  const handle = await open(file, 'r');
-  try {
-    const head = new Uint8Array(IMAGE_HEAD_BYTES);
-    return head.subarray(0, (await handle.read(head, 0, head.length, 0)).bytesRead);
-  } finally {
-    await handle.close();
-  }
 }

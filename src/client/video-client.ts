@@ -299,7 +299,10 @@ export class WanVideoClient {
     }
     const image = await LocalImage.read(source, { signal });
     try {
-      const issues = [...requestIssues({ ...request, reference_image: PLACEHOLDER_REFERENCE }), ...image.issues];
+      const issues = [
+        ...requestIssues({ ...request, reference_image: PLACEHOLDER_REFERENCE }),
+        ...image.issuesFor(request.reference_fit),
+      ];
       if (issues.length > 0) throw invalidRequest(issues);
       return parseRequest({ ...request, reference_image: await image.stage(store, { signal }) });
     } finally {

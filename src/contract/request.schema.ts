@@ -52,6 +52,9 @@ const optional = <T extends z.ZodType>(field: T) =>
     .transform((value) => value ?? undefined)
     .optional();
 
+/** Red, green and blue. */
+const COLOUR = /^#[0-9a-fA-F]{6}$/;
+
 /** References that the input of a workflow may hold; client and command stage local images before. */
 const REFERENCE = /^(https?:\/\/|asset:|oss:\/\/|data:image\/)/;
 
@@ -116,6 +119,10 @@ export const videoRequestSchema = z
         })
         .meta({ pattern: REFERENCE.source }),
       reference_upload: optional(z.enum(['provider', 'as_is'], { error: 'must be provider or as_is' })),
+      reference_fit: optional(z.enum(['adapt', 'strict'], { error: 'must be adapt or strict' })),
+      reference_background: optional(
+        z.string({ error: 'must be text' }).regex(COLOUR, { error: 'must be a colour such as #ffffff' }),
+      ),
       motion_strength: optional(number('a number')),
       audio: optional(z.boolean({ error: 'must be true or false' })),
       audio_url: optional(

@@ -21,6 +21,10 @@ export interface CanonicalRequest {
   readonly seed: number | null;
   readonly reference_image: string;
   readonly reference_upload: 'provider' | 'as_is';
+  /** Absent unless it is `strict`, so that requests without it are what they were. */
+  readonly reference_fit?: 'strict';
+  /** `#rrggbb` in lower case; absent unless it is given. */
+  readonly reference_background?: string;
   readonly motion_strength: number | null;
   readonly audio: boolean;
   readonly audio_url: string | null;

@@ -12,6 +12,16 @@ export interface VideoWarning {
     | 'reference_not_inspected'
     /** The provider fetches the image itself, after it was checked here: it may have changed meanwhile. */
     | 'reference_not_pinned'
+    /** The image was turned upright before it was sent, as its EXIF orientation says. */
+    | 'reference_rotated'
+    /** Its transparent parts were filled with `reference_background`. */
+    | 'reference_flattened'
+    /** It was converted: another format, more than 8 bits, CMYK, another colour profile, an animation. */
+    | 'reference_converted'
+    /** Its metadata was removed; the picture itself is the same. */
+    | 'reference_stripped'
+    /** The provider fetches the image itself, so that nothing of the above could be done to it. */
+    | 'reference_not_fitted'
     | 'audio_not_honoured'
     /** A field of the provider's answer could not be read; dependent values are estimated or absent. */
     | 'provider_answer_odd'

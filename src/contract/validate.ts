@@ -83,6 +83,10 @@ export function canonicalRequest(request: VideoRequest): CanonicalRequest {
     seed: request.seed ?? null,
     reference_image: request.reference_image,
     reference_upload: request.reference_upload ?? 'provider',
+    ...(request.reference_fit === 'strict' && { reference_fit: 'strict' }),
+    ...(request.reference_background !== undefined && {
+      reference_background: request.reference_background.toLowerCase(),
+    }),
     motion_strength: request.motion_strength ?? null,
     // The provider's default is with sound, which doubles the price.
     audio: request.audio ?? request.audio_url !== undefined,
@@ -113,17 +117,27 @@ export function requestFingerprint(request: VideoRequest): string {
   return canonicalHash({ v: 1, ...canonicalRequest(request) }).slice(0, 40);
 }
 
-/**
- * The key under which an equal request finds this video: a hash of everything that changes picture or sound.
- * @param referenceHash - SHA-256 (hex) of the image's bytes, or of the text of an `oss://` URL.
- * @param fetchedFrom - Where the provider fetches the image itself, without the query. Such a video never answers a
- * request whose image is uploaded: the file may have changed after its bytes were read here.
- */
+/** The image of a request, as the cache key knows it. */
+export interface KeyReference {
+  /** SHA-256 (hex) of the image's own bytes, or of the text of an `oss://` URL. */
+  readonly hash: string;
+  /**
+   * The rules by which its pixels were changed before it was sent, and the colour that was put behind it; absent for an
+   * image that is sent with the pixels of its file.
+   */
+  readonly fit?: { readonly rules: number; readonly background?: string } | undefined;
+  /**
+   * Where the provider fetches the image itself, without the query. Such a video never answers a request whose image is
+   * uploaded: the file may have changed after its bytes were read here.
+   */
+  readonly fetchedFrom?: string | undefined;
+}
+
+/** The key under which an equal request finds this video: a hash of everything that changes picture or sound. */
 export function cacheKey(
   request: Omit<CanonicalRequest, 'reference_image'>,
   model: string,
-  referenceHash: string,
-  fetchedFrom?: string,
+  { hash, fit, fetchedFrom }: KeyReference,
 ): string {
   const { prompt, negative_prompt, duration, fps, size, seed, motion_strength } = request;
   const { audio, audio_url, prompt_extend, shot_type, watermark } = request;
@@ -136,14 +150,15 @@ export function cacheKey(
     fps,
     size,
     seed,
-    reference: referenceHash,
+    reference: hash,
     motion_strength,
     audio,
     audio_url,
     prompt_extend,
     shot_type,
     watermark,
-    // Absent from the hash unless it is given, so that every other key is what it was.
+    // Absent from the hash unless they are given, so that every other key is what it was.
+    fit,
     fetchedFrom,
   });
 }

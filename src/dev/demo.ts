@@ -12,7 +12,7 @@ import { resolveApiKey } from '../config/credentials.js';
 import { CNY_PER_SECOND, LIST_PRICES } from '../config/prices.js';
 import { QUICK_START } from '../contract/model.js';
 import type { VideoResult } from '../contract/result.js';
-import { stageImageFile } from '../media/stage-image.js';
+import { stageImage } from '../media/stage-image.js';
 import { openStore } from '../storage/open-store.js';
 import { confirm } from '../text/confirm.js';
 import { ExitCode } from '../text/exit-code.js';
@@ -91,7 +91,7 @@ async function main(): Promise<number> {
       () => true,
     )
   ) {
-    say(`There is no picture at ${image}; give --image the path of a JPEG, PNG, BMP or WEBP file.`);
+    say(`There is no picture at ${image}; give --image the path of a JPEG, PNG or other picture.`);
     return ExitCode.invalid;
   }
   // Separate from the emulated demo: a live worker must never take up a run that was started for the emulator.
@@ -197,7 +197,7 @@ async function generate(
   signal: AbortSignal,
 ): Promise<{ result: VideoResult; webUi: string }> {
   const { client, config, temporal } = stack;
-  const staged = await stageImageFile(image, openStore(config.store, config.proxies));
+  const staged = await stageImage(image, openStore(config.store, config.proxies));
   const videos = new WanVideoClient({ client, taskQueue: config.taskQueues.generate });
   const started = await videos.start({ ...QUICK_START, prompt, reference_image: `asset:${staged.asset.key}` });
   const webUi = `${temporal.uiUrl}/namespaces/default/workflows/${encodeURIComponent(started.id)}`;

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { systemClock } from '../async/clock.js';
-import { decodeDataUri } from '../contract/image-reference.js';
+import { fitOfKey, readStagedReference } from '../contract/image-reference.js';
 import { MODEL } from '../contract/model.js';
 import type { Buyer } from '../contract/purchase.js';
 import type { VideoRequest } from '../contract/request.js';
@@ -54,14 +54,13 @@ export async function previewRequest(
 
 /** The cache key of a request; undefined when its image must be fetched first. */
 export function cacheKeyOf(request: VideoRequest): string | undefined {
-  const hash = imageHashOf(request.reference_image);
-  return hash === undefined ? undefined : cacheKey(canonicalRequest(request), MODEL, hash);
-}
-
-/** SHA-256 (hex) that represents the image in the cache key; undefined when only a worker can fetch the image. */
-function imageHashOf(reference: string): string | undefined {
-  const sha256 = (bytes: string | Uint8Array) => createHash('sha256').update(bytes).digest('hex');
-  if (reference.startsWith('oss:')) return sha256(reference);
-  if (reference.startsWith('data:')) return sha256(decodeDataUri(reference));
-  return /^asset:references\/([0-9a-f]{64})\./.exec(reference)?.[1];
+  const { reference_image: image } = request;
+  const canonical = canonicalRequest(request);
+  if (image.startsWith('oss:')) {
+    return cacheKey(canonical, MODEL, { hash: createHash('sha256').update(image).digest('hex') });
+  }
+  const staged = readStagedReference(image);
+  if (staged === undefined) return undefined;
+  const fit = fitOfKey(staged.change, canonical.reference_background);
+  return cacheKey(canonical, MODEL, { hash: staged.hash, fit });
 }

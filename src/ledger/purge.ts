@@ -102,10 +102,13 @@ async function* listMadeFrom(
   const keys = new Set<string>([reference]);
   const purchases = mapParallel(records.purchases, PARALLEL, async (files) => {
     const intent = await records.intent(files, options);
-    return referenceOf(intent) === reference ? records.taskNames(files, options) : [];
+    const references = referencesOf(intent);
+    if (!references.includes(reference)) return { references: [], tasks: [] };
+    return { references, tasks: await records.taskNames(files, options) };
   });
-  for await (const names of purchases) {
-    for (const name of names) for (const key of Object.values(taskObjectKeys(name))) keys.add(key);
+  for await (const { references, tasks } of purchases) {
+    for (const key of references) keys.add(key);
+    for (const name of tasks) for (const key of Object.values(taskObjectKeys(name))) keys.add(key);
   }
   for (const key of keys) {
     const info = await records.store.head(key, options);
@@ -190,8 +193,7 @@ class StoreRecords {
     if (intent === undefined) {
       throw recordDamaged(this.store, paths.intent(purchase), 'is missing although later records exist');
     }
-    const reference = referenceOf(intent);
-    if (reference !== undefined) this.#open.references.add(reference);
+    for (const reference of referencesOf(intent)) this.#open.references.add(reference);
     if (claim === undefined) {
       this.#unclaimedSinceMs = Math.min(this.#unclaimedSinceMs, files.intent?.modifiedAtMs ?? 0);
     }
@@ -245,9 +247,13 @@ class StoreRecords {
   }
 }
 
-/** The key of the staged image that a purchase was made from; undefined for an image that is stored at the provider. */
-function referenceOf(intent: IntentRecord | undefined): string | undefined {
+/**
+ * The keys of the image that a purchase was made from: of what was sent, and of the file that it was made from. None
+ * for an image that is stored at the provider.
+ */
+function referencesOf(intent: IntentRecord | undefined): readonly string[] {
   const reference = intent?.memo['reference'];
-  if (typeof reference !== 'object' || reference === null || !('key' in reference)) return undefined;
-  return typeof reference.key === 'string' ? reference.key : undefined;
+  if (typeof reference !== 'object' || reference === null) return [];
+  const { key, source } = reference as { readonly key?: unknown; readonly source?: unknown };
+  return [key, source].filter((found) => typeof found === 'string');
 }

@@ -144,7 +144,7 @@ async function prepareOrder({ tools, startedAtMs }: BuyDeps): Promise<PreparedOr
     reference_image: `asset:${staged.asset.key}`,
   } satisfies VideoRequest);
   const { reference_image: _, ...request } = canonicalRequest(parsed);
-  const key = cacheKey(request, MODEL, staged.sha256);
+  const key = cacheKey(request, MODEL, { hash: staged.sha256 });
   const newest = await ledger.findNewest(key);
   // After a day the provider has deleted the task, and only a new one shows its current behaviour.
   const expired = newest !== undefined && clock.now() - newest.intent.written_at_ms >= times.ledger.resultLifeMs;

@@ -182,7 +182,4 @@ function lengthOf(header: Buffer, left: number): number | undefined {
 }
 
 /** Names what a file is by its first bytes. */
-export function nameOf(head: Buffer): string {
-  const { format, name } = kindOfImage(head);
-  return name ?? `an image (${format})`;
-}
+export const nameOf = (head: Buffer): string => kindOfImage(head).name;

@@ -39,7 +39,7 @@ export async function inspectMp4(file: string, signal?: AbortSignal): Promise<In
       throw rejectedMp4(outcome.fault);
     case 'unreadable':
       throw unreadable(outcome.reason);
-    case 'unmeasurable':
+    case 'unfinished':
       return unmeasured(file, outcome.reason, false);
     case 'unavailable':
       return unmeasured(file, `is not measured: the process that measures videos ${outcome.reason}`, true);

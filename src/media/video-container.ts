@@ -28,7 +28,7 @@ export function otherVideoContainer(head: Buffer): string | undefined {
 
 /** Whether a file begins like a video of any container, damaged or not. */
 export function beginsLikeVideo(head: Buffer): boolean {
-  const isImage = kindOfImage(head).name?.endsWith('image') === true;
+  const isImage = kindOfImage(head).name.endsWith('image');
   const isMp4 = head.toString('latin1', 4, 8) === 'ftyp' && !isImage;
   return isMp4 || beginsLikeOldQuickTime(head) || otherVideoContainer(head) !== undefined;
 }

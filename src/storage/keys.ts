@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import type { PixelChange } from '../contract/image-reference.js';
 
 /** Longest encoded name; file systems allow 255 bytes, and a temporary file adds its own suffix. */
 const NAME_MAX = 150;
@@ -28,8 +29,12 @@ export interface Scope {
   readonly account: string;
 }
 
-/** An image under the SHA-256 (hex) of its bytes; `ext` without the dot. */
-export const referenceKey = (sha256: string, ext: string): string => `references/${sha256}.${ext}`;
+/**
+ * An image under the SHA-256 (hex) of its bytes; `ext` without the dot. The name says whether it is sent with other
+ * pixels, because its purchases have another cache key then.
+ */
+export const referenceKey = (sha256: string, ext: string, change: PixelChange = 'none'): string =>
+  `references/${sha256}.${change === 'none' ? '' : `${change}.`}${ext}`;
 
 const TASK_OBJECT = /^(?:videos|candidates|rejected)\/([^/]+)\.(?:mp4|bin)$/;
 /** The keys of the objects that a task can have; its name is its {@link safeName}. */

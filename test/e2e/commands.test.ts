@@ -3,7 +3,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
-import { stageImageFile } from '../../src/media/stage-image.js';
+import { stageImage } from '../../src/media/stage-image.js';
 import { S3Store } from '../../src/storage/s3-store.js';
 import { type CommandEnd, command, everyOutput, onlyJson, processOf, startCommand } from '../support/command.js';
 import { writeTestImage } from '../support/images.js';
@@ -47,7 +47,7 @@ beforeAll(async () => {
   abandoned = command(['cancel', 'nobody/1', '--json'], { env }).finally(() => handle.terminate('a test'));
   const file = join(stack.outputDir, 'other.bmp');
   await writeTestImage(file, { width: 1280, height: 720 });
-  otherImage = `asset:${(await stageImageFile(file, stack.store)).asset.key}`;
+  otherImage = `asset:${(await stageImage(file, stack.store)).asset.key}`;
 });
 afterAll(() => stack?.close());
 

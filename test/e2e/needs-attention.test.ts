@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { stageImageFile } from '../../src/media/stage-image.js';
+import { stageImage } from '../../src/media/stage-image.js';
 import { writeTestImage } from '../support/images.js';
 import { QUICK_LEDGER } from '../support/quick-times.js';
 import { type Stack, startStack } from '../support/stack.js';
@@ -16,7 +16,7 @@ beforeAll(async () => {
   });
   const file = join(stack.outputDir, 'other.bmp');
   await writeTestImage(file, { width: 1280, height: 720 });
-  otherImage = `asset:${(await stageImageFile(file, stack.store)).asset.key}`;
+  otherImage = `asset:${(await stageImage(file, stack.store)).asset.key}`;
 });
 afterAll(() => stack?.close());
 

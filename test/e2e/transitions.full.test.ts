@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { stageImageFile } from '../../src/media/stage-image.js';
+import { stageImage } from '../../src/media/stage-image.js';
 import { writeTestImage } from '../support/images.js';
 import { startWorkerProcess } from '../support/processes.js';
 import { QUICK_LEDGER } from '../support/quick-times.js';
@@ -40,7 +40,7 @@ test('a worker that takes over what a killed one had logs only what happens from
   const first = await start(0);
   const file = join(stack.outputDir, 'other.bmp');
   await writeTestImage(file, { width: 1280, height: 720 });
-  const otherImage = `asset:${(await stageImageFile(file, stack.store)).asset.key}`;
+  const otherImage = `asset:${(await stageImage(file, stack.store)).asset.key}`;
   const reaches = (id: string, stage: string) =>
     expect.poll(async () => (await stack.videos.progress(id)).stage, { timeout: 60_000, interval: 200 }).toBe(stage);
 

@@ -20,7 +20,7 @@ import type { AccountSlotsView } from '../../src/contract/slots.js';
 import { findTemporalCli } from '../../src/dev/temporal-cli.js';
 import { type DevServer, freePort, startDevServer } from '../../src/dev/temporal-server.js';
 import { DEFAULT_LEDGER_TIMES } from '../../src/ledger/times.js';
-import { stageImageFile } from '../../src/media/stage-image.js';
+import { stageImage } from '../../src/media/stage-image.js';
 import type { AssetStore } from '../../src/storage/asset-store.js';
 import { openStore } from '../../src/storage/open-store.js';
 import { deferred } from '../support/deferred.js';
@@ -223,7 +223,7 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
     };
     const config = loadConfig(env, { cwd: ROOT, homeDir: home });
     const store = openStore(config.store);
-    const staged = await stageImageFile(join(ROOT, 'assets', 'sample.jpg'), store);
+    const staged = await stageImage(join(ROOT, 'assets', 'sample.jpg'), store);
     const client = await connectClient({ namespace: 'default', connection: { address: server.address } });
     closers.push(() => client.connection.close());
     await registerSearchAttributes(client);

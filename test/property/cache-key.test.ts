@@ -5,7 +5,7 @@ import type { VideoRequest } from '../../src/contract/request.js';
 import { cacheKey, canonicalRequest, parseRequest, requestFingerprint } from '../../src/contract/validate.js';
 
 const HASH = 'a'.repeat(64);
-const keyOf = (request: unknown, hash = HASH) => cacheKey(canonicalRequest(parseRequest(request)), MODEL, hash);
+const keyOf = (request: unknown, hash = HASH) => cacheKey(canonicalRequest(parseRequest(request)), MODEL, { hash });
 
 const text = fc.string({ minLength: 1, maxLength: 40 }).filter((value) => value.trim() !== '');
 /** Fields that change picture or sound, with values to choose from. */
@@ -73,10 +73,10 @@ test('another image, another model and another sound file are other keys', () =>
     parseRequest({ prompt: 'p', duration: 4, fps: 24, size: '1280*720', reference_image: 'https://a.example/b.jpg' }),
   );
   const keys = [
-    cacheKey(request, MODEL, HASH),
-    cacheKey(request, MODEL, 'b'.repeat(64)),
-    cacheKey(request, 'another-model', HASH),
-    cacheKey({ ...request, audio_url: 'https://a.example/voice.mp3' }, MODEL, HASH),
+    cacheKey(request, MODEL, { hash: HASH }),
+    cacheKey(request, MODEL, { hash: 'b'.repeat(64) }),
+    cacheKey(request, 'another-model', { hash: HASH }),
+    cacheKey({ ...request, audio_url: 'https://a.example/voice.mp3' }, MODEL, { hash: HASH }),
   ];
   expect(new Set(keys).size).toBe(keys.length);
 });

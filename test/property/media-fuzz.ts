@@ -4,12 +4,13 @@ import { join } from 'node:path';
 import { expect } from 'vitest';
 import { VideoError } from '../../src/contract/video-error.js';
 import { makeClip } from '../../src/emulator/clip/plain-clip.js';
-import { IMAGE_HEAD_BYTES, inspectImage } from '../../src/media/image.js';
+import { ImageFitter } from '../../src/media/image-fitter.js';
 import { Mp4Fault } from '../../src/media/mp4-boxes.js';
 import { type InspectedMp4, measureMp4File } from '../../src/media/mp4-measure.js';
 import { writeMp4 } from '../support/mp4-writer.js';
+import { pipelineOf, testPicture } from '../support/pictures.js';
 import { ROOT } from '../support/root.js';
-import { bmp, jpeg, jpegSegment, png, pngChunk, webpExtended, webpLossless, webpLossy } from '../unit/image-samples.js';
+import { bmp } from '../unit/image-samples.js';
 import { Random } from './random.js';
 
 /** Processor time for one file, in milliseconds. The machine may be busy, so the time that passes says nothing. */
@@ -198,30 +199,48 @@ function isBetweenParts(bytes: Buffer, at: number): boolean {
   return start === at;
 }
 
-/** Checks damaged images: each is accepted with plausible sides or refused by its type, and no cut one is taken. */
+/**
+ * Decodes damaged images in the process for it: each is accepted with plausible sides or refused by its type, none ends
+ * the process, and no cut one is taken.
+ */
 export async function fuzzImages(run: FuzzRun): Promise<FuzzFigures> {
+  const picture = pipelineOf(testPicture());
   const seeds: readonly Seed[] = [
     { name: 'sample', bytes: await readFile(join(ROOT, 'assets', 'sample.jpg')) },
-    { name: 'jpeg', bytes: jpeg({ orientation: 6, extra: [jpegSegment(0xe2, Buffer.alloc(4000, 1))] }) },
-    { name: 'png', bytes: png({ extra: [pngChunk('tEXt', Buffer.alloc(300, 65))] }) },
+    { name: 'jpeg', bytes: await picture.clone().jpeg().withMetadata({ orientation: 6 }).toBuffer() },
+    { name: 'progressive', bytes: await picture.clone().jpeg({ progressive: true }).toBuffer() },
+    { name: 'png', bytes: await picture.clone().png().toBuffer() },
+    { name: 'alpha', bytes: await picture.clone().ensureAlpha(0.5).png({ progressive: true }).toBuffer() },
     { name: 'bmp', bytes: bmp({ width: 240, height: 240, bits: 8 }) },
-    { name: 'lossy', bytes: webpLossy() },
-    { name: 'lossless', bytes: webpLossless() },
-    { name: 'extended', bytes: webpExtended() },
+    { name: 'webp', bytes: await picture.clone().webp().toBuffer() },
+    { name: 'lossless', bytes: await picture.clone().ensureAlpha(0.5).webp({ lossless: true }).toBuffer() },
+    { name: 'tiff', bytes: await picture.clone().tiff({ compression: 'lzw' }).toBuffer() },
+    { name: 'gif', bytes: await picture.clone().gif().toBuffer() },
+    { name: 'avif', bytes: await picture.clone().avif({ effort: 0 }).toBuffer() },
   ];
-  return repeat(run, async (random, figures) => {
-    const seed = random.pick(seeds);
-    const { bytes, kind } = damage(random, seed.bytes, seeds);
-    try {
-      const { width, height } = inspectImage(bytes.subarray(0, IMAGE_HEAD_BYTES), bytes.length);
-      expect(Math.min(width, height)).toBeGreaterThanOrEqual(240);
-      expect(Math.max(width, height)).toBeLessThanOrEqual(8000);
-      expect(kind, `${seed.name} cut to ${bytes.length} is taken`).not.toBe('cut');
-      figures.accepted += 1;
-    } catch (error) {
-      if (!(error instanceof VideoError)) throw error;
-      expect(error.type).toBe('ReferenceRejected');
-      figures.refused += 1;
-    }
-  });
+  const folder = await mkdtemp(join(tmpdir(), 'image-fuzz-'));
+  const [file, output] = [join(folder, 'image'), join(folder, 'fitted')];
+  const fitter = new ImageFitter();
+  try {
+    return await repeat(run, async (random, figures) => {
+      const seed = random.pick(seeds);
+      const { bytes, kind } = damage(random, seed.bytes, seeds);
+      await writeFile(file, bytes);
+      try {
+        const { width, height } = await fitter.fit({ file, output });
+        expect(Math.min(width, height)).toBeGreaterThanOrEqual(240);
+        expect(Math.max(width, height)).toBeLessThanOrEqual(8000);
+        expect(kind, `${seed.name} cut to ${bytes.length} is taken`).not.toBe('cut');
+        figures.accepted += 1;
+      } catch (error) {
+        if (!(error instanceof VideoError)) throw error;
+        expect(error.type).toBe('ReferenceRejected');
+        expect(error.message).not.toContain('ends the process');
+        figures.refused += 1;
+      }
+    });
+  } finally {
+    fitter.close();
+    await rm(folder, { recursive: true, force: true });
+  }
 }

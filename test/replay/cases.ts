@@ -12,7 +12,7 @@ import type { VideoRequest } from '../../src/contract/request.js';
 import type { VideoProgress } from '../../src/contract/result.js';
 import { stepTimesOf } from '../../src/contract/times.js';
 import type { EmulatorFault } from '../../src/emulator/index.js';
-import { stageImageFile } from '../../src/media/stage-image.js';
+import { stageImage } from '../../src/media/stage-image.js';
 import { type Account, account } from '../support/account.js';
 import { writeTestImage } from '../support/images.js';
 import { moneyOf } from '../support/money.js';
@@ -624,7 +624,7 @@ async function twins(stack: Stack): Promise<[string, string, VideoRequest]> {
 async function otherImage(stack: Stack): Promise<string> {
   const file = join(stack.outputDir, `${randomUUID()}.bmp`);
   await writeTestImage(file, { width: 1280, height: 720 });
-  return `asset:${(await stageImageFile(file, stack.store)).asset.key}`;
+  return `asset:${(await stageImage(file, stack.store)).asset.key}`;
 }
 
 /** Deletes the cache's pointer to a task's video, which the ledger still has. */

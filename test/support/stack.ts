@@ -13,7 +13,7 @@ import type { Times } from '../../src/config/times.js';
 import { findTemporalCli } from '../../src/dev/temporal-cli.js';
 import { type DevServer, freePort, startDevServer } from '../../src/dev/temporal-server.js';
 import { type Emulator, type EmulatorSettings, startEmulator } from '../../src/emulator/index.js';
-import { stageImageFile } from '../../src/media/stage-image.js';
+import { stageImage } from '../../src/media/stage-image.js';
 import type { AssetStore } from '../../src/storage/asset-store.js';
 import { openStore } from '../../src/storage/open-store.js';
 import { installLogger } from '../../src/worker/logger.js';
@@ -132,7 +132,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     workers.add(worker);
     return worker;
   };
-  const staged = await stageImageFile(join(ROOT, 'assets', 'sample.jpg'), store);
+  const staged = await stageImage(join(ROOT, 'assets', 'sample.jpg'), store);
   const image = `asset:${staged.asset.key}`;
   if (options.worker !== false) await startWorker();
   return {

@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { WanBatchClient } from '../../src/client/batch-client.js';
 import { batchItemWorkflowId, slotsWorkflowId } from '../../src/contract/names.js';
-import { stageImageFile } from '../../src/media/stage-image.js';
+import { stageImage } from '../../src/media/stage-image.js';
 import { findPart, partIsMissing } from '../structure/parts.js';
 import { writeTestImage } from '../support/images.js';
 import { QUICK_LEDGER } from '../support/quick-times.js';
@@ -48,7 +48,7 @@ describe.skipIf(chromium === undefined)("in Temporal's Web UI", () => {
     const storm = stack.request('A storm over the harbour, lightning in the distance');
     const file = join(stack.outputDir, 'other.bmp');
     await writeTestImage(file, { width: 1280, height: 720 });
-    const other = `asset:${(await stageImageFile(file, stack.store)).asset.key}`;
+    const other = `asset:${(await stageImage(file, stack.store)).asset.key}`;
     const twins = await Promise.all([start(storm), start({ ...storm, reference_image: other })]);
     runs.parked = twins[0];
     await Promise.all([

@@ -46,7 +46,7 @@ test.each([
   row(['--prompt', 'a boat', '--image', 'no/such/file.jpg'], 'reference_image', /no\/such\/file\.jpg does not exist/),
   row(['--prompt', 'a boat', '--image', 'file:///no/such/file.jpg'], 'reference_image', /does not exist/),
   row(['--prompt', 'a boat', '--image', 'empty.jpg'], 'reference_image', /is empty/),
-  row(['--prompt', 'a boat', '--image', 'notes.jpg'], 'reference_image', /use a JPEG, PNG, BMP or WEBP/),
+  row(['--prompt', 'a boat', '--image', 'notes.jpg'], 'reference_image', /use a JPEG, PNG, WEBP, TIFF/),
   row(['--prompt', 'a boat', '--image', '.'], 'reference_image', /is a folder/),
   row([...good, '--duration', '0'], 'duration', /from 2 to 15/),
   row([...good, '--duration', '16'], 'duration', /from 2 to 15/),

@@ -47,7 +47,7 @@ test('a file that is replaced after its check is staged as it was checked', asyn
   const image = await LocalImage.read(path);
   await writeFile(path, 'something else');
   const reference = await image.stage(store);
-  expect(reference).toBe(`asset:${image.info.key}`);
+  expect(reference).toBe(image.reference);
   expect((await stored(reference)).equals(bytes)).toBe(true);
   await image.dispose();
 });

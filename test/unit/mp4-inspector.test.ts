@@ -2,8 +2,9 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, onTestFinished, test, vi } from 'vitest';
+import type { ProcessLimits } from '../../src/media/child-processes.js';
 import { inspectMp4 } from '../../src/media/mp4.js';
-import { type Inspection, type InspectorLimits, Mp4Inspector } from '../../src/media/mp4-inspector.js';
+import { type Inspection, Mp4Inspector } from '../../src/media/mp4-inspector.js';
 import { patchBox, u32, writeMp4 } from '../support/mp4-writer.js';
 
 let folder: string;
@@ -19,7 +20,7 @@ async function fileOf(name: string, content: Buffer | string): Promise<string> {
 }
 
 /** An inspector whose process runs this code for each message; `ready` was sent before. */
-async function inspectorWith(code: string, limits: Partial<InspectorLimits> = {}, isReady = true) {
+async function inspectorWith(code: string, limits: Partial<ProcessLimits> = {}, isReady = true) {
   const ready = isReady ? "process.send({ kind: 'ready' });" : '';
   const child = await fileOf(`${crypto.randomUUID()}.mjs`, `process.on('message', (file) => { ${code} });\n${ready}`);
   const inspector = new Mp4Inspector(limits, child);
@@ -58,7 +59,7 @@ test('the process has nothing of the worker’s environment', async () => {
   expect(await inspector.inspect('a')).toEqual({ kind: 'fault', fault: '' });
 });
 
-test('a file that needs more memory than the process has is unmeasurable', async () => {
+test('a file that needs more memory than the process has is not measured to its end', async () => {
   // The image's flag, which overrides the limits of threads and of an inherited environment.
   const before = process.env['NODE_OPTIONS'];
   process.env['NODE_OPTIONS'] = '--max-old-space-size-percentage=50';
@@ -70,12 +71,12 @@ test('a file that needs more memory than the process has is unmeasurable', async
     heapMegabytes: 16,
   });
   expect(await inspector.inspect('a')).toMatchObject({
-    kind: 'unmeasurable',
+    kind: 'unfinished',
     reason: expect.stringMatching(/^ends the process that measures it with 16 MB of memory \(SIG(ABRT|TRAP)\)$/),
   });
 });
 
-test('a file that takes too long is unmeasurable, and the next one has a process of its own', async () => {
+test('a file that takes too long is not measured to its end, and the next one has a process of its own', async () => {
   // The worker's event loop goes on, heartbeats included.
   let ticks = 0;
   const ticker = setInterval(() => (ticks += 1), 100);
@@ -86,15 +87,15 @@ test('a file that takes too long is unmeasurable, and the next one has a process
   });
   const slow = inspector.inspect('slow');
   const next = inspector.inspect('next');
-  expect(await slow).toEqual({ kind: 'unmeasurable', reason: 'cannot be measured within 1 s' });
+  expect(await slow).toEqual({ kind: 'unfinished', reason: 'cannot be measured within 1 s' });
   expect(ticks).toBeGreaterThan(3);
   expect(await next).toEqual({ kind: 'fault', fault: 'next' });
 });
 
-test('a process that ends by itself leaves the file unmeasurable', async () => {
+test('a process that ends by itself leaves the file unmeasured', async () => {
   const inspector = await inspectorWith('process.exit(7);');
   expect(await inspector.inspect('a')).toMatchObject({
-    kind: 'unmeasurable',
+    kind: 'unfinished',
     reason: expect.stringContaining('exit code 7'),
   });
 });
@@ -132,7 +133,7 @@ test('a cancelled measurement ends at once with the reason, also one that waits 
 });
 
 test.each<[string, Inspection & { readonly reason: string }]>([
-  ['takes too long', { kind: 'unmeasurable', reason: 'cannot be measured within 30 s' }],
+  ['takes too long', { kind: 'unfinished', reason: 'cannot be measured within 30 s' }],
   ['finds no process', { kind: 'unavailable', reason: 'cannot start (exit code 1)' }],
 ])('a file whose measurement %s is no proof, unless it does not even begin like a video', async (_, outcome) => {
   const measuring = vi.spyOn(Mp4Inspector.prototype, 'inspect').mockResolvedValue(outcome);

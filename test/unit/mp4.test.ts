@@ -124,7 +124,7 @@ test.each([
     () => Buffer.from(Array.from({ length: 5_000 }, (_, i) => (i * 7919 + (i >> 3) * 31) & 255)),
     'unknown kind',
   ],
-  ['a PNG', () => Buffer.from('\x89PNG\r\n\x1a\n0000000000000000000000', 'latin1'), 'an image (png)'],
+  ['a PNG', () => Buffer.from('\x89PNG\r\n\x1a\n0000000000000000000000', 'latin1'), 'a PNG image'],
   ['one byte', () => Buffer.from([0]), 'zero bytes'],
   ['ftyp alone', () => faststart.subarray(0, boxesOf(faststart)[0]!.length), 'no index'],
   ['text behind the video', () => Buffer.concat([faststart, Buffer.from('<html>')]), 'no part of an MP4'],

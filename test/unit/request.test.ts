@@ -84,7 +84,7 @@ describe('the request of videoGenerate', () => {
     ['shot_type', 'multi'],
     ['watermark', true],
   ])('%s changes the cache key', (field, value) => {
-    const key = (request: object) => cacheKey(canonicalRequest(request as never), 'wan2.6-i2v-flash', 'hash');
+    const key = (request: object) => cacheKey(canonicalRequest(request as never), 'wan2.6-i2v-flash', { hash: 'hash' });
     expect(key({ ...valid, [field]: value })).not.toBe(key(valid));
   });
 });
@@ -158,7 +158,7 @@ describe('reference_upload', () => {
     expect(requestFingerprint(request as never)).not.toBe(
       requestFingerprint({ ...request, reference_upload: 'provider' } as never),
     );
-    const key = (fetchedFrom?: string) => cacheKey(canonical, 'wan2.6-i2v-flash', 'hash', fetchedFrom);
+    const key = (fetchedFrom?: string) => cacheKey(canonical, 'wan2.6-i2v-flash', { hash: 'hash', fetchedFrom });
     expect(new Set([key(), key('https://a.example/b.jpg'), key('https://a.example/c.jpg')]).size).toBe(3);
   });
 });

@@ -4,12 +4,13 @@ import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promis
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
+import sharp, { type SharpOptions } from 'sharp';
 import { expect, onTestFinished, test } from 'vitest';
 import { FailureType } from '../../src/contract/failure-type.js';
 import { IMAGE_BYTES_MAX } from '../../src/media/image.js';
-import { checkImageFile, type StageableImage, stageImage, stageImageFile } from '../../src/media/stage-image.js';
+import { checkImageFile, type StageableImage, stageImage } from '../../src/media/stage-image.js';
 import { FileStore } from '../../src/storage/file-store.js';
-import { gif, jpeg, jpegSegment, png, pngChunk } from './image-samples.js';
+import { gif, png } from './image-samples.js';
 
 async function rooms() {
   const folder = await mkdtemp(join(tmpdir(), 'stage-image-'));
@@ -27,8 +28,11 @@ async function left({ store, spoolDir }: Awaited<ReturnType<typeof rooms>>) {
 }
 
 const sha256Of = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex');
-/** Above the part of a file that is read as its head, so that the rest counts. */
-const long = jpeg({ width: 640, height: 480, picture: Buffer.alloc(3_000_000, 0x55) });
+const noise = { create: { width: 1400, height: 1000, channels: 3, noise: { type: 'gaussian', mean: 128, sigma: 60 } } };
+/** Longer than what a stream gives at once. */
+const long = await sharp(noise as SharpOptions)
+  .jpeg({ quality: 100 })
+  .toBuffer();
 
 test.each<[string, (file: string, bytes: Buffer<ArrayBuffer>) => StageableImage]>([
   ['a path', (file) => file],
@@ -46,7 +50,8 @@ test.each<[string, (file: string, bytes: Buffer<ArrayBuffer>) => StageableImage]
     const key = `references/${sha256Of(long)}.jpg`;
     expect(staged).toEqual({
       sha256: sha256Of(long),
-      asset: { key, mime: 'image/jpeg', bytes: long.length, width: 640, height: 480 },
+      asset: { key, mime: 'image/jpeg', bytes: long.length, width: 1400, height: 1000 },
+      changes: [],
     });
     expect(await left(room)).toEqual({ keys: [key], spooled: [] });
     expect(sha256Of(Buffer.concat(await (await room.store.get(key)).toArray()))).toBe(sha256Of(long));
@@ -54,20 +59,15 @@ test.each<[string, (file: string, bytes: Buffer<ArrayBuffer>) => StageableImage]
 });
 
 test.each<[string, Buffer, string]>([
-  ['a GIF', gif(), 'GIF'],
+  ['a GIF without a picture', gif(), 'GIF'],
   ['nothing', Buffer.alloc(0), 'empty'],
   ['a long JPEG that is cut off', long.subarray(0, -1), 'cut off'],
-  [
-    'a long JPEG whose only end mark is its preview',
-    jpeg({ extra: [jpegSegment(0xe1, jpeg())], picture: Buffer.alloc(2_000_000, 0x55) }).subarray(0, -2),
-    'cut off',
-  ],
 ])('%s is refused in every form, and nothing is left', async (_, bytes, word) => {
   const room = await rooms();
   const file = join(room.folder, 'image.jpg');
   await writeFile(file, bytes);
   const fault = { type: FailureType.ReferenceRejected, issues: [{ message: expect.stringContaining(word) }] };
-  await expect(stageImageFile(file, room.store)).rejects.toMatchObject(fault);
+  await expect(stageImage(file, room.store)).rejects.toMatchObject(fault);
   await expect(stageImage(bytes, room.store, room)).rejects.toMatchObject(fault);
   await expect(stageImage(createReadStream(file), room.store, room)).rejects.toMatchObject(fault);
   expect(await checkImageFile(file)).toEqual([{ path: 'reference_image', message: expect.stringContaining(word) }]);
@@ -86,29 +86,13 @@ test('a stream that never ends is cut at 20 MB and refused with its other faults
   }
   await expect(stageImage(endless(), room.store, room)).rejects.toMatchObject({
     type: FailureType.ReferenceRejected,
-    issues: ['larger than 20 MB', 'width of 100 px', 'transparency'].map((word) => ({
+    issues: ['larger than 20 MB', 'width of 100 px'].map((word) => ({
       path: 'reference_image',
       message: expect.stringContaining(word),
     })),
   });
   expect(given).toBeLessThan(IMAGE_BYTES_MAX + 2_000_000);
   expect(await left(room)).toEqual({ keys: [], spooled: [] });
-});
-
-test('an end mark that is split between two chunks is seen', async () => {
-  const room = await rooms();
-  const file = join(room.folder, 'image');
-  // createReadStream gives 64 KiB at a time: the mark of 8 bytes lies across one of its borders.
-  const padded = png();
-  const text = Buffer.alloc(25 * 65_536 - padded.length - 12 + 4, 65);
-  const split = Buffer.concat([padded.subarray(0, -12), pngChunk('tEXt', text), padded.subarray(-12)]);
-  expect(split.length % 65_536).toBe(4);
-  await writeFile(file, split);
-  expect(await checkImageFile(file)).toEqual([]);
-  await writeFile(file, split.subarray(0, -1));
-  expect(await checkImageFile(file)).toEqual([
-    { path: 'reference_image', message: expect.stringContaining('cut off') },
-  ]);
 });
 
 test.each([
@@ -158,6 +142,6 @@ test('a file that changes between the check and the upload does not get into the
       return room.store.put(...args);
     },
   });
-  await expect(stageImageFile(file, changing)).rejects.toThrow();
+  await expect(stageImage(file, changing)).rejects.toThrow();
   expect((await left(room)).keys).toEqual([]);
 });

@@ -117,7 +117,7 @@ test('a fresh generation is 12 requests to the store, none of which reads what w
     'put videos',
   ]);
   expect((await generate()).source).toBe('cache');
-  expect(requests()).toEqual(['get cache', 'get references', 'head videos']);
+  expect(requests()).toEqual(['get cache', 'head references', 'head videos']);
 });
 
 test('with each step on another worker, the watch reads the purchase once more', async () => {

@@ -6,12 +6,15 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { getCACertificates, setDefaultCACertificates } from 'node:tls';
+import sharp from 'sharp';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { MODEL } from '../../src/contract/model.js';
 import { DashScopeClient } from '../../src/dashscope/client.js';
 import { ALL_LEDGERS } from '../../src/ledger/paths.js';
 import { type Certificates, makeCertificates } from '../support/certificates.js';
 import { activitiesOf } from '../support/history.js';
+import { differenceOf, pipelineOf, storedWith, testPicture } from '../support/pictures.js';
+import { QUICK_LEDGER } from '../support/quick-times.js';
 import { ROOT, type Stack, startStack, TEST_KEY } from '../support/stack.js';
 import { startHttpsFront, type TlsFront } from '../support/tls-front.js';
 
@@ -21,11 +24,18 @@ let base = '';
 let certificates: Certificates;
 let front: TlsFront;
 let sample: Buffer;
+/** A phone's portrait: stored lying, with an owner. */
+let lying: Buffer;
+/** The same picture upright. */
+const portrait = testPicture(480, 640);
 beforeAll(async () => {
   sample = await readFile(join(ROOT, 'assets', 'sample.jpg'));
+  const stored = pipelineOf(storedWith(6, portrait)).jpeg({ quality: 95 });
+  lying = await stored.withExif({ IFD0: { Orientation: '6', Artist: 'Ann Owner' } }).toBuffer();
   images = createServer((request, response) => {
     const answers: Record<string, () => void> = {
       '/boat.jpg': () => response.end(sample),
+      '/lying.jpg': () => response.end(lying),
       '/page.jpg': () => response.end('<!doctype html><title>not an image</title>'),
       '/cut.jpg': () => response.end(sample.subarray(0, 2_000)),
       '/gone.jpg': () => response.writeHead(404).end(),
@@ -45,7 +55,11 @@ beforeAll(async () => {
   certificates = await makeCertificates(['localhost']);
   setDefaultCACertificates([...getCACertificates('default'), certificates.authority]);
   front = await startHttpsFront(base, certificates);
-  stack = await startStack({ settings: { speed: 100 }, env: { WAN_VIDEO_ALLOW_PRIVATE_URLS: '127.0.0.1' } });
+  stack = await startStack({
+    settings: { speed: 100 },
+    env: { WAN_VIDEO_ALLOW_PRIVATE_URLS: '127.0.0.1' },
+    times: QUICK_LEDGER,
+  });
 });
 afterAll(async () => {
   await stack?.close();
@@ -62,6 +76,14 @@ beforeEach(() => {
 const start = (reference_image: string) =>
   stack.videos.start({ ...stack.request(`a boat ${randomUUID()}`), reference_image });
 
+/** What was sent instead of the photo that is stored lying: the only image in the store that is not the sample. */
+async function sentImage(): Promise<Buffer> {
+  for await (const { key } of stack.store.list('references/')) {
+    if (`asset:${key}` !== stack.image) return Buffer.concat(await (await stack.store.get(key)).toArray());
+  }
+  throw new Error('no other image is in the store');
+}
+
 describe('an image is taken', () => {
   test('from an http address, and is the same as when it is staged', async () => {
     const request = stack.request(`a boat ${randomUUID()}`);
@@ -74,6 +96,35 @@ describe('an image is taken', () => {
   test('from a data: URI', async () => {
     const { id } = await start(`data:image/jpeg;base64,${sample.toString('base64')}`);
     expect(await stack.videos.result(id)).toMatchObject({ source: 'generated', width: 1280 });
+  });
+
+  test('of a photo that is stored lying upright and without its owner; a lost reply makes one purchase', async () => {
+    const request = { ...stack.request(`a lake ${randomUUID()}`), reference_image: `${base}/lying.jpg` };
+    stack.emulator.queueFaults({ on: 'submit', fault: 'drop-reply', match: request.prompt });
+    const result = await stack.videos.generate(request);
+    expect(result).toMatchObject({ source: 'generated' });
+    expect(result.height).toBeGreaterThan(result.width);
+    expect(result.warnings.map(({ code }) => code)).toEqual(
+      expect.arrayContaining(['reference_rotated', 'reference_stripped']),
+    );
+    expect(stack.emulator.state().submits).toBe(submits + 1);
+    const sent = await sentImage();
+    expect(sent.includes('Ann')).toBe(false);
+    const { width, height, orientation } = await sharp(sent).metadata();
+    expect({ width, height, orientation }).toEqual({ width: 480, height: 640, orientation: undefined });
+    const decoded = { ...portrait, data: await sharp(sent).raw().toBuffer() };
+    expect(differenceOf(decoded, portrait)).toBeLessThan(4);
+    // The same file is the same video, also as a staged one, and is refused where nothing may be done to it.
+    const again = await stack.videos.generate({ ...request, reference_image: lying });
+    expect(again).toMatchObject({ source: 'cache', task_id: result.task_id });
+    const { id } = await stack.videos.start({ ...request, reference_fit: 'strict' });
+    await expect(stack.videos.result(id)).rejects.toMatchObject({
+      error: {
+        type: 'ReferenceRejected',
+        message: expect.stringMatching(/would be turned upright.*; it would be strip/),
+      },
+    });
+    expect(stack.emulator.state().submits).toBe(submits + 1);
   });
 
   test('from an oss:// address, which is handed on unread, and the result says so', async () => {

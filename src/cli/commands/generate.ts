@@ -30,6 +30,8 @@ export function defineCommand(command: Command, context: CommandContext): void {
     .option('--prompt <text>', 'the motion you want, up to 1500 characters')
     .option('--image <path|url|->', 'first frame: a file, an http(s) URL, an asset: reference, or - for stdin')
     .option('--reference-upload <way>', 'provider (default): upload the image; as_is: hand over its https URL')
+    .option('--reference-fit <way>', 'adapt (default): make the image fit; strict: refuse one that needs it')
+    .option('--reference-background <#rrggbb>', 'colour behind transparent parts (default #ffffff)')
     .option('--duration <seconds>', 'whole seconds, 2 to 15 (default 4)')
     .option('--fps <n>', 'frames per second (default 24)')
     .option('--size <W*H>', 'such as 1280*720 or 1920x1080 (default 1280*720)')
@@ -85,7 +87,7 @@ async function generate(flags: GenerateFlags, context: CommandContext): Promise<
       const run = async (client: Client): Promise<number> => {
         const pollers = await abortable(findWorkers(client, taskQueue, () => settings.apiKey()));
         if (flags.dryRun) {
-          const reference_image = local === undefined ? input.reference : `asset:${local.info.key}`;
+          const reference_image = local === undefined ? input.reference : local.reference;
           const request = { ...fields, reference_image } as VideoRequest;
           const plan = await planGeneration(request, client, {
             id: flags.id,

@@ -1,4 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import { readStagedReference } from '../../contract/image-reference.js';
 import { invalidRequest } from '../../contract/validate.js';
 import { PURGE_AREAS, type PurgeArea, type PurgeChoice, type PurgePlan, planPurge, purge } from '../../ledger/purge.js';
 import { canAsk, confirm } from '../../text/confirm.js';
@@ -134,7 +135,7 @@ function reportText(plan: PurgePlan, deleted: boolean): string {
 }
 
 function reference(text: string): string {
-  const key = /^asset:(references\/[0-9a-f]{64}\.(?:jpg|png|bmp|webp))$/.exec(text)?.[1];
+  const key = readStagedReference(text)?.key;
   if (key === undefined) throw new InvalidArgumentError('It must be a staged image, asset:references/<sha256>.<ext>.');
   return key;
 }

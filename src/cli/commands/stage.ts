@@ -28,9 +28,10 @@ Examples:
 async function stage(file: string, context: CommandContext): Promise<number> {
   const image = await LocalImage.read(file === '-' ? context.io.stdin : resolve(context.io.cwd, file));
   try {
-    const { key: _, ...info } = image.info;
+    const { changes, sha256, mime, ext, bytes, width, height } = image.info;
     const reference = await image.stage(await new Settings(context.io).stagingStore());
-    context.result({ reference_image: reference, ...info }, reference);
+    for (const { done } of changes) context.say(`Before it is sent, the image is ${done}.`);
+    context.result({ reference_image: reference, mime, ext, width, height, bytes, sha256, changes }, reference);
     return ExitCode.done;
   } finally {
     await image.dispose();
