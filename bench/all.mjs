@@ -34,6 +34,7 @@ async function run(script, args = []) {
 try {
   await run('storage.mjs');
   await run('slots-queue.mjs');
+  await run('slots-replay.mjs');
   await run('ledger.mjs');
   await run('processes.mjs');
   await run('temporal.mjs', ['--only', 'overhead,overhead-s3,throughput,memory', ...full]);

@@ -35,8 +35,11 @@ const INPUT_BYTES_MAX = 1_900_000;
 const BACKLOG_BYTES_MIN = 400_000;
 /** A page is on its way for milliseconds; without it the runs of its requests have to ask again. */
 const PAGE_WAIT_MS = 60_000;
-/** A queue of megabytes makes Temporal suggest the next run at once; some progress comes before it. */
-const EVENTS_MIN = 1_000;
+/**
+ * A queue of megabytes makes Temporal suggest the next run at once. By this many events their replay costs about as
+ * much as taking over the queue (`bench/slots-replay.mjs`), and a shorter queue is handed on by then, too.
+ */
+const EVENTS_MIN = 4_000;
 // Temporal ends a workflow after 51,200 events, 50 MB or 10,000 signals.
 const EVENTS_MAX = 20_000;
 const BYTES_MAX = 25_000_000;
