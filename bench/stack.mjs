@@ -13,7 +13,7 @@ import { WanVideoClient } from '../dist/src/client/video-client.js';
 import { loadConfig } from '../dist/src/config/config.js';
 import { findTemporalCli } from '../dist/src/dev/temporal-cli.js';
 import { freePort, startDevServer } from '../dist/src/dev/temporal-server.js';
-import { stageImageFile } from '../dist/src/media/stage-image.js';
+import { stageImage } from '../dist/src/media/stage-image.js';
 import { openStore } from '../dist/src/storage/open-store.js';
 
 export const at = (name) => fileURLToPath(new URL(name, import.meta.url));
@@ -92,7 +92,7 @@ export async function startStack(cells) {
     };
     const config = loadConfig(variables, { cwd: outputDir, homeDir: outputDir });
     const store = openStore(config.store);
-    const { asset } = await stageImageFile(at('../assets/sample.jpg'), store);
+    const { asset } = await stageImage(at('../assets/sample.jpg'), store);
     const taskQueue = config.taskQueues.generate;
     return {
       config,

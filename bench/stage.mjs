@@ -1,10 +1,10 @@
 // Stages one image into a local store, as client and command do.
-import { stageImageFile } from '../dist/src/media/stage-image.js';
+import { stageImage } from '../dist/src/media/stage-image.js';
 import { FileStore } from '../dist/src/storage/file-store.js';
 
 const store = new FileStore(process.argv[2]);
 process.send('ready');
 process.once('message', async (file) => {
-  await stageImageFile(file, store);
+  await stageImage(file, store);
   process.send('done');
 });

@@ -18,7 +18,7 @@ import { WanVideoClient } from '../dist/src/client/video-client.js';
 import { findTemporalCli } from '../dist/src/dev/temporal-cli.js';
 import { freePort, startDevServer } from '../dist/src/dev/temporal-server.js';
 import { startEmulator } from '../dist/src/emulator/index.js';
-import { stageImageFile } from '../dist/src/media/stage-image.js';
+import { stageImage } from '../dist/src/media/stage-image.js';
 import { FileStore } from '../dist/src/storage/file-store.js';
 
 const at = (name) => fileURLToPath(new URL(name, import.meta.url));
@@ -74,7 +74,7 @@ const worker = spawn(process.execPath, [at('../dist/src/cli/main.js'), 'worker']
 await once(createInterface({ input: worker.stdout }), 'line');
 
 const store = new FileStore(join(folder, 'ai-video-wan-video'));
-const staged = await stageImageFile(at('../assets/sample.jpg'), store);
+const staged = await stageImage(at('../assets/sample.jpg'), store);
 const videos = new WanVideoClient({ client });
 const request = (prompt) => ({
   prompt,

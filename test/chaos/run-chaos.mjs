@@ -84,7 +84,7 @@ export async function runChaos({ seed, generations, minutes, workers: workersMax
       { WanBatchClient },
       { loadConfig },
       { openStore },
-      { stageImageFile },
+      { stageImage },
       { findTemporalCli },
       { freePort, startDevServer },
       { Ledger },
@@ -135,7 +135,7 @@ export async function runChaos({ seed, generations, minutes, workers: workersMax
     const taskQueue = config.taskQueues.generate;
     const videos = new WanVideoClient({ client, taskQueue });
     const batches = new WanBatchClient({ client, store, taskQueue });
-    const staged = await stageImageFile(join(ROOT, 'assets', 'sample.jpg'), store);
+    const staged = await stageImage(join(ROOT, 'assets', 'sample.jpg'), store);
     const times = timesOf(DEFAULT_LEDGER_TIMES);
 
     const { providerId, account } = config.provider;

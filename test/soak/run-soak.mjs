@@ -41,7 +41,7 @@ export async function runSoak({ items, lines, minutes, seed, killEvery, say }) {
       { WanBatchClient },
       { loadConfig },
       { openStore },
-      { stageImageFile },
+      { stageImage },
       { findTemporalCli },
       { freePort, startDevServer },
       { Ledger },
@@ -75,7 +75,7 @@ export async function runSoak({ items, lines, minutes, seed, killEvery, say }) {
     const client = await connectClient({ namespace: 'default', connection: { address: server.address } });
     await registerSearchAttributes(client);
     const batches = new WanBatchClient({ client, store, taskQueue: config.taskQueues.generate });
-    const { asset } = await stageImageFile(join(ROOT, 'assets', 'sample.jpg'), store);
+    const { asset } = await stageImage(join(ROOT, 'assets', 'sample.jpg'), store);
 
     const crew = await Promise.all([0, 1].map(() => startWorker(build.dist, {}, env)));
     const random = randomOf(seed);

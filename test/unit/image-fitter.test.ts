@@ -68,7 +68,7 @@ test('a file that is not there, or cannot be read, is no fault of the picture', 
 });
 
 test('sixteen pictures at once are decoded by two processes, in bounded memory', async () => {
-  const bytes = await noise(3000, 2000).jpeg({ quality: 95 }).withMetadata({ orientation: 6 }).toBuffer();
+  const bytes = await noise(1800, 1200).jpeg({ quality: 95 }).withMetadata({ orientation: 6 }).toBuffer();
   const file = await fileOf(bytes);
   const fitter = fitterWith();
   let most = 0;
