@@ -29,6 +29,7 @@ export async function buildBundle(): Promise<void> {
 async function bundle(file: string, failureConverterPath?: string): Promise<void> {
   const { code } = await bundleWorkflowCode({
     workflowsPath: fileURLToPath(new URL('../../workflows/index.js', import.meta.url)),
+    workflowInterceptorModules: [fileURLToPath(new URL('../../workflows/shared/query-guard.js', import.meta.url))],
     ...(failureConverterPath !== undefined && { failureConverterPath }),
     logger: { log() {}, trace() {}, debug() {}, info() {}, warn: console.warn, error: console.error } as never,
   });

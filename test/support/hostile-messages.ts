@@ -11,6 +11,7 @@ import {
   RESUME_SIGNAL,
   SET_SLOT_LIMIT_SIGNAL,
   SLOT_SIGNAL,
+  SLOTS_RESTARTED_SIGNAL,
   WINDOW_SIGNAL,
   WITHDRAW_SLOT_REQUEST_SIGNAL,
 } from '../../src/contract/names.js';
@@ -19,6 +20,7 @@ import {
 export const SIGNALS = [
   ...[CANCEL_SIGNAL, RESOLVE_SIGNAL, SLOT_SIGNAL, REQUEST_SLOT_SIGNAL, RELEASE_SLOT_SIGNAL],
   ...[WITHDRAW_SLOT_REQUEST_SIGNAL, SET_SLOT_LIMIT_SIGNAL, PAUSE_SIGNAL, RESUME_SIGNAL, WINDOW_SIGNAL, ITEM_SIGNAL],
+  ...[SLOTS_RESTARTED_SIGNAL, 'takeSlotsPage', 'slotsPage'],
 ];
 
 const encoded = (encoding: string, data: string | Uint8Array, messageType?: string): Payload => ({
@@ -63,4 +65,17 @@ export const sendSignal = (
     signalName,
     input: { payloads: [...payloads] },
     requestId: randomUUID(),
+  });
+
+/** Sends a query with its arguments as they are. */
+export const sendQuery = (
+  client: Client,
+  workflowId: string,
+  queryType: string,
+  payloads: readonly Payload[],
+): Promise<unknown> =>
+  client.workflowService.queryWorkflow({
+    namespace: client.options.namespace,
+    execution: { workflowId },
+    query: { queryType, queryArgs: { payloads: [...payloads] } },
   });

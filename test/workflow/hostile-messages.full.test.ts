@@ -8,6 +8,8 @@ import {
   CANCEL_SIGNAL,
   ITEM_SIGNAL,
   PAUSE_SIGNAL,
+  PROGRESS_QUERY,
+  REQUEST_SLOT_SIGNAL,
   RESOLVE_SIGNAL,
   SLOT_SIGNAL,
   SLOTS_QUERY,
@@ -16,7 +18,7 @@ import {
 } from '../../src/contract/names.js';
 import type { AccountSlotsView } from '../../src/contract/slots.js';
 import { freePort } from '../../src/dev/temporal-server.js';
-import { HOSTILE_ARGUMENTS, jsonPayload, SIGNALS, sendSignal } from '../support/hostile-messages.js';
+import { HOSTILE_ARGUMENTS, jsonPayload, SIGNALS, sendQuery, sendSignal } from '../support/hostile-messages.js';
 import { QUICK_LEDGER } from '../support/quick-times.js';
 import { type Stack, startStack } from '../support/stack.js';
 
@@ -109,8 +111,17 @@ test('malformed and undecodable messages stop no workflow and have no effect, an
     [parked.id, RESOLVE_SIGNAL],
     [batchWorkflowId(batchId), PAUSE_SIGNAL],
     [batchWorkflowId(batchId), WINDOW_SIGNAL],
+    [slots, REQUEST_SLOT_SIGNAL],
   ] as const) {
     for (const payloads of HOSTILE_ARGUMENTS) expect(await update(id, name, payloads)).toBe('MessageRefused');
+  }
+  // A query fails for its sender, also one that nobody answers; the SDK's own have no use for arguments.
+  for (const id of targets) {
+    for (const name of [PROGRESS_QUERY, SLOTS_QUERY, '__stack_trace', '__temporal_workflow_metadata', 'noSuchQuery']) {
+      await Promise.all(HOSTILE_ARGUMENTS.map((payloads) => sendQuery(client, id, name, payloads).catch(String)));
+    }
+    const { events = [] } = await client.workflow.getHandle(id).fetchHistory();
+    expect(events?.filter(({ workflowTaskFailedEventAttributes: failed }) => failed?.failure != null)).toEqual([]);
   }
   // Each query is answered after the messages before it.
   expect(await stack.videos.progress(waiting.id)).toMatchObject({ stage: 'queued', cancel: null });

@@ -31,7 +31,7 @@ export const MESSAGE_DEPTH_MAX = 8;
 const UNREADABLE = Symbol('unreadable');
 
 /** Every argument arrives undecoded, however many there are: the SDK would decode them outside of any handler. */
-const UNDECODED = {
+export const UNDECODED = {
   inputTypes: new Proxy([], { get: () => rawValueTypeInfo }) as readonly (typeof rawValueTypeInfo)[],
 };
 
