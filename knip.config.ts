@@ -12,7 +12,7 @@ const config: KnipConfig = {
   entry: [
     'src/{client,contract,worker,workflow,webhook,emulator}/index.ts!',
     'src/dev/{demo,temporal-cli}.ts!',
-    'src/media/mp4-child.ts!',
+    'src/media/{image,mp4}-child.ts!',
     'src/worker/{build-bundle.ts,encrypted-failure-converter.cts}!',
     'workflows/{index,shared/query-guard}.ts!',
     '{bench,scripts,docker}/*.mjs!',
@@ -29,7 +29,7 @@ const config: KnipConfig = {
   // One is a direct dependency only to pin what others bring (docs/decisions/0004-libraries.md), one is a peer of the
   // PromQL parser, and of one only the path is resolved: `wan-video dev` downloads the Temporal CLI with its help.
   ignoreDependencies: ['protobufjs', '@lezer/common', ...(isProduction ? ['@temporalio/testing'] : [])],
-  ignoreBinaries: ['mount', 'umount', 'sqlite3', 'openssl', 'unshare'],
+  ignoreBinaries: ['ffmpeg', 'go', 'mount', 'umount', 'sqlite3', 'openssl', 'unshare'],
 };
 
 export default config;

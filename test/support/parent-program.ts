@@ -6,7 +6,7 @@ import type { VideoFailure } from '../../src/contract/failure.js';
 import type { CancelOutcome } from '../../src/contract/result.js';
 
 /** What a parent workflow of another language returns. */
-export interface ParentAnswer {
+interface ParentAnswer {
   readonly video_url?: string;
   readonly task_id?: string;
   readonly failure?: VideoFailure;
