@@ -175,12 +175,15 @@ describe('a request by an Update', () => {
     expect(notifier.takeDue()).toEqual([]);
   });
 
-  test('whose sender has given up and sent the signal is answered by a signal', () => {
+  test.each([
+    ['before', [false, true]],
+    ['after', [true, false]],
+  ])('whose sender has given up, and whose signal comes %s it, is answered by a signal', (_, ways) => {
     const { notifier, receive, step } = setUp();
-    notifier.answer(request('a'), true);
-    receive(request('a'));
-    notifier.answer(request('a'), false);
-    receive(request('a'));
+    for (const isDirect of ways) {
+      notifier.answer(request('a'), isDirect);
+      receive(request('a'));
+    }
     step();
     expect(notifier.takeDirectAnswer(request('a'))).toBeNull();
     expect(notifier.takeDue()).toEqual([{ requesterId: 'run of a', key: 'a' }]);

@@ -51,7 +51,7 @@ test('twelve runs on five slots never have more than five tasks at the provider,
   await until(() => counts(one), [0, 0]);
 });
 
-test('a generation with free slots keeps to 50 events, a run shows its place, and the command shows who holds and who waits', async () => {
+test('a generation with free slots keeps to 40 events, a run shows its place, and the command shows who holds and who waits', async () => {
   const one = accounts.account(1);
   await one.startWorker();
   const { first, second } = await whileNothingRenders(async () => {
@@ -79,7 +79,7 @@ test('a generation with free slots keeps to 50 events, a run shows its place, an
   });
   await results(one, [first, second]);
   const { historyLength } = await stack.client.workflow.getHandle(first).describe();
-  expect(historyLength).toBeLessThanOrEqual(50);
+  expect(historyLength).toBeLessThanOrEqual(40);
 });
 
 test('an interactive request goes on the next free slot, and two batches that wait advance evenly', async () => {

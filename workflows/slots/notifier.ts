@@ -25,6 +25,8 @@ export class Notifier {
   readonly #awaitingReply: DueAnswer[] = [];
   /** Answers of the next step that are returned to their requester instead of sent, by request. */
   readonly #direct = new Map<string, SlotAnswer | undefined>();
+  /** Requests by a signal since the last step. */
+  readonly #signalled = new Set<string>();
   readonly #stateNow: () => SlotState;
   /** Places of the first requests as of the latest step. */
   #near = new Map<string, number>();
@@ -104,12 +106,14 @@ export class Notifier {
   }
 
   /**
-   * Makes the next step keep its answer to a request for {@link takeDirectAnswer}, or send it: a sender that sends the
-   * signal no longer waits for its Update.
+   * Makes the next step keep its answer to a request for {@link takeDirectAnswer}, or send it. A sender that has sent
+   * the signal no longer waits for its Update, and of both in one step the signal comes first.
    */
   answer(request: RequestRef, isDirect: boolean): void {
-    if (isDirect) this.#direct.set(idOf(request), undefined);
-    else this.#direct.delete(idOf(request));
+    const id = idOf(request);
+    if (!isDirect) this.#signalled.add(id);
+    if (this.#signalled.has(id)) this.#direct.delete(id);
+    else this.#direct.set(id, undefined);
   }
 
   /** The answer that was kept; null when there was none, or it was sent. */
@@ -158,6 +162,7 @@ export class Notifier {
     }
     this.#addPlaces(state, isFinal);
     for (const id of this.#direct.keys()) this.#direct.set(id, this.#outbox.take(id));
+    this.#signalled.clear();
     this.#outbox.send();
   }
 
