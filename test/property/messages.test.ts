@@ -266,6 +266,12 @@ describe('a request', () => {
       weight: 5,
       arbitrary: message.filter((one) => one !== undefined).map((one) => raw(defaultPayloadConverter.toPayload(one))),
     },
+    {
+      weight: 3,
+      arbitrary: fc
+        .constantFrom({ task_id: 'a1' }, { buy_again: true }, { window: 5 }, { reason: 'a test' })
+        .map((one) => raw(defaultPayloadConverter.toPayload(one))),
+    },
     { weight: 1, arbitrary: junk },
     { weight: 1, arbitrary: fc.constant(undefined) },
   );
