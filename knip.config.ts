@@ -10,7 +10,7 @@ const isProduction = process.argv.includes('--production');
  */
 const config: KnipConfig = {
   entry: [
-    'src/{client,contract,worker,workflow,webhook,emulator}/index.ts!',
+    'src/{client,contract,store,worker,workflow,webhook,emulator}/index.ts!',
     'src/dev/{demo,temporal-cli}.ts!',
     'src/media/{image,mp4}-child.ts!',
     'src/worker/{build-bundle.ts,encrypted-failure-converter.cts}!',

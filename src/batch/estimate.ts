@@ -10,7 +10,7 @@ import { type ManifestImages, type PrepareOptions, prepareManifest } from './pre
 import type { StoredItem } from './stored-line.js';
 
 /** What would happen to the lines of a manifest now; the other counts add up to `total`. */
-interface EstimateCounts {
+export interface EstimateCounts {
   readonly total: number;
   /** Left out because of faults. */
   readonly invalid: number;
@@ -39,7 +39,7 @@ export interface ManifestEstimate {
 }
 
 /** How long the renders take in the account's slots, in seconds. */
-interface EstimatedDuration {
+export interface EstimatedDuration {
   readonly earliest_seconds: number;
   readonly latest_seconds: number;
   /** Whether render times of every kind are known; otherwise the estimate uses the provider's documentation. */

@@ -28,7 +28,7 @@ const WITHOUT_VIDEO: readonly string[] = ['failed', 'cancelled', 'invalid', 'bud
 export interface FailureFilter {
   /** Failure types, or `Cancelled`; `all`: every line that has no video and does not wait for a person. */
   readonly causes: readonly string[] | 'all';
-  /** Also lines whose cause is one of {@link TEMPORARY_CAUSES}; default false. */
+  /** Also lines whose cause is one of `TEMPORARY_CAUSES`; default false. */
   readonly temporary?: boolean;
 }
 

@@ -33,7 +33,7 @@ export class Settings {
 
   /** The configured asset store. */
   store(): AssetStore {
-    this.#store ??= openStore(this.config().store, this.config().proxies);
+    this.#store ??= openStore(this.config().store, this.config());
     return this.#store;
   }
 

@@ -15,7 +15,6 @@ import {
 import { type FailureFilter, failedLines } from '../batch/failed-lines.js';
 import { prepareManifest } from '../batch/prepare-manifest.js';
 import type { BatchControls, BatchProgress, BatchSummary, VideoBatchInput } from '../contract/batch.js';
-import { FailureType } from '../contract/failure-type.js';
 import {
   BATCH_MEMO,
   batchWorkflowId,
@@ -25,16 +24,19 @@ import {
   WINDOW_SIGNAL,
   WorkflowType,
 } from '../contract/names.js';
+import { checkOptions } from '../contract/options.js';
 import type { CancelOutcome } from '../contract/result.js';
-import { VideoError } from '../contract/video-error.js';
 import type { AssetStore } from '../storage/asset-store.js';
 import { batchInvalidKey, batchManifestKey } from '../storage/keys.js';
+import { batchIdTaken, batchNotFound } from './batch-errors.js';
 import { estimateBatch } from './batch-estimate.js';
 import {
   checkBatchId,
   checkWindow,
   DEFAULT_TASK_QUEUE,
   newBatchId,
+  STORE_CLIENT_OPTIONS,
+  WAIT_OPTIONS,
   type WanBatchClientOptions,
 } from './batch-options.js';
 import {
@@ -53,6 +55,8 @@ import { runErrorOf } from './run-failure.js';
 import { readProblem } from './run-problem.js';
 import { batchDetails } from './run-texts.js';
 import { sendRequest } from './send-request.js';
+import type { WaitOptions } from './video-start.js';
+import { waitFor } from './wait-for.js';
 
 /** Starts, follows, controls and reports batches. Methods reject as those of `WanVideoClient` do. */
 export class WanBatchClient {
@@ -60,7 +64,10 @@ export class WanBatchClient {
   readonly #store: AssetStore;
   readonly #taskQueue: string;
 
-  constructor({ client, store, taskQueue = DEFAULT_TASK_QUEUE }: WanBatchClientOptions) {
+  /** @throws VideoError `ConfigurationInvalid` with the name of an option that cannot be used. */
+  constructor(options: WanBatchClientOptions) {
+    checkOptions('WanBatchClient', options, STORE_CLIENT_OPTIONS);
+    const { client, store, taskQueue = DEFAULT_TASK_QUEUE } = options;
     this.#client = client;
     this.#store = store;
     this.#taskQueue = taskQueue;
@@ -89,7 +96,7 @@ export class WanBatchClient {
     const prepared = await prepareManifest(open, { ...manifest, allowInvalid, signal });
     try {
       if (exists) {
-        if (storedSha256 !== prepared.sha256) throw idTaken(batchId);
+        if (storedSha256 !== prepared.sha256) throw batchIdTaken(batchId);
         return await this.#existing(batchId);
       }
       if (prepared.faults.length > 0) {
@@ -100,7 +107,7 @@ export class WanBatchClient {
       }
       const { stored } = await prepared.put(this.#store, batchManifestKey(batchId));
       // A manifest without a run remains of a start that was cut off; a start of the same manifest continues it.
-      if (!stored && (await hashManifest(this.#store, batchId)) !== prepared.sha256) throw idTaken(batchId);
+      if (!stored && (await hashManifest(this.#store, batchId)) !== prepared.sha256) throw batchIdTaken(batchId);
       const input: VideoBatchInput = {
         manifest_key: batchManifestKey(batchId),
         ...(window !== undefined && { window }),
@@ -162,7 +169,7 @@ export class WanBatchClient {
       const progress = problem === null ? await this.progress(batchId).catch(() => null) : null;
       return { batch_id: batchId, status, progress, summary, ...(problem !== null && { problem }) };
     }
-    if (summary === null) throw notFound(batchId);
+    if (summary === null) throw batchNotFound(batchId);
     const reported = summary.outcome === 'cancelled' ? 'cancelled' : 'completed';
     return { batch_id: batchId, status: reported, progress: null, summary };
   }
@@ -182,6 +189,7 @@ export class WanBatchClient {
 
   /**
    * Waits for the end of a batch, over all of its runs.
+   * @throws the reason of `signal`; VideoRunError `WaitTimedOut` after `timeoutMs`: the batch continues in both cases.
    * @throws VideoRunError when the batch was cancelled, terminated or failed as a whole; a failed item does not fail
    * the batch.
    * @example
@@ -190,9 +198,10 @@ export class WanBatchClient {
    * console.log(`${outcome}: ${counts.failed} of ${counts.total} failed`);
    * ```
    */
-  async result(batchId: string): Promise<BatchSummary> {
+  async result(batchId: string, options: WaitOptions = {}): Promise<BatchSummary> {
+    checkOptions('result', options, WAIT_OPTIONS);
     try {
-      return (await this.#handle(batchId).result()) as BatchSummary;
+      return await waitFor(this.#client, batchId, options, () => this.#handle(batchId).result());
     } catch (error) {
       if (error instanceof WorkflowFailedError) throw runErrorOf(batchWorkflowId(batchId), error);
       throw asNotFound(error, { id: batchId, kind: 'batch' });
@@ -365,7 +374,7 @@ export class WanBatchClient {
   }
 
   async #assertManifest(batchId: string): Promise<void> {
-    if ((await this.#store.head(batchManifestKey(batchId))) === undefined) throw notFound(batchId);
+    if ((await this.#store.head(batchManifestKey(batchId))) === undefined) throw batchNotFound(batchId);
   }
 
   async #startWorkflow(batchId: string, input: VideoBatchInput, items: number): Promise<void> {
@@ -389,12 +398,3 @@ export class WanBatchClient {
     }
   }
 }
-
-const idTaken = (batchId: string): VideoError =>
-  new VideoError(FailureType.InvalidRequest, `The batch id ${batchId} belongs to another manifest`, {
-    issues: [{ path: 'id', message: `belongs to another manifest: ${batchId}; choose another one` }],
-    billed: false,
-  });
-
-const notFound = (batchId: string): VideoRunError =>
-  new VideoRunError(batchId, { type: FailureType.RunNotFound, message: `There is no batch ${batchId}` });

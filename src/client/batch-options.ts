@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Client } from '@temporalio/client';
 import { BATCH_WINDOW_MAX, isWindow } from '../contract/batch.js';
+import { A_SIGNAL, A_TEXT, A_TIMEOUT, type OptionRules, required, withMethods } from '../contract/options.js';
 import { invalidRequest } from '../contract/validate.js';
 import type { AssetStore } from '../storage/asset-store.js';
 
@@ -16,6 +17,20 @@ export interface WanBatchClientOptions {
 
 /** The workers' queue for runs, unless they are configured otherwise. */
 export const DEFAULT_TASK_QUEUE = 'video-generate';
+
+/** A connected Temporal client, of any version of its SDK. */
+const A_CLIENT = {
+  must: 'must be a connected Client of @temporalio/client',
+  isValid: (value: unknown) => typeof value === 'object' && value !== null && 'workflow' in value,
+};
+const A_STORE = withMethods('an AssetStore, such as openStore opens', 'head', 'get', 'put', 'list', 'url');
+
+/** Options of a client of generations, which needs a store only for images of this machine. */
+export const CLIENT_OPTIONS: OptionRules = { client: required(A_CLIENT), taskQueue: A_TEXT, store: A_STORE };
+/** Options of the clients of batches and of schedules. */
+export const STORE_CLIENT_OPTIONS: OptionRules = { ...CLIENT_OPTIONS, store: required(A_STORE) };
+/** Bounds on a wait. */
+export const WAIT_OPTIONS: OptionRules = { signal: A_SIGNAL, timeoutMs: A_TIMEOUT };
 
 /** A batch's id is part of workflow ids and keys; that of a scheduled batch, and of its retries, holds a time. */
 const BATCH_ID = /^[A-Za-z0-9][A-Za-z0-9._:-]{0,119}$/;

@@ -34,7 +34,7 @@ export async function connectClient(
   const connection = Connection.lazy({ ...clientOptionsOf(target), connectTimeout: timeoutMs } as never);
   try {
     await connection.ensureConnected();
-    return new Client({ connection, namespace, dataConverter: dataConverterOf(target.payloadCodec) });
+    return new Client({ connection, namespace, dataConverter: dataConverterOf(target) });
   } catch (cause) {
     await connection.close();
     if (isAnswer(cause)) throw temporalError(cause, target);

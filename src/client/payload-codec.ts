@@ -3,6 +3,7 @@ import { isAbsolute, join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { Client } from '@temporalio/client';
 import {
+  type DataConverter,
   DefaultFailureConverter,
   defaultPayloadConverter,
   type LoadedDataConverter,
@@ -12,6 +13,7 @@ import {
 } from '@temporalio/common';
 import { FailureType } from '../contract/failure-type.js';
 import { VideoError } from '../contract/video-error.js';
+import { codecsOf, type TemporalTarget } from './temporal-target.js';
 
 const NEXT_STEP = 'Correct WAN_VIDEO_PAYLOAD_CODEC; client, worker and command need the same codec with the same key.';
 
@@ -66,9 +68,12 @@ export async function loadPayloadCodec(specifier: string, cwd: string): Promise<
 
 /**
  * How a client writes and reads payloads: with the codec, which encodes the texts of failures as well, or as plain
- * JSON. Without a codec, encoded payloads are refused with the setting that is missing.
+ * JSON; or as the caller's own converter does. Without a codec, encoded payloads are refused with the setting that is
+ * missing.
  */
-export function dataConverterOf(codec: PayloadCodec | undefined): LoadedDataConverter {
+export function dataConverterOf(target: TemporalTarget): DataConverter | LoadedDataConverter {
+  const { dataConverter, payloadCodec: codec } = target;
+  if (dataConverter !== undefined) return { ...dataConverter, payloadCodecs: [...codecsOf(target)] };
   return {
     payloadConverter: defaultPayloadConverter,
     failureConverter: new DefaultFailureConverter({ encodeCommonAttributes: codec !== undefined }),

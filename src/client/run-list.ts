@@ -1,6 +1,11 @@
+import type { Client } from '@temporalio/client';
+import { FailureType } from '../contract/failure-type.js';
 import { WorkflowType } from '../contract/names.js';
 import { labelTexts } from '../contract/search-attributes.js';
-import type { VideoRun } from './video-run.js';
+import { VideoError } from '../contract/video-error.js';
+import { encodesPayloads } from './payload-codec.js';
+import { textOf } from './text-of.js';
+import { type VideoRun, videoRunOf } from './video-run.js';
 
 /** Which runs are listed; every given condition must match. */
 export interface ListOptions {
@@ -23,7 +28,7 @@ const UNSEARCHABLE = /["\\\p{Cc}]/u;
  * The visibility query of a list (https://docs.temporal.io/list-filter). It leaves out values that cannot be searched;
  * {@link matchesList} checks those.
  */
-export function listQuery({ tenant, batchId, outcome, labels, status }: ListOptions): string {
+function listQuery({ tenant, batchId, outcome, labels, status }: ListOptions): string {
   const conditions: (readonly [name: string, value: string | undefined])[] = [
     ['WorkflowType', WorkflowType.videoGenerate],
     ['VideoTenant', tenant],
@@ -40,11 +45,35 @@ export function listQuery({ tenant, batchId, outcome, labels, status }: ListOpti
 }
 
 /** Whether a run that the server has found matches every condition. */
-export function matchesList(run: VideoRun, { tenant, batchId, outcome, labels }: ListOptions): boolean {
+function matchesList(run: VideoRun, { tenant, batchId, outcome, labels }: ListOptions): boolean {
   return (
     (tenant === undefined || run.tenant === tenant) &&
     (batchId === undefined || run.batch_id === batchId) &&
     (outcome === undefined || run.outcome === outcome) &&
     labelTexts(labels).every((label) => run.labels.includes(label))
   );
+}
+
+/**
+ * Lists runs, page by page.
+ * @throws VideoError as `WanVideoClient.list`.
+ */
+export async function* listRuns(client: Client, options: ListOptions): AsyncGenerator<VideoRun> {
+  if (options.labels !== undefined && Object.keys(options.labels).length > 0 && encodesPayloads(client)) {
+    throw new VideoError(FailureType.InvalidRequest, 'Runs cannot be listed by label: a payload codec is in use', {
+      issues: [{ path: 'labels', message: 'are encoded and no search attribute then; list by tenant or batch' }],
+    });
+  }
+  try {
+    for await (const info of client.workflow.list({ query: listQuery(options) })) {
+      const run = videoRunOf(info);
+      if (matchesList(run, options)) yield run;
+    }
+  } catch (cause) {
+    if (!/search attribute|invalid query/i.test(textOf(cause))) throw cause;
+    throw new VideoError(FailureType.ConfigurationInvalid, 'The namespace lacks the search attributes of this list', {
+      cause,
+      nextStep: 'Register them with "wan-video setup"; runs that were started before do not have them.',
+    });
+  }
 }

@@ -38,7 +38,7 @@ export interface ScheduledBatch {
   readonly jitterSeconds?: number | undefined;
   /**
    * What becomes of a time that the clocks of the zone skip in spring: `skip` starts no run, as Temporal does; `shift`
-   * starts it as much later, for the next {@link SHIFT_YEARS} years. Default `skip`.
+   * starts it as much later, for the next `SHIFT_YEARS` years. Default `skip`.
    */
   readonly dst?: 'skip' | 'shift' | undefined;
   /**

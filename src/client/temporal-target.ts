@@ -1,5 +1,5 @@
 import { rootCertificates } from 'node:tls';
-import type { PayloadCodec } from '@temporalio/common';
+import type { DataConverter, PayloadCodec } from '@temporalio/common';
 import { loadClientConnectConfig } from '@temporalio/envconfig';
 import { readNetwork } from '../config/network.js';
 import { FailureType } from '../contract/failure-type.js';
@@ -20,7 +20,13 @@ export interface TemporalTarget {
   readonly authorities?: string | undefined;
   /** Encodes and decodes every payload (`loadPayloadCodec`); without one, payloads are plain JSON. */
   readonly payloadCodec?: PayloadCodec | undefined;
+  /** Temporal's data converter, where payloads are more than JSON; its `payloadCodecs` replace `payloadCodec`. */
+  readonly dataConverter?: DataConverter | undefined;
 }
+
+/** The codecs of every payload, the first to encode first. */
+export const codecsOf = ({ payloadCodec, dataConverter }: TemporalTarget): readonly PayloadCodec[] =>
+  dataConverter?.payloadCodecs ?? (payloadCodec === undefined ? [] : [payloadCodec]);
 
 /** The default address of Temporal's SDK. */
 const DEFAULT_PORT = 7233;

@@ -1,43 +1,39 @@
 import { randomUUID } from 'node:crypto';
-import {
-  type Client,
-  WorkflowExecutionAlreadyStartedError,
-  WorkflowFailedError,
-  type WorkflowHandle,
-  type WorkflowHandleWithFirstExecutionRunId,
-  type WorkflowStartOptions,
-} from '@temporalio/client';
-import { runSummary } from '../batch/run-summary.js';
+import { type Client, WorkflowFailedError, type WorkflowHandle } from '@temporalio/client';
 import { FailureType } from '../contract/failure-type.js';
-import { PLACEHOLDER_REFERENCE } from '../contract/image-reference.js';
 import { CANCEL_SIGNAL, RESOLVE_SIGNAL, videoWorkflowId, WorkflowType } from '../contract/names.js';
+import { A_SIGNAL, A_TEXT, checkOptions } from '../contract/options.js';
 import type { VideoRequest } from '../contract/request.js';
 import type { CancelOutcome, DecisionOutcome, SubmitDecision, VideoProgress, VideoResult } from '../contract/result.js';
-import { invalidRequest, parseRequest, requestFingerprint, requestIssues } from '../contract/validate.js';
+import { invalidRequest, requestFingerprint } from '../contract/validate.js';
 import { VideoError } from '../contract/video-error.js';
 import type { AssetStore } from '../storage/asset-store.js';
-import { DEFAULT_TASK_QUEUE } from './batch-options.js';
+import { WanBatchClient } from './batch-client.js';
+import { CLIENT_OPTIONS, DEFAULT_TASK_QUEUE, WAIT_OPTIONS } from './batch-options.js';
+import { connectFromEnv, type FromEnvOptions } from './from-env.js';
 import { asNotFound } from './not-found.js';
-import { encodesPayloads } from './payload-codec.js';
+import { PRESIGN_OPTIONS, PRESIGN_SECONDS, type PresignedVideo, presignVideo } from './presign.js';
 import { queryProgress } from './query-progress.js';
-import { isReferenceSource, LocalImage } from './reference.js';
+import { stageRequest } from './request-image.js';
 import { VideoRunError } from './run-error.js';
 import { runErrorOf } from './run-failure.js';
 import { readRunInput } from './run-input.js';
 import { hasVideo, notCancellable } from './run-kind.js';
-import { type ListOptions, listQuery, matchesList } from './run-list.js';
+import { type ListOptions, listRuns } from './run-list.js';
 import { readProblem } from './run-problem.js';
-import { staticDetails } from './run-texts.js';
+import { RunStarter } from './run-starter.js';
+import { WanScheduleClient } from './schedule-client.js';
 import { type RunRequest, sendRequest } from './send-request.js';
-import { startAttributes } from './start-attributes.js';
 import { type VideoRun, type VideoStatus, videoRunOf } from './video-run.js';
 import type {
   RunOptions,
   StartedVideo,
   StartOptions,
   VideoGenerateRequest,
+  WaitOptions,
   WanVideoClientOptions,
 } from './video-start.js';
+import { waitFor } from './wait-for.js';
 
 const NO_END = { result: null, error: null };
 
@@ -52,17 +48,58 @@ export class WanVideoClient {
   readonly #client: Client;
   readonly #taskQueue: string;
   readonly #store: AssetStore | undefined;
-  /** Whether the namespace has our search attributes, as far as we know: false after the first refusal. */
-  #hasAttributes = true;
+  readonly #starter: RunStarter;
+  #ownsConnection = false;
 
-  constructor({ client, taskQueue = DEFAULT_TASK_QUEUE, store }: WanVideoClientOptions) {
+  /**
+   * @throws VideoError `ConfigurationInvalid` with the name of an option that cannot be used.
+   */
+  constructor(options: WanVideoClientOptions) {
+    checkOptions('WanVideoClient', options, CLIENT_OPTIONS);
+    const { client, taskQueue = DEFAULT_TASK_QUEUE, store } = options;
     this.#client = client;
     this.#taskQueue = taskQueue;
     this.#store = store;
+    this.#starter = new RunStarter(client, taskQueue);
+  }
+
+  /**
+   * Connects with the settings of the environment, which the command and the workers use as well: Temporal, the asset
+   * store, the task queue, a payload codec and proxies. {@link close} ends the connection.
+   * @throws VideoError `ConfigurationInvalid` with every fault of the environment; `TemporalUnreachable`.
+   * @example
+   * ```ts
+   * const videos = await WanVideoClient.fromEnv();
+   * const { id } = await videos.start({
+   *   prompt: 'the boat drifts slowly over the calm lake',
+   *   duration: 4,
+   *   fps: 24,
+   *   size: '1280*720',
+   *   reference_image: 'lake.jpg',
+   * });
+   * console.log(await videos.result(id, { timeoutMs: 600_000 }));
+   * await videos.close();
+   * ```
+   */
+  static async fromEnv(options: FromEnvOptions = {}): Promise<WanVideoClient> {
+    const videos = new WanVideoClient(await connectFromEnv(options));
+    videos.#ownsConnection = true;
+    return videos;
+  }
+
+  /** Batches, over the same connection. @throws VideoError `ConfigurationInvalid` without a store. */
+  get batches(): WanBatchClient {
+    return new WanBatchClient(this.#withStore());
+  }
+
+  /** Schedules of batches, over the same connection. @throws VideoError `ConfigurationInvalid` without a store. */
+  get schedules(): WanScheduleClient {
+    return new WanScheduleClient(this.#withStore());
   }
 
   /**
    * Starts a generation and waits for its video.
+   * @param options - `signal` and `timeoutMs` (counted from the start of the run) end the wait, and the run continues.
    * @throws VideoError as {@link start}, VideoRunError as {@link result}.
    * @example
    * ```ts
@@ -75,9 +112,11 @@ export class WanVideoClient {
    * });
    * ```
    */
-  async generate(request: VideoGenerateRequest, options: StartOptions = {}): Promise<VideoResult> {
-    const { id, runId } = await this.start(request, options);
-    return this.result(id, { runId });
+  async generate(request: VideoGenerateRequest, options: StartOptions & WaitOptions = {}): Promise<VideoResult> {
+    checkOptions('generate', options, { id: A_TEXT, ...WAIT_OPTIONS });
+    const { timeoutMs, ...start } = options;
+    const { id, runId } = await this.start(request, start);
+    return this.result(id, { runId, signal: start.signal, timeoutMs });
   }
 
   /**
@@ -97,14 +136,16 @@ export class WanVideoClient {
    * console.log(joined ? `joined ${id}` : `started ${id}`);
    * ```
    */
-  async start(request: VideoGenerateRequest, { id, signal }: StartOptions = {}): Promise<StartedVideo> {
-    const parsed = await this.#withReference(request, signal);
+  async start(request: VideoGenerateRequest, options: StartOptions = {}): Promise<StartedVideo> {
+    checkOptions('start', options, { id: A_TEXT, signal: A_SIGNAL });
+    const { id, signal } = options;
+    const parsed = await stageRequest(request, this.#store, signal);
     const fingerprint = requestFingerprint(parsed);
     // With "off" each request is for a new video, so its run is not shared.
     const suffix = parsed.cache === 'off' ? `/${randomUUID()}` : '';
     const workflowId = id ?? videoWorkflowId(`${fingerprint}${suffix}`);
     for (;;) {
-      const started = await this.#startWorkflow(parsed, workflowId, fingerprint);
+      const started = await this.#starter.start(parsed, workflowId, fingerprint);
       if (started !== undefined) return { id: workflowId, runId: started.firstExecutionRunId, joined: false };
       const existing = await this.#handle(workflowId).describe();
       if (existing.closeTime !== undefined) continue; // it ended between the two calls, so the id is free
@@ -142,7 +183,8 @@ export class WanVideoClient {
   }
 
   /**
-   * Waits for the video of a run, regardless of how long it takes.
+   * Waits for the video of a run, regardless of how long it takes unless `timeoutMs` bounds it.
+   * @throws the reason of `signal`; VideoRunError `WaitTimedOut` after `timeoutMs`: the run continues in both cases.
    * @throws VideoRunError when the run failed, was cancelled (then `error.message` says what became of the task) or
    * terminated, or when there is no such run.
    * @example
@@ -150,9 +192,11 @@ export class WanVideoClient {
    * const { video_url, sha256 } = await videos.result('video/0a1b2c3d');
    * ```
    */
-  async result(id: string, { runId }: RunOptions = {}): Promise<VideoResult> {
+  async result(id: string, options: RunOptions & WaitOptions = {}): Promise<VideoResult> {
+    checkOptions('result', options, { runId: A_TEXT, ...WAIT_OPTIONS });
+    const { runId } = options;
     try {
-      return await this.#handle(id, runId).result();
+      return await waitFor(this.#client, id, options, () => this.#handle(id, runId).result());
     } catch (error) {
       if (!(error instanceof WorkflowFailedError)) throw runNotFound(id, error);
       const failure = runErrorOf(id, error);
@@ -267,87 +311,46 @@ export class WanVideoClient {
    * ```
    */
   async *list(options: ListOptions = {}): AsyncGenerator<VideoRun> {
-    if (options.labels !== undefined && Object.keys(options.labels).length > 0 && encodesPayloads(this.#client)) {
-      throw new VideoError(FailureType.InvalidRequest, 'Runs cannot be listed by label: a payload codec is in use', {
-        issues: [{ path: 'labels', message: 'are encoded and no search attribute then; list by tenant or batch' }],
-      });
-    }
-    try {
-      for await (const info of this.#client.workflow.list({ query: listQuery(options) })) {
-        const run = videoRunOf(info);
-        if (matchesList(run, options)) yield run;
-      }
-    } catch (cause) {
-      if (!/search attribute|invalid query/i.test(textOf(cause))) throw cause;
-      throw new VideoError(FailureType.ConfigurationInvalid, 'The namespace lacks the search attributes of this list', {
-        cause,
-        nextStep: 'Register them with "wan-video setup"; runs that were started before do not have them.',
-      });
-    }
-  }
-
-  async #withReference(request: VideoGenerateRequest, signal: AbortSignal | undefined): Promise<VideoRequest> {
-    const { reference_image: source } = request;
-    if (source === undefined || isReferenceSource(source)) {
-      return parseRequest({ ...request, ...(source !== undefined && { reference_image: String(source) }) });
-    }
-    const store = this.#store;
-    if (store === undefined) {
-      throw new VideoError(FailureType.ConfigurationInvalid, 'An image of this machine needs the asset store', {
-        nextStep: 'Give WanVideoClient the `store` of the workers, or give the image as an http(s) URL.',
-      });
-    }
-    const image = await LocalImage.read(source, { signal });
-    try {
-      const issues = [
-        ...requestIssues({ ...request, reference_image: PLACEHOLDER_REFERENCE }),
-        ...image.issuesFor(request.reference_fit),
-      ];
-      if (issues.length > 0) throw invalidRequest(issues);
-      return parseRequest({ ...request, reference_image: await image.stage(store, { signal }) });
-    } finally {
-      await image.dispose();
-    }
+    yield* listRuns(this.#client, options);
   }
 
   /**
-   * Returns undefined when a run of this id is open. The start itself does not join that run: the SDK does not report
-   * whether a start has joined a run, so each start, of which most join none, would need a second call to find out.
+   * Signs an https address of an archived video, under which anyone can fetch it until it expires: it is a secret
+   * until then. Needs a store in S3.
+   * @param video - The id of a run or of a task, a key of the store, or the `video_url` of a result in it.
+   * @param options.expiresSeconds - At most seven days; default one hour.
+   * @throws VideoError `ConfigurationInvalid` without a store, for a local one, or for an unusable time;
+   * `AssetNotFound` when there is no such video. VideoRunError as {@link describe}.
+   * @example
+   * ```ts
+   * const { url, expires_at } = await videos.presign('video/0a1b2c3d', { expiresSeconds: 900 });
+   * ```
    */
-  async #startWorkflow(
-    request: VideoRequest,
-    workflowId: string,
-    fingerprint: string,
-  ): Promise<WorkflowHandleWithFirstExecutionRunId | undefined> {
-    const start = async (withAttributes: boolean) => {
-      const options: WorkflowStartOptions = {
-        taskQueue: this.#taskQueue,
-        workflowId,
-        args: [request],
-        workflowIdConflictPolicy: 'FAIL',
-        workflowIdReusePolicy: 'ALLOW_DUPLICATE',
-        staticSummary: runSummary(request),
-        staticDetails: staticDetails(request),
-        // The workflow reads `search_attributes` before it sets any.
-        memo: { fingerprint, search_attributes: withAttributes },
-        ...(withAttributes && { typedSearchAttributes: startAttributes(request, encodesPayloads(this.#client)) }),
-      };
-      try {
-        return await this.#client.workflow.start(WorkflowType.videoGenerate, options);
-      } catch (error) {
-        if (error instanceof WorkflowExecutionAlreadyStartedError) return undefined;
-        throw error;
-      }
-    };
-    if (!this.#hasAttributes) return start(false);
-    try {
-      return await start(true);
-    } catch (error) {
-      // A namespace without our attributes refuses the start; the run itself does not need them.
-      if (!/no mapping defined for search attribute|not a valid search attribute/i.test(textOf(error))) throw error;
-      this.#hasAttributes = false;
-      return start(false);
-    }
+  async presign(video: string, options: { readonly expiresSeconds?: number } = {}): Promise<PresignedVideo> {
+    checkOptions('presign', options, PRESIGN_OPTIONS);
+    return presignVideo(this.#withStore().store, video, options.expiresSeconds ?? PRESIGN_SECONDS, async (id) => {
+      const { task_id: taskId, status } = await this.describe(id);
+      return { taskId, status };
+    });
+  }
+
+  /**
+   * Closes the connection that {@link fromEnv} has opened; that of a `client` which was handed in stays open.
+   * @example
+   * ```ts
+   * await videos.close();
+   * ```
+   */
+  async close(): Promise<void> {
+    if (this.#ownsConnection) await this.#client.connection.close();
+  }
+
+  #withStore(): { readonly client: Client; readonly taskQueue: string; readonly store: AssetStore } {
+    const store = this.#store;
+    if (store !== undefined) return { client: this.#client, taskQueue: this.#taskQueue, store };
+    throw new VideoError(FailureType.ConfigurationInvalid, 'This needs the asset store of the workers', {
+      nextStep: 'Give WanVideoClient the `store` (`openStore`), or set ASSET_STORE for `fromEnv`.',
+    });
   }
 
   async #endOf(id: string, runId: string): Promise<Pick<VideoStatus, 'result' | 'error'>> {
@@ -381,8 +384,3 @@ const runNotFound = (id: string, error: unknown): unknown =>
     kind: 'run',
     nextStep: 'See "wan-video list"; TEMPORAL_ADDRESS and TEMPORAL_NAMESPACE say where runs are looked for.',
   });
-
-const textOf = (error: unknown): string =>
-  error instanceof Error
-    ? `${error.message} ${error.cause instanceof Error ? error.cause.message : ''}`
-    : String(error);

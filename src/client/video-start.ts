@@ -24,6 +24,14 @@ export interface StartOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** How long a caller waits; the run continues in any case. */
+export interface WaitOptions {
+  /** Stops waiting, with the signal's reason. */
+  readonly signal?: AbortSignal | undefined;
+  /** Longest wait in milliseconds; default: as long as the run takes. */
+  readonly timeoutMs?: number | undefined;
+}
+
 /** A started run. */
 export interface StartedVideo {
   /** Workflow id. */

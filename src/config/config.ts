@@ -1,14 +1,15 @@
 import { isIP } from 'node:net';
-import { join, resolve } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
 import { FailureType } from '../contract/failure-type.js';
 import { type Issue, VideoError } from '../contract/video-error.js';
 import type { StoreLocation } from '../storage/open-store.js';
 import { type Network, readNetwork } from './network.js';
 import { DOCUMENTED_QUOTA, largestRate, type QuotaKind } from './quotas.js';
+import { absolutePath, type Directories, readStoreLocation } from './store-location.js';
 import { DEFAULT_TIMES, type Times } from './times.js';
 
-type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent';
+/** Least important lines that are logged; `silent`: none. */
+export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent';
 
 /** Where a server of this process listens. */
 export interface ListenAddress {
@@ -75,17 +76,13 @@ export const payloadCodecOf = (env: Readonly<Record<string, string | undefined>>
 /**
  * Reads the whole configuration; pure. An empty variable counts as unset.
  * @param where - Directories that relative paths and `~/` refer to.
- * @throws {@link VideoError} `ConfigurationInvalid` with every fault at once; `path` is the variable's name.
+ * @throws VideoError `ConfigurationInvalid` with every fault at once; `path` is the variable's name.
  */
-export function loadConfig(
-  env: Readonly<Record<string, string | undefined>>,
-  where: { readonly cwd: string; readonly homeDir: string },
-): Config {
+export function loadConfig(env: Readonly<Record<string, string | undefined>>, where: Directories): Config {
   const issues: Issue[] = [];
   const fail = (path: string, message: string) => void issues.push({ path, message });
   const read = (name: string) => env[name]?.trim() || undefined;
-  const path = (value: string) =>
-    value.startsWith('~/') ? join(where.homeDir, value.slice(2)) : resolve(where.cwd, value);
+  const path = (value: string) => absolutePath(value, where);
   const name = (variable: string, fallback: string) => {
     const value = read(variable) ?? fallback;
     if (!/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/.test(value)) {
@@ -110,7 +107,11 @@ export function loadConfig(
     return fallback;
   };
 
-  const store = readStore(read('ASSET_STORE'), join(read('OUTPUT_DIR') ?? 'output', 'ai-video-wan-video'), path, fail);
+  const address = read('ASSET_STORE');
+  const found = address === undefined ? undefined : readStoreLocation(address, where);
+  if (address !== undefined && found === undefined) fail('ASSET_STORE', 'must be file:PATH or s3://bucket/prefix');
+  const directory = join(read('OUTPUT_DIR') ?? 'output', 'ai-video-wan-video');
+  const store: StoreLocation = found ?? { kind: 'file', path: path(directory) };
 
   const publicBaseUrl = read('ASSET_PUBLIC_BASE_URL');
   if (publicBaseUrl !== undefined && !/^https?:$/.test(urlOf(publicBaseUrl)?.protocol ?? '')) {
@@ -200,29 +201,6 @@ function readDeployment(read: (name: string) => string | undefined, fail: Fail):
     fail('TEMPORAL_WORKER_BUILD_ID', 'must be 1 to 100 letters, digits, dots, dashes or underscores');
   }
   return { name: name ?? '', buildId: buildId ?? '' };
-}
-
-function readStore(
-  store: string | undefined,
-  outputDir: string,
-  path: (value: string) => string,
-  fail: Fail,
-): StoreLocation {
-  const fallback: StoreLocation = { kind: 'file', path: path(outputDir) };
-  if (store === undefined) return fallback;
-  const s3 = /^s3:\/\/([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:\/(.*))?$/.exec(store);
-  if (s3?.[1] !== undefined) return { kind: 's3', bucket: s3[1], prefix: (s3[2] ?? '').replace(/^\/+|\/+$/g, '') };
-  if (/^file:\/\/\//.test(store)) {
-    try {
-      return { kind: 'file', path: fileURLToPath(store) };
-    } catch {
-      // falls through to the one message
-    }
-  } else if (/^file:(?!\/\/)./.test(store)) {
-    return { kind: 'file', path: path(store.slice('file:'.length)) };
-  }
-  fail('ASSET_STORE', 'must be file:PATH or s3://bucket/prefix');
-  return fallback;
 }
 
 function faultOfBase(baseUrl: string): string | undefined {

@@ -4,7 +4,7 @@ import type { Resolution } from '../contract/model.js';
 import { type NamedFile, parseNamedFile, readNamedFile, unlessUnknown, unusable } from './named-file.js';
 
 /** Price per billed second, in the file's currency. */
-interface TierPrices {
+export interface TierPrices {
   readonly silent: number;
   readonly sound: number;
 }

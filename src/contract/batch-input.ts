@@ -1,45 +1,65 @@
 import { BATCH_ITEMS_BYTES_MAX, BATCH_ITEMS_MAX, BATCH_WINDOW_MAX, type VideoBatchInput } from './batch.js';
 import { INPUT_DEPTH_MAX, ISSUE_PATH_MAX, isDeeperThan, MANIFEST_WAIT_SECONDS_MAX } from './bounds.js';
 import { firstIssues } from './issues.js';
+import type { JsonSchema } from './request-fields.js';
 import { cleanText } from './safe-text.js';
 import type { Issue } from './video-error.js';
 
 /** Characters of a key, a name or an id. */
 const TEXT_MAX = 500;
 
-/** Returns the fault of a value, or undefined. */
-type Check = (value: unknown) => string | undefined;
+/** Rules of one field: a check that returns the fault of a value, and the same as JSON Schema. */
+interface Field {
+  readonly check: (value: unknown) => string | undefined;
+  readonly schema: Readonly<Record<string, unknown>>;
+}
 
 const isNumber = (value: unknown): value is number => typeof value === 'number' && Number.isFinite(value);
-const text: Check = (value) => {
-  if (typeof value !== 'string' || value === '') return 'must be text';
-  return value.length <= TEXT_MAX && cleanText(value) === value
-    ? undefined
-    : `must be one line of at most ${TEXT_MAX} printable characters`;
+const text: Field = {
+  check: (value) => {
+    if (typeof value !== 'string' || value === '') return 'must be text';
+    return value.length <= TEXT_MAX && cleanText(value) === value
+      ? undefined
+      : `must be one line of at most ${TEXT_MAX} printable characters`;
+  },
+  schema: { type: 'string', minLength: 1, maxLength: TEXT_MAX },
 };
-const wholeNumber =
-  (max: number): Check =>
-  (value) =>
-    isNumber(value) && Number.isInteger(value) && value >= 1 && value <= max
+const wholeNumber = (maximum: number): Field => ({
+  check: (value) =>
+    isNumber(value) && Number.isInteger(value) && value >= 1 && value <= maximum
       ? undefined
-      : `must be a whole number from 1 to ${max}`;
+      : `must be a whole number from 1 to ${maximum}`,
+  schema: { type: 'integer', minimum: 1, maximum },
+});
 
-const FIELDS: Readonly<Record<keyof VideoBatchInput, Check>> = {
+const FIELDS: Readonly<Record<keyof VideoBatchInput, Field>> = {
   manifest_key: text,
-  items: itemsFault,
+  items: {
+    check: itemsFault,
+    schema: { type: 'array', minItems: 1, maxItems: BATCH_ITEMS_MAX, items: { type: 'object' } },
+  },
   window: wholeNumber(BATCH_WINDOW_MAX),
-  allow_invalid: (value) => (typeof value === 'boolean' ? undefined : 'must be true or false'),
-  manifest_wait_seconds: (value) =>
-    isNumber(value) && value >= 0 && value <= MANIFEST_WAIT_SECONDS_MAX
-      ? undefined
-      : `must be a number of seconds from 0 to ${MANIFEST_WAIT_SECONDS_MAX}`,
+  allow_invalid: {
+    check: (value) => (typeof value === 'boolean' ? undefined : 'must be true or false'),
+    schema: { type: 'boolean' },
+  },
+  manifest_wait_seconds: {
+    check: (value) =>
+      isNumber(value) && value >= 0 && value <= MANIFEST_WAIT_SECONDS_MAX
+        ? undefined
+        : `must be a number of seconds from 0 to ${MANIFEST_WAIT_SECONDS_MAX}`,
+    schema: { type: 'number', minimum: 0, maximum: MANIFEST_WAIT_SECONDS_MAX },
+  },
   timezone: text,
   retry_of: text,
   // Far above the default, and below Temporal's limit of events in one run.
   page_items: wholeNumber(1_000),
   schedule_id: text,
-  pause_when_failed_above: (value) =>
-    isNumber(value) && value >= 0 && value < 1 ? undefined : 'must be a share from 0 to below 1, such as 0.25',
+  pause_when_failed_above: {
+    check: (value) =>
+      isNumber(value) && value >= 0 && value < 1 ? undefined : 'must be a share from 0 to below 1, such as 0.25',
+    schema: { type: 'number', minimum: 0, exclusiveMaximum: 1 },
+  },
 };
 
 /**
@@ -54,10 +74,9 @@ export function batchInputIssues(input: unknown): Issue[] {
   if (isDeeperThan(INPUT_DEPTH_MAX, input)) return [{ path: '', message: 'is nested too deeply' }];
   const given = Object.entries(input).filter(([, value]) => value !== undefined && value !== null);
   const issues = given.flatMap(([path, value]): Issue[] => {
-    const check = Object.hasOwn(FIELDS, path)
-      ? FIELDS[path as keyof VideoBatchInput]
-      : () => 'is not a field of a batch';
-    const message = check(value);
+    const message = Object.hasOwn(FIELDS, path)
+      ? FIELDS[path as keyof VideoBatchInput].check(value)
+      : 'is not a field of a batch';
     return message === undefined ? [] : [{ path: cleanText(path, ISSUE_PATH_MAX), message }];
   });
   const names = given.map(([name]) => name);
@@ -67,6 +86,24 @@ export function batchInputIssues(input: unknown): Issue[] {
     issues.push({ path: 'manifest_key', message: 'is missing; name a manifest in the store, or give items' });
   }
   return [...firstIssues(issues)];
+}
+
+/** The input of a batch as JSON Schema: the same rules, for callers in any language. */
+export function batchInputJsonSchema(): JsonSchema {
+  const isGiven = (name: keyof VideoBatchInput) => ({
+    required: [name],
+    properties: { [name]: { not: { type: 'null' } } },
+  });
+  return {
+    $schema: 'https://json-schema.org/draft/2020-12/schema',
+    title: 'The input of videoBatch',
+    type: 'object',
+    properties: Object.fromEntries(
+      Object.entries(FIELDS).map(([name, { schema }]) => [name, { anyOf: [schema, { type: 'null' }] }]),
+    ),
+    additionalProperties: false,
+    oneOf: [isGiven('manifest_key'), isGiven('items')],
+  };
 }
 
 /** The inline items, if they are a list that fits into the input of a step. */

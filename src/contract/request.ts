@@ -1,6 +1,4 @@
-import type { z } from 'zod';
-import type { Resolution } from './model.js';
-import type { videoRequestSchema } from './request.schema.js';
+import type { MODEL, Resolution } from './model.js';
 
 /**
  * One request for a video, in the specification's field names.
@@ -8,7 +6,29 @@ import type { videoRequestSchema } from './request.schema.js';
  * `duration` in seconds, `fps` in frames per second, `size` as `W*H` or `WxH` pixels,
  * `deadline_seconds` in seconds from the start of the run.
  */
-export type VideoRequest = z.infer<typeof videoRequestSchema>;
+export interface VideoRequest {
+  readonly model?: typeof MODEL | undefined;
+  readonly prompt: string;
+  readonly negative_prompt?: string | undefined;
+  readonly duration: number;
+  readonly fps: number;
+  readonly size: string;
+  readonly seed?: number | undefined;
+  readonly reference_image: string;
+  readonly reference_upload?: 'provider' | 'as_is' | undefined;
+  readonly reference_fit?: 'adapt' | 'strict' | undefined;
+  readonly reference_background?: string | undefined;
+  readonly motion_strength?: number | undefined;
+  readonly audio?: boolean | undefined;
+  readonly audio_url?: string | undefined;
+  readonly prompt_extend?: boolean | undefined;
+  readonly shot_type?: 'single' | 'multi' | undefined;
+  readonly watermark?: boolean | undefined;
+  readonly cache?: 'use' | 'refresh' | 'off' | undefined;
+  readonly deadline_seconds?: number | undefined;
+  readonly tenant?: string | undefined;
+  readonly labels?: Readonly<Record<string, string>> | undefined;
+}
 
 /** The same request in its one canonical form: defaults filled in, `x` written as `*`. */
 export interface CanonicalRequest {

@@ -33,7 +33,7 @@ export interface VideoWarning {
 }
 
 /** What the provider bills for a result: seconds, tier in lines, and whether with sound. */
-interface VideoUsage {
+export interface VideoUsage {
   /** 0 for a video that this run did not buy, so that a sum over results counts each purchase once. */
   readonly billed_seconds: number;
   readonly resolution: Resolution;

@@ -1,58 +1,96 @@
-import { createHash } from 'node:crypto';
+import { sha256 } from '@noble/hashes/sha2.js';
+import { bytesToHex, utf8ToBytes } from '@noble/hashes/utils.js';
 import { INPUT_DEPTH_MAX, ISSUE_PATH_MAX, isDeeperThan, REQUEST_FIELDS_MAX } from './bounds.js';
 import { FailureType } from './failure-type.js';
 import { cleanIssues, firstIssues } from './issues.js';
-import { LIMITS, SIZES } from './model.js';
+import { SIZES } from './model.js';
 import type { CanonicalRequest, VideoRequest } from './request.js';
-import { videoRequestSchema } from './request.schema.js';
+import { conflictIssues, fieldIssues, LABELS_KIND, REQUEST_FIELDS } from './request-fields.js';
 import { cleanText } from './safe-text.js';
 import { type Issue, VideoError } from './video-error.js';
 
+/** What a request is, for the message about other inputs. */
+const REQUEST_KIND = 'must be one JSON object with the fields of videoGenerate';
+/** Characters of the name of a class, and of the reason why an object cannot be read. */
+const CLASS_NAME_MAX = 100;
+const REASON_MAX = 200;
+
+/** What an input is: its faults, or a request. */
+interface Reading {
+  readonly issues: readonly Issue[];
+  readonly request?: VideoRequest;
+}
+
 /** Lists every fault of `input`, each with its field path; empty for a valid request. */
 export function requestIssues(input: unknown): Issue[] {
-  const oversized = sizeIssue(input);
-  if (oversized !== undefined) return [oversized];
-  const parsed = videoRequestSchema.safeParse(input);
-  if (parsed.success) return [];
-  return parsed.error.issues.flatMap((issue) =>
-    issue.code === 'unrecognized_keys'
-      ? issue.keys.map((key) => ({
-          path: cleanText([...issue.path, key].join('.'), ISSUE_PATH_MAX),
-          message: 'is not a field of videoGenerate; remove it or correct its name',
-        }))
-      : [{ path: cleanText(issue.path.join('.'), ISSUE_PATH_MAX), message: issue.message }],
-  );
+  return [...readRequest(input).issues];
 }
 
 /**
- * The fault of an input that is too large to be checked field by field: that would take long and list every field.
- */
-function sizeIssue(input: unknown): Issue | undefined {
-  if (isDeeperThan(INPUT_DEPTH_MAX, input)) return { path: '', message: 'is nested too deeply; a request is flat' };
-  if (typeof input !== 'object' || input === null) return undefined;
-  const { length: fields } = Object.keys(input);
-  if (fields > REQUEST_FIELDS_MAX) {
-    return { path: '', message: `has ${fields} fields; remove those that are not of video.generate` };
-  }
-  const { labels } = input as { labels?: unknown };
-  if (typeof labels !== 'object' || labels === null) return undefined;
-  const names = Object.keys(labels);
-  if (names.length > LIMITS.labelsMax) {
-    return { path: 'labels', message: `has ${names.length} labels; leave out all but ${LIMITS.labelsMax}` };
-  }
-  // The parser drops it silently.
-  if (names.includes('__proto__')) return { path: 'labels', message: 'has the name "__proto__"; use another one' };
-  return undefined;
-}
-
-/**
- * Parses a request.
+ * Parses a request. Every member of `input` is read once, and the request shares nothing with it.
  * @throws VideoError `InvalidRequest` with all faults together in `issues`.
  */
 export function parseRequest(input: unknown): VideoRequest {
-  const issues = requestIssues(input);
-  if (issues.length > 0) throw invalidRequest(issues);
-  return videoRequestSchema.parse(input);
+  const { issues, request } = readRequest(input);
+  if (request === undefined) throw invalidRequest(issues);
+  return request;
+}
+
+/**
+ * Reads each member of a request once, for a caller that changes one of them before the request is parsed.
+ * @throws VideoError `InvalidRequest` for an object that is not plain, or cannot be read.
+ */
+export function requestMembers(input: unknown): Readonly<Record<string, unknown>> {
+  const members = copyOf(input, REQUEST_KIND, REQUEST_FIELDS_MAX);
+  if (typeof members === 'string') throw invalidRequest([{ path: '', message: members }]);
+  return members;
+}
+
+function readRequest(input: unknown): Reading {
+  const fields = copyOf(input, REQUEST_KIND, REQUEST_FIELDS_MAX);
+  if (typeof fields === 'string') return { issues: [{ path: '', message: fields }] };
+  const { labels } = fields;
+  if (typeof labels === 'object' && labels !== null) {
+    const copy = copyOf(labels, LABELS_KIND);
+    if (typeof copy === 'string') return { issues: [{ path: 'labels', message: copy }] };
+    fields['labels'] = copy;
+  }
+  if (isDeeperThan(INPUT_DEPTH_MAX, fields)) {
+    return { issues: [{ path: '', message: 'is nested too deeply, or holds itself; a request is flat' }] };
+  }
+  const names: readonly string[] = REQUEST_FIELDS;
+  const message = 'is not a field of videoGenerate; remove it or correct its name';
+  const unknown = Object.keys(fields).flatMap((path) => (names.includes(path) ? [] : [{ path, message }]));
+  const issues = [...REQUEST_FIELDS.flatMap((name) => fieldIssues(name, fields[name])), ...unknown];
+  if (issues.length > 0) {
+    return { issues: issues.map((issue) => ({ ...issue, path: cleanText(issue.path, ISSUE_PATH_MAX) })) };
+  }
+  const given = REQUEST_FIELDS.filter((name) => (fields[name] ?? undefined) !== undefined);
+  const request = Object.fromEntries(given.map((name) => [name, fields[name]])) as unknown as VideoRequest;
+  const conflicts = conflictIssues(request);
+  return conflicts.length > 0 ? { issues: conflicts } : { issues: [], request };
+}
+
+/**
+ * Reads each member of a plain object once, so that what is checked is what is sent.
+ * @param kind - What the object must be, for the message about one that is something else.
+ * @returns a copy, or the fault of an object that is not plain or cannot be read.
+ */
+function copyOf(input: unknown, kind: string, membersMax = Number.POSITIVE_INFINITY): Record<string, unknown> | string {
+  if (typeof input !== 'object' || input === null || Array.isArray(input)) return kind;
+  try {
+    const prototype: unknown = Object.getPrototypeOf(input);
+    // Judged by its shape: the Object.prototype of a sandbox is another one.
+    if (prototype !== null && Object.getPrototypeOf(prototype) !== null) {
+      return `${kind}, not an instance of ${cleanText(String((prototype as object).constructor.name), CLASS_NAME_MAX)}`;
+    }
+    const names = Object.keys(input);
+    if (names.length > membersMax) return `has ${names.length} fields; remove those that are not of video.generate`;
+    // Entries, because an assignment to __proto__ makes no member; such a name is refused by what follows.
+    return Object.fromEntries(names.map((name) => [name, (input as Record<string, unknown>)[name]]));
+  } catch (error) {
+    return `cannot be read: ${cleanText(error instanceof Error ? error.message : String(error), REASON_MAX)}`;
+  }
 }
 
 /** Faults in the message itself, which the Web UI shows first. */
@@ -101,7 +139,7 @@ export function canonicalRequest(request: VideoRequest): CanonicalRequest {
 
 /** SHA-256 (hex) of `value` as JSON with sorted keys. */
 export function canonicalHash(value: unknown): string {
-  return createHash('sha256').update(canonicalJson(value)).digest('hex');
+  return bytesToHex(sha256(utf8ToBytes(canonicalJson(value))));
 }
 
 function canonicalJson(value: unknown): string {

@@ -86,6 +86,9 @@ export type WebhookEvent = { [Type in WebhookEventType]: EventHead<Type, EventDa
 /** Sent by `wan-video webhook test` only. */
 export type WebhookTestEvent = EventHead<'webhook.test', { readonly text: string }>;
 
+/** Everything that is POSTed: an event, or the test of the connection. */
+export type WebhookDelivery = WebhookEvent | WebhookTestEvent;
+
 /**
  * Id of an event of one chain of executions; a retry, a replay and a reset keep it.
  * @param key - Unique among the events of the chain: letters, digits, underscores.

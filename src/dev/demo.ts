@@ -197,7 +197,7 @@ async function generate(
   signal: AbortSignal,
 ): Promise<{ result: VideoResult; webUi: string }> {
   const { client, config, temporal } = stack;
-  const staged = await stageImage(image, openStore(config.store, config.proxies));
+  const staged = await stageImage(image, openStore(config.store, config));
   const videos = new WanVideoClient({ client, taskQueue: config.taskQueues.generate });
   const started = await videos.start({ ...QUICK_START, prompt, reference_image: `asset:${staged.asset.key}` });
   const webUi = `${temporal.uiUrl}/namespaces/default/workflows/${encodeURIComponent(started.id)}`;

@@ -1,5 +1,4 @@
 import type { AssetStore } from './asset-store.js';
-import { S3Store } from './s3-store.js';
 
 /** Addresses of stored objects that a browser can open. */
 export class AssetLinks {
@@ -21,8 +20,8 @@ export class AssetLinks {
   /** The stable address where a browser can open it (`file:`, `https:`), else a signed one. */
   async of(key: string): Promise<string> {
     const url = this.#store.url(key);
-    if (!url.startsWith('s3:') || !(this.#store instanceof S3Store)) return url;
+    if (!url.startsWith('s3:') || this.#store.presign === undefined) return url;
     this.#areSigned = true;
-    return this.#store.presign(key, this.#expiresSeconds);
+    return this.#store.presign(key, { seconds: this.#expiresSeconds });
   }
 }

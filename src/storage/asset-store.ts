@@ -3,11 +3,13 @@ import type { Readable } from 'node:stream';
 /** Bytes to store, whole or as a stream. */
 export type ByteStream = Uint8Array | AsyncIterable<Uint8Array>;
 
+/** Options of every call. */
 export interface StoreOptions {
   /** Ends the call with its reason. */
   readonly signal?: AbortSignal | undefined;
 }
 
+/** Which part of an object is read. */
 export interface GetOptions extends StoreOptions {
   /** First byte wanted; default 0. */
   readonly from?: number | undefined;
@@ -15,6 +17,7 @@ export interface GetOptions extends StoreOptions {
   readonly to?: number | undefined;
 }
 
+/** How an object is written. */
 export interface PutOptions extends StoreOptions {
   /** Store only when the key is free; default false: replace what is there. */
   readonly ifAbsent?: boolean | undefined;
@@ -26,9 +29,16 @@ export interface PutOptions extends StoreOptions {
   readonly contentType?: string | undefined;
 }
 
+/** Where a list begins. */
 export interface ListOptions extends StoreOptions {
   /** Only keys behind this one, itself excluded; default: from the start of the prefix. */
   readonly after?: string | undefined;
+}
+
+/** How an address is signed. */
+export interface PresignOptions extends StoreOptions {
+  /** How long the address is valid, in seconds; at most seven days. */
+  readonly seconds: number;
 }
 
 /** `stored: false` means that `ifAbsent` was set and the key was taken. */
@@ -73,7 +83,7 @@ export interface AssetStore {
   put(key: string, body: ByteStream, options?: PutOptions): Promise<PutOutcome>;
   /**
    * Every object whose key begins with `prefix`, in ascending order of keys, page by page behind the scenes; the infos
-   * may lack checksum and type. A page holds {@link LIST_PAGE} keys at most, and none is requested before it is needed.
+   * may lack checksum and type. A page holds 1,000 keys at most, and none is requested before it is needed.
    */
   list(prefix: string, options?: ListOptions): AsyncIterable<AssetInfo>;
   /** Removes `key`; no error when nothing is there. */
@@ -85,6 +95,11 @@ export interface AssetStore {
    * clock of its own, or before its first answer.
    */
   now?(): number | undefined;
+  /**
+   * Signs an address under which anyone can read `key` until it expires; it is a secret until then. Sends no request.
+   * Absent where nothing has an https address.
+   */
+  presign?(key: string, options: PresignOptions): Promise<string>;
   /** Names the store in messages, such as its directory or bucket; holds no secret. */
   readonly name: string;
 }

@@ -1,3 +1,4 @@
+import type { S3ClientConfig } from '@aws-sdk/client-s3';
 import type { ServerMoment } from '../async/server-clock.js';
 import type { Proxies } from '../net/proxies.js';
 import type { AssetStore } from './asset-store.js';
@@ -9,15 +10,18 @@ export type StoreLocation =
   | { readonly kind: 'file'; readonly path: string }
   | { readonly kind: 's3'; readonly bucket: string; readonly prefix: string };
 
-/**
- * Opens the configured store; does no I/O.
- * @param proxies - Which connections to an S3 server go through a proxy; default: none.
- * @param onMoment - Called with the time in each answer of an S3 server.
- */
-export function openStore(
-  location: StoreLocation,
-  proxies?: Proxies,
-  onMoment?: (moment: ServerMoment) => void,
-): AssetStore {
-  return location.kind === 'file' ? new FileStore(location.path) : new S3Store({ ...location, proxies, onMoment });
+/** How an S3 server is reached. */
+interface Access {
+  /** Which connections go through a proxy; default: none. */
+  readonly proxies?: Proxies | undefined;
+  /** Called with the time in each answer. */
+  readonly onMoment?: ((moment: ServerMoment) => void) | undefined;
+  /** Overrides the settings that the AWS SDK reads from its environment. */
+  readonly s3?: S3ClientConfig | undefined;
+}
+
+/** Opens a store; does no I/O. */
+export function openStore(location: StoreLocation, { proxies, onMoment, s3 }: Access = {}): AssetStore {
+  if (location.kind === 'file') return new FileStore(location.path);
+  return new S3Store({ ...location, proxies, onMoment, client: s3 });
 }

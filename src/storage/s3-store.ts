@@ -12,6 +12,7 @@ import type {
   ByteStream,
   GetOptions,
   ListOptions,
+  PresignOptions,
   PutOptions,
   PutOutcome,
   StoreOptions,
@@ -172,11 +173,7 @@ export class S3Store implements AssetStore {
     return `s3://${Bucket}/${Key}`;
   }
 
-  /**
-   * Signs an address under which anyone can read `key` until it expires; it is a secret until then. Sends no request.
-   * @param seconds - At most seven days (S3's limit); an address that a session signed expires with the session.
-   */
-  async presign(key: string, seconds: number, { signal }: StoreOptions = {}): Promise<string> {
+  async presign(key: string, { seconds, signal }: PresignOptions): Promise<string> {
     const object = this.#object(key);
     try {
       const [{ client, s3 }, { getSignedUrl }] = await Promise.all([

@@ -4,6 +4,7 @@ export { VideoError } from '../contract/video-error.js';
 export {
   WEBHOOK_EVENT_TYPES,
   type WebhookBatch,
+  type WebhookDelivery,
   type WebhookEvent,
   type WebhookEventType,
   type WebhookRun,

@@ -1,7 +1,7 @@
 import { createHmac, timingSafeEqual } from 'node:crypto';
 import { FailureType } from '../contract/failure-type.js';
 import { VideoError } from '../contract/video-error.js';
-import type { WebhookEvent, WebhookTestEvent } from '../contract/webhook.js';
+import type { WebhookDelivery } from '../contract/webhook.js';
 
 /** Names of the three headers (https://www.standardwebhooks.com, version 1.0.0). */
 export const WEBHOOK_HEADERS = {
@@ -73,7 +73,7 @@ export function verifyWebhook(
   headers: WebhookRequestHeaders,
   secret: string | readonly string[],
   { toleranceSeconds = TOLERANCE_SECONDS, now = Date.now }: VerifyOptions = {},
-): WebhookEvent | WebhookTestEvent {
+): WebhookDelivery {
   const keys = [secret].flat().map(keyOf);
   const id = headerOf(headers, WEBHOOK_HEADERS.id);
   const timestamp = headerOf(headers, WEBHOOK_HEADERS.timestamp);
@@ -89,7 +89,7 @@ export function verifyWebhook(
     throw notVerified(`it was sent ${Math.round(ageSeconds)} s ago by this clock; the limit is ${toleranceSeconds} s`);
   }
   try {
-    return JSON.parse(Buffer.from(body).toString('utf8')) as WebhookEvent | WebhookTestEvent;
+    return JSON.parse(Buffer.from(body).toString('utf8')) as WebhookDelivery;
   } catch (cause) {
     throw notVerified('the body is not JSON', cause);
   }

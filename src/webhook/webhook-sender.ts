@@ -1,7 +1,7 @@
 import { type Dispatcher, request } from 'undici';
 import { FailureType } from '../contract/failure-type.js';
 import { VideoError } from '../contract/video-error.js';
-import type { WebhookEvent, WebhookEvents, WebhookTestEvent } from '../contract/webhook.js';
+import type { WebhookDelivery, WebhookEvents } from '../contract/webhook.js';
 import { createDispatcher, type Proxies } from '../net/proxies.js';
 import { parseRetryAfter } from '../net/retry-after.js';
 import { signatureOf, WEBHOOK_HEADERS } from './signature.js';
@@ -53,10 +53,7 @@ export class WebhookSender {
    * @throws {@link VideoError} `WebhookRefused`: a redirect, or a refusal that would come again.
    * @throws `signal.reason`, unchanged, when the signal aborts.
    */
-  async send(
-    event: WebhookEvent | WebhookTestEvent,
-    { signal }: { readonly signal?: AbortSignal } = {},
-  ): Promise<number> {
+  async send(event: WebhookDelivery, { signal }: { readonly signal?: AbortSignal } = {}): Promise<number> {
     const { settings, timeoutMs, now } = this.#options;
     const body = JSON.stringify(event);
     const timestampSeconds = Math.floor(now() / 1000);

@@ -1,7 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { bundleWorkflowCode } from '@temporalio/worker';
+import { type BundleOptions, bundleWorkflowCode } from '@temporalio/worker';
 
 /** Path of the prebuilt workflow code, next to the compiled worker. */
 export const BUNDLE_PATH = fileURLToPath(new URL('../../workflow-bundle.js', import.meta.url));
@@ -22,18 +22,23 @@ export const encryptedBundleOf = (bundlePath: string): EncryptedBundle => ({
 /** Builds the workflow code for Temporal's sandbox into one file, and once more for workers with a payload codec. */
 export async function buildBundle(): Promise<void> {
   const sealed = encryptedBundleOf(BUNDLE_PATH);
-  await bundle(BUNDLE_PATH);
-  await bundle(sealed.bundlePath, sealed.failureConverterPath);
+  await writeFile(BUNDLE_PATH, await bundleCode({}));
+  const { failureConverterPath } = sealed;
+  await writeFile(sealed.bundlePath, await bundleCode({ failureConverterPath }));
 }
 
-async function bundle(file: string, failureConverterPath?: string): Promise<void> {
+/** Bundles the workflow code. @param options - What a worker adds to it: converters, interceptors and plugins. */
+export async function bundleCode(options: Omit<BundleOptions, 'workflowsPath' | 'logger'>): Promise<string> {
   const { code } = await bundleWorkflowCode({
     workflowsPath: fileURLToPath(new URL('../../workflows/index.js', import.meta.url)),
-    workflowInterceptorModules: [fileURLToPath(new URL('../../workflows/shared/query-guard.js', import.meta.url))],
-    ...(failureConverterPath !== undefined && { failureConverterPath }),
+    ...options,
+    workflowInterceptorModules: [
+      fileURLToPath(new URL('../../workflows/shared/query-guard.js', import.meta.url)),
+      ...(options.workflowInterceptorModules ?? []),
+    ],
     logger: { log() {}, trace() {}, debug() {}, info() {}, warn: console.warn, error: console.error } as never,
   });
-  await writeFile(file, code);
+  return code;
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) await buildBundle();

@@ -18,9 +18,13 @@ let direct: DefaultLogger | undefined;
 /** The runtime that the logger was given to. */
 let installed: Runtime | undefined;
 
-/** Writes a line of the installed log at once, also after the runtime has ended. */
-export function logNow(level: LogLevel, message: string, meta?: Record<string, unknown>): void {
-  direct?.log(level, message, meta);
+/**
+ * Writes a line of the installed log at once, also after the runtime has ended. In a program that has a runtime of its
+ * own the line goes to that one's logger.
+ */
+export function logNow(level: LogLevel, message: string, meta: Record<string, unknown> = {}): void {
+  if (direct !== undefined) direct.log(level, message, meta);
+  else Runtime.instance().logger.log(level, redactText(message), redacted(meta));
 }
 
 /** Writes the lines that the runtime still holds back. Call it before the process ends. */

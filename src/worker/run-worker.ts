@@ -1,5 +1,4 @@
 import { hostname } from 'node:os';
-import type { DataConverter } from '@temporalio/common';
 import { NativeConnection, Runtime, Worker, type WorkerDeploymentOptions } from '@temporalio/worker';
 import { type ActivityDeps, createActivities, failureInterceptor } from '../../activities/index.js';
 import { aborted } from '../async/aborted.js';
@@ -7,7 +6,7 @@ import { systemClock } from '../async/clock.js';
 import { connectClient, temporalUnreachable } from '../client/connect.js';
 import { isRunOpen } from '../client/is-run-open.js';
 import { readRunInput } from '../client/run-input.js';
-import { type TemporalTarget, workerOptionsOf } from '../client/temporal-target.js';
+import { codecsOf, type TemporalTarget, workerOptionsOf } from '../client/temporal-target.js';
 import type { Config } from '../config/config.js';
 import { raisedQuotas } from '../config/quotas.js';
 import { VideoError } from '../contract/video-error.js';
@@ -27,7 +26,6 @@ import { WebhookSender } from '../webhook/webhook-sender.js';
 import { accountSlotsPort, announceLimit, keepSlotsRunning } from './account-slots.js';
 import { attributesPort } from './attributes-port.js';
 import { itemState } from './batch-item-state.js';
-import { BUNDLE_PATH, encryptedBundleOf } from './build-bundle.js';
 import type { ClockWatch } from './clock-watch.js';
 import { readNamedFiles } from './config-files.js';
 import { flushLog, logNow } from './logger.js';
@@ -36,31 +34,12 @@ import { oddityReport, providerClientOptions } from './provider-client.js';
 import { schedulesPort } from './schedules.js';
 import { startTelemetry, type Telemetry } from './telemetry.js';
 import { handleUncaughtErrors } from './uncaught-errors.js';
-import { ignoreStorageReferences, passUndecodable } from './undecodable-payloads.js';
+import { ignoreStorageReferences } from './undecodable-payloads.js';
 import { type VerifiedStore, verifiedStore } from './verified-store.js';
 import { clockWatchOf, lookAtProviderClock } from './worker-clock.js';
+import { type ReadyOptions, readyOptions, type WorkerOptions } from './worker-options.js';
 import { watchWorker } from './worker-watch.js';
-
-/** Everything that a worker needs. */
-export interface WorkerOptions {
-  readonly config: Config;
-  readonly temporal: TemporalTarget;
-  /** Reads address and credentials of Temporal again, so that renewed ones are used; default: they do not change. */
-  readonly readTemporal?: (() => Promise<TemporalTarget>) | undefined;
-  /** Called for each request, so that a changed key file is used at once. */
-  readonly apiKey: () => Promise<string> | string;
-  /** Workflow code; the prebuilt file unless given. */
-  readonly bundlePath?: string | undefined;
-  /** Ends the worker as SIGTERM does, also while it starts. */
-  readonly signal?: AbortSignal | undefined;
-  /**
-   * Whether the process is this worker's own; default false. Then errors that nothing caught are logged and counted,
-   * and end it after a drain instead of at once.
-   */
-  readonly ownsProcess?: boolean | undefined;
-  /** Called once both queues are polled. */
-  readonly onReady?: (() => void) | undefined;
-}
+import { workflowCodeOf } from './workflow-code.js';
 
 /** Every poll occupies a place for the whole render; 500 in flight are 100 times the account's five. */
 const ACTIVITIES_MAX = 500;
@@ -78,13 +57,20 @@ const SUBMIT_WAIT_SECONDS = 2.5;
 
 /**
  * Runs a worker for both queues until SIGTERM or SIGINT, or until one of them fails. Renewed credentials of Temporal
- * are used without a new process.
- * @throws VideoError `ConfigurationInvalid` when Temporal cannot be reached, when the store's conditional put does not
+ * are used without a new process. It uses the `Runtime` of the process, which other workers may share.
+ * @throws VideoError `ConfigurationInvalid` with the name of an option or a variable that cannot be used, before
+ * anything is connected; also when Temporal cannot be reached, when the store's conditional put does not
  * hold, when this machine's clock is wrong, or when a file that the configuration names has a fault; also later, when
  * the clock drifts or Temporal or the store no longer accept this worker.
  * @throws Error with the first uncaught error as its cause, after the drain, in a process of its own.
+ * @example
+ * ```ts
+ * const stop = new AbortController();
+ * await runWorker({ env: process.env, signal: stop.signal, onReady: () => console.log('ready') });
+ * ```
  */
-export async function runWorker(options: WorkerOptions): Promise<void> {
+export async function runWorker(given: WorkerOptions = {}): Promise<void> {
+  const options = await readyOptions(given);
   ignoreStorageReferences();
   const telemetry = await startTelemetry(options.config);
   const failed = new AbortController();
@@ -97,7 +83,7 @@ export async function runWorker(options: WorkerOptions): Promise<void> {
   try {
     const signal = AbortSignal.any([failed.signal, ...(options.signal === undefined ? [] : [options.signal])]);
     const clocks = clockWatchOf(options.config, fail);
-    let next: WorkerOptions | undefined = options;
+    let next: ReadyOptions | undefined = options;
     while (next !== undefined) next = await runQueues({ ...next, signal }, telemetry, { clocks, fail });
     if (failed.signal.reason instanceof VideoError) throw failed.signal.reason;
     if (failed.signal.aborted)
@@ -110,7 +96,7 @@ export async function runWorker(options: WorkerOptions): Promise<void> {
 }
 
 function handleErrors(
-  { config: { times } }: WorkerOptions,
+  { config: { times } }: ReadyOptions,
   { metrics, health }: Telemetry,
   failed: AbortController,
 ): () => void {
@@ -146,11 +132,11 @@ interface WorkerLife {
 
 /** @returns what to continue with, when the connections are to be opened again; undefined at the end. */
 async function runQueues(
-  options: WorkerOptions,
+  options: ReadyOptions,
   telemetry: Telemetry,
   { clocks, fail }: WorkerLife,
-): Promise<WorkerOptions | undefined> {
-  const { config, temporal, bundlePath = BUNDLE_PATH, signal, onReady } = options;
+): Promise<ReadyOptions | undefined> {
+  const { config, temporal, signal, onReady, plugins = [], interceptors = {} } = options;
   const { times, taskQueues } = config;
   for (const warning of raisedQuotas(config.provider.providerId, config.rates)) Runtime.instance().logger.warn(warning);
   const { prices, budgets, webhook: settings } = await readNamedFiles(config);
@@ -163,6 +149,8 @@ async function runQueues(
   if (store === undefined) return undefined;
   clocks.requireRightClock();
   telemetry.health.storeProven(store.store);
+  const code = await unlessStopped(workflowCodeOf(temporal, options), signal);
+  if (code === undefined) return undefined;
   await tidySpoolFolder(Date.now());
   const client = await unlessStopped(connectClient(temporal), signal, (late) => late.connection.close());
   if (client === undefined) return undefined;
@@ -184,27 +172,28 @@ async function runQueues(
     },
     readRunInput: (workflowId, runId) => readRunInput(client, workflowId, runId),
     isRunOpen: (workflowId, firstRunId) => isRunOpen(client, workflowId, firstRunId),
-    payloadsEncoded: temporal.payloadCodec !== undefined,
+    payloadsEncoded: codecsOf(temporal).length > 0,
     schedules: schedulesPort(client),
     itemState: (workflowId, itemId) => itemState(client, workflowId, itemId),
     knowsAttributes: attributesPort(client),
     slots: accountSlotsPort(client, config, budgets),
   });
   const activities = telemetry.counted(createActivities(deps));
+  const { workflowBundle, dataConverter } = code;
   const common = {
     connection,
     namespace: temporal.namespace,
-    ...dataConverterOf(temporal, bundlePath),
+    ...(dataConverter !== undefined && { dataConverter }),
     ...versionOf(config),
     maxHeartbeatThrottleInterval: times.heartbeatThrottleMs,
-    interceptors: { activity: [failureInterceptor] },
+    // A failure that leaves an interceptor of the caller becomes a published one as well.
+    interceptors: { ...interceptors, activity: [failureInterceptor, ...(interceptors.activity ?? [])] },
+    plugins: [...plugins],
   };
   const main = await Worker.create({
     ...common,
     taskQueue: taskQueues.generate,
-    workflowBundle: {
-      codePath: temporal.payloadCodec === undefined ? bundlePath : encryptedBundleOf(bundlePath).bundlePath,
-    },
+    workflowBundle,
     activities,
     sinks: telemetry.sinks,
     // Polls and archives end at once: an abort loses nothing, another worker continues.
@@ -240,7 +229,7 @@ async function runQueues(
     telemetry.health.stopping();
     for (const worker of [main, submit]) if (worker.getState() === 'RUNNING') worker.shutdown();
   };
-  let next: WorkerOptions | undefined;
+  let next: ReadyOptions | undefined;
   const stopWatching = watchWorker({
     client,
     connection,
@@ -296,13 +285,6 @@ function versionOf({ deployment }: Config): { workerDeploymentOptions?: WorkerDe
   };
 }
 
-/** The data converter of a worker with a payload codec; the texts of failures are encoded, too. */
-function dataConverterOf({ payloadCodec }: TemporalTarget, bundlePath: string): { dataConverter?: DataConverter } {
-  if (payloadCodec === undefined) return {};
-  const { failureConverterPath } = encryptedBundleOf(bundlePath);
-  return { dataConverter: { payloadCodecs: [passUndecodable(payloadCodec)], failureConverterPath } };
-}
-
 /** Learned render times, shared with the other workers through the store. */
 function renderTimes({ provider, taskQueues }: Config, { store }: VerifiedStore): LearnedRenderTimes {
   const scope = { provider: provider.providerId, account: provider.account };
@@ -324,7 +306,7 @@ interface Observers {
 }
 
 function activityDeps(
-  { config, apiKey }: WorkerOptions,
+  { config, apiKey }: ReadyOptions,
   { metrics, clocks, orphans }: Observers,
   { store, storeId: id }: VerifiedStore,
   stats: LearnedRenderTimes,

@@ -25,7 +25,7 @@ export async function verifiedStore(
   const { store: configured, sharedFileStore, proxies } = config;
   const temporalAddress = temporal.connection.address ?? 'localhost:7233';
   checkSharedFileStore({ store: configured.kind, temporalAddress, sharedFileStore });
-  const store = openStore(configured, proxies, (moment) => clocks.observe('store', moment));
+  const store = openStore(configured, { proxies, onMoment: (moment) => clocks.observe('store', moment) });
   await verifyConditionalPut(store, { newId: randomUUID });
   return { store, storeId: await storeId(store, { newId: randomUUID }) };
 }

@@ -126,7 +126,8 @@ class WorkerWatch {
       logNow('WARN', "Temporal's renewed settings cannot be read yet", { error });
       return;
     }
-    const target = { ...read, payloadCodec: this.#temporal.payloadCodec };
+    const { payloadCodec, dataConverter } = this.#temporal;
+    const target = { ...read, payloadCodec, dataConverter };
     if (fingerprintOf(target) === fingerprintOf(this.#temporal)) return;
     const { apiKey } = target.connection as { apiKey?: string };
     const isKeyAlone = fingerprintOf(withoutKey(target)) === fingerprintOf(withoutKey(this.#temporal));
@@ -179,7 +180,7 @@ const withoutKey = ({ connection, ...target }: TemporalTarget): TemporalTarget =
 };
 
 /** Identifies what a connection is opened with; a hash, because it holds keys. */
-function fingerprintOf({ payloadCodec: _, proxy, ...target }: TemporalTarget): string {
+function fingerprintOf({ payloadCodec: _codec, dataConverter: _converter, proxy, ...target }: TemporalTarget): string {
   const text = JSON.stringify({ ...target, proxy: proxy?.href });
   return createHash('sha256').update(text).digest('hex');
 }

@@ -219,7 +219,7 @@ describe.skipIf(missing !== undefined)('behind a proxy, with a private authority
       's3.test:443',
       async () => {
         const { store, proxies } = local().config;
-        return withEnv(() => openStore(store, proxies).head('videos/a.mp4'));
+        return withEnv(() => openStore(store, { proxies }).head('videos/a.mp4'));
       },
       'StoreUnavailable',
     ],

@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import ts from 'typescript';
 
 /** The published entries: every name that a user of the package can import. */
-export const ENTRIES = ['client', 'contract', 'emulator', 'webhook', 'worker', 'workflow'] as const;
+export const ENTRIES = ['client', 'contract', 'emulator', 'store', 'webhook', 'worker', 'workflow'] as const;
 
 /**
  * Writes what the compiler publishes of an entry, without comments: its exports in order of their names, then the types

@@ -28,7 +28,6 @@ test.each([
   'node:crypto',
   'external "node:fs"',
   'assert (ignored)',
-  './dist/src/contract/request.schema.js',
   './dist/src/net/spool.js',
   './dist/activities/submit-task.js',
 ])('%s does not belong into the bundle', (name) => {

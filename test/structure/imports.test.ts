@@ -17,7 +17,8 @@ test('the table of rooms is an order: none may use a room that is listed below i
 
 test.each([
   ['the contract imports something of ours', 'src/contract/a.ts', "import '../net/spool.js';", 'src/contract may not'],
-  ['the contract uses zod outside a schema', 'src/contract/a.ts', "import { z } from 'zod';", 'only *.schema.ts'],
+  ['the contract uses zod', 'src/contract/a.ts', "import { z } from 'zod';", 'a package that src/contract does not'],
+  ['the contract uses a node module', 'src/contract/a.ts', "import 'node:crypto';", 'a package that src/contract does'],
   [
     'a lower folder knows Temporal',
     'src/net/a.ts',
@@ -33,8 +34,6 @@ test.each([
     "import { type A } from '../activities/a.js';",
     'may not import',
   ],
-  ['a workflow imports a schema', 'workflows/a.ts', "import '../src/contract/a.schema.js';", 'zod into the sandbox'],
-  ['a workflow imports the contract’s index', 'workflows/a.ts', "import '../src/contract/index.js';", 'zod into'],
   ['a workflow re-exports a lower folder', 'workflows/a.ts', "export { x } from '../src/net/a.js';", 'may not import'],
   ['a workflow uses a node module', 'workflows/a.ts', "import 'node:fs';", 'a package that workflows does not use'],
   ['the client runs activity code', 'src/client/a.ts', "const a = await import('../../activities/a.js');", 'may not'],
@@ -60,15 +59,13 @@ test('a workflow may import constants of the contract and types of activities', 
   expect(importFaults(sources)).toEqual([]);
 });
 
-test('zod that workflow code reaches through a second file of the contract is caught', () => {
+test('a package that workflow code reaches through a second file is caught', () => {
   const sources = new Map([
     ['workflows/a.ts', "import { check } from '../src/contract/check.js';"],
-    ['src/contract/check.ts', "import { schema } from './a.schema.js';"],
-    ['src/contract/a.schema.ts', "import { z } from 'zod';"],
+    ['src/contract/check.ts', "import { schema } from './a.js';"],
+    ['src/contract/a.ts', "import { z } from 'zod';"],
   ]);
-  expect(importFaults(sources)).toEqual([
-    'src/contract/a.schema.ts:1 imports zod, and workflow code reaches this file',
-  ]);
+  expect(importFaults(sources)).toContain('src/contract/a.ts:1 imports zod, and workflow code reaches this file');
 });
 
 test('a circle between files and one between rooms are caught', () => {

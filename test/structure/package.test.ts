@@ -32,11 +32,11 @@ describe('the package', () => {
         'dist/workflow-bundle.js',
         'dist/workflow-bundle-sealed.js',
         'dist/src/worker/encrypted-failure-converter.cjs',
-        'docs/request.schema.json',
+        'docs/schemas/request.schema.json',
       ]),
     );
     const expected =
-      /^(package\.json|README\.md|LICENSE|CHANGELOG\.md|docs\/request\.schema\.json|dist\/workflow-bundle(-sealed)?\.js|dist\/(src|workflows|activities)\/[^.]+(\.schema)?\.(c?js|d\.c?ts|c?js\.map))$/;
+      /^(package\.json|README\.md|LICENSE|CHANGELOG\.md|docs\/schemas\/[a-z-]+\.schema\.json|dist\/workflow-bundle(-sealed)?\.js|dist\/(src|workflows|activities)\/[^.]+\.(c?js|d\.c?ts|c?js\.map))$/;
     expect(paths.filter((path) => !expected.test(path))).toEqual([]);
   });
 
@@ -53,7 +53,7 @@ describe('the package', () => {
       const module = await import('wan-video-temporal' + name.slice(1));
       console.log(name, Object.keys(module).length > 0);
     }
-    for (const name of ['', '/dist/src/net/spool.js', '/dist/src/contract/request.schema.js', '/workflows']) {
+    for (const name of ['', '/dist/src/net/spool.js', '/workflows']) {
       await import('wan-video-temporal' + name).catch((error) => console.log(name, error.code));
     }`;
     const { stdout } = await run(process.execPath, ['--input-type=module', '-e', code], { cwd: ROOT });
@@ -61,7 +61,6 @@ describe('the package', () => {
       ...names.map((name) => `${name} true`),
       ' ERR_PACKAGE_PATH_NOT_EXPORTED',
       '/dist/src/net/spool.js ERR_PACKAGE_PATH_NOT_EXPORTED',
-      '/dist/src/contract/request.schema.js ERR_PACKAGE_PATH_NOT_EXPORTED',
       '/workflows ERR_PACKAGE_PATH_NOT_EXPORTED',
     ]);
   });

@@ -118,7 +118,7 @@ test('the command refuses a codec that is not there before it connects to anythi
 
 test('without a codec, what another one has encoded is refused by the setting that is missing', async () => {
   const codec = await loadPayloadCodec(EXAMPLE, ROOT);
-  const [plain] = dataConverterOf(undefined).payloadCodecs as [PayloadCodec];
+  const [plain] = dataConverterOf({ namespace: 'default', connection: {} }).payloadCodecs as [PayloadCodec];
   await expect(plain.decode(await codec.encode([payload('text')]))).rejects.toMatchObject({
     type: 'ConfigurationInvalid',
     message: expect.stringContaining('"binary/encrypted"'),

@@ -4,6 +4,7 @@ import {
   cacheKey,
   canonicalRequest,
   invalidRequest,
+  parseRequest,
   requestFingerprint,
   requestIssues,
 } from '../../src/contract/validate.js';
@@ -137,6 +138,58 @@ describe('a hostile request is refused by field, fault and fix', () => {
 
   test('a text of several lines is a prompt', () => {
     expect(requestIssues({ ...valid, prompt: 'first\r\n\tthen' })).toEqual([]);
+  });
+});
+
+describe('an object that is no plain JSON', () => {
+  class Draft {
+    prompt = valid.prompt;
+  }
+  const cyclic: Record<string, unknown> = { ...valid };
+  cyclic['labels'] = cyclic;
+  const throwing = Object.defineProperty({ ...valid }, 'prompt', {
+    enumerable: true,
+    get() {
+      throw new Error('not loaded yet');
+    },
+  });
+
+  test.each<[string, unknown, string, RegExp]>([
+    ['an instance of a class', Object.assign(new Draft(), valid), '', /one JSON object .*, not an instance of Draft$/],
+    ['a Map', new Map(Object.entries(valid)), '', /not an instance of Map/],
+    ['an object that inherits its fields', Object.create(valid), '', /not an instance of/],
+    ['a getter that throws', throwing, '', /^cannot be read: not loaded yet$/],
+    ['a request that holds itself', cyclic, '', /holds itself/],
+    ['a list that holds itself', { ...valid, prompt: [cyclic] }, '', /holds itself/],
+    ['labels that are a Map', { ...valid, labels: new Map() }, 'labels', /not an instance of Map/],
+    ['a field of 2 MB that is none of ours', { ...valid, extra: 'x'.repeat(2_000_000) }, 'extra', /not a field/],
+    ['an undefined field that is none of ours', { ...valid, extra: undefined }, 'extra', /not a field/],
+    ['an undefined field that is required', { ...valid, fps: undefined }, 'fps', /required/],
+    ['a bigint', { ...valid, seed: 7n }, 'seed', /must be a number/],
+    ['a Date', { ...valid, tenant: new Date(0) }, 'tenant', /must be text/],
+  ])('%s is refused with one error', (_what, input, path, message) => {
+    const issues = requestIssues(input);
+    expect(issues).toHaveLength(1);
+    expect(issues[0]?.path).toBe(path);
+    expect(issues[0]?.message).toMatch(message);
+  });
+
+  test('each member is read once, so that what was checked is what is sent', () => {
+    let reads = 0;
+    const input = Object.defineProperty({ ...valid }, 'prompt', {
+      enumerable: true,
+      get: () => (reads++ === 0 ? 'a boat drifts' : 'x'.repeat(5_000)),
+    });
+    expect(parseRequest(input).prompt).toBe('a boat drifts');
+    expect(reads).toBe(1);
+  });
+
+  test('undefined members count as absent, and the parsed request shares nothing with its input', () => {
+    const labels = { season: 'spring' };
+    const parsed = parseRequest({ ...valid, seed: undefined, tenant: null, labels });
+    expect(Object.keys(parsed)).toEqual([...Object.keys(valid), 'labels']);
+    labels.season = 'winter';
+    expect(parsed.labels).toEqual({ season: 'spring' });
   });
 });
 

@@ -1,0 +1,12 @@
+export type {
+  AssetInfo,
+  AssetStore,
+  ByteStream,
+  GetOptions,
+  ListOptions,
+  PresignOptions,
+  PutOptions,
+  PutOutcome,
+  StoreOptions,
+} from '../storage/asset-store.js';
+export { type OpenStoreOptions, openStore } from './open-store.js';

@@ -1,0 +1,51 @@
+import type { DataConverter } from '@temporalio/common';
+import type { WorkflowBundleOption } from '@temporalio/worker';
+import { codecsOf, type TemporalTarget } from '../client/temporal-target.js';
+import { BUNDLE_PATH, bundleCode, encryptedBundleOf } from './build-bundle.js';
+import { passUndecodable } from './undecodable-payloads.js';
+import type { WorkerOptions } from './worker-options.js';
+
+/** What a worker runs workflows with. */
+interface WorkflowCode {
+  readonly workflowBundle: WorkflowBundleOption;
+  readonly dataConverter?: DataConverter;
+}
+
+/**
+ * The workflow code and the data converter of a worker. The prebuilt code serves plain payloads and codecs; converters,
+ * plugins and interceptors are part of the code, so it is bundled with them at the start.
+ */
+export async function workflowCodeOf(
+  temporal: TemporalTarget,
+  { bundlePath = BUNDLE_PATH, plugins = [], interceptors = {} }: WorkerOptions,
+): Promise<WorkflowCode> {
+  const { payloadConverterPath, failureConverterPath } = temporal.dataConverter ?? {};
+  const codecs = codecsOf(temporal);
+  const sealed = encryptedBundleOf(bundlePath);
+  // With a codec the texts of failures are encoded, too.
+  const failures = failureConverterPath ?? (codecs.length > 0 ? sealed.failureConverterPath : undefined);
+  const dataConverter: DataConverter = {
+    payloadCodecs: codecs.map(passUndecodable),
+    ...(payloadConverterPath !== undefined && { payloadConverterPath }),
+    ...(failures !== undefined && { failureConverterPath: failures }),
+  };
+  const { workflowModules = [] } = interceptors;
+  const isPrebuilt =
+    payloadConverterPath === undefined &&
+    failureConverterPath === undefined &&
+    plugins.length === 0 &&
+    workflowModules.length === 0;
+  return {
+    ...((codecs.length > 0 || temporal.dataConverter !== undefined) && { dataConverter }),
+    workflowBundle: isPrebuilt
+      ? { codePath: codecs.length === 0 ? bundlePath : sealed.bundlePath }
+      : {
+          code: await bundleCode({
+            ...(payloadConverterPath !== undefined && { payloadConverterPath }),
+            ...(failures !== undefined && { failureConverterPath: failures }),
+            workflowInterceptorModules: workflowModules,
+            plugins: [...plugins],
+          }),
+        },
+  };
+}
