@@ -305,8 +305,9 @@ class DriftedWorld {
   }
 
   #checkBills(owed: readonly ({ readonly id: string } | undefined)[]): void {
-    const bills = [...this.#store.objects.keys()].filter((key) => key.startsWith(`${ROOT}/days/`));
-    const booked = bills.map((key) => this.#store.json(key) ?? {});
+    const places = [...this.#store.objects.keys()].filter((key) => key.startsWith(`${ROOT}/days/`));
+    // Under the day of the purchase there may be the record that names the day of the bill.
+    const booked = places.map((key) => this.#store.json(key) ?? {}).filter(({ kind }) => kind === 'day');
     for (const task of owed) {
       const own = booked.filter((bill) => bill['task_id'] === task?.id);
       if (own.length !== 1) throw new Broken(`${task?.id} is booked ${own.length} times`);
