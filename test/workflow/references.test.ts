@@ -31,7 +31,10 @@ const portrait = testPicture(480, 640);
 beforeAll(async () => {
   sample = await readFile(join(ROOT, 'assets', 'sample.jpg'));
   const stored = pipelineOf(storedWith(6, portrait)).jpeg({ quality: 95 });
-  lying = await stored.withExif({ IFD0: { Orientation: '6', Artist: 'Ann Owner' } }).toBuffer();
+  lying = await stored
+    .withExif({ IFD0: { Artist: 'Ann Owner' } })
+    .withMetadata({ orientation: 6 })
+    .toBuffer();
   images = createServer((request, response) => {
     const answers: Record<string, () => void> = {
       '/boat.jpg': () => response.end(sample),

@@ -41,7 +41,8 @@ export function stepTable(times: StepTimes, queue: string): StepTable {
       scheduleToCloseTimeout: times.submitScheduleToCloseMs,
       heartbeatTimeout,
       retry: { ...patient, maximumInterval: '30s' },
-      cancellationType: TRY_CANCEL,
+      // a slot that it has requested is known only from its answer, and is withdrawn then
+      cancellationType: WAIT_CANCELLATION_COMPLETED,
     },
     uploadReference: {
       summary: 'upload the image to the provider, request a slot',
@@ -49,13 +50,14 @@ export function stepTable(times: StepTimes, queue: string): StepTable {
       scheduleToCloseTimeout: times.submitScheduleToCloseMs, // nothing is bought yet: as patient as the submit
       heartbeatTimeout,
       retry: patient,
-      cancellationType: TRY_CANCEL,
+      // as above: a slot that it requests later would stay with an ended run
+      cancellationType: WAIT_CANCELLATION_COMPLETED,
     },
     requestSlot: {
       summary: 'request the slot again',
       startToCloseTimeout: '10s', // Temporal itself answers within milliseconds
       retry: patient, // the run waits in any case
-      cancellationType: TRY_CANCEL,
+      cancellationType: WAIT_CANCELLATION_COMPLETED, // as above
     },
     assessSlots: {
       summary: 'find out why the slots do not answer',
