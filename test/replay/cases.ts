@@ -116,13 +116,17 @@ export const CASES: readonly ReplayCase[] = [
     await stack.store.delete(`videos/${task_id}.mp4`);
     return completes(stack, await start(stack, request), 'cache');
   }),
-  generate('lost-for-good-and-bought-again', 'completed', [...GENERATE, 'restoreVideo'], async (stack) => {
-    const request = stack.request(prompt());
-    const { task_id } = await stack.videos.generate(request);
-    await stack.store.delete(`videos/${task_id}.mp4`);
-    stack.emulator.changeTask(task_id, { forgotten: true });
-    return completes(stack, await start(stack, request));
-  }),
+  // Alone, because a task of another case that nobody has claimed may be the one that was bought.
+  {
+    ...generate('lost-for-good-and-bought-again', 'completed', [...GENERATE, 'restoreVideo'], async (stack) => {
+      const request = stack.request(prompt());
+      const { task_id } = await stack.videos.generate(request);
+      await stack.store.delete(`videos/${task_id}.mp4`);
+      stack.emulator.changeTask(task_id, { forgotten: true });
+      return completes(stack, await start(stack, request));
+    }),
+    alone: true,
+  },
 
   generate('failed-invalid-request', 'failed', ['prepareRequest'], async (stack) => {
     const id = `video/${randomUUID()}`;
@@ -154,12 +158,16 @@ export const CASES: readonly ReplayCase[] = [
     stack.emulator.queueFaults({ on: 'submit', fault: 'task-failed', match: request.prompt, times: 3 });
     return fails(stack, await start(stack, request), 'TaskFailed');
   }),
-  generate('failed-forgotten', 'failed', [...BUY, 'pollTask'], async (stack) => {
-    const request = long(stack);
-    const id = await rendering(stack, request);
-    stack.emulator.changeTask(tasksOf(stack, request)[0]?.task_id ?? '', { forgotten: true });
-    return fails(stack, id, 'ResultExpired');
-  }),
+  // Alone, because a task of another case that nobody has claimed may be the one that was bought.
+  {
+    ...generate('failed-forgotten', 'failed', [...BUY, 'pollTask'], async (stack) => {
+      const request = long(stack);
+      const id = await rendering(stack, request);
+      stack.emulator.changeTask(tasksOf(stack, request)[0]?.task_id ?? '', { forgotten: true });
+      return fails(stack, id, 'ResultExpired');
+    }),
+    alone: true,
+  },
   {
     ...generate('deadline-exceeded', 'failed', [...BUY, 'cancelTask'], async (stack) => {
       return fails(stack, await start(stack, { ...long(stack), deadline_seconds: 3 }), 'DeadlineExceeded');

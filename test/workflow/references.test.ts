@@ -118,7 +118,10 @@ describe('an image is taken', () => {
     const decoded = { ...portrait, data: await sharp(sent).raw().toBuffer() };
     expect(differenceOf(decoded, portrait)).toBeLessThan(4);
     // The same file is the same video, also as a staged one, and is refused where nothing may be done to it.
-    const again = await stack.videos.generate({ ...request, reference_image: lying });
+    const again = await stack.videos.generate({
+      ...request,
+      reference_image: `data:image/jpeg;base64,${lying.toString('base64')}`,
+    });
     expect(again).toMatchObject({ source: 'cache', task_id: result.task_id });
     const { id } = await stack.videos.start({ ...request, reference_fit: 'strict' });
     await expect(stack.videos.result(id)).rejects.toMatchObject({

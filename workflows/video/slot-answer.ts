@@ -32,3 +32,17 @@ function isReached(value: unknown): value is BudgetReached {
 
 const isScope = (value: unknown): value is BudgetReached['scope'] =>
   value === 'day' || value === 'tenant' || value === 'batch';
+
+/** Whether an answer ends the waiting: the slot is granted, or a budget refuses it. */
+export const isDecision = ({ waiting, reached }: SlotAnswer): boolean => waiting === null || reached !== undefined;
+
+/**
+ * Which of two answers to one request counts. They come by two ways, a signal and the reply to an Update, and may
+ * overtake each other: a decision counts before a place, and of two places the later one.
+ */
+export function furtherAnswer(known: SlotAnswer | undefined, other: SlotAnswer): SlotAnswer {
+  if (known === undefined) return other;
+  if (isDecision(known)) return known;
+  if (isDecision(other)) return other;
+  return (other.waiting?.as_of_ms ?? 0) > (known.waiting?.as_of_ms ?? 0) ? other : known;
+}

@@ -9,7 +9,7 @@ import { fieldsOf, isName } from '../shared/message-checks.js';
 import { checkedBy, onSignal } from '../shared/message-handlers.js';
 import { slotSignal, slotsRestartedSignal, withdrawSlotRequestSignal } from '../shared/messages.js';
 import type { Progress } from './progress.js';
-import { isSlotAnswer } from './slot-answer.js';
+import { furtherAnswer, isDecision, isSlotAnswer } from './slot-answer.js';
 
 /** A place from which on a run asks again more rarely than others. */
 const FAR_BACK = 1_000;
@@ -145,9 +145,9 @@ export class SlotRequest {
     }
   }
 
-  /** Takes the answer that a request was given at once; one that came as a signal meanwhile is later. */
+  /** Takes the answer that a request was given at once, unless a signal meanwhile says more. */
   #take(answer: SlotAnswer | null | undefined): void {
-    if (answer != null && this.#answer === undefined) this.#lastAnswer = answer;
+    if (answer != null) this.#lastAnswer = furtherAnswer(this.#answer, answer);
     if (this.#isWaiting) this.#showPlace();
   }
 
@@ -166,7 +166,7 @@ export class SlotRequest {
 
   /** Whether the slot is granted or refused. */
   get #isDecided(): boolean {
-    return this.#answer?.waiting === null || this.#answer?.reached !== undefined;
+    return this.#answer !== undefined && isDecision(this.#answer);
   }
 
   #showPlace(): void {
