@@ -19,6 +19,14 @@ RUN npm ci --omit=dev --no-audit --no-fund \
     && find node_modules/@temporalio/core-bridge/releases -mindepth 1 -maxdepth 1 \
        ! -name "$(uname -m)-unknown-linux-gnu" -exec rm -r {} +
 
+# The emulator of docker-compose.yml, with the packages that a worker does without.
+FROM base AS emulator
+COPY --from=build /app/node_modules node_modules
+COPY --from=build /app/dist dist
+USER 1000:1000
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["node", "dist/src/cli/main.js"]
+
 FROM base
 ENV NODE_ENV=production \
     # Half of the container's memory; the rest is for Temporal's native core, for buffers and for the spool where it is a tmpfs.

@@ -20,7 +20,7 @@ const config: KnipConfig = {
     'test/**/*.test.ts',
     'test/**/*.mjs',
     'test/replay/record-histories.ts',
-    'test/structure/fixtures/*.ts',
+    'test/{structure/fixtures,fixtures/package}/*.ts',
   ],
   project: ['{src,workflows,activities}/**/*.{ts,cts}!', '{bench,scripts,docker}/*.mjs!', 'test/**/*.{ts,mjs}'],
   // The tools import the build; what they use of it is used.

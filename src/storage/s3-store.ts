@@ -178,7 +178,7 @@ export class S3Store implements AssetStore {
     try {
       const [{ client, s3 }, { getSignedUrl }] = await Promise.all([
         this.#open(signal),
-        import('@aws-sdk/s3-request-presigner'),
+        import('@aws-sdk/s3-request-presigner').catch(refuseWithoutSdk),
       ]);
       return await getSignedUrl(client, new s3.GetObjectCommand(object), { expiresIn: seconds });
     } catch (cause) {
@@ -323,10 +323,21 @@ type Sdk = Awaited<ReturnType<typeof openSdk>>;
 
 /** Loads the AWS SDK with the first call: it takes a tenth of a second, which a `file:` store need not spend. */
 async function openSdk(options: S3StoreOptions, hooks: SdkHooks) {
-  const [s3, { Upload }] = await Promise.all([import('@aws-sdk/client-s3'), import('@aws-sdk/lib-storage')]);
+  const [s3, { Upload }] = await Promise.all([import('@aws-sdk/client-s3'), import('@aws-sdk/lib-storage')]).catch(
+    refuseWithoutSdk,
+  );
   return { ...makeSdk(s3, options, hooks), Upload };
 }
 
 function abortOptions(signal: AbortSignal | undefined): { abortSignal?: AbortSignal } {
   return signal === undefined ? {} : { abortSignal: signal };
+}
+
+/** The thin client comes without the AWS SDK. */
+function refuseWithoutSdk(cause: unknown): never {
+  if ((cause as NodeJS.ErrnoException).code !== 'ERR_MODULE_NOT_FOUND') throw cause;
+  throw new VideoError(FailureType.ConfigurationInvalid, 'A store in S3 needs the AWS SDK, which is not installed', {
+    cause,
+    nextStep: 'Install it: npm install @aws-sdk/client-s3 @aws-sdk/lib-storage @aws-sdk/s3-request-presigner',
+  });
 }

@@ -1,8 +1,8 @@
 import { randomInt } from 'node:crypto';
+import { writeSync } from 'node:fs';
 import { SdkComponent } from '@temporalio/common';
 import { DefaultLogger, type LogEntry, type LogLevel, makeTelemetryFilterString, Runtime } from '@temporalio/worker';
 import { destination, pino } from 'pino';
-import pretty from 'pino-pretty';
 import type { Config } from '../config/config.js';
 import { redactText } from '../net/redact.js';
 
@@ -73,7 +73,7 @@ export function installLogger({ level, format }: Config['log'], { metrics = fals
   const forPeople = (format ?? (process.stderr.isTTY ? 'pretty' : 'json')) === 'pretty';
   const options = { level, base: null };
   const log = forPeople
-    ? pino(options, pretty({ destination: STDERR, sync: true, hideObject: true, messageFormat: lineForPeople }))
+    ? pino(options, { write: (json) => void writeSync(STDERR, timedLine(JSON.parse(json) as Record<string, unknown>)) })
     : pino(options, destination({ dest: STDERR, sync: true }));
   const isRepeated = coreRepeats();
   const logger = new DefaultLogger('TRACE', (entry: LogEntry) => {
@@ -118,6 +118,14 @@ function coreRepeats(): (message: string, nowMs: number) => boolean {
     if (writtenMs.size > CORE_LINES_MAX) writtenMs.delete(oldest);
     return false;
   };
+}
+
+/** The same with time of day and level, as a line of the terminal. */
+function timedLine(line: Record<string, unknown>): string {
+  const { time, level } = line;
+  const at = new Date(Number(time));
+  const clock = `${at.toTimeString().slice(0, 8)}.${String(at.getMilliseconds()).padStart(3, '0')}`;
+  return `[${clock}] ${(pino.levels.labels[Number(level)] ?? '').toUpperCase()}: ${lineForPeople(line)}\n`;
 }
 
 /** A log line for people: source, message and fields on one line; then the error, if there is one. */

@@ -1,6 +1,7 @@
 import { execFile } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { describe, expect, test } from 'vitest';
@@ -13,11 +14,20 @@ const PACKAGE = JSON.parse(readFileSync(`${ROOT}/package.json`, 'utf8')) as {
   readonly bin: Readonly<Record<string, string>>;
   readonly exports: Readonly<Record<string, string | { readonly types: string; readonly default: string }>>;
   readonly dependencies: Readonly<Record<string, string>>;
+  readonly peerDependencies: Readonly<Record<string, string>>;
+  readonly peerDependenciesMeta: Readonly<Record<string, { readonly optional?: boolean }>>;
+  readonly devDependencies: Readonly<Record<string, string>>;
   readonly engines: { readonly node: string };
 };
 const entries = Object.entries(PACKAGE.exports).flatMap(([name, to]) =>
   typeof to === 'string' ? [] : [{ name, ...to }],
 );
+
+/** A text together with its inline source map. */
+function decoded(text: string): string {
+  const map = /sourceMappingURL=data:[^,]+;base64,(\S+)\s*$/.exec(text)?.[1] ?? '';
+  return text + Buffer.from(map, 'base64').toString('utf8');
+}
 
 describe('the package', () => {
   test('packs the compiled code, the workflow bundle and the published schema, and no test', async () => {
@@ -33,10 +43,12 @@ describe('the package', () => {
         'dist/workflow-bundle-sealed.js',
         'dist/src/worker/encrypted-failure-converter.cjs',
         'docs/schemas/request.schema.json',
+        'docs/schemas/result.schema.json',
+        'docs/operations.md',
       ]),
     );
     const expected =
-      /^(package\.json|README\.md|LICENSE|CHANGELOG\.md|docs\/schemas\/[a-z-]+\.schema\.json|dist\/workflow-bundle(-sealed)?\.js|dist\/(src|workflows|activities)\/[^.]+\.(c?js|d\.c?ts|c?js\.map))$/;
+      /^(package\.json|README\.md|LICENSE|CHANGELOG\.md|docs\/([a-z-]+|README)\.md|docs\/alerts\.yml|docs\/examples\/[a-z_./-]+|docs\/schemas\/[a-z-]+\.schema\.json|dist\/workflow-bundle(-sealed)?\.js|dist\/(src|workflows|activities)\/[^.]+\.(c?js|d\.c?ts))$/;
     expect(paths.filter((path) => !expected.test(path))).toEqual([]);
   });
 
@@ -65,10 +77,33 @@ describe('the package', () => {
     ]);
   });
 
-  test('depends on every package that its code imports, so that production installs it', () => {
-    const imported = importedPackages(readSources(ROOT));
+  test('depends on every package that its code imports, or leaves it out for those who need no emulator', () => {
+    const sources = readSources(ROOT);
+    const imported = importedPackages(sources);
     expect(imported).toContain('undici');
-    expect(imported.filter((name) => !(name in PACKAGE.dependencies))).toEqual([]);
+    const peers = Object.keys(PACKAGE.peerDependencies);
+    expect(imported.filter((name) => !(name in PACKAGE.dependencies) && !peers.includes(name))).toEqual([]);
+    // A clone has the optional packages as well: `npm run demo` and `wan-video dev` need them.
+    for (const name of peers) {
+      expect(PACKAGE.peerDependenciesMeta[name]).toEqual({ optional: true });
+      expect(PACKAGE.devDependencies[name]).toBe(PACKAGE.peerDependencies[name]);
+    }
+    const production = new Map([...sources].filter(([file]) => !/^src\/(emulator|dev)\//.test(file)));
+    expect(importedPackages(production).filter((name) => peers.includes(name))).toEqual([]);
+  });
+
+  test('holds every document that a message names, and no path of the machine that built it', async () => {
+    const { stdout } = await run('npm', ['pack', '--dry-run', '--json', '--ignore-scripts'], { cwd: ROOT });
+    const [pack] = JSON.parse(stdout) as [{ readonly files: readonly { readonly path: string }[] }];
+    const paths = pack.files.map(({ path }) => path);
+    const named = [...readSources(ROOT).values()].flatMap(
+      (text) => text.match(/docs\/[a-z-]+\.(?:md|json|yml)/g) ?? [],
+    );
+    expect(named).toContain('docs/operations.md');
+    expect(named.filter((path) => !paths.includes(path))).toEqual([]);
+    const withPath = paths.filter((path) => decoded(readFileSync(join(ROOT, path), 'utf8')).includes(ROOT));
+    expect(withPath).toEqual([]);
+    expect(paths.filter((path) => path.endsWith('.map'))).toEqual([]);
   });
 
   test('has a command that explains itself from any directory', async () => {

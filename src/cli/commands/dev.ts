@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import { ExitCode } from '../../text/exit-code.js';
 import type { CommandContext } from '../context.js';
 import { JSON_FLAG } from '../flags.js';
+import { importPart } from '../import-part.js';
 import { withInterrupts } from '../interrupts.js';
 import { Settings } from '../settings.js';
 
@@ -23,7 +24,7 @@ async function develop(live: boolean, context: CommandContext): Promise<number> 
   if (live) await settings.apiKey(); // a missing key is reported now, not by the first run
   // Loaded late: the worker's native module takes longer than everything else.
   const [{ runDev }, { installLogger }] = await Promise.all([
-    import('../../dev/run-dev.js'),
+    importPart('The local stack', () => import('../../dev/run-dev.js')),
     import('../../worker/logger.js'),
   ]);
   const { log, metrics } = settings.config();

@@ -2,10 +2,10 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import { aborted } from '../../async/aborted.js';
 import { FailureType } from '../../contract/failure-type.js';
 import { VideoError } from '../../contract/video-error.js';
-import { startEmulator } from '../../emulator/index.js';
 import { ExitCode } from '../../text/exit-code.js';
 import type { CommandContext } from '../context.js';
 import { JSON_FLAG, wholeNumber } from '../flags.js';
+import { importPart } from '../import-part.js';
 import { withInterrupts } from '../interrupts.js';
 
 interface EmulatorFlags {
@@ -35,6 +35,8 @@ Example:
 }
 
 async function emulate({ port, speed, state }: EmulatorFlags, context: CommandContext): Promise<number> {
+  // Loaded late: its packages are not part of a production install.
+  const { startEmulator } = await importPart('The emulator', () => import('../../emulator/index.js'));
   const emulator = await startEmulator({
     port,
     settings: { speed, clip: 'picture' },
