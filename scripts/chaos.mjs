@@ -7,7 +7,7 @@ import { runChaos } from '../test/chaos/run-chaos.mjs';
 const USAGE = `usage: npm run chaos -- [--generations 200] [--minutes 15] [--seed N] [--workers 3] [--store file|s3] [--broken NAME]
 
 Generates videos at the emulator, alone and as items of two batches, on budgets that do not suffice for all of them, while worker processes are killed, stopped, frozen and
-started, replies are lost in every way, runs are cancelled and terminated, the account's slots are terminated, and the provider itself is killed and started again.
+started, replies are lost in every way, one of ten comes with a hostile request, file or messages, runs are cancelled and terminated, the account's slots are terminated, and the provider itself is killed and started again.
 Exit code 0: nothing was bought twice, overspent, refused although there was room, lost, left open or parked. Exit code 1: something was.
 --broken runs a build that is broken on purpose; then exit code 0 says that the judge caught it, 1 that it did not.
 ${Object.entries(BROKEN)
@@ -70,6 +70,7 @@ async function main() {
     ['workers', `${done.started} started, ${done.killed} killed, ${done.stopped} stopped, ${done.frozen} frozen`],
     ['provider', `killed and started again ${done.restarts} times; slots terminated ${done.slots} times`],
     ['purchases', `${result.purchases} billed tasks, ${result.free} free ones; ${result.estimated} bills estimated`],
+    ['hostile', `${result.hostile} of the generations came with a hostile request, file or messages`],
     ['duplicates', result.duplicates],
     ['losses', result.losses],
     ['overspent', `${result.overspent} budgets; refused by ${scopes.join(', ') || 'none'}`],

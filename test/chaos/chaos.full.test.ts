@@ -18,6 +18,7 @@ async function chaos(...args: string[]): Promise<{ code: number; out: string }> 
 
 test('under chaos thirty generations are bought once each, within budgets that bind, and nothing is lost, parked or left open', async () => {
   const { code, out } = await chaos('--generations', '30');
+  expect(out).toMatch(/^hostile +[1-9]/m);
   expect(out).toMatch(/^duplicates +0$/m);
   expect(out).toMatch(/^overspent +0 budgets; refused by (day|tenant|batch) [1-9]/m);
   expect(out).toMatch(/^losses +0$/m);

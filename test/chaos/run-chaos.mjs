@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { copyBuild } from './build.mjs';
+import { sendHostility, withHostility } from './hostility.mjs';
 import { hashesOf, REFUSED, verdict } from './judge.mjs';
 import { batchIdOf, budgetFileOf, dayOf, limitsOf, overspent, PRICES, slotsBelieve } from './money.mjs';
 import { BATCHES, DRIFT, faultForAnybody, planOf } from './plan.mjs';
@@ -112,7 +113,7 @@ export async function runChaos({ seed, generations, minutes, workers: workersMax
     Object.assign(process.env, storeEnv);
     const outputDir = join(home, 'output');
     await mkdir(outputDir);
-    const plan = planOf(seed, generations);
+    const plan = withHostility(planOf(seed, generations), randomOf(seed + 3));
     const limits = limitsOf(plan);
     const [pricesFile, budgetsFile] = [join(home, 'prices.json'), join(home, 'budgets.json')];
     await writeFile(pricesFile, JSON.stringify(PRICES));
@@ -150,6 +151,11 @@ export async function runChaos({ seed, generations, minutes, workers: workersMax
     const random = randomOf(seed + 1);
     const done = { killed: 0, stopped: 0, frozen: 0, started: 0, restarts: 0, slots: 0 };
     const runs = [];
+    const effects = [];
+    const hostility = async (generation, request, workflowId) => {
+      const workflowIds = [workflowId, slotsWorkflowId(providerId, account)];
+      effects.push(...(await sendHostility(generation, request, { client, taskQueue, workflowIds })));
+    };
     const state = { over: false, broken: false };
 
     const start = () => startWorker(build.dist, times, env);
@@ -179,13 +185,14 @@ export async function runChaos({ seed, generations, minutes, workers: workersMax
         image,
         deadlineMs,
         state,
+        hostility,
       });
     });
     let next = 0;
     const lane = async () => {
       while (next < lone.length && !state.broken && Date.now() < disturbUntilMs) {
         const generation = lone[next++];
-        await generate(generation, { videos, client, emulator, runs, image, deadlineMs, state });
+        await generate(generation, { videos, client, emulator, runs, image, deadlineMs, state, hostility });
       }
     };
     await Promise.all(Array.from({ length: IN_FLIGHT }, lane));
@@ -219,23 +226,21 @@ export async function runChaos({ seed, generations, minutes, workers: workersMax
     // The judge reads the provider's answers as documented.
     await emulator.control('settings', { drift: [] });
     const hashes = await hashesOf(tasks, { baseUrl: emulator.baseUrl, key: KEY, store });
-    return {
-      done,
-      started: started.length,
-      ...verdict({
-        tasks,
-        hashes,
-        generations: started,
-        limits,
-        runs,
-        open,
-        openPurchases,
-        reports,
-        summaries,
-        booked: await bookedOf(ledger, tasks),
-        beliefs: await settled(beliefs),
-      }),
-    };
+    const judged = verdict({
+      tasks,
+      hashes,
+      generations: started,
+      limits,
+      runs,
+      open,
+      openPurchases,
+      reports,
+      summaries,
+      booked: await bookedOf(ledger, tasks),
+      beliefs: await settled(beliefs),
+    });
+    const hostile = started.filter((generation) => generation.hostile !== undefined).length;
+    return { done, started: started.length, hostile, ...judged, violations: [...judged.violations, ...effects] };
   } finally {
     // The client stays open: what still waits in it would throw from its timers, and this process ends anyway.
     await endAll();
@@ -404,7 +409,8 @@ async function watch(emulator, state, { broken, deadlineMs, plan, limits, say, r
 }
 
 /** One generation as its plan says: started, perhaps twinned, perhaps left, and followed to its end. */
-async function generate(generation, { videos, client, emulator, runs, image, deadlineMs, state }) {
+async function generate(generation, world) {
+  const { videos, client, emulator, runs, image, deadlineMs, state, hostility } = world;
   const { prompt, duration, faults, leave, leaveAfterMs, natively, tenant, twinAfterMs } = generation;
   if (faults.length > 0) await emulator.control('faults', faults);
   const whose = tenant !== undefined && { tenant };
@@ -422,7 +428,7 @@ async function generate(generation, { videos, client, emulator, runs, image, dea
     if (run.end === REFUSED) run.endedAtMs = (await client.workflow.getHandle(id).describe()).closeTime.getTime();
   };
   const { id } = await videos.start(request);
-  const following = [follow(id, leave)];
+  const following = [follow(id, leave), hostility(generation, request, id)];
   if (twinAfterMs !== undefined) {
     await delay(twinAfterMs);
     const twin = await videos.start(request, { id: `twin/${randomUUID()}` });
@@ -442,7 +448,8 @@ async function generate(generation, { videos, client, emulator, runs, image, dea
  * A batch of generations; every worker is killed at once when a third of it has ended. Resolves what it says of itself
  * and of each.
  */
-async function runBatch(id, generations, { batches, emulator, crew, runs, image, deadlineMs, state }) {
+async function runBatch(id, generations, world) {
+  const { batches, emulator, crew, runs, image, deadlineMs, state, hostility } = world;
   if (generations.length === 0) return { reports: [] };
   const faults = generations.flatMap((generation) => generation.faults);
   if (faults.length > 0) await emulator.control('faults', faults);
@@ -452,6 +459,7 @@ async function runBatch(id, generations, { batches, emulator, crew, runs, image,
   await batches.start({ lines }, { id, window: BATCH_WINDOW });
   const run = { id: `batch/${id}`, leave: undefined, end: 'running' };
   runs.push(run);
+  const sending = Promise.all(generations.map((generation, index) => hostility(generation, lines[index], run.id)));
   const isOver = () => Date.now() > deadlineMs || state.broken;
   let summary;
   const ended = batches.result(id).then(
@@ -472,7 +480,7 @@ async function runBatch(id, generations, { batches, emulator, crew, runs, image,
   const late = until(isOver);
   Object.assign(run, await Promise.race([ended, late.reached.then(() => ({ end: 'running' }))]));
   late.stop();
-  await killing;
+  await Promise.all([killing, sending]);
   const rows = [];
   for await (const row of batches.report(id)) rows.push(row);
   const promptOf = new Map(lines.map(({ item_id, prompt }) => [item_id, prompt]));

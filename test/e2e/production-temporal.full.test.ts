@@ -72,7 +72,9 @@ describe.skipIf(missing !== undefined)('a Temporal as it is in production', () =
   });
 
   test('worker and command sign in with an API key, a wrong one is refused by that reason, and nobody prints it', async () => {
-    const front = await startGrpcFront(stack.temporal.connection.address!, certificates, { apiKey: API_KEY });
+    const front = await startGrpcFront(stack.temporal.connection.address!, certificates, {
+      apiKeys: new Set([API_KEY]),
+    });
     const cloud = { ...trust, TEMPORAL_ADDRESS: `127.0.0.1:${front.port}`, TEMPORAL_API_KEY: API_KEY };
     const worker = await startWorkerProcess(stack, {}, { env: cloud });
     try {

@@ -45,9 +45,13 @@ export type Disturbance =
   | 'temporal-down'
   | 'provider-down'
   | 'store-gone'
+  | 'store-gone-long'
   | 'store-unwritable'
   | 'disk-full'
   | 's3-down'
+  | 's3-key-rotated'
+  | 'measuring-killed'
+  | 'hostile-messages'
   | 'activity-pause'
   | 'activity-reset'
   | 'workflow-reset'
@@ -230,9 +234,17 @@ export const DISTURBANCES: readonly DisturbanceRow[] = [
   { fault: 'temporal-down', title: 'Temporal down for 3 s', expected: everyStep },
   { fault: 'provider-down', title: 'provider down for 3 s', expected: everyStep },
   { fault: 'store-gone', title: "the store's directory away for 3 s", expected: everyStep },
+  { fault: 'store-gone-long', title: "the store's directory away for longer than eight attempts", expected: everyStep },
   { fault: 'store-unwritable', title: 'store not writable for 3 s', expected: everyStep },
   { fault: 'disk-full', title: 'disk full for 3 s', expected: everyStep },
   { fault: 's3-down', title: 'S3 server down for 3 s', expected: everyStep },
+  { fault: 's3-key-rotated', title: 'S3 key rotated, refused for 3 s', expected: everyStep },
+  {
+    fault: 'measuring-killed',
+    title: 'process that measures the result killed, each time for 3 s',
+    expected: { archive: BOUGHT },
+  },
+  { fault: 'hostile-messages', title: 'malformed and undecodable signals, of every kind', expected: everyStep },
   { fault: 'activity-pause', title: 'activity paused and unpaused', expected: without(everyStep, 'cancel') },
   { fault: 'activity-reset', title: 'activity reset', expected: without(everyStep, 'cancel') },
   { fault: 'workflow-reset', title: 'workflow reset to its beginning', expected: without(everyStep, 'cancel') },
@@ -243,8 +255,12 @@ export const DISTURBANCES: readonly DisturbanceRow[] = [
 /** Cells that have no meaning, and why. */
 export const LEFT_OUT: readonly { readonly what: string; readonly why: string }[] = [
   {
-    what: 'drift × a request that the row does not name',
+    what: 'drift, hostile × a request that the row does not name',
     why: 'its answer has no such part; an upload has no answer, and a download no JSON',
+  },
+  {
+    what: 'measuring process killed × all but archive',
+    why: 'the others measure nothing, except reconcile, which does it with the same process',
   },
   {
     what: "the provider's answers × prepare, follow",

@@ -4,22 +4,23 @@ import { BOUGHT, type Expected, type ProviderCell, REQUESTS, refused, SALVAGED, 
 type Operation = EmulatorFault['on'];
 type Inject = Omit<EmulatorFault, 'on'>;
 
-/** A way in which answers differ from the documents, at each kind of request whose answer can differ so. */
-interface DriftKind {
+/** A way in which answers differ from what is documented, at each kind of request whose answer can differ so. */
+export interface DriftKind {
   readonly title: string;
   readonly inject: Readonly<Partial<Record<Operation, Inject>>>;
   /** What a step makes of it where it does not end as without the drift. */
   readonly at?: Readonly<Partial<Record<Step, Expected>>>;
 }
 
-const drift = (...changes: DriftChange[]): Inject => ({ fault: 'drift', changes });
+export const drift = (...changes: DriftChange[]): Inject => ({ fault: 'drift', changes });
 /** The same in the answer that shows the end of a task. */
 const atEnd = (...changes: DriftChange[]): Inject => ({ ...drift(...changes), task_status: 'SUCCEEDED' });
 /** The same fault at each of some requests. */
-const at = (inject: Inject, ...on: Operation[]) => Object.fromEntries(on.map((operation) => [operation, inject]));
+export const at = (inject: Inject, ...on: Operation[]) =>
+  Object.fromEntries(on.map((operation) => [operation, inject]));
 
 const STATUS = 'output.task_status';
-const JSON_ANSWERS = ['policy', 'submit', 'list', 'query', 'cancel'] as const;
+export const JSON_ANSWERS = ['policy', 'submit', 'list', 'query', 'cancel'] as const;
 
 export const DRIFT_KINDS: Readonly<Record<string, DriftKind>> = {
   'absent-field': {
@@ -114,13 +115,16 @@ export const DRIFT_KINDS: Readonly<Record<string, DriftKind>> = {
   },
 };
 
-/** Every kind of drift at every request of every step at which it can happen. */
-export const DRIFT_CELLS: readonly ProviderCell[] = Object.entries(DRIFT_KINDS).flatMap(([fault, kind]) =>
-  STEPS.flatMap((step) =>
-    (REQUESTS[step] ?? []).flatMap((on) => {
-      const inject = kind.inject[on];
-      const expected = kind.at?.[step] ?? (step === 'cancel' ? SALVAGED : BOUGHT);
-      return inject === undefined ? [] : [{ fault, step, on, inject, expected }];
-    }),
-  ),
-);
+/** Every kind at every request of every step at which it can happen. */
+export const cellsOf = (kinds: Readonly<Record<string, DriftKind>>): readonly ProviderCell[] =>
+  Object.entries(kinds).flatMap(([fault, kind]) =>
+    STEPS.flatMap((step) =>
+      (REQUESTS[step] ?? []).flatMap((on) => {
+        const inject = kind.inject[on];
+        const expected = kind.at?.[step] ?? (step === 'cancel' ? SALVAGED : BOUGHT);
+        return inject === undefined ? [] : [{ fault, step, on, inject, expected }];
+      }),
+    ),
+  );
+
+export const DRIFT_CELLS = cellsOf(DRIFT_KINDS);

@@ -3,11 +3,16 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { s3ServerMissing } from '../support/s3-server.js';
 import { DISTURBANCES, type Disturbance, PROVIDER_CELLS, type ProviderCell, type Step } from './cells.js';
 import { DRIFT_CELLS } from './drift-cells.js';
+import { HOSTILE_CELLS } from './hostile-cells.js';
 import { arrangeAll, disturb, expectSettled, outcomeOf, providerOutcome, releaseRuns } from './run-cells.js';
 import { HOLDING_TIMES, mayMount, type StoreKind, startWorld, type World } from './world.js';
 
 /** What a row needs beyond the file store. */
-const STORES: Readonly<Partial<Record<Disturbance, StoreKind>>> = { 'disk-full': 'small-disk', 's3-down': 's3' };
+const STORES: Readonly<Partial<Record<Disturbance, StoreKind>>> = {
+  'disk-full': 'small-disk',
+  's3-down': 's3',
+  's3-key-rotated': 's3',
+};
 
 /** Why a store cannot be had here; undefined when it can. */
 async function missing(store: StoreKind): Promise<string | undefined> {
@@ -19,6 +24,7 @@ async function missing(store: StoreKind): Promise<string | undefined> {
 describe.each([
   ['an answer of the provider', PROVIDER_CELLS, 'file'],
   ['an answer that is not as documented', DRIFT_CELLS, (await missing('s3')) === undefined ? 's3' : 'file'],
+  ['an answer or a file that is hostile', HOSTILE_CELLS, 'file'],
 ] as const)('%s', (_, cells, store) => {
   let world: World;
   beforeAll(async () => {

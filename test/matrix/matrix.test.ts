@@ -39,6 +39,7 @@ const CELLS: readonly (readonly [Disturbance, Step])[] = [
   ['provider-down', 'poll'],
   ['temporal-down', 'archive'],
   ['slots-terminated', 'poll'],
+  ['hostile-messages', 'poll'],
   ['worker-sigterm', 'poll'],
   ['worker-sigkill', 'archive'],
 ];

@@ -1,15 +1,22 @@
+import { execFile } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
+import { promisify } from 'node:util';
 import type { WorkflowHandle } from '@temporalio/client';
 import { expect } from 'vitest';
 import { VideoRunError } from '../../src/client/run-error.js';
 import type { EmulatorFault, EmulatorTask } from '../../src/emulator/index.js';
 import type { Hold } from '../support/gate-proxy.js';
+import { HOSTILE_ARGUMENTS, SIGNALS, sendSignal } from '../support/hostile-messages.js';
 import type { Disturbance, Expected, ProviderCell, Step } from './cells.js';
 import { fillDisk, makeUnwritable, PRICE, takeStoreAway, type World } from './world.js';
 
+const run = promisify(execFile);
+
 /** How long the disturbed part stays away. */
 const AWAY_MS = 3_000;
+/** Longer than eight attempts of a step, with the pauses between them: as 91 s are with the shipped times. */
+const LONG_MS = 15_000;
 /** A run that has not ended by then hangs. */
 const END_MS = 180_000;
 
@@ -162,10 +169,10 @@ export function releaseRuns(world: World): void {
 
 /** Does to the arranged runs what the row says, and releases them. */
 export async function disturb(world: World, what: Disturbance, runs: readonly ArrangedRun[]): Promise<void> {
-  const away = async (takeAway: () => Promise<() => Promise<unknown>>) => {
+  const away = async (takeAway: () => Promise<() => Promise<unknown>>, forMs = AWAY_MS) => {
     const giveBack = await takeAway();
     releaseRuns(world);
-    await delay(AWAY_MS);
+    await delay(forMs);
     await giveBack();
   };
   switch (what) {
@@ -195,6 +202,8 @@ export async function disturb(world: World, what: Disturbance, runs: readonly Ar
       });
     case 'store-gone':
       return away(() => takeStoreAway(world.storeDir));
+    case 'store-gone-long':
+      return away(() => takeStoreAway(world.storeDir), LONG_MS);
     case 'store-unwritable':
       return away(() => makeUnwritable(world.storeDir));
     case 'disk-full':
@@ -204,6 +213,30 @@ export async function disturb(world: World, what: Disturbance, runs: readonly Ar
         await world.s3?.down();
         return async () => world.s3?.up();
       });
+    case 's3-key-rotated': {
+      const { s3Keys } = world;
+      await s3Keys?.add();
+      // The earlier key is refused before the workers read the new one.
+      return away(async () => {
+        await s3Keys?.removeEarlier();
+        return async () => s3Keys?.use();
+      });
+    }
+    case 'measuring-killed':
+      releaseRuns(world);
+      return killMeasuring(world.worker.pid);
+    case 'hostile-messages':
+      await Promise.all(
+        [...runs.map(({ id }) => id), world.slotsId].map(async (id) => {
+          for (const name of SIGNALS) {
+            await Promise.all(
+              // The run may end meanwhile.
+              HOSTILE_ARGUMENTS.map((given) => sendSignal(world.client, id, name, given).catch(() => undefined)),
+            );
+          }
+        }),
+      );
+      return releaseRuns(world);
     case 'activity-pause': {
       const paused = await Promise.all(runs.map((one) => onActivity(world, one, 'pause')));
       releaseRuns(world);
@@ -242,6 +275,22 @@ export async function disturb(world: World, what: Disturbance, runs: readonly Ar
         ),
       );
       return releaseRuns(world);
+  }
+}
+
+/** Kills whatever process the worker starts to measure a result, for a while. */
+async function killMeasuring(workerPid: number): Promise<void> {
+  const untilMs = Date.now() + AWAY_MS;
+  for (let killed = 0; Date.now() < untilMs || killed === 0; await delay(20)) {
+    const { stdout } = await run('pgrep', ['-P', String(workerPid)]).catch(() => ({ stdout: '' }));
+    for (const pid of stdout.split('\n').filter(Boolean)) {
+      try {
+        process.kill(Number(pid), 'SIGKILL');
+        killed += 1;
+      } catch {
+        // It has just ended by itself.
+      }
+    }
   }
 }
 
@@ -364,7 +413,9 @@ export async function providerOutcome(world: World, cell: ProviderCell): Promise
   }
   if (step === 'cancel') await world.client.workflow.getHandle(id).cancel();
   const outcome = await outcomeOf(world, { id, prompt });
-  const left = (await emulator.queuedFaults()).filter((one) => one.match === prompt || (!matches && one.on === on));
+  const left = (await emulator.queuedFaults()).filter(
+    (one) => one.times !== null && (one.match === prompt || (!matches && one.on === on)),
+  );
   expect(left, 'faults that no request met').toEqual([]);
   return outcome;
 }

@@ -1,5 +1,6 @@
 import { DISTURBANCES, type Expected, LEFT_OUT, PROVIDER_CELLS, PROVIDER_FAULTS, STEPS, type Step } from './cells.js';
 import { DRIFT_CELLS, DRIFT_KINDS } from './drift-cells.js';
+import { HOSTILE_CELLS, HOSTILE_KINDS } from './hostile-cells.js';
 
 /** The fault matrix as Markdown, generated from the cells that the tests run. */
 export function matrixTable(): string {
@@ -11,6 +12,10 @@ export function matrixTable(): string {
     ...Object.entries(DRIFT_KINDS).map(([kind, { title }]) => ({
       title: `drift: ${title}`,
       cell: (step: Step) => merged(DRIFT_CELLS.filter((one) => one.fault === kind && one.step === step)),
+    })),
+    ...Object.entries(HOSTILE_KINDS).map(([kind, { title }]) => ({
+      title: `hostile: ${title}`,
+      cell: (step: Step) => merged(HOSTILE_CELLS.filter((one) => one.fault === kind && one.step === step)),
     })),
     ...DISTURBANCES.map(({ title, expected }) => ({
       title,

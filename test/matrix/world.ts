@@ -26,7 +26,7 @@ import { openStore } from '../../src/storage/open-store.js';
 import { deferred } from '../support/deferred.js';
 import { type EmulatorProcess, startEmulatorProcess } from '../support/emulator-process.js';
 import { type GateProxy, startGateProxy } from '../support/gate-proxy.js';
-import { startS3Server } from '../support/s3-server.js';
+import { type S3Keys, startS3Server } from '../support/s3-server.js';
 import { ROOT, TEST_KEY } from '../support/stack.js';
 import { startTcpGate, type TcpGate } from '../support/tcp-gate.js';
 import { DURATION } from './cells.js';
@@ -140,11 +140,23 @@ export interface World {
   temporalDown(): Promise<void>;
   temporalUp(): Promise<void>;
   s3: TcpGate | undefined;
+  /** The workers' access key, where the server is ours. */
+  readonly s3Keys: RotatedKey | undefined;
   /** SHA-256 (hex) of a task's video, as the provider itself serves it. */
   providerHash(taskId: string): Promise<string>;
   /** SHA-256 (hex) of a task's video in the store; undefined when it is not there. */
   storedHash(taskId: string): Promise<string | undefined>;
   close(): Promise<void>;
+}
+
+/** An access key that can be replaced in three steps. */
+interface RotatedKey {
+  /** Makes the server accept another one, too. */
+  add(): Promise<void>;
+  /** Makes it refuse the one in use. */
+  removeEarlier(): Promise<void>;
+  /** Gives the new one to the workers. */
+  use(): Promise<void>;
 }
 
 /** Serves the sample image under any path; the first request for a held one waits. */
@@ -196,6 +208,8 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
     const { images, close: closeImages } = await startImages();
     closers.push(closeImages);
     let s3: TcpGate | undefined;
+    let s3Keys: RotatedKey | undefined;
+    let workerKey: Record<string, string> = {};
     const storeEnv: Record<string, string> = {};
     if (storeKind === 's3') {
       const s3Server = await startS3Server();
@@ -207,6 +221,11 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
       Object.assign(storeEnv, s3Server.env, { AWS_ENDPOINT_URL_S3: s3.origin, ASSET_STORE: `s3://${bucket}/store` });
       // The store of this process reads the SDK's own environment, too.
       Object.assign(process.env, storeEnv);
+      if (s3Server.keys !== undefined) {
+        const file = join(home, 'aws-credentials');
+        s3Keys = await rotateKeys(s3Server.keys, file);
+        workerKey = { AWS_SHARED_CREDENTIALS_FILE: file, AWS_ACCESS_KEY_ID: '', AWS_SECRET_ACCESS_KEY: '' };
+      }
     }
     const [pricesFile, budgetsFile] = [join(home, 'prices.json'), join(home, 'budgets.json')];
     await writeFile(pricesFile, JSON.stringify(PRICES));
@@ -241,7 +260,7 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
     const startWorker = async (): Promise<WorldWorker> => {
       const script = join(ROOT, 'test', 'support', 'worker-process.mjs');
       const child = spawn(process.execPath, [script, JSON.stringify({ times })], {
-        env: { PATH: process.env['PATH'], HOME: home, ...env, DASHSCOPE_API_KEY: TEST_KEY },
+        env: { PATH: process.env['PATH'], HOME: home, ...env, ...workerKey, DASHSCOPE_API_KEY: TEST_KEY },
         stdio: ['ignore', 'pipe', 'inherit'],
       });
       workers.add(child);
@@ -269,6 +288,7 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
       store,
       times,
       s3,
+      s3Keys,
       startWorker,
       videos: new WanVideoClient({ client, taskQueue: config.taskQueues.generate }),
       storeDir: join(outputDir, 'ai-video-wan-video'),
@@ -313,6 +333,26 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
     for (const close of closers.reverse()) await close().catch(() => undefined);
     throw error;
   }
+}
+
+/** Gives the workers a key in a credentials file, which can be replaced. */
+async function rotateKeys(keys: S3Keys, file: string): Promise<RotatedKey> {
+  const valid: string[] = [];
+  const rotated: RotatedKey = {
+    async add() {
+      const key = `key-${randomUUID()}`;
+      await keys.add(key, `of-${key}`);
+      valid.push(key);
+    },
+    removeEarlier: () => keys.remove(valid.shift() ?? ''),
+    async use() {
+      const key = valid.at(-1);
+      await writeFile(file, `[default]\naws_access_key_id = ${key}\naws_secret_access_key = of-${key}\n`);
+    },
+  };
+  await rotated.add();
+  await rotated.use();
+  return rotated;
 }
 
 async function endOf(child: ChildProcess, signal: 'SIGTERM' | 'SIGKILL'): Promise<void> {

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Client } from '@temporalio/client';
 import type { Payload } from '@temporalio/common';
+import proto from '@temporalio/proto';
 import {
   CANCEL_SIGNAL,
   ITEM_SIGNAL,
@@ -15,6 +16,9 @@ import {
   WINDOW_SIGNAL,
   WITHDRAW_SLOT_REQUEST_SIGNAL,
 } from '../../src/contract/names.js';
+
+const { UpdateWorkflowExecutionLifecycleStage: Stage } = proto.temporal.api.enums.v1;
+const COMPLETED = Stage.UPDATE_WORKFLOW_EXECUTION_LIFECYCLE_STAGE_COMPLETED;
 
 /** Every signal of every workflow. */
 export const SIGNALS = [
@@ -78,4 +82,18 @@ export const sendQuery = (
     namespace: client.options.namespace,
     execution: { workflowId },
     query: { queryType, queryArgs: { payloads: [...payloads] } },
+  });
+
+/** Sends an Update with its arguments as they are, and waits until it is refused or has ended. */
+export const sendUpdate = (
+  client: Client,
+  workflowId: string,
+  name: string,
+  payloads: readonly Payload[],
+): Promise<unknown> =>
+  client.workflowService.updateWorkflowExecution({
+    namespace: client.options.namespace,
+    workflowExecution: { workflowId },
+    waitPolicy: { lifecycleStage: COMPLETED },
+    request: { meta: { updateId: randomUUID() }, input: { name, args: { payloads: [...payloads] } } },
   });

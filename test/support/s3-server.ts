@@ -1,4 +1,4 @@
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { accessSync, constants, existsSync } from 'node:fs';
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
@@ -6,7 +6,10 @@ import { createServer } from 'node:net';
 import { homedir, tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { CreateBucketCommand, S3Client, type S3ClientConfig } from '@aws-sdk/client-s3';
+
+const run = promisify(execFile);
 
 /** The version that was tried; `scripts/parts/versitygw.sh` installs it into the same folder. */
 const VERSION = 'v1.8.0';
@@ -24,7 +27,15 @@ export interface S3Server {
   readonly env: Readonly<Record<string, string>>;
   /** Makes a bucket and gives its name. */
   newBucket(): Promise<string>;
+  /** The server's administration of further access keys; undefined for an external server. */
+  readonly keys: S3Keys | undefined;
   close(): Promise<void>;
+}
+
+/** Access keys that are valid from one request to the next; each may do everything. */
+export interface S3Keys {
+  add(accessKeyId: string, secretAccessKey: string): Promise<void>;
+  remove(accessKeyId: string): Promise<void>;
 }
 
 /** Why there is no S3 server here, for the line that a skipped suite prints; undefined when there is one. */
@@ -44,17 +55,19 @@ export async function startS3Server(): Promise<S3Server> {
     const accessKeyId = process.env['AWS_ACCESS_KEY_ID'] ?? '';
     const secretAccessKey = process.env['AWS_SECRET_ACCESS_KEY'] ?? '';
     const region = process.env['AWS_REGION'] ?? 'us-east-1';
-    return describeServer(external, region, { accessKeyId, secretAccessKey }, async () => undefined);
+    return describeServer(external, region, { accessKeyId, secretAccessKey }, undefined, async () => undefined);
   }
   const binary = findVersitygw() ?? installVersitygw();
   const folder = await mkdtemp(join(tmpdir(), 'wan-video-s3-'));
-  const [data, meta] = [join(folder, 'data'), join(folder, 'meta')];
-  await mkdir(data);
-  await mkdir(meta);
+  const [data, meta, iam] = [join(folder, 'data'), join(folder, 'meta'), join(folder, 'iam')];
+  for (const name of [data, meta, iam]) await mkdir(name);
   const credentials = { accessKeyId: 'test-access-key', secretAccessKey: 'test-secret-key' };
   const port = await freePort();
   // Sidecar files instead of extended attributes, which some temporary file systems do not have.
-  const args = ['--quiet', '--port', `127.0.0.1:${port}`, '--health', '/health', 'posix', '--sidecar', meta, data];
+  const args = [
+    ...['--quiet', '--port', `127.0.0.1:${port}`, '--health', '/health'],
+    ...['--iam-dir', iam, '--iam-cache-disable', 'posix', '--sidecar', meta, data],
+  ];
   const env = {
     ...process.env,
     ROOT_ACCESS_KEY: credentials.accessKeyId,
@@ -75,13 +88,25 @@ export async function startS3Server(): Promise<S3Server> {
     await close();
     throw error;
   }
-  return describeServer(endpoint, 'us-east-1', credentials, close);
+  return describeServer(endpoint, 'us-east-1', credentials, keysOf(binary, endpoint, credentials), close);
+}
+
+function keysOf(binary: string, endpoint: string, { accessKeyId, secretAccessKey }: S3Server['credentials']): S3Keys {
+  const administer = async (...args: string[]) => {
+    const root = ['--access', accessKeyId, '--secret', secretAccessKey, '--endpoint-url', endpoint];
+    await run(binary, ['admin', ...root, ...args]);
+  };
+  return {
+    add: (access, secret) => administer('create-user', '--access', access, '--secret', secret, '--role', 'admin'),
+    remove: (access) => administer('delete-user', '--access', access),
+  };
 }
 
 function describeServer(
   endpoint: string,
   region: string,
   credentials: S3Server['credentials'],
+  keys: S3Keys | undefined,
   stop: () => Promise<void>,
 ): S3Server {
   const client: S3ClientConfig = { endpoint, region, credentials };
@@ -91,6 +116,7 @@ function describeServer(
     region,
     credentials,
     client,
+    keys,
     env: {
       AWS_ENDPOINT_URL_S3: endpoint,
       AWS_REGION: region,

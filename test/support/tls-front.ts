@@ -7,6 +7,8 @@ import type { Certificates } from './certificates.js';
 /** A server with TLS in front of one without. */
 export interface TlsFront {
   readonly port: number;
+  /** Breaks every connection; new ones are accepted. */
+  disconnect(): void;
   close(): Promise<void>;
 }
 
@@ -34,10 +36,18 @@ export async function startHttpsFront(target: string, certificates: Certificates
 export interface GrpcFrontOptions {
   /** Only callers with a certificate of the authority. */
   readonly clientCertificate?: boolean;
-  /** Only calls with this key as the bearer. */
-  readonly apiKey?: string;
+  /** Only calls with one of these keys as the bearer. */
+  readonly apiKeys?: ReadonlySet<string>;
   /** Calls of these services or methods are answered with PERMISSION_DENIED. */
   readonly denied?: RegExp;
+}
+
+/** A front that judges each call. */
+interface GrpcFront extends TlsFront {
+  /** Calls that were let through, and that were not. */
+  readonly calls: { count: number; refused: number };
+  /** Lets in whoever has a certificate of these authorities (PEM) from now on; open connections stay. */
+  trust(...authorities: string[]): void;
 }
 
 /**
@@ -47,8 +57,8 @@ export interface GrpcFrontOptions {
 export async function startGrpcFront(
   address: string,
   certificates: Certificates,
-  { clientCertificate = false, apiKey, denied }: GrpcFrontOptions = {},
-): Promise<TlsFront & { readonly calls: { count: number; refused: number } }> {
+  { clientCertificate = false, apiKeys, denied }: GrpcFrontOptions = {},
+): Promise<GrpcFront> {
   const calls = { count: 0, refused: 0 };
   const behind = http2Connect(`http://${address}`);
   behind.on('error', () => undefined);
@@ -65,7 +75,8 @@ export async function startGrpcFront(
       );
     };
     stream.on('error', () => undefined);
-    if (apiKey !== undefined && headers['authorization'] !== `Bearer ${apiKey}`) return refuse(16, 'who are you');
+    const apiKey = /^Bearer (.*)$/.exec(headers['authorization'] ?? '')?.[1] ?? '';
+    if (apiKeys !== undefined && !apiKeys.has(apiKey)) return refuse(16, 'who are you');
     if (denied?.test(String(headers[':path'])) === true) return refuse(7, 'not allowed');
     calls.count += 1;
     const call = behind.request({ ...headers, ':scheme': 'http', ':authority': address }, { endStream: false });
@@ -89,6 +100,9 @@ export async function startGrpcFront(
   return {
     ...opened,
     calls,
+    trust(...authorities) {
+      server.setSecureContext({ ...tlsOf(certificates), ca: [...authorities] });
+    },
     async close() {
       behind.destroy();
       await opened.close();
@@ -104,10 +118,14 @@ async function front(server: Server): Promise<TlsFront> {
   });
   server.on('tlsClientError', () => undefined);
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const disconnect = () => {
+    for (const socket of sockets) socket.destroy();
+  };
   return {
     port: (server.address() as AddressInfo).port,
+    disconnect,
     async close() {
-      for (const socket of sockets) socket.destroy();
+      disconnect();
       await new Promise((resolve) => server.close(resolve));
     },
   };

@@ -12,6 +12,7 @@ installLogger(log, { metrics: config.metrics !== undefined });
 await runWorker({
   config: { ...config, times: { ...config.times, ...times } },
   temporal: temporalFromEnv(),
+  readTemporal: async () => temporalFromEnv(),
   apiKey: () => process.env.DASHSCOPE_API_KEY,
   ownsProcess: true,
   onReady: () => process.stdout.write('ready\n'),

@@ -1,9 +1,16 @@
 import { expect, test } from 'vitest';
 import { parseBudgets } from '../../src/config/budgets.js';
+import { requestIssues } from '../../src/contract/validate.js';
 // @ts-expect-error the chaos run is plain JavaScript
+import { REQUESTS, withHostility } from '../chaos/hostility.mjs';
+// @ts-expect-error the same
 import { verdict } from '../chaos/judge.mjs';
 // @ts-expect-error the same
 import { budgetFileOf, limitsOf, slotsBelieve } from '../chaos/money.mjs';
+// @ts-expect-error the same
+import { planOf } from '../chaos/plan.mjs';
+// @ts-expect-error the same
+import { randomOf } from '../chaos/random.mjs';
 
 const task = { task_id: 't', prompt: 'p', billed_seconds: 3, end_ms: 1_000 };
 const good = {
@@ -128,4 +135,22 @@ test.each([
   const { tasks, generations, limits } = good;
   const found = slotsBelieve(view, { tasks, generations, limits, nowMs: 2_000 }) as string[];
   expect(found.join('\n')).toMatch(says);
+});
+
+test('one of ten generations comes with something hostile, and the seed alone decides which and what', () => {
+  const plan = planOf(2026, 2_000) as { hostile?: string; faults: unknown[] }[];
+  const hostile = () => withHostility(plan, randomOf(2029)) as typeof plan;
+  const chosen = hostile().filter((generation) => generation.hostile !== undefined);
+  expect(chosen.length).toBeGreaterThan(150);
+  expect(chosen.length).toBeLessThan(250);
+  expect(new Set(chosen.map((one) => one.hostile))).toEqual(new Set(['file', 'messages', ...Object.keys(REQUESTS)]));
+  expect(hostile()).toEqual(hostile());
+});
+
+test('the hostile requests of chaos are refused', () => {
+  const request = { prompt: 'p', duration: 4, fps: 30, size: '1280*720', reference_image: 'https://a.example/b.png' };
+  expect(requestIssues(request)).toEqual([]);
+  for (const change of Object.values(REQUESTS as Record<string, object>)) {
+    expect(requestIssues({ ...request, ...change }).length).toBeGreaterThan(0);
+  }
 });

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { salvageWorkflowId, WorkflowType } from '../../src/contract/names.js';
 import type { AccountSlotsView } from '../../src/contract/slots.js';
@@ -178,6 +179,22 @@ test('a run that is cancelled before the step that requests its slot has returne
   await one.videos.cancel(id);
   await until(() => counts(one), [0, 0]);
   await expect(one.videos.result(id)).rejects.toMatchObject({ cancelled: true });
+});
+
+test('runs that are cancelled at any moment of their first half second leave no slot held', async () => {
+  const one = accounts.account(5);
+  await one.startWorker();
+  await results(one, [await one.start('before them')]);
+  const ids = await Promise.all(
+    Array.from({ length: 20 }, async (_, at) => {
+      const id = await one.start(`cancelled after ${at * 25} ms`);
+      await sleep(at * 25);
+      await (at % 2 === 0 ? one.videos.cancel(id) : stack.client.workflow.getHandle(id).cancel());
+      return id;
+    }),
+  );
+  for (const id of ids) await one.videos.result(id).catch(() => undefined);
+  await until(() => counts(one), [0, 0]);
 });
 
 test('slots that were terminated are started again, take the open purchases as held, and those who wait keep waiting', async () => {

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { WorkflowType } from '../../src/contract/names.js';
+import { BRACKETS, HOSTILE_REQUESTS, manyLabels } from '../support/hostile-requests.js';
 import { QUICK_LEDGER } from '../support/quick-times.js';
 import { type Stack, startStack } from '../support/stack.js';
 
@@ -45,34 +46,17 @@ test.each([[[]], [[null]], [['text']], [[{ deadline_seconds: 'soon' }]]])(
   },
 );
 
-const BRACKETS: unknown = JSON.parse(`${'['.repeat(3_000)}${']'.repeat(3_000)}`);
-/** A valid request with something that was never one. */
-const hostile = (change: object): object => ({ ...stack.request(`hostile ${randomUUID()}`), ...change });
-const labels = (count: number, length: number) =>
-  Object.fromEntries(Array.from({ length: count }, (_, n) => [`label-${n}`, 'x'.repeat(length)]));
-
-test.each<[string, () => object, RegExp]>([
-  ['a field with a name of 200 kB', () => hostile({ ['x'.repeat(200_000)]: 1 }), /^The request is invalid: x+… is not/],
-  ['10,000 unknown fields', () => hostile(labels(10_000, 1)), /has 100\d\d fields/],
-  ['labels of 3,000 bytes', () => hostile({ labels: labels(30, 100) }), /labels has 3\d\d\d bytes/],
-  ['10,000 labels', () => hostile({ labels: labels(10_000, 1) }), /labels has 10000 labels/],
-  ['1.9 MB', () => hostile({ extra: 'x'.repeat(1_900_000) }), /has 19\d+ bytes; at most 1048576/],
-  ['brackets in brackets', () => hostile({ prompt: BRACKETS }), /deep/],
-  ['a deadline beyond all timers', () => hostile({ deadline_seconds: 1e300 }), /at most 2592000/],
-  [
-    'half a character',
-    () => hostile({ tenant: 'a\ud800' }),
-    /tenant holds a control character, a direction mark or half/,
-  ],
-  ['a label named __proto__', () => hostile({ labels: JSON.parse('{"__proto__":"x"}') }), /"__proto__"/],
-])('a plain run with %s is refused before anything is bought', async (_what, request, message) => {
-  const { submits } = stack.emulator.state();
-  const run = await start(`hostile/${randomUUID()}`, request());
-  await expect(stack.videos.result(run.workflowId)).rejects.toMatchObject({
-    error: { type: 'InvalidRequest', billed: false, message: expect.stringMatching(message) },
-  });
-  expect(stack.emulator.state().submits).toBe(submits);
-});
+test.each(HOSTILE_REQUESTS.map(({ what, change, message }) => [what, change, message] as const))(
+  'a plain run with %s is refused before anything is bought',
+  async (_what, change, message) => {
+    const { submits } = stack.emulator.state();
+    const run = await start(`hostile/${randomUUID()}`, change(stack.request('')));
+    await expect(stack.videos.result(run.workflowId)).rejects.toMatchObject({
+      error: { type: 'InvalidRequest', billed: false, message: expect.stringMatching(message) },
+    });
+    expect(stack.emulator.state().submits).toBe(submits);
+  },
+);
 
 /** What a run has failed with, itself or in a step. */
 async function failureOf(workflowId: string): Promise<unknown> {
@@ -90,7 +74,7 @@ test.each<[string, () => unknown]>([
   [WorkflowType.deliverWebhook, () => null],
   [WorkflowType.accountSlots, () => ({ limit: 'many' })],
   [WorkflowType.videoBatch, () => ({ items: BRACKETS })],
-  [WorkflowType.videoBatch, () => labels(10_000, 90)],
+  [WorkflowType.videoBatch, () => manyLabels(10_000, 90)],
 ])('the workflow %s fails with a malformed input instead of being repeated for ever', async (type, input) => {
   const { workflowId } = await stack.client.workflow.start(type, {
     workflowId: `odd/${randomUUID()}`,
@@ -118,7 +102,7 @@ test('the longest workflow id that Temporal takes is one to generate, salvage an
 test('a line with labels that Temporal does not index fails by name, and stops no other line', async () => {
   const lines = [
     { item_id: 'good', ...stack.request(`good line ${randomUUID()}`) },
-    { item_id: 'bad', ...stack.request(`bad line ${randomUUID()}`), labels: labels(30, 100) },
+    { item_id: 'bad', ...stack.request(`bad line ${randomUUID()}`), labels: manyLabels(30, 100) },
   ];
   const batch = await stack.client.workflow.start(WorkflowType.videoBatch, {
     workflowId: `batch/${randomUUID()}`,
