@@ -4,7 +4,6 @@ import { json } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { DriftChange, DriftRule, EmulatorFault } from '../../src/emulator/index.js';
 import { ALL_LEDGERS } from '../../src/ledger/paths.js';
-import { stageImage } from '../../src/media/stage-image.js';
 import { videoKey } from '../../src/storage/keys.js';
 import { activitiesOf } from '../support/history.js';
 import { QUICK_LEDGER } from '../support/quick-times.js';
@@ -108,6 +107,8 @@ const ARCHIVED: readonly Row[] = [
     ...finished({ kind: 'shift', path: 'usage.duration', by: 0.04 }),
     bill: { billed_seconds: 4.04 },
   },
+  { what: 'usage as a text of JSON', ...finished({ kind: 'retype', path: 'usage', to: 'text' }) },
+  { what: 'usage under output', ...finished({ kind: 'move', path: 'usage', to: 'output.usage' }) },
   // Times: our clock decides the day.
   { what: 'an end before the submit', ...finished({ kind: 'shift', path: 'output.end_time', by: -HOUR_MS }) },
   { what: 'an end on another day', ...finished({ kind: 'shift', path: 'output.end_time', by: 72 * HOUR_MS }) },
@@ -212,6 +213,13 @@ const FAILED: readonly (Row & { readonly type: string; readonly submits: number 
     faults: [{ on: 'submit', fault: 'task-failed', code: 'InvalidParameter', message: 'm' }],
     ...failed({ kind: 'lengthen', path: 'output.message', to: 1_000_000 }),
     type: 'InvalidRequest',
+    submits: 1,
+  },
+  {
+    what: 'a failure with the code at the top',
+    faults: [{ on: 'submit', fault: 'task-failed', code: 'DataInspectionFailed', message: 'm' }],
+    ...failed({ kind: 'move', path: 'output.code', to: 'code' }),
+    type: 'ContentRejected',
     submits: 1,
   },
   {
@@ -330,6 +338,9 @@ describe('a lost reply', () => {
       [],
     ],
     ['with times as text', () => [{ kind: 'retype', path: 'data[*].gmt_create', to: 'text' }], []],
+    ['with the time of UTC+8', () => [{ kind: 'shift', path: 'data[*].gmt_create', by: 8 * HOUR_MS }], []],
+    ['with one time', () => [{ kind: 'set', path: 'data[*].gmt_create', value: '2026-01-01 00:00:00' }], []],
+    ['with a version', () => [{ kind: 'set', path: 'data[*].model_name', value: 'wan2.6-i2v-flash-2026-01-15' }], []],
     ['with rows twice', () => [{ kind: 'repeat', path: 'data' }], []],
     ['of a task of 4.04 s', () => [], [{ kind: 'shift', path: 'usage.duration', by: 0.04 }]],
     ['of a task without usage', () => [], [{ kind: 'delete', path: 'usage' }]],
@@ -349,24 +360,31 @@ describe('a lost reply', () => {
     expect(await billsOf(result.task_id)).toHaveLength(1);
   });
 
-  test("of a phone's portrait photo is left to a person, with its video kept: one purchase", async () => {
-    const { emulator, videos, store } = stack;
-    // The provider makes the video of the pixels as they lie, 1280x720, or as they are shown.
+  test.each<[string, DriftChange]>([
+    ['a code', { kind: 'set', path: 'code', value: 'InternalError' }],
+    ['a message', { kind: 'set', path: 'message', value: 'the request timed out' }],
+  ])('is not bought again while the list is empty and comes with %s', async (what, refusal) => {
+    const { emulator, videos } = stack;
+    const empty = ['total', 'total_page'].map((path): DriftChange => ({ kind: 'set', path, value: 0 }));
+    const changes: DriftChange[] = [refusal, { kind: 'set', path: 'data', value: [] }, ...empty];
+    emulator.changeSettings({ drift: [{ on: 'list', times: 12, changes }] });
+    const prompt = `lost reply and an empty list with ${what}`;
+    emulator.queueFaults({ on: 'submit', fault: 'drop-reply', match: prompt });
+    const result = await videos.generate(stack.request(prompt));
+    expect(tasksOf(prompt).map(({ task_id }) => task_id)).toEqual([result.task_id]);
+  });
+
+  test("of a phone's portrait photo, which is sent upright, makes one purchase", async () => {
+    const { emulator, videos } = stack;
     const photo = turned(await readFile(join(ROOT, 'assets', 'sample.jpg')), 6);
-    const { asset } = await stageImage(photo, store);
     const prompt = 'lost reply of a portrait photo';
     emulator.changeSettings({ drift: [] });
     emulator.queueFaults({ on: 'submit', fault: 'drop-reply', match: prompt });
-    const { id } = await videos.start({ ...stack.request(prompt), reference_image: `asset:${asset.key}` });
-    await expect.poll(async () => (await videos.progress(id)).stage, { timeout: 30_000 }).toBe('needs_attention');
-    const [task, ...others] = tasksOf(prompt);
-    expect(others).toEqual([]);
-    const { attention } = await videos.progress(id);
-    expect(attention?.candidates).toMatchObject([{ task_id: task?.task_id, archived: expect.any(String) }]);
-    await videos.resolve(id, { task_id: task?.task_id ?? '' });
-    expect((await videos.result(id)).task_id).toBe(task?.task_id);
-    expect(tasksOf(prompt)).toHaveLength(1);
-    expect(await billsOf(task?.task_id ?? '')).toHaveLength(1);
+    const reference_image = `data:image/jpeg;base64,${photo.toString('base64')}`;
+    const result = await videos.generate({ ...stack.request(prompt), reference_image });
+    expect(result.height).toBeGreaterThan(result.width);
+    expect(tasksOf(prompt).map(({ task_id }) => task_id)).toEqual([result.task_id]);
+    expect(await billsOf(result.task_id)).toHaveLength(1);
   });
 
   test('is not bought again while a row cannot be read, because it may be the task', async () => {
