@@ -62,7 +62,7 @@ describe.runIf(old !== undefined)('on an old Node.js', { timeout: TIMEOUT_MS }, 
       ['dist/src/cli/main.js', 'worker'],
       ['dist/src/cli/main.js', 'generate', '--json'],
       ...['ensure', 'build', 'wan-video', 'test-full'].map((command) => ['scripts/run.mjs', command]),
-      ...['chaos', 'soak', 'record-histories', 'words', 'write-schema'].map((name) => [`scripts/${name}.mjs`]),
+      ...['chaos', 'soak', 'record-histories', 'words', 'pack-client'].map((name) => [`scripts/${name}.mjs`]),
       ...['all', 'run', 'storage', 'temporal'].map((name) => [`bench/${name}.mjs`]),
     ].map((args) => ({ args, command: args.join(' ') })),
   )('$command ends with one sentence', async ({ args }) => {
