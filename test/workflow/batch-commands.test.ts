@@ -202,7 +202,7 @@ describe('a batch that any client starts with its items in the input', () => {
       args: [input],
     });
   const faultOf = async (input: unknown, batchId?: string) =>
-    (await start(input, batchId)).result().catch((error: { cause: { cause?: unknown } }) => error.cause.cause);
+    (await start(input, batchId)).result().catch((error: { cause?: unknown }) => error.cause);
 
   test('runs them as a manifest of its own, over several runs, and reports them under their ids', async () => {
     const batchId = randomUUID();

@@ -64,8 +64,7 @@ async function failureOf(workflowId: string): Promise<unknown> {
     .getHandle(workflowId)
     .result()
     .catch((thrown: unknown) => thrown);
-  const { cause } = error as { cause?: { cause?: unknown } };
-  return cause?.cause ?? cause;
+  return (error as { cause?: unknown }).cause;
 }
 
 test.each<[string, () => unknown]>([

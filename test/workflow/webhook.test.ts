@@ -208,7 +208,7 @@ describe.concurrent('the webhook', () => {
     const { id } = await endAtOnce(400);
     const [refused = expect.unreachable()] = await untilDelivered(id, 'batch.ended');
     await expect(deliveryOf(refused).result()).rejects.toMatchObject({
-      cause: { cause: { type: 'WebhookRefused', message: expect.stringContaining(`${receiver.host} answered 400`) } },
+      cause: { type: 'WebhookRefused', message: expect.stringContaining(`${receiver.host} answered 400`) },
     });
     expect(delivered(id, 'batch.ended')).toHaveLength(1);
   });
