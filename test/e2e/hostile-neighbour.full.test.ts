@@ -142,17 +142,17 @@ test('twenty generations next to a tenant that sends everything hostile are as q
   const alone = await generateAll('alone');
   const tenant = await startHostileTenant({ stack, emulator, metrics });
   hostile = tenant;
-  const beside = await generateAll('next to it', tenant.aimAt);
+  const shared = await generateAll('next to it', tenant.aimAt);
   await tenant.stop();
-  const figures = { alone: p95(alone.lengths), beside: p95(beside.lengths), hostile: Object.fromEntries(tenant.done) };
+  const figures = { alone: p95(alone.lengths), shared: p95(shared.lengths), hostile: Object.fromEntries(tenant.done) };
   process.stdout.write(`${JSON.stringify(figures)}\n`);
 
-  expect(figures.beside / figures.alone).toBeLessThanOrEqual(LONGER_MAX);
+  expect(figures.shared / figures.alone).toBeLessThanOrEqual(LONGER_MAX);
   expect(workers.map(({ process: { exitCode, signalCode } }) => ({ exitCode, signalCode }))).toEqual(
     workers.map(() => ({ exitCode: null, signalCode: null })),
   );
   for (const address of metrics) expect((await scrape(address)).value('wan_video_uncaught_errors_total') ?? 0).toBe(0);
-  expect((await Promise.all(beside.ids.map(timeoutsOf))).flat()).toEqual([]);
+  expect((await Promise.all(shared.ids.map(timeoutsOf))).flat()).toEqual([]);
   // Each thing was tried, and each of its kinds.
   expect(tenant.done.get('signals to one run')).toBe(10_000);
   expect(tenant.done.get('images')).toBeGreaterThanOrEqual(44);

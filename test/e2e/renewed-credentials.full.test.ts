@@ -128,9 +128,12 @@ test.skipIf(noKeys !== undefined)(
 
     const { AWS_ENDPOINT_URL_S3 = '', AWS_REGION = '' } = s3.env;
     const env = {
-      ...{ AWS_ENDPOINT_URL_S3, AWS_REGION, AWS_SHARED_CREDENTIALS_FILE: at('credentials') },
+      AWS_ENDPOINT_URL_S3,
+      AWS_REGION,
+      AWS_SHARED_CREDENTIALS_FILE: at('credentials'),
       TEMPORAL_ADDRESS: `127.0.0.1:${front.port}`,
-      ...{ TEMPORAL_CONFIG_FILE: at('temporal.toml'), LOG_LEVEL: 'info' },
+      TEMPORAL_CONFIG_FILE: at('temporal.toml'),
+      LOG_LEVEL: 'info',
     };
     const logs = ['', ''];
     const startOne = (nth: number) =>
