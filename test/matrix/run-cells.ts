@@ -278,7 +278,7 @@ export async function disturb(world: World, what: Disturbance, runs: readonly Ar
   }
 }
 
-/** Kills whatever process the worker starts to measure a result, for a while. */
+/** Kills every process that the worker starts to measure a result, for a while. */
 async function killMeasuring(workerPid: number): Promise<void> {
   const untilMs = Date.now() + AWAY_MS;
   for (let killed = 0; Date.now() < untilMs || killed === 0; await delay(20)) {

@@ -11,7 +11,7 @@ const deep = (levels: number): Buffer =>
 const indexed = (...parts: Buffer[]): Buffer => Buffer.concat([writeMp4().subarray(0, 32), box('moov', ...parts)]);
 const shifts = Array.from({ length: 60 }, (_, index) => (index % 3) * 512);
 
-/** Files that a task's link leads to: damaged, cut, and made to cost whoever measures them time or memory. */
+/** Files that a task's link leads to: damaged, cut, and made to cost the one that measures them time or memory. */
 export const HOSTILE_RESULTS: Readonly<Record<string, Buffer>> = {
   'a file that is cut to its first frames': writeMp4({ layout: 'open', frameBytes: 48 }).subarray(0, -2_500),
   'a flipped byte in the reordering': patchBox(writeMp4({ shifts }), 'ctts', 16, u32(0x01000001)),

@@ -46,7 +46,7 @@ export interface GrpcFrontOptions {
 interface GrpcFront extends TlsFront {
   /** Calls that were let through, and that were not. */
   readonly calls: { count: number; refused: number };
-  /** Lets in whoever has a certificate of these authorities (PEM) from now on; open connections stay. */
+  /** Lets in clients that have a certificate of these authorities (PEM) from now on; open connections stay. */
   trust(...authorities: string[]): void;
 }
 
