@@ -13,7 +13,8 @@ beforeAll(async () => {
 afterAll(() => stack?.close());
 
 // The hand-over after a kill waits for these: shortened, because what is tested is what the two logs say.
-const times = { ...QUICK_LEDGER, heartbeatTimeoutMs: 2_000, heartbeatThrottleMs: 500 };
+// Every step has its own stage, which the log shows.
+const times = { ...QUICK_LEDGER, heartbeatTimeoutMs: 2_000, heartbeatThrottleMs: 500, nextStepMs: 1 };
 
 /** The transitions in a worker's log. */
 function transitions(log: string): { id: string; transition: string; taskId: unknown }[] {
