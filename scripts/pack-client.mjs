@@ -20,6 +20,8 @@ const AWS = Object.entries(main.dependencies).filter(([name]) => name.startsWith
 const OPTIONAL_PEERS = {
   '@temporalio/workflow': '>=1.20.1 <2',
   ...Object.fromEntries(AWS.map(([name, version]) => [name, `^${version}`])),
+  // Decodes the images that a caller hands over as a file or bytes, and is as large as all the rest.
+  sharp: main.dependencies.sharp,
 };
 const entries = ENTRIES.filter((name) => existsSync(join(ROOT, 'dist', 'src', name, 'index.js')));
 
@@ -41,10 +43,9 @@ function reach(starts, suffix) {
   return { files, packages };
 }
 
-const code = reach(
-  entries.map((name) => `dist/src/${name}/index.js`),
-  '.js',
-);
+/** Started as a process of its own, and imported by nothing. */
+const CHILD = 'dist/src/media/image-child.js';
+const code = reach([...entries.map((name) => `dist/src/${name}/index.js`), CHILD], '.js');
 const types = reach(
   entries.map((name) => `dist/src/${name}/index.d.ts`),
   '.d.ts',
@@ -54,11 +55,6 @@ const names = [...new Set([...code.packages, ...types.packages])].filter((name) 
 const dependencies = Object.fromEntries(
   names.map((name) => [name, name.startsWith('@temporalio/') ? PEERS['@temporalio/client'] : main.dependencies[name]]),
 );
-if (process.argv.includes('--list'))
-  console.error(
-    types.packages,
-    [...types.files].filter((f) => /s3|zod/.test(f)),
-  );
 const manifest = {
   name: 'wan-video-temporal-client',
   version: main.version,

@@ -67,6 +67,8 @@ export class ImageFitter {
 function unavailable(message: string): VideoError {
   return new VideoError(FailureType.StoreUnavailable, message, {
     retryable: true,
-    nextStep: "Check the temporary folder's disk, the machine's memory and the installation (npm ci).",
+    nextStep:
+      "Check the temporary folder's disk, the machine's memory and the installation: npm ci in a clone; next to " +
+      'wan-video-temporal-client "sharp", or hand the image over as an address.',
   });
 }

@@ -803,7 +803,9 @@ export class World {
   #checkNamed(announcement: Announcement): void {
     const hour = announcement.key.slice(PATHS.allAnnouncements.length).slice(0, 14);
     for (const { key } of this.store.infos(`${PATHS.allDigests}${hour}`)) {
-      const names = this.store.json(key)!['names'] as readonly string[];
+      // What revokes the digests of an hour has no names.
+      const names = this.store.json(key)!['names'] as readonly string[] | undefined;
+      if (names === undefined) continue;
       if (names.some((name) => announcement.key.endsWith(`/${name}`)) || this.#isOver(announcement)) continue;
       this.#fail(new Broken(`${announcement.key} is open, and the digest of its hour hides it`));
     }

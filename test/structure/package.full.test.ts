@@ -18,6 +18,8 @@ vi.setConfig({ testTimeout: 4 * COMPILE_TIMEOUT_MS, hookTimeout: 4 * COMPILE_TIM
 const run = promisify(execFile);
 const FIXTURES = join(ROOT, 'test', 'fixtures', 'package');
 const CLIENT = 'wan-video-temporal-client';
+/** The version that the worker has. */
+const SHARP = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')).dependencies.sharp as string;
 const WORKER = 'wan-video-temporal';
 /** What the thin client may bring, with Temporal's client. */
 const CLIENT_PACKAGES_MAX = 60;
@@ -152,7 +154,9 @@ describe('the published packages, each in an empty project', () => {
   ] as const)('%s, %s, Temporal %s: %s starts and follows', async (installer, type, temporal, name) => {
     const own = ['client', 'common'].map((part) => `@temporalio/${part}@${temporal}`);
     const types = ['@types/node@22.20.0'];
-    const backend = await project(type, installer, [tarballs[name] ?? '', ...own, ...types]);
+    // The caller hands over bytes.
+    const decoder = name === CLIENT ? [`sharp@${SHARP}`] : [];
+    const backend = await project(type, installer, [tarballs[name] ?? '', ...own, ...types, ...decoder]);
     await compile(backend, name, ['caller.ts']);
     for (const [index, node] of (await nodes()).entries()) {
       const NAME = `${installer}-${type}-${temporal}-${name}-${index}`.replaceAll('.', '-');
@@ -161,7 +165,7 @@ describe('the published packages, each in an empty project', () => {
         source: 'generated',
         batch: ['completed', 1],
         schedule: ['created', true],
-        size: '1280x720',
+        size: '1280*720',
         archived: true,
         refused: 'ConfigurationInvalid',
         unsigned: 'WebhookNotVerified',

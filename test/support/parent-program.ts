@@ -40,7 +40,8 @@ export function startParent(command: readonly [string, ...string[]], request: ob
   workflowId.catch(() => undefined);
   const answer = Promise.all([text(child.stdout), ended]).then(([stdout, [code]]) => {
     if (code !== 0) throw noAnswer();
-    return JSON.parse(stdout) as ParentAnswer;
+    // The SDK of Go logs on stdout as well.
+    return JSON.parse(stdout.trimEnd().split('\n').at(-1) ?? '') as ParentAnswer;
   });
   answer.catch(() => undefined);
   return { workflowId, answer, process: child };
