@@ -41,7 +41,7 @@ export function startParent(command: readonly [string, ...string[]], request: ob
   const answer = Promise.all([text(child.stdout), ended]).then(([stdout, [code]]) => {
     if (code !== 0) throw noAnswer();
     // The SDK of Go logs on stdout as well.
-    return JSON.parse(stdout.trimEnd().split('\n').at(-1) ?? '') as ParentAnswer;
+    return JSON.parse(stdout.split('\n').findLast((line) => line.startsWith('{')) ?? '') as ParentAnswer;
   });
   answer.catch(() => undefined);
   return { workflowId, answer, process: child };
