@@ -60,7 +60,15 @@ test('a worker that takes over what a killed one had logs only what happens from
 
   const second = await start(1);
   const tasks = stack.emulator.state().tasks.filter(({ prompt }) => prompt === 'parked');
-  for (const [at, id] of parked.entries()) await stack.videos.resolve(id, { task_id: tasks[at]?.task_id ?? '' });
+  // Until Temporal gives up on the killed worker nobody answers the client, and the decision may be taken later.
+  const stageAfter = async (id: string, task_id: string) => {
+    await stack.videos.resolve(id, { task_id }).catch(() => undefined);
+    return (await stack.videos.progress(id).catch(() => undefined))?.stage ?? 'needs_attention';
+  };
+  for (const [at, id] of parked.entries()) {
+    const stage = () => stageAfter(id, tasks[at]?.task_id ?? '');
+    await expect.poll(stage, { timeout: 60_000, interval: 500 }).not.toBe('needs_attention');
+  }
   const results = await Promise.all([...parked, killed].map((id) => stack.videos.result(id)));
   await second.end('SIGTERM');
 
