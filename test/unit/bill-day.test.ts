@@ -145,7 +145,7 @@ test.each<[string, number, readonly [Look, Look]]>([
 ])('two looks at a task, %s, book it once, in every order and past every crash', async (_what, boughtAtMs, looks) => {
   let schedules = 0;
   for (let planned: number[] | undefined = []; planned !== undefined; schedules += 1) {
-    const choices = new Choices(planned);
+    const choices: Choices = new Choices(planned);
     await bookTwice(boughtAtMs, looks, choices);
     planned = choices.next();
   }
