@@ -1,4 +1,5 @@
 import { InvalidArgumentError } from 'commander';
+import { PRESIGN_SECONDS_MAX } from '../client/presign.js';
 import type { Issue } from '../contract/video-error.js';
 
 /** The flag that every command has. */
@@ -29,13 +30,10 @@ export const duration =
     throw new InvalidArgumentError(`It must be ${expected}.`);
   };
 
-/**
- * Parser of how long a signed address is valid, in seconds: signature version 4 allows seven days
- * (https://docs.aws.amazon.com/AmazonS3/latest/userguide/ShareObjectPreSignedURL.html).
- */
+/** Parser of how long a signed address is valid, in seconds. */
 export const linkTime = duration('a time such as 90s, 15m or 1h, at most 7d', {
   minSeconds: 1,
-  maxSeconds: 7 * SECONDS.d,
+  maxSeconds: PRESIGN_SECONDS_MAX,
 });
 
 /** Parser of a flag that may be repeated. */

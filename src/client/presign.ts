@@ -10,7 +10,7 @@ import { VideoRunError } from './run-error.js';
  * Longest life of a signature version 4 link
  * (https://docs.aws.amazon.com/AmazonS3/latest/userguide/ShareObjectPreSignedURL.html).
  */
-const PRESIGN_SECONDS_MAX = 7 * 86_400;
+export const PRESIGN_SECONDS_MAX = 7 * 86_400;
 /** How long an address is valid by default. */
 export const PRESIGN_SECONDS = 3_600;
 
