@@ -55,7 +55,9 @@ test('a worker that takes over what a killed one had logs only what happens from
   );
   await Promise.all(parked.map((id) => reaches(id, 'needs_attention')));
   const { id: killed } = await stack.videos.start(stack.request('killed in mid-render'));
-  await reaches(killed, 'rendering');
+  // The log says it a moment after the query does.
+  const isLogged = () => transitions(logs[0]).some((line) => line.id === killed && line.transition === 'rendering 1');
+  await expect.poll(isLogged, { timeout: 60_000, interval: 50 }).toBe(true);
   await first.end('SIGKILL');
 
   const second = await start(1);
