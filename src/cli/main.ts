@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import module from 'node:module';
 import { constants, homedir } from 'node:os';
-import { isAbsolute, join } from 'node:path';
+import { join } from 'node:path';
 import { faultOfNode } from './node-version.js';
 
 // A reader that closes its end early (`| head -1`) is not an error of the command.
@@ -46,10 +46,8 @@ if (fault !== undefined) {
 process.env['GRPC_VERBOSITY'] ??= 'NONE';
 // Loaded only now: an older Node.js cannot load every package, and would end with a stack.
 const { cacheFolder } = await import('../config/cache-folder.js');
-// Most of a short command's time is the compilation of libraries. Where the folder cannot be written, nothing is kept;
-// a relative HOME would put it below the current folder.
-const compiled = join(cacheFolder(process.env), 'compiled');
-if (isAbsolute(compiled)) module.enableCompileCache(compiled);
+// Most of a short command's time is the compilation of libraries. Where the folder cannot be written, nothing is kept.
+module.enableCompileCache(join(cacheFolder(process.env), 'compiled'));
 const { runCommand } = await import('./program.js');
 const { env, stdin, stdout, stderr } = process;
 const io = { env, cwd: process.cwd(), homeDir: homedir(), stdin, stdout, stderr, onInterrupt };

@@ -1,11 +1,14 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type PassThrough, Readable, Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { runCommand } from '../../src/cli/program.js';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
+/** A home without settings. Commands keep compiled code below it, so it is not in the working tree. */
+const NO_HOME = join(tmpdir(), 'wan-video-no-home');
 
 /** What came of a command. */
 export interface CommandEnd {
@@ -59,7 +62,7 @@ export interface RunningCommand {
 export function startCommand(args: readonly string[], env: Record<string, string>, cwd = ROOT): RunningCommand {
   const child = spawn(process.execPath, [join(ROOT, 'dist', 'src', 'cli', 'main.js'), ...args], {
     cwd,
-    env: { PATH: process.env['PATH'], HOME: join(ROOT, 'no-home'), ...env },
+    env: { PATH: process.env['PATH'], HOME: NO_HOME, ...env },
     stdio: 'pipe',
   });
   const text = { stdout: '', stderr: '' };
