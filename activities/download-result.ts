@@ -105,7 +105,7 @@ async function withDownload<T>(
   };
   const open = (from: number) => openResult(videoUrl, { from, rules: { baseUrl, allow }, request });
   return withSpoolFile(deps, async (file) => {
-    const limits = { maxBytes: RESULT_BYTES_MAX, idleMs: times.downloadIdleMs };
+    const limits = { maxBytes: RESULT_BYTES_MAX, slowMs: times.downloadIdleMs };
     const spooled = await downloadToFile({ open, file, ...limits, signal });
     const document = await findDocument(file);
     if (document !== undefined) throw documentFound(document);

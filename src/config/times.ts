@@ -15,7 +15,7 @@ export interface Times extends StepTimes {
   readonly uploadHttpMs: number;
   /** How long a step goes on with the next one's work before it leaves that to the next one. */
   readonly nextStepMs: number;
-  /** Until the headers of a result download, and between two of its chunks. */
+  /** Until the headers of a result download, and for the next 16 KiB of it. */
   readonly downloadIdleMs: number;
   /** Whole fetch of a caller's image. */
   readonly referenceFetchMs: number;
@@ -55,7 +55,7 @@ export const DEFAULT_TIMES: Times = {
   readHttpMs: 10_000, // a query must end, and be tried again, within the heartbeat time-out
   uploadHttpMs: 120_000, // 20 MB at 1.5 Mbit/s take 107 s
   nextStepMs: 5_000, // most uploads and archives take a second or two; what is aborted is transferred again
-  downloadIdleMs: 30_000, // a stalled download is resumed by Range, so half a minute of silence is enough
+  downloadIdleMs: 30_000, // a stalled download is resumed by Range, or retried: half a minute of too little is enough
   referenceFetchMs: 240_000, // 20 MB at 1 Mbit/s take 160 s; below the prepare step's start-to-close of 5 min
   webhookHttpMs: 15_000, // the specification recommends 15 to 30 s; below the step's start-to-close of 30 s
   heartbeatThrottleMs: 15_000, // a sent heartbeat costs an Action: 12 per 180 s generation

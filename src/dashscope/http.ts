@@ -97,12 +97,15 @@ export class ProviderHttp {
 
   /** Opens a link without credentials; the caller reads or destroys the answer's body. */
   async download(url: string, { from, idleMs, signal }: DownloadOptions): Promise<Dispatcher.ResponseData> {
+    // The client's own timeout begins again with each interim answer.
+    const late = new AbortController();
+    const timer = setTimeout(() => late.abort(new Error(`no answer within ${idleMs} ms`)), idleMs);
     try {
       const response = await request(url, {
         dispatcher: this.#options.resultDispatcher ?? this.#dispatcher(),
         headersTimeout: idleMs,
         bodyTimeout: idleMs,
-        ...(signal !== undefined && { signal }),
+        signal: signal === undefined ? late.signal : AbortSignal.any([signal, late.signal]),
         headers: { 'accept-encoding': 'identity', ...(from > 0 && { range: `bytes=${from}-` }) },
       });
       this.#report('download', response.statusCode);
@@ -111,6 +114,8 @@ export class ProviderHttp {
       this.#report('download', undefined, signal);
       if (signal?.aborted) throw signal.reason;
       throw unreachable('download', describeFault(cause, []));
+    } finally {
+      clearTimeout(timer);
     }
   }
 

@@ -1,4 +1,5 @@
 import { Readable } from 'node:stream';
+import { type Pace, SlowError } from './pace.js';
 
 /** Bytes in order, in any pieces. */
 export type ByteSource = Iterable<Uint8Array> | AsyncIterable<Uint8Array>;
@@ -7,19 +8,14 @@ export type ByteSource = Iterable<Uint8Array> | AsyncIterable<Uint8Array>;
 export interface ChunkOptions {
   /** Ends the wait with its reason. */
   readonly signal?: AbortSignal | undefined;
-  /** Longest silence in milliseconds; default: none. */
-  readonly idleMs?: number | undefined;
-}
-
-/** A source sent nothing for too long. */
-class IdleError extends Error {
-  override readonly name = 'IdleError';
+  /** How slow the source may be; default: as slow as it likes. */
+  readonly pace?: Pace | undefined;
 }
 
 /**
- * The chunks of `source`. An abort or a silence ends the wait at once, also where the source itself would not notice,
- * and a stream that was not read to its end is destroyed.
- * @throws {@link IdleError} after a silence; `signal.reason` on abort; errors of the source, unchanged.
+ * The chunks of `source`. An abort or a source that is too slow ends the wait at once, also where the source itself
+ * would not notice, and a stream that was not read to its end is destroyed.
+ * @throws {@link SlowError} when too little came; `signal.reason` on abort; errors of the source, unchanged.
  */
 export async function* chunksOf(source: ByteSource, options: ChunkOptions = {}): AsyncGenerator<Uint8Array> {
   const { signal } = options;
@@ -53,17 +49,20 @@ export function closeSource(source: ByteSource, iterator?: Iterator<Uint8Array> 
 // A promise of its own for each chunk: racing against one long-lived promise would keep every chunk in memory.
 function nextOf(
   iterator: Iterator<Uint8Array> | AsyncIterator<Uint8Array>,
-  { signal, idleMs }: ChunkOptions,
+  { signal, pace }: ChunkOptions,
 ): Promise<IteratorResult<Uint8Array>> {
   return new Promise((resolve, reject) => {
     if (signal?.aborted) return reject(signal.reason);
     const onAbort = () => reject(signal?.reason);
-    const onIdle = () => reject(new IdleError(`nothing came for ${idleMs} ms`));
-    const timer = idleMs === undefined ? undefined : setTimeout(onIdle, idleMs);
+    const sinceMs = performance.now();
+    const timer = pace === undefined ? undefined : setTimeout(() => reject(new SlowError(pace.slowMs)), pace.leftMs);
     signal?.addEventListener('abort', onAbort, { once: true });
     // An async function, so that a synchronous iterator that throws rejects too.
     (async () => iterator.next())()
-      .then(resolve, reject)
+      .then((step) => {
+        pace?.note(performance.now() - sinceMs, step.done === true ? 0 : step.value.length);
+        resolve(step);
+      }, reject)
       .finally(() => {
         clearTimeout(timer);
         signal?.removeEventListener('abort', onAbort);

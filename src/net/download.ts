@@ -3,6 +3,7 @@ import { FailureType } from '../contract/failure-type.js';
 import { VideoError } from '../contract/video-error.js';
 import { type ByteSource, chunksOf, closeSource } from './chunks.js';
 import { headerValue } from './headers.js';
+import { Pace, SlowError } from './pace.js';
 import { type Spooled, SpoolFile } from './spool.js';
 
 /** An open answer to a download, whole (200) or from an offset on (206). */
@@ -25,15 +26,18 @@ export interface DownloadOptions {
   readonly file: string;
   /** Most bytes that are taken. */
   readonly maxBytes: number;
-  /** Longest silence within the body, in milliseconds. */
-  readonly idleMs: number;
+  /** Longest wait for the next 16 KiB of the body, in milliseconds. */
+  readonly slowMs: number;
   /** Ends the download with its reason. */
   readonly signal?: AbortSignal | undefined;
   /** First wait before a resume, in milliseconds; doubled while there is no progress. Default 500. */
   readonly resumeDelayMs?: number | undefined;
 }
 
-/** Resumes in a row without {@link PROGRESS_BYTES} more: with 0.5 s doubled each time some 8 s of a dead network. */
+/**
+ * Resumes in a row without {@link PROGRESS_BYTES} more: with 0.5 s doubled each time some 8 s of a dead network. After
+ * `slowMs` without that progress there is none: what comes so slowly is not to keep its reader's place.
+ */
 export const RESUMES_MAX = 4;
 /** What counts as progress; a server that gives a byte per connection would otherwise be followed for ever. */
 const PROGRESS_BYTES = 256 * 1024;
@@ -48,10 +52,11 @@ const PROGRESS_BYTES = 256 * 1024;
  * @throws `signal.reason`, unchanged, on abort.
  */
 export async function downloadToFile(options: DownloadOptions): Promise<Spooled> {
-  const { file, maxBytes, signal, resumeDelayMs = 500 } = options;
+  const { file, maxBytes, slowMs, signal, resumeDelayMs = 500 } = options;
   const spool = await SpoolFile.create(file, { maxBytes });
   let known: Version | undefined;
   let progress = 0;
+  let sinceMs = performance.now();
   let resumes = 0;
   try {
     for (;;) {
@@ -64,7 +69,7 @@ export async function downloadToFile(options: DownloadOptions): Promise<Spooled>
           closeSource(body);
           throw tooLarge(known.total ?? 0, maxBytes);
         }
-        for await (const chunk of chunksOf(body, options)) await spool.append(chunk);
+        for await (const chunk of chunksOf(body, { signal, pace: new Pace(slowMs) })) await spool.append(chunk);
         if (known.total === undefined || spool.bytes === known.total) return spool.result();
         fault = new Error(`of ${known.total} bytes ${spool.bytes} came`);
         if (spool.bytes > known.total) await spool.restart();
@@ -76,9 +81,10 @@ export async function downloadToFile(options: DownloadOptions): Promise<Spooled>
       resumes += 1;
       if (spool.bytes - progress >= PROGRESS_BYTES) {
         progress = spool.bytes;
+        sinceMs = performance.now();
         resumes = 0;
       }
-      if (resumes > RESUMES_MAX) throw stuck(fault, spool.bytes);
+      if (resumes > RESUMES_MAX || performance.now() - sinceMs >= slowMs) throw stuck(fault, spool.bytes);
       // An abort ends the pause early; the next round begins by looking.
       await pause(resumeDelayMs * 2 ** Math.max(0, resumes - 1), undefined, { signal }).catch(() => {});
     }
@@ -165,7 +171,9 @@ function stuck(fault: unknown, bytes: number): VideoError {
   const { code, message } = fault as NodeJS.ErrnoException;
   return new VideoError(
     FailureType.ProviderUnavailable,
-    `The download does not get beyond ${bytes} bytes: ${code ?? message}`,
+    fault instanceof SlowError
+      ? `The download is too slow: ${message}`
+      : `The download does not get beyond ${bytes} bytes: ${code ?? message}`,
     { retryable: true, billed: true, nextStep: 'Wait; the step is retried. If it persists, check the network.' },
   );
 }

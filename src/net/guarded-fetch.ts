@@ -5,17 +5,14 @@ import { createAddressPolicy } from './address-policy.js';
 import { chunksOf } from './chunks.js';
 import { AddressRefusedError, guardedConnector, type Lookup } from './guarded-connector.js';
 import { headerValue } from './headers.js';
+import { LEAST_BYTES, Pace, SlowError } from './pace.js';
 import { createDispatcher, NO_PROXIES, type Proxies } from './proxies.js';
 import { untrustedHint } from './trust.js';
 
 /** Most redirects that are followed; image hosts use one or two. */
 const REDIRECTS_MAX = 5;
 
-/**
- * Least that a host sends within a time in which more is awaited. A host that sends a byte a second would otherwise
- * keep one of the worker's places for minutes, and a few hundred of them all places. At 1 Mbit/s it is 2.5 MB.
- */
-const LEAST_BYTES = 16 * 1024;
+/** Longest wait for the least that a host sends; at 1 Mbit/s it is 2.5 MB in that time. */
 const SLOW_MS = 20_000;
 
 /** Limits of one fetch. */
@@ -62,7 +59,7 @@ export async function fetchGuarded(url: string, options: GuardedFetchOptions): P
   const bound = new AbortController();
   const end = () => {
     clearTimeout(timer);
-    clearInterval(watch);
+    clearTimeout(slow);
     signal?.removeEventListener('abort', abort);
     void dispatcher.destroy().catch(() => {});
   };
@@ -75,18 +72,19 @@ export async function fetchGuarded(url: string, options: GuardedFetchOptions): P
     end();
   }, timeoutMs);
   const pace = new Pace(slowMs);
-  const watch = setInterval(() => {
-    if (!pace.isTooSlow) return;
-    bound.abort();
+  const sinceMs = performance.now();
+  // Until the body begins, redirects included; after that its reader waits for each chunk.
+  const slow = setTimeout(() => {
+    bound.abort(new SlowError(slowMs));
     end();
-  }, slowMs / 10);
+  }, slowMs);
   signal?.addEventListener('abort', abort, { once: true });
 
   let at = 'the URL';
   const failure = (error: unknown): unknown => {
     if (signal?.aborted) return signal.reason;
     if (error instanceof VideoError) return error;
-    if (bound.signal.aborted && pace.isTooSlow)
+    if (error instanceof SlowError)
       return unreachable(`${at} sends less than ${LEAST_BYTES} bytes in ${slowMs / 1000} s`, true);
     if (bound.signal.aborted) return unreachable(`${at} did not deliver within ${timeoutMs} ms`, true);
     if (error instanceof AddressRefusedError) return refused(at, error.message);
@@ -120,47 +118,14 @@ export async function fetchGuarded(url: string, options: GuardedFetchOptions): P
       const encoding = headerValue(headers, 'content-encoding') ?? 'identity';
       if (encoding !== 'identity') throw rejected(`${at} sends its body in the encoding ${encoding.slice(0, 20)}`);
       if (Number(headerValue(headers, 'content-length')) > maxBytes) throw tooLarge(at, maxBytes);
-      pace.came(0);
+      clearTimeout(slow);
+      pace.note(performance.now() - sinceMs, 0);
       return { body: limited(body, { maxBytes, pace, tooLarge: () => tooLarge(at, maxBytes), failure, end }) };
     }
     throw unreachable(`${at} is redirected more than ${REDIRECTS_MAX} times`, false);
   } catch (error) {
     end();
     throw failure(error);
-  }
-}
-
-/** How long a host lets us wait; what the reader of its bytes takes does not count. */
-class Pace {
-  readonly #slowMs: number;
-  #waitedMs = 0;
-  #bytes = 0;
-  /** Monotonic milliseconds since when more is awaited: from the start on. */
-  #since: number | undefined = performance.now();
-
-  constructor(slowMs: number) {
-    this.#slowMs = slowMs;
-  }
-
-  /** Notes that more is awaited from now on. */
-  wait(): void {
-    this.#since = performance.now();
-  }
-
-  /** Notes bytes, and that their reader is at work. */
-  came(bytes: number): void {
-    this.#bytes += bytes;
-    this.#waitedMs = this.#bytes < LEAST_BYTES ? this.#now() : 0;
-    if (this.#bytes >= LEAST_BYTES) this.#bytes = 0;
-    this.#since = undefined;
-  }
-
-  get isTooSlow(): boolean {
-    return this.#now() >= this.#slowMs;
-  }
-
-  #now(): number {
-    return this.#waitedMs + (this.#since === undefined ? 0 : performance.now() - this.#since);
   }
 }
 
@@ -175,13 +140,10 @@ interface Limits {
 async function* limited(body: AsyncIterable<Uint8Array>, limits: Limits): AsyncGenerator<Uint8Array> {
   let bytes = 0;
   try {
-    limits.pace.wait();
-    for await (const chunk of chunksOf(body)) {
-      limits.pace.came(chunk.length);
+    for await (const chunk of chunksOf(body, { pace: limits.pace })) {
       bytes += chunk.length;
       if (bytes > limits.maxBytes) throw limits.tooLarge();
       yield chunk;
-      limits.pace.wait();
     }
   } catch (error) {
     throw limits.failure(error);

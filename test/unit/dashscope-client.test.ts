@@ -258,3 +258,17 @@ test('a result is downloaded from a byte on, without our key, and an old link ha
   expect(calls[0]!.headers.authorization).toBeUndefined();
   await expect(client.download(`${origin}/old?Signature=s`)).rejects.toMatchObject({ type: FailureType.ResultExpired });
 });
+
+test('a server that only announces an answer, again and again, is given up', async () => {
+  const { client, origin } = await serve(
+    (_, response) => {
+      const timer = setInterval(() => response.writeProcessing(), 50);
+      response.on('close', () => clearInterval(timer));
+    },
+    { downloadIdleMs: 300 },
+  );
+  await expect(client.download(`${origin}/v.mp4`)).rejects.toMatchObject({
+    type: FailureType.ProviderUnavailable,
+    message: expect.stringContaining('no answer within 300 ms'),
+  });
+});

@@ -25,6 +25,8 @@ interface Reply {
   readonly cutAfter?: number;
   /** Bytes of the body after which nothing comes any more. */
   readonly stallAfter?: number;
+  /** Bytes of the body after which each further one takes 20 ms. */
+  readonly dripAfter?: number;
   readonly ignoreRange?: boolean;
   readonly status?: number;
   readonly withoutLength?: boolean;
@@ -57,7 +59,7 @@ async function serve(...replies: Reply[]) {
     return { status: statusCode, headers, body };
   };
   const download = (options: Partial<DownloadOptions> = {}) =>
-    downloadToFile({ open, file, maxBytes: 10_000_000, idleMs: 5_000, resumeDelayMs: 1, ...options });
+    downloadToFile({ open, file, maxBytes: 10_000_000, slowMs: 5_000, resumeDelayMs: 1, ...options });
   return { download, open, file, ranges };
 }
 
@@ -75,6 +77,11 @@ function answer(reply: Reply, message: IncomingMessage, response: ServerResponse
   });
   if (reply.cutAfter !== undefined) {
     response.write(body.subarray(0, reply.cutAfter), () => response.socket?.destroySoon());
+  } else if (reply.dripAfter !== undefined) {
+    let at = reply.dripAfter;
+    response.write(body.subarray(0, at));
+    const timer = setInterval(() => response.write(body.subarray(at, ++at)), 20);
+    response.on('close', () => clearInterval(timer));
   } else if (reply.stallAfter !== undefined) response.write(body.subarray(0, reply.stallAfter));
   else response.end(body);
 }
@@ -97,7 +104,7 @@ test.each<[string, Reply[], number[]]>([
   ['over a range that does not join', [{ cutAfter: 300_000 }, { shiftedBy: 1 }, {}], [0, 300_000, 0]],
 ])('a result is downloaded whole %s', async (_, replies, expected) => {
   const { download, file, ranges } = await serve(...replies);
-  expect(await download({ idleMs: 200 })).toEqual(whole);
+  expect(await download({ slowMs: 200 })).toEqual(whole);
   expect(sha256Of(await readFile(file))).toBe(whole.sha256);
   const from = ranges.map((range) => Number(/\d+/.exec(range ?? '0')?.[0]));
   // A cut loses what the socket had not handed over yet, up to 64 KiB each time.
@@ -133,12 +140,25 @@ test.each<[string, Reply[], number, FailureType?]>([
   },
 );
 
-test('a host that goes silent is given up, however often it is asked', async () => {
-  const { download, ranges } = await serve({ stallAfter: 10 });
-  await expect(download({ idleMs: 30 })).rejects.toMatchObject({
-    message: expect.stringContaining('nothing came for 30 ms'),
+test.each<[string, Reply[], number]>([
+  ['goes silent', [{ stallAfter: 10 }], 1],
+  ['sends a byte at a time', [{ dripAfter: 0 }], 1],
+  ['sends a byte at a time after a good beginning', [{ dripAfter: 600_000 }, { dripAfter: 0 }], 2],
+  ['sends a byte at a time after a cut', [{ cutAfter: 10 }, { dripAfter: 0 }], 2],
+])('a host that %s is given up, however long its file would take', async (_, replies, requests) => {
+  const { download, ranges } = await serve(...replies);
+  await expect(download({ slowMs: 300 })).rejects.toMatchObject({
+    type: FailureType.ProviderUnavailable,
+    retryable: true,
+    message: expect.stringContaining('less than 16384 bytes came in 0.3 s'),
   });
-  expect(ranges).toHaveLength(RESUMES_MAX + 1);
+  expect(ranges).toHaveLength(requests);
+});
+
+test('a connection that becomes too slow is replaced, as long as the file makes progress', async () => {
+  const { download, ranges } = await serve({ dripAfter: 400_000 }, { dripAfter: 800_000 }, {});
+  expect(await download({ slowMs: 200 })).toEqual(whole);
+  expect(ranges).toHaveLength(3);
 });
 
 test.each([403, 404, 410])(
@@ -190,7 +210,7 @@ test.each(['before', 'in the body', 'in the pause'])(
       setImmediate(() => controller.abort(reason));
       return answer;
     };
-    const options = { signal: controller.signal, idleMs: 60_000, resumeDelayMs: 60_000 };
+    const options = { signal: controller.signal, slowMs: 60_000, resumeDelayMs: 60_000 };
     await expect(download({ ...options, open: opening })).rejects.toBe(reason);
     expect(ranges.length).toBe(moment === 'before' ? 0 : 1);
   },

@@ -82,7 +82,7 @@ function callAll(url: string): Readonly<Record<string, Promise<unknown>>> {
       const { statusCode: status, headers, body } = await dashscope.download(`${url}/a.mp4`, { from, signal });
       return { status, headers, body };
     };
-    await downloadToFile({ open, file, maxBytes: 200_000, idleMs: 500, signal, resumeDelayMs: 10 });
+    await downloadToFile({ open, file, maxBytes: 200_000, slowMs: 500, signal, resumeDelayMs: 10 });
   };
   return {
     image: image(),

@@ -1,5 +1,6 @@
 import { createHash, randomUUID } from 'node:crypto';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
+import { HOSTILE_SERVERS, startHostileServer } from '../support/hostile-servers.js';
 import { QUICK_LEDGER } from '../support/quick-times.js';
 import { type Stack, startStack, TEST_KEY } from '../support/stack.js';
 
@@ -118,4 +119,36 @@ test('a result that stays out of reach is a person’s, while it is tried furthe
   stack.emulator.clearFaults();
   expect((await stack.videos.result(id)).sha256).toBe(await providersChecksum(tasksOf(prompt)[0]?.task_id ?? ''));
   expect(tasksOf(prompt)).toHaveLength(1);
+});
+
+test('results that come a byte at a time keep no place, are retried, and hinder no other', async () => {
+  const prompts = Array.from({ length: 5 }, (_, n) => `drip ${n} ${randomUUID()}`);
+  const lived: number[] = [];
+  const drip = await startHostileServer((socket) => {
+    const sinceMs = performance.now();
+    HOSTILE_SERVERS['sends a byte at a time']?.(socket);
+    socket.once('close', () => lived.push(performance.now() - sinceMs));
+  });
+  onTestFinished(drip.close);
+  const changes = [{ kind: 'set' as const, path: 'output.video_url', value: `${drip.url}/a.mp4` }];
+  for (const match of prompts) stack.emulator.queueFaults({ on: 'query', match, fault: 'drift', changes, times: null });
+  const runs = await Promise.all(prompts.map((prompt) => stack.videos.start(stack.request(prompt))));
+  const good = `next to drips ${randomUUID()}`;
+  const shown = async ({ id }: { readonly id: string }) => JSON.stringify(await stack.videos.progress(id));
+  // First it is late, then it is a person's; both say why.
+  for (const run of runs)
+    await expect.poll(() => shown(run), { interval: 50 }).toMatch(/is too slow: less than \w+ bytes came in 0.5 s/);
+  // Each was given up and tried again by then, and the purchase is open.
+  expect(lived.length).toBeGreaterThanOrEqual(prompts.length);
+  const result = await stack.videos.generate(stack.request(good));
+  expect(result.sha256).toBe(await providersChecksum(result.task_id));
+  expect(result.timings.archived).toBeLessThan(5);
+  stack.emulator.clearFaults();
+  for (const [n, { id }] of runs.entries()) {
+    const { task_id, sha256 } = await stack.videos.result(id);
+    expect(sha256).toBe(await providersChecksum(task_id));
+    expect(tasksOf(prompts[n] ?? '')).toHaveLength(1);
+  }
+  // Half a second each; the machine may be busy.
+  expect(Math.max(...lived)).toBeLessThan(10_000);
 });
