@@ -14,7 +14,7 @@ const config: KnipConfig = {
     'src/dev/{demo,temporal-cli}.ts!',
     'src/media/{image,mp4}-child.ts!',
     'src/worker/{build-bundle.ts,encrypted-failure-converter.cts}!',
-    'workflows/{index,shared/query-guard}.ts!',
+    'workflows/{index,shared/{query-guard,cancel-details}}.ts!',
     '{bench,scripts,docker}/*.mjs!',
     'docs/examples/*.mjs!',
     'test/**/*.test.ts',

@@ -50,11 +50,13 @@ const types = reach(
   entries.map((name) => `dist/src/${name}/index.d.ts`),
   '.d.ts',
 );
+/** One copy with the caller's Temporal, whose types of a Nexus service are its own: 1.20 has 0.0.2. */
+const RANGES = { 'nexus-rpc': '>=0.0.2 <0.1' };
+const rangeOf = (name) =>
+  name.startsWith('@temporalio/') ? PEERS['@temporalio/client'] : (RANGES[name] ?? main.dependencies[name]);
 const isPeer = (name) => name in PEERS || name in OPTIONAL_PEERS;
 const names = [...new Set([...code.packages, ...types.packages])].filter((name) => !isPeer(name)).sort();
-const dependencies = Object.fromEntries(
-  names.map((name) => [name, name.startsWith('@temporalio/') ? PEERS['@temporalio/client'] : main.dependencies[name]]),
-);
+const dependencies = Object.fromEntries(names.map((name) => [name, rangeOf(name)]));
 const manifest = {
   name: 'wan-video-temporal-client',
   version: main.version,

@@ -8,6 +8,7 @@ import type { CancelOutcome, DecisionOutcome, SubmitDecision, VideoProgress, Vid
 import { invalidRequest, requestFingerprint } from '../contract/validate.js';
 import { VideoError } from '../contract/video-error.js';
 import type { AssetStore } from '../storage/asset-store.js';
+import { cancelOutcomeOf } from '../workflow/video-failed.js';
 import { WanBatchClient } from './batch-client.js';
 import { CLIENT_OPTIONS, DEFAULT_TASK_QUEUE, WAIT_OPTIONS } from './batch-options.js';
 import { connectFromEnv, type FromEnvOptions } from './from-env.js';
@@ -201,15 +202,15 @@ export class WanVideoClient {
       if (!(error instanceof WorkflowFailedError)) throw runNotFound(id, error);
       const failure = runErrorOf(id, error);
       if (!failure.cancelled) throw failure;
-      const progress = await this.progress(id, { runId }).catch(() => undefined);
-      if (progress?.cancel == null) throw failure;
-      const { outcome, billed } = progress.cancel;
+      const cancel = cancelOutcomeOf(error);
+      if (cancel === undefined) throw failure;
+      const { outcome, task_id, billed } = cancel;
       throw new VideoRunError(
         id,
         {
           ...failure.error,
           message: `The run was cancelled. ${outcome}`,
-          ...(progress.task_id !== null && { task_id: progress.task_id }),
+          ...(task_id !== undefined && { task_id }),
           ...(billed !== null && { billed }),
         },
         error,

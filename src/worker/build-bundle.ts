@@ -35,7 +35,9 @@ export async function bundleCode(options: Omit<BundleOptions, 'workflowsPath' | 
     workflowsPath: fileURLToPath(new URL('../../workflows/index.js', import.meta.url)),
     ...options,
     workflowInterceptorModules: [
-      fileURLToPath(new URL('../../workflows/shared/query-guard.js', import.meta.url)),
+      ...['query-guard', 'cancel-details'].map((name) =>
+        fileURLToPath(new URL(`../../workflows/shared/${name}.js`, import.meta.url)),
+      ),
       ...(options.workflowInterceptorModules ?? []),
     ],
     logger: { log() {}, trace() {}, debug() {}, info() {}, warn: console.warn, error: console.error } as never,

@@ -29,6 +29,7 @@ import { itemState } from './batch-item-state.js';
 import type { ClockWatch } from './clock-watch.js';
 import { readNamedFiles } from './config-files.js';
 import { flushLog, logNow } from './logger.js';
+import { nexusServicesOf } from './nexus-service.js';
 import { OrphanWatch } from './orphan-watch.js';
 import { oddityReport, providerClientOptions } from './provider-client.js';
 import { schedulesPort } from './schedules.js';
@@ -195,6 +196,7 @@ async function runQueues(
     taskQueue: taskQueues.generate,
     workflowBundle,
     activities,
+    nexusServices: await nexusServicesOf(client),
     sinks: telemetry.sinks,
     // Polls and archives end at once: an abort loses nothing, another worker continues.
     shutdownGraceTime: times.mainGraceMs,

@@ -24,12 +24,20 @@ export function videoFailureOf(error: unknown): VideoErrorObject | undefined {
 }
 
 /**
- * Reads what a cancel did from the error that `generateVideo` throws on it.
+ * Reads what a cancel did from the error of a cancelled video: of `generateVideo`, a Nexus operation or a client.
  * @returns undefined when the error is no cancellation, or nobody has said.
+ * @example
+ * ```ts
+ * if (isCancellation(error)) return cancelOutcomeOf(error)?.billed;
+ * ```
  */
 export function cancelOutcomeOf(error: unknown): CancelOutcome | undefined {
-  if (!(error instanceof CancelledFailure)) return undefined;
-  return error.details?.[0] as CancelOutcome | undefined;
+  for (const one of chainOf(error)) {
+    if (!(one instanceof CancelledFailure)) continue;
+    const outcome = one.details?.[0] as Partial<CancelOutcome> | null | undefined;
+    if (typeof outcome?.outcome === 'string') return outcome as CancelOutcome;
+  }
+  return undefined;
 }
 
 /** The errors from the outermost to the innermost cause. */

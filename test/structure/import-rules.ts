@@ -78,7 +78,7 @@ const ROOMS: readonly Room[] = [
   // The files that lie in `workflows` itself: the index that Temporal needs.
   workflowRoom('workflows', 'workflows/shared', 'workflows/slots', 'workflows/video', 'workflows/batch'),
   // What a caller's own workflow uses: it runs in the sandbox of that workflow.
-  { room: 'src/workflow', uses: ['src/contract'], packages: WORKFLOW_PACKAGES },
+  { room: 'src/workflow', uses: ['src/contract'], packages: /^(nexus-rpc|@temporalio\/(workflow|common))$/ },
   {
     room: 'src/client',
     uses: ['src/contract', ...LIBRARY_ROOMS, 'src/workflow'],
@@ -86,7 +86,10 @@ const ROOMS: readonly Room[] = [
   },
   {
     room: 'src/worker',
-    uses: ['src/contract', ...LIBRARY_ROOMS, 'activities', 'workflows', 'workflows/shared', 'src/client'],
+    uses: [
+      ...['src/contract', ...LIBRARY_ROOMS, 'activities', 'workflows', 'workflows/shared', 'src/workflow'],
+      ...['src/client'],
+    ],
     packages: ANYTHING,
   },
   // A misreading of the wire that the product makes must not be made by its emulator as well: it shares no code with
@@ -118,7 +121,7 @@ const COMPOSING_ROOMS = ['src/worker', 'src/cli', 'src/dev'];
 const OWN_ENVIRONMENT = ['src/client/temporal-target.ts', 'src/client/from-env.ts', 'src/store/open-store.ts'];
 
 /** What must not be reached from workflow code by any chain of imports that survives compilation. */
-const NOT_IN_THE_SANDBOX = /^(?!@temporalio\/(workflow|common)$|@noble\/hashes\/)/;
+const NOT_IN_THE_SANDBOX = /^(?!@temporalio\/(workflow|common)$|nexus-rpc$|@noble\/hashes\/)/;
 
 /** The room of a file: the deepest one that holds it, else its folder, which then has no rule. */
 const roomOf = (file: string): string =>

@@ -70,8 +70,9 @@ export async function cancellable<T>(
       // Only a cancellation that the server has received closes the run as Cancelled.
       if (signalled && !root.consideredCancelled) await steps().requestCancellation({ workflowId, runId });
     });
-    if (signalled) await root.cancelRequested;
-    if (!byDeadline) throw wf.isCancellation(error) ? error : new wf.CancelledFailure('cancelled');
+    // It rejects, with an error that does not say what became of the task.
+    if (signalled) await root.cancelRequested.catch(() => undefined);
+    if (!byDeadline) throw new wf.CancelledFailure('cancelled', outcome && [{ ...outcome, reason }], error as Error);
     throw failure({
       type: 'DeadlineExceeded',
       message: `deadline_seconds passed before the video was archived. ${outcome?.outcome ?? ''}`,

@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { checkEndpointName, ensureNexusEndpoint } from '../../client/nexus-endpoint.js';
 import { registerSearchAttributes } from '../../client/setup.js';
 import { ensureSweepSchedule } from '../../client/sweep-schedule.js';
 import { ExitCode } from '../../text/exit-code.js';
@@ -15,17 +16,22 @@ export function defineCommand(command: Command, context: CommandContext): void {
         'purchases whose run is gone. You can repeat it: nothing changes then. Where attributes cannot be ' +
         'registered, it prints the lines for your administrator; runs work without them.',
     )
+    .option('--nexus-endpoint <name>', 'also make a Nexus endpoint that leads to the workers of the configured queue')
     .option(...JSON_FLAG)
     .addHelpText('after', '\nExample:\n  TEMPORAL_ADDRESS=127.0.0.1:7233 wan-video setup')
-    .action(context.action(() => setUp(context)));
+    .action(context.action(({ nexusEndpoint }: { nexusEndpoint?: string }) => setUp(nexusEndpoint, context)));
 }
 
-async function setUp(context: CommandContext): Promise<number> {
+async function setUp(endpoint: string | undefined, context: CommandContext): Promise<number> {
+  if (endpoint !== undefined) checkEndpointName(endpoint);
   const settings = new Settings(context.io);
   const { taskQueues } = settings.config();
   const done = await withTemporal(await settings.target(), async (client) => ({
     // First, because it works where attributes cannot be registered.
     sweep_schedule: await ensureSweepSchedule(client, taskQueues.generate),
+    ...(endpoint !== undefined && {
+      nexus_endpoint: await ensureNexusEndpoint(client, endpoint, taskQueues.generate),
+    }),
     registered: await registerSearchAttributes(client),
   }));
   const attributes =
@@ -36,6 +42,7 @@ async function setUp(context: CommandContext): Promise<number> {
     done.sweep_schedule === 'created'
       ? 'The schedule of the hourly sweep was created.'
       : 'The schedule of the hourly sweep already existed and is up to date.';
-  context.result(done, `${attributes}\n${sweep}`);
+  const nexus = done.nexus_endpoint === undefined ? '' : `\nThe Nexus endpoint ${endpoint}: ${done.nexus_endpoint}.`;
+  context.result(done, `${attributes}\n${sweep}${nexus}`);
   return ExitCode.done;
 }
