@@ -14,6 +14,7 @@ import type {
   ClaimRecord,
   ClosedRecord,
   ExtraTaskRecord,
+  FoundTaskRecord,
   IntentRecord,
   RecentRecord,
   Stamp,
@@ -40,6 +41,7 @@ export type WrittenRecord =
   | ClosedRecord
   | TaskRecord
   | ExtraTaskRecord
+  | FoundTaskRecord
   | BillRecord
   | BillDayRecord
   | RecentRecord;
@@ -51,10 +53,10 @@ export interface PutAnswer<T> {
 }
 
 /**
- * Records that are remembered at most: an intent and a claim for each of the 500 tasks that a worker watches, twice. An
- * intent is a few kB.
+ * Records that are remembered at most: an intent, a claim and a task record for each of the 500 tasks that a worker
+ * watches, twice. An intent is a few kB.
  */
-const REMEMBERED_MAX = 2_000;
+const REMEMBERED_MAX = 3_000;
 
 /** Reads and writes the records of one account. */
 export class LedgerRecords {

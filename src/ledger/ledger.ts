@@ -1,5 +1,5 @@
 import { FailureType } from '../contract/failure-type.js';
-import { isSamePurchase, type Purchase } from '../contract/purchase.js';
+import type { Purchase } from '../contract/purchase.js';
 import type { VideoResult } from '../contract/result.js';
 import { DAY_MS, utcDay } from '../contract/utc.js';
 import { VideoError } from '../contract/video-error.js';
@@ -8,6 +8,7 @@ import { writeRecord } from '../storage/json-record.js';
 import { type Scope, videoKey } from '../storage/keys.js';
 import { announce, mark } from './announcements.js';
 import { hasBill, type ListBillsOptions, listBills, recordBill, type TaskBill } from './bills.js';
+import { claimTask, decide, ensureOwner, readOwner, recordFoundTask, recordOwner, taskFacts } from './claims.js';
 import { type LedgerOptions, LedgerRecords, type PutAnswer } from './ledger-records.js';
 import {
   listOpen,
@@ -17,7 +18,7 @@ import {
   type OpenPurchases,
   tasksClaimedWith,
 } from './open-purchases.js';
-import { type PurchaseView, viewNewest, viewPurchase } from './purchase-view.js';
+import { isOwnedBy, type PurchaseView, viewNewest, viewPurchase } from './purchase-view.js';
 import { findOwnersTime, type RecordedTask, recallTask, recordedIn, type TaskRef } from './recorded-task.js';
 import {
   type BillFacts,
@@ -27,16 +28,13 @@ import {
   type ClaimRecord,
   type ClosedRecord,
   cachedRecord,
-  claimRecord,
   closedRecord,
   type Ending,
-  extraTaskRecord,
   type IntentRecord,
   intentRecord,
   type NotCreated,
   type Stamp,
   type TaskRecord,
-  taskRecord,
   toFailureRecord,
 } from './records.js';
 import { writeStatements } from './statements.js';
@@ -130,28 +128,28 @@ export class Ledger {
   }
 
   /**
-   * Records that a purchase is this task. Idempotent; a reader that finds a task record without its claim calls it,
-   * too. A purchase that was decided otherwise keeps its decision, and the task is recorded in addition.
+   * Records that a purchase is this task, which was found for it. Idempotent; a reader that finds a task record without
+   * its claim calls it, too. A purchase that was decided otherwise keeps its decision, and the task is recorded in
+   * addition. Call it only for a task that no open purchase names: its task record may be missing.
    */
   async claim(purchase: Purchase, found: ClaimedTask, options: StoreOptions = {}): Promise<ClaimResult> {
-    const { paths } = this.#records;
-    const task = onlyTask(found);
-    const stamp = this.#records.stamp(purchase);
-    // Before the claim, so that no task ever serves two purchases.
-    const ownership: TaskRecord = { kind: 'task', ...stamp, ...task };
-    const owner = (await this.#records.put(paths.task(task.task_id), taskRecord, ownership, undefined, options)).record;
-    if (owner.task_id !== task.task_id) throw this.#anotherTask(task.task_id);
-    const by: Purchase = { key: owner.purchase_key, n: owner.n };
-    if (!isSamePurchase(by, purchase)) return { kind: 'taken', by };
-    const decision = await this.#decide(purchase, { kind: 'claim', ...stamp, decision: task }, options);
-    if ('task_id' in decision && decision.task_id === task.task_id) return { kind: 'claimed' };
-    await this.#recordExtraTask(purchase, task, options);
-    return { kind: 'extra' };
+    const task = taskFacts(found);
+    let owner = await this.findTask(task.task_id, options);
+    if (owner === undefined) {
+      await recordFoundTask(this.#records, purchase, task, options);
+      // Before the claim, so that no task ever serves two purchases.
+      owner = await recordOwner(this.#records, purchase, task, options);
+    }
+    if (!isOwnedBy(owner, purchase)) return { kind: 'taken', by: { key: owner.purchase_key, n: owner.n } };
+    return { kind: await claimTask(this.#records, purchase, task, options) };
   }
 
   /**
    * Records the claim of a task that was bought with a submit. Idempotent; for `pollTask` after `claim: 'unwritten'`,
    * with every query until it succeeds.
+   *
+   * The task record comes last: nothing leads from the purchase to it, so a process that dies between the two must
+   * have left the one in the purchase's folder. The steps that end the task write it where it is missing.
    * @returns `extra` when the purchase had been decided otherwise: the task is recorded in addition, and must be
    * reported.
    */
@@ -165,11 +163,10 @@ export class Ledger {
       key_fingerprint: keyFingerprint,
       found_by: 'submit',
     };
-    const result = await this.claim(purchase, claimed, options);
-    if (result.kind !== 'taken') return result.kind;
-    // Another purchase took our own task for its lost one. It is paid, so it is recorded where it was bought.
-    await this.#recordExtraTask(purchase, claimed, options);
-    return 'extra';
+    const role = await claimTask(this.#records, purchase, claimed, options);
+    // Another purchase may have taken our own task for its lost one. It is paid, and recorded where it was bought.
+    await recordOwner(this.#records, purchase, claimed, options);
+    return role;
   }
 
   /**
@@ -184,7 +181,7 @@ export class Ledger {
     const { paths } = this.#records;
     const stamp = this.#records.stamp(purchase);
     const record: ClaimRecord = { kind: 'claim', ...stamp, decision: { not_created: notCreated } };
-    const decision = await this.#decide(purchase, record, options);
+    const decision = await decide(this.#records, purchase, record, options);
     const intent = this.#records.recall<IntentRecord>(paths.intent(purchase));
     // Another one's decision is marked by that one, or by the sweep.
     if (intent !== undefined && decision === record.decision) {
@@ -194,10 +191,8 @@ export class Ledger {
   }
 
   /** Finds the purchase that a task belongs to; `undefined` when it is none of this ledger's. */
-  async findTask(taskId: string, options: StoreOptions = {}): Promise<TaskRecord | undefined> {
-    const record = await this.#records.read(this.#records.paths.task(taskId), taskRecord, undefined, options);
-    if (record !== undefined && record.task_id !== taskId) throw this.#anotherTask(taskId);
-    return record;
+  findTask(taskId: string, options: StoreOptions = {}): Promise<TaskRecord | undefined> {
+    return readOwner(this.#records, taskId, options);
   }
 
   /**
@@ -214,7 +209,8 @@ export class Ledger {
    */
   async recordBill(task: TaskRef, bill: TaskBill, options: StoreOptions = {}): Promise<PutAnswer<BillRecord>> {
     const recorded = await this.#recordedTask(task, options);
-    const boughtAtMs = await findOwnersTime(this.#records, task, recorded, options);
+    const owner = await ensureOwner(this.#records, task.purchase, recorded.task, options);
+    const boughtAtMs = await findOwnersTime(this.#records, owner, recorded, options);
     return recordBill(this.#records, { ...task, boughtAtMs }, recorded.intent, bill, options);
   }
 
@@ -227,7 +223,10 @@ export class Ledger {
   async finish(task: TaskRef, end: TaskEnd, options: StoreOptions = {}): Promise<Ending> {
     const { paths } = this.#records;
     const { purchase, taskId } = task;
-    const { role, announcedAtMs } = await this.#recordedTask(task, options);
+    const recorded = await this.#recordedTask(task, options);
+    const { role, announcedAtMs } = recorded;
+    // Once the purchase is closed nothing but this record says whose task it is.
+    await ensureOwner(this.#records, purchase, recorded.task, options);
     const stamp = this.#records.stamp(purchase);
     const record: ClosedRecord = { kind: 'closed', ...stamp, task_id: taskId, ending: endingOf(end) };
     const isExtra = role === 'extra';
@@ -334,29 +333,6 @@ export class Ledger {
     return tasksClaimedWith(this.#records, keyFingerprint, when, options);
   }
 
-  /** Puts the one decision on a purchase, and returns the one that is recorded now. */
-  async #decide(purchase: Purchase, record: ClaimRecord, options: StoreOptions): Promise<ClaimRecord['decision']> {
-    const key = this.#records.paths.claim(purchase);
-    const answer = await this.#records.put(key, claimRecord, record, purchase, options);
-    this.#records.remember(key, answer.record);
-    return answer.record.decision;
-  }
-
-  /**
-   * Records a paid task that is not its purchase's decision, so that it is not lost. It is announced first, because its
-   * purchase may be marked as over.
-   */
-  async #recordExtraTask(purchase: Purchase, task: ClaimedTask, options: StoreOptions): Promise<void> {
-    const { paths } = this.#records;
-    const key = paths.extraTask(purchase, task.task_id);
-    // A reconciliation repeats this with every listing of the provider.
-    if ((await this.#records.read(key, extraTaskRecord, purchase, options)) !== undefined) return;
-    const stamp = this.#records.stamp(purchase);
-    const announcement = paths.extraTaskAnnouncement(purchase, task.task_id, stamp.written_at_ms);
-    await announce(this.#records, announcement, purchase, stamp, options);
-    await this.#records.put(key, extraTaskRecord, { kind: 'late', ...stamp, ...task }, purchase, options);
-  }
-
   /** A task as its purchase names it; its claim is written if it was missing. */
   async #recordedTask(task: TaskRef, options: StoreOptions): Promise<RecordedTask> {
     const { purchase, taskId } = task;
@@ -371,11 +347,6 @@ export class Ledger {
       { retryable: true, taskId, nextStep: 'Wait; the step is tried again.' },
     );
   }
-
-  /** Two ids never share a name in keys, so this record was not written by this program. */
-  #anotherTask(taskId: string): VideoError {
-    return this.#records.damaged(this.#records.paths.task(taskId), 'describes another task');
-  }
 }
 
 function endingOf(end: TaskEnd): Ending {
@@ -387,9 +358,4 @@ function endingOf(end: TaskEnd): Ending {
     default:
       return { how: end.how };
   }
-}
-
-/** The four facts alone: a task record that was read carries its own stamp. */
-function onlyTask({ task_id, request_id, key_fingerprint, found_by }: ClaimedTask): ClaimedTask {
-  return { task_id, request_id, key_fingerprint, found_by };
 }

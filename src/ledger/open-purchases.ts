@@ -4,11 +4,12 @@ import type { Purchase } from '../contract/purchase.js';
 import { HOUR_MS } from '../contract/utc.js';
 import { VideoError } from '../contract/video-error.js';
 import type { StoreOptions } from '../storage/asset-store.js';
+import { safeName } from '../storage/keys.js';
 import { listUnmarked, mark } from './announcements.js';
 import { type Digest, revokeDigests, writeDigest } from './digests.js';
 import type { LedgerRecords } from './ledger-records.js';
 import { type Announcement, LedgerPaths } from './paths.js';
-import { hasOpenExtraTask } from './purchase-files.js';
+import { mayHaveOpenExtraTask } from './purchase-files.js';
 import { claimedTaskOf, findFiles, isOpen, type PurchaseView, readView, viewPurchase } from './purchase-view.js';
 import type { ClaimedTask } from './records.js';
 
@@ -119,15 +120,17 @@ async function examine(
   const files = first === undefined ? undefined : await findFiles(records, first.purchase, options);
   // Announced by a submit that died before its intent, or that is about to write it.
   if (files === undefined) return { settled: [] };
-  const overWhen = (isSettled: boolean): Announcement[] =>
+  /** @param ownTask - The name of the purchase's own task, once it is over. */
+  const overWhen = (isSettled: boolean, ownTask?: string): Announcement[] =>
     announced.filter(({ taskName }) =>
-      taskName === undefined ? isSettled : files.extraTasks.get(taskName)?.closed !== undefined,
+      taskName === undefined ? isSettled : taskName === ownTask || files.extraTasks.get(taskName)?.closed !== undefined,
     );
   // The names of its records say so.
-  if (files.closed !== undefined && !hasOpenExtraTask(files)) return { settled: overWhen(true) };
+  if (files.closed !== undefined && !mayHaveOpenExtraTask(files)) return { settled: overWhen(true) };
   try {
     const view = await readView(records, files, options);
-    return isOpen(view) ? { view, settled: overWhen(false) } : { settled: overWhen(true) };
+    const ownTask = view.state.kind === 'closed' ? safeName(view.state.task.task_id) : undefined;
+    return isOpen(view) ? { view, settled: overWhen(false, ownTask) } : { settled: overWhen(true, ownTask) };
   } catch (error) {
     if (error instanceof VideoError && error.type === FailureType.RecordDamaged) return error;
     throw error;

@@ -14,6 +14,7 @@ const CLOSED_SUFFIX = '~closed';
 const RECORD_KEY =
   /^ledger\/([^/]+\/[^/]+)\/(?:tasks\/([^/]+)|purchases\/([0-9a-f]{16,128})\/([1-9]\d{0,8})\/(.+))\.json$/;
 const EXTRA_TASK = /^late\/([^/]+?)(~closed)?$/;
+const FOUND_TASK = /^found\/([^/]+)$/;
 const ANNOUNCEMENT = /\/recent\/[^/]+\/([0-9a-f]{16,128})-([1-9]\d{0,8})(?:~late~([^/]+?))?(~closed)?\.json$/;
 const DIGEST = /\/digests\/([^/]+)\/(?:(\d{1,15})-(\d{1,6})-[0-9a-f]{64}|revoked)\.json$/;
 
@@ -58,6 +59,8 @@ export class LedgerPaths {
     if (purchaseKey === undefined || file === undefined) return undefined;
     const purchase: Purchase = { key: purchaseKey, n: Number(n) };
     if (file === 'intent' || file === 'claim' || file === 'closed') return { kind: file, paths, purchase };
+    const [, foundTask] = FOUND_TASK.exec(file) ?? [];
+    if (foundTask !== undefined) return { kind: 'found_task', paths, purchase, taskName: foundTask };
     const [, extraTask, closed] = EXTRA_TASK.exec(file) ?? [];
     if (extraTask === undefined) return { kind: 'unknown', paths, purchase };
     const kind = closed === undefined ? 'extra_task' : 'extra_task_closed';
@@ -83,6 +86,10 @@ export class LedgerPaths {
 
   closed(purchase: Purchase): string {
     return `${this.purchase(purchase)}closed.json`;
+  }
+
+  foundTask(purchase: Purchase, taskId: string): string {
+    return `${this.purchase(purchase)}found/${safeName(taskId)}.json`;
   }
 
   extraTask(purchase: Purchase, taskId: string): string {
@@ -111,7 +118,7 @@ export class LedgerPaths {
     return `${this.announcements(atMs)}${checkedKey(key)}-${n}.json`;
   }
 
-  /** The announcement of a task that was bought in addition to its purchase's decision. */
+  /** The announcement of a task that its purchase's decision may not name. */
   extraTaskAnnouncement({ key, n }: Purchase, taskId: string, atMs: number): string {
     return `${this.announcements(atMs)}${checkedKey(key)}-${n}~late~${safeName(taskId)}.json`;
   }
@@ -223,7 +230,7 @@ export type RecordKey =
 /** The key of a record of a purchase; `unknown` is a file that this version does not write. */
 export type PurchaseRecordKey = { readonly paths: LedgerPaths; readonly purchase: Purchase } & (
   | { readonly kind: 'intent' | 'claim' | 'closed' | 'unknown' }
-  | { readonly kind: 'extra_task' | 'extra_task_closed'; readonly taskName: string }
+  | { readonly kind: 'found_task' | 'extra_task' | 'extra_task_closed'; readonly taskName: string }
 );
 
 /**

@@ -14,9 +14,14 @@ export interface PurchaseFiles {
 }
 
 interface ExtraTaskFiles {
+  /** Found for the purchase; its own task, another purchase's, or bought in addition. */
+  found?: AssetInfo;
+  /** Bought in addition. */
   task?: AssetInfo;
   closed?: AssetInfo;
 }
+
+const EXTRA_TASK_FILES = { found_task: 'found', extra_task: 'task', extra_task_closed: 'closed' } as const;
 
 /** Adds a listed file to the files of its purchase; `found` holds them by the prefix of the purchase. */
 export function addFile(found: Map<string, PurchaseFiles>, record: PurchaseRecordKey, info: AssetInfo): void {
@@ -27,10 +32,11 @@ export function addFile(found: Map<string, PurchaseFiles>, record: PurchaseRecor
   switch (record.kind) {
     case 'unknown':
       return;
+    case 'found_task':
     case 'extra_task':
     case 'extra_task_closed': {
       const extraTask = files.extraTasks.get(record.taskName) ?? {};
-      extraTask[record.kind === 'extra_task' ? 'task' : 'closed'] = info;
+      extraTask[EXTRA_TASK_FILES[record.kind]] = info;
       files.extraTasks.set(record.taskName, extraTask);
       return;
     }
@@ -39,6 +45,6 @@ export function addFile(found: Map<string, PurchaseFiles>, record: PurchaseRecor
   }
 }
 
-/** Whether a task that was bought in addition to the purchase's decision has not ended yet. */
-export const hasOpenExtraTask = ({ extraTasks }: PurchaseFiles): boolean =>
-  [...extraTasks.values()].some(({ task, closed }) => task !== undefined && closed === undefined);
+/** Whether a task that was bought in addition to the purchase's decision may be open, by the names of the files. */
+export const mayHaveOpenExtraTask = ({ extraTasks }: PurchaseFiles): boolean =>
+  [...extraTasks.values()].some((files) => (files.task ?? files.found) !== undefined && files.closed === undefined);

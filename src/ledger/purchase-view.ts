@@ -11,10 +11,15 @@ import {
   claimRecord,
   closedRecord,
   type Ending,
+  type ExtraTaskRecord,
   extraTaskRecord,
+  type FoundTaskRecord,
+  foundTaskRecord,
   type IntentRecord,
   intentRecord,
   type NotCreated,
+  type TaskRecord,
+  taskRecord,
 } from './records.js';
 
 /** What was decided about a purchase. It is open while it is `unclaimed` or `claimed`. */
@@ -94,6 +99,10 @@ export function endingOfTask({ state, extraTasks }: PurchaseView, taskId: string
   return extraTasks.find(({ task }) => task.task_id === taskId)?.ending;
 }
 
+/** Whether a purchase's records name a task, as its decision or in addition to it. */
+export const hasTask = (view: PurchaseView, taskId: string): boolean =>
+  claimedTaskOf(view)?.task_id === taskId || view.extraTasks.some(({ task }) => task.task_id === taskId);
+
 /** The extra tasks that are not over. */
 export const openExtraTasks = ({ extraTasks }: Pick<PurchaseView, 'extraTasks'>): ClaimedTask[] =>
   extraTasks.filter(({ ending }) => ending === undefined).map(({ task }) => task);
@@ -169,25 +178,53 @@ export async function readView(
     intent,
     storedAtMs: files.intent?.modifiedAtMs ?? intent.written_at_ms,
     state: stateOf(records, purchase, claim, closed),
-    extraTasks: await readExtraTasks(records, files, options),
+    extraTasks: await readExtraTasks(records, files, claim, options),
   };
 }
 
 async function readExtraTasks(
   records: LedgerRecords,
   { purchase, extraTasks }: PurchaseFiles,
+  claim: ClaimRecord | undefined,
   options: StoreOptions,
 ): Promise<ExtraTask[]> {
-  const found: ExtraTask[] = [];
-  for (const files of extraTasks.values()) {
-    if (files.task === undefined) continue;
-    const task = await records.read(files.task.key, extraTaskRecord, purchase, options);
-    const closed =
-      files.closed === undefined ? undefined : await records.read(files.closed.key, closedRecord, purchase, options);
-    if (task !== undefined) found.push({ task, recordedAtMs: task.written_at_ms, ending: closed?.ending });
+  const extra: ExtraTask[] = [];
+  for (const { found, task: late, closed } of extraTasks.values()) {
+    let task: ExtraTaskRecord | FoundTaskRecord | undefined;
+    if (late !== undefined) task = await records.read(late.key, extraTaskRecord, purchase, options);
+    else if (found !== undefined) task = await readIfExtra(records, found.key, purchase, claim, options);
+    if (task === undefined) continue;
+    const end = closed && (await records.read(closed.key, closedRecord, purchase, options));
+    extra.push({ task, recordedAtMs: task.written_at_ms, ending: end?.ending });
   }
-  return found;
+  return extra;
 }
+
+/**
+ * A task that was found for a purchase, when it is the purchase's and the claim does not name it: the process that
+ * found it died before it recorded that. While nothing is decided, a reconciliation decides.
+ */
+async function readIfExtra(
+  records: LedgerRecords,
+  key: string,
+  purchase: Purchase,
+  claim: ClaimRecord | undefined,
+  options: StoreOptions,
+): Promise<FoundTaskRecord | undefined> {
+  if (claim === undefined) return undefined;
+  const found = await records.read(key, foundTaskRecord, purchase, options);
+  if (found === undefined || namesTask(claim.decision, found.task_id)) return undefined;
+  const owner = await records.read(records.paths.task(found.task_id), taskRecord, undefined, options);
+  return owner !== undefined && isOwnedBy(owner, purchase) ? found : undefined;
+}
+
+/** Whether a decision is this task. */
+export const namesTask = (decision: ClaimRecord['decision'], taskId: string): boolean =>
+  'task_id' in decision && decision.task_id === taskId;
+
+/** Whether a task's record names a purchase. */
+export const isOwnedBy = (owner: Pick<TaskRecord, 'purchase_key' | 'n'>, { key, n }: Purchase): boolean =>
+  owner.purchase_key === key && owner.n === n;
 
 function stateOf(
   records: LedgerRecords,

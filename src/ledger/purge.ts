@@ -1,11 +1,13 @@
 import { mapParallel } from '../async/map-parallel.js';
+import type { Purchase } from '../contract/purchase.js';
 import type { AssetInfo, AssetStore, StoreOptions } from '../storage/asset-store.js';
 import { safeName, taskNameOf, taskObjectKeys, videoKey } from '../storage/keys.js';
 import { listParallel } from '../storage/list-parallel.js';
 import { readLedgerRecord, recordDamaged } from './ledger-records.js';
 import { ALL_LEDGERS, LedgerPaths } from './paths.js';
-import { addFile, hasOpenExtraTask, type PurchaseFiles } from './purchase-files.js';
-import { cachedRecord, claimRecord, type IntentRecord, intentRecord, taskRecord } from './records.js';
+import { addFile, mayHaveOpenExtraTask, type PurchaseFiles } from './purchase-files.js';
+import { isOwnedBy } from './purchase-view.js';
+import { type ClaimRecord, cachedRecord, claimRecord, type IntentRecord, intentRecord, taskRecord } from './records.js';
 
 /** The prefixes that are purged. Ledger records never are: that a video is bought once rests on them. */
 export const PURGE_AREAS = ['videos', 'references', 'candidates', 'rejected'] as const;
@@ -182,10 +184,10 @@ class StoreRecords {
   }
 
   async #addIfOpen(files: PurchaseFiles, options: StoreOptions): Promise<void> {
-    const hasOpenExtra = hasOpenExtraTask(files);
-    if (files.closed !== undefined && !hasOpenExtra) return;
+    if (files.closed !== undefined && !mayHaveOpenExtraTask(files)) return;
     const claim = await this.#claim(files, options);
-    if (claim !== undefined && 'not_created' in claim.decision && !hasOpenExtra) return;
+    const isDecided = files.closed !== undefined || (claim !== undefined && 'not_created' in claim.decision);
+    if (isDecided && !(await this.#extraTasks(files, claim, options)).some(({ isOpen }) => isOpen)) return;
     const { paths, purchase } = files;
     this.#open.purchases.add(paths.purchase(purchase));
     for (const name of await this.taskNames(files, options)) this.#open.tasks.add(name);
@@ -207,7 +209,7 @@ class StoreRecords {
     return readLedgerRecord(this.store, paths.intent(purchase), intentRecord, { purchase, ...options });
   }
 
-  async #claim({ purchase, claim }: PurchaseFiles, options: StoreOptions) {
+  async #claim({ purchase, claim }: PurchaseFiles, options: StoreOptions): Promise<ClaimRecord | undefined> {
     if (claim === undefined) return undefined;
     return readLedgerRecord(this.store, claim.key, claimRecord, { purchase, ...options });
   }
@@ -215,9 +217,32 @@ class StoreRecords {
   /** The tasks of a purchase, as keys name them. */
   async taskNames(files: PurchaseFiles, options: StoreOptions): Promise<string[]> {
     const claim = await this.#claim(files, options);
-    const claimed = claim !== undefined && 'task_id' in claim.decision ? [safeName(claim.decision.task_id)] : [];
-    const extra = [...files.extraTasks].filter(([, { task }]) => task !== undefined).map(([name]) => name);
-    return [...claimed, ...extra];
+    const extra = await this.#extraTasks(files, claim, options);
+    return [...claimedNames(claim), ...extra.map(({ name }) => name)];
+  }
+
+  /** The tasks that were bought in addition to the purchase's decision. */
+  async #extraTasks(
+    { purchase, extraTasks }: PurchaseFiles,
+    claim: ClaimRecord | undefined,
+    options: StoreOptions,
+  ): Promise<{ readonly name: string; readonly isOpen: boolean }[]> {
+    const extra: { readonly name: string; readonly isOpen: boolean }[] = [];
+    for (const [name, { found, task, closed }] of extraTasks) {
+      const isExtra =
+        task !== undefined ||
+        (found !== undefined && !claimedNames(claim).includes(name) && (await this.#isOwner(purchase, name, options)));
+      if (isExtra) extra.push({ name, isOpen: closed === undefined });
+    }
+    return extra;
+  }
+
+  async #isOwner(purchase: Purchase, taskName: string, options: StoreOptions): Promise<boolean> {
+    for (const { key } of this.#tasks.get(taskName) ?? []) {
+      const owner = await readLedgerRecord(this.store, key, taskRecord, options);
+      if (owner !== undefined && isOwnedBy(owner, purchase)) return true;
+    }
+    return false;
   }
 
   /** What is to be deleted with an object; `open` when it has to stay. */
@@ -246,6 +271,9 @@ class StoreRecords {
     return { ...info, area, pointers };
   }
 }
+
+const claimedNames = (claim: ClaimRecord | undefined): string[] =>
+  claim !== undefined && 'task_id' in claim.decision ? [safeName(claim.decision.task_id)] : [];
 
 /**
  * The keys of the image that a purchase was made from: of what was sent, and of the file that it was made from. None

@@ -7,12 +7,13 @@ import type { ListedTask, TaskSnapshot } from '../dashscope/wire.js';
 import type { StoreOptions } from '../storage/asset-store.js';
 import { type Candidate, type CandidateVideo, type Evidence, evidenceOf, type UndecidedReason } from './evidence.js';
 import type { Ledger } from './ledger.js';
+import type { OpenPurchases } from './open-purchases.js';
 import { type Comparison, combineMatches, comparePrompts, compareTask, isKeyOfAccount } from './proof.js';
 import type { ListApi, QueryApi } from './provider.js';
 import { assessPurchase, type DecidedStatus, type PurchaseStatus } from './purchase-status.js';
-import { boughtTask, type PurchaseView } from './purchase-view.js';
+import { boughtTask, hasTask, type PurchaseView } from './purchase-view.js';
 import type { ClaimedTask } from './records.js';
-import { alsoFits, isWithin, overlaps, submitWindow } from './submit-window.js';
+import { alsoFits, isWithin, overlapRange, overlaps, submitWindow } from './submit-window.js';
 import { listAllTasks } from './task-list.js';
 import type { LedgerTimes } from './times.js';
 
@@ -134,13 +135,12 @@ class Reconciliation {
    * first seen less than the bound ago.
    */
   async #settle(): Promise<void> {
-    const { ledger, clock, times } = this.#deps;
+    const { clock, times } = this.#deps;
     const firstSeen = this.#firstSeen;
     for (;;) {
       const { status, view } = await this.#assess();
       if (status.kind !== 'unclaimed') return;
-      const { fromMs, toMs } = submitWindow(view, times);
-      const { open } = await ledger.listOpenBetween(fromMs, toMs, this.#store);
+      const { open } = await this.#listOverlapping(view);
       const overlapping = [view, ...open.filter((other) => overlaps(view, other, times))];
       const tokens = new Set(overlapping.map(({ intent }) => intent.token));
       for (const token of firstSeen.keys()) if (!tokens.has(token)) firstSeen.delete(token);
@@ -270,6 +270,13 @@ class Reconciliation {
   /** Decides once every candidate has ended; `undefined` when there is none, or none is left. */
   async #judge(view: PurchaseView): Promise<ReconcileOutcome | 'waiting' | undefined> {
     const { ledger, provider, times } = this.#deps;
+    if (this.#candidates.size === 0) return undefined;
+    const { open, damaged } = await this.#listOverlapping(view);
+    // A claim whose task record is not written yet.
+    for (const taskId of [...this.#candidates.keys()]) {
+      const isAnothers = open.some((other) => other.intent.token !== view.intent.token && hasTask(other, taskId));
+      if (isAnothers) this.#exclude(taskId);
+    }
     const [only, ...others] = [...this.#candidates.values()].filter(({ isFinal }) => isFinal);
     if (only === undefined) return undefined;
     if (others.length > 0) return this.#undecided(view, 'several_fit');
@@ -278,8 +285,6 @@ class Reconciliation {
     }
     // Another program's equal task may be listed, and ours not yet: the list lags, and this listing may be an old one.
     if (this.#listedAfterMs < times.submitBoundMs + times.emptySpanMs) return 'waiting';
-    const { fromMs, toMs } = submitWindow(view, times);
-    const { open, damaged } = await ledger.listOpenBetween(fromMs, toMs, this.#store);
     if (damaged.length > 0) return this.#undecided(view, 'record_damaged');
     const rivals = open.filter((other) => alsoFits(other, view, only, times));
     if (rivals.length > 0) return this.#undecided(view, 'fits_another_purchase', rivals);
@@ -324,6 +329,12 @@ class Reconciliation {
   #undecided(view: PurchaseView, reason: UndecidedReason, rivals: readonly PurchaseView[] = []): ReconcileOutcome {
     const evidence = evidenceOf(view, reason, this.#candidates.values(), rivals);
     return { kind: 'undecided', purchase: this.#purchase, evidence };
+  }
+
+  /** What is open and so close in time that its task could be mistaken for ours. */
+  #listOverlapping(view: PurchaseView): Promise<OpenPurchases> {
+    const { fromMs, toMs } = overlapRange(view, this.#deps.times);
+    return this.#deps.ledger.listOpenBetween(fromMs, toMs, this.#store);
   }
 
   async #assess(): Promise<{ readonly status: PurchaseStatus; readonly view: PurchaseView }> {

@@ -1,8 +1,8 @@
 import type { Purchase } from '../contract/purchase.js';
 import type { StoreOptions } from '../storage/asset-store.js';
 import type { LedgerRecords } from './ledger-records.js';
-import { type BoughtTask, claimedTaskOf, type PurchaseView } from './purchase-view.js';
-import { type ClaimRecord, type IntentRecord, intentRecord, taskRecord } from './records.js';
+import { type BoughtTask, claimedTaskOf, isOwnedBy, type PurchaseView } from './purchase-view.js';
+import { type ClaimedTask, type ClaimRecord, type IntentRecord, intentRecord, type TaskRecord } from './records.js';
 
 /** A task of a purchase, with what its claim needs. */
 export type TaskRef = Pick<BoughtTask, 'purchase' | 'taskId' | 'requestId' | 'keyFingerprint'>;
@@ -10,6 +10,7 @@ export type TaskRef = Pick<BoughtTask, 'purchase' | 'taskId' | 'requestId' | 'ke
 /** A task as its purchase's records name it. */
 export interface RecordedTask {
   readonly intent: IntentRecord;
+  readonly task: ClaimedTask;
   /** As the purchase's decision, or in addition to it. */
   readonly role: 'claimed' | 'extra';
   /** When that was announced, by the writer's clock, in milliseconds since the epoch. */
@@ -19,9 +20,12 @@ export interface RecordedTask {
 /** How a purchase names a task; `undefined` when it does not. */
 export function recordedIn(view: PurchaseView, taskId: string): RecordedTask | undefined {
   const { intent } = view;
-  if (claimedTaskOf(view)?.task_id === taskId) return { intent, role: 'claimed', announcedAtMs: intent.written_at_ms };
+  const claimed = claimedTaskOf(view);
+  if (claimed?.task_id === taskId) {
+    return { intent, task: claimed, role: 'claimed', announcedAtMs: intent.written_at_ms };
+  }
   const extra = view.extraTasks.find(({ task }) => task.task_id === taskId);
-  return extra && { intent, role: 'extra', announcedAtMs: extra.recordedAtMs };
+  return extra && { intent, task: extra.task, role: 'extra', announcedAtMs: extra.recordedAtMs };
 }
 
 /** What this process remembers of a task that its purchase's claim names. */
@@ -31,7 +35,7 @@ export function recallTask(records: LedgerRecords, { purchase, taskId }: TaskRef
   const decision = records.recall<ClaimRecord>(paths.claim(purchase))?.decision;
   if (intent === undefined || decision === undefined) return undefined;
   if (!('task_id' in decision) || decision.task_id !== taskId) return undefined;
-  return { intent, role: 'claimed', announcedAtMs: intent.written_at_ms };
+  return { intent, task: decision, role: 'claimed', announcedAtMs: intent.written_at_ms };
 }
 
 /**
@@ -40,13 +44,11 @@ export function recallTask(records: LedgerRecords, { purchase, taskId }: TaskRef
  */
 export async function findOwnersTime(
   records: LedgerRecords,
-  { taskId }: TaskRef,
-  { intent, role }: RecordedTask,
+  owner: TaskRecord | undefined,
+  { intent }: RecordedTask,
   options: StoreOptions,
 ): Promise<number> {
-  if (role === 'claimed') return intent.written_at_ms;
-  const owner = await records.read(records.paths.task(taskId), taskRecord, undefined, options);
-  if (owner === undefined) return intent.written_at_ms;
+  if (owner === undefined || isOwnedBy(owner, { key: intent.purchase_key, n: intent.n })) return intent.written_at_ms;
   const purchase: Purchase = { key: owner.purchase_key, n: owner.n };
   const owning = await records.read(records.paths.intent(purchase), intentRecord, purchase, options);
   return (owning ?? intent).written_at_ms;

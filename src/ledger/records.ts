@@ -106,7 +106,10 @@ export const claimRecord = z.object({
 });
 export type ClaimRecord = z.infer<typeof claimRecord>;
 
-/** Which purchase a task belongs to; put before the claim, so that no task serves two. */
+/**
+ * Which purchase a task belongs to, so that no task serves two. Put only once the purchase's own records name the task:
+ * nothing leads from a purchase to a record under the task's id.
+ */
 export const taskRecord = z.object({ kind: z.literal('task'), ...stamp, ...claimedTask.shape });
 export type TaskRecord = z.infer<typeof taskRecord>;
 
@@ -136,6 +139,13 @@ export type ClosedRecord = z.infer<typeof closedRecord>;
 /** A task that was bought in addition to the one that the purchase's claim names, to be watched and reported. */
 export const extraTaskRecord = z.object({ kind: z.literal('late'), ...stamp, ...claimedTask.shape });
 export type ExtraTaskRecord = z.infer<typeof extraTaskRecord>;
+
+/**
+ * A task that was found for a purchase, by a reconciliation or a person; put before its task record and the claim. It
+ * counts as bought in addition when the task record names the purchase and the claim does not name the task.
+ */
+export const foundTaskRecord = z.object({ kind: z.literal('found'), ...stamp, ...claimedTask.shape });
+export type FoundTaskRecord = z.infer<typeof foundTaskRecord>;
 
 /** What was paid, for whom; put when SUCCEEDED is first seen, under the day on which the task ended. */
 export const billRecord = z.object({

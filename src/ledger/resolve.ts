@@ -1,6 +1,6 @@
 import type { Clock } from '../async/clock.js';
 import { FailureType } from '../contract/failure-type.js';
-import type { Purchase } from '../contract/purchase.js';
+import { isSamePurchase, type Purchase } from '../contract/purchase.js';
 import type { SubmitDecision } from '../contract/result.js';
 import { VideoError } from '../contract/video-error.js';
 import type { StoreOptions } from '../storage/asset-store.js';
@@ -8,7 +8,7 @@ import { candidateKey } from '../storage/keys.js';
 import type { Ledger } from './ledger.js';
 import type { QueryApi } from './provider.js';
 import { assessPurchase, type DecidedStatus } from './purchase-status.js';
-import { endingOfTask } from './purchase-view.js';
+import { endingOfTask, hasTask } from './purchase-view.js';
 import type { TaskRef } from './recorded-task.js';
 import type { ClaimedTask } from './records.js';
 import type { LedgerTimes } from './times.js';
@@ -137,6 +137,10 @@ async function claimNamedTask(
       taskId,
     );
   }
+  // Its task record may be missing.
+  const { open } = await ledger.listOpen(undefined, options);
+  const other = open.find((view) => !isSamePurchase(view.purchase, purchase) && hasTask(view, taskId));
+  if (other !== undefined) throw takenError(taskId, other.purchase);
   const task: ClaimedTask = {
     task_id: taskId,
     request_id: null,
@@ -144,13 +148,15 @@ async function claimNamedTask(
     found_by: 'person',
   };
   const claim = await ledger.claim(purchase, task, options);
-  if (claim.kind !== 'taken') return;
-  throw refused(
-    `Task ${taskId} belongs to another purchase (${claim.by.key}/${claim.by.n})`,
+  if (claim.kind === 'taken') throw takenError(taskId, claim.by);
+}
+
+const takenError = (taskId: string, by: Purchase): VideoError =>
+  refused(
+    `Task ${taskId} belongs to another purchase (${by.key}/${by.n})`,
     'Choose another task, or buy again.',
     taskId,
   );
-}
 
 function refused(message: string, nextStep: string, taskId?: string): VideoError {
   return new VideoError(FailureType.InvalidRequest, message, { nextStep, taskId });

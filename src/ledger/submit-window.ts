@@ -20,6 +20,13 @@ export function submitWindow(
   };
 }
 
+/** Between which moments every submit was announced whose window {@link overlaps} that of `view`. */
+export function overlapRange(view: PurchaseView, times: LedgerTimes): SubmitWindow {
+  const { fromMs, toMs } = submitWindow(view, times);
+  const { clockSkewMs, postWithinMs, postMs } = times;
+  return { fromMs: fromMs - postWithinMs - postMs - clockSkewMs, toMs: toMs + clockSkewMs };
+}
+
 /** Whether a task may have been created in a window; one without a time may. */
 export const isWithin = ({ fromMs, toMs }: SubmitWindow, createdAtMs: number | undefined): boolean =>
   createdAtMs === undefined || (createdAtMs >= fromMs && createdAtMs <= toMs);

@@ -21,6 +21,7 @@ const REACHED: Readonly<Record<Weather, readonly string[]>> = {
     'several_fit',
     'result no video',
     'result abandoned',
+    'found',
     'digest of a settled hour',
   ],
   rough: [

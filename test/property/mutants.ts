@@ -43,6 +43,29 @@ class WithoutOthers extends Ledger {
   }
 }
 
+class WithTaskRecordsFirst extends Ledger {
+  override async ensureClaim(...[task, options]: Parameters<Ledger['ensureClaim']>): Promise<'claimed' | 'extra'> {
+    const { purchase, taskId, requestId, keyFingerprint } = task;
+    const claimed = {
+      task_id: taskId,
+      request_id: requestId,
+      key_fingerprint: keyFingerprint,
+      found_by: 'submit' as const,
+    };
+    const { kind } = await this.claim(purchase, claimed, options);
+    return kind === 'taken' ? super.ensureClaim(task, options) : kind;
+  }
+}
+
+/** A store that answers as if it had taken what `picks` says. */
+function losing(picks: (key: string) => boolean): (store: AssetStore) => AssetStore {
+  return (store) =>
+    alike(store, {
+      put: (key: string, body: ByteStream, options?: PutOptions) =>
+        picks(key) ? Promise.resolve({ stored: true }) : store.put(key, body, options),
+    });
+}
+
 class WithoutTaskRecords extends Ledger {
   override async findTask(): Promise<TaskRecord | undefined> {
     return undefined;
@@ -112,24 +135,17 @@ export const MUTANTS: Readonly<Record<string, Partial<Pieces>>> = {
         },
       }),
   },
-  'a task that was bought in addition and cannot be found by time': {
-    store: (store) =>
-      alike<AssetStore>(store, {
-        put: (key: string, body: ByteStream, options?: PutOptions) =>
-          key.includes('~late~') ? Promise.resolve({ stored: true }) : store.put(key, body, options),
-      }),
+  'a task that was bought in addition and cannot be found by time': { store: losing((key) => key.includes('~late~')) },
+  'a submit that records its task before its claim': {
+    ledger: (options) => new WithTaskRecordsFirst(options),
+    store: losing((key) => key.includes('/found/')),
   },
+  'a found task that its purchase does not name': { store: losing((key) => key.includes('/found/')) },
   'an hour that is digested before it is over': {
     rules: { ...SOUND.rules, digestAfterMs: -3_600_000 },
   },
   'a digest that leaves out what is open': {
     ledger: (options) => new WithoutNames(options),
   },
-  'a purchase that cannot be found by time': {
-    store: (store) =>
-      alike<AssetStore>(store, {
-        put: (key: string, body: ByteStream, options?: PutOptions) =>
-          key.includes('/recent/') ? Promise.resolve({ stored: true }) : store.put(key, body, options),
-      }),
-  },
+  'a purchase that cannot be found by time': { store: losing((key) => key.includes('/recent/')) },
 };

@@ -89,6 +89,13 @@ interface Run {
 
 type Step = BuyOutcome | FollowOutcome | ReconcileOutcome | { readonly kind: 'cancelled' };
 
+/** As a claim has it in the store. */
+interface Decision {
+  readonly task_id?: string;
+  readonly found_by?: string;
+  readonly not_created?: { readonly reason: string };
+}
+
 class Cancelled extends Error {}
 class Broken extends Error {}
 
@@ -729,7 +736,9 @@ export class World {
     if (announced?.isMarker) this.#marked(announced);
     if (path.startsWith(PATHS.allDigests)) this.#checkDigest(path);
     const record = LedgerPaths.parse(path);
-    if (record?.kind === 'intent' || record?.kind === 'extra_task') {
+    if (record?.kind === 'task') this.#checkLeadsTo(path);
+    if (record?.kind === 'found_task') this.seen.add('found');
+    if (record?.kind === 'intent' || record?.kind === 'extra_task' || record?.kind === 'found_task') {
       const taskName = 'taskName' in record ? `~late~${record.taskName}` : '';
       const hour = PATHS.announcements(this.store.json(path)!['written_at_ms'] as number);
       const { key, n } = record.purchase;
@@ -747,11 +756,7 @@ export class World {
       const text = JSON.stringify(this.store.json(path)!['decision']);
       if ((this.#decisions.get(path) ?? text) !== text) this.#fail(new Broken(`the decision on ${key}/${n} changed`));
       this.#decisions.set(path, text);
-      const decision = JSON.parse(text) as {
-        readonly task_id?: string;
-        readonly found_by?: string;
-        readonly not_created?: { readonly reason: string };
-      };
+      const decision = JSON.parse(text) as Decision;
       if (decision.not_created !== undefined) {
         open.delete(n);
         if (decision.not_created.reason === 'person') this.#excused.add(key);
@@ -769,6 +774,13 @@ export class World {
     if (open.size > 1) this.#fail(new Broken(`two open purchases of ${key}: ${[...open].join(', ')}`));
   }
 
+  /** Nothing finds a task record by its purchase, so the purchase's own records name the task before. */
+  #checkLeadsTo(path: string): void {
+    const { task_id: taskId, purchase_key: key, n } = this.store.json(path)!;
+    if (this.#isNamed(`${ROOT}/purchases/${key}/${n}`, taskId as string)) return;
+    this.#fail(new Broken(`${taskId} is recorded, and nothing leads from ${key}/${n} to it`));
+  }
+
   /** A marker says that what it names is over, and what is over stays so. */
   #marked(announcement: Announcement): void {
     this.seen.add('marked');
@@ -779,8 +791,10 @@ export class World {
     const folder = `${ROOT}/purchases/${purchase.key}/${purchase.n}`;
     const closed = taskName === undefined ? `${folder}/closed.json` : `${folder}/late/${taskName}~closed.json`;
     if (this.store.objects.has(closed)) return true;
-    const decision = this.store.json(`${folder}/claim.json`)?.['decision'] as { not_created?: unknown } | undefined;
-    return taskName === undefined && decision?.not_created !== undefined;
+    const decision = this.#decisionIn(folder);
+    if (taskName === undefined) return decision?.not_created !== undefined;
+    // It was found for the purchase and became its own.
+    return decision?.task_id === taskName && this.store.objects.has(`${folder}/closed.json`);
   }
 
   /** A digest names everything in its hour that is not over, also what is recorded later. */
@@ -797,7 +811,8 @@ export class World {
 
   #isRecorded({ purchase, taskName }: Announcement): boolean {
     const folder = `${ROOT}/purchases/${purchase.key}/${purchase.n}`;
-    return this.store.objects.has(`${folder}/${taskName === undefined ? 'intent' : `late/${taskName}`}.json`);
+    const files = taskName === undefined ? ['intent'] : [`late/${taskName}`, `found/${taskName}`];
+    return files.some((file) => this.store.objects.has(`${folder}/${file}.json`));
   }
 
   #checkNamed(announcement: Announcement): void {
@@ -909,9 +924,19 @@ export class World {
   #recorded(task: SimTask): boolean {
     const record = this.store.json(`${ROOT}/tasks/${task.id}.json`);
     if (record === undefined) return false;
-    const folder = `${ROOT}/purchases/${record['purchase_key']}/${record['n']}`;
-    const decision = this.store.json(`${folder}/claim.json`)?.['decision'] as { task_id?: string } | undefined;
-    return decision?.task_id === task.id || this.store.objects.has(`${folder}/late/${task.id}.json`);
+    return this.#isNamed(`${ROOT}/purchases/${record['purchase_key']}/${record['n']}`, task.id);
+  }
+
+  /** Whether a purchase's own records name a task. */
+  #isNamed(folder: string, taskId: string): boolean {
+    return (
+      this.#decisionIn(folder)?.task_id === taskId ||
+      ['late', 'found'].some((kind) => this.store.objects.has(`${folder}/${kind}/${taskId}.json`))
+    );
+  }
+
+  #decisionIn(folder: string): Decision | undefined {
+    return this.store.json(`${folder}/claim.json`)?.['decision'] as Decision | undefined;
   }
 
   #describe(): string {

@@ -32,15 +32,15 @@ async function archived() {
   return { ...world, result };
 }
 
-test('a purchase leaves its records in the order recent, intent, task, claim', async () => {
+test('a purchase leaves its records in the order recent, intent, claim, task', async () => {
   const { deps, store } = setUp();
   const bought = await buyOnce(deps, order());
   expect(bought).toMatchObject({ kind: 'bought', claim: 'claimed', task: { taskId: 't1', requestId: 'r1' } });
   expect([...store.objects.keys()]).toEqual([
     `${ROOT}/recent/2026-01-01T12/${KEY}-1.json`,
     `${ROOT}/purchases/${KEY}/1/intent.json`,
-    `${ROOT}/tasks/t1.json`,
     `${ROOT}/purchases/${KEY}/1/claim.json`,
+    `${ROOT}/tasks/t1.json`,
   ]);
 });
 
