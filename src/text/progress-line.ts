@@ -1,50 +1,42 @@
-import type { Writable } from 'node:stream';
 import type { VideoProgress } from '../contract/result.js';
 import { cleanText } from '../contract/safe-text.js';
 import { placeText } from '../contract/slots.js';
 import { utcTime } from '../contract/utc.js';
-
-/** Where progress goes; `columns` of a terminal. */
-export type ProgressStream = Writable & { readonly isTTY?: boolean; readonly columns?: number };
+import { barText, LiveLine, type ProgressStream } from './live-line.js';
 
 /** Progress of one run, and why it is stuck if it is. */
 export type ShownProgress = VideoProgress & { readonly problem?: string | null };
 
-/** Width of a terminal that reports none, or 0. */
-const COLUMNS = 80;
-/** Cells of the bar: enough to see it move, and most of 80 columns remain for the text. */
-const BAR = 20;
-/** Moves to the start of the line and clears it. */
-const CLEAR = '\r\x1b[2K';
-
 /** Shows progress: one live line on a terminal, else one line per change without control characters. */
 export function progressLine(stream: ProgressStream, env: Readonly<Record<string, string | undefined>>) {
-  const live = stream.isTTY === true && env['CI'] === undefined && env['TERM'] !== 'dumb';
+  const line = new LiveLine(stream, env);
   let last = '';
+  let shownTask: string | null = null;
   let startedMs: number | undefined;
   return {
     /** @param nowMs - Milliseconds since the epoch. */
     show(progress: ShownProgress, nowMs: number): void {
       startedMs ??= nowMs;
-      const { stage, problem, attempt } = progress;
+      const { stage, problem, attempt, task_id } = progress;
       const again = attempt > 1 ? `, attempt ${attempt}` : '';
-      const task = progress.task_id === null ? '' : `, task ${progress.task_id}`;
       const why = problem ?? progress.attention?.reason ?? waitingText(progress);
       // A message from outside must not control the terminal.
-      const rest = cleanText(`${again}${task}${why === null ? '' : `: ${why}`}`);
-      if (live) {
+      const reason = cleanText(`${why === null ? '' : `: ${why}`}`);
+      if (line.isLive) {
+        // A line of its own, because the live line is cut at the edge of the terminal.
+        if (task_id !== null && task_id !== shownTask) line.keep(cleanText(`task      ${task_id}`));
+        shownTask = task_id;
         const stageFor = `${seconds(nowMs - startedMs)}  ${stage} for ${seconds(nowMs - progress.since_ms)}`;
-        const text = `${stageFor}${etaBar(progress, nowMs)}${rest}`;
-        // One column stays free: a full line would wrap, and the next clear would miss its first half.
-        stream.write(`${CLEAR}${text.slice(0, (stream.columns || COLUMNS) - 1)}`);
-      } else if (stage + rest !== last) stream.write(`${stage}${rest}${facts(progress)}\n`);
+        line.show(`${stageFor}${etaBar(progress, nowMs)}${again}${reason}`);
+        return;
+      }
+      const rest = `${again}${task_id === null ? '' : cleanText(`, task ${task_id}`)}${reason}`;
+      if (stage + rest !== last) line.keep(`${stage}${rest}${facts(progress)}`);
       last = stage + rest;
     },
     /** Removes the live line, so that other text can follow. */
     end(): void {
-      if (!live || last === '') return;
-      stream.write(CLEAR);
-      last = '';
+      line.end();
     },
   };
 }
@@ -55,23 +47,27 @@ function waitingText({ waiting_for, slot }: ShownProgress): string | null {
   return `waiting for ${waiting_for}${slot === null ? '' : `, ${placeText(slot)}`}`;
 }
 
-/** The learned forecast of a render as a bar that is full at its latest end; empty where nothing was learned. */
+/** The forecast of a render as a bar that is full at its latest end; before anything was learned, by the documents. */
 function etaBar({ stage, eta, rendering_since_ms: sinceMs }: ShownProgress, nowMs: number): string {
-  if (stage !== 'rendering' || sinceMs === null || eta === null || eta.samples === 0) return '';
-  const part = Math.min(1, Math.max(0, (nowMs - sinceMs) / Math.max(1, eta.latest_ms - sinceMs)));
-  const bar = '#'.repeat(Math.floor(part * BAR)).padEnd(BAR, '-');
+  if (stage !== 'rendering' || sinceMs === null || eta === null) return '';
+  const bar = barText((nowMs - sinceMs) / Math.max(1, eta.latest_ms - sinceMs));
   const [from, to] = [eta.earliest_ms, eta.latest_ms].map((ms) => Math.max(0, Math.round((ms - nowMs) / 1000)));
   const left = nowMs > eta.latest_ms ? `${seconds(nowMs - eta.latest_ms)} late` : `${from} to ${to} s left`;
-  return ` [${bar}] ${left}`;
+  return ` ${bar} ${left}${forecastBasis(eta)}`;
 }
 
 /** What is known when rendering begins, for a line that is written once. */
 function facts({ stage, eta, queued_seconds: queued }: ShownProgress): string {
   if (stage !== 'rendering') return '';
+  const expected = eta === null ? '' : `, expected ${utcTime(eta.earliest_ms)} to ${utcTime(eta.latest_ms)} UTC`;
   return [
     queued === null || queued < 1 ? '' : `, after ${Math.round(queued)} s in the provider's queue`,
-    eta === null || eta.samples === 0 ? '' : `, expected ${utcTime(eta.earliest_ms)} to ${utcTime(eta.latest_ms)} UTC`,
+    eta === null ? '' : `${expected}${forecastBasis(eta)}`,
   ].join('');
 }
+
+/** Says of a forecast that rests on no render of this kind that it is a guess. */
+const forecastBasis = ({ samples }: NonNullable<VideoProgress['eta']>): string =>
+  samples > 0 ? '' : " by the provider's documents";
 
 const seconds = (ms: number): string => `${Math.max(0, Math.round(ms / 1000))} s`;

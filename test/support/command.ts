@@ -58,9 +58,36 @@ export interface RunningCommand {
   readonly ended: Promise<CommandEnd>;
 }
 
+const MAIN = join(ROOT, 'dist', 'src', 'cli', 'main.js');
+
 /** Starts the built command as a process with this environment and nothing else. */
-export function startCommand(args: readonly string[], env: Record<string, string>, cwd = ROOT): RunningCommand {
-  const child = spawn(process.execPath, [join(ROOT, 'dist', 'src', 'cli', 'main.js'), ...args], {
+export const startCommand = (args: readonly string[], env: Record<string, string>, cwd = ROOT): RunningCommand =>
+  startProcess([process.execPath, MAIN, ...args], env, cwd);
+
+/**
+ * Starts the built command on a pseudo-terminal of 40 lines: stdout is what the terminal shows of stdout and stderr,
+ * and what is written to stdin is typed, such as `\x03` for Ctrl-C.
+ */
+export function startOnTerminal(
+  args: readonly string[],
+  env: Record<string, string>,
+  { cwd = ROOT, columns = 100 }: { readonly cwd?: string; readonly columns?: number } = {},
+): RunningCommand {
+  const words = [process.execPath, MAIN, ...args].map((word) => `'${word.replaceAll("'", "'\\''")}'`);
+  const line = `stty rows 40 cols ${columns}; exec ${words.join(' ')}`;
+  return startProcess(
+    ['script', '-qefc', line, '/dev/null'],
+    { TERM: 'xterm-256color', SHELL: '/bin/sh', ...env },
+    cwd,
+  );
+}
+
+function startProcess(
+  [program = '', ...args]: readonly string[],
+  env: Record<string, string>,
+  cwd: string,
+): RunningCommand {
+  const child = spawn(program, args, {
     cwd,
     env: { PATH: process.env['PATH'], HOME: NO_HOME, ...env },
     stdio: 'pipe',

@@ -8,6 +8,7 @@ import { printableJson } from '../../src/contract/safe-text.js';
 import { VideoError } from '../../src/contract/video-error.js';
 import { attentionText } from '../../src/text/attention.js';
 import { csvLine } from '../../src/text/csv.js';
+import { displayWidth } from '../../src/text/display-width.js';
 import { errorObject, errorText, exitCodeOf, secretsOf } from '../../src/text/result.js';
 import { table } from '../../src/text/table.js';
 
@@ -86,6 +87,19 @@ test('a table pads its columns and cannot be torn by its contents', () => {
       ],
     ),
   ).toBe('A         B\nlong one  x y\ns');
+});
+
+test('wide characters do not shift the columns of a table', () => {
+  const rows = [
+    ['船が進む', 'x'],
+    ['e\u0301te', 'y'], // an accent of its own takes no column
+    ['👍🏽 ok', 'z'],
+    ['plain', 'w'],
+  ];
+  const columns = table(['NAME', 'B'], rows)
+    .split('\n')
+    .map((line) => displayWidth(line.slice(0, -1)));
+  expect(columns).toEqual([10, 10, 10, 10, 10]);
 });
 
 test('a run that waits for a person is shown with its evidence and with commands that a shell takes as they are', () => {

@@ -1,5 +1,6 @@
 import { Writable } from 'node:stream';
 import { expect, test } from 'vitest';
+import { displayWidth } from '../../src/text/display-width.js';
 import { progressLine, type ShownProgress } from '../../src/text/progress-line.js';
 
 class Screen extends Writable {
@@ -56,9 +57,28 @@ test('on a terminal one line is written over and over, with the seconds of stage
   line.end();
   const shown = screen.text.split('\r\x1b[2K');
   expect(shown).toHaveLength(4);
-  expect(shown[2]).toMatch(/^3 s {2}rendering for 5 s, task task-1: waiting/);
+  expect(shown[2]).toMatch(/^3 s {2}rendering for 5 s: waiting/);
   expect(Math.max(...shown.map((text) => text.length))).toBeLessThan(60);
   expect(shown[3]).toBe('');
+});
+
+test('on the narrowest terminal the id of a task is shown once, and whole', () => {
+  const screen = new Screen(true, 20);
+  const line = progressLine(screen, {});
+  const task_id = '0385dc79-5ff8-4d82-bcb6-7a3f9a1b2c3d';
+  line.show({ ...rendering, task_id: null }, 11_000);
+  line.show({ ...rendering, task_id }, 12_000);
+  line.show({ ...rendering, task_id }, 13_000);
+  expect(screen.text.split(task_id)).toHaveLength(2);
+  expect(screen.text).toContain(`\r\x1b[2Ktask      ${task_id}\n\r\x1b[2K1 s  rendering`);
+});
+
+test('wide characters are counted as the two columns that they take, and none is cut in two', () => {
+  const screen = new Screen(true, 40);
+  progressLine(screen, {}).show({ ...rendering, task_id: null, problem: '船がゆっくり進む👩‍👩‍👧‍👦'.repeat(4) }, 12_000);
+  const text = screen.text.replace('\r\x1b[2K', '');
+  expect(displayWidth(text)).toBe(38); // a character of two columns does not fit into the last one
+  expect(text).toMatch(/[船がゆっくり進む👩👧👦]$/u);
 });
 
 test.each([{ CI: 'true' }, { TERM: 'dumb' }])('a terminal with %o gets plain lines', (env) => {
@@ -91,13 +111,22 @@ test.each([
 });
 
 test.each([
-  ['was not learned', { ...expecting, eta: { earliest_ms: 40_000, latest_ms: 50_000, samples: 0 } }],
   ['is not known', rendering],
   ['is over', { ...expecting, stage: 'archiving' }],
 ] as [string, ShownProgress][])('a render whose end %s has no bar', (_why, progress) => {
   const screen = new Screen(true);
   progressLine(screen, {}).show(progress, 30_000);
   expect(screen.text).not.toContain('[#');
+});
+
+test('a first render has a bar from the documented times, and says so', () => {
+  const first = { ...expecting, eta: { earliest_ms: 40_000, latest_ms: 50_000, samples: 0 } };
+  const screen = new Screen(true, 100);
+  progressLine(screen, {}).show(first, 30_000);
+  expect(screen.text).toContain("[##########----------] 10 to 20 s left by the provider's documents");
+  const plain = new Screen(false);
+  progressLine(plain, {}).show(first, 30_000);
+  expect(plain.text).toContain("expected 00:00:40 to 00:00:50 UTC by the provider's documents");
 });
 
 test('a plain line says once when the video is expected, how long the task was queued, and which attempt it is', () => {

@@ -3,7 +3,7 @@ import { copyFile, mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { dateIn } from '../../src/batch/manifest-key.js';
-import { command } from '../support/command.js';
+import { command, startOnTerminal } from '../support/command.js';
 import { ROOT, type Stack, startStack } from '../support/stack.js';
 
 let stack: Stack;
@@ -144,6 +144,27 @@ describe('batch', () => {
 
     const cost = await json('cost', '--by', 'batch');
     expect(cost.rows).toEqual(expect.arrayContaining([expect.objectContaining({ group: 'spring', seconds: 4 })]));
+  });
+
+  test('on a terminal batch watch has a bar, and Ctrl-C leaves the batch running', async () => {
+    const prompt = randomUUID();
+    const file = await manifest('watched.jsonl', [
+      { ...request(`${prompt} a`), item_id: 'a' },
+      { ...request(`${prompt} b`), item_id: 'b' },
+    ]);
+    // The second video cannot be downloaded, so the batch does not end by itself.
+    stack.emulator.queueFaults({ on: 'download', fault: 'stall', match: `${prompt} b`, times: null });
+    const env = { ...stack.env, WAN_VIDEO_PRICES: join(folder, 'prices.json') };
+    const started = startOnTerminal(['batch', 'start', file, '--id', 'watched', '--wait'], env, { cwd: folder });
+    await started.said(/\[#{10}-{10}\].*1 of 2, 0\.60 CNY, 1 generated, 1 running/, 'stdout');
+    started.stdin.write('\x03');
+    const left = await started.ended;
+    expect(left).toMatchObject({ code: 130, stdout: expect.stringMatching(/the batch watched continues/) });
+    expect(await json('batch', 'status', 'watched')).toMatchObject({ status: 'running' });
+
+    const watching = startOnTerminal(['batch', 'watch', 'watched', '--quiet'], env, { cwd: folder });
+    await run('batch', 'cancel', 'watched');
+    expect(await watching.ended).toMatchObject({ code: 130, stdout: expect.not.stringContaining('[#') });
   });
 
   test('a manifest with faults is refused by line with exit code 2, and nothing is sent', async () => {

@@ -3,16 +3,19 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type Command, Option } from 'commander';
 import { lineIssues } from '../../batch/manifest.js';
 import { WanBatchClient } from '../../client/batch-client.js';
+import { newBatchId } from '../../client/batch-options.js';
 import type { StartedBatch } from '../../client/batch-start.js';
 import { VideoRunError } from '../../client/run-error.js';
 import type { Prices } from '../../config/prices.js';
 import { BATCH_WINDOW, BATCH_WINDOW_MAX, type BatchControls } from '../../contract/batch.js';
-import { batchStatusText, batchSummaryText } from '../../text/batch.js';
+import { batchStatusText } from '../../text/batch.js';
 import { startEstimateText } from '../../text/estimate.js';
 import { ExitCode } from '../../text/exit-code.js';
+import { awaitBatch, type BatchSession } from '../await-batch.js';
 import { exportBatch, namePattern, printFailedLines, reportBatch } from '../batch-results.js';
 import type { CommandContext } from '../context.js';
 import { collect, JSON_FLAG, linkTime, wholeNumber } from '../flags.js';
+import { type Interrupts, unlessInterrupted, withInterrupts } from '../interrupts.js';
 import { Settings } from '../settings.js';
 import { withStagingStore } from '../with-temporal.js';
 
@@ -22,17 +25,11 @@ interface StartFlags {
   readonly allowInvalid?: boolean;
   readonly wait?: boolean;
   readonly dryRun?: boolean;
+  readonly quiet?: boolean;
 }
 
-interface RetryFlags extends Pick<StartFlags, 'id' | 'window' | 'wait'> {
+interface RetryFlags extends Pick<StartFlags, 'id' | 'window' | 'wait' | 'quiet'> {
   readonly cause?: readonly string[];
-}
-
-/** What a `batch` command works with. */
-interface BatchSession {
-  readonly batches: WanBatchClient;
-  readonly settings: Settings;
-  readonly context: CommandContext;
 }
 
 /**
@@ -47,7 +44,7 @@ export function defineCommand(batch: Command, context: CommandContext): void {
     context.action(async (...args: A) => {
       const settings = new Settings(context.io);
       return withStagingStore(settings, (options) =>
-        run({ batches: new WanBatchClient(options), settings, context }, ...args),
+        run({ client: options.client, batches: new WanBatchClient(options), settings, context }, ...args),
       );
     });
   const windowSize = wholeNumber(1, BATCH_WINDOW_MAX);
@@ -71,7 +68,10 @@ export function defineCommand(batch: Command, context: CommandContext): void {
     .option('--id <id>', 'name of the batch (default: made from the time)')
     .option('--window <n>', `items to run at a time, up to ${BATCH_WINDOW_MAX} (default: ${BATCH_WINDOW})`, windowSize)
     .option('--allow-invalid', 'leave out lines with faults instead of refusing the whole manifest')
-    .addOption(new Option('--wait', 'wait for its end; exit code 1 when a line has no video').conflicts('dryRun'))
+    .addOption(
+      new Option('--wait', 'wait for its end with progress; exit code 1 when a line has no video').conflicts('dryRun'),
+    )
+    .option('--quiet', 'show no progress')
     .option('--dry-run', 'show what it would do, cost and take; stage, buy and start nothing')
     .option(...JSON_FLAG)
     .action(action(startBatch));
@@ -87,6 +87,22 @@ export function defineCommand(batch: Command, context: CommandContext): void {
         showStatus(await session.batches.status(id), session, prices);
         return ExitCode.done;
       }),
+    );
+
+  batch
+    .command('watch')
+    .summary('follow a batch to its end with counts, rate, expected end and cost')
+    .description(
+      'Follows a batch with progress and prints what it came to. Ctrl-C ends the command; the batch continues. Exit ' +
+        'code 1 when a line has no video, 4 when only a budget had no room for one.',
+    )
+    .argument('<batch>', 'id of the batch')
+    .option('--quiet', 'show no progress')
+    .option(...JSON_FLAG)
+    .action(
+      action(async (session, id: string, { quiet = false }: { quiet?: boolean }) =>
+        withInterrupts(context.io, (interrupts) => awaitBatch(id, session, interrupts, { quiet })),
+      ),
     );
 
   batch
@@ -126,12 +142,18 @@ export function defineCommand(batch: Command, context: CommandContext): void {
     )
     .option('--id <id>', 'name of the new batch (default: <batch>.retry-<n>)')
     .option('--window <n>', 'items to run at a time', windowSize)
-    .option('--wait', 'wait for its end; exit code 1 when a line has no video')
+    .option('--wait', 'wait for its end with progress; exit code 1 when a line has no video')
+    .option('--quiet', 'show no progress')
     .option(...JSON_FLAG)
     .action(
-      action(async (session, batchId: string, { cause = [], id, window, wait = false }: RetryFlags) => {
+      action(async (session, batchId: string, { cause = [], id, window, ...waits }: RetryFlags) => {
         const causes = cause.includes('all') ? 'all' : cause;
-        return reportStart(await session.batches.retry(batchId, { causes, id, window }), wait, session);
+        return startAndReport(
+          (signal) => session.batches.retry(batchId, { causes, id, window, signal }),
+          id ?? `${batchId}.retry-<n>`,
+          waits,
+          session,
+        );
       }),
     );
 
@@ -214,17 +236,41 @@ function noteUnanswered(answer: BatchControls | null, { context }: BatchSession)
 
 async function startBatch(session: BatchSession, manifest: string, flags: StartFlags): Promise<number> {
   const { batches, settings, context } = session;
-  const { id, window, allowInvalid, wait = false, dryRun = false } = flags;
+  const { id, window, allowInvalid, dryRun = false } = flags;
   const source = { file: resolve(context.io.cwd, manifest) };
-  if (!dryRun) return reportStart(await batches.start(source, { id, window, allowInvalid }), wait, session);
+  if (!dryRun) {
+    // Known before it is started, so that an interrupt can name it.
+    const batchId = id ?? newBatchId(new Date());
+    const options = { id: batchId, window, allowInvalid };
+    return startAndReport((signal) => batches.start(source, { ...options, signal }), batchId, flags, session);
+  }
   const account = await settings.estimateAccount();
   const estimate = await batches.estimate(source, { id, window, allowInvalid, account });
   context.result({ dry_run: true, ...estimate }, startEstimateText(estimate));
   return ExitCode.done;
 }
 
-async function reportStart(started: StartedBatch, wait: boolean, session: BatchSession): Promise<number> {
-  const { batches, settings, context } = session;
+/** Starts a batch, which an interrupt stops as long as nothing is started, and reports it or waits for its end. */
+async function startAndReport(
+  start: (signal: AbortSignal) => Promise<StartedBatch>,
+  id: string,
+  waits: Pick<StartFlags, 'wait' | 'quiet'>,
+  session: BatchSession,
+): Promise<number> {
+  return withInterrupts(session.context.io, async (interrupts) => {
+    const message = `Interrupted while the batch was being prepared; "wan-video batch status ${id}" says whether it began.`;
+    const started = await unlessInterrupted(start(interrupts.first), interrupts.first, message);
+    return reportStart(started, waits, session, interrupts);
+  });
+}
+
+async function reportStart(
+  started: StartedBatch,
+  { wait = false, quiet = false }: Pick<StartFlags, 'wait' | 'quiet'>,
+  session: BatchSession,
+  interrupts: Interrupts,
+): Promise<number> {
+  const { batches, context } = session;
   const { batch_id, already_existed, items, duplicates, invalid } = started;
   if (already_existed && !wait) {
     const status = await batches.status(batch_id);
@@ -238,17 +284,12 @@ async function reportStart(started: StartedBatch, wait: boolean, session: BatchS
   const shared = duplicates === 0 ? '' : `, ${duplicates} of them share the video of an earlier line`;
   const found = already_existed ? ', which already existed; nothing was started' : '';
   const head = `batch     ${batch_id}${found}\nitems     ${items}${shared}`;
-  const text = `${head}\nfollow    wan-video batch status ${batch_id}`;
   if (!wait) {
-    context.result(started, text);
+    context.result(started, `${head}\nfollow    wan-video batch watch ${batch_id}`);
     return ExitCode.done;
   }
-  context.say(text);
-  const summary = await batches.result(batch_id);
-  context.result(summary, batchSummaryText(summary, await settings.prices()));
-  const { failed, cancelled, needs_attention, budget_reached, invalid: leftOut } = summary.counts;
-  if (failed + cancelled + needs_attention + leftOut > 0) return ExitCode.failed;
-  return budget_reached > 0 ? ExitCode.budget : ExitCode.done;
+  context.say(head);
+  return awaitBatch(batch_id, session, interrupts, { quiet });
 }
 
 async function cancelBatch(id: string, reason: string, session: BatchSession): Promise<number> {
