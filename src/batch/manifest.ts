@@ -16,8 +16,8 @@ export interface ManifestItem {
   readonly comment: string | undefined;
   /** Fields of the request. */
   readonly fields: Readonly<Record<string, unknown>>;
-  /** Path of an image on this machine, as written in the line, which is still to be checked and staged. */
-  readonly localImage: string | undefined;
+  /** Path of an image on this machine, or a `data:` URI, as written in the line: it is to be checked and staged. */
+  readonly image: string | undefined;
 }
 
 /** A line of a manifest with its faults. */
@@ -31,7 +31,8 @@ export interface ManifestFault {
 
 export type ManifestEntry =
   | { readonly kind: 'item'; readonly item: ManifestItem }
-  | { readonly kind: 'fault'; readonly fault: ManifestFault };
+  /** `image`, if the line has one, is still to be checked, so that all faults of the line are listed at once. */
+  | { readonly kind: 'fault'; readonly fault: ManifestFault; readonly image: string | undefined };
 
 /** A line is a request with an id and a comment. */
 export const LINE_BYTES_MAX = REQUEST_BYTES_MAX;
@@ -101,6 +102,8 @@ function parseLine(
   const request = Object.fromEntries(Object.entries(others).filter(([name]) => !OWN_FIELDS.includes(name)));
   const image = request['reference_image'];
   const isLocal = localImages && typeof image === 'string' && image !== '' && !isReference(image);
+  const isContent = typeof image === 'string' && image.startsWith('data:');
+  const ownImage = isLocal || isContent ? image : undefined;
   const issues = [
     ...idIssues(itemId, line, ids),
     ...commentIssues(comment),
@@ -108,7 +111,11 @@ function parseLine(
     ...requestIssues(isLocal ? { ...request, reference_image: PLACEHOLDER_REFERENCE } : request),
   ];
   const knownId = typeof itemId === 'string' ? itemId : null;
-  if (knownId === null || issues.length > 0) return faultOf(line, issues, knownId, withoutSignedAudio(fields));
+  if (knownId === null || issues.length > 0) {
+    // The content of an image whose form is wrong is not looked at.
+    const isSound = !issues.some(({ path }) => path === 'reference_image');
+    return faultOf(line, issues, knownId, withoutSignedAudio(fields), isSound ? ownImage : undefined);
+  }
   return {
     kind: 'item',
     item: {
@@ -116,7 +123,7 @@ function parseLine(
       itemId: knownId,
       comment: typeof comment === 'string' ? comment : undefined,
       fields: request,
-      localImage: isLocal ? image : undefined,
+      image: ownImage,
     },
   };
 }
@@ -183,7 +190,8 @@ const faultOf = (
   issues: readonly Issue[],
   itemId: string | null = null,
   fields: ManifestFault['fields'] = null,
-): ManifestEntry => ({ kind: 'fault', fault: { line, itemId, issues, fields } });
+  image?: string,
+): ManifestEntry => ({ kind: 'fault', fault: { line, itemId, issues, fields }, image });
 
 /** The faults as issues of the manifest as a whole, such as `line 7, duration`. */
 export const lineIssues = (faults: readonly ManifestFault[]): Issue[] =>

@@ -25,8 +25,8 @@ import {
 
 /** What is done with the images that lines name. */
 export interface ManifestImages {
-  /** Finds the faults of an image on this machine; undefined when paths are not allowed. */
-  readonly check?: (path: string) => Promise<readonly Issue[]>;
+  /** Finds the faults of an image on this machine or of a `data:` URI; undefined when paths are not allowed. */
+  readonly check?: (image: string) => Promise<readonly Issue[]>;
   /** Stages a `data:` URI, or a path that was checked, and resolves its `asset:` reference. */
   readonly stage: (image: string) => Promise<string>;
 }
@@ -175,9 +175,11 @@ async function checkImage(
   entry: ManifestEntry,
   check: (path: string) => Promise<readonly Issue[]>,
 ): Promise<ManifestEntry> {
-  if (entry.kind === 'fault' || entry.item.localImage === undefined) return entry;
-  const issues = await check(entry.item.localImage);
-  return issues.length === 0 ? entry : { kind: 'fault', fault: faultOf(entry.item, issues) };
+  const image = entry.kind === 'item' ? entry.item.image : entry.image;
+  const issues = image === undefined ? [] : await check(image);
+  if (issues.length === 0) return entry;
+  const fault = entry.kind === 'item' ? faultOf(entry.item, issues) : withIssues(entry.fault, issues);
+  return { kind: 'fault', fault, image };
 }
 
 /** An item whose image a worker can read. */
@@ -199,11 +201,9 @@ async function stageImage(
   if (entry.kind === 'fault') return { fault: entry.fault };
   const { item } = entry;
   if (faults.has(item.line)) return undefined;
-  const given = item.fields['reference_image'];
-  const image = item.localImage ?? (typeof given === 'string' && given.startsWith('data:') ? given : undefined);
-  if (image === undefined) return { item, reference: given };
+  if (item.image === undefined) return { item, reference: item.fields['reference_image'] };
   try {
-    return { item, reference: await stage(image) };
+    return { item, reference: await stage(item.image) };
   } catch (error) {
     return { fault: faultOf(item, issuesOfLine(error)) };
   }
@@ -232,4 +232,9 @@ const faultOf = ({ line, itemId, fields }: ManifestItem, issues: readonly Issue[
   itemId,
   issues,
   fields,
+});
+
+const withIssues = (fault: ManifestFault, issues: readonly Issue[]): ManifestFault => ({
+  ...fault,
+  issues: [...fault.issues, ...issues],
 });

@@ -47,7 +47,7 @@ export async function awaitBatch(
     throw new VideoRunError(batchId, {
       type: 'Interrupted',
       message: `The command ended; the batch ${batchId} continues.`,
-      next_step: `Follow it with "wan-video batch watch ${batchId}", or end it with "wan-video batch cancel ${batchId}".`,
+      next_step: `Follow it with "wan-video batch watch ${batchId}"; "wan-video batch cancel ${batchId}" ends it.`,
     });
   }
   context.result(summary, batchSummaryText(summary, prices));

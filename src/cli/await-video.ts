@@ -60,7 +60,7 @@ export async function waitForResult(
   const result = await awaitVideo(videos, started, context, interrupts, { owned: !started.joined, quiet });
   if (output !== undefined) {
     const path = await saveVideo(result, store, output, context.io.cwd);
-    if (!quiet) context.say(`Copied to ${path}.`);
+    if (!quiet) context.say(`Copied to ${path}.`, [path]);
   }
   context.result(result, resultText(result));
   return ExitCode.done;

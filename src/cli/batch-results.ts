@@ -12,7 +12,7 @@ import { videoKey } from '../storage/keys.js';
 import { isKeySegment } from '../storage/store-key.js';
 import { batchCountLines } from '../text/batch.js';
 import { BATCH_CSV_HEAD, BATCH_TABLE_HEAD, batchCsvRow, batchTableRow } from '../text/batch-report.js';
-import { csvLine } from '../text/csv.js';
+import { CSV_START, csvLine } from '../text/csv.js';
 import { ExitCode } from '../text/exit-code.js';
 import { type PageRow, reportPage } from '../text/report-page.js';
 import { table } from '../text/table.js';
@@ -46,7 +46,7 @@ export async function reportBatch(
     const money = totals === null || prices === undefined ? null : totalAmount(prices, totals.billed);
     context.printJson({ batch_id: batchId, summary, totals, money, items });
   } else if (format === 'csv') {
-    stdout.write(`${csvLine(BATCH_CSV_HEAD)}\r\n`);
+    stdout.write(`${CSV_START}${csvLine(BATCH_CSV_HEAD)}\r\n`);
     for await (const row of rows) stdout.write(`${csvLine(batchCsvRow(row))}\r\n`);
   } else if (format === 'html') {
     const madeAtMs = Date.now();
@@ -124,11 +124,12 @@ export async function exportBatch(
     }
     index.push(csvLine([file, ...batchCsvRow(row)]));
   }
-  await writeFile(join(folder, 'index.csv'), `${index.join('\r\n')}\r\n`);
+  await writeFile(join(folder, 'index.csv'), `${CSV_START}${index.join('\r\n')}\r\n`);
   const videos = files.size;
   context.result(
     { batch_id: batchId, folder, videos, copied, index: join(folder, 'index.csv') },
     `${videos} videos in ${folder}, of which ${copied} were copied now; index.csv lists them`,
+    [folder],
   );
   return ExitCode.done;
 }

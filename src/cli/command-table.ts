@@ -7,12 +7,14 @@ interface CommandModule {
   readonly defineCommand: (command: Command, context: CommandContext) => void;
 }
 
-interface CommandRow {
+export interface CommandRow {
   readonly name: string;
   /** Its line in the overview. */
   readonly summary: string;
   /** Only the command that runs, or whose help is shown, is loaded. */
   readonly load: () => Promise<CommandModule>;
+  /** Whether it connects to the configured Temporal, so that its address may be a flag; default true. */
+  readonly connects?: boolean;
 }
 
 /** Every command, in the order of the help text. */
@@ -51,9 +53,20 @@ export const COMMANDS: readonly CommandRow[] = [
     name: 'stage',
     summary: 'put an image into the asset store and print its asset: reference',
     load: () => import('./commands/stage.js'),
+    connects: false,
   },
-  { name: 'cost', summary: 'show what was paid, from the ledger', load: () => import('./commands/cost.js') },
-  { name: 'purge', summary: 'delete old videos and images', load: () => import('./commands/purge.js') },
+  {
+    name: 'cost',
+    summary: 'show what was paid, from the ledger',
+    load: () => import('./commands/cost.js'),
+    connects: false,
+  },
+  {
+    name: 'purge',
+    summary: 'delete old videos and images',
+    load: () => import('./commands/purge.js'),
+    connects: false,
+  },
   {
     name: 'slots',
     summary: 'show who holds the slots of the account, and who waits for one',
@@ -64,17 +77,34 @@ export const COMMANDS: readonly CommandRow[] = [
     name: 'dev',
     summary: 'run Temporal, its Web UI, the emulator and a worker until Ctrl-C',
     load: () => import('./commands/dev.js'),
+    connects: false,
   },
-  { name: 'emulator', summary: 'run the provider emulator alone', load: () => import('./commands/emulator.js') },
+  {
+    name: 'emulator',
+    summary: 'run the provider emulator alone',
+    load: () => import('./commands/emulator.js'),
+    connects: false,
+  },
   {
     name: 'setup',
     summary: 'register the search attributes and the hourly sweep in the configured namespace',
     load: () => import('./commands/setup.js'),
   },
-  { name: 'webhook', summary: 'test the configured webhook', load: () => import('./commands/webhook.js') },
+  {
+    name: 'webhook',
+    summary: 'test the configured webhook',
+    load: () => import('./commands/webhook.js'),
+    connects: false,
+  },
   {
     name: 'doctor',
     summary: 'check configuration, Temporal, store, key and provider, and say how to fix problems',
     load: () => import('./commands/doctor.js'),
+  },
+  {
+    name: 'completion',
+    summary: 'print a script that completes commands and flags in bash, zsh or fish',
+    load: () => import('./commands/completion.js'),
+    connects: false,
   },
 ];

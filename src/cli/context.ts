@@ -1,4 +1,5 @@
 import { cleanLines, printableJson } from '../contract/safe-text.js';
+import { decorate } from '../text/decorate.js';
 import { ExitCode } from '../text/exit-code.js';
 import type { CommandIo } from './io.js';
 
@@ -6,7 +7,7 @@ import type { CommandIo } from './io.js';
  * What every command works with: its process, how it reports, and its exit code. Light, so that `--help` stays fast.
  */
 export class CommandContext {
-  readonly io: CommandIo;
+  io: CommandIo;
   /** Whether `--json` was given. */
   readonly json: boolean;
   exitCode: number = ExitCode.done;
@@ -23,10 +24,22 @@ export class CommandContext {
     };
   }
 
-  /** Writes the one result of a command to stdout: `value` with `--json`, else `text`, safe for a terminal. */
-  result(value: unknown, text: string): void {
+  /** Lets the flags of a command take the place of the variables of Temporal's address and namespace. */
+  useTemporal({ address, namespace }: { readonly address?: string; readonly namespace?: string }): void {
+    const flags = {
+      ...(address !== undefined && { TEMPORAL_ADDRESS: address }),
+      ...(namespace !== undefined && { TEMPORAL_NAMESPACE: namespace }),
+    };
+    this.io = { ...this.io, env: { ...this.io.env, ...flags } };
+  }
+
+  /**
+   * Writes the one result of a command to stdout: `value` with `--json`, else `text`, safe for a terminal.
+   * @param paths - Of files and folders in the text, which become links on a terminal.
+   */
+  result(value: unknown, text: string, paths: readonly string[] = []): void {
     if (this.json) this.printJson(value);
-    else this.io.stdout.write(`${cleanLines(text)}\n`);
+    else this.#print(this.io.stdout, text, paths);
   }
 
   /** Writes one line of JSON to stdout, safe for a terminal. */
@@ -34,8 +47,12 @@ export class CommandContext {
     this.io.stdout.write(`${printableJson(value)}\n`);
   }
 
-  /** Writes a remark to stderr. */
-  say(line: string): void {
-    this.io.stderr.write(`${cleanLines(line)}\n`);
+  /** Writes a remark to stderr; see {@link CommandContext.result}. */
+  say(line: string, paths: readonly string[] = []): void {
+    this.#print(this.io.stderr, line, paths);
+  }
+
+  #print(stream: CommandIo['stderr'], text: string, paths: readonly string[]): void {
+    stream.write(`${decorate(cleanLines(text), { stream, env: this.io.env, paths })}\n`);
   }
 }

@@ -8,7 +8,7 @@ export interface CommandIo {
   readonly homeDir: string;
   readonly stdin: Readable & { readonly isTTY?: boolean };
   /** Results only. */
-  readonly stdout: Writable;
+  readonly stdout: Writable & { readonly isTTY?: boolean };
   /** Progress, remarks and errors. */
   readonly stderr: Writable & { readonly isTTY?: boolean; readonly columns?: number };
   /** Calls `handler` at each SIGINT and SIGTERM, which then no longer end the process; returns how to stop that. */

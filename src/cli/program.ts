@@ -1,6 +1,6 @@
 import { Command, CommanderError } from 'commander';
 import { ExitCode } from '../text/exit-code.js';
-import { COMMANDS } from './command-table.js';
+import { COMMANDS, type CommandRow } from './command-table.js';
 import { CommandContext } from './context.js';
 import type { CommandIo } from './io.js';
 
@@ -23,7 +23,7 @@ export async function runCommand(args: readonly string[], io: CommandIo, version
 async function createProgram(args: readonly string[], context: CommandContext, version: string): Promise<Command> {
   const program = new Command('wan-video')
     .description('Durable image-to-video generation with wan2.6-i2v-flash: bought once, never lost.')
-    .version(version, '--version', 'print the version')
+    .version(version, '-v, --version', 'print the version')
     .exitOverride()
     .showHelpAfterError(false)
     .configureOutput({
@@ -32,15 +32,28 @@ async function createProgram(args: readonly string[], context: CommandContext, v
       getOutHelpWidth: () => 120,
       getOutHasColors: () => false,
     });
-  for (const { name, summary, load } of COMMANDS) {
-    const command = program.command(name).summary(summary);
-    // The one that runs, or whose help is requested; a value that happens to be a command's name loads one too many.
-    if (args.includes(name)) (await load()).defineCommand(command, context);
+  for (const row of COMMANDS) {
+    const command = program.command(row.name).summary(row.summary);
+    // The one that runs, or whose help is requested; a value that happens to be a command's name loads one too many. A
+    // completion needs all of them.
+    if (args.includes(row.name) || args[0] === 'completion') await loadCommand(command, row, context);
   }
   program.addHelpText('after', '\nRun "wan-video help <command>" for the flags and examples of a command.');
   // The overview shows names alone: commands that are not loaded have no flags yet. Set last, the commands do not
   // inherit it.
   return program.configureHelp({ subcommandTerm: (command) => command.name() });
+}
+
+/** Adds a command's arguments, flags, help and action to it, which so far has a name and a summary. */
+async function loadCommand(command: Command, { load, connects = true }: CommandRow, context: CommandContext) {
+  (await load()).defineCommand(command, context);
+  if (!connects) return;
+  for (const one of command.commands.length === 0 ? [command] : command.commands) {
+    one
+      .option('--address <host:port>', 'address of Temporal, instead of TEMPORAL_ADDRESS')
+      .option('--namespace <name>', 'namespace of Temporal, instead of TEMPORAL_NAMESPACE')
+      .hook('preAction', () => context.useTemporal(one.opts()));
+  }
 }
 
 /** As far as it can be known before the arguments are read, so that a usage error is JSON too. */

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { encodeLines } from '../batch/line-reader.js';
 import { decodeDataUri } from '../contract/image-reference.js';
 import { invalidRequest } from '../contract/validate.js';
-import { checkImageFile, identifyImage, type StagedImage, stageImage } from '../media/stage-image.js';
+import { checkImage, identifyImage, type StagedImage, stageImage } from '../media/stage-image.js';
 import type { AssetStore } from '../storage/asset-store.js';
 
 /** A manifest: a file, or its lines. Relative image paths start from the file's folder, or from `folder`. */
@@ -38,7 +38,7 @@ export function imagesInFolder(folder: string, store: AssetStore, signal: AbortS
   const pathOf = (image: string): string => (image.startsWith('file:') ? fileURLToPath(image) : resolve(folder, image));
   const options = { signal };
   return {
-    check: (image: string) => checkImageFile(pathOf(image), options),
+    check: (image: string) => checkImage(image.startsWith('data:') ? decodeDataUri(image) : pathOf(image), options),
     stage: async (image: string) =>
       referenceOf(await stageImage(image.startsWith('data:') ? decodeDataUri(image) : pathOf(image), store, options)),
     identify: async (image: string) =>

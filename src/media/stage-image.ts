@@ -153,12 +153,12 @@ export function examineImage(
 }
 
 /**
- * Checks an image file and stores nothing.
+ * Checks an image, by its path or its bytes, and stores nothing.
  * @returns every fault with the path `reference_image`, each with its fix; none for an image that can be used.
  */
-export async function checkImageFile(file: string, options: StageOptions = {}): Promise<readonly Issue[]> {
+export async function checkImage(source: string | Uint8Array, options: StageOptions = {}): Promise<readonly Issue[]> {
   try {
-    await examineImage(file, options);
+    await examineImage(source, options);
     return [];
   } catch (error) {
     if (error instanceof VideoError && error.issues !== undefined) return error.issues;

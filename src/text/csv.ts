@@ -1,5 +1,8 @@
 import { cleanLines } from '../contract/safe-text.js';
 
+/** Begins a CSV text: without it a spreadsheet reads UTF-8 as an older code page, and damages every other name. */
+export const CSV_START = '\ufeff';
+
 /**
  * One line of CSV (RFC 4180), safe for a terminal, without its line end. Every table for spreadsheets is written with
  * it.

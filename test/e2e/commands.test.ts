@@ -284,7 +284,7 @@ describe('cost', () => {
     expect(table).toMatch(/\n=film, "x" +1080P +yes +1 +5 +2\.50\n/);
     expect(table).toMatch(/\n- +720P +no [\s\S]*\ntotal /);
     const csv = (await command(['cost', '--by', 'tenant', '--format', 'csv'], priced)).stdout;
-    expect(csv).toMatch(/^tenant,resolution,audio,videos,seconds,amount,currency,estimated_seconds\r\n/);
+    expect(csv).toMatch(/^\ufefftenant,resolution,audio,videos,seconds,amount,currency,estimated_seconds\r\n/);
     expect(csv).toContain(`\r\n"'=film, ""x""",1080P,sound,1,5,2.5,CNY,0`);
 
     const labels = (await json('cost', '--by', 'label'))['rows'] as { group: string | null; seconds: number }[];

@@ -265,3 +265,28 @@ describe('the key of a manifest', () => {
     expect(() => dateIn('Europe/Bärlin', new Date())).toThrow(/is not a time zone/);
   });
 });
+
+test('all faults of a line are listed at once, those of its image too', async () => {
+  const lines = [
+    line({ duration: 99, reference_image: 'text.jpg' }),
+    line({ fps: 0, reference_image: 'missing.jpg' }),
+    line({ size: '1*1', reference_image: `data:image/png;base64,${Buffer.from('no image').toString('base64')}` }),
+    line({ reference_image: `data:image/png;base64,${Buffer.from('nor this').toString('base64')}` }),
+    line({ duration: 1, reference_image: 'boat.jpg' }),
+  ];
+  const file = join(folder, 'faults.jsonl');
+  await writeFile(file, lines.join('\n'));
+  const images = imagesInFolder(folder, store, undefined);
+  const options = { name: 'faults.jsonl', images, allowInvalid: false };
+  const refused = await prepareManifest(() => openManifest({ file }), options).catch((error: unknown) => error);
+  expect((refused as { issues: { path: string }[] }).issues.map(({ path }) => path)).toEqual([
+    'line 1, duration',
+    'line 1, reference_image',
+    'line 2, fps',
+    'line 2, reference_image',
+    'line 3, size',
+    'line 3, reference_image',
+    'line 4, reference_image',
+    'line 5, duration',
+  ]);
+});

@@ -30,6 +30,19 @@ test('docs/cli.md lists the exit codes', () => {
   expect(listed).toEqual(Object.values(ExitCode));
 });
 
+test('the help of generate names every exit code, and -v prints the version', async () => {
+  const { stdout } = await command(['help', 'generate']);
+  const [, codes = ''] = /\nExit codes: (.*?)\n\n/s.exec(stdout) ?? [];
+  expect([...codes.matchAll(/(?:^|; )(\d+) /g)].map(([, code]) => Number(code))).toEqual(Object.values(ExitCode));
+  expect(await command(['-v'])).toMatchObject({ code: 0, stdout: '0.0.0-test\n' });
+});
+
+test('--address and --namespace take the place of the variables', async () => {
+  const env = { TEMPORAL_ADDRESS: '127.0.0.1:1', TEMPORAL_NAMESPACE: 'one' };
+  const { code, stderr } = await command(['batch', 'status', 'x', '--address', '127.0.0.1:2'], { env });
+  expect({ code, stderr }).toMatchObject({ code: 3, stderr: expect.stringContaining('127.0.0.1:2') });
+});
+
 test('docs/cli.md lists the checks of doctor', async () => {
   // Nothing answers there: every check is named all the same.
   const { stdout } = await command(['doctor', '--json'], { env: { TEMPORAL_ADDRESS: '127.0.0.1:1' } });

@@ -8,7 +8,7 @@ import sharp, { type SharpOptions } from 'sharp';
 import { expect, onTestFinished, test } from 'vitest';
 import { FailureType } from '../../src/contract/failure-type.js';
 import { IMAGE_BYTES_MAX } from '../../src/media/image.js';
-import { checkImageFile, type StageableImage, stageImage } from '../../src/media/stage-image.js';
+import { checkImage, type StageableImage, stageImage } from '../../src/media/stage-image.js';
 import { FileStore } from '../../src/storage/file-store.js';
 import { gif, png } from './image-samples.js';
 
@@ -70,7 +70,7 @@ test.each<[string, Buffer, string]>([
   await expect(stageImage(file, room.store)).rejects.toMatchObject(fault);
   await expect(stageImage(bytes, room.store, room)).rejects.toMatchObject(fault);
   await expect(stageImage(createReadStream(file), room.store, room)).rejects.toMatchObject(fault);
-  expect(await checkImageFile(file)).toEqual([{ path: 'reference_image', message: expect.stringContaining(word) }]);
+  expect(await checkImage(file)).toEqual([{ path: 'reference_image', message: expect.stringContaining(word) }]);
   expect(await left(room)).toEqual({ keys: [], spooled: [] });
 });
 
@@ -105,7 +105,7 @@ test.each([
   await mkdir(join(room.folder, 'folder'));
   await writeFile(join(room.folder, 'file'), 'x');
   const path = name.startsWith('/') ? name : join(room.folder, name);
-  expect(await checkImageFile(path)).toEqual([
+  expect(await checkImage(path)).toEqual([
     { path: 'reference_image', message: expect.stringMatching(new RegExp(`${name}.*${word}`)) },
   ]);
   await expect(stageImage(path, room.store)).rejects.toMatchObject({ type: FailureType.ReferenceRejected });

@@ -77,6 +77,7 @@ describe('batch', () => {
     expect(table).toMatch(/\n3 +again +generated \(as a\) +- +0 s/);
     const csv = (await run('batch', 'report', 'spring', '--format', 'csv')).stdout.split('\r\n');
     expect(csv).toHaveLength(5);
+    expect(csv[0]).toMatch(/^\ufeffline,item_id/); // a spreadsheet knows by it that names are UTF-8
     expect(csv[1]).toContain('"team=film, ""x"""');
     const report = await json('batch', 'report', 'spring');
     expect(report).toMatchObject({

@@ -258,7 +258,8 @@ async function startAndReport(
   session: BatchSession,
 ): Promise<number> {
   return withInterrupts(session.context.io, async (interrupts) => {
-    const message = `Interrupted while the batch was being prepared; "wan-video batch status ${id}" says whether it began.`;
+    const look = `"wan-video batch status ${id}" says whether it began`;
+    const message = `Interrupted while the batch was being prepared; ${look}.`;
     const started = await unlessInterrupted(start(interrupts.first), interrupts.first, message);
     return reportStart(started, waits, session, interrupts);
   });

@@ -1,6 +1,7 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { utcDay } from '../../contract/utc.js';
 import { invalidRequest } from '../../contract/validate.js';
+import { CSV_START } from '../../text/csv.js';
 import { ExitCode } from '../../text/exit-code.js';
 import type { CommandContext } from '../context.js';
 import { type Cost, costBetween, costCsv, costTable, daysUntil } from '../cost.js';
@@ -42,7 +43,8 @@ async function showCost({ since, until, by, format }: CostFlags, context: Comman
   const { prices, budgets } = await settings.pricesAndBudgets(); // their faults come before the ledger is read
   const cost = await costBetween(settings.ledger(), days, { by, prices, budgets });
   if (format === 'json') context.printJson(cost);
-  else context.result(cost, format === 'csv' ? costCsv(cost) : costTable(cost));
+  else if (format === 'csv' && !context.json) context.io.stdout.write(`${CSV_START}${costCsv(cost)}\r\n`);
+  else context.result(cost, costTable(cost));
   for (const message of cost.damaged ?? []) context.io.stderr.write(`Estimated by its request: ${message}\n`);
   return cost.damaged === undefined ? ExitCode.done : ExitCode.failed;
 }
