@@ -1,5 +1,5 @@
 import { type Client, WithStartWorkflowOperation, WorkflowNotFoundError } from '@temporalio/client';
-import type { Workflow } from '@temporalio/common';
+import type { Priority, Workflow } from '@temporalio/common';
 import type { AccountSlotsPort } from '../../activities/index.js';
 import { mapParallel } from '../async/map-parallel.js';
 import { queryBudget } from '../client/account-slots.js';
@@ -32,11 +32,20 @@ const UPDATE_TIMEOUT_MS = 2_000;
 /** Short compared with the minute after which a run asks again. */
 const ASSESSED_FOR_MS = 5_000;
 
+/** On a queue with a backlog, everything that the slots do precedes the thousands of runs that wait for their answer. */
+const FIRST: Priority = { priorityKey: 1 };
+
 /**
  * Gives the steps access to the slots of the configured account.
  * @param budget - This worker's budgets; undefined: none.
+ * @param knowsAttributes - Answers whether the namespace has the search attributes.
  */
-export function accountSlotsPort(client: Client, config: Config, budget: BudgetTerms | undefined): AccountSlotsPort {
+export function accountSlotsPort(
+  client: Client,
+  config: Config,
+  budget: BudgetTerms | undefined,
+  knowsAttributes: () => Promise<boolean>,
+): AccountSlotsPort {
   const { provider, rates, taskQueues, times } = config;
   const workflowId = slotsWorkflowId(provider.providerId, provider.account);
   const terms = { limit: rates.maxRunning, ...(budget !== undefined && { budget }) };
@@ -53,6 +62,7 @@ export function accountSlotsPort(client: Client, config: Config, budget: BudgetT
         args: [input],
         workflowIdConflictPolicy: 'USE_EXISTING',
         staticSummary: summaryOf(config),
+        priority: FIRST,
       });
       startWorkflowOperation.workflowHandle().catch(() => undefined); // the Update rejects as well
       const options = { startWorkflowOperation, args: [message] as [SlotRequestMessage] };
@@ -83,12 +93,13 @@ export function accountSlotsPort(client: Client, config: Config, budget: BudgetT
         signal: REQUEST_SLOT_SIGNAL,
         signalArgs: [message],
         staticSummary: summaryOf(config),
+        priority: FIRST,
       });
       return undefined;
     },
     releaseSlot: (release) => signalIfRunning(client, workflowId, RELEASE_SLOT_SIGNAL, release),
     queryBudget: (question) => queryBudget(client, workflowId, question),
-    wakeWaitingRuns: (signal) => wakeWaitingRuns(client, workflowId, signal),
+    wakeWaitingRuns: (signal) => wakeWaitingRuns(client, workflowId, knowsAttributes, signal),
     assess: assessOften(client, workflowId),
   };
 }
@@ -111,12 +122,20 @@ export function announceLimit(
 const RUNS_AT_ONCE = 16;
 const RUNNING = `WorkflowType = '${WorkflowType.videoGenerate}' AND ExecutionStatus = 'Running'`;
 
+/** Runs without a task: those that wait for a slot, and those that prepare or submit. */
+const WITHOUT_TASK = `${RUNNING} AND VideoTaskId IS NULL`;
+
 /** Signals the runs that may wait for slots which ran before and know of no request now. */
-async function wakeWaitingRuns(client: Client, slots: string, signal: AbortSignal): Promise<number> {
+async function wakeWaitingRuns(
+  client: Client,
+  slots: string,
+  knowsAttributes: () => Promise<boolean>,
+  signal: AbortSignal,
+): Promise<number> {
   const before = await client.workflow.count(`WorkflowId = "${slots}" AND ExecutionStatus != 'Running'`);
   if (before.count === 0) return 0;
   let woken = 0;
-  const runs = client.workflow.list({ query: RUNNING });
+  const runs = client.workflow.list({ query: (await knowsAttributes()) ? WITHOUT_TASK : RUNNING });
   const sent = mapParallel(runs, RUNS_AT_ONCE, async ({ workflowId, runId }) => {
     signal.throwIfAborted();
     // One that has ended meanwhile does not wait.
@@ -153,6 +172,7 @@ export function keepSlotsRunning(
       signal: SET_SLOT_LIMIT_SIGNAL,
       signalArgs: [{ limit: rates.maxRunning, budget: budget ?? null } satisfies SlotLimitMessage],
       staticSummary: summaryOf(config),
+      priority: FIRST,
     });
   };
   let isStopped = false;

@@ -163,6 +163,7 @@ async function runQueues(
   const stats = renderTimes(config, store);
   // The start does not wait for this: without the other workers' render times a worker still works.
   void stats.sync();
+  const knowsAttributes = attributesPort(client);
   const orphans = new OrphanWatch();
   const observers = { metrics: telemetry.metrics, clocks, orphans };
   const deps = activityDeps(options, observers, store, stats, {
@@ -176,8 +177,8 @@ async function runQueues(
     payloadsEncoded: codecsOf(temporal).length > 0,
     schedules: schedulesPort(client),
     itemState: (workflowId, itemId) => itemState(client, workflowId, itemId),
-    knowsAttributes: attributesPort(client),
-    slots: accountSlotsPort(client, config, budgets),
+    knowsAttributes,
+    slots: accountSlotsPort(client, config, budgets, knowsAttributes),
   });
   const activities = telemetry.counted(createActivities(deps));
   const { workflowBundle, dataConverter } = code;

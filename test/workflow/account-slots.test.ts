@@ -204,6 +204,8 @@ test('slots that were terminated are started again, take the open purchases as h
   const ids = await whileNothingRenders(async () => {
     const held = await Promise.all(['held 1', 'held 2'].map((prompt) => one.start(prompt)));
     await until(() => one.submits().length, 2);
+    const tasksOf = () => Promise.all(held.map(async (id) => (await one.videos.progress(id)).task_id !== null));
+    await until(tasksOf, [true, true]);
     const waits = await Promise.all(['waits 1', 'waits 2'].map((prompt) => one.start(prompt)));
     await until(() => counts(one), [2, 2]);
     // Answered, too: who has no answer waits for it, and then goes on without the slots.
@@ -214,6 +216,12 @@ test('slots that were terminated are started again, take the open purchases as h
     const { holders, waiting } = await one.slots();
     expect(runsOf(holders).sort()).toEqual(held.sort());
     expect(runsOf(waiting).sort()).toEqual(waits.sort());
+    // Only those without a task are asked to request again.
+    const areWoken = async () => {
+      const texts = await Promise.all([...held, ...waits].map((id) => historyText(stack.client, id)));
+      return texts.map((text) => text.includes('"slotsRestarted"'));
+    };
+    await until(areWoken, [false, false, true, true]);
     return [...held, ...waits];
   });
   await results(one, ids);

@@ -5,6 +5,8 @@ import { readAccountSlots } from '../../src/client/account-slots.js';
 import { WorkflowType } from '../../src/contract/names.js';
 import type { SlotAnswer, SlotRequestMessage } from '../../src/contract/slots.js';
 import { stepTimesOf } from '../../src/contract/times.js';
+import { packQueue } from '../../workflows/slots/carried-queue.js';
+import { WaitingQueue } from '../../workflows/slots/waiting-queue.js';
 import { type Account, type Accounts, startAccounts } from '../support/account.js';
 import { startWorkerProcess, type WorkerProcess } from '../support/processes.js';
 import type { Stack } from '../support/stack.js';
@@ -12,7 +14,9 @@ import type { Stack } from '../support/stack.js';
 const LIMIT = 5;
 const DRAIN_LIMIT = 200;
 /** Far below the 10,000 signals that a recipient may receive. */
-const REQUESTS_PER_RECIPIENT = 100;
+const REQUESTS_PER_RECIPIENT = 500;
+/** Of a run that hands a long queue on, as the product has it. */
+const PAGE_BYTES = 1_000_000;
 
 let accounts: Accounts;
 let stack: Stack;
@@ -26,7 +30,7 @@ afterAll(async () => {
   await accounts?.close();
 });
 
-/** An account's slots and the requests of a crowd, whose answers go to workflows that take any signal. */
+/** An account's slots and the requests of a crowd, whose answers go to workflows that no worker runs. */
 class Crowd {
   readonly requests: readonly SlotRequestMessage[];
   /** How often each request was granted. */
@@ -59,7 +63,7 @@ class Crowd {
 
   async startRecipients(): Promise<void> {
     for await (const workflowId of mapParallel(this.#recipients, 20, async (id) => {
-      await this.#start(WorkflowType.keepSlotsPage, id, [{ slots: this.#one.slotsId }, new Uint8Array()]);
+      await stack.client.workflow.start('recipient', { workflowId: id, taskQueue: `${this.#one.name}/nobody` });
       return id;
     })) {
       void this.#followGrants(workflowId);
@@ -69,6 +73,27 @@ class Crowd {
   startSlots(limit: number, sizes: { readonly eventsMax?: number; readonly pageBytes?: number } = {}) {
     const times = stepTimesOf(this.#one.config.times);
     return this.#start(WorkflowType.accountSlots, this.#one.slotsId, [{ limit, times, ...sizes }]);
+  }
+
+  /** Starts the slots as the run of a chain whose requests all wait: each has been sent its place. */
+  async continueSlots(eventsMax: number) {
+    const queue = new WaitingQueue();
+    const sinceMs = Date.now();
+    for (const [at, { requesterId, ...request }] of this.requests.entries()) {
+      const notified = { position: at + 1, isProvisional: false, isDue: false };
+      queue.add({ ...request, requesters: [requesterId], sinceMs, notified });
+    }
+    const [first, ...others] = packQueue(queue, PAGE_BYTES);
+    const slots = this.#one.slotsId;
+    const keepers = others.map((_, at) => `${slots}/page/${at}`);
+    for (const [at, page] of others.entries()) {
+      await this.#start(WorkflowType.keepSlotsPage, keepers[at] ?? '', [{ slots }, page]);
+    }
+    const state = { limit: LIMIT, holders: [], budget: null, spending: null, unsettled: [] };
+    const none = { due: [], backlog: [], auditedAtMs: sinceMs, spendingReadAtMs: 0, ignoredSignals: 0 };
+    const times = stepTimesOf(this.#one.config.times);
+    const input = { limit: LIMIT, times, eventsMax, carried: { state, keepers, ...none } };
+    return this.#start(WorkflowType.accountSlots, slots, [input, first]);
   }
 
   async startWorker(): Promise<void> {
@@ -234,4 +259,59 @@ test.each([10, 1_000])(
     expect(tookMs).toBeLessThan(30_000);
   },
   600_000,
+);
+
+const note = (text: string): void => console.log(`${new Date().toISOString()} ${text}`);
+
+test.each([10_000, 50_000])(
+  'with %i requests, views and grants go on past a reset, a killed worker, further runs and a termination',
+  async (size) => {
+    const crowd = new Crowd(size);
+    const { requests, grants } = crowd;
+    const until = (is: () => unknown, expected: unknown, timeout = 120_000) =>
+      expect.poll(is, { timeout, interval: 200 }).toEqual(expected);
+    const since = async (what: string, act: () => Promise<unknown>): Promise<void> => {
+      const startedMs = Date.now();
+      await act();
+      const { historyLength, historySize, runId } = await crowd.slots.describe();
+      note(`${size} ${what}: ${Date.now() - startedMs} ms; ${historyLength} events, ${historySize} bytes, run ${runId}`);
+    };
+    await crowd.startWorker();
+    await crowd.startRecipients();
+    await crowd.continueSlots(2_000);
+    await since('seeded', () => until(() => crowd.counts(), [LIMIT, size - LIMIT]));
+    const { runId } = await crowd.slots.describe();
+    await stack.client.workflowService.resetWorkflowExecution({
+      namespace: stack.client.options.namespace,
+      workflowExecution: { workflowId: crowd.slots.workflowId, runId },
+      reason: 'a test',
+      workflowTaskFinishEventId: 4 as never, // a number is as good as a Long
+      requestId: `reset ${runId}`,
+    });
+    await since('reset', () => until(() => crowd.counts(), [LIMIT, size - LIMIT]));
+    crowd.allowReleases(500);
+    await since('grants', () => until(() => grants.size, 500 + LIMIT));
+    for (const at of [1, 2, 3]) {
+      crowd.allowReleases(500 + 100 * at);
+      await crowd.killWorker();
+      await crowd.startWorker();
+      await since('killed', () => until(async () => (await crowd.view())?.holders_count, LIMIT));
+      await since('granted', () => until(() => grants.size, 500 + 100 * at + LIMIT));
+    }
+    await crowd.slots.terminate();
+    await crowd.startSlots(LIMIT);
+    const held = grants.size;
+    const again = requests.filter(({ key }) => !grants.has(key));
+    await since('requested', () => crowd.request(again));
+    await since('again', () => until(() => crowd.counts(), [LIMIT, again.length - LIMIT], 300_000));
+    crowd.allowReleases(held + 100);
+    await since('granted', () => until(() => grants.size, held + 100 + LIMIT, 240_000));
+    await since('killed', async () => {
+      await crowd.killWorker();
+      await crowd.startWorker();
+      await until(async () => (await crowd.view())?.holders_count, LIMIT);
+    });
+    note(JSON.stringify([...grants.values()].filter((one) => one !== 1)));
+  },
+  1_200_000,
 );
