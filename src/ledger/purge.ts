@@ -1,5 +1,7 @@
 import { mapParallel } from '../async/map-parallel.js';
+import { FailureType } from '../contract/failure-type.js';
 import type { Purchase } from '../contract/purchase.js';
+import { VideoError } from '../contract/video-error.js';
 import type { AssetInfo, AssetStore, StoreOptions } from '../storage/asset-store.js';
 import { safeName, taskNameOf, taskObjectKeys, videoKey } from '../storage/keys.js';
 import { listParallel } from '../storage/list-parallel.js';
@@ -39,6 +41,10 @@ export interface PurgePlan {
   readonly keptOpen: number;
   /** Younger than {@link PURGE_AGE_MIN_MS}; counted with a reference only. */
   readonly keptRecent: number;
+  /** A record that cannot be read decides about them, so they stay. */
+  readonly keptUnreadable: number;
+  /** The records that cannot be read, each once. */
+  readonly damaged: readonly VideoError[];
 }
 
 /** Requests at once; an S3 server answers each in some 30 ms. */
@@ -48,9 +54,9 @@ const CLOCK_SKEW_MS = 3_600_000;
 
 /**
  * Finds what a purge would delete; deletes nothing. Reads the records of every provider and account in the store, of
- * any age, because the key of an object does not name its account.
+ * any age, because the key of an object does not name its account. A record that cannot be understood is named, and
+ * what it may protect stays.
  * @param nowMs - Milliseconds since the epoch.
- * @throws VideoError `RecordDamaged` when a record that decides what is open cannot be understood.
  */
 export async function planPurge(
   store: AssetStore,
@@ -62,14 +68,15 @@ export async function planPurge(
   const chosen =
     choice.by === 'age' ? listOlder(store, choice, nowMs, options) : listMadeFrom(records, choice.key, options);
   const items: PurgeItem[] = [];
-  let [keptOpen, keptRecent] = [0, 0];
+  let [keptOpen, keptRecent, keptUnreadable] = [0, 0, 0];
   for await (const found of mapParallel(chosen, PARALLEL, (info) => records.itemOf(info, options))) {
     // A video may be deleted on the day that it was made; an image is needed until its purchases are decided.
     if (found === 'open') keptOpen += 1;
+    else if (found === 'unreadable') keptUnreadable += 1;
     else if (found.area === 'references' && found.modifiedAtMs > nowMs - PURGE_AGE_MIN_MS) keptRecent += 1;
     else items.push({ area: found.area, key: found.key, bytes: found.bytes, pointers: found.pointers });
   }
-  return { items, keptOpen, keptRecent };
+  return { items, keptOpen, keptRecent, keptUnreadable, damaged: records.damaged };
 }
 
 /** Deletes what a plan names. When it was interrupted, plan again and delete the rest. */
@@ -103,8 +110,8 @@ async function* listMadeFrom(
 ): AsyncGenerator<AssetInfo> {
   const keys = new Set<string>([reference]);
   const purchases = mapParallel(records.purchases, PARALLEL, async (files) => {
-    const intent = await records.intent(files, options);
-    const references = referencesOf(intent);
+    // Of a purchase that cannot be read nobody knows its image, and its video stays.
+    const references = referencesOf(await records.intent(files, options).catch(records.note));
     if (!references.includes(reference)) return { references: [], tasks: [] };
     return { references, tasks: await records.taskNames(files, options) };
   });
@@ -143,6 +150,10 @@ async function listAccounts(store: AssetStore, options: StoreOptions): Promise<L
 /** What the ledgers of a store say about its objects. */
 class StoreRecords {
   readonly store: AssetStore;
+  /** The records that could not be read, by what is wrong with each. */
+  readonly #damaged = new Map<string, VideoError>();
+  /** Whether the image of an open purchase is not known: it may be any of them. */
+  #isAnyReferenceOpen = false;
   /** By the prefix of the purchase. */
   readonly #purchases = new Map<string, PurchaseFiles>();
   /** By the task's name in keys; one in each ledger that knows it. */
@@ -183,17 +194,33 @@ class StoreRecords {
     return this.#purchases.values();
   }
 
+  get damaged(): readonly VideoError[] {
+    return [...this.#damaged.values()];
+  }
+
+  /** Takes note of a record that cannot be read; throws every other error. */
+  readonly note = (error: unknown): undefined => {
+    if (!(error instanceof VideoError && error.type === FailureType.RecordDamaged)) throw error;
+    this.#damaged.set(error.message, error);
+    return undefined;
+  };
+
   async #addIfOpen(files: PurchaseFiles, options: StoreOptions): Promise<void> {
     if (files.closed !== undefined && !mayHaveOpenExtraTask(files)) return;
-    const claim = await this.#claim(files, options);
+    // Without a claim that can be read it may have any task.
+    const claim = await this.#claim(files, options).catch(this.note);
+    const extra = await this.#extraTasks(files, claim, options);
     const isDecided = files.closed !== undefined || (claim !== undefined && 'not_created' in claim.decision);
-    if (isDecided && !(await this.#extraTasks(files, claim, options)).some(({ isOpen }) => isOpen)) return;
+    if (isDecided && !extra.some(({ isOpen }) => isOpen)) return;
     const { paths, purchase } = files;
     this.#open.purchases.add(paths.purchase(purchase));
-    for (const name of await this.taskNames(files, options)) this.#open.tasks.add(name);
-    const intent = await this.intent(files, options);
+    for (const name of namesOf(claim, extra)) this.#open.tasks.add(name);
+    const intent = await this.intent(files, options).catch(this.note);
     if (intent === undefined) {
-      throw recordDamaged(this.store, paths.intent(purchase), 'is missing although later records exist');
+      this.#isAnyReferenceOpen = true;
+      if (files.intent === undefined) {
+        this.note(recordDamaged(this.store, paths.intent(purchase), 'is missing although later records exist'));
+      }
     }
     for (const reference of referencesOf(intent)) this.#open.references.add(reference);
     if (claim === undefined) {
@@ -216,9 +243,8 @@ class StoreRecords {
 
   /** The tasks of a purchase, as keys name them. */
   async taskNames(files: PurchaseFiles, options: StoreOptions): Promise<string[]> {
-    const claim = await this.#claim(files, options);
-    const extra = await this.#extraTasks(files, claim, options);
-    return [...claimedNames(claim), ...extra.map(({ name }) => name)];
+    const claim = await this.#claim(files, options).catch(this.note);
+    return namesOf(claim, await this.#extraTasks(files, claim, options));
   }
 
   /** The tasks that were bought in addition to the purchase's decision. */
@@ -226,8 +252,8 @@ class StoreRecords {
     { purchase, extraTasks }: PurchaseFiles,
     claim: ClaimRecord | undefined,
     options: StoreOptions,
-  ): Promise<{ readonly name: string; readonly isOpen: boolean }[]> {
-    const extra: { readonly name: string; readonly isOpen: boolean }[] = [];
+  ): Promise<ExtraTask[]> {
+    const extra: ExtraTask[] = [];
     for (const [name, { found, task, closed }] of extraTasks) {
       const isExtra =
         task !== undefined ||
@@ -237,18 +263,34 @@ class StoreRecords {
     return extra;
   }
 
+  /** Whether a task is this purchase's, or may be. */
   async #isOwner(purchase: Purchase, taskName: string, options: StoreOptions): Promise<boolean> {
     for (const { key } of this.#tasks.get(taskName) ?? []) {
-      const owner = await readLedgerRecord(this.store, key, taskRecord, options);
-      if (owner !== undefined && isOwnedBy(owner, purchase)) return true;
+      const owner = await readLedgerRecord(this.store, key, taskRecord, options).catch((error: unknown) => {
+        this.note(error);
+        return 'unreadable' as const;
+      });
+      if (owner === 'unreadable' || (owner !== undefined && isOwnedBy(owner, purchase))) return true;
     }
     return false;
   }
 
-  /** What is to be deleted with an object; `open` when it has to stay. */
-  async itemOf(info: AssetInfo, options: StoreOptions): Promise<(PurgeItem & AssetInfo) | 'open'> {
+  /** What is to be deleted with an object, or why it has to stay: a record that decides about it cannot be read. */
+  async itemOf(info: AssetInfo, options: StoreOptions): Promise<(PurgeItem & AssetInfo) | 'open' | 'unreadable'> {
+    try {
+      return await this.#itemOf(info, options);
+    } catch (error) {
+      this.note(error);
+      return 'unreadable';
+    }
+  }
+
+  async #itemOf(info: AssetInfo, options: StoreOptions): Promise<(PurgeItem & AssetInfo) | 'open' | 'unreadable'> {
     const area = PURGE_AREAS.find((name) => info.key.startsWith(`${name}/`)) ?? 'rejected';
-    if (area === 'references') return this.#open.references.has(info.key) ? 'open' : { ...info, area, pointers: [] };
+    if (area === 'references') {
+      if (this.#open.references.has(info.key)) return 'open';
+      return this.#isAnyReferenceOpen ? 'unreadable' : { ...info, area, pointers: [] };
+    }
     const taskName = taskNameOf(info.key) ?? '';
     if (this.#open.tasks.has(taskName)) return 'open';
     const owners = this.#tasks.get(taskName) ?? [];
@@ -271,6 +313,17 @@ class StoreRecords {
     return { ...info, area, pointers };
   }
 }
+
+/** A task that was bought in addition to its purchase's decision, as keys name it. */
+interface ExtraTask {
+  readonly name: string;
+  readonly isOpen: boolean;
+}
+
+const namesOf = (claim: ClaimRecord | undefined, extra: readonly ExtraTask[]): string[] => [
+  ...claimedNames(claim),
+  ...extra.map(({ name }) => name),
+];
 
 const claimedNames = (claim: ClaimRecord | undefined): string[] =>
   claim !== undefined && 'task_id' in claim.decision ? [safeName(claim.decision.task_id)] : [];

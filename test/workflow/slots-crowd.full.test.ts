@@ -274,7 +274,9 @@ test.each([10_000, 50_000])(
       const startedMs = Date.now();
       await act();
       const { historyLength, historySize, runId } = await crowd.slots.describe();
-      note(`${size} ${what}: ${Date.now() - startedMs} ms; ${historyLength} events, ${historySize} bytes, run ${runId}`);
+      note(
+        `${size} ${what}: ${Date.now() - startedMs} ms; ${historyLength} events, ${historySize} bytes, run ${runId}`,
+      );
     };
     await crowd.startWorker();
     await crowd.startRecipients();

@@ -108,6 +108,9 @@ export class Progress {
   /** Whether `VideoOutcome` says that the run waits for a person. */
   #parked = false;
 
+  /** Whether `VideoTaskId` names a task. */
+  #taskIsNamed = false;
+
   /** Stage and attempt of the last log entry: a stage that is entered again is no transition. */
   #logged = '';
 
@@ -127,6 +130,11 @@ export class Progress {
     if (transition !== this.#logged) logTransition(this.#state, more);
     this.#logged = transition;
     this.onStage(this.#state);
+    // Slots that start again ask the runs without a task to request again. It has ended without a video.
+    if (stage === 'waiting_for_slot' && this.#taskIsNamed) {
+      this.#taskIsNamed = false;
+      this.#setAttributes({ VideoTaskId: [] });
+    }
     if (!this.#parked || !CONTINUES.includes(stage)) return;
     this.#parked = false;
     this.#setAttributes({ VideoOutcome: ['running'] });
@@ -162,6 +170,7 @@ export class Progress {
 
   bought(taskId: string): void {
     this.#show({ task_id: taskId });
+    this.#taskIsNamed = true;
     this.#setAttributes({ VideoTaskId: [taskId] });
   }
 

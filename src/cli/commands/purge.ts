@@ -65,17 +65,16 @@ async function runPurge(flags: PurgeFlags, context: CommandContext): Promise<num
   const choice = choiceOf(flags);
   const store = new Settings(context.io).store();
   const plan = await planPurge(store, choice, Date.now());
-  const report = (done: PurgePlan, deleted: boolean): void =>
+  const report = (done: PurgePlan, deleted: boolean): number => {
     context.result(reportOf(done, deleted), reportText(done, deleted));
+    for (const { message } of done.damaged) context.io.stderr.write(`Cannot be read: ${message}\n`);
+    return done.damaged.length === 0 ? ExitCode.done : ExitCode.failed;
+  };
   const { dryRun = false, yes = false } = flags;
-  if (dryRun || (plan.items.length === 0 && (yes || canAsk(context.io)))) {
-    report(plan, false);
-    return ExitCode.done;
-  }
+  if (dryRun || (plan.items.length === 0 && (yes || canAsk(context.io)))) return report(plan, false);
   if (yes) {
     await purge(store, plan);
-    report(plan, true);
-    return ExitCode.done;
+    return report(plan, true);
   }
   if (!canAsk(context.io)) {
     report(plan, false);
@@ -92,8 +91,7 @@ async function runPurge(flags: PurgeFlags, context: CommandContext): Promise<num
   const again = await planPurge(store, choice, Date.now());
   const remaining = { ...again, items: again.items.filter(({ key }) => confirmed.has(key)) };
   await purge(store, remaining);
-  report(remaining, true);
-  return ExitCode.done;
+  return report(remaining, true);
 }
 
 function choiceOf({ olderThan, prefix, reference: key }: PurgeFlags): PurgeChoice {
@@ -105,7 +103,7 @@ function choiceOf({ olderThan, prefix, reference: key }: PurgeFlags): PurgeChoic
 }
 
 /** Published as the result of `purge --json`. */
-function reportOf({ items, keptOpen, keptRecent }: PurgePlan, deleted: boolean) {
+function reportOf({ items, keptOpen, keptRecent, keptUnreadable, damaged }: PurgePlan, deleted: boolean) {
   return {
     deleted,
     objects: items.length,
@@ -119,17 +117,25 @@ function reportOf({ items, keptOpen, keptRecent }: PurgePlan, deleted: boolean) 
     ),
     kept_open: keptOpen,
     kept_recent: keptRecent,
+    ...(damaged.length > 0 && {
+      kept_unreadable: keptUnreadable,
+      damaged: damaged.map(({ message }) => message).sort(),
+    }),
   };
 }
 
 function reportText(plan: PurgePlan, deleted: boolean): string {
   const { objects, bytes, cache_records, prefixes, kept_open, kept_recent } = reportOf(plan, deleted);
+  const { keptUnreadable } = plan;
   const rows = Object.entries(prefixes).map(([name, there]) => [name, String(there.objects), String(there.bytes)]);
   return [
     deleted ? 'Deleted:' : 'Would be deleted:',
     table(['prefix', 'objects', 'bytes'], [...rows, ['total', String(objects), String(bytes)]]),
     `cache records that point to them: ${cache_records}`,
     ...(kept_open > 0 ? [`${kept_open} more are kept: they belong, or may belong, to an open purchase.`] : []),
+    ...(keptUnreadable > 0
+      ? [`${keptUnreadable} more are kept: a record that decides about them cannot be read.`]
+      : []),
     ...(kept_recent > 0 ? ['The image is kept: it is younger than 25 hours, and a run may still need it.'] : []),
   ].join('\n');
 }
