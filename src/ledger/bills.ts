@@ -4,7 +4,7 @@ import { LIMITS, type Resolution } from '../contract/model.js';
 import type { Purchase } from '../contract/purchase.js';
 import { DAY_MS, utcDay } from '../contract/utc.js';
 import { VideoError } from '../contract/video-error.js';
-import type { StoreOptions } from '../storage/asset-store.js';
+import type { AssetInfo, StoreOptions } from '../storage/asset-store.js';
 import { listParallel } from '../storage/list-parallel.js';
 import { ignoreDamage, type LedgerRecords, type PutAnswer } from './ledger-records.js';
 import type { BoughtTask } from './purchase-view.js';
@@ -130,8 +130,7 @@ export async function* listBills(
   day: string,
   { writtenSinceMs = 0, damaged, ...options }: ListBillsOptions,
 ): AsyncGenerator<BillFacts> {
-  const repeated = await readStatements(records, day, options);
-  const listed = listParallel(records.store, records.paths.bills(day), options);
+  const [repeated, listed] = await Promise.all([readStatements(records, day, options), namesOf(records, day, options)]);
   const bills = mapParallel(listed, BILLS_AT_ONCE, async ({ key, modifiedAtMs }): Promise<BillFacts | undefined> => {
     const known = repeated.get(key);
     repeated.delete(key);
@@ -142,6 +141,12 @@ export async function* listBills(
   for (const bill of repeated.values()) {
     if (bill !== ON_ANOTHER_DAY && bill.written_at_ms >= writtenSinceMs) yield bill;
   }
+}
+
+async function namesOf({ store, paths }: LedgerRecords, day: string, options: StoreOptions): Promise<AssetInfo[]> {
+  const names: AssetInfo[] = [];
+  for await (const info of listParallel(store, paths.bills(day), options)) names.push(info);
+  return names;
 }
 
 async function readBill(

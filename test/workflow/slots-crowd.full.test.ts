@@ -313,7 +313,8 @@ test.each([10_000, 50_000])(
       await crowd.startWorker();
       await until(async () => (await crowd.view())?.holders_count, LIMIT);
     });
-    note(JSON.stringify([...grants.values()].filter((one) => one !== 1)));
+    // What a run had granted before it was reset is sent again, and changes nothing; nothing else is sent twice.
+    expect([...grants.values()].filter((times) => times > 1).length).toBeLessThanOrEqual(LIMIT);
   },
   1_200_000,
 );
