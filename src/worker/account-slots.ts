@@ -32,7 +32,7 @@ const UPDATE_TIMEOUT_MS = 2_000;
 /** Short compared with the minute after which a run asks again. */
 const ASSESSED_FOR_MS = 5_000;
 
-/** On a queue with a backlog, everything that the slots do precedes the thousands of runs that wait for their answer. */
+/** On a queue with a backlog, all that the slots do precedes the thousands of runs that wait for their answer. */
 const FIRST: Priority = { priorityKey: 1 };
 
 /**
