@@ -4,13 +4,16 @@ import { join } from 'node:path';
 import { expect } from 'vitest';
 import { VideoError } from '../../src/contract/video-error.js';
 import { makeClip } from '../../src/emulator/clip/plain-clip.js';
+import { type BmpPixels, readBmp } from '../../src/media/bmp.js';
 import { ImageFitter } from '../../src/media/image-fitter.js';
+import { kindOfImage } from '../../src/media/image-kind.js';
+import { layoutOf, stripImage } from '../../src/media/image-layout.js';
 import { Mp4Fault } from '../../src/media/mp4-boxes.js';
 import { type InspectedMp4, measureMp4File } from '../../src/media/mp4-measure.js';
 import { writeMp4 } from '../support/mp4-writer.js';
 import { pipelineOf, testPicture } from '../support/pictures.js';
 import { ROOT } from '../support/root.js';
-import { bmp } from '../unit/image-samples.js';
+import { bmp, gif, jpeg, jpegSegment, png, pngChunk, turned, webpExtended } from '../unit/image-samples.js';
 import { Random } from './random.js';
 
 /** Processor time for one file, in milliseconds. The machine may be busy, so the time that passes says nothing. */
@@ -199,13 +202,10 @@ function isBetweenParts(bytes: Buffer, at: number): boolean {
   return start === at;
 }
 
-/**
- * Decodes damaged images in the process for it: each is accepted with plausible sides or refused by its type, none ends
- * the process, and no cut one is taken.
- */
-export async function fuzzImages(run: FuzzRun): Promise<FuzzFigures> {
+/** Pictures in every format that is read, and in the variants that are read differently. */
+async function imageSeeds(): Promise<readonly Seed[]> {
   const picture = pipelineOf(testPicture());
-  const seeds: readonly Seed[] = [
+  return [
     { name: 'sample', bytes: await readFile(join(ROOT, 'assets', 'sample.jpg')) },
     { name: 'jpeg', bytes: await picture.clone().jpeg().withMetadata({ orientation: 6 }).toBuffer() },
     { name: 'progressive', bytes: await picture.clone().jpeg({ progressive: true }).toBuffer() },
@@ -218,6 +218,62 @@ export async function fuzzImages(run: FuzzRun): Promise<FuzzFigures> {
     { name: 'gif', bytes: await picture.clone().gif().toBuffer() },
     { name: 'avif', bytes: await picture.clone().avif({ effort: 0 }).toBuffer() },
   ];
+}
+
+/**
+ * Reads the kind and the structure of damaged images: what is read ends, is within the file, and a picture without its
+ * metadata has none left.
+ */
+export async function fuzzImageHeaders(run: FuzzRun): Promise<FuzzFigures> {
+  const small = [
+    png({ extra: [pngChunk('tEXt', Buffer.from('Place\0here'))] }),
+    bmp({ bits: 32 }),
+    webpExtended(),
+    gif(),
+  ];
+  const exif = [turned(jpeg(), 6), jpeg({ orientation: 3, order: 'le', extra: [jpegSegment(0xed, Buffer.alloc(40))] })];
+  const names = [...small, ...exif].map((bytes, n) => ({ name: `made ${n}`, bytes }));
+  const seeds = [...(await imageSeeds()).filter(({ bytes }) => bytes.length < 100_000), ...names];
+  return repeat(run, async (random, figures) => {
+    const { bytes } = damage(random, random.pick(seeds).bytes, seeds);
+    const { format, name } = kindOfImage(bytes);
+    expect(name).toMatch(/^an? /);
+    if (format === undefined) {
+      figures.refused += 1;
+      return;
+    }
+    figures.accepted += 1;
+    if (format === 'bmp') {
+      const { width, height, channels, pixels } = await readPixels(bytes, figures);
+      expect(pixels.length).toBe(width * height * channels);
+      expect(pixels.length).toBeLessThanOrEqual(24 * bytes.length);
+    }
+    const layout = layoutOf(bytes, format);
+    if (layout === undefined) return;
+    expect(layout.parts.reduce((sum, part) => sum + part.bytes.length, 0)).toBeLessThanOrEqual(bytes.length);
+    const stripped = stripImage(layout, format);
+    expect(layoutOf(stripped, format)).toMatchObject({ isPersonal: false });
+    figures.kept += 1;
+  });
+}
+
+/** The pixels of a BMP; none of one that is refused. */
+async function readPixels(bytes: Buffer, figures: FuzzFigures): Promise<BmpPixels> {
+  try {
+    return readBmp(bytes, 8_000);
+  } catch (error) {
+    expect(error).toBeInstanceOf(Error);
+    figures.refused += 1;
+    return { width: 0, height: 0, channels: 3, pixels: Buffer.alloc(0) };
+  }
+}
+
+/**
+ * Decodes damaged images in the process for it: each is accepted with plausible sides or refused by its type, none ends
+ * the process, and no cut one is taken.
+ */
+export async function fuzzImages(run: FuzzRun): Promise<FuzzFigures> {
+  const seeds = await imageSeeds();
   const folder = await mkdtemp(join(tmpdir(), 'image-fuzz-'));
   const [file, output] = [join(folder, 'image'), join(folder, 'fitted')];
   const fitter = new ImageFitter();

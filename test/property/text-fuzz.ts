@@ -1,3 +1,4 @@
+import { brotliCompressSync, constants, deflateSync, gzipSync } from 'node:zlib';
 import { type Payload, RawValue } from '@temporalio/common';
 import { expect } from 'vitest';
 import { checkManifest, invalidManifest } from '../../src/batch/manifest.js';
@@ -9,6 +10,7 @@ import { callerAttributes } from '../../src/contract/search-attributes.js';
 import { invalidRequest, parseRequest, requestIssues } from '../../src/contract/validate.js';
 import { classifyProviderError } from '../../src/dashscope/errors.js';
 import { errorAnswer, listAnswer, policyAnswer, taskAnswer } from '../../src/dashscope/wire.js';
+import { decodeBody } from '../../src/net/encoding.js';
 import { redactText } from '../../src/net/redact.js';
 import { readWindow } from '../../workflows/batch/batch-state.js';
 import { readItemEnd } from '../../workflows/batch/read-item-end.js';
@@ -58,6 +60,13 @@ const ANSWER = {
   data: [{ task_id: 't-1', status: 'RUNNING', start_time: 1_764_000_000_000 }],
   total: 1,
 };
+/** How a gateway may compress an answer. */
+const ENCODINGS: readonly (readonly [string | undefined, (bytes: Buffer) => Buffer])[] = [
+  [undefined, (bytes) => bytes],
+  ['gzip', (bytes) => gzipSync(bytes, { level: 1 })],
+  ['deflate', (bytes) => deflateSync(bytes, { level: 1 })],
+  ['br', (bytes) => brotliCompressSync(bytes, { params: { [constants.BROTLI_PARAM_QUALITY]: 1 } })],
+];
 const MESSAGES = [
   { reason: 'wrong picture' },
   { window: 10 },
@@ -118,8 +127,8 @@ function changed(random: Random, seed: unknown): unknown {
   return JSON.parse(text);
 }
 
-/** Bytes of a JSON text with a few bytes flipped, cut or repeated. */
-function damaged(random: Random, text: string): Buffer {
+/** Bytes of a text or of a body with a few bytes flipped, cut or repeated. */
+function damaged(random: Random, text: string | Buffer): Buffer {
   let bytes = Buffer.from(text);
   for (let left = random.between(0, 4); left > 0; left--) {
     const at = random.between(0, Math.max(0, bytes.length - 1));
@@ -170,6 +179,21 @@ function fuzzAnswer(random: Random): void {
   );
   expectClean([failure.message, failure.code, failure.next_step]);
   expect(failure.message.length).toBeLessThanOrEqual(600);
+}
+
+/** Checks the bytes of one answer, compressed by a gateway or not: they are read or refused, within a bound. */
+async function fuzzBody(random: Random): Promise<void> {
+  const max = 20_000;
+  const text = damaged(random, JSON.stringify(changed(random, ANSWER)));
+  const [encoding, encode] = random.pick(ENCODINGS);
+  const body = damaged(random, encode(random.chance(0.2) ? Buffer.alloc(2_000_000) : text));
+  const given = random.chance(0.8) ? encoding : random.pick(NAMES);
+  const decoded = await decodeBody(body, given, max).catch((error: unknown) => {
+    expect(error).toBeInstanceOf(Error);
+    return undefined;
+  });
+  // What is not compressed is bounded where it is received.
+  if (decoded !== undefined && decoded !== body) expect(decoded.length).toBeLessThanOrEqual(max);
 }
 
 /** Checks one manifest: every line is an item or has faults, and the failure of all of them is bounded. */
@@ -226,7 +250,7 @@ export async function fuzzTexts({ seconds, seed }: { readonly seconds: number; r
   const untilMs = Date.now() + seconds * 1000;
   let rounds = 0;
   while (Date.now() < untilMs || rounds < 50) {
-    for (const fuzz of [fuzzRequest, fuzzAnswer, fuzzManifest, fuzzMessage, fuzzText]) {
+    for (const fuzz of [fuzzRequest, fuzzAnswer, fuzzBody, fuzzManifest, fuzzMessage, fuzzText]) {
       const state = { round: rounds, target: fuzz.name, seed };
       try {
         await fuzz(random);
