@@ -9,7 +9,7 @@ import type { InspectedMp4 } from '../src/media/mp4-measure.js';
 import { readSpool, type Spooled } from '../src/net/spool.js';
 import { candidateKey, rejectedKey, videoKey } from '../src/storage/keys.js';
 import { ArchiveAttempts, type Attempts } from './archive-attempts.js';
-import type { ActivityDeps, ResultDeps } from './deps.js';
+import { type ActivityDeps, addressOf, type ResultDeps } from './deps.js';
 import { resultExpired, withResult, withStored } from './download-result.js';
 import type { FinishedTask } from './finished-task.js';
 import { type MeasuredFigures, mismatchWarnings, round } from './mismatch-warnings.js';
@@ -295,7 +295,7 @@ function describe(
   const audio = soundUnknown === true && found !== undefined ? found.hasAudio : task.audio;
   const key = videoKey(taskId);
   return {
-    video_url: publicBaseUrl === undefined ? store.url(key) : `${publicBaseUrl}/${key}`,
+    video_url: addressOf(key, { store, publicBaseUrl }),
     duration: round(measured.durationSeconds),
     fps: round(measured.fps),
     seed,

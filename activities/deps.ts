@@ -35,6 +35,8 @@ export interface ActivityDeps {
   /** Directory for files on their way; local to this worker. */
   readonly spoolDir: string;
   readonly publicBaseUrl: string | undefined;
+  /** Where the runbook is published; undefined: nowhere. */
+  readonly runbookUrl?: string | undefined;
   readonly times: Times;
   readonly clock: Clock;
   /** What a billed second costs; undefined: not known. */
@@ -61,6 +63,12 @@ export interface ActivityDeps {
   readonly slots: AccountSlotsPort;
   readonly metrics: StepMetrics;
 }
+
+/** Stable address of an object of the store, for people and results; never a signed one. */
+export const addressOf = (
+  key: string,
+  { store, publicBaseUrl }: Pick<ActivityDeps, 'store' | 'publicBaseUrl'>,
+): string => (publicBaseUrl === undefined ? store.url(key) : `${publicBaseUrl}/${key}`);
 
 /** What the ledger's operations need of the dependencies. */
 export const ledgerParts = ({ ledger, dashscope: provider, clock, times }: ResultDeps) => ({

@@ -2,11 +2,13 @@ import { mapParallel } from '../src/async/map-parallel.js';
 import { salvageWorkflowId } from '../src/contract/names.js';
 import type { Purchase } from '../src/contract/purchase.js';
 import { type StepTimes, stepTimesOf } from '../src/contract/times.js';
+import type { WebLinks } from '../src/contract/web-links.js';
 import type { WebhookEvents } from '../src/contract/webhook.js';
 import { boughtTask, openExtraTasks, type PurchaseView } from '../src/ledger/purchase-view.js';
 import type { ActivityDeps } from './deps.js';
 import { subscribedEvents } from './post-event.js';
 import type { WatchedTask } from './purchase-step.js';
+import { webLinksOf } from './web-links.js';
 import { withSignal } from './with-signal.js';
 
 /** An open purchase, or an open task next to its own one, that no run finishes. */
@@ -26,6 +28,7 @@ export interface Orphans {
   /** Whether the namespace has the search attributes. */
   readonly attributes: boolean;
   readonly webhookEvents?: WebhookEvents;
+  readonly webLinks?: WebLinks;
   readonly times: StepTimes;
 }
 
@@ -56,6 +59,7 @@ export function createFindOrphans(deps: ActivityDeps) {
         attributes: await knowsAttributes(),
         times: stepTimesOf(deps.times),
         ...subscribedEvents(deps),
+        ...webLinksOf(deps),
       };
     });
 }

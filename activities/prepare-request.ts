@@ -39,6 +39,7 @@ import {
 import { fromCache } from './purchase-step.js';
 import { signedAudioUrl } from './signed-audio.js';
 import { makeReady, type Readiness } from './upload-reference.js';
+import { webLinksOf } from './web-links.js';
 import { previousHeartbeat, withSignal } from './with-signal.js';
 
 /** A request, and the run that it is for. */
@@ -185,6 +186,7 @@ async function prepare(
     labelsHidden: deps.payloadsEncoded === true,
     times: stepTimesOf(deps.times),
     ...subscribedEvents(deps),
+    ...webLinksOf(deps),
   };
 }
 

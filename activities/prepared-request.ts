@@ -2,6 +2,7 @@ import type { CanonicalRequest } from '../src/contract/request.js';
 import type { VideoResult, VideoWarning } from '../src/contract/result.js';
 import type { QueueIdentity } from '../src/contract/slots.js';
 import type { StepTimes } from '../src/contract/times.js';
+import type { WebLinks } from '../src/contract/web-links.js';
 import type { WebhookEvents } from '../src/contract/webhook.js';
 import type { PurchaseQuery } from '../src/ledger/buy.js';
 
@@ -30,6 +31,8 @@ export interface PreparedRequest {
   readonly times: StepTimes;
   /** Events that the worker's webhook is subscribed to; absent: there is no webhook. */
   readonly webhookEvents?: WebhookEvents;
+  /** Where the details of the run lead; absent: nowhere. */
+  readonly webLinks?: WebLinks;
 }
 
 /** What a failed `prepareRequest` reports in addition to the failure, so that a search finds how the run ended. */

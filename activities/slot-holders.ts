@@ -17,6 +17,7 @@ import { batchOf, type Ending } from '../src/ledger/records.js';
 import type { ActivityDeps } from './deps.js';
 import { type OrphanedPurchase, type Orphans, orphansOf } from './find-orphans.js';
 import { subscribedEvents } from './post-event.js';
+import { webLinksOf } from './web-links.js';
 import { withSignal } from './with-signal.js';
 
 /**
@@ -92,7 +93,7 @@ export interface HoldersAudit {
   /** Open purchases of holders that no run finishes: until a salvage does, they keep their slot and their money. */
   readonly orphans: readonly OrphanedPurchase[];
   /** What starting their salvages needs; present when there are any. */
-  readonly salvage?: Pick<Orphans, 'attributes' | 'webhookEvents'>;
+  readonly salvage?: Pick<Orphans, 'attributes' | 'webhookEvents' | 'webLinks'>;
 }
 
 /**
@@ -118,7 +119,8 @@ export function createFindDeadSlots(deps: ActivityDeps) {
         dead.push({ key, afterPurchase, sinceMs, settled: end !== 'unsettled', paid: end === 'paid' });
       }
       if (orphans.length === 0) return { dead, orphans };
-      return { dead, orphans, salvage: { attributes: await deps.knowsAttributes(), ...subscribedEvents(deps) } };
+      const salvage = { attributes: await deps.knowsAttributes(), ...subscribedEvents(deps), ...webLinksOf(deps) };
+      return { dead, orphans, salvage };
     });
 }
 

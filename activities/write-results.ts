@@ -1,6 +1,6 @@
 import { writeEnds, writeReport } from '../src/batch/batch-files.js';
 import type { BatchItemEnd, BatchSummary } from '../src/contract/batch.js';
-import type { ActivityDeps } from './deps.js';
+import { type ActivityDeps, addressOf } from './deps.js';
 import { withSignal } from './with-signal.js';
 
 /** One page of a batch's results. */
@@ -16,8 +16,16 @@ export function createWriteResults({ store }: ActivityDeps) {
     withSignal((signal) => writeEnds(store, batchId, page, ends, { signal }));
 }
 
+/** Where the report of a batch is. */
+export interface WrittenReport {
+  readonly address: string;
+}
+
 /** Writes the report of a batch. */
-export function createWriteReport({ store }: ActivityDeps) {
-  return ({ summary }: { summary: BatchSummary }): Promise<void> =>
-    withSignal((signal) => writeReport(store, summary, { signal }));
+export function createWriteReport({ store, publicBaseUrl }: ActivityDeps) {
+  return ({ summary }: { summary: BatchSummary }): Promise<WrittenReport> =>
+    withSignal(async (signal) => {
+      const key = await writeReport(store, summary, { signal });
+      return { address: addressOf(key, { store, publicBaseUrl }) };
+    });
 }

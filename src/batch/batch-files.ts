@@ -184,8 +184,14 @@ export async function readReport(
 }
 
 /** Writes the summary of a batch; it replaces that of an earlier attempt. */
-export async function writeReport(store: AssetStore, summary: BatchSummary, options: StoreOptions = {}): Promise<void> {
-  await writeRecord(store, batchReportKey(summary.batch_id), { v: 1, ...summary }, options);
+export async function writeReport(
+  store: AssetStore,
+  summary: BatchSummary,
+  options: StoreOptions = {},
+): Promise<string> {
+  const key = batchReportKey(summary.batch_id);
+  await writeRecord(store, key, { v: 1, ...summary }, options);
+  return key;
 }
 
 /** One line of a batch's report. */

@@ -1,4 +1,5 @@
 import { cutToBytes } from '../contract/bounds.js';
+import { markdownSummary } from '../contract/markdown.js';
 import type { VideoRequest } from '../contract/request.js';
 import { redactText } from '../net/redact.js';
 
@@ -10,6 +11,6 @@ const SUMMARY_BYTES = 200;
 
 /** One line that identifies a run in the Web UI's list; it holds no URL and no secret. */
 export function runSummary({ prompt, duration, size }: VideoRequest): string {
-  const line = redactText(prompt).replace(/\s+/g, ' ');
+  const line = markdownSummary(redactText(prompt)).replace(/\s+/g, ' ');
   return cutToBytes(`${duration} s ${size}: ${line.trim()}`, SUMMARY_BYTES);
 }

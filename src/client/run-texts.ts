@@ -1,5 +1,6 @@
 import type { VideoBatchInput } from '../contract/batch.js';
 import { cutToBytes, DETAILS_BYTES_MAX } from '../contract/bounds.js';
+import { markdownCode, markdownLink, markdownText } from '../contract/markdown.js';
 import type { VideoRequest } from '../contract/request.js';
 import { redactText } from '../net/redact.js';
 
@@ -7,11 +8,11 @@ import { redactText } from '../net/redact.js';
 export function staticDetails(request: VideoRequest): string {
   const { prompt, reference_image, labels, ...rest } = request;
   const fields = {
-    reference_image: reference_image.startsWith('data:') ? 'data: URI' : redactText(reference_image),
+    reference_image: reference_image.startsWith('data:') ? 'data: URI' : reference_image,
     ...rest,
-    ...Object.fromEntries(Object.entries(labels ?? {}).map(([name, value]) => [`label ${name}`, value])),
+    ...Object.fromEntries(Object.entries(labels ?? {}).map(([name, value]) => [`label ${markdownText(name)}`, value])),
   };
-  return cutToBytes([redactText(prompt), '', ...listFields(fields)].join('\n'), DETAILS_BYTES_MAX);
+  return cutToBytes([markdownText(redactText(prompt)), '', ...listFields(fields)].join('\n'), DETAILS_BYTES_MAX);
 }
 
 /** The input of a batch in the Web UI's Markdown. */
@@ -21,4 +22,8 @@ export const batchDetails = (input: VideoBatchInput): string =>
 const listFields = (fields: Readonly<Record<string, unknown>>): string[] =>
   Object.entries(fields)
     .filter(([, value]) => value !== undefined)
-    .map(([name, value]) => `- ${name}: \`${redactText(String(value)).replaceAll('`', "'")}\``);
+    .map(([name, value]) => `- ${name}: ${valueText(redactText(String(value)))}`);
+
+/** A value as code; an address without a query, which may be a signature, as a link. */
+const valueText = (value: string): string =>
+  /^https?:[^?]*$/i.test(value) ? markdownLink(value, value) : markdownCode(value);

@@ -31,6 +31,8 @@ export interface Config extends Network {
   /** The operator states that every worker host sees the same `file:` directory. */
   readonly sharedFileStore: boolean;
   readonly publicBaseUrl?: string | undefined;
+  /** Where the runbook is published, for links in the Web UI. */
+  readonly runbookUrl?: string | undefined;
   readonly taskQueues: { readonly generate: string; readonly submit: string };
   /** Queries and submits per second; tasks at a time. */
   readonly rates: { readonly query: number; readonly submit: number; readonly maxRunning: number };
@@ -113,10 +115,15 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>, wh
   const directory = join(read('OUTPUT_DIR') ?? 'output', 'ai-video-wan-video');
   const store: StoreLocation = found ?? { kind: 'file', path: path(directory) };
 
-  const publicBaseUrl = read('ASSET_PUBLIC_BASE_URL');
-  if (publicBaseUrl !== undefined && !/^https?:$/.test(urlOf(publicBaseUrl)?.protocol ?? '')) {
-    fail('ASSET_PUBLIC_BASE_URL', 'must be an http or https address');
-  }
+  const webAddress = (variable: string): string | undefined => {
+    const text = read(variable);
+    if (text !== undefined && !/^https?:$/.test(urlOf(text)?.protocol ?? '')) {
+      fail(variable, 'must be an http or https address');
+    }
+    return text;
+  };
+  const publicBaseUrl = webAddress('ASSET_PUBLIC_BASE_URL');
+  const runbookUrl = webAddress('WAN_VIDEO_RUNBOOK_URL');
   const workspace = read('DASHSCOPE_WORKSPACE');
   if (workspace !== undefined && !/^[\w-]+$/.test(workspace)) {
     fail('DASHSCOPE_WORKSPACE', 'must be a workspace id: letters, digits, dashes, underscores');
@@ -157,6 +164,7 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>, wh
     store,
     sharedFileStore: shared === '1',
     ...(publicBaseUrl !== undefined && { publicBaseUrl: publicBaseUrl.replace(/\/+$/, '') }),
+    ...(runbookUrl !== undefined && { runbookUrl }),
     taskQueues: { generate: `${prefix}-generate`, submit: `${prefix}-submit` },
     rates: {
       query: rate('query', 'WAN_VIDEO_QUERY_RATE', 10),

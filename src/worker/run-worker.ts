@@ -370,6 +370,7 @@ function activityDeps(
     proxies: config.proxies,
     spoolDir: SPOOL_FOLDER,
     publicBaseUrl: config.publicBaseUrl,
+    runbookUrl: config.runbookUrl,
     times,
     clock: systemClock,
     metrics,

@@ -19,6 +19,8 @@ describe.skipIf(chromium === undefined)("in Temporal's Web UI", () => {
   const runs = { completed: NONE, failed: NONE, parked: NONE, cancelled: NONE, running: NONE };
   const batch = { ...NONE, id: 'batch/harbour-spring' };
   const BATCH_ID = 'harbour-spring';
+  const VIDEOS = 'https://videos.example.com';
+  const RUNBOOK = 'https://docs.example.com/operations';
   const itemRun = (n: number) => batchItemWorkflowId(BATCH_ID, `shot-${n}`);
   const runIdOf = async (id: string) => (await stack.client.workflow.getHandle(id).describe()).runId;
   const taskOf = async ({ id }: Run) => (await stack.videos.progress(id)).task_id ?? '';
@@ -28,7 +30,7 @@ describe.skipIf(chromium === undefined)("in Temporal's Web UI", () => {
       ui: true,
       settings: { speed: 20, slots: 20 },
       times: QUICK_LEDGER,
-      env: { ASSET_PUBLIC_BASE_URL: 'https://videos.example.com' },
+      env: { ASSET_PUBLIC_BASE_URL: VIDEOS, WAN_VIDEO_RUNBOOK_URL: RUNBOOK },
     });
     const start = (request: Parameters<Stack['videos']['start']>[0]) => stack.videos.start(request);
     const reaches = ({ id }: Run, stage: string) =>
@@ -108,7 +110,10 @@ describe.skipIf(chromium === undefined)("in Temporal's Web UI", () => {
     expect(run.status).toMatch(/completed/i);
     expect(run.summary).toBe('4 s 1280*720: Waves roll towards a lighthouse at dawn, the camera rises slowly');
     expect(run.details).toMatch(/tenant: studio-a[\s\S]*label film: harbour/);
-    expect(run.currentDetails).toContain(`https://videos.example.com/videos/${taskId}.mp4`);
+    expect(run.currentDetails).toContain(`${VIDEOS}/videos/${taskId}.mp4`);
+    const links = await ui.links(runs.completed, /^done\n/);
+    expect(links).toContain(`${VIDEOS}/videos/${taskId}.mp4`);
+    expect(links).toContainEqual(expect.stringMatching(/^https:\/\/videos.example.com\/references\/\w+\.\w+$/));
     expect(run.currentDetails).toContain('4 s, 1280x720, generated, 4 s billed');
     for (const value of ['generated', taskId, 'studio-a', 'film=harbour']) {
       expect(run.searchAttributes).toContain(`"${value}"`);
@@ -148,6 +153,11 @@ describe.skipIf(chromium === undefined)("in Temporal's Web UI", () => {
     expect(run.status).toMatch(/running/i);
     expect(run.currentDetails.match(/candidate /g)).toHaveLength(2);
     expect(run.currentDetails).toContain(`wan-video resolve ${runs.parked.id} --task `);
+    const [, taskId = ''] = /decide: Update resolveSubmit with \{"task_id":"([^"]+)"\}/.exec(run.currentDetails) ?? [];
+    expect(run.currentDetails).toContain('decide: Update resolveSubmit with {"buy_again":true}');
+    const links = await ui.links(runs.parked, /^needs_attention\n/);
+    expect(links).toContain(`${VIDEOS}/candidates/${taskId}.mp4`);
+    expect(links).toContain(`${RUNBOOK}#a-run-waits-for-a-person`);
     expect(run.searchAttributes).toContain('"needs_attention"');
   });
 
@@ -181,8 +191,11 @@ describe.skipIf(chromium === undefined)("in Temporal's Web UI", () => {
     const family = await ui.family(batch, itemRun(4));
     for (const n of [1, 2, 3, 4]) expect(family).toContain(itemRun(n));
     expect(family).not.toContain(itemRun(5));
-    const runId = await runIdOf(itemRun(2));
-    expect(await ui.family({ id: itemRun(2), runId }, 'videoBatch')).toContain(batch.id);
+    const item = { id: itemRun(2), runId: await runIdOf(itemRun(2)) };
+    expect(await ui.family(item, 'videoBatch')).toContain(batch.id);
+    expect(await ui.links(item, /^failed\n/)).toContainEqual(
+      expect.stringMatching(new RegExp(`/namespaces/default/workflows/${batch.id}$`)),
+    );
   });
 
   test('the list shows the items of a batch with their ends, and only its failures when asked for those', async () => {

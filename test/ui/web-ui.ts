@@ -106,6 +106,20 @@ export class WebUi {
     });
   }
 
+  /** Addresses of the links in a run's details and current details, once these show what is expected. */
+  links(run: Run, currently: RegExp): Promise<string[]> {
+    return this.#onPage(run, 'user-metadata', async (page) => {
+      const frames = page.locator('iframe[src*="render?content="]');
+      const text = async () => (await frames.last().contentFrame().locator('body').innerText()).trim();
+      await expect.poll(text, PATIENT).toMatch(currently);
+      const links: string[] = [];
+      for (const frame of await frames.all())
+        for (const link of await frame.contentFrame().locator('a').all())
+          links.push(decodeURIComponent((await link.getAttribute('href')) ?? ''));
+      return links;
+    });
+  }
+
   /** The current details alone, of a run that may have no summary or details. */
   currentDetails(run: Run, currently: RegExp): Promise<string> {
     return this.#onPage(run, 'user-metadata', async (page) => {

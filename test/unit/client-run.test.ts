@@ -58,6 +58,18 @@ test('summary and details hold no signature, no key and no inline image', () => 
   expect(text).toContain('- reference_image: `https://');
 });
 
+test('details link to an image that anybody may read, and nothing else in them is markup', () => {
+  const details = staticDetails({
+    ...request,
+    prompt: '# done\n![x](https://host/p.png)',
+    reference_image: 'https://host/b.png',
+    labels: { 'a|b': '`[x](https://host)`' },
+  });
+  expect(details).toMatch(/^\\# done !\\\[x\\\]/);
+  expect(details).toContain('- reference_image: [https://host/b.png](<https://host/b.png>)');
+  expect(details).toContain("- label a\\|b: `'[x](https://host)'`");
+});
+
 const description = (raw: object) => ({ taskQueue: 'video-generate', raw }) as never;
 const at = (ms: number) => ({ seconds: Math.floor(ms / 1000), nanos: 0 });
 

@@ -2,10 +2,12 @@ import * as wf from '@temporalio/workflow';
 import type { BatchPause, BatchProgress } from '../../src/contract/batch.js';
 import { namedCounts, noTotals } from '../../src/contract/batch-totals.js';
 import { billableText, estimatedText } from '../../src/contract/budget.js';
-import { batchItemWorkflowId } from '../../src/contract/names.js';
+import { markdownCode, markdownText } from '../../src/contract/markdown.js';
+import { batchItemWorkflowId, RESUME_SIGNAL } from '../../src/contract/names.js';
 import { utcMinute, utcSecond } from '../../src/contract/utc.js';
 import { onQuery } from '../shared/message-handlers.js';
 import { batchProgressQuery } from '../shared/messages.js';
+import { runLink, showDetails } from '../shared/web-ui.js';
 import type { BatchState } from './batch-state.js';
 
 type Stage = BatchProgress['stage'];
@@ -13,8 +15,10 @@ type Stage = BatchProgress['stage'];
 /** Ids in the answer of the query; the report has all of them. */
 const ATTENTION_MAX = 50;
 
+/** Stages in which a batch has ended. */
+const ENDED: readonly Stage[] = ['done', 'cancelled', 'failed'];
 /** Stages that lead to the end of a batch. */
-const ENDING: readonly Stage[] = ['cancelling', 'reporting', 'done', 'cancelled', 'failed'];
+const ENDING: readonly Stage[] = ['cancelling', 'reporting', ...ENDED];
 
 /** Answers the query `progress` of a batch, and shows the same in the run's current details. */
 export class BatchProgressView {
@@ -60,14 +64,15 @@ export class BatchProgressView {
       lines.push(`${items_per_minute.toFixed(1)} items per minute${until}`);
     }
     if (pause !== null) lines.push(pauseLine(pause, this.#batchId));
-    for (const run of attention) lines.push(`needs attention: \`${run}\``);
-    wf.setCurrentDetails(lines.join('  \n'));
+    for (const run of attention) lines.push(`needs attention: ${runLink(run)}`);
+    showDetails(lines);
   }
 
   #view(): BatchProgress {
     const state = this.#state;
     const { inFlight, waiting, startedAtMs, ...totals } = numbersOf(state);
-    const [rate, pause] = [state?.itemsPerMinute ?? null, state?.data.pause ?? null];
+    const pause = state?.data.pause ?? null;
+    const rate = ENDED.includes(this.#stage) ? null : (state?.itemsPerMinute ?? null);
     return {
       batch_id: this.#batchId,
       stage: this.#stage === 'running' && pause !== null ? 'paused' : this.#stage,
@@ -109,5 +114,5 @@ const billedLines = ({ billed, estimated_seconds }: BatchProgress): string[] => 
 ];
 
 const pauseLine = ({ reason, cause, since_ms }: BatchPause, batchId: string): string =>
-  `paused at ${utcSecond(since_ms)}${cause === null ? '' : `, ${cause}`}: ${reason}; ` +
-  `resume with \`wan-video batch resume ${batchId}\``;
+  `paused at ${utcSecond(since_ms)}${cause === null ? '' : `, ${cause}`}: ${markdownText(reason)}; ` +
+  `resume with the Update \`${RESUME_SIGNAL}\` or ${markdownCode(`wan-video batch resume ${batchId}`)}`;

@@ -1,7 +1,9 @@
 import * as wf from '@temporalio/workflow';
 import type { PageItem } from '../../activities/read-manifest.js';
+import type { WrittenReport } from '../../activities/write-results.js';
 import type { BatchItemEnd, BatchSchedulePause, BatchSummary, VideoBatchInput } from '../../src/contract/batch.js';
 import { failedEnd } from '../../src/contract/batch-item.js';
+import { markdownCode, markdownLink, markdownText } from '../../src/contract/markdown.js';
 import {
   BATCH_MEMO,
   batchItemWorkflowId,
@@ -100,7 +102,7 @@ class Batch {
   async run(): Promise<BatchSummary> {
     if (this.#state === undefined) {
       const opening = await openBatch(this.#given, this.#batchId, (key) =>
-        this.#progress.enter('waiting_for_manifest', `\`${key}\` does not exist yet`),
+        this.#progress.enter('waiting_for_manifest', `${markdownCode(key)} does not exist yet`),
       );
       this.#notifier.subscribe(opening.webhookEvents);
       if (opening.kind === 'missing') return this.#report('manifest_missing', opening.times);
@@ -144,7 +146,8 @@ class Batch {
     );
     const untilMs = Date.now() + CANCEL_WAIT_MS;
     while (open().length > 0 && Date.now() < untilMs) {
-      if (!(await wf.condition(() => open().length === 0, CANCEL_SWEEP_MS))) await this.#sweep();
+      if (!(await wf.condition(() => open().length === 0, CANCEL_SWEEP_MS, { summary: 'ends of cancelled items' })))
+        await this.#sweep();
     }
     state.giveUpRepeats(Date.now());
     const { counts, maybe_billed } = await this.#finish('cancelled');
@@ -159,7 +162,7 @@ class Batch {
 
   /** Shows and reports that the batch as a whole has failed. */
   async reportFailure(error: unknown): Promise<void> {
-    this.#progress.enter('failed', failureOf(error)?.message);
+    this.#progress.enter('failed', markdownText(failureOf(error)?.message ?? ''));
     await this.#notifier.reportFailure(error, this.#state);
   }
 
@@ -267,7 +270,9 @@ class Batch {
   async #until(ready: () => boolean): Promise<void> {
     const { batchSweepMs } = this.#openState().data.times;
     while (!ready()) {
-      const inTime = await wf.condition(() => ready() || this.#sweepDue, batchSweepMs);
+      const inTime = await wf.condition(() => ready() || this.#sweepDue, batchSweepMs, {
+        summary: 'next search for missed ends',
+      });
       if (!inTime || this.#sweepDue) await this.#sweep();
     }
   }
@@ -344,9 +349,11 @@ class Batch {
       ended_at_ms: Date.now(),
       ...(schedulePause !== null && { schedule_pause: schedulePause }),
     };
-    await wf.CancellationScope.nonCancellable(() => steps(times).writeReport({ summary }));
+    const writing = wf.CancellationScope.nonCancellable(() => steps(times).writeReport({ summary }));
+    const report: WrittenReport | undefined = await writing; // a worker of an earlier version returned nothing
     await this.#notifier.reportEnd(summary);
-    this.#progress.enter(outcome === 'cancelled' ? 'cancelled' : 'done');
+    const note = report && `report: ${markdownLink(report.address, report.address)}`;
+    this.#progress.enter(outcome === 'cancelled' ? 'cancelled' : 'done', note);
     return summary;
   }
 

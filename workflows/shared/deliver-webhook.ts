@@ -1,6 +1,7 @@
 import * as wf from '@temporalio/workflow';
 import { cutToBytes, SUMMARY_BYTES_MAX } from '../../src/contract/bounds.js';
 import type { VideoFailure } from '../../src/contract/failure.js';
+import { markdownText } from '../../src/contract/markdown.js';
 import { webhookWorkflowId } from '../../src/contract/names.js';
 import type { Attention } from '../../src/contract/result.js';
 import {
@@ -15,6 +16,7 @@ import { isAlreadyStarted, runFailure } from './failures.js';
 import { fieldsOf } from './message-checks.js';
 import { requireInput } from './require-input.js';
 import { batchOf } from './run-context.js';
+import { showDetails } from './web-ui.js';
 
 /**
  * Delivers one event to the webhook. It is a run of its own: the run that reports must neither wait for the receiver
@@ -23,7 +25,7 @@ import { batchOf } from './run-context.js';
 export async function deliverWebhook(event: WebhookEvent): Promise<{ status: number }> {
   const { text } = fieldsOf(fieldsOf(event)['data']);
   requireInput(typeof text === 'string');
-  wf.setCurrentDetails(event.data.text);
+  showDetails([markdownText(event.data.text)]);
   return steps()
     .postEvent({ event })
     .catch((error: unknown) => {

@@ -6,6 +6,7 @@ import { salvageWorkflowId, WorkflowType } from '../../src/contract/names.js';
 import type { Purchase } from '../../src/contract/purchase.js';
 import type { VideoResult } from '../../src/contract/result.js';
 import type { StepTimes } from '../../src/contract/times.js';
+import type { WebLinks } from '../../src/contract/web-links.js';
 import type { WebhookEvents } from '../../src/contract/webhook.js';
 import { isAlreadyStarted } from './failures.js';
 
@@ -20,6 +21,8 @@ export interface Salvage {
   readonly attributes: boolean;
   /** Events that the webhook is subscribed to; absent: there is no webhook. */
   readonly webhookEvents?: WebhookEvents | undefined;
+  /** Where the details of the run lead; absent: nowhere. */
+  readonly webLinks?: WebLinks | undefined;
   /** The worker's times; absent: the shipped ones. */
   readonly times?: StepTimes | undefined;
 }
@@ -56,7 +59,10 @@ const STARTED_AT_ONCE = 100;
  * @returns the workflow ids of those that this call has started.
  */
 export async function startSalvages(
-  { orphans, ...common }: Pick<Salvage, 'attributes' | 'webhookEvents' | 'times'> & Pick<Orphans, 'orphans'>,
+  {
+    orphans,
+    ...common
+  }: Pick<Salvage, 'attributes' | 'webhookEvents' | 'webLinks' | 'times'> & Pick<Orphans, 'orphans'>,
   summary: (workflowId: string) => string,
 ): Promise<string[]> {
   const ids: string[] = [];

@@ -7,6 +7,7 @@ import { steps } from '../shared/activities.js';
 import { ignoreMessage, onQuery } from '../shared/message-handlers.js';
 import { budgetQuery, slotsQuery } from '../shared/messages.js';
 import { startSalvages } from '../shared/start-salvage.js';
+import { runLink } from '../shared/web-ui.js';
 import { workerSinks } from '../shared/worker-sinks.js';
 import { limitedBatches, type Spending, unknownBatches } from './budgets.js';
 import type { SchedulerInput } from './carried-slots.js';
@@ -177,7 +178,7 @@ export class SlotScheduler {
     this.#notifier.sendAnswers(step, Date.now());
     const { limit, holders, queue } = this.#state;
     workerSinks.slots(limit, holders.length, queue.size, Date.now());
-    wf.setCurrentDetails(toDetails(this.#state, this.#ignoredSignals, Date.now()));
+    wf.setCurrentDetails(toDetails(this.#state, this.#ignoredSignals, Date.now(), runLink));
     this.#scheduleAudits();
     this.#scheduleSpendingRefresh();
   }

@@ -1,5 +1,6 @@
 import { bytesOf } from '../../src/contract/bounds.js';
 import type { BudgetView } from '../../src/contract/budget.js';
+import { markdownCode, markdownText } from '../../src/contract/markdown.js';
 import type { AccountSlotsView, SlotPlace, SlotsPage, SlotView } from '../../src/contract/slots.js';
 import { utcDay } from '../../src/contract/utc.js';
 import type { SlotEntry } from './slot-entry.js';
@@ -91,12 +92,13 @@ export function toPlace(
 /**
  * The workflow's details in the Web UI, as Markdown: which runs hold a slot and which wait, and the budgets.
  * @param ignoredSignals - How many malformed signals were ignored.
+ * @param linkTo - Makes the link to a run.
  */
-export function toDetails(state: SlotState, ignoredSignals: number, nowMs: number): string {
+export function toDetails(state: SlotState, ignoredSignals: number, nowMs: number, linkTo = markdownCode): string {
   const { holders, limit, queue } = state;
   const rows = [
-    ...holders.slice(0, ROWS_MAX).map((entry) => row('holds', entry)),
-    ...queue.first(ROWS_MAX).map((entry, at) => row(`waits, ${at + 1}`, entry)),
+    ...holders.slice(0, ROWS_MAX).map((entry) => row('holds', entry, linkTo)),
+    ...queue.first(ROWS_MAX).map((entry, at) => row(`waits, ${at + 1}`, entry, linkTo)),
   ];
   const head = ['| slot | run | tenant | batch | since (UTC) |', '| --- | --- | --- | --- | --- |'];
   return [
@@ -107,10 +109,11 @@ export function toDetails(state: SlotState, ignoredSignals: number, nowMs: numbe
   ].join('\n');
 }
 
-function row(what: string, { requesters, tenant, batch, sinceMs }: SlotEntry): string {
+function row(what: string, { requesters, tenant, batch, sinceMs }: SlotEntry, linkTo: (run: string) => string): string {
   const [first = '', ...others] = requesters;
-  const runs = others.length === 0 ? `\`${first}\`` : `\`${first}\` and ${others.length} more`;
-  return `| ${[what, runs, tenant ?? '', batch ?? '', new Date(sinceMs).toISOString().slice(0, 19)].join(' | ')} |`;
+  const runs = others.length === 0 ? linkTo(first) : `${linkTo(first)} and ${others.length} more`;
+  const payer = [tenant, batch].map((name) => markdownText(name ?? ''));
+  return `| ${[what, runs, ...payer, new Date(sinceMs).toISOString().slice(0, 19)].join(' | ')} |`;
 }
 
 function budgetLines(state: SlotState, currency: string, nowMs: number): string[] {
@@ -119,7 +122,7 @@ function budgetLines(state: SlotState, currency: string, nowMs: number): string[
     '| --- | --- | --- | --- | --- |',
     ...budgetViews(state, ROWS_MAX, nowMs).map(
       ({ scope, name, limit, spent, reserved }) =>
-        `| ${scope} | ${name ?? ''} | ${limit} | ${spent ?? '?'} | ${reserved} |`,
+        `| ${scope} | ${markdownText(name ?? '')} | ${limit} | ${spent ?? '?'} | ${reserved} |`,
     ),
   ];
 }

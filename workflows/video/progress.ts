@@ -1,15 +1,17 @@
 import * as wf from '@temporalio/workflow';
 import type { RenderProgress } from '../../activities/poll-task.js';
-import { resolveCommands } from '../../src/contract/command-lines.js';
 import type { VideoFailure } from '../../src/contract/failure.js';
+import { markdownLink } from '../../src/contract/markdown.js';
 import type { Attention, CancelOutcome, VideoProgress, VideoResult } from '../../src/contract/result.js';
 import { cleanText } from '../../src/contract/safe-text.js';
-import { placeText, type SlotPlace, type SlotsHealth } from '../../src/contract/slots.js';
-import { utcTime } from '../../src/contract/utc.js';
+import type { SlotPlace, SlotsHealth } from '../../src/contract/slots.js';
+import type { WebLinks } from '../../src/contract/web-links.js';
 import type { EndedBy } from '../shared/cancellation.js';
 import { onQuery } from '../shared/message-handlers.js';
 import { progressQuery } from '../shared/messages.js';
+import { showDetails } from '../shared/web-ui.js';
 import { logTransition, workerSinks } from '../shared/worker-sinks.js';
+import { failureLines, progressLines } from './progress-lines.js';
 
 type Stage = VideoProgress['stage'];
 
@@ -90,6 +92,9 @@ export class Progress {
 
   /** Last lines of the details: where the video is, or why there is none and what to do. */
   #end: readonly string[] = [];
+
+  /** What the details link to. */
+  links: WebLinks = {};
 
   /** Called when the run begins to wait for a person. */
   onAttention: (attention: Attention) => void = () => undefined;
@@ -211,7 +216,7 @@ export class Progress {
     const { video_url, duration, width, height, source, usage, task_id } = result;
     const billedSeconds = source === 'generated' ? usage.billed_seconds : 0;
     const cost = source === 'generated' ? `, ${billedSeconds} s billed` : '';
-    this.#end = [`\`${video_url}\``, `${duration} s, ${width}x${height}, ${source}${cost}`];
+    this.#end = [`video: ${markdownLink(video_url, video_url)}`, `${duration} s, ${width}x${height}, ${source}${cost}`];
     this.#show({ task_id });
     this.enter('done', { source, billedSeconds });
     workerSinks.runEnded(source, null);
@@ -261,42 +266,6 @@ export class Progress {
 
   #show(change: Partial<VideoProgress>): void {
     this.#state = { ...this.#state, ...change };
-    wf.setCurrentDetails([...progressLines(this.#state), ...this.#end].join('  \n'));
+    showDetails([...progressLines(this.#state, this.links), ...this.#end]);
   }
-}
-
-/** The current details of a run, as the Web UI shows them. */
-function progressLines(progress: VideoProgress): string[] {
-  const { stage, waiting_for, task_id, attempt, eta, slot, attention, cancel } = progress;
-  const lines = [`**${stage}**`];
-  if (waiting_for !== 'nothing') lines.push(`waiting for ${waiting_for}`);
-  if (attempt > 1) lines.push(`attempt ${attempt}`);
-  if (task_id !== null) lines.push(`task \`${task_id}\``);
-  if (stage === 'rendering' && eta !== null)
-    lines.push(`expected ${utcTime(eta.earliest_ms)} to ${utcTime(eta.latest_ms)} UTC`);
-  if (slot !== null) lines.push(placeText(slot));
-  if (attention !== null) lines.push(...attentionLines(attention));
-  if (cancel !== null) lines.push(cancel.outcome);
-  if (cancel?.reason != null) lines.push(`reason: ${cancel.reason}`);
-  return lines;
-}
-
-function failureLines({ type, message, billed, next_step }: VideoFailure): string[] {
-  return [
-    `${type}: ${message}`,
-    ...(billed === undefined ? [] : [billed ? 'It is billed.' : 'Nothing is billed.']),
-    ...(next_step === undefined ? [] : [`next: ${next_step}`]),
-  ];
-}
-
-function attentionLines({ reason, next_step, candidates, refused }: Attention): string[] {
-  return [
-    reason,
-    ...candidates.map(
-      ({ task_id, evidence, archived }) => `candidate \`${task_id}\`: ${evidence}; ${archived ?? 'no video'}`,
-    ),
-    ...(refused === null ? [] : [`The last decision was refused: ${refused}`]),
-    next_step,
-    ...resolveCommands(wf.workflowInfo().workflowId, candidates).map((command) => `decide: \`${command}\``),
-  ];
 }

@@ -5,6 +5,7 @@ import { fieldsOf, isCount, isName, isObject } from '../shared/message-checks.js
 import { answersGiven } from '../shared/message-handlers.js';
 import { requireInput } from '../shared/require-input.js';
 import type { Salvage } from '../shared/start-salvage.js';
+import { readWebLinks } from '../shared/web-ui.js';
 import { Progress } from './progress.js';
 import { PurchaseTracker } from './purchase-tracker.js';
 
@@ -15,10 +16,11 @@ import { PurchaseTracker } from './purchase-tracker.js';
  */
 export async function salvageVideo(salvage: Salvage): Promise<VideoResult | null> {
   requireInput(isSalvage(salvage));
-  const { purchase, task, attributes, webhookEvents } = salvage;
+  const { purchase, task, attributes, webhookEvents, webLinks } = salvage;
   const times = hasTimes(salvage) ? salvage.times : STEP_TIMES;
   const progress = new Progress();
   progress.useAttributes(attributes);
+  progress.links = readWebLinks(webLinks);
   const tracker = new PurchaseTracker(progress);
   tracker.webhookEvents = webhookEvents;
   try {

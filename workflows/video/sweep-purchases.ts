@@ -1,6 +1,10 @@
-import * as wf from '@temporalio/workflow';
+import { markdownText } from '../../src/contract/markdown.js';
 import { steps } from '../shared/activities.js';
 import { startSalvages } from '../shared/start-salvage.js';
+import { runLink, showDetails } from '../shared/web-ui.js';
+
+/** Salvages that the details link to; the result has all of them. */
+const SHOWN_MAX = 50;
 
 /** What one sweep found. */
 export interface SweepReport {
@@ -14,6 +18,10 @@ export interface SweepReport {
 export async function sweepPurchases(): Promise<SweepReport> {
   const { damaged, ...found } = await steps().findOrphans();
   const salvaged = await startSalvages(found, (workflowId) => `finishes a purchase whose run ${workflowId} is gone`);
-  wf.setCurrentDetails([`${salvaged.length} salvages started`, ...damaged].join('  \n'));
+  showDetails([
+    `${salvaged.length} salvages started`,
+    ...salvaged.slice(0, SHOWN_MAX).map(runLink),
+    ...damaged.map(markdownText),
+  ]);
   return { salvaged, damaged };
 }

@@ -18,6 +18,7 @@ import type { CancelOutcome, VideoResult } from '../../src/contract/result.js';
 import { callerAttributes } from '../../src/contract/search-attributes.js';
 import { withoutSignedAudio } from '../../src/contract/signed-url.js';
 import type { StepTimes } from '../../src/contract/times.js';
+import type { WebLinks } from '../../src/contract/web-links.js';
 import { steps } from '../shared/activities.js';
 import { cancellable } from '../shared/cancellation.js';
 import { notifyBudgetReached } from '../shared/deliver-webhook.js';
@@ -96,17 +97,24 @@ async function prepare(request: VideoRequest, run: Run): Promise<FirstStep> {
     // History has the whole request once, as the caller sent it; a signed link in it is not repeated.
     const input = { request: withoutSignedAudio(request), buyer, startedAtMs, batchId: batchOf() };
     const prepared = await steps().prepareRequest(input);
-    const { attributes, labels, labelsHidden, webhookEvents } = prepared;
+    const { attributes, labels, labelsHidden, webhookEvents, webLinks } = prepared;
     const { tenant } = prepared.request;
     run.attributes = attributes;
     run.times = prepared.times;
     run.progress.useAttributes(attributes, callerAttributes({ tenant, labels }, labelsHidden));
     run.tracker.webhookEvents = webhookEvents;
+    run.progress.links = linksOf(prepared.reference, webLinks);
     return prepared;
   } catch (error) {
     if (attributesKnown(error)) run.progress.useAttributes(true);
     throw error;
   }
+}
+
+/** What the details link to, with the copy of the image that is sent. */
+function linksOf(reference: FirstStep['reference'], links: WebLinks = {}): WebLinks {
+  const hasAddress = reference.kind === 'asset' && links.assets !== undefined;
+  return hasAddress ? { ...links, reference: `${links.assets}/${reference.key}` } : links;
 }
 
 /**
@@ -324,7 +332,12 @@ const isSpent = (error: unknown): boolean =>
   error instanceof wf.ActivityFailure &&
   (error.retryState === 'TIMEOUT' || error.retryState === 'MAXIMUM_ATTEMPTS_REACHED');
 
-async function salvage({ attributes, times, tracker }: Run, purchase: Purchase, summary: string): Promise<string> {
+async function salvage(
+  { attributes, times, tracker, progress }: Run,
+  purchase: Purchase,
+  summary: string,
+): Promise<string> {
   const { task = null, webhookEvents } = tracker;
-  return (await startSalvage({ purchase, task, attributes, webhookEvents, times }, summary)).id;
+  const webLinks = progress.links;
+  return (await startSalvage({ purchase, task, attributes, webhookEvents, webLinks, times }, summary)).id;
 }
