@@ -1,6 +1,7 @@
 import { createArchiveVideo, createRestoreVideo } from './archive-video.js';
 import { createAwaitPurchase } from './await-purchase.js';
 import { createCancelTask, createRequestCancellation } from './cancel-task.js';
+import { createDeliverBatch } from './deliver-batch.js';
 import type { ActivityDeps } from './deps.js';
 import { createFindEndedItems } from './find-ended-items.js';
 import { createFindOrphans } from './find-orphans.js';
@@ -54,6 +55,7 @@ export function createActivities(deps: ActivityDeps) {
     findEndedItems: createFindEndedItems(deps),
     writeResults: createWriteResults(deps),
     writeReport: createWriteReport(deps),
+    deliverBatch: createDeliverBatch(deps),
     postEvent: createPostEvent(deps),
     findSchedule: createFindSchedule(deps),
     pauseSchedule: createPauseSchedule(deps),

@@ -1,8 +1,18 @@
-import { encodeInvalidLines, hashManifest, measureManifest, readInvalidLines } from '../src/batch/batch-files.js';
+import {
+  encodeInvalidLines,
+  hashManifest,
+  keepDeliveryPlan,
+  measureManifest,
+  readInvalidLines,
+  readItems,
+} from '../src/batch/batch-files.js';
+import { DeliveryNames } from '../src/batch/delivery-names.js';
 import { inlineIssues, invalidBatch, issuesOfItems } from '../src/batch/inline-items.js';
 import { encodeLines } from '../src/batch/line-reader.js';
-import { manifestKeyAt } from '../src/batch/manifest-key.js';
+import { invalidManifest, type ManifestFault } from '../src/batch/manifest.js';
+import { dateIn, manifestKeyAt } from '../src/batch/manifest-key.js';
 import { type ManifestImages, type PreparedManifest, prepareManifest } from '../src/batch/prepare-manifest.js';
+import { type BatchDeliveryPlan, DATE_PLACEHOLDER, type DeliveryReport } from '../src/contract/delivery.js';
 import { FailureType } from '../src/contract/failure-type.js';
 import { decodeDataUri } from '../src/contract/image-reference.js';
 import { type StepTimes, stepTimesOf } from '../src/contract/times.js';
@@ -29,6 +39,9 @@ export interface OpenBatchInput {
   /** ISO 8601, UTC. */
   readonly nominalTime: string;
   readonly timezone: string;
+  /** Pattern of the names that the videos get, and the documents next to them. Absent: nothing is delivered. */
+  readonly deliver?: string;
+  readonly deliverReport?: readonly DeliveryReport[];
 }
 
 /** What the worker adds to a batch, with or without a manifest. */
@@ -48,6 +61,8 @@ export interface OpenedBatch extends OpeningHead {
   readonly attributes: boolean;
   /** Whether labels must not become search attributes, because a payload codec keeps them from Temporal. */
   readonly labelsHidden: boolean;
+  /** Where the videos are delivered. Absent: nowhere. */
+  readonly delivery?: BatchDeliveryPlan;
 }
 
 /** A batch that is open, or whose manifest does not exist yet. */
@@ -91,6 +106,7 @@ async function open(input: OpenBatchInput, deps: ActivityDeps, signal: AbortSign
   if (size === undefined || size.items === 0)
     throw new VideoError(FailureType.RecordDamaged, `${batchManifestKey(input.batchId)} is empty`);
   const invalid = await readInvalidLines(store, input.batchId, { signal });
+  const delivery = input.deliver === undefined ? undefined : await planDelivery(input.deliver, input, store, signal);
   return {
     kind: 'open',
     items: size.items,
@@ -98,8 +114,31 @@ async function open(input: OpenBatchInput, deps: ActivityDeps, signal: AbortSign
     invalid: invalid.length,
     attributes: await deps.knowsAttributes(),
     labelsHidden: deps.payloadsEncoded === true,
+    ...(delivery !== undefined && { delivery }),
     ...head,
   };
+}
+
+/**
+ * Checks that every line gets a name of its own, also where a client has copied the manifest, and keeps the pattern
+ * with its date: a retry, of another day, delivers to the same place.
+ */
+async function planDelivery(
+  deliver: string,
+  { batchId, nominalTime, timezone, deliverReport = [] }: OpenBatchInput,
+  store: AssetStore,
+  signal: AbortSignal,
+): Promise<BatchDeliveryPlan> {
+  const pattern = deliver.replaceAll(DATE_PLACEHOLDER, dateIn(timezone, new Date(nominalTime)));
+  const names = new DeliveryNames(pattern);
+  const faults: ManifestFault[] = [];
+  for await (const { item } of readItems(store, batchId, { signal })) {
+    const { line, item_id, request } = item;
+    const issues = names.claim({ ...request, line, item_id });
+    if (issues.length > 0) faults.push({ line, itemId: item_id, issues, fields: null });
+  }
+  if (faults.length > 0) throw invalidManifest(batchManifestKey(batchId), faults);
+  return keepDeliveryPlan(store, batchId, { pattern, reports: [...new Set(deliverReport)] }, { signal });
 }
 
 /** The faults of the input, together with those of its items and of its key. */
@@ -118,13 +157,13 @@ async function allIssues(
 
 async function copyManifest(
   manifestKey: string,
-  { batchId, allowInvalid }: OpenBatchInput,
+  { batchId, allowInvalid, deliver }: OpenBatchInput,
   deps: ActivityDeps,
   signal: AbortSignal,
 ): Promise<void> {
   const { store } = deps;
   const images = imagesInLines(deps, signal);
-  const options = { name: manifestKey, allowInvalid, signal, images };
+  const options = { name: manifestKey, allowInvalid, signal, images, deliver };
   const prepared = await prepareManifest(() => store.get(manifestKey, { signal }), options);
   try {
     await put(prepared, batchId, store, signal);
@@ -136,7 +175,7 @@ async function copyManifest(
 /** Writes the inline items of a batch as its manifest: each is checked before any of them runs. */
 async function copyItems(
   items: readonly unknown[],
-  { batchId, allowInvalid }: OpenBatchInput,
+  { batchId, allowInvalid, deliver }: OpenBatchInput,
   deps: ActivityDeps,
   signal: AbortSignal,
 ): Promise<void> {
@@ -145,6 +184,7 @@ async function copyItems(
     name: 'of items',
     allowInvalid,
     signal,
+    deliver,
     images: imagesInLines(deps, signal),
     refusal: (faults) => invalidBatch(issuesOfItems(faults)),
   });

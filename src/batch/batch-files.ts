@@ -2,18 +2,22 @@ import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import type { BatchItemEnd, BatchItemOutcome, BatchSummary } from '../contract/batch.js';
 import { NO_VIDEO } from '../contract/batch-item.js';
+import type { BatchDeliveryPlan, DeliveryProblem } from '../contract/delivery.js';
 import { FailureType } from '../contract/failure-type.js';
 import { isSignedUrl, withoutSignature } from '../contract/signed-url.js';
 import { type Issue, VideoError } from '../contract/video-error.js';
 import type { AssetStore, StoreOptions } from '../storage/asset-store.js';
 import { readRecord, writeRecord } from '../storage/json-record.js';
 import {
+  batchDeliveryKey,
   batchInvalidKey,
   batchManifestKey,
   batchReportKey,
   batchResultsKey,
   batchResultsRoot,
+  batchUndeliveredKey,
 } from '../storage/keys.js';
+import { DeliveryNames } from './delivery-names.js';
 import { readLines } from './line-reader.js';
 import type { ManifestFault } from './manifest.js';
 import { decodeStoredLine, STORED_LINE_BYTES_MAX, type StoredItem } from './stored-line.js';
@@ -194,6 +198,79 @@ export async function writeReport(
   return key;
 }
 
+/** Reads where a batch delivers its videos; undefined: nowhere. */
+export async function readDeliveryPlan(
+  store: AssetStore,
+  batchId: string,
+  options: StoreOptions = {},
+): Promise<BatchDeliveryPlan | undefined> {
+  const key = batchDeliveryKey(batchId);
+  const record = await readRecord(store, key, options);
+  if (record === undefined) return undefined;
+  const plan = deliveryPlan.safeParse(record);
+  if (plan.success) return { pattern: plan.data.pattern, reports: plan.data.reports };
+  throw damaged(key, 'is of another version');
+}
+
+const deliveryPlan = z.looseObject({
+  v: z.literal(1),
+  pattern: z.string(),
+  reports: z.array(z.enum(['csv', 'html', 'json'])),
+});
+
+/**
+ * Writes where a batch delivers its videos, unless that is written.
+ * @returns what is written.
+ */
+export async function keepDeliveryPlan(
+  store: AssetStore,
+  batchId: string,
+  { pattern, reports }: BatchDeliveryPlan,
+  options: StoreOptions = {},
+): Promise<BatchDeliveryPlan> {
+  await writeRecord(store, batchDeliveryKey(batchId), { v: 1, pattern, reports }, { ...options, ifAbsent: true });
+  return (await readDeliveryPlan(store, batchId, options)) ?? { pattern, reports };
+}
+
+/** Writes which lines of a batch could not be delivered, at the end of the delivery. */
+export async function writeUndelivered(
+  store: AssetStore,
+  batchId: string,
+  problems: readonly DeliveryProblem[],
+  options: StoreOptions = {},
+): Promise<void> {
+  const body = Buffer.from(problems.map((problem) => `${JSON.stringify(problem)}\n`).join(''));
+  await store.put(batchUndeliveredKey(batchId), body, { ...options, contentType: 'application/x-ndjson' });
+}
+
+/** Where the video of each line is, for the rows of a report. */
+type FilesOf = (row: BatchRow, item: StoredItem) => Pick<BatchRow, 'file' | 'file_problem'>;
+
+/** Reads what a delivery has come to; without one, and before its end, no line has a file. */
+async function readFiles(store: AssetStore, batchId: string, options: StoreOptions): Promise<FilesOf> {
+  const plan = await readDeliveryPlan(store, batchId, options);
+  const key = batchUndeliveredKey(batchId);
+  if (plan === undefined || (await store.head(key, options)) === undefined) return () => ({});
+  const problems = new Map<string, string>();
+  for await (const { bytes, number } of readLines(await store.get(key, options), STORED_LINE_BYTES_MAX)) {
+    const { item_id, message } = decodeLine(
+      key,
+      number,
+      bytes,
+      (line) => JSON.parse(Buffer.from(line).toString('utf8')) as DeliveryProblem,
+    );
+    if (item_id !== null) problems.set(item_id, message);
+  }
+  const names = new DeliveryNames(plan.pattern);
+  return ({ video_url }, item) => {
+    if (video_url === null) return {};
+    const problem = problems.get(item.item_id);
+    if (problem !== undefined) return { file_problem: problem };
+    const named = names.keyOf({ item_id: item.item_id, ...item.request });
+    return 'key' in named ? { file: named.key } : {};
+  };
+}
+
 /** One line of a batch's report. */
 export interface BatchRow extends Omit<BatchItemEnd, 'outcome' | 'run' | 'started_at_ms' | 'ended_at_ms'> {
   readonly line: number;
@@ -210,6 +287,10 @@ export interface BatchRow extends Omit<BatchItemEnd, 'outcome' | 'run' | 'starte
   /** Milliseconds since the epoch; null when there was no run. */
   readonly started_at_ms: number | null;
   readonly ended_at_ms: number | null;
+  /** Key of the delivered video. Absent: none. */
+  readonly file?: string | undefined;
+  /** Why the video could not be delivered. Absent: it was, or there was nothing to deliver. */
+  readonly file_problem?: string | undefined;
 }
 
 const NO_END = { ...NO_VIDEO, cause: null, run: null, started_at_ms: null, ended_at_ms: null } as const;
@@ -225,6 +306,7 @@ export async function* reportRows(
 ): AsyncGenerator<{ readonly row: BatchRow; readonly item: StoredItem | null; readonly invalid: InvalidLine | null }> {
   const ends = await readEnds(store, batchId, options);
   const invalid = await readInvalidLines(store, batchId, options);
+  const filesOf = await readFiles(store, batchId, options);
   const invalidBefore = function* (line: number) {
     for (let next = invalid[0]; next !== undefined && next.line < line; next = invalid[0]) {
       invalid.shift();
@@ -233,7 +315,8 @@ export async function* reportRows(
   };
   for await (const { item } of readItems(store, batchId, options)) {
     yield* invalidBefore(item.line);
-    yield { row: itemRow(item, ends.get(item.same_as ?? item.item_id)), item, invalid: null };
+    const row = itemRow(item, ends.get(item.same_as ?? item.item_id));
+    yield { row: { ...row, ...filesOf(row, item) }, item, invalid: null };
   }
   yield* invalidBefore(Number.POSITIVE_INFINITY);
 }

@@ -1,9 +1,7 @@
+import { DATE_PLACEHOLDER } from '../contract/delivery.js';
 import { FailureType } from '../contract/failure-type.js';
 import { VideoError } from '../contract/video-error.js';
 import { keySegments } from '../storage/store-key.js';
-
-/** Placeholder for the nominal date of a scheduled run. */
-export const DATE_PLACEHOLDER = '{date}';
 
 /**
  * The key of a manifest at one moment, with `{date}` replaced by the date in `timezone`, such as `2026-03-31`.

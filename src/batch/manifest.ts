@@ -5,6 +5,7 @@ import { firstIssues } from '../contract/issues.js';
 import { isSignedUrl, withoutSignedAudio } from '../contract/signed-url.js';
 import { requestIssues } from '../contract/validate.js';
 import { type Issue, VideoError } from '../contract/video-error.js';
+import { DeliveryNames, type NamedLine } from './delivery-names.js';
 import { readLines } from './line-reader.js';
 
 /** A valid line of a manifest: a request and its id. */
@@ -67,18 +68,40 @@ export async function* readManifest(
   if (lines === 0) yield faultOf(1, [{ path: '', message: 'is missing: the manifest holds no request' }]);
 }
 
-/** Reads a whole manifest without local images: its number of valid lines, and its faults. */
+/**
+ * Reads a whole manifest without local images: its number of valid lines, and its faults.
+ * @param deliver - Pattern of the names that its videos get.
+ */
 export async function checkManifest(
   body: AsyncIterable<Uint8Array>,
+  deliver?: string,
 ): Promise<{ readonly items: number; readonly faults: readonly ManifestFault[] }> {
   const faults: ManifestFault[] = [];
   let items = 0;
-  for await (const entry of readManifest(body, { localImages: false })) {
+  for await (const entry of named(readManifest(body, { localImages: false }), deliver)) {
     if (entry.kind === 'fault') faults.push(entry.fault);
     else items += 1;
   }
   return { items, faults };
 }
+
+/**
+ * Passes the lines on; a valid one that cannot get a name of its own becomes a fault.
+ * @param deliver - Pattern of the names; undefined: there are none.
+ */
+export async function* named(entries: AsyncIterable<ManifestEntry>, deliver: string | undefined) {
+  const names = deliver === undefined ? undefined : new DeliveryNames(deliver);
+  for await (const entry of entries) {
+    const issues = names === undefined || entry.kind === 'fault' ? [] : names.claim(nameParts(entry.item));
+    if (issues.length === 0 || entry.kind === 'fault') yield entry;
+    else yield faultOf(entry.item.line, issues, entry.item.itemId, entry.item.fields);
+  }
+}
+
+const nameParts = ({ line, itemId, fields }: ManifestItem): NamedLine => {
+  const { tenant, labels } = fields as Pick<NamedLine, 'tenant' | 'labels'>; // a valid line has no others
+  return { line, item_id: itemId, tenant, labels: labels ?? {} };
+};
 
 /** Returns undefined for an empty line. */
 function parseLine(

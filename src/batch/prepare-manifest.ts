@@ -13,6 +13,7 @@ import {
   type ManifestEntry,
   type ManifestFault,
   type ManifestItem,
+  named,
   readManifest,
 } from './manifest.js';
 import {
@@ -37,6 +38,8 @@ export interface PrepareOptions {
   readonly images: ManifestImages;
   /** Leave out lines with faults instead of refusing the whole manifest. */
   readonly allowInvalid: boolean;
+  /** Pattern of the names that its videos get; a line that gets none of its own is a fault. */
+  readonly deliver?: string | undefined;
   /** The error for lines with faults; default: `InvalidRequest` with the faults by line. */
   readonly refusal?: (faults: readonly ManifestFault[]) => VideoError;
   readonly signal?: AbortSignal | undefined;
@@ -72,14 +75,14 @@ type Faults = Map<number, ManifestFault>;
  */
 export async function prepareManifest(
   open: () => Promise<AsyncIterable<Uint8Array>>,
-  { name, images, allowInvalid, signal, refusal = (lines) => invalidManifest(name, lines) }: PrepareOptions,
+  { name, images, allowInvalid, signal, deliver, refusal = (lines) => invalidManifest(name, lines) }: PrepareOptions,
 ): Promise<PreparedManifest> {
   const faults: Faults = new Map();
   const entries = async () => readManifest(await open(), { localImages: images.check !== undefined });
   const assertUsable = (validLines: number): void => {
     if (validLines === 0 || (faults.size > 0 && !allowInvalid)) throw refusal(byLine(faults));
   };
-  assertUsable(await checkLines(await entries(), images.check ?? (async () => []), faults, signal));
+  assertUsable(await checkLines(named(await entries(), deliver), images.check ?? (async () => []), faults, signal));
 
   const folder = await mkdtemp(join(tmpdir(), 'wan-video-manifest-'));
   const dispose = () => rm(folder, { recursive: true, force: true });

@@ -1,20 +1,17 @@
 import { mkdir, stat, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { InvalidArgumentError } from 'commander';
-import type { BatchRow } from '../batch/batch-files.js';
 import type { WanBatchClient } from '../client/batch-client.js';
-import { totalAmount } from '../config/prices.js';
 import { cleanLines } from '../contract/safe-text.js';
 import { invalidRequest } from '../contract/validate.js';
+import { batchCountLines, deliveryLines } from '../report/batch-counts.js';
+import { csvReport, jsonReport, pageReport } from '../report/batch-documents.js';
+import { BATCH_CSV_HEAD, BATCH_TABLE_HEAD, batchCsvRow, batchTableRow } from '../report/batch-rows.js';
+import { CSV_START, csvLine } from '../report/csv.js';
 import { AssetLinks } from '../storage/asset-links.js';
 import type { AssetStore } from '../storage/asset-store.js';
-import { videoKey } from '../storage/keys.js';
 import { isKeySegment } from '../storage/store-key.js';
-import { batchCountLines } from '../text/batch.js';
-import { BATCH_CSV_HEAD, BATCH_TABLE_HEAD, batchCsvRow, batchTableRow } from '../text/batch-report.js';
-import { CSV_START, csvLine } from '../text/csv.js';
 import { ExitCode } from '../text/exit-code.js';
-import { type PageRow, reportPage } from '../text/report-page.js';
 import { table } from '../text/table.js';
 import type { CommandContext } from './context.js';
 import { saveVideo } from './save-video.js';
@@ -40,45 +37,24 @@ export async function reportBatch(
   const totals = summary ?? progress;
   const rows = batches.report(batchId);
   const { stdout } = context.io;
-  if (format === 'json') {
-    const items: BatchRow[] = [];
-    for await (const row of rows) items.push(row);
-    const money = totals === null || prices === undefined ? null : totalAmount(prices, totals.billed);
-    context.printJson({ batch_id: batchId, summary, totals, money, items });
-  } else if (format === 'csv') {
-    stdout.write(`${CSV_START}${csvLine(BATCH_CSV_HEAD)}\r\n`);
-    for await (const row of rows) stdout.write(`${csvLine(batchCsvRow(row))}\r\n`);
-  } else if (format === 'html') {
+  const head = { batchId, summary, totals, prices };
+  if (format === 'json') context.printJson(await jsonReport(head, rows));
+  else if (format === 'csv') for await (const line of csvReport(rows)) stdout.write(line);
+  else if (format === 'html') {
     const madeAtMs = Date.now();
     const links = new AssetLinks(settings.store(), expires);
-    const lines: PageRow[] = [];
-    for await (const row of rows) lines.push(await pageRow(row, links));
-    const ended = summary !== null;
-    const facts = totals === null ? [] : batchCountLines(totals, prices, ended);
-    const linksExpireAtMs = links.areSigned ? madeAtMs + expires * 1000 : null;
-    stdout.write(reportPage({ batchId, facts, ended, prices, madeAtMs, linksExpireAtMs }, lines));
+    const expireAtMs = () => (links.areSigned ? madeAtMs + expires * 1000 : null);
+    stdout.write(await pageReport(head, rows, { of: (key) => links.of(key), madeAtMs, expireAtMs }));
   } else {
     const ended = summary !== null;
     const lines: string[][] = [];
     for await (const row of rows) lines.push(batchTableRow(row, ended));
     const below = totals === null ? [] : ['', ...batchCountLines(totals, prices, ended)];
-    stdout.write(`${cleanLines([table(BATCH_TABLE_HEAD, lines), ...below].join('\n'))}\n`);
+    const text = [table(BATCH_TABLE_HEAD, lines), ...below, ...deliveryLines(summary?.delivery)].join('\n');
+    stdout.write(`${cleanLines(text)}\n`);
   }
   return ExitCode.done;
 }
-
-async function pageRow(row: BatchRow, links: AssetLinks): Promise<PageRow> {
-  const { video_url, task_id, reference_image } = row;
-  const reference = reference_image?.startsWith(ASSET) === true ? reference_image.slice(ASSET.length) : null;
-  return {
-    row,
-    video: video_url === null || task_id === null ? null : await links.of(videoKey(task_id)),
-    reference: reference === null ? null : await links.of(reference),
-  };
-}
-
-/** Begins a reference that is in the store. */
-const ASSET = 'asset:';
 
 /** `batch failed`: the lines without a video, as a manifest. */
 export async function printFailedLines(

@@ -14,8 +14,8 @@ import { DAY_MS, utcDay } from '../contract/utc.js';
 import type { VideoError } from '../contract/video-error.js';
 import type { Ledger } from '../ledger/ledger.js';
 import { type BillFacts, batchOf } from '../ledger/records.js';
+import { csvLine } from '../report/csv.js';
 import { budgetName } from '../text/budget.js';
-import { csvLine } from '../text/csv.js';
 import { table } from '../text/table.js';
 
 /** Videos of one tier, with or without sound. */

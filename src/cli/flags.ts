@@ -1,5 +1,6 @@
 import { InvalidArgumentError } from 'commander';
 import { PRESIGN_SECONDS_MAX } from '../client/presign.js';
+import { DELIVERY_REPORTS, type DeliveryReport } from '../contract/delivery.js';
 import type { Issue } from '../contract/video-error.js';
 
 /** The flag that every command has. */
@@ -35,6 +36,24 @@ export const linkTime = duration('a time such as 90s, 15m or 1h, at most 7d', {
   minSeconds: 1,
   maxSeconds: PRESIGN_SECONDS_MAX,
 });
+
+/** Parser of a list of documents, such as `csv,html`. */
+export function deliveryReports(text: string): readonly DeliveryReport[] {
+  const names = text.split(',').map((name) => name.trim());
+  const isKnown = (name: string): name is DeliveryReport => (DELIVERY_REPORTS as readonly string[]).includes(name);
+  if (names.every(isKnown)) return names;
+  throw new InvalidArgumentError(`It must be some of ${DELIVERY_REPORTS.join(', ')}, separated by commas.`);
+}
+
+/** The flags that say where a batch delivers. */
+export const DELIVER_FLAGS = {
+  deliver: [
+    '--deliver <pattern>',
+    "at its end, copy each video in the store to this name, such as 'delivery/{date}/{item_id}.mp4'; also " +
+      '{label:NAME}, {tenant}',
+  ],
+  report: ['--deliver-report <formats>', 'write reports next to them: csv, html, json, or several of them'],
+} as const;
 
 /** Parser of a flag that may be repeated. */
 export const collect = (value: string, values: readonly string[] = []): readonly string[] => [...values, value];

@@ -28,6 +28,7 @@ import { checkOptions } from '../contract/options.js';
 import type { CancelOutcome } from '../contract/result.js';
 import type { AssetStore } from '../storage/asset-store.js';
 import { batchInvalidKey, batchManifestKey } from '../storage/keys.js';
+import { checkDelivery, deliveryOf } from './batch-delivery.js';
 import { batchIdTaken, batchNotFound } from './batch-errors.js';
 import { estimateBatch } from './batch-estimate.js';
 import {
@@ -41,6 +42,7 @@ import {
 } from './batch-options.js';
 import {
   type BatchStatus,
+  batchInput,
   type EstimateBatchOptions,
   STATUS_OF,
   type StartBatchOptions,
@@ -84,16 +86,17 @@ export class WanBatchClient {
    * ```
    */
   async start(source: ManifestSource, options: StartBatchOptions = {}): Promise<StartedBatch> {
-    const { window, allowInvalid = false, signal, retryOf, pageItems } = options;
+    const { window, allowInvalid = false, deliver, signal } = options;
     const batchId = options.id ?? newBatchId(new Date());
     checkBatchId(batchId);
     checkWindow(window);
+    checkDelivery(options);
     const exists = await this.#exists(batchId);
     const storedSha256 = exists ? await hashManifest(this.#store, batchId, { signal }) : undefined;
     // A batch whose manifest was deleted is known by its id alone.
     if (exists && storedSha256 === undefined) return this.#existing(batchId);
     const { open, ...manifest } = localManifest(source, this.#store, signal);
-    const prepared = await prepareManifest(open, { ...manifest, allowInvalid, signal });
+    const prepared = await prepareManifest(open, { ...manifest, allowInvalid, deliver, signal });
     try {
       if (exists) {
         if (storedSha256 !== prepared.sha256) throw batchIdTaken(batchId);
@@ -108,15 +111,8 @@ export class WanBatchClient {
       const { stored } = await prepared.put(this.#store, batchManifestKey(batchId));
       // A manifest without a run remains of a start that was cut off; a start of the same manifest continues it.
       if (!stored && (await hashManifest(this.#store, batchId)) !== prepared.sha256) throw batchIdTaken(batchId);
-      const input: VideoBatchInput = {
-        manifest_key: batchManifestKey(batchId),
-        ...(window !== undefined && { window }),
-        ...(allowInvalid && { allow_invalid: true }),
-        ...(retryOf !== undefined && { retry_of: retryOf }),
-        ...(pageItems !== undefined && { page_items: pageItems }),
-      };
       const { items, duplicates, faults: invalid } = prepared;
-      await this.#startWorkflow(batchId, input, items);
+      await this.#startWorkflow(batchId, batchInput(batchId, options), items);
       return { batch_id: batchId, id: batchWorkflowId(batchId), already_existed: false, items, duplicates, invalid };
     } finally {
       await prepared.dispose();
@@ -138,6 +134,7 @@ export class WanBatchClient {
     const { id, allowInvalid = false, ...others } = options;
     if (id !== undefined) checkBatchId(id);
     checkWindow(options.window);
+    checkDelivery(options);
     const exists = id !== undefined && (await this.#exists(id));
     const manifest = localManifest(source, this.#store, options.signal);
     const sources = { client: this.#client, store: this.#store };
@@ -274,7 +271,8 @@ export class WanBatchClient {
       });
     }
     const id = start.id ?? (await this.#freeRetryId(batchId));
-    return this.start({ lines }, { ...start, id, retryOf: batchId });
+    const delivery = start.deliver === undefined ? await deliveryOf(this.#store, batchId) : {};
+    return this.start({ lines }, { ...delivery, ...start, id, retryOf: batchId });
   }
 
   /**

@@ -40,7 +40,8 @@ interface EstimateSources {
 }
 
 /** How a batch is estimated: its manifest and the account that would run it. */
-interface BatchEstimateOptions extends Pick<EstimateOptions, 'name' | 'images' | 'allowInvalid' | 'signal'> {
+interface BatchEstimateOptions
+  extends Pick<EstimateOptions, 'name' | 'images' | 'allowInvalid' | 'deliver' | 'signal'> {
   /** Streams the manifest from its beginning; called twice. */
   readonly open: () => Promise<AsyncIterable<Uint8Array>>;
   readonly account: EstimateAccount;

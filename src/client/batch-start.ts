@@ -1,5 +1,8 @@
 import type { ManifestFault } from '../batch/manifest.js';
-import type { BatchProgress, BatchSummary } from '../contract/batch.js';
+import type { BatchProgress, BatchSummary, VideoBatchInput } from '../contract/batch.js';
+import type { DeliveryReport } from '../contract/delivery.js';
+import { batchManifestKey } from '../storage/keys.js';
+import { deliveryInput } from './batch-delivery.js';
 import type { BatchEstimate, EstimateAccount } from './batch-estimate.js';
 
 /** How a batch is started. */
@@ -10,6 +13,13 @@ export interface StartBatchOptions {
   readonly window?: number | undefined;
   /** Leave out lines with faults instead of refusing the whole manifest; default false. */
   readonly allowInvalid?: boolean | undefined;
+  /**
+   * Names under which the videos are copied inside the store at the end, such as `delivery/{date}/{item_id}.mp4`;
+   * default: they are not copied. A retry delivers to the place of the batch that it retries.
+   */
+  readonly deliver?: string | undefined;
+  /** Documents that are written next to the copies; default: none. */
+  readonly deliverReports?: readonly DeliveryReport[] | undefined;
   /** Id of the batch whose failed lines this one runs again. */
   readonly retryOf?: string | undefined;
   /** Items that one run of the workflow starts before it continues as new; for tests. */
@@ -19,7 +29,8 @@ export interface StartBatchOptions {
 }
 
 /** How a batch is estimated: the options of its start, and the account that would run it. */
-export interface EstimateBatchOptions extends Pick<StartBatchOptions, 'id' | 'window' | 'allowInvalid' | 'signal'> {
+export interface EstimateBatchOptions
+  extends Pick<StartBatchOptions, 'id' | 'window' | 'allowInvalid' | 'deliver' | 'signal'> {
   readonly account: EstimateAccount;
 }
 
@@ -69,3 +80,16 @@ export const STATUS_OF: Readonly<Record<string, BatchStatus['status']>> = {
   TIMED_OUT: 'failed',
   TERMINATED: 'terminated',
 };
+
+/** What the workflow of a batch is started with; its manifest is in the store. */
+export const batchInput = (
+  batchId: string,
+  { window, allowInvalid = false, retryOf, pageItems, ...delivery }: StartBatchOptions,
+): VideoBatchInput => ({
+  manifest_key: batchManifestKey(batchId),
+  ...(window !== undefined && { window }),
+  ...(allowInvalid && { allow_invalid: true }),
+  ...(retryOf !== undefined && { retry_of: retryOf }),
+  ...(pageItems !== undefined && { page_items: pageItems }),
+  ...deliveryInput(delivery),
+});

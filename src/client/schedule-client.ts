@@ -121,13 +121,14 @@ export class WanScheduleClient {
    */
   async estimateNext(id: string, options: EstimateScheduleOptions): Promise<ScheduleEstimate> {
     const description = await this.#describe(id);
-    const { manifest_key, window, allow_invalid } = batchInputOf(description);
+    const { manifest_key, window, allow_invalid, deliver } = batchInputOf(description);
     const schedule = {
       id,
       timezone: description.spec.timezone ?? 'UTC',
       manifest: manifest_key === undefined ? null : { key: manifest_key },
       window,
       allowInvalid: allow_invalid,
+      deliver,
     };
     const sources = { client: this.#client, store: this.#store };
     return estimateSchedule(sources, schedule, description.info.nextActionTimes, options);

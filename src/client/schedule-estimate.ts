@@ -30,7 +30,7 @@ export interface EstimateScheduleOptions {
 }
 
 /** The parts of a schedule that decide what its next run costs. */
-interface EstimatedSchedule extends Pick<ScheduledBatch, 'id' | 'timezone' | 'window' | 'allowInvalid'> {
+interface EstimatedSchedule extends Pick<ScheduledBatch, 'id' | 'timezone' | 'window' | 'allowInvalid' | 'deliver'> {
   /** Null when the schedule starts batches without a manifest. */
   readonly manifest: ScheduledBatch['manifest'] | null;
 }
@@ -41,7 +41,7 @@ interface EstimatedSchedule extends Pick<ScheduledBatch, 'id' | 'timezone' | 'wi
  */
 export async function estimateSchedule(
   sources: { readonly client: Client; readonly store: AssetStore },
-  { id, timezone, window, allowInvalid = false, manifest }: EstimatedSchedule,
+  { id, timezone, window, allowInvalid = false, deliver, manifest }: EstimatedSchedule,
   times: readonly Date[],
   { account, signal }: EstimateScheduleOptions,
 ): Promise<ScheduleEstimate> {
@@ -60,7 +60,7 @@ export async function estimateSchedule(
   if (source === undefined) {
     return { id, next, manifest_key, estimate: null, expected: null, overlaps_next_run: false };
   }
-  const options = { account, window, allowInvalid, signal, startsNow: false };
+  const options = { account, window, allowInvalid, deliver, signal, startsNow: false };
   const estimate = await estimateBatch(sources, { ...source, ...options });
   const { earliest_seconds, latest_seconds } = estimate.duration;
   const after = (seconds: number): string => format(new Date((first?.getTime() ?? 0) + seconds * 1000));

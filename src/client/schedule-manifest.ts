@@ -1,6 +1,7 @@
 import { checkManifest, invalidManifest } from '../batch/manifest.js';
-import { DATE_PLACEHOLDER, manifestKeyAt } from '../batch/manifest-key.js';
+import { manifestKeyAt } from '../batch/manifest-key.js';
 import { prepareManifest } from '../batch/prepare-manifest.js';
+import { DATE_PLACEHOLDER } from '../contract/delivery.js';
 import { invalidRequest } from '../contract/validate.js';
 import type { AssetStore } from '../storage/asset-store.js';
 import { scheduledManifestKey } from '../storage/keys.js';
@@ -8,7 +9,7 @@ import { localManifest } from './manifest-source.js';
 import type { ScheduledBatch } from './scheduled-batch.js';
 
 /** The parts of a schedule that decide how its manifest is read. */
-type ManifestOfSchedule = Pick<ScheduledBatch, 'manifest' | 'timezone' | 'allowInvalid'>;
+type ManifestOfSchedule = Pick<ScheduledBatch, 'manifest' | 'timezone' | 'allowInvalid' | 'deliver'>;
 
 /**
  * Checks the manifest of a schedule, and stages a file.
@@ -17,13 +18,13 @@ type ManifestOfSchedule = Pick<ScheduledBatch, 'manifest' | 'timezone' | 'allowI
  * @throws VideoError `InvalidRequest` for a manifest with faults.
  */
 export async function stageScheduleManifest(schedule: ManifestOfSchedule, store: AssetStore): Promise<string> {
-  const { manifest, allowInvalid = false } = schedule;
+  const { manifest, allowInvalid = false, deliver } = schedule;
   if ('key' in manifest) {
     await checkStoredManifest(schedule, store);
     return manifest.key;
   }
   const { open, ...images } = localManifest(manifest, store, undefined);
-  const prepared = await prepareManifest(open, { ...images, allowInvalid });
+  const prepared = await prepareManifest(open, { ...images, allowInvalid, deliver });
   try {
     const key = scheduledManifestKey(prepared.sha256);
     await prepared.put(store, key);
@@ -39,7 +40,7 @@ export async function stageScheduleManifest(schedule: ManifestOfSchedule, store:
  * @throws VideoError `InvalidRequest` for an invalid key, or a manifest that is missing or has faults.
  */
 export async function checkStoredManifest(
-  { manifest, timezone, allowInvalid = false }: ManifestOfSchedule,
+  { manifest, timezone, allowInvalid = false, deliver }: ManifestOfSchedule,
   store: AssetStore,
 ): Promise<void> {
   if (!('key' in manifest)) return;
@@ -48,6 +49,6 @@ export async function checkStoredManifest(
   if ((await store.head(key)) === undefined) {
     throw invalidRequest([{ path: 'manifest', message: `is neither a file nor a key of ${store.name}: ${key}` }]);
   }
-  const { items, faults } = await checkManifest(await store.get(key));
+  const { items, faults } = await checkManifest(await store.get(key), deliver);
   if (items === 0 || (faults.length > 0 && !allowInvalid)) throw invalidManifest(key, faults);
 }

@@ -23,6 +23,8 @@ export interface ScheduleView {
 export interface ScheduleDetails extends ScheduleView {
   readonly manifest_key: string | null;
   readonly window: number | null;
+  /** Names that the videos of its runs get; null: they get none. */
+  readonly deliver: string | null;
   readonly overlap: ScheduleOverlap | null;
   readonly catchup_seconds: number;
   readonly jitter_seconds: number;
@@ -78,6 +80,7 @@ export async function scheduleDetails(
     ...scheduleView(id, description),
     manifest_key: input.manifest_key ?? null,
     window: input.window ?? null,
+    deliver: input.deliver ?? null,
     overlap: overlapOf(policies.overlap) ?? null,
     pause_when_failed_above: input.pause_when_failed_above ?? null,
     overlapped_next: latest != null && latest.ended_at_ms - latest.started_at_ms > gapMs(info.nextActionTimes),

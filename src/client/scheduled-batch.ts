@@ -1,9 +1,11 @@
 import { type ScheduleDescription, ScheduleOverlapPolicy } from '@temporalio/client';
 import { dateIn } from '../batch/manifest-key.js';
 import type { VideoBatchInput } from '../contract/batch.js';
+import type { DeliveryReport } from '../contract/delivery.js';
 import { batchWorkflowId, SCHEDULE_MEMO, WorkflowType } from '../contract/names.js';
 import { invalidRequest } from '../contract/validate.js';
 import { type Issue, VideoError } from '../contract/video-error.js';
+import { checkDelivery, deliveryInput } from './batch-delivery.js';
 import { checkScheduleId, checkWindow } from './batch-options.js';
 import type { shiftedEntries } from './clock-changes.js';
 import { batchDetails } from './run-texts.js';
@@ -41,6 +43,13 @@ export interface ScheduledBatch {
    * starts it as much later, for the next `SHIFT_YEARS` years. Default `skip`.
    */
   readonly dst?: 'skip' | 'shift' | undefined;
+  /**
+   * Names under which the videos of each run are copied inside the store at its end, such as
+   * `delivery/{date}/{item_id}.mp4`; `{date}` is the nominal date. Default: they are not copied.
+   */
+  readonly deliver?: string | undefined;
+  /** Documents that are written next to the copies; default: none. */
+  readonly deliverReports?: readonly DeliveryReport[] | undefined;
   /**
    * Share of items, from 0 to below 1: a run of which more items fail or wait for a person pauses the schedule at its
    * end. Default: never. Cancelled items, and items that requested nothing of the provider, are not counted.
@@ -84,6 +93,7 @@ export function scheduleDefinition(
     ...(allowInvalid === true && { allow_invalid: true }),
     ...(manifestWaitSeconds !== undefined && { manifest_wait_seconds: manifestWaitSeconds }),
     ...(pauseWhenFailedAbove !== undefined && { pause_when_failed_above: pauseWhenFailedAbove }),
+    ...deliveryInput(schedule),
   };
   return {
     // Temporal keeps the times and drops the expression, but not the comment after it.
@@ -113,10 +123,12 @@ export const batchInputOf = ({ action }: ScheduleDescription): VideoBatchInput =
   ((action.args ?? []) as [VideoBatchInput?])[0] ?? {};
 
 /** @throws VideoError `InvalidRequest` with all faults of the schedule, except those of its manifest. */
-export function checkSchedule({ id, window, timezone, cron, pauseWhenFailedAbove: share }: ScheduledBatch): void {
+export function checkSchedule(schedule: ScheduledBatch): void {
+  const { id, window, timezone, cron, pauseWhenFailedAbove: share } = schedule;
   const checks = [
     () => checkScheduleId(id),
     () => checkWindow(window),
+    () => checkDelivery(schedule),
     () => void dateIn(timezone, new Date()),
     () => {
       if (cron.trim().split(/\s+/).length === 5) return;

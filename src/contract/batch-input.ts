@@ -1,5 +1,6 @@
 import { BATCH_ITEMS_BYTES_MAX, BATCH_ITEMS_MAX, BATCH_WINDOW_MAX, type VideoBatchInput } from './batch.js';
 import { INPUT_DEPTH_MAX, ISSUE_PATH_MAX, isDeeperThan, MANIFEST_WAIT_SECONDS_MAX } from './bounds.js';
+import { DELIVERY_REPORTS, deliveryPatternFaults } from './delivery.js';
 import { firstIssues } from './issues.js';
 import type { JsonSchema } from './request-fields.js';
 import { cleanText } from './safe-text.js';
@@ -8,9 +9,9 @@ import type { Issue } from './video-error.js';
 /** Characters of a key, a name or an id. */
 const TEXT_MAX = 500;
 
-/** Rules of one field: a check that returns the fault of a value, and the same as JSON Schema. */
+/** Rules of one field: a check that returns the faults of a value, and the same as JSON Schema. */
 interface Field {
-  readonly check: (value: unknown) => string | undefined;
+  readonly check: (value: unknown) => string | readonly string[] | undefined;
   readonly schema: Readonly<Record<string, unknown>>;
 }
 
@@ -60,6 +61,14 @@ const FIELDS: Readonly<Record<keyof VideoBatchInput, Field>> = {
       isNumber(value) && value >= 0 && value < 1 ? undefined : 'must be a share from 0 to below 1, such as 0.25',
     schema: { type: 'number', minimum: 0, exclusiveMaximum: 1 },
   },
+  deliver: { check: deliveryPatternFaults, schema: { type: 'string', minLength: 1, maxLength: TEXT_MAX } },
+  deliver_report: {
+    check: (value) =>
+      Array.isArray(value) && value.length > 0 && value.every((one) => DELIVERY_REPORTS.includes(one))
+        ? undefined
+        : `must be a list of some of ${DELIVERY_REPORTS.join(', ')}`,
+    schema: { type: 'array', minItems: 1, items: { enum: DELIVERY_REPORTS } },
+  },
 };
 
 /**
@@ -74,16 +83,19 @@ export function batchInputIssues(input: unknown): Issue[] {
   if (isDeeperThan(INPUT_DEPTH_MAX, input)) return [{ path: '', message: 'is nested too deeply' }];
   const given = Object.entries(input).filter(([, value]) => value !== undefined && value !== null);
   const issues = given.flatMap(([path, value]): Issue[] => {
-    const message = Object.hasOwn(FIELDS, path)
+    const faults = Object.hasOwn(FIELDS, path)
       ? FIELDS[path as keyof VideoBatchInput].check(value)
       : 'is not a field of a batch';
-    return message === undefined ? [] : [{ path: cleanText(path, ISSUE_PATH_MAX), message }];
+    return [faults ?? []].flat().map((message) => ({ path: cleanText(path, ISSUE_PATH_MAX), message }));
   });
   const names = given.map(([name]) => name);
   if (names.includes('manifest_key') && names.includes('items')) {
     issues.push({ path: 'items', message: 'cannot be combined with manifest_key; leave one of them out' });
   } else if (!names.includes('manifest_key') && !names.includes('items')) {
     issues.push({ path: 'manifest_key', message: 'is missing; name a manifest in the store, or give items' });
+  }
+  if (names.includes('deliver_report') && !names.includes('deliver')) {
+    issues.push({ path: 'deliver_report', message: 'needs deliver, which says where to write them' });
   }
   return [...firstIssues(issues)];
 }

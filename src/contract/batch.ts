@@ -1,4 +1,5 @@
 import type { Billable } from './budget.js';
+import type { BatchDelivery, DeliveryReport } from './delivery.js';
 import type { Resolution } from './model.js';
 import type { VideoResult } from './result.js';
 
@@ -31,6 +32,13 @@ export interface VideoBatchInput {
    * never.
    */
   readonly pause_when_failed_above?: number;
+  /**
+   * Names under which the videos are copied inside the store at the end, such as `delivery/{date}/{item_id}.mp4`, with
+   * `{date}`, `{item_id}`, `{label:NAME}` and `{tenant}`; default: they are not copied.
+   */
+  readonly deliver?: string;
+  /** Documents that are written next to the copies; default: none. */
+  readonly deliver_report?: readonly DeliveryReport[];
 }
 
 /** Items that a batch may be started with inline: a page of the Web UI; more of them go into a manifest. */
@@ -133,6 +141,8 @@ export interface BatchProgress {
     | 'paused'
     | 'cancelling'
     | 'reporting'
+    /** Copies the videos to their names. */
+    | 'delivering'
     | 'done'
     | 'cancelled'
     | 'failed';
@@ -182,6 +192,8 @@ export interface BatchSummary {
   readonly retry_of: string | null;
   /** Absent or null: there was no reason to pause a schedule, or it was paused or deleted already. */
   readonly schedule_pause?: BatchSchedulePause | null;
+  /** Absent: the batch delivers nothing. */
+  readonly delivery?: BatchDelivery;
 }
 
 /** Failures that would hit the next item as well: the batch pauses, and runs their items again once it is resumed. */

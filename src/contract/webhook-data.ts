@@ -1,6 +1,7 @@
 import type { BatchPause, BatchSchedulePause, BatchSummary } from './batch.js';
 import { type BatchTotals, namedCounts } from './batch-totals.js';
 import { resolveCommands, shellWord } from './command-lines.js';
+import type { BatchDelivery } from './delivery.js';
 import type { Attention } from './result.js';
 import { cleanText } from './safe-text.js';
 import { schedulePauseText } from './schedule-pause.js';
@@ -31,11 +32,17 @@ export interface EventFailure {
   readonly next_step?: string | undefined;
 }
 
+/** What a batch did at its end, in addition to its items. */
+interface EndNotes {
+  readonly schedule_pause?: BatchSchedulePause | null | undefined;
+  readonly delivery?: BatchDelivery | null | undefined;
+}
+
 /** Data of `batch.ended` for a batch that has finished, was cancelled, or found no manifest. */
 export function endedBatch(
   batch: BatchEventSource,
   outcome: BatchSummary['outcome'],
-  schedulePause: BatchSchedulePause | null = null,
+  { schedule_pause: schedulePause = null, delivery = null }: EndNotes = {},
 ): WebhookBatch {
   const name = `Batch ${cleanText(batch.batchId)}`;
   if (outcome === 'manifest_missing') {
@@ -57,14 +64,27 @@ export function endedBatch(
     ...(counts.needs_attention > 0
       ? [`decide the items that wait for a person: "wan-video batch status ${id}" lists them`]
       : []),
+    ...(isDelivered(delivery) ? [] : [`see what is not delivered with "wan-video batch status ${id}"`]),
     ...(schedule === null ? [] : [schedule.nextStep]),
   ];
   const end = `${name} ${outcome === 'cancelled' ? 'was cancelled' : 'has ended'}: ${countsText(batch)}.`;
   return batchData(batch, outcome, {
-    text: schedule === null ? end : `${end} ${schedule.text}`,
+    text: [end, ...deliveredText(delivery), ...(schedule === null ? [] : [schedule.text])].join(' '),
     next_step: steps.length === 0 ? null : `${capitalize(steps.join('; '))}.`,
     schedule_pause: schedulePause,
+    delivery,
   });
+}
+
+const isDelivered = (delivery: BatchDelivery | null): boolean =>
+  delivery === null || (delivery.failure === null && delivery.problems.length === 0);
+
+function deliveredText(delivery: BatchDelivery | null): string[] {
+  if (delivery === null) return [];
+  const { pattern, folder_url, files, undelivered, failure } = delivery;
+  if (failure !== null) return [`Not all of them are delivered to ${pattern}: ${textOf(failure)}.`];
+  const others = undelivered === 0 ? '' : `; ${undelivered} could not get their names`;
+  return [`${files} are delivered to ${folder_url ?? pattern}${others}.`];
 }
 
 /** Data of `batch.ended` for a batch that fails as a whole; a failed item never causes that. */
@@ -142,7 +162,8 @@ function batchData(
     estimated_seconds,
   }: BatchEventSource,
   state: WebhookBatch['state'],
-  given: Pick<WebhookBatch, 'text' | 'next_step'> & Partial<Pick<WebhookBatch, 'reason' | 'cause' | 'schedule_pause'>>,
+  given: Pick<WebhookBatch, 'text' | 'next_step'> &
+    Partial<Pick<WebhookBatch, 'reason' | 'cause' | 'schedule_pause' | 'delivery'>>,
 ): WebhookBatch {
   return {
     workflow_id: workflowId,
@@ -162,6 +183,7 @@ function batchData(
     amount: null,
     report_url: null,
     schedule_pause: null,
+    delivery: null,
     ...given,
   };
 }

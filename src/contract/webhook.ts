@@ -1,6 +1,7 @@
 import type { BatchSchedulePause, BatchSummary } from './batch.js';
 import type { BatchTotals } from './batch-totals.js';
 import type { Money } from './budget.js';
+import type { BatchDelivery } from './delivery.js';
 import type { Attention } from './result.js';
 
 /** The events of the webhook; the data of one type always have the same form. */
@@ -50,6 +51,8 @@ export interface WebhookBatch extends WebhookSummary, BatchTotals {
   readonly report_url: string | null;
   /** At the end of a schedule's run that failed above the schedule's limit: what became of the schedule; else null. */
   readonly schedule_pause: BatchSchedulePause | null;
+  /** At the end of a batch that delivers its videos: where they are; else null. */
+  readonly delivery: BatchDelivery | null;
 }
 
 /** Data of the events of one run. */

@@ -46,6 +46,12 @@ export interface PutOutcome {
   readonly stored: boolean;
 }
 
+/** A put whose content may have been compared without reading it. */
+export interface CopyOutcome extends PutOutcome {
+  /** Whether the store has proved that the bytes are those of the source. */
+  readonly verified: boolean;
+}
+
 /** Keys that one request lists at most (S3's own limit). */
 export const LIST_PAGE = 1_000;
 
@@ -100,6 +106,11 @@ export interface AssetStore {
    * Absent where nothing has an https address.
    */
   presign?(key: string, options: PresignOptions): Promise<string>;
+  /**
+   * Copies `from` to `to` inside the store, as {@link put} writes, without passing the bytes through this process where
+   * the server can do so. Absent where that saves nothing; `copyAsset` copies in any store, and verifies.
+   */
+  copy?(from: string, to: string, options?: PutOptions): Promise<CopyOutcome>;
   /** Names the store in messages, such as its directory or bucket; holds no secret. */
   readonly name: string;
 }

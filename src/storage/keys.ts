@@ -68,5 +68,12 @@ export const batchResultsKey = (batchId: string, page: number): string =>
   `${batchResultsRoot(batchId)}${String(page).padStart(6, '0')}.jsonl`;
 /** Totals of a batch that has ended. */
 export const batchReportKey = (batchId: string): string => `${batchRoot(batchId)}/report.json`;
+/** Where a batch delivers its videos. */
+export const batchDeliveryKey = (batchId: string): string => `${batchRoot(batchId)}/delivery.json`;
+/** The lines whose video could not get its name; written once a delivery has ended. */
+export const batchUndeliveredKey = (batchId: string): string => `${batchRoot(batchId)}/undelivered.jsonl`;
+/** A document of a batch as it is delivered; made once. */
+export const batchDocumentKey = (batchId: string, ext: string): string =>
+  `${batchRoot(batchId)}/delivered/report.${ext}`;
 /** The store's own id. */
 export const STORE_ID_KEY = 'store.json';

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { Readable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { PutObjectCommandInput, S3Client } from '@aws-sdk/client-s3';
+import type { S3Client } from '@aws-sdk/client-s3';
 import { Semaphore } from '../async/semaphore.js';
 import { ServerClock, type ServerMoment } from '../async/server-clock.js';
 import { FailureType } from '../contract/failure-type.js';
@@ -10,6 +10,7 @@ import type {
   AssetInfo,
   AssetStore,
   ByteStream,
+  CopyOutcome,
   GetOptions,
   ListOptions,
   PresignOptions,
@@ -18,6 +19,7 @@ import type {
   StoreOptions,
 } from './asset-store.js';
 import { forwardStream, VerifyingStream } from './body.js';
+import { copyParts, type PutTarget } from './s3-copy.js';
 import { causeOf, faultOf, isConflict, isTaken, s3Error } from './s3-errors.js';
 import { type CreateOnly, makeSdk, type S3StoreOptions, type SdkHooks } from './s3-sdk.js';
 import { isKeySegment, keySegments } from './store-key.js';
@@ -39,9 +41,6 @@ const CONFLICT_RETRIES = 4;
 const RENEW_MS = 60_000;
 /** Metadata (`x-amz-meta-…`) that distinguishes our own put from another one after a reply was lost. */
 const PUT_ID = 'put-id';
-
-/** The parameters of a put without its body. */
-type PutTarget = Omit<PutObjectCommandInput, 'Body'>;
 
 /**
  * Stores assets as objects below a prefix of an S3 bucket.
@@ -99,14 +98,8 @@ export class S3Store implements AssetStore {
   }
 
   async put(key: string, body: ByteStream, options: PutOptions = {}): Promise<PutOutcome> {
-    const { signal, ifAbsent = false, sha256, contentType = 'application/octet-stream' } = options;
-    const putId = randomUUID();
-    const target: PutTarget = {
-      ...this.#object(key),
-      ContentType: contentType,
-      Metadata: { ...(sha256 !== undefined && { sha256 }), [PUT_ID]: putId },
-      ...(ifAbsent && { IfNoneMatch: '*' }),
-    };
+    const { signal, ifAbsent = false } = options;
+    const { target, putId } = this.#targetOf(key, options);
     const verifying = new VerifyingStream(key, body, options);
     try {
       if (body instanceof Uint8Array && body.length <= WHOLE_BYTES) {
@@ -127,6 +120,27 @@ export class S3Store implements AssetStore {
     } finally {
       if (body instanceof Readable) body.destroy(); // also one that was never read
     }
+  }
+
+  async copy(from: string, to: string, options: PutOptions = {}): Promise<CopyOutcome> {
+    const { signal, ifAbsent = false } = options;
+    const { target, putId } = this.#targetOf(to, options);
+    try {
+      if (ifAbsent && this.#createOnly === undefined) await this.#learnCreateOnly(signal);
+      const { client, s3 } = await this.#open(signal);
+      const source = this.#object(from);
+      const verified = await copyParts({ client, s3, source, target, partBytes: PART_BYTES, signal });
+      if (verified !== undefined) return { stored: true, verified };
+    } catch (cause) {
+      if (signal?.aborted) throw signal.reason;
+      const outcome = await this.#outcomeBehind(cause, to, putId, signal);
+      if (outcome !== undefined) return { ...outcome, verified: false };
+      throw s3Error(this.name, 'write', to, cause);
+    }
+    return {
+      ...(await this.put(to, await this.get(from, { signal }), options)),
+      verified: options.sha256 !== undefined,
+    };
   }
 
   async *list(prefix: string, { signal, after }: ListOptions = {}): AsyncGenerator<AssetInfo> {
@@ -185,6 +199,18 @@ export class S3Store implements AssetStore {
       if (signal?.aborted) throw signal.reason;
       throw s3Error(this.name, 'read', key, cause);
     }
+  }
+
+  /** Where and how an object is written, with an id by which the put recognizes it. */
+  #targetOf(key: string, { ifAbsent = false, sha256, contentType = 'application/octet-stream' }: PutOptions) {
+    const putId = randomUUID();
+    const target: PutTarget = {
+      ...this.#object(key),
+      ContentType: contentType,
+      Metadata: { ...(sha256 !== undefined && { sha256 }), [PUT_ID]: putId },
+      ...(ifAbsent && { IfNoneMatch: '*' }),
+    };
+    return { target, putId };
   }
 
   #object(key: string): { Bucket: string; Key: string } {

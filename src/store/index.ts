@@ -2,6 +2,7 @@ export type {
   AssetInfo,
   AssetStore,
   ByteStream,
+  CopyOutcome,
   GetOptions,
   ListOptions,
   PresignOptions,

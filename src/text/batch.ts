@@ -1,10 +1,9 @@
 import type { BatchStatus } from '../client/batch-start.js';
-import { type Prices, totalAmount } from '../config/prices.js';
+import type { Prices } from '../config/prices.js';
 import type { BatchSummary } from '../contract/batch.js';
-import { type BatchTotals, namedCounts } from '../contract/batch-totals.js';
-import { amountText, billableText, estimatedText } from '../contract/budget.js';
 import { schedulePauseText } from '../contract/schedule-pause.js';
 import { utcMinute } from '../contract/utc.js';
+import { batchCountLines, deliveryLines } from '../report/batch-counts.js';
 
 /** A batch for people: how far it is, or what it came to. */
 export function batchStatusText(
@@ -62,27 +61,7 @@ export function batchSummaryText(summary: BatchSummary, prices: Prices | undefin
     `outcome   ${outcome === 'manifest_missing' ? 'the manifest did not exist; nothing was run' : outcome}`,
     `took      ${Math.round((ended_at_ms - started_at_ms) / 1000)} s, until ${new Date(ended_at_ms).toISOString()}`,
     ...batchCountLines(summary, prices, true),
+    ...deliveryLines(summary.delivery),
     ...(schedule === null ? [] : [`schedule  ${schedule.text}`, `next      ${schedule.nextStep}`]),
   ].join('\n');
-}
-
-/** Counts, causes and bill of a batch for people. @param ended - Whether what has no outcome will get none. */
-export function batchCountLines(
-  { counts, causes, billed, maybe_billed, estimated_seconds }: BatchTotals,
-  prices: Prices | undefined,
-  ended: boolean,
-): string[] {
-  const { total, ...others } = counts;
-  // Lines that a cancelled batch never began; no count has them.
-  const notRun = ended ? total - Object.values(others).reduce((sum, count) => sum + count, 0) : 0;
-  const list = namedCounts({ ...others, 'not run': notRun }).join(', ');
-  const money = prices === undefined ? null : totalAmount(prices, billed);
-  return [
-    `lines     ${total}${list === '' ? '' : `: ${list}`}`,
-    ...Object.entries(causes).map(([cause, count]) => `failed    ${count} ${cause}`),
-    ...billed.map((one) => `billed    ${billableText(one)}`),
-    ...(estimated_seconds === undefined ? [] : [`estimated ${estimatedText(estimated_seconds)}`]),
-    ...(money === null ? [] : [`amount    ${amountText(money.amount)} ${money.currency}`]),
-    ...(maybe_billed === 0 ? [] : [`unsure    whether ${maybe_billed} items are billed is not known yet`]),
-  ];
 }

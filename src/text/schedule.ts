@@ -35,12 +35,13 @@ export function backfillLines({ runs, clock_changes }: BackfillPlan, timezone: s
 /** A schedule for people: its settings, its next times and its latest runs. */
 export function scheduleLines(details: ScheduleDetails): string[] {
   const { id, cron, timezone, paused, note, next, manifest_key, overlap, catchup_seconds, jitter_seconds } = details;
-  const { pause_when_failed_above: bearable, overlapped_next } = details;
+  const { pause_when_failed_above: bearable, overlapped_next, deliver } = details;
   const jitter = jitter_seconds === 0 ? '' : `, up to ${durationText(jitter_seconds)} later`;
   return [
     `schedule  ${id}${paused ? `, paused${note === null ? '' : `: ${note}`}` : ''}`,
     `times     ${cron ?? '-'} in ${timezone ?? 'UTC'}${jitter}`,
     `manifest  ${manifest_key ?? '-'}`,
+    ...(deliver === null ? [] : [`deliver   ${deliver}`]),
     `overlap   ${overlap ?? '-'}; missed runs are caught up within ${durationText(catchup_seconds)}`,
     ...(bearable === null ? [] : [`pauses    when more than ${percent(bearable)} of a run failed`]),
     ...nextTimeLines(next, timezone ?? 'UTC'),

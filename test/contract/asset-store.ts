@@ -9,6 +9,7 @@ import { build } from 'esbuild';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { FailureType } from '../../src/contract/failure-type.js';
 import type { AssetStore } from '../../src/storage/asset-store.js';
+import { copyAsset } from '../../src/storage/copy-asset.js';
 import type { StoreLocation } from '../../src/storage/open-store.js';
 
 /** A store that only this test uses, and how another process opens the same one. */
@@ -153,6 +154,59 @@ export function describeAssetStore(name: string, open: () => Promise<StoreUnderT
       }
       expect(await store.head('videos/one.mp4')).toBeUndefined();
       expect(await keysOf(store, '')).toEqual([]);
+    });
+
+    test.each([
+      { size: 'small', bytes: 100_000 },
+      { size: 'large', bytes: 12 * MIB },
+    ])('a $size object is copied inside the store, verified, and again without a change', async ({ bytes }) => {
+      const body = randomBytes(bytes);
+      await store.put('videos/a~20b.mp4', inChunks(body, MIB), { sha256: sha256Of(body) });
+      const copy = {
+        from: 'videos/a~20b.mp4',
+        to: 'out/x/a=b@c,+d.mp4',
+        sha256: sha256Of(body),
+        contentType: 'video/mp4',
+      };
+      expect(await copyAsset(store, copy)).toBe('copied');
+      expect(await copyAsset(store, copy)).toBe('present');
+      expect((await read(store, copy.to)).equals(body)).toBe(true);
+      expect(await store.head(copy.to)).toMatchObject({ bytes, contentType: 'video/mp4' });
+      if (traits.keepsChecksum) expect((await store.head(copy.to))?.sha256).toBe(copy.sha256);
+    });
+
+    test('a copy never replaces: of copies of 12 objects to one name at once one wins', async () => {
+      const bodies = Array.from({ length: 12 }, (_, i) => Buffer.from(`body ${i}`));
+      await Promise.all(bodies.map((body, i) => store.put(`videos/${i}.mp4`, body)));
+      const outcomes = await Promise.all(
+        bodies.map((body, i) =>
+          copyAsset(store, {
+            from: `videos/${i}.mp4`,
+            to: 'out/one.mp4',
+            sha256: sha256Of(body),
+            contentType: 'video/mp4',
+          }),
+        ),
+      );
+      const winners = outcomes.flatMap((outcome, i) => (outcome === 'copied' ? [i] : []));
+      expect(winners).toHaveLength(1);
+      expect(outcomes.filter((outcome) => outcome === 'taken')).toHaveLength(11);
+      expect((await read(store, 'out/one.mp4')).equals(bodies[winners[0]!]!)).toBe(true);
+    });
+
+    test('a copy of nothing, and one of an object with another content, say so', async () => {
+      const copy = {
+        from: 'videos/one.mp4',
+        to: 'out/one.mp4',
+        sha256: sha256Of(Buffer.from('a')),
+        contentType: 'video/mp4',
+      };
+      expect(await copyAsset(store, copy)).toBe('missing');
+      await store.put('out/one.mp4', Buffer.from('b'));
+      expect(await copyAsset(store, copy)).toBe('taken');
+      await store.put('videos/one.mp4', Buffer.from('a'));
+      expect(await copyAsset(store, copy)).toBe('taken');
+      expect((await read(store, 'out/one.mp4')).toString()).toBe('b');
     });
 
     test('a refused put leaves what was there', async () => {

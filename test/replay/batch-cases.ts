@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { WanBatchClient } from '../../src/client/batch-client.js';
+import type { StartBatchOptions } from '../../src/client/batch-start.js';
 import type { VideoBatchInput } from '../../src/contract/batch.js';
 import { batchItemWorkflowId, batchScheduleId, batchWorkflowId } from '../../src/contract/names.js';
 import type { Stack } from '../support/stack.js';
@@ -54,6 +55,12 @@ export const BATCH_CASES: readonly ReplayCase[] = [
     const started = await stack.videos.start(request, { id: batchItemWorkflowId(batchId, item_id) });
     await stack.videos.result(started.id);
     const { id, batches } = await start(stack, [line ?? {}], { id: batchId });
+    await batches.result(batchId);
+    return id;
+  }),
+  batch('delivered', 'completed', [...OPEN, 'writeResults', 'deliverBatch', 'writeReport'], async (stack) => {
+    const deliver = `replayed/${randomUUID()}/{item_id}.mp4`;
+    const { id, batches, batchId } = await start(stack, linesOf(stack, 1), { deliver, deliverReports: ['csv'] });
     await batches.result(batchId);
     return id;
   }),
@@ -149,11 +156,7 @@ const linesOf = (stack: Stack, count: number, duration = 4) => {
   }));
 };
 
-async function start(
-  stack: Stack,
-  lines: readonly Record<string, unknown>[],
-  options: { readonly id?: string; readonly window?: number; readonly pageItems?: number } = {},
-) {
+async function start(stack: Stack, lines: readonly Record<string, unknown>[], options: StartBatchOptions = {}) {
   const { client, store, config } = stack;
   const batches = new WanBatchClient({ client, store, taskQueue: config.taskQueues.generate });
   const { batch_id: batchId, id } = await batches.start({ lines }, { id: randomUUID(), ...options });

@@ -55,6 +55,8 @@ const LIBRARIES = [
   library('config', 'contract', 'net', 'storage', 'ledger', 'polling'),
   library('webhook', 'contract', 'net', 'dashscope', 'config'),
   library('batch', 'contract', 'async', 'net', 'dashscope', 'storage', 'ledger', 'polling'),
+  library('report', 'contract', 'config', 'storage', 'batch'),
+  library('delivery', 'contract', 'async', 'config', 'storage', 'batch', 'report'),
   library('metrics', 'dashscope', 'storage', 'ledger', 'polling'),
 ];
 /** The published way to a store. */

@@ -16,6 +16,8 @@ describe('what a batch is started with', () => {
       page_items: 1,
       schedule_id: 's',
       pause_when_failed_above: 0,
+      deliver: 'delivery/{date}/{tenant}/{label:team}-{item_id}.mp4',
+      deliver_report: ['csv', 'html', 'json'],
     },
     { manifest_key: 'a', items: null, window: null, timezone: undefined }, // null counts as left out
   ])('may be %j', (input) => {
@@ -27,6 +29,8 @@ describe('what a batch is started with', () => {
     { input: {}, paths: ['manifest_key'] },
     { input: { manifest_key: null, items: undefined }, paths: ['manifest_key'] },
     { input: { manifest_key: 'a', items: [{}] }, paths: ['items'] },
+    { input: { manifest_key: 'a', deliver_report: ['csv'] }, paths: ['deliver_report'] },
+    { input: { manifest_key: 'a', deliver: 'a/{item_id}.mp4', deliver_report: ['pdf'] }, paths: ['deliver_report'] },
     { input: { manifest_key: '' }, paths: ['manifest_key'] },
     { input: { items: [] }, paths: ['items'] },
     { input: { items: { prompt: 'a' } }, paths: ['items'] },
@@ -44,10 +48,14 @@ describe('what a batch is started with', () => {
         page_items: 0.5,
         schedule_id: '',
         pause_when_failed_above: 25,
+        deliver: '../{item}',
+        deliver_report: 'csv',
       },
       paths: [
         ...['manifest_key', 'window', 'allow_invalid', 'manifest_wait_seconds', 'timezone'],
         ...['retry_of', 'page_items', 'schedule_id', 'pause_when_failed_above'],
+        // It leaves its folder, has an unknown placeholder, names all lines alike and is no MP4.
+        ...['deliver', 'deliver', 'deliver', 'deliver', 'deliver_report'],
       ],
     },
   ])('may not be %j: every fault is named by its field', ({ input, paths }) => {

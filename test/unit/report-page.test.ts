@@ -6,7 +6,7 @@ import { type Browser, chromium } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { BatchRow } from '../../src/batch/batch-files.js';
 import { NO_VIDEO } from '../../src/contract/batch-item.js';
-import { type PageHead, type PageRow, reportPage } from '../../src/text/report-page.js';
+import { type PageHead, type PageRow, reportPage } from '../../src/report/report-page.js';
 import { findPart, partIsMissing } from '../structure/parts.js';
 
 const executablePath = process.env['CHROMIUM_PATH'] || findPart('chromium');

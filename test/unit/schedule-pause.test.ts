@@ -55,7 +55,7 @@ test.each([
   const source = { workflowId: 'batch/n', batchId: 'n', retryOf: null, inFlight: 0, waiting: 0, startedAtMs: 0 };
   const totals = { ...noTotals(counts), counts };
   const schedulePause = { schedule_id: 'nightly', done, reason: '2 of 3' };
-  const event = endedBatch({ ...source, ...totals }, 'completed', schedulePause);
+  const event = endedBatch({ ...source, ...totals }, 'completed', { schedule_pause: schedulePause });
   expect(event).toMatchObject({ schedule_pause: schedulePause, text: expect.stringMatching(text) });
   expect(event.next_step).toMatch(next);
   expect(schedulePauseText(schedulePause).text).toMatch(/\.$/);

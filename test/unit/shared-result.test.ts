@@ -3,8 +3,8 @@ import { videoEnd } from '../../src/contract/batch-item.js';
 import { countEnd, noTotals } from '../../src/contract/batch-totals.js';
 import type { VideoResult } from '../../src/contract/result.js';
 import { sharedResult } from '../../src/contract/shared-result.js';
-import { batchCountLines } from '../../src/text/batch.js';
-import { batchCsvRow, batchTableRow } from '../../src/text/batch-report.js';
+import { batchCountLines } from '../../src/report/batch-counts.js';
+import { batchCsvRow, batchTableRow } from '../../src/report/batch-rows.js';
 import { resultText } from '../../src/text/result.js';
 
 const BOUGHT: VideoResult = {

@@ -1,4 +1,8 @@
 import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import { watch } from 'node:fs';
+import { mkdir, readdir } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import type { BatchRow } from '../../src/batch/batch-files.js';
 import { WanBatchClient } from '../../src/client/batch-client.js';
@@ -100,6 +104,52 @@ test('twelve items with a window of three over several runs, and a worker killed
     labels: { team: 'film' },
   });
   expect(await batches.status(batch_id)).toMatchObject({ status: 'completed', summary });
+});
+
+test('a worker killed between two copies is replaced, every video is under its name, and a retry fills what was missing', async () => {
+  const [first, second] = linesOf(2);
+  const twins = Array.from({ length: 60 }, (_, n) => ({ ...first, item_id: `twin-${n + 1}` }));
+  // The provider fails the second video as often as one run buys it again.
+  const hit = { on: 'submit', fault: 'task-failed', code: 'InternalError' } as const;
+  stack.emulator.queueFaults({ ...hit, match: second?.prompt ?? '', times: 3 });
+  const id = `delivered-${randomUUID()}`;
+  const folder = fileURLToPath(stack.store.url(`out/${id}`));
+  await mkdir(folder, { recursive: true });
+  const copied = async () => (await readdir(folder)).filter((name) => name.endsWith('.mp4')).length;
+  await worker.stop();
+  const killed = await startWorkerProcess(stack, { ...QUICK_LEDGER, ...times });
+  const lines = [first, second, ...twins].map((line) => ({ ...line, labels: { scene: 'Sea 1' } }));
+  const firstCopy = once(watch(folder), 'change');
+  const deliver = `out/${id}/{label:scene}/../{item_id}.mp4`;
+  await expect(batches.start({ lines }, { id, deliver })).rejects.toMatchObject({ issues: [{ path: 'deliver' }] });
+  await batches.start(
+    { lines },
+    { id, deliver: `out/${id}/{item_id}~{label:scene}.mp4`, deliverReports: ['csv', 'html', 'json'] },
+  );
+  await firstCopy;
+  await killed.end('SIGKILL');
+  const before = await copied();
+  worker = await stack.startWorker();
+  const summary = await batches.result(id);
+  expect(before).toBeGreaterThan(0);
+  expect(before).toBeLessThan(61);
+  expect(summary).toMatchObject({
+    counts: { generated: 1, failed: 1, duplicate: 60 },
+    delivery: { pattern: `out/${id}/{item_id}~{label:scene}.mp4`, files: 61, missing: 1, problems: [], failure: null },
+  });
+  expect(await copied()).toBe(61);
+  expect(await readdir(folder)).toEqual(
+    expect.arrayContaining(['twin-60~Sea~201.mp4', `report-${id}.csv`, `report-${id}.html`, `report-${id}.json`]),
+  );
+  expect((await reportRows(id)).map(({ file }) => file).slice(0, 3)).toEqual([
+    `out/${id}/item-1~Sea~201.mp4`,
+    undefined,
+    `out/${id}/twin-1~Sea~201.mp4`,
+  ]);
+  const again = await batches.retry(id);
+  expect(await batches.result(again.batch_id)).toMatchObject({ delivery: { files: 1, missing: 0, problems: [] } });
+  expect(await copied()).toBe(62);
+  expect(await readdir(folder)).toContain(`report-${id}.retry-1.csv`);
 });
 
 // Side by side: each waits for renders and looks, and none for another. Each has its own `expect`: a poll must know

@@ -66,10 +66,10 @@ export class BatchNotifier {
 
   /** Reports the end, and resolves once every delivery has started. */
   async reportEnd(summary: BatchSummary): Promise<void> {
-    const { counts, causes, billed, maybe_billed, estimated_seconds, outcome, schedule_pause } = summary;
+    const { counts, causes, billed, maybe_billed, estimated_seconds, outcome } = summary;
     const totals = { counts, causes, billed, maybe_billed, estimated_seconds };
     const source = { ...this.#batch, ...totals, startedAtMs: summary.started_at_ms, inFlight: 0, waiting: 0 };
-    this.#send('batch.ended', 'batch_ended', () => endedBatch(source, outcome, schedule_pause));
+    this.#send('batch.ended', 'batch_ended', () => endedBatch(source, outcome, summary));
     await this.allStarted();
   }
 

@@ -18,7 +18,7 @@ const ATTENTION_MAX = 50;
 /** Stages in which a batch has ended. */
 const ENDED: readonly Stage[] = ['done', 'cancelled', 'failed'];
 /** Stages that lead to the end of a batch. */
-const ENDING: readonly Stage[] = ['cancelling', 'reporting', ...ENDED];
+const ENDING: readonly Stage[] = ['cancelling', 'reporting', 'delivering', ...ENDED];
 
 /** Answers the query `progress` of a batch, and shows the same in the run's current details. */
 export class BatchProgressView {

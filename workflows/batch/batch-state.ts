@@ -9,6 +9,7 @@ import {
   isWindow,
 } from '../../src/contract/batch.js';
 import { type BatchTotals, countEnd, noTotals } from '../../src/contract/batch-totals.js';
+import type { BatchDeliveryPlan } from '../../src/contract/delivery.js';
 import type { StepTimes } from '../../src/contract/times.js';
 import type { WebhookEvents } from '../../src/contract/webhook.js';
 import { fieldsOf } from '../shared/message-checks.js';
@@ -34,6 +35,8 @@ export interface CarriedBatch {
   readonly labelsHidden: boolean;
   /** Events that the worker's webhook is subscribed to; absent: there is no webhook. */
   readonly webhookEvents?: WebhookEvents | undefined;
+  /** Where the videos are delivered; absent: nowhere. */
+  readonly delivery?: BatchDeliveryPlan | undefined;
   readonly window: number;
   readonly pause: BatchPause | null;
   readonly totals: BatchTotals;
@@ -79,7 +82,7 @@ export class BatchState {
    * The state of a batch at its beginning.
    */
   static first(
-    { items, duplicates, invalid, times, attributes, labelsHidden, webhookEvents }: Omit<OpenedBatch, 'kind'>,
+    { items, duplicates, invalid, times, attributes, labelsHidden, webhookEvents, delivery }: Omit<OpenedBatch, 'kind'>,
     { window, startedAtMs }: { readonly window: number; readonly startedAtMs: number },
   ): BatchState {
     return new BatchState({
@@ -88,6 +91,7 @@ export class BatchState {
       attributes,
       labelsHidden,
       webhookEvents,
+      delivery,
       window,
       pause: null,
       totals: noTotals({ total: items + invalid, duplicate: duplicates, invalid }),

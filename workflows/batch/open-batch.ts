@@ -35,7 +35,7 @@ export async function openBatch(
 export const inputOf = <Input extends object>(given: Input): Partial<Input> => (Object(given) === given ? given : {});
 
 function openingOf(given: VideoBatchInput, batchId: string): OpenBatchInput {
-  const { manifest_key, allow_invalid, timezone, items: givenItems } = inputOf(given);
+  const { manifest_key, allow_invalid, timezone, items: givenItems, deliver, deliver_report } = inputOf(given);
   const items = inlineItems(givenItems);
   const issues = batchInputIssues(given);
   // The id of each item, of at most 100 characters, is appended to that of the batch.
@@ -49,6 +49,8 @@ function openingOf(given: VideoBatchInput, batchId: string): OpenBatchInput {
     allowInvalid: allow_invalid === true,
     ...(manifest_key != null && { manifestKey: manifest_key }),
     ...(items !== undefined && { items }),
+    ...(deliver != null && { deliver }),
+    ...(deliver_report != null && { deliverReport: deliver_report }),
     // Reported by the step, which adds the faults of the items and knows the webhook.
     ...(issues.length > 0 && { issues }),
     nominalTime: nominalTimeOf(batchId) ?? wf.workflowInfo().startTime.toISOString(),

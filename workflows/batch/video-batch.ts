@@ -3,6 +3,7 @@ import type { PageItem } from '../../activities/read-manifest.js';
 import type { WrittenReport } from '../../activities/write-results.js';
 import type { BatchItemEnd, BatchSchedulePause, BatchSummary, VideoBatchInput } from '../../src/contract/batch.js';
 import { failedEnd } from '../../src/contract/batch-item.js';
+import type { BatchDelivery } from '../../src/contract/delivery.js';
 import { markdownCode, markdownLink, markdownText } from '../../src/contract/markdown.js';
 import {
   BATCH_MEMO,
@@ -25,6 +26,7 @@ import { BatchNotifier } from './batch-notifications.js';
 import { BatchProgressView, numbersOf } from './batch-progress.js';
 import { BatchRequests } from './batch-requests.js';
 import { BatchState, type CarriedBatch } from './batch-state.js';
+import { deliverBatch, undelivered } from './deliver-batch.js';
 import { inputOf, openBatch } from './open-batch.js';
 import { pauseScheduleOf } from './pause-schedule.js';
 import { readItemEnd } from './read-item-end.js';
@@ -76,6 +78,7 @@ class Batch {
   #page: PageItem[] = [];
   #state: BatchState | undefined;
   #sweepDue = false;
+  #delivery: BatchDelivery | undefined;
 
   constructor(given: BatchRunInput) {
     this.#given = given;
@@ -340,7 +343,7 @@ class Batch {
     schedulePause: BatchSchedulePause | null = null,
   ): Promise<BatchSummary> {
     const { inFlight: _, waiting: __, startedAtMs, ...totals } = numbersOf(this.#state);
-    const summary: BatchSummary = {
+    const ended: BatchSummary = {
       batch_id: this.#batchId,
       outcome,
       retry_of: this.#input.retry_of ?? null,
@@ -349,12 +352,25 @@ class Batch {
       ended_at_ms: Date.now(),
       ...(schedulePause !== null && { schedule_pause: schedulePause }),
     };
+    const summary = await this.#deliver(ended, times);
     const writing = wf.CancellationScope.nonCancellable(() => steps(times).writeReport({ summary }));
     const report: WrittenReport | undefined = await writing; // a worker of an earlier version returned nothing
     await this.#notifier.reportEnd(summary);
     const note = report && `report: ${markdownLink(report.address, report.address)}`;
     this.#progress.enter(outcome === 'cancelled' ? 'cancelled' : 'done', note);
     return summary;
+  }
+
+  /** Delivers what the batch has made, also when it was cancelled; one that is cancelled at this goes no further. */
+  async #deliver(summary: BatchSummary, times: StepTimes): Promise<BatchSummary> {
+    const plan = this.#state?.data.delivery;
+    if (plan === undefined) return summary;
+    if (this.#delivery === undefined) {
+      this.#progress.enter('delivering', `to ${markdownCode(plan.pattern)}`);
+      this.#delivery = undelivered(plan, 'the batch was cancelled before all was delivered'); // until it is
+      this.#delivery = await deliverBatch(summary, plan, times);
+    }
+    return { ...summary, delivery: this.#delivery };
   }
 
   #watch(state: BatchState): void {

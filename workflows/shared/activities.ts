@@ -213,6 +213,15 @@ export function stepTable(times: StepTimes, queue: string): StepTable {
       retry: patient,
       cancellationType: WAIT_CANCELLATION_COMPLETED,
     },
+    deliverBatch: {
+      summary: 'copy the videos to their names',
+      startToCloseTimeout: '6h', // 10 000 videos that pass through the worker, at some two a second
+      // a store that is away over a night; then the batch ends and says so
+      scheduleToCloseTimeout: '24h',
+      heartbeatTimeout,
+      retry: patient, // it goes on from its last heartbeat
+      cancellationType: WAIT_CANCELLATION_COMPLETED, // an ended batch writes no more files
+    },
     postEvent: {
       summary: 'deliver the event',
       startToCloseTimeout: '30s', // twice the bound of one POST: a worker that dies on it is replaced soon

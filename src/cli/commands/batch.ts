@@ -8,13 +8,14 @@ import type { StartedBatch } from '../../client/batch-start.js';
 import { VideoRunError } from '../../client/run-error.js';
 import type { Prices } from '../../config/prices.js';
 import { BATCH_WINDOW, BATCH_WINDOW_MAX, type BatchControls } from '../../contract/batch.js';
+import type { DeliveryReport } from '../../contract/delivery.js';
 import { batchStatusText } from '../../text/batch.js';
 import { startEstimateText } from '../../text/estimate.js';
 import { ExitCode } from '../../text/exit-code.js';
 import { awaitBatch, type BatchSession } from '../await-batch.js';
 import { exportBatch, namePattern, printFailedLines, reportBatch } from '../batch-results.js';
 import type { CommandContext } from '../context.js';
-import { collect, JSON_FLAG, linkTime, wholeNumber } from '../flags.js';
+import { collect, DELIVER_FLAGS, deliveryReports, JSON_FLAG, linkTime, wholeNumber } from '../flags.js';
 import { type Interrupts, unlessInterrupted, withInterrupts } from '../interrupts.js';
 import { Settings } from '../settings.js';
 import { withStagingStore } from '../with-temporal.js';
@@ -23,6 +24,8 @@ interface StartFlags {
   readonly id?: string;
   readonly window?: number;
   readonly allowInvalid?: boolean;
+  readonly deliver?: string;
+  readonly deliverReport?: readonly DeliveryReport[];
   readonly wait?: boolean;
   readonly dryRun?: boolean;
   readonly quiet?: boolean;
@@ -68,6 +71,8 @@ export function defineCommand(batch: Command, context: CommandContext): void {
     .option('--id <id>', 'name of the batch (default: made from the time)')
     .option('--window <n>', `items to run at a time, up to ${BATCH_WINDOW_MAX} (default: ${BATCH_WINDOW})`, windowSize)
     .option('--allow-invalid', 'leave out lines with faults instead of refusing the whole manifest')
+    .option(...DELIVER_FLAGS.deliver)
+    .option(...DELIVER_FLAGS.report, deliveryReports)
     .addOption(
       new Option('--wait', 'wait for its end with progress; exit code 1 when a line has no video').conflicts('dryRun'),
     )
@@ -236,16 +241,17 @@ function noteUnanswered(answer: BatchControls | null, { context }: BatchSession)
 
 async function startBatch(session: BatchSession, manifest: string, flags: StartFlags): Promise<number> {
   const { batches, settings, context } = session;
-  const { id, window, allowInvalid, dryRun = false } = flags;
+  const { id, window, allowInvalid, deliver, deliverReport: deliverReports, dryRun = false } = flags;
+  const how = { id, window, allowInvalid, deliver, deliverReports };
   const source = { file: resolve(context.io.cwd, manifest) };
   if (!dryRun) {
     // Known before it is started, so that an interrupt can name it.
     const batchId = id ?? newBatchId(new Date());
-    const options = { id: batchId, window, allowInvalid };
+    const options = { ...how, id: batchId };
     return startAndReport((signal) => batches.start(source, { ...options, signal }), batchId, flags, session);
   }
   const account = await settings.estimateAccount();
-  const estimate = await batches.estimate(source, { id, window, allowInvalid, account });
+  const estimate = await batches.estimate(source, { ...how, account });
   context.result({ dry_run: true, ...estimate }, startEstimateText(estimate));
   return ExitCode.done;
 }

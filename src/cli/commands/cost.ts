@@ -1,7 +1,7 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { utcDay } from '../../contract/utc.js';
 import { invalidRequest } from '../../contract/validate.js';
-import { CSV_START } from '../../text/csv.js';
+import { CSV_START } from '../../report/csv.js';
 import { ExitCode } from '../../text/exit-code.js';
 import type { CommandContext } from '../context.js';
 import { type Cost, costBetween, costCsv, costTable, daysUntil } from '../cost.js';

@@ -5,6 +5,7 @@ import { WanScheduleClient } from '../../client/schedule-client.js';
 import type { ScheduleView } from '../../client/schedule-view.js';
 import { BATCH_WINDOW_MAX } from '../../contract/batch.js';
 import { amountText } from '../../contract/budget.js';
+import type { DeliveryReport } from '../../contract/delivery.js';
 import { invalidRequest } from '../../contract/validate.js';
 import { canAsk, confirm } from '../../text/confirm.js';
 import { scheduleEstimateLines } from '../../text/estimate.js';
@@ -12,7 +13,7 @@ import { ExitCode } from '../../text/exit-code.js';
 import { backfillLines, nextTimeLines, scheduleLines } from '../../text/schedule.js';
 import { table } from '../../text/table.js';
 import type { CommandContext } from '../context.js';
-import { duration, JSON_FLAG, wholeNumber } from '../flags.js';
+import { DELIVER_FLAGS, deliveryReports, duration, JSON_FLAG, wholeNumber } from '../flags.js';
 import { Settings } from '../settings.js';
 import { withStagingStore } from '../with-temporal.js';
 
@@ -30,6 +31,8 @@ interface CreateFlags {
   readonly jitter?: number;
   readonly dst?: 'skip' | 'shift';
   readonly pauseWhenFailedAbove?: number;
+  readonly deliver?: string;
+  readonly deliverReport?: readonly DeliveryReport[];
   readonly dryRun?: boolean;
 }
 
@@ -104,6 +107,8 @@ export function defineCommand(schedule: Command, context: CommandContext): void 
         'for a time that the clocks skip in spring: no run (skip, default), or later',
       ).choices(['skip', 'shift']),
     )
+    .option(...DELIVER_FLAGS.deliver)
+    .option(...DELIVER_FLAGS.report, deliveryReports)
     .option('--pause-when-failed-above <share>', 'pause the schedule when more of a run failed, such as 25%', share)
     .option('--dry-run', 'show what its next run would cost and take; create nothing')
     .option(...JSON_FLAG)
@@ -169,7 +174,7 @@ async function createSchedule(
   id: string,
   flags: CreateFlags,
 ): Promise<number> {
-  const { manifest, wait, catchup, jitter, dryRun = false, ...same } = flags;
+  const { manifest, wait, catchup, jitter, deliverReport, dryRun = false, ...same } = flags;
   const file = resolve(context.io.cwd, manifest);
   const isFile = (await stat(file).catch(() => undefined))?.isFile() === true;
   const schedule = {
@@ -179,6 +184,7 @@ async function createSchedule(
     manifestWaitSeconds: wait,
     catchupSeconds: catchup,
     jitterSeconds: jitter,
+    deliverReports: deliverReport,
   };
   if (dryRun) {
     const plan = await schedules.estimate(schedule, { account: await settings.estimateAccount() });

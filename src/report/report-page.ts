@@ -76,7 +76,11 @@ ${rows.map((row) => lineHtml(row, head)).join('\n')}
 function policy(rows: readonly PageRow[]): string {
   const sources = new Set(["'self'"]);
   for (const address of rows.flatMap(({ video, reference }) => [video, reference])) {
-    if (address === null || !URL.canParse(address)) continue;
+    if (address === null) continue;
+    if (!URL.canParse(address)) {
+      sources.add('file:'); // relative, of a page that is opened from a disk
+      continue;
+    }
     const { protocol, origin } = new URL(address);
     sources.add(/^https?:$/.test(protocol) ? origin : protocol);
   }
@@ -153,6 +157,8 @@ function lineHtml({ row, video, reference }: PageRow, { ended, prices }: PageHea
     ],
     ['run', row.run],
     ['task', row.task_id],
+    ['file', row.file ?? null],
+    ['not delivered', row.file_problem ?? null],
   ];
   const pictures = [
     reference === null ? '' : `<img alt="reference" loading="lazy" src="${html(reference)}">`,
