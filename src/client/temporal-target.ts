@@ -6,6 +6,7 @@ import { FailureType } from '../contract/failure-type.js';
 import { type Issue, VideoError } from '../contract/video-error.js';
 import { proxyOf } from '../net/proxies.js';
 import { readAuthorities } from '../net/trust.js';
+import { connectionInterceptors } from './connection-interceptors.js';
 
 /** How Temporal is reached: its own connection options, which client and worker share, and the namespace. */
 export interface TemporalTarget {
@@ -90,11 +91,12 @@ export function clientOptionsOf(target: TemporalTarget): Record<string, unknown>
   const { connection, proxy } = target;
   // grpc-js reads the proxy variables in its own way and sends loopback through the proxy, so it must not decide.
   const channelArgs = { ...(connection['channelArgs'] as object | undefined), 'grpc.enable_http_proxy': 0 };
-  if (proxy === undefined) return { ...connection, channelArgs };
+  const common = { ...connection, channelArgs, interceptors: connectionInterceptors() };
+  if (proxy === undefined) return common;
   const address = addressOf(target);
   const user = userOf(proxy);
   return {
-    ...connection,
+    ...common,
     address: proxyAddress(proxy),
     channelArgs: {
       'grpc.http_connect_target': `dns:${address}`,

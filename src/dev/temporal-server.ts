@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { closeSync, openSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { Connection } from '@temporalio/client';
+import { connectionInterceptors } from '../client/connection-interceptors.js';
 import { FailureType } from '../contract/failure-type.js';
 import { VideoError } from '../contract/video-error.js';
 
@@ -172,7 +173,12 @@ export async function answering(address: string): Promise<string> {
  * @throws ServiceError or a connection error when nothing answers there within a second.
  */
 export async function namespaceIdOf(address: string): Promise<string> {
-  const connection = await Connection.connect({ address, connectTimeout: '1s', channelArgs: NO_PROXY });
+  const connection = await Connection.connect({
+    address,
+    connectTimeout: '1s',
+    channelArgs: NO_PROXY,
+    interceptors: connectionInterceptors(),
+  });
   try {
     const { namespaceInfo } = await connection.withDeadline(Date.now() + 1_000, () =>
       connection.workflowService.describeNamespace({ namespace: 'default' }),

@@ -1,10 +1,15 @@
+import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
+import { createServer as createHttp2Server } from 'node:http2';
+import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Connection } from '@temporalio/client';
 import { expect, onTestFinished, test } from 'vitest';
 import { connectClient } from '../../src/client/connect.js';
+import { connectionInterceptors } from '../../src/client/connection-interceptors.js';
 import { temporalFromEnv } from '../../src/client/temporal-target.js';
+import { deferred } from '../support/deferred.js';
 
 const profile = async (text: string): Promise<string> => {
   const folder = await mkdtemp(join(tmpdir(), 'wan-video-profile-'));
@@ -49,4 +54,31 @@ test('a server that accepts and never answers is given up within the bound, with
     nextStep: expect.stringContaining('TEMPORAL_ADDRESS'),
   });
   expect(Date.now() - started).toBeLessThan(5_000);
+});
+
+test('a request that is still being retried when its connection is closed ends nothing else', async () => {
+  const answered = deferred<void>();
+  const unavailable = createHttp2Server((_, response) => {
+    response.writeHead(200, { 'content-type': 'application/grpc', 'grpc-status': '14', 'grpc-message': 'away' });
+    response.end();
+    answered.resolve(undefined);
+  }).listen(0, '127.0.0.1');
+  await once(unavailable, 'listening');
+  const uncaught: unknown[] = [];
+  const note = (error: unknown): void => void uncaught.push(error);
+  const others = process.listeners('uncaughtException');
+  process.removeAllListeners('uncaughtException').on('uncaughtException', note);
+  onTestFinished(() => {
+    process.removeAllListeners('uncaughtException');
+    for (const other of others) process.on('uncaughtException', other);
+    unavailable.close();
+  });
+  const address = `127.0.0.1:${(unavailable.address() as AddressInfo).port}`;
+  const connection = Connection.lazy({ address, interceptors: connectionInterceptors() });
+  const asked = connection.workflowService.getSystemInfo({}).catch((error: unknown) => error);
+  await answered.promise;
+  await connection.close();
+  // Ends when the retry has met the closed connection.
+  expect(await asked).toMatchObject({ code: 1, details: 'The connection is closed' });
+  expect(uncaught).toEqual([]);
 });
