@@ -14,7 +14,7 @@ const config: KnipConfig = {
     'src/dev/{demo,temporal-cli}.ts!',
     'src/media/{image,mp4}-child.ts!',
     'src/worker/{build-bundle.ts,encrypted-failure-converter.cts}!',
-    'workflows/{index,shared/{query-guard,cancel-details}}.ts!',
+    'workflows/{index,shared/{query-guard,cancel-details},tracing/trace-interceptors}.ts!',
     '{bench,scripts,docker}/*.mjs!',
     'docs/examples/*.mjs!',
     'test/**/*.test.ts',
@@ -28,7 +28,7 @@ const config: KnipConfig = {
   ignoreExportsUsedInFile: isProduction,
   // One is a direct dependency only to pin what others bring (docs/decisions/0004-libraries.md), one is a peer of the
   // PromQL parser, and of one only the path is resolved: `wan-video dev` downloads the Temporal CLI with its help.
-  ignoreDependencies: ['protobufjs', '@lezer/common', ...(isProduction ? ['@temporalio/testing'] : [])],
+  ignoreDependencies: ['@lezer/common', ...(isProduction ? ['protobufjs', '@temporalio/testing'] : [])],
   ignoreBinaries: ['ffmpeg', 'go', 'mount', 'umount', 'sqlite3', 'openssl', 'unshare'],
 };
 

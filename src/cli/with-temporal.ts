@@ -2,6 +2,7 @@ import type { Client } from '@temporalio/client';
 import { connectClient, isTemporalError, temporalError } from '../client/connect.js';
 import type { TemporalTarget } from '../client/temporal-target.js';
 import type { AssetStore } from '../storage/asset-store.js';
+import { flushTracing } from '../tracing/start-sdk.js';
 import type { Settings } from './settings.js';
 
 /**
@@ -21,6 +22,7 @@ export async function withTemporal<T>(
     throw isTemporalError(error) ? temporalError(error, target) : error;
   } finally {
     await client.connection.close();
+    await flushTracing();
   }
 }
 

@@ -34,6 +34,7 @@ import { estimateBatch } from './batch-estimate.js';
 import {
   checkBatchId,
   checkWindow,
+  clientOf,
   DEFAULT_TASK_QUEUE,
   newBatchId,
   STORE_CLIENT_OPTIONS,
@@ -69,10 +70,9 @@ export class WanBatchClient {
   /** @throws VideoError `ConfigurationInvalid` with the name of an option that cannot be used. */
   constructor(options: WanBatchClientOptions) {
     checkOptions('WanBatchClient', options, STORE_CLIENT_OPTIONS);
-    const { client, store, taskQueue = DEFAULT_TASK_QUEUE } = options;
-    this.#client = client;
-    this.#store = store;
-    this.#taskQueue = taskQueue;
+    this.#client = clientOf(options);
+    this.#store = options.store;
+    this.#taskQueue = options.taskQueue ?? DEFAULT_TASK_QUEUE;
   }
 
   /**

@@ -4,6 +4,8 @@ import { BATCH_WINDOW_MAX, isWindow } from '../contract/batch.js';
 import { A_SIGNAL, A_TEXT, A_TIMEOUT, type OptionRules, required, withMethods } from '../contract/options.js';
 import { invalidRequest } from '../contract/validate.js';
 import type { AssetStore } from '../storage/asset-store.js';
+import { tracedClient } from '../tracing/traced-client.js';
+import { type SpanSource, TRACER_OPTIONS, tracingWith } from '../tracing/tracing.js';
 
 /** What the clients of batches and of schedules need. */
 export interface WanBatchClientOptions {
@@ -13,7 +15,16 @@ export interface WanBatchClientOptions {
   readonly store: AssetStore;
   /** The workers' queue for runs; default `video-generate`. */
   readonly taskQueue?: string;
+  /** What the spans of calls to Temporal are made with; OpenTelemetry's SDK must be started. Default: no spans. */
+  readonly tracerProvider?: SpanSource;
 }
+
+/** The caller's client, whose calls are spans where it hands in what makes them. */
+export const clientOf = ({
+  client,
+  tracerProvider,
+}: Pick<WanBatchClientOptions, 'client' | 'tracerProvider'>): Client =>
+  tracerProvider === undefined ? client : tracedClient(client, tracingWith(tracerProvider));
 
 /** The workers' queue for runs, unless they are configured otherwise. */
 export const DEFAULT_TASK_QUEUE = 'video-generate';
@@ -26,7 +37,12 @@ const A_CLIENT = {
 const A_STORE = withMethods('an AssetStore, such as openStore opens', 'head', 'get', 'put', 'list', 'url');
 
 /** Options of a client of generations, which needs a store only for images of this machine. */
-export const CLIENT_OPTIONS: OptionRules = { client: required(A_CLIENT), taskQueue: A_TEXT, store: A_STORE };
+export const CLIENT_OPTIONS: OptionRules = {
+  client: required(A_CLIENT),
+  taskQueue: A_TEXT,
+  store: A_STORE,
+  ...TRACER_OPTIONS,
+};
 /** Options of the clients of batches and of schedules. */
 export const STORE_CLIENT_OPTIONS: OptionRules = { ...CLIENT_OPTIONS, store: required(A_STORE) };
 /** Bounds on a wait. */

@@ -2,6 +2,8 @@ import { Client, Connection, isGrpcServiceError, NamespaceNotFoundError, Service
 import { FailureType } from '../contract/failure-type.js';
 import { VideoError } from '../contract/video-error.js';
 import { proxyName } from '../net/proxies.js';
+import { tracedClient } from '../tracing/traced-client.js';
+import { tracingFrom } from '../tracing/tracing.js';
 import { type ConnectFault, findConnectFault } from './connect-fault.js';
 import { dataConverterOf } from './payload-codec.js';
 import { addressOf, clientOptionsOf, type TemporalTarget } from './temporal-target.js';
@@ -18,7 +20,7 @@ const REFUSALS: readonly number[] = [NOT_FOUND, PERMISSION_DENIED, UNAUTHENTICAT
  * Connects to Temporal.
  * @param options - `timeoutMs` bounds the whole attempt in milliseconds; default 6 000.
  * @throws VideoError `TemporalUnreachable`, naming the address, when Temporal does not answer in time or refuses the
- * caller; `ConfigurationInvalid` when it has no such namespace.
+ * caller; `ConfigurationInvalid` when it has no such namespace, or when spans are to be sent and cannot be made.
  * @example
  * ```ts
  * const client = await connectClient(temporalFromEnv());
@@ -31,10 +33,12 @@ export async function connectClient(
 ): Promise<Client> {
   const { timeoutMs = CONNECT_TIMEOUT_MS } = options;
   const { namespace } = target;
+  const tracing = target.tracing && tracingFrom(target.tracing);
   const connection = Connection.lazy({ ...clientOptionsOf(target), connectTimeout: timeoutMs } as never);
   try {
     await connection.ensureConnected();
-    return new Client({ connection, namespace, dataConverter: dataConverterOf(target) });
+    const client = new Client({ connection, namespace, dataConverter: dataConverterOf(target) });
+    return tracing === undefined ? client : tracedClient(client, tracing);
   } catch (cause) {
     await connection.close();
     if (isAnswer(cause)) throw temporalError(cause, target);

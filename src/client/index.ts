@@ -3,9 +3,11 @@ export type { EstimateCounts, EstimatedDuration, EstimateSlots, ManifestEstimate
 export type { FailureFilter } from '../batch/failed-lines.js';
 export type { ManifestFault } from '../batch/manifest.js';
 export type { Prices, TierPrices } from '../config/prices.js';
+export type { TracingSettings } from '../config/tracing.js';
 export type { Money } from '../contract/budget.js';
 export type { VideoErrorObject } from '../contract/failure.js';
 export type { StageableImage } from '../media/stage-image.js';
+export type { SpanSource } from '../tracing/tracing.js';
 export { WanBatchClient } from './batch-client.js';
 export type { BatchEstimate, EstimateAccount } from './batch-estimate.js';
 export type { WanBatchClientOptions } from './batch-options.js';

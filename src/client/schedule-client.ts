@@ -12,7 +12,7 @@ import { batchScheduleId } from '../contract/names.js';
 import { checkOptions } from '../contract/options.js';
 import { invalidRequest } from '../contract/validate.js';
 import type { AssetStore } from '../storage/asset-store.js';
-import { DEFAULT_TASK_QUEUE, STORE_CLIENT_OPTIONS, type WanBatchClientOptions } from './batch-options.js';
+import { clientOf, DEFAULT_TASK_QUEUE, STORE_CLIENT_OPTIONS, type WanBatchClientOptions } from './batch-options.js';
 import { type ClockChange, clockChanges, shiftedEntries } from './clock-changes.js';
 import { VideoRunError } from './run-error.js';
 import { type EstimateScheduleOptions, estimateSchedule, type ScheduleEstimate } from './schedule-estimate.js';
@@ -53,8 +53,8 @@ export class WanScheduleClient {
   /** @throws VideoError `ConfigurationInvalid` with the name of an option that cannot be used. */
   constructor(options: WanBatchClientOptions) {
     checkOptions('WanScheduleClient', options, STORE_CLIENT_OPTIONS);
-    const { client, store, taskQueue = DEFAULT_TASK_QUEUE } = options;
-    this.#client = client;
+    const { store, taskQueue = DEFAULT_TASK_QUEUE } = options;
+    this.#client = clientOf(options);
     this.#store = store;
     this.#taskQueue = taskQueue;
   }

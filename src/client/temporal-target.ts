@@ -2,6 +2,7 @@ import { rootCertificates } from 'node:tls';
 import type { DataConverter, PayloadCodec } from '@temporalio/common';
 import { loadClientConnectConfig } from '@temporalio/envconfig';
 import { readNetwork } from '../config/network.js';
+import { readTracing, type TracingSettings } from '../config/tracing.js';
 import { FailureType } from '../contract/failure-type.js';
 import { type Issue, VideoError } from '../contract/video-error.js';
 import { proxyOf } from '../net/proxies.js';
@@ -23,6 +24,8 @@ export interface TemporalTarget {
   readonly payloadCodec?: PayloadCodec | undefined;
   /** Temporal's data converter, where payloads are more than JSON; its `payloadCodecs` replace `payloadCodec`. */
   readonly dataConverter?: DataConverter | undefined;
+  /** Where the spans of calls to Temporal are sent; default: nothing is traced. */
+  readonly tracing?: TracingSettings | undefined;
 }
 
 /** The codecs of every payload, the first to encode first. */
@@ -35,7 +38,8 @@ const DEFAULT_ADDRESS = `localhost:${DEFAULT_PORT}`;
 
 /**
  * Reads `TEMPORAL_*` and profiles with Temporal's own environment configuration, and the proxy and the certificate
- * authorities from `HTTPS_PROXY`, `NO_PROXY` and `NODE_EXTRA_CA_CERTS`; an empty variable counts as unset.
+ * authorities from `HTTPS_PROXY`, `NO_PROXY` and `NODE_EXTRA_CA_CERTS`, and where spans are sent
+ * (`OTEL_EXPORTER_OTLP_ENDPOINT`); an empty variable counts as unset.
  * @param env - The variables; by default those of the process.
  * @throws VideoError `ConfigurationInvalid` when the profile, its file or a certificate in it cannot be read, or when
  * the proxy or the file of authorities cannot be used.
@@ -49,6 +53,7 @@ export function temporalFromEnv(env?: Readonly<Record<string, string | undefined
   const issues: Issue[] = [];
   const fail = (path: string, message: string) => void issues.push({ path, message });
   const { proxies, authoritiesFile } = readNetwork(env ?? process.env, process.cwd(), fail);
+  const tracing = readTracing(env ?? process.env, fail);
   if (issues.length > 0) {
     throw new VideoError(
       FailureType.ConfigurationInvalid,
@@ -60,6 +65,7 @@ export function temporalFromEnv(env?: Readonly<Record<string, string | undefined
   return {
     ...target,
     ...(proxy !== undefined && { proxy }),
+    ...(tracing !== undefined && { tracing }),
     ...(authoritiesFile !== undefined && { authorities: readAuthorities(authoritiesFile).pem }),
   };
 }

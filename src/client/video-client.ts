@@ -8,9 +8,10 @@ import type { CancelOutcome, DecisionOutcome, SubmitDecision, VideoProgress, Vid
 import { invalidRequest, requestFingerprint } from '../contract/validate.js';
 import { VideoError } from '../contract/video-error.js';
 import type { AssetStore } from '../storage/asset-store.js';
+import { flushTracing } from '../tracing/start-sdk.js';
 import { cancelOutcomeOf } from '../workflow/video-failed.js';
 import { WanBatchClient } from './batch-client.js';
-import { CLIENT_OPTIONS, DEFAULT_TASK_QUEUE, WAIT_OPTIONS } from './batch-options.js';
+import { CLIENT_OPTIONS, clientOf, DEFAULT_TASK_QUEUE, WAIT_OPTIONS } from './batch-options.js';
 import { connectFromEnv, type FromEnvOptions } from './from-env.js';
 import { asNotFound } from './not-found.js';
 import { PRESIGN_OPTIONS, PRESIGN_SECONDS, type PresignedVideo, presignVideo } from './presign.js';
@@ -57,7 +58,8 @@ export class WanVideoClient {
    */
   constructor(options: WanVideoClientOptions) {
     checkOptions('WanVideoClient', options, CLIENT_OPTIONS);
-    const { client, taskQueue = DEFAULT_TASK_QUEUE, store } = options;
+    const { taskQueue = DEFAULT_TASK_QUEUE, store } = options;
+    const client = clientOf(options);
     this.#client = client;
     this.#taskQueue = taskQueue;
     this.#store = store;
@@ -343,7 +345,9 @@ export class WanVideoClient {
    * ```
    */
   async close(): Promise<void> {
-    if (this.#ownsConnection) await this.#client.connection.close();
+    if (!this.#ownsConnection) return;
+    await this.#client.connection.close();
+    await flushTracing();
   }
 
   #withStore(): { readonly client: Client; readonly taskQueue: string; readonly store: AssetStore } {

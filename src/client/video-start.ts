@@ -1,6 +1,7 @@
 import type { Client } from '@temporalio/client';
 import type { VideoRequest } from '../contract/request.js';
 import type { AssetStore } from '../storage/asset-store.js';
+import type { SpanSource } from '../tracing/tracing.js';
 import type { ImageSource } from './reference.js';
 
 /** What a client of generations needs. */
@@ -11,6 +12,8 @@ export interface WanVideoClientOptions {
   readonly taskQueue?: string;
   /** The workers' asset store; required for images given as path, bytes, `Blob` or stream. */
   readonly store?: AssetStore;
+  /** What the spans of calls to Temporal are made with; OpenTelemetry's SDK must be started. Default: no spans. */
+  readonly tracerProvider?: SpanSource;
 }
 
 /** A request whose image may be given in any form of {@link ImageSource}. */

@@ -7,6 +7,7 @@ import { type Network, readNetwork } from './network.js';
 import { DOCUMENTED_QUOTA, largestRate, type QuotaKind } from './quotas.js';
 import { absolutePath, type Directories, readStoreLocation } from './store-location.js';
 import { DEFAULT_TIMES, type Times } from './times.js';
+import { readTracing, type TracingSettings } from './tracing.js';
 
 /** Least important lines that are logged; `silent`: none. */
 export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent';
@@ -47,6 +48,8 @@ export interface Config extends Network {
   readonly webhookFile?: string | undefined;
   /** Where metrics and health are served; none: nowhere. */
   readonly metrics?: ListenAddress | undefined;
+  /** Where spans are sent; none: nothing is traced. */
+  readonly tracing?: TracingSettings | undefined;
   /** Path of the budgets (`readBudgets`). */
   readonly budgetsFile?: string | undefined;
   readonly log: { readonly level: LogLevel; readonly format?: 'pretty' | 'json' | undefined };
@@ -153,6 +156,7 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>, wh
   const deployment = readDeployment(read, fail);
   const webhook = read('WAN_VIDEO_WEBHOOK');
   const budgets = read('WAN_VIDEO_BUDGETS');
+  const tracing = readTracing(env, fail);
   const prefix = name('WAN_VIDEO_TASK_QUEUE', 'video');
   const config: Config = {
     provider: {
@@ -179,6 +183,7 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>, wh
     ...(webhook !== undefined && { webhookFile: path(webhook) }),
     ...(metrics !== undefined && { metrics }),
     ...(budgets !== undefined && { budgetsFile: path(budgets) }),
+    ...(tracing !== undefined && { tracing }),
     log: { level: level as LogLevel, ...(format !== undefined && { format: format as 'pretty' | 'json' }) },
     times: DEFAULT_TIMES,
   };

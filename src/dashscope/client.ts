@@ -3,7 +3,8 @@ import type { Dispatcher } from 'undici';
 import { FailureType } from '../contract/failure-type.js';
 import { VideoError } from '../contract/video-error.js';
 import { redactText } from '../net/redact.js';
-import { AnswerReader, type Oddity } from './answer-reader.js';
+import type { Oddity } from './answer-reader.js';
+import { saysCancelled, saysUploaded, WHOLE } from './done-answers.js';
 import { classifyProviderError, lastSegment, type ProviderOperation } from './errors.js';
 import {
   type Answer,
@@ -14,6 +15,7 @@ import {
   retryAfterOf,
 } from './http.js';
 import type { CreateTaskRequest } from './request-body.js';
+import { type NoteFacts, oddityFacts, type RequestTrace, submitFacts, untraced } from './request-trace.js';
 import { decideSubmitOutcome, type SubmitOutcome } from './submit-outcome.js';
 import { buildUploadForm, type UploadedFile } from './upload-form.js';
 import {
@@ -58,6 +60,8 @@ export interface DashScopeClientOptions extends Omit<ProviderHttpOptions, 'now'>
   readonly pace?: RequestPace | undefined;
   /** Called for every field of an answer that is not as documented; must not throw. */
   readonly onOddity?: ((oddity: Oddity) => void) | undefined;
+  /** Follows every request; default: nothing does. */
+  readonly trace?: RequestTrace | undefined;
   /** Called at the end of every submit; must not throw. */
   readonly onSubmit?: ((outcome: SubmitOutcome) => void) | undefined;
   /** Milliseconds since the epoch; injected so that a test owns the clock. */
@@ -74,6 +78,19 @@ interface RequestPace {
 
 export interface CallOptions {
   readonly signal?: AbortSignal | undefined;
+}
+
+interface ReadOptions extends CallOptions {
+  readonly taskId?: string;
+  readonly modelName?: string;
+}
+
+interface ReadCall<T> extends CallOptions {
+  readonly operation: ProviderOperation;
+  readonly path: string;
+  readonly parse: AnswerParser<T>;
+  readonly key: string;
+  readonly note: NoteFacts;
 }
 
 export interface CreateTaskOptions extends CallOptions {
@@ -105,9 +122,11 @@ export class DashScopeClient {
   readonly #timeouts: ClientTimeouts;
   readonly #now: () => number;
   readonly #http: ProviderHttp;
+  readonly #trace: RequestTrace;
 
   constructor(options: DashScopeClientOptions) {
     this.#options = options;
+    this.#trace = options.trace ?? untraced;
     this.#base = options.baseUrl.replace(/\/+$/, '');
     this.#timeouts = { ...DEFAULT_TIMEOUTS, ...options.timeouts };
     this.#now = options.now ?? Date.now;
@@ -128,10 +147,23 @@ export class DashScopeClient {
     } catch (cause) {
       return { kind: 'rejected', error: asCredentialError(cause) };
     }
+    try {
+      await this.#options.pace?.submitTurn();
+    } catch (cause) {
+      const fault = describeFault(cause, [key]);
+      return decideSubmitOutcome({ bodyPulled: false, fault: fault.message, cause: fault });
+    }
+    return this.#trace('submit', { model: body.model }, async (note) => {
+      const outcome = await this.#post(body, key, options);
+      note(submitFacts(outcome));
+      return outcome;
+    });
+  }
+
+  async #post(body: CreateTaskRequest, key: string, options: CreateTaskOptions): Promise<SubmitOutcome> {
     const bytes = Buffer.from(JSON.stringify(body));
     let bodyPulled = false;
     try {
-      await this.#options.pace?.submitTurn();
       const url = `${this.#base}/services/aigc/video-generation/video-synthesis`;
       const answer = await this.#http.send('submit', 'POST', url, {
         timeoutMs: this.#timeouts.submitMs,
@@ -173,7 +205,7 @@ export class DashScopeClient {
    */
   async queryTask(taskId: string, options: CallOptions = {}): Promise<TaskSnapshot> {
     const path = `/tasks/${encodeURIComponent(taskId)}`;
-    const { value, key, requestId } = await this.#readStatus('query', path, taskAnswer(taskId), options);
+    const { value, key, requestId } = await this.#readStatus('query', path, taskAnswer(taskId), { ...options, taskId });
     const { message } = value;
     return {
       ...value,
@@ -206,22 +238,27 @@ export class DashScopeClient {
   ): Promise<boolean> {
     const key = await this.#key();
     const url = `${this.#base}/tasks/${encodeURIComponent(taskId)}/cancel`;
-    const answer = await this.#http.call('cancel', 'POST', url, {
-      timeoutMs: options.timeoutMs ?? this.#timeouts.cancelMs,
-      signal: options.signal,
-      secrets: [key],
-      headers: this.#headers(key),
+    return this.#trace('cancel', { taskId }, async (note) => {
+      const answer = await this.#http.call('cancel', 'POST', url, {
+        timeoutMs: options.timeoutMs ?? this.#timeouts.cancelMs,
+        signal: options.signal,
+        secrets: [key],
+        headers: this.#headers(key),
+      });
+      const { code } = errorAnswer('cancel', answer.json);
+      if (code !== undefined && lastSegment(code) === 'unsupportedoperation') {
+        note({ outcome: 'too_late', requestId: answer.requestId });
+        return false;
+      }
+      if (answer.status === 200 && code === undefined && saysCancelled(answer.json)) return true;
+      throw refusalError(answer, 'cancel', [key]);
     });
-    const { code } = errorAnswer('cancel', answer.json);
-    if (code !== undefined && lastSegment(code) === 'unsupportedoperation') return false;
-    if (answer.status === 200 && code === undefined && saysCancelled(answer.json)) return true;
-    throw refusalError(answer, 'cancel', [key]);
   }
 
   /** Fetches a policy to upload one file for `model`: 100 per second at most, each valid for five minutes. */
   async getUploadPolicy(model: string, options: CallOptions = {}): Promise<UploadPolicy> {
     const search = new URLSearchParams({ action: 'getPolicy', model });
-    return (await this.#read('policy', `/uploads?${search}`, policyAnswer, options)).value;
+    return (await this.#read('policy', `/uploads?${search}`, policyAnswer, { ...options, modelName: model })).value;
   }
 
   /**
@@ -232,22 +269,24 @@ export class DashScopeClient {
   async uploadFile(policy: UploadPolicy, file: UploadedFile, options: CallOptions = {}): Promise<string> {
     const form = buildUploadForm(policy, file);
     const secrets = [policy.signature, policy.policy];
-    let answer: Answer;
-    try {
-      answer = await this.#http.call('upload', 'POST', policy.uploadHost, {
-        timeoutMs: this.#timeouts.uploadMs,
-        signal: options.signal,
-        secrets,
-        headers: form.headers,
-        body: form.body,
-      });
-    } catch (error) {
-      const source = form.sourceError();
-      if (source !== undefined && options.signal?.aborted !== true) throw source.error;
-      throw error;
-    }
-    if (!saysUploaded(answer)) throw refusalError(answer, 'upload', secrets);
-    return `oss://${form.key}`;
+    return this.#trace('upload', {}, async () => {
+      let answer: Answer;
+      try {
+        answer = await this.#http.call('upload', 'POST', policy.uploadHost, {
+          timeoutMs: this.#timeouts.uploadMs,
+          signal: options.signal,
+          secrets,
+          headers: form.headers,
+          body: form.body,
+        });
+      } catch (error) {
+        const source = form.sourceError();
+        if (source !== undefined && options.signal?.aborted !== true) throw source.error;
+        throw error;
+      }
+      if (!saysUploaded(answer)) throw refusalError(answer, 'upload', secrets);
+      return `oss://${form.key}`;
+    });
   }
 
   /**
@@ -263,12 +302,14 @@ export class DashScopeClient {
     options: CallOptions & { readonly from?: number | undefined } = {},
   ): Promise<Dispatcher.ResponseData> {
     const { signal, from = 0 } = options;
-    const response = await this.#http.download(url, { from, idleMs: this.#timeouts.downloadIdleMs, signal });
-    // The caller judges 416: the bytes it has may be the whole file, or belong to another one.
-    if ([200, 206, 416].includes(response.statusCode) || isRedirect(response)) return response;
-    response.body.on('error', () => {}).destroy();
-    const retryAfterMs = retryAfterOf(response.headers, this.#now());
-    throw classifyProviderError({ status: response.statusCode, retryAfterMs }, 'download');
+    return this.#trace('download', {}, async () => {
+      const response = await this.#http.download(url, { from, idleMs: this.#timeouts.downloadIdleMs, signal });
+      // The caller judges 416: the bytes it has may be the whole file, or belong to another one.
+      if ([200, 206, 416].includes(response.statusCode) || isRedirect(response)) return response;
+      response.body.on('error', () => {}).destroy();
+      const retryAfterMs = retryAfterOf(response.headers, this.#now());
+      throw classifyProviderError({ status: response.statusCode, retryAfterMs }, 'download');
+    });
   }
 
   /** Closes the connections that this client opened itself; a dispatcher that was handed in stays open. */
@@ -297,14 +338,21 @@ export class DashScopeClient {
   }
 
   /** Queries and lists count towards the same limit. */
-  #readStatus<T>(operation: 'query' | 'list', path: string, parse: AnswerParser<T>, options: CallOptions) {
+  #readStatus<T>(operation: 'query' | 'list', path: string, parse: AnswerParser<T>, options: ReadOptions) {
     const send = () => this.#read(operation, path, parse, options);
     const { pace } = this.#options;
     return pace === undefined ? send() : pace.readStatus(send, options.signal);
   }
 
-  async #read<T>(operation: ProviderOperation, path: string, parse: AnswerParser<T>, { signal }: CallOptions) {
+  async #read<T>(operation: ProviderOperation, path: string, parse: AnswerParser<T>, options: ReadOptions) {
     const key = await this.#key();
+    const { signal, taskId, modelName: model } = options;
+    return this.#trace(operation, { taskId, model }, (note) =>
+      this.#get({ operation, path, parse, key, signal, note }),
+    );
+  }
+
+  async #get<T>({ operation, path, parse, key, signal, note }: ReadCall<T>) {
     const answer = await this.#http.call(operation, 'GET', `${this.#base}${path}`, {
       timeoutMs: this.#timeouts.readMs,
       signal,
@@ -314,6 +362,7 @@ export class DashScopeClient {
     if (!WHOLE.has(answer.status)) throw refusalError(answer, operation, [key]);
     const { value, oddities } = parse(answer.json);
     for (const oddity of oddities) this.#options.onOddity?.(oddity);
+    note({ requestId: answer.requestId, ...oddityFacts(oddities) });
     if (value !== undefined) return { value, key, requestId: answer.requestId };
     // A gateway's or the provider's refusal may come with status 200.
     const { code } = errorAnswer(operation, answer.json);
@@ -333,30 +382,6 @@ export class DashScopeClient {
 
 const isRedirect = ({ statusCode, headers }: Dispatcher.ResponseData): boolean =>
   statusCode >= 300 && statusCode < 400 && headers['location'] !== undefined;
-
-/**
- * Whether a 200 says that the task is cancelled: the documented answer has a request id and no output. A page of a
- * server in between, or an empty object, says nothing.
- */
-function saysCancelled(json: unknown): boolean {
-  const answer = new AnswerReader('cancel', json);
-  const output = answer.object('output');
-  const status = output.text('task_status');
-  if (status !== undefined) return /^\s*cancell?ed\s*$/i.test(status);
-  const { message } = errorAnswer('cancel', json);
-  const isDenied = answer.boolean('success') === false || (message !== undefined && !/^\s*(ok|success)/i.test(message));
-  return !isDenied && answer.id('request_id') !== undefined;
-}
-
-/** Statuses of an answer with a whole body. */
-const WHOLE: ReadonlySet<number> = new Set([200, 201, 202, 203]);
-
-/** Whether the object store has the file: any status of success, unless the body is a message of an error. */
-function saysUploaded({ status, text, json }: Answer): boolean {
-  if (!WHOLE.has(status) && status !== 204) return false;
-  const isErrorPage = /<(error|html|!doctype\s+html)[\s>]/i.test(text.slice(0, 1024));
-  return !isErrorPage && errorAnswer('upload', json).code === undefined;
-}
 
 function asCredentialError(cause: unknown): VideoError {
   if (cause instanceof VideoError) return cause;

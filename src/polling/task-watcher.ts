@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { FailureType } from '../contract/failure-type.js';
 import { MODEL } from '../contract/model.js';
 import { VideoError } from '../contract/video-error.js';
@@ -49,6 +50,8 @@ class Watcher implements TaskWatcher {
   readonly #sweep: ListSweep;
   readonly #watched = new Set<ActiveWatch>();
   readonly #remembered = new RememberedWatches();
+  /** Calls a function as part of no step: what serves all watches belongs to none, in traces and logs. */
+  readonly #asNobody = AsyncLocalStorage.snapshot();
   #isRunning = false;
   /** How far the provider's clock is ahead of ours, as the last answer showed it, in milliseconds. */
   #providerAheadMs = 0;
@@ -76,6 +79,7 @@ class Watcher implements TaskWatcher {
         task,
         options,
         over: new AbortController(),
+        asCaller: AsyncLocalStorage.snapshot(),
         isAsking: false,
         faults: 0,
         dueMs: 0,
@@ -102,7 +106,7 @@ class Watcher implements TaskWatcher {
       signal.addEventListener('abort', onAbort, { once: true });
       this.#watched.add(one);
       this.#wake();
-      if (!this.#isRunning) void this.#run();
+      if (!this.#isRunning) void this.#asNobody(() => this.#run());
     });
   }
 
@@ -201,7 +205,7 @@ class Watcher implements TaskWatcher {
         return;
       }
     }
-    void this.#query(first);
+    void first.asCaller(() => this.#query(first));
   }
 
   #candidate(one: ActiveWatch): SweepCandidate & { readonly one: ActiveWatch } {

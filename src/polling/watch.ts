@@ -85,6 +85,8 @@ export interface ActiveWatch {
   readonly reject: (reason: unknown) => void;
   /** Ends a query of this watch. */
   readonly over: AbortController;
+  /** Calls a function as part of the step that watches. */
+  readonly asCaller: (call: () => void) => void;
   phase: 'unseen' | 'queued' | 'running';
   dueMs: number;
   isAsking: boolean;

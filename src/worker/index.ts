@@ -3,11 +3,13 @@ export { type Config, type ListenAddress, type LogLevel, loadConfig } from '../c
 export type { Network } from '../config/network.js';
 export type { Directories } from '../config/store-location.js';
 export type { Times } from '../config/times.js';
+export type { TracingSettings } from '../config/tracing.js';
 export type { StepTimes } from '../contract/times.js';
 export type { LedgerTimes } from '../ledger/times.js';
 export type { Proxies } from '../net/proxies.js';
 export type { PollTimes } from '../polling/poll-schedule.js';
 export type { StoreLocation } from '../storage/open-store.js';
+export type { SpanSource } from '../tracing/tracing.js';
 export { installLogger } from './logger.js';
 export { runWorker } from './run-worker.js';
 export type { WorkerOptions } from './worker-options.js';

@@ -59,7 +59,7 @@ const CORE_LINES_MAX = 100;
 /** Fields that are the same in every line of a worker, or part of its text; `LOG_FORMAT=json` has all of them. */
 const LEFT_OUT: readonly string[] = [
   ...['level', 'time', 'msg', 'sdkComponent', 'taskToken', 'namespace', 'taskQueue', 'runId', 'workflowType'],
-  ...['workflowId', 'taskId', 'stage', 'error'],
+  ...['workflowId', 'taskId', 'stage', 'error', 'span_id', 'trace_flags'],
 ];
 
 /**

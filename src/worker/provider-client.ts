@@ -3,6 +3,7 @@ import type { Dispatcher } from 'undici';
 import type { Config } from '../config/config.js';
 import type { Oddity } from '../dashscope/answer-reader.js';
 import type { DashScopeClientOptions } from '../dashscope/client.js';
+import type { RequestTrace } from '../dashscope/request-trace.js';
 import type { WorkerMetrics } from '../metrics/worker-metrics.js';
 import { createAddressPolicy } from '../net/address-policy.js';
 import { guardedConnector } from '../net/guarded-connector.js';
@@ -15,10 +16,12 @@ export function providerClientOptions(
     config,
     apiKey,
     onOddity,
+    trace,
   }: {
     readonly config: Config;
     readonly apiKey: () => Promise<string> | string;
     readonly onOddity: (oddity: Oddity) => void;
+    readonly trace: RequestTrace | undefined;
   },
   metrics: WorkerMetrics,
   clocks: ClockWatch,
@@ -33,6 +36,7 @@ export function providerClientOptions(
     onSubmit: (outcome) => metrics.submitted(outcome),
     onRequest: (operation, outcome) => metrics.requested(operation, outcome),
     onOddity,
+    trace,
     onMoment: (moment) => clocks.observe('provider', moment),
     timeouts: {
       submitMs: times.submitHttpMs,
@@ -45,7 +49,7 @@ export function providerClientOptions(
 }
 
 /** Counts every oddity and logs each kind once per process; a kind has the value's type, never the value. */
-export function oddityReport(metrics: WorkerMetrics): (oddity: Oddity) => void {
+export function oddityReport(metrics: WorkerMetrics, traceIds: () => object = () => ({})): (oddity: Oddity) => void {
   const logged = new Set<string>();
   return (oddity) => {
     metrics.oddity(oddity);
@@ -54,7 +58,12 @@ export function oddityReport(metrics: WorkerMetrics): (oddity: Oddity) => void {
     if (logged.has(kind)) return;
     logged.add(kind);
     const { operation, field, found } = oddity;
-    Runtime.instance().logger.warn("the provider's answer is not as documented", { operation, field, found });
+    Runtime.instance().logger.warn("the provider's answer is not as documented", {
+      operation,
+      field,
+      found,
+      ...traceIds(),
+    });
   };
 }
 

@@ -22,6 +22,8 @@ import { QueryBudget } from '../polling/query-budget.js';
 import { LearnedRenderTimes } from '../polling/render-times.js';
 import { ResultLinks } from '../polling/result-links.js';
 import { createTaskWatcher } from '../polling/task-watcher.js';
+import { flushTracing } from '../tracing/start-sdk.js';
+import { tracedClient } from '../tracing/traced-client.js';
 import { WebhookSender } from '../webhook/webhook-sender.js';
 import { accountSlotsPort, announceLimit, keepSlotsRunning } from './account-slots.js';
 import { attributesPort } from './attributes-port.js';
@@ -39,6 +41,7 @@ import { ignoreStorageReferences } from './undecodable-payloads.js';
 import { type VerifiedStore, verifiedStore } from './verified-store.js';
 import { clockWatchOf, lookAtProviderClock } from './worker-clock.js';
 import { type ReadyOptions, readyOptions, type WorkerOptions } from './worker-options.js';
+import { type WorkerTracing, workerTracing } from './worker-tracing.js';
 import { watchWorker } from './worker-watch.js';
 import { workflowCodeOf } from './workflow-code.js';
 
@@ -72,6 +75,7 @@ const SUBMIT_WAIT_SECONDS = 2.5;
  */
 export async function runWorker(given: WorkerOptions = {}): Promise<void> {
   const options = await readyOptions(given);
+  const traced = workerTracing(options);
   ignoreStorageReferences();
   const telemetry = await startTelemetry(options.config);
   const failed = new AbortController();
@@ -85,12 +89,12 @@ export async function runWorker(given: WorkerOptions = {}): Promise<void> {
     const signal = AbortSignal.any([failed.signal, ...(options.signal === undefined ? [] : [options.signal])]);
     const clocks = clockWatchOf(options.config, fail);
     let next: ReadyOptions | undefined = options;
-    while (next !== undefined) next = await runQueues({ ...next, signal }, telemetry, { clocks, fail });
+    while (next !== undefined) next = await runQueues({ ...next, signal }, telemetry, { clocks, fail, traced });
     if (failed.signal.reason instanceof VideoError) throw failed.signal.reason;
     if (failed.signal.aborted)
       throw new Error('The worker ended after an uncaught error', { cause: failed.signal.reason });
   } finally {
-    await telemetry.close();
+    await Promise.all([telemetry.close(), flushTracing()]);
     flushLog();
     stopHandling();
   }
@@ -129,13 +133,14 @@ interface WorkerLife {
   readonly clocks: ClockWatch;
   /** Ends the worker with an error. */
   readonly fail: (error: VideoError) => void;
+  readonly traced: WorkerTracing | undefined;
 }
 
 /** @returns what to continue with, when the connections are to be opened again; undefined at the end. */
 async function runQueues(
   options: ReadyOptions,
   telemetry: Telemetry,
-  { clocks, fail }: WorkerLife,
+  { clocks, fail, traced }: WorkerLife,
 ): Promise<ReadyOptions | undefined> {
   const { config, temporal, signal, onReady, plugins = [], interceptors = {} } = options;
   const { times, taskQueues } = config;
@@ -150,11 +155,14 @@ async function runQueues(
   if (store === undefined) return undefined;
   clocks.requireRightClock();
   telemetry.health.storeProven(store.store);
-  const code = await unlessStopped(workflowCodeOf(temporal, options), signal);
+  const code = await unlessStopped(workflowCodeOf(temporal, options, traced?.code), signal);
   if (code === undefined) return undefined;
   await tidySpoolFolder(Date.now());
-  const client = await unlessStopped(connectClient(temporal), signal, (late) => late.connection.close());
-  if (client === undefined) return undefined;
+  // Spans are made with what the worker has, wherever the target comes from.
+  const plain = { ...temporal, tracing: undefined };
+  const found = await unlessStopped(connectClient(plain), signal, (late) => late.connection.close());
+  if (found === undefined) return undefined;
+  const client = traced === undefined ? found : tracedClient(found, traced.tracing);
   const connection = await unlessStopped(connectWorker(temporal), signal, (late) => late.close());
   if (connection === undefined) {
     await client.connection.close();
@@ -165,7 +173,7 @@ async function runQueues(
   void stats.sync();
   const knowsAttributes = attributesPort(client);
   const orphans = new OrphanWatch();
-  const observers = { metrics: telemetry.metrics, clocks, orphans };
+  const observers = { metrics: telemetry.metrics, clocks, orphans, traced };
   const deps = activityDeps(options, observers, store, stats, {
     prices,
     webhook,
@@ -182,14 +190,15 @@ async function runQueues(
   });
   const activities = telemetry.counted(createActivities(deps));
   const { workflowBundle, dataConverter } = code;
+  // A failure that leaves an interceptor of the caller becomes a published one as well.
+  const ours = { ...interceptors, activity: [failureInterceptor, ...(interceptors.activity ?? [])] };
   const common = {
     connection,
     namespace: temporal.namespace,
     ...(dataConverter !== undefined && { dataConverter }),
     ...versionOf(config),
     maxHeartbeatThrottleInterval: times.heartbeatThrottleMs,
-    // A failure that leaves an interceptor of the caller becomes a published one as well.
-    interceptors: { ...interceptors, activity: [failureInterceptor, ...(interceptors.activity ?? [])] },
+    interceptors: traced?.around(ours) ?? ours,
     plugins: [...plugins],
   };
   const main = await Worker.create({
@@ -198,7 +207,7 @@ async function runQueues(
     workflowBundle,
     activities,
     nexusServices: await nexusServicesOf(client),
-    sinks: telemetry.sinks,
+    sinks: { ...traced?.sinks, ...telemetry.sinks },
     // Polls and archives end at once: an abort loses nothing, another worker continues.
     shutdownGraceTime: times.mainGraceMs,
     shutdownForceTime: times.mainForceMs,
@@ -306,11 +315,12 @@ interface Observers {
   readonly metrics: WorkerMetrics;
   readonly clocks: ClockWatch;
   readonly orphans: OrphanWatch;
+  readonly traced: WorkerTracing | undefined;
 }
 
 function activityDeps(
   { config, apiKey }: ReadyOptions,
-  { metrics, clocks, orphans }: Observers,
+  { metrics, clocks, orphans, traced }: Observers,
   { store, storeId: id }: VerifiedStore,
   stats: LearnedRenderTimes,
   given: Pick<
@@ -329,14 +339,14 @@ function activityDeps(
 ): ActivityDeps {
   const { times, provider } = config;
   const scope = { provider: provider.providerId, account: provider.account };
-  const onOddity = oddityReport(metrics);
+  const onOddity = oddityReport(metrics, traced?.ids);
   const onRecordWritten = (record: WrittenRecord): void => {
     metrics.won(record);
     orphans.wrote(record);
   };
   const budget = new QueryBudget({ perSecond: config.rates.query, clock: systemClock, random: Math.random });
   const submits = new EvenPace(config.rates.submit, systemClock);
-  const clientOptions = providerClientOptions({ config, apiKey, onOddity }, metrics, clocks);
+  const clientOptions = providerClientOptions({ config, apiKey, onOddity, trace: traced?.request }, metrics, clocks);
   const dashscope = new DashScopeClient({
     ...clientOptions,
     pace: {

@@ -16,6 +16,7 @@ import {
   checkOptions,
   type OptionRules,
 } from '../contract/options.js';
+import { type SpanSource, TRACER_OPTIONS } from '../tracing/tracing.js';
 
 /** How a worker runs. Without any option it is the one of the command `wan-video worker`. */
 export interface WorkerOptions {
@@ -44,6 +45,11 @@ export interface WorkerOptions {
    * that `env` names; every client needs the same converter.
    */
   readonly dataConverter?: DataConverter | undefined;
+  /**
+   * What spans of runs, steps and requests to the provider are made with, instead of what `env` says; OpenTelemetry's
+   * SDK must be started. With it, too, the workflow code is bundled at the start.
+   */
+  readonly tracerProvider?: SpanSource | undefined;
   /** Workflow code; the prebuilt file unless given. */
   readonly bundlePath?: string | undefined;
   /** Ends the worker as SIGTERM does, also while it starts. */
@@ -73,6 +79,7 @@ const RULES: OptionRules = {
   plugins: A_LIST,
   interceptors: AN_OBJECT,
   dataConverter: AN_OBJECT,
+  ...TRACER_OPTIONS,
   bundlePath: A_TEXT,
   signal: A_SIGNAL,
   ownsProcess: A_FLAG,

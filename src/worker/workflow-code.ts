@@ -1,9 +1,12 @@
 import type { DataConverter } from '@temporalio/common';
-import type { WorkflowBundleOption } from '@temporalio/worker';
+import type { BundleOptions, WorkflowBundleOption } from '@temporalio/worker';
 import { codecsOf, type TemporalTarget } from '../client/temporal-target.js';
 import { BUNDLE_PATH, bundleCode, encryptedBundleOf } from './build-bundle.js';
 import { passUndecodable } from './undecodable-payloads.js';
 import type { WorkerOptions } from './worker-options.js';
+
+/** Modules of interceptors, and how the bundler finds what they import. */
+export type AddedCode = Pick<BundleOptions, 'workflowInterceptorModules' | 'webpackConfigHook'>;
 
 /** What a worker runs workflows with. */
 interface WorkflowCode {
@@ -14,10 +17,12 @@ interface WorkflowCode {
 /**
  * The workflow code and the data converter of a worker. The prebuilt code serves plain payloads and codecs; converters,
  * plugins and interceptors are part of the code, so it is bundled with them at the start.
+ * @param ours - What is bundled in addition to the caller's, outside of it.
  */
 export async function workflowCodeOf(
   temporal: TemporalTarget,
   { bundlePath = BUNDLE_PATH, plugins = [], interceptors = {} }: WorkerOptions,
+  ours: AddedCode = {},
 ): Promise<WorkflowCode> {
   const { payloadConverterPath, failureConverterPath } = temporal.dataConverter ?? {};
   const codecs = codecsOf(temporal);
@@ -29,7 +34,7 @@ export async function workflowCodeOf(
     ...(payloadConverterPath !== undefined && { payloadConverterPath }),
     ...(failures !== undefined && { failureConverterPath: failures }),
   };
-  const { workflowModules = [] } = interceptors;
+  const workflowModules = [...(ours.workflowInterceptorModules ?? []), ...(interceptors.workflowModules ?? [])];
   const isPrebuilt =
     payloadConverterPath === undefined &&
     failureConverterPath === undefined &&
@@ -43,6 +48,7 @@ export async function workflowCodeOf(
           code: await bundleCode({
             ...(payloadConverterPath !== undefined && { payloadConverterPath }),
             ...(failures !== undefined && { failureConverterPath: failures }),
+            ...ours,
             workflowInterceptorModules: workflowModules,
             plugins: [...plugins],
           }),

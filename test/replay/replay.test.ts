@@ -7,6 +7,7 @@ import { WorkflowType } from '../../src/contract/names.js';
 import { STEP_TIMES } from '../../src/contract/times.js';
 import { stepTable } from '../../workflows/shared/activities.js';
 import { BUNDLE, ROOT, TEST_KEY } from '../support/stack.js';
+import { tracedBundle } from '../support/traced-bundle.js';
 import { CASES } from './cases.js';
 import { endOf, stepsOf, workflowIdOf } from './history-facts.js';
 import { committedPaths, pathOf, readHistory, textOf } from './history-file.js';
@@ -63,6 +64,14 @@ test(
   'every history replays on the workflow code of this build',
   async () => {
     expect(await replay(code, paths)).toEqual({});
+  },
+  REPLAY_TIMEOUT_MS,
+);
+
+test(
+  'every history replays on the code of a worker that traces: tracing may be turned on and off',
+  async () => {
+    expect(await replay(await tracedBundle(), paths)).toEqual({});
   },
   REPLAY_TIMEOUT_MS,
 );

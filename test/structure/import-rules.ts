@@ -59,6 +59,11 @@ const LIBRARIES = [
   library('delivery', 'contract', 'async', 'config', 'storage', 'batch', 'report'),
   library('metrics', 'dashscope', 'storage', 'ledger', 'polling'),
 ];
+/** Spans of calls to Temporal and of requests to the provider. */
+const TRACING: Room = {
+  ...library('tracing', 'contract', 'dashscope', 'config'),
+  packages: /^(node:module|@temporalio\/(client|interceptors-opentelemetry)|@opentelemetry\/(api|sdk-node))$/,
+};
 /** The published way to a store. */
 const STORE = library('store', 'contract', 'net', 'storage', 'config');
 const LIBRARY_ROOMS = LIBRARIES.map(({ room }) => room);
@@ -68,6 +73,7 @@ const ROOMS: readonly Room[] = [
   { room: 'src/contract', uses: [], packages: /^@noble\/hashes\/.+$/ },
   ...LIBRARIES,
   STORE,
+  TRACING,
   {
     room: 'activities',
     uses: ['src/contract', ...LIBRARY_ROOMS],
@@ -77,20 +83,27 @@ const ROOMS: readonly Room[] = [
   workflowRoom('workflows/slots', 'workflows/shared'),
   workflowRoom('workflows/video', 'workflows/shared'),
   workflowRoom('workflows/batch', 'workflows/shared'),
+  // Temporal's interceptors for OpenTelemetry are made for the sandbox; only the code of workers that trace has them.
+  {
+    room: 'workflows/tracing',
+    uses: ['src/contract'],
+    packages:
+      /^(@temporalio\/(workflow|common|interceptors-opentelemetry\/lib\/workflow\/index\.js)|@opentelemetry\/api)$/,
+  },
   // The files that lie in `workflows` itself: the index that Temporal needs.
   workflowRoom('workflows', 'workflows/shared', 'workflows/slots', 'workflows/video', 'workflows/batch'),
   // What a caller's own workflow uses: it runs in the sandbox of that workflow.
   { room: 'src/workflow', uses: ['src/contract'], packages: /^(nexus-rpc|@temporalio\/(workflow|common))$/ },
   {
     room: 'src/client',
-    uses: ['src/contract', ...LIBRARY_ROOMS, 'src/workflow'],
+    uses: ['src/contract', ...LIBRARY_ROOMS, 'src/tracing', 'src/workflow'],
     packages: /^(node:.+|zod|@temporalio\/(client|common|envconfig|proto))$/,
   },
   {
     room: 'src/worker',
     uses: [
-      ...['src/contract', ...LIBRARY_ROOMS, 'activities', 'workflows', 'workflows/shared', 'src/workflow'],
-      ...['src/client'],
+      ...['src/contract', ...LIBRARY_ROOMS, 'src/tracing', 'activities', 'workflows', 'workflows/shared'],
+      ...['src/workflow', 'src/client'],
     ],
     packages: ANYTHING,
   },
@@ -107,7 +120,7 @@ const ROOMS: readonly Room[] = [
   {
     room: 'src/cli',
     uses: [
-      ...['src/contract', ...LIBRARY_ROOMS, 'activities', 'src/client', 'src/worker', 'src/emulator'],
+      ...['src/contract', ...LIBRARY_ROOMS, 'src/tracing', 'activities', 'src/client', 'src/worker', 'src/emulator'],
       ...['src/text', 'src/live-check', 'src/dev'],
     ],
     packages: ANYTHING,
@@ -120,7 +133,12 @@ const COMPOSING_ROOMS = ['src/worker', 'src/cli', 'src/dev'];
  * The parts of the client and of the store that are configured by the process, for programs that hand in no
  * environment; Temporal's part of it reads the process anyway.
  */
-const OWN_ENVIRONMENT = ['src/client/temporal-target.ts', 'src/client/from-env.ts', 'src/store/open-store.ts'];
+const OWN_ENVIRONMENT = [
+  'src/client/temporal-target.ts',
+  'src/client/from-env.ts',
+  'src/store/open-store.ts',
+  'src/tracing/start-sdk.ts',
+];
 
 /** What must not be reached from workflow code by any chain of imports that survives compilation. */
 const NOT_IN_THE_SANDBOX = /^(?!@temporalio\/(workflow|common)$|nexus-rpc$|@noble\/hashes\/)/;
