@@ -1,4 +1,4 @@
-import { mkdtemp, writeFile } from 'node:fs/promises';
+import { copyFile, mkdtemp, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -6,8 +6,10 @@ import { type Browser, chromium } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { BatchRow } from '../../src/batch/batch-files.js';
 import { NO_VIDEO } from '../../src/contract/batch-item.js';
+import { makeClip } from '../../src/emulator/index.js';
 import { type PageHead, type PageRow, reportPage } from '../../src/report/report-page.js';
 import { findPart, partIsMissing } from '../structure/parts.js';
+import { ROOT } from '../support/root.js';
 
 const executablePath = process.env['CHROMIUM_PATH'] || findPart('chromium');
 if (executablePath === undefined) partIsMissing('Chromium', 'scripts/parts/chromium.sh installs it');
@@ -23,6 +25,13 @@ const HEAD: PageHead = {
   madeAtMs: Date.UTC(2026, 10, 30, 8),
   linksExpireAtMs: null,
 };
+/** Members of a browser's video element. */
+interface Clip {
+  readonly currentTime: number;
+  readonly videoWidth: number;
+  play(): Promise<void>;
+}
+
 const STARTED = Date.UTC(2026, 10, 30, 2, 30);
 
 function line(nth: number, more: Partial<BatchRow> = {}): BatchRow {
@@ -90,10 +99,11 @@ describe.skipIf(executablePath === undefined)('in a browser', () => {
   afterAll(() => browser?.close());
 
   /** Opens a page from disk, and notes what it loads. */
-  async function open(rows: readonly PageRow[]) {
+  async function open(rows: readonly PageRow[], head = HEAD, fill = async (_: string): Promise<void> => undefined) {
     const folder = await mkdtemp(join(tmpdir(), 'report-'));
     const file = join(folder, 'report.html');
-    await writeFile(file, reportPage(HEAD, rows));
+    await writeFile(file, reportPage(head, rows));
+    await fill(folder);
     const tab = await browser.newPage();
     const loaded: string[] = [];
     const problems: string[] = [];
@@ -103,8 +113,9 @@ describe.skipIf(executablePath === undefined)('in a browser', () => {
       void dialog.dismiss();
     });
     tab.on('pageerror', (error) => problems.push(error.message));
+    const startedMs = performance.now();
     await tab.goto(pathToFileURL(file).href);
-    return { tab, loaded, problems, folder };
+    return { tab, loaded, problems, openedMs: Math.round(performance.now() - startedMs) };
   }
 
   test('of 1,000 lines only the videos in view are loaded, and one outcome is shown at a time', async () => {
@@ -122,6 +133,34 @@ describe.skipIf(executablePath === undefined)('in a browser', () => {
     await expect.poll(() => clips().some((url) => url.endsWith('/clip-998.mp4'))).toBe(true);
     await tab.getByRole('button', { name: 'failed 100' }).click();
     expect(await tab.locator('article:visible').count()).toBe(100);
+    expect(problems).toEqual([]);
+    await tab.close();
+  });
+
+  test('of 1,000 lines each plays its clip next to its image', async () => {
+    const facts = ['lines     1000: 667 generated, 333 failed', 'billed    3335 s at 720P, silent'];
+    const refused = { ...NO_VIDEO, outcome: 'failed', cause: 'ContentRejected', billed: false } as const;
+    const rows = Array.from({ length: 1_000 }, (_, nth) => {
+      if (nth % 3 === 1) return page(line(nth + 1, { ...refused, tenant: 'studio-b' }));
+      const made = line(nth + 1, { tenant: 'studio-a', video_url: 's3://videos/clip.mp4' });
+      return { ...page(made, 'clip.mp4'), reference: 'sample.jpg' };
+    });
+    const { tab, problems, openedMs } = await open(rows, { ...HEAD, facts }, async (folder) => {
+      await copyFile(join(ROOT, 'assets', 'sample.jpg'), join(folder, 'sample.jpg'));
+      const format = { width: 1280, height: 720, durationSeconds: 2, audio: false };
+      await writeFile(join(folder, 'clip.mp4'), await makeClip({ ...format, seed: 7, label: 'shot-1' }));
+    });
+    console.info(`a report of 1,000 lines opens within ${openedMs} ms`);
+    const clip = tab.locator('article video').first();
+    await clip.evaluate((video) => Object.assign(video as unknown as Clip, { muted: true }).play());
+    const played = () => clip.evaluate((video) => (video as unknown as Clip).currentTime);
+    await expect.poll(played, { timeout: 30_000 }).toBeGreaterThan(0.3);
+    expect(await clip.evaluate((video) => (video as unknown as Clip).videoWidth)).toBe(1280);
+    // Written only when asked for: a picture differs on every machine.
+    if (process.env['WRITE_SCREENSHOTS'] === '1') {
+      await tab.setViewportSize({ width: 1280, height: 900 });
+      await tab.screenshot({ path: join(ROOT, 'docs', 'report.png') });
+    }
     expect(problems).toEqual([]);
     await tab.close();
   });
