@@ -4,8 +4,9 @@ import { BATCH_WINDOW_MAX, isWindow } from '../contract/batch.js';
 import { A_SIGNAL, A_TEXT, A_TIMEOUT, type OptionRules, required, withMethods } from '../contract/options.js';
 import { invalidRequest } from '../contract/validate.js';
 import type { AssetStore } from '../storage/asset-store.js';
+import { type SpanSource, TRACER_OPTIONS } from '../tracing/span-source.js';
 import { tracedClient } from '../tracing/traced-client.js';
-import { type SpanSource, TRACER_OPTIONS, tracingWith } from '../tracing/tracing.js';
+import { tracingWith } from '../tracing/tracing.js';
 
 /** What the clients of batches and of schedules need. */
 export interface WanBatchClientOptions {

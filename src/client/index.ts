@@ -7,7 +7,7 @@ export type { TracingSettings } from '../config/tracing.js';
 export type { Money } from '../contract/budget.js';
 export type { VideoErrorObject } from '../contract/failure.js';
 export type { StageableImage } from '../media/stage-image.js';
-export type { SpanSource } from '../tracing/tracing.js';
+export type { SpanSource } from '../tracing/span-source.js';
 export { WanBatchClient } from './batch-client.js';
 export type { BatchEstimate, EstimateAccount } from './batch-estimate.js';
 export type { WanBatchClientOptions } from './batch-options.js';

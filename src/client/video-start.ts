@@ -1,7 +1,7 @@
 import type { Client } from '@temporalio/client';
 import type { VideoRequest } from '../contract/request.js';
 import type { AssetStore } from '../storage/asset-store.js';
-import type { SpanSource } from '../tracing/tracing.js';
+import type { SpanSource } from '../tracing/span-source.js';
 import type { ImageSource } from './reference.js';
 
 /** What a client of generations needs. */

@@ -1,24 +1,11 @@
 import type { Tracer, TracerProvider } from '@opentelemetry/api';
 import type { TracingSettings } from '../config/tracing.js';
 import { FailureType } from '../contract/failure-type.js';
-import { type OptionRules, withMethods } from '../contract/options.js';
 import { VideoError } from '../contract/video-error.js';
 import { loadPackage, type OpenTelemetryApi, type TemporalInterceptors } from './packages.js';
 import { quietTracer } from './quiet-spans.js';
+import type { SpanSource } from './span-source.js';
 import { startSdk } from './start-sdk.js';
-
-/**
- * A `TracerProvider` of OpenTelemetry, of any version of its SDK; named by its method, so that a program without
- * OpenTelemetry compiles against this package.
- */
-export interface SpanSource {
-  getTracer(name: string, version?: string): object;
-}
-
-/** The option of workers and clients that hands one in. */
-export const TRACER_OPTIONS: OptionRules = {
-  tracerProvider: withMethods('a TracerProvider of OpenTelemetry', 'getTracer'),
-};
 
 /** What spans are made with. */
 export interface Tracing {

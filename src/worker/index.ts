@@ -9,7 +9,7 @@ export type { LedgerTimes } from '../ledger/times.js';
 export type { Proxies } from '../net/proxies.js';
 export type { PollTimes } from '../polling/poll-schedule.js';
 export type { StoreLocation } from '../storage/open-store.js';
-export type { SpanSource } from '../tracing/tracing.js';
+export type { SpanSource } from '../tracing/span-source.js';
 export { installLogger } from './logger.js';
 export { runWorker } from './run-worker.js';
 export type { WorkerOptions } from './worker-options.js';

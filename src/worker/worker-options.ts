@@ -16,7 +16,7 @@ import {
   checkOptions,
   type OptionRules,
 } from '../contract/options.js';
-import { type SpanSource, TRACER_OPTIONS } from '../tracing/tracing.js';
+import { type SpanSource, TRACER_OPTIONS } from '../tracing/span-source.js';
 
 /** How a worker runs. Without any option it is the one of the command `wan-video worker`. */
 export interface WorkerOptions {

@@ -155,6 +155,7 @@ test('no history holds a key, a signed address, an upload policy, or anything of
       secrets.filter((one) => text.includes(one)),
       path,
     ).toEqual([]);
+    expect(text, path).not.toContain('_tracer-data'); // they were recorded without tracing
     expect(text, path).not.toMatch(/\d+@[\w.-]+|\/(home|root|Users|tmp)\/|127\.0\.0\.1:(?!1\b)/);
   }
 });

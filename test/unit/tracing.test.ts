@@ -1,3 +1,6 @@
+import { execFile } from 'node:child_process';
+import { pathToFileURL } from 'node:url';
+import { promisify } from 'node:util';
 import type { Client } from '@temporalio/client';
 import { afterEach, describe, expect, test } from 'vitest';
 import { WanVideoClient } from '../../src/client/video-client.js';
@@ -10,6 +13,7 @@ import { requestSpans } from '../../src/tracing/request-spans.js';
 import { startSdk } from '../../src/tracing/start-sdk.js';
 import type { Tracing } from '../../src/tracing/tracing.js';
 import { runWorker } from '../../src/worker/run-worker.js';
+import { ROOT } from '../support/root.js';
 
 const RECEIVER = 'http://localhost:4318';
 
@@ -64,6 +68,21 @@ describe('tracing', () => {
       expect.objectContaining({ type: 'ConfigurationInvalid', message: expect.stringContaining('context manager') }),
     );
   });
+});
+
+test('a worker and a client that do not trace load nothing of it', async () => {
+  // What Prometheus' client brings is the same with and without tracing.
+  const code = `import { createRequire } from 'node:module';
+    for (const entry of ['worker', 'client']) await import(new URL('dist/src/' + entry + '/index.js', process.argv[1]));
+    const { cache } = createRequire(process.argv[1]);
+    const loaded = Object.keys(cache).filter((file) => file.includes('opentelemetry'));
+    console.log(Object.keys(cache).length > 100, loaded.filter((file) => !file.includes('@opentelemetry/api/')));`;
+  const { stdout } = await promisify(execFile)(
+    process.execPath,
+    ['--input-type=module', '-e', code, pathToFileURL(`${ROOT}/`).href],
+    { encoding: 'utf8' },
+  );
+  expect(stdout.trim()).toBe('true []');
 });
 
 /** A tracer that keeps what is said of its spans. */
