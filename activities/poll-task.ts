@@ -1,4 +1,5 @@
 import { Context } from '@temporalio/activity';
+import { Semaphore } from '../src/async/semaphore.js';
 import { toFailure, type VideoFailure } from '../src/contract/failure.js';
 import { FailureType } from '../src/contract/failure-type.js';
 import type { VideoResult } from '../src/contract/result.js';
@@ -55,6 +56,8 @@ export type PollOutcome =
 
 /** Milliseconds between two looks for a person's decision on a task that another run watches as well. */
 const DECISION_EVERY_MS = 600_000;
+/** Videos that are archived at once within watches: in a crowd each takes its turn, and its time begins then. */
+const ARCHIVED_AT_ONCE = 32;
 
 /**
  * Watches a task until it starts, or to its end. Once a task is bought, no failed query ends the run: faults of the
@@ -62,6 +65,7 @@ const DECISION_EVERY_MS = 600_000;
  */
 export function createPollTask(deps: ActivityDeps) {
   const { watcher, ledger, clock, times } = deps;
+  const turns = new Semaphore(ARCHIVED_AT_ONCE);
   return ({ task, until }: PollInput): Promise<PollOutcome> => {
     const heartbeat = { v: 1, looks: 0, status: '', waiting_for: 'the first look' };
     const watched = { taskId: task.taskId, submittedAtMs: task.intentAtMs, ...task.render };
@@ -113,7 +117,7 @@ export function createPollTask(deps: ActivityDeps) {
       const recorded = recordEnd(deps, ended, seen, { signal });
       if (seen.status !== 'SUCCEEDED') return recorded;
       heartbeat.waiting_for = 'the video to be archived';
-      return archiveAtOnce(deps, ended, { seen, recorded }, signal);
+      return archiveAtOnce(deps, ended, { seen, recorded, turns }, signal);
     };
     return withSignal(watch, () => heartbeat);
   };
@@ -127,7 +131,7 @@ export function createPollTask(deps: ActivityDeps) {
 async function archiveAtOnce(
   deps: ActivityDeps,
   task: WatchedTask,
-  { seen, recorded }: { readonly seen: TaskSnapshot; readonly recorded: Promise<PollOutcome> },
+  { seen, recorded, turns }: { seen: TaskSnapshot; recorded: Promise<PollOutcome>; turns: Semaphore },
   signal: AbortSignal,
 ): Promise<PollOutcome> {
   const attempts = new ArchiveAttempts();
@@ -138,8 +142,12 @@ async function archiveAtOnce(
   const booked = recorded.then((end) => (end.kind === 'succeeded' ? end.task : finished));
   booked.catch(() => undefined); // thrown below
   const stop = new AbortController();
-  const bounded = AbortSignal.any([signal, stop.signal, AbortSignal.timeout(deps.times.nextStepMs)]);
-  const archiving = archiveFinished(deps, finished, attempts, bounded, { isFirstTry, booked }).catch(() => undefined);
+  const stopped = AbortSignal.any([signal, stop.signal]);
+  const archive = () => {
+    const bounded = AbortSignal.any([stopped, AbortSignal.timeout(deps.times.nextStepMs)]);
+    return archiveFinished(deps, finished, attempts, bounded, { isFirstTry, booked });
+  };
+  const archiving = turns.run(archive, stopped).catch(() => undefined);
   const end = await recorded.catch((error: unknown) => {
     stop.abort();
     throw error;

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { Context } from '@temporalio/activity';
 import { z } from 'zod';
 import { Bounded } from '../src/async/bounded.js';
+import { Semaphore } from '../src/async/semaphore.js';
 import { providerIdOf } from '../src/config/config.js';
 import { FailureType } from '../src/contract/failure-type.js';
 import { decodeDataUri, fitOfKey, readStagedReference } from '../src/contract/image-reference.js';
@@ -70,6 +71,11 @@ const CALLER_FAULTS_MAX = 8;
  */
 export const DOWNLOADS_MAX = 100;
 const DOWNLOAD_AGAIN_MS = 5_000;
+/**
+ * Runs that are made ready at once: in a crowd each takes its turn, and the submits of those that are ready do not wait
+ * for the store behind hundreds of uploads. 32 uploads of five seconds are more than an account's five submits in one.
+ */
+const READIED_AT_ONCE = 32;
 const WORKER_BUSY = 'WorkerBusy';
 
 const faultsSchema = z.object({ callerFaults: z.number().int().nonnegative() });
@@ -87,13 +93,15 @@ export interface FirstStep extends PreparedRequest {
  */
 export function createPrepareRequest(deps: ActivityDeps) {
   const downloads = new Bounded(DOWNLOADS_MAX);
+  const turns = new Semaphore(READIED_AT_ONCE);
   return (input: PrepareInput): Promise<FirstStep> => {
     let callerFaults = faultsSchema.safeParse(previousHeartbeat()).data?.callerFaults ?? 0;
     const details = () => ({ callerFaults });
     return withSignal(async (signal) => {
       try {
         const prepared = await prepare(input, deps, downloads, signal);
-        const ready = prepared.cached === null ? await makeReadyAtOnce(deps, prepared, signal) : undefined;
+        const inTurn = () => makeReadyAtOnce(deps, prepared, signal);
+        const ready = prepared.cached === null ? await turns.run(inTurn, signal) : undefined;
         return ready === undefined ? prepared : { ...prepared, ready };
       } catch (error) {
         if (signal.aborted) throw error;

@@ -1,4 +1,4 @@
-import { type Clock, stopwatch, within } from '../async/clock.js';
+import { type Clock, type Stopwatch, stopwatch, within } from '../async/clock.js';
 import { FailureType } from '../contract/failure-type.js';
 import type { Buyer, Purchase } from '../contract/purchase.js';
 import { VideoError } from '../contract/video-error.js';
@@ -118,10 +118,12 @@ export async function buyOnce(deps: BuyDeps, order: PurchaseOrder, options: Stor
       ? { kind: 'unknown', purchase, error: abandonedAttemptError(purchase), isSent: false }
       : { kind: 'follow', purchase };
   }
-  if (!mayStillSend()) return recordNotCreated(deps, order, purchase, 'too_late', storeTooSlowError());
+  const notCreated = (reason: NotCreated['reason'], error: VideoError) =>
+    recordNotCreated(deps, order, purchase, { reason, error, sinceIntent });
+  if (!mayStillSend()) return notCreated('too_late', storeTooSlowError());
   // A lost reply is found by the time of its intent: with a wrong one it could take another run's task for its own.
   if (Math.abs(ledger.now() - intent.written_at_ms) > times.clockSkewMs / 2) {
-    return recordNotCreated(deps, order, purchase, 'too_late', clockChangedError());
+    return notCreated('too_late', clockChangedError());
   }
 
   const outcome = await provider.createTask(body, { ossResolve: order.ossResolve, mayStillSend });
@@ -133,9 +135,9 @@ export async function buyOnce(deps: BuyDeps, order: PurchaseOrder, options: Stor
         key_fingerprint: fingerprint,
       });
     case 'rejected':
-      return recordNotCreated(deps, order, purchase, 'rejected', outcome.error);
+      return notCreated('rejected', outcome.error);
     case 'not_sent':
-      return recordNotCreated(deps, order, purchase, mayStillSend() ? 'not_sent' : 'too_late', outcome.error);
+      return notCreated(mayStillSend() ? 'not_sent' : 'too_late', outcome.error);
     case 'unknown':
       return { kind: 'unknown', purchase, error: outcome.error, isSent: true };
   }
@@ -215,12 +217,14 @@ async function recordNotCreated(
   { ledger, clock, times, random = Math.random }: BuyDeps,
   { attempt }: PurchaseOrder,
   purchase: Purchase,
-  reason: NotCreated['reason'],
-  error: VideoError,
+  { reason, error, sinceIntent }: { reason: NotCreated['reason']; error: VideoError; sinceIntent: Stopwatch },
 ): Promise<BuyOutcome> {
   const failure = toFailureRecord(error);
-  // Without the record the announcement stays undecided, and a later reader concludes that nothing was created.
-  const decided = await within(clock, times.claimMs, (signal) =>
+  // Without the record the announcement stays undecided, and a reconciliation takes two minutes to conclude that
+  // nothing was created. So a store that is slow gets all of the time that the submit has left.
+  const { postWithinMs, postMs, claimMs } = times;
+  const leftMs = Math.max(claimMs, postWithinMs + postMs + claimMs - sinceIntent.elapsedMs());
+  const decided = await within(clock, leftMs, (signal) =>
     ledger.decideNotCreated(purchase, { reason, failure }, { signal }),
   ).catch(() => undefined);
   // A reconcile was faster and found a task: that one is ours now.

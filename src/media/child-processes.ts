@@ -28,6 +28,9 @@ export interface ProcessVerb {
 export const childCode = (name: string, moduleUrl: string): string =>
   fileURLToPath(new URL(`./${name}${extname(moduleUrl)}`, moduleUrl));
 
+/** How long processes beyond the first are kept without a job: to start one costs the worker some 5 ms, a core 40. */
+const SPARE_MS = 60_000;
+
 /**
  * Runs jobs on untrusted files in processes that can be killed. A thread would not do: `--max-old-space-size`, which
  * workers run with, overrides a thread's own memory limit, and native code has none. A process is kept for the next
@@ -39,6 +42,7 @@ export class ChildProcesses<Job extends string | object, Answer extends { readon
   readonly #verb: ProcessVerb;
   readonly #places: Semaphore;
   #idle: JobProcess<Job, Answer>[] = [];
+  #endSpares: NodeJS.Timeout | undefined;
 
   constructor(code: string, limits: ProcessLimits, verb: ProcessVerb) {
     this.#code = code;
@@ -57,15 +61,25 @@ export class ChildProcesses<Job extends string | object, Answer extends { readon
       try {
         return await child.run(job, signal);
       } finally {
-        // One is kept: a second one is needed when two files come together.
-        if (child.isAlive && this.#idle.length === 0) this.#idle.push(child);
+        if (child.isAlive) this.#keep(child);
         else child.kill();
       }
     }, signal);
   }
 
-  /** Ends the process that is kept. */
+  /** Keeps a process for the next job; all but one only while jobs come. */
+  #keep(child: JobProcess<Job, Answer>): void {
+    this.#idle.push(child);
+    clearTimeout(this.#endSpares);
+    if (this.#idle.length === 1) return;
+    this.#endSpares = setTimeout(() => {
+      for (const spare of this.#idle.splice(1)) spare.kill();
+    }, SPARE_MS).unref();
+  }
+
+  /** Ends the processes that are kept. */
   close(): void {
+    clearTimeout(this.#endSpares);
     for (const child of this.#idle) child.kill();
   }
 }

@@ -291,6 +291,24 @@ test('a store that takes longer than five seconds to announce a purchase sends n
   expect((await ledger.findPurchase(PURCHASE))?.state).toMatchObject({ notCreated: { reason: 'too_late' } });
 });
 
+test('a store that is slow gets all of the time that a submit has left to record that nothing was sent', async () => {
+  const { deps, store, clock, posts, ledger } = setUp();
+  const put = store.put.bind(store);
+  store.put = async (key, body, options) => {
+    if (key.endsWith('intent.json')) clock.advance(DEFAULT_LEDGER_TIMES.postWithinMs + 1);
+    if (key.endsWith('claim.json')) for (let turn = 0; turn < 20; turn += 1) await new Promise(setImmediate);
+    options?.signal?.throwIfAborted();
+    return put(key, body, options);
+  };
+  // Of its time, 28 s, the submit has used 5: a bound of 3 s is over before the record is put, one of 22 s is not.
+  const { sleep } = clock;
+  clock.sleep = (ms, signal) =>
+    ms < 20_000 ? sleep(ms, signal) : new Promise((_, reject) => signal?.addEventListener('abort', () => reject()));
+  await expect(buyOnce(deps, order())).rejects.toMatchObject({ type: FailureType.StoreUnavailable, retryable: true });
+  expect(posts).toEqual([]);
+  expect((await ledger.findPurchase(PURCHASE))?.state).toMatchObject({ notCreated: { reason: 'too_late' } });
+});
+
 test('purchases of the last 25 hours are found by time, older and closed ones are not', async () => {
   const { ledger, clock, task } = await bought();
   clock.advance(25 * 3_600_000);

@@ -28,6 +28,7 @@ async function inspectorWith(code: string, limits: Partial<ProcessLimits> = {}, 
   return inspector;
 }
 
+const faultOf = (found: Inspection) => ('fault' in found ? found.fault : JSON.stringify(found));
 const fault = (reason: string) => `process.send({ kind: 'fault', fault: ${reason} });`;
 
 test('a process measures one file after the other, and a hostile one does not end it', async () => {
@@ -50,6 +51,14 @@ test('a process measures one file after the other, and a hostile one does not en
 test('the process is kept for the next file', async () => {
   const inspector = await inspectorWith(fault('String(process.pid)'));
   expect(await inspector.inspect('a')).toEqual(await inspector.inspect('b'));
+});
+
+test('both processes are kept while files come', async () => {
+  const inspector = await inspectorWith(`setTimeout(() => { ${fault('String(process.pid)')} }, 50);`);
+  const both = async () => new Set((await Promise.all(['a', 'b'].map((file) => inspector.inspect(file)))).map(faultOf));
+  const first = await both();
+  expect(first.size).toBe(2);
+  expect(await both()).toEqual(first);
 });
 
 test('the process has nothing of the worker’s environment', async () => {
