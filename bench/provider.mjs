@@ -4,7 +4,8 @@ import { Agent, createServer, request } from 'node:http';
 import { startEmulator } from '../dist/src/emulator/index.js';
 
 process.once('message', async ({ cells, accounts }) => {
-  const agent = new Agent({ keepAlive: true });
+  // A connection that is kept for the next request may be closed just then; the client would see a lost reply.
+  const agent = new Agent({ keepAlive: false });
   const log = [];
   const servers = [];
   for (const { name, seconds, jitter, settings } of cells) {
@@ -42,6 +43,7 @@ async function record({ origin }, agent, write) {
     onward.on('error', () => outgoing.destroy());
     incoming.pipe(onward);
   });
+  server.keepAliveTimeout = 600_000;
   await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
   return server;
 }
