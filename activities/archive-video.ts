@@ -285,7 +285,7 @@ function requireMeasured(
 }
 
 function describe(
-  { store, publicBaseUrl, clock }: ResultDeps,
+  deps: ResultDeps,
   task: FinishedTask,
   { request, warnings }: PurchaseContext,
   { bytes, sha256, measured: found, fault }: ArchivedVideo,
@@ -293,9 +293,8 @@ function describe(
   const { taskId, requestId, seed, billedSeconds, resolution, seenAtMs, estimated, soundUnknown, oddities = [] } = task;
   const measured = found ?? requestedFigures(request);
   const audio = soundUnknown === true && found !== undefined ? found.hasAudio : task.audio;
-  const key = videoKey(taskId);
   return {
-    video_url: addressOf(key, { store, publicBaseUrl }),
+    video_url: addressOf(videoKey(taskId), deps),
     duration: round(measured.durationSeconds),
     fps: round(measured.fps),
     seed,
@@ -313,7 +312,7 @@ function describe(
       queued: task.queuedSeconds,
       rendering: task.renderingSeconds,
       detected: task.detectedSeconds,
-      archived: (clock.now() - seenAtMs) / 1000,
+      archived: (deps.clock.now() - seenAtMs) / 1000,
     },
     warnings: [
       ...warnings,

@@ -62,6 +62,8 @@ export interface ActivityDeps {
   /** Decides who may submit next on this worker's account. */
   readonly slots: AccountSlotsPort;
   readonly metrics: StepMetrics;
+  /** Absolute path of ffmpeg; absent: this worker does not serve the queue of what needs it. */
+  readonly ffmpeg?: string | undefined;
 }
 
 /** Stable address of an object of the store, for people and results; never a signed one. */

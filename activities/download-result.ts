@@ -114,7 +114,10 @@ async function withDownload<T>(
 }
 
 /** Provides a name on this worker's disk for one file, and deletes the file afterwards. */
-async function withSpoolFile<T>({ spoolDir }: ResultDeps, use: (file: string) => Promise<T>): Promise<T> {
+export async function withSpoolFile<T>(
+  { spoolDir }: Pick<ResultDeps, 'spoolDir'>,
+  use: (file: string) => Promise<T>,
+): Promise<T> {
   await mkdir(spoolDir, { recursive: true });
   const file = join(spoolDir, `${randomUUID()}.mp4`);
   try {

@@ -1,6 +1,7 @@
 import { createArchiveVideo, createRestoreVideo } from './archive-video.js';
 import { createAwaitPurchase } from './await-purchase.js';
 import { createCancelTask, createRequestCancellation } from './cancel-task.js';
+import { createConformVideo } from './conform-video.js';
 import { createDeliverBatch } from './deliver-batch.js';
 import type { ActivityDeps } from './deps.js';
 import { createFindEndedItems } from './find-ended-items.js';
@@ -44,6 +45,7 @@ export function createActivities(deps: ActivityDeps) {
     pollTask: createPollTask(deps),
     archiveVideo: createArchiveVideo(deps),
     restoreVideo: createRestoreVideo(deps),
+    conformVideo: createConformVideo(deps),
     cancelTask: createCancelTask(deps),
     requestCancellation: createRequestCancellation(deps),
     findOrphans: createFindOrphans(deps),

@@ -158,7 +158,7 @@ async function prepare(
   // What a plain caller sends is checked below, and may be anything.
   const audioUrl = await signedAudioUrl(deps, (given as Partial<VideoRequest> | null)?.audio_url);
   const parsed = parseRequest(audioUrl === undefined ? given : { ...given, audio_url: audioUrl });
-  const { reference_image, ...request } = canonicalRequest(parsed);
+  const { reference_image, delivery, ...request } = canonicalRequest(parsed);
   const { cache, tenant } = request;
   const findCached = async (key: string) => (cache === 'use' ? cachedResult(deps.ledger, key, signal) : null);
   const isAsIs = request.reference_upload === 'as_is';
@@ -190,6 +190,7 @@ async function prepare(
     reference,
     warnings: [...previewWarnings(request, reference), ...changes.map((change) => warningOf(change, isAsIs))],
     cached: cachedEarly === undefined || key !== earlyKey ? await findCached(key) : cachedEarly,
+    ...(delivery !== undefined && { delivery }),
     attributes: await deps.knowsAttributes(),
     labelsHidden: deps.payloadsEncoded === true,
     times: stepTimesOf(deps.times),

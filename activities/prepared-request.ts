@@ -1,4 +1,4 @@
-import type { CanonicalRequest } from '../src/contract/request.js';
+import type { CanonicalRequest, Delivery } from '../src/contract/request.js';
 import type { VideoResult, VideoWarning } from '../src/contract/result.js';
 import type { QueueIdentity } from '../src/contract/slots.js';
 import type { StepTimes } from '../src/contract/times.js';
@@ -23,6 +23,8 @@ export interface PreparedRequest {
   readonly reference: PreparedReference;
   readonly warnings: readonly VideoWarning[];
   readonly cached: VideoResult | null;
+  /** What is made from the archived video; absent: nothing. */
+  readonly delivery?: Delivery;
   /** Whether the namespace has the search attributes; a run that sets unknown ones is stuck. */
   readonly attributes: boolean;
   /** Whether labels must not become search attributes, because a payload codec keeps them from Temporal. */
@@ -38,7 +40,7 @@ export interface PreparedRequest {
 /** What a failed `prepareRequest` reports in addition to the failure, so that a search finds how the run ended. */
 export type FailedPreparation = Pick<PreparedRequest, 'attributes'>;
 
-export type RequestFields = Omit<CanonicalRequest, 'reference_image'>;
+export type RequestFields = Omit<CanonicalRequest, 'reference_image' | 'delivery'>;
 
 /** Where the image is: in the store, or already at the provider. */
 export type PreparedReference =

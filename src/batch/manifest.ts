@@ -7,6 +7,7 @@ import { requestIssues } from '../contract/validate.js';
 import { type Issue, VideoError } from '../contract/video-error.js';
 import { DeliveryNames, type NamedLine } from './delivery-names.js';
 import { readLines } from './line-reader.js';
+import { linesOfTakes } from './takes.js';
 
 /** A valid line of a manifest: a request and its id. */
 export interface ManifestItem {
@@ -60,10 +61,9 @@ export async function* readManifest(
   const ids = new Map<string, number>();
   let lines = 0;
   for await (const { number, bytes } of readLines(body, LINE_BYTES_MAX)) {
-    const entry = parseLine(number, bytes, ids, options);
-    if (entry === undefined) continue;
-    lines += 1;
-    yield entry;
+    const entries = parseLine(number, bytes, ids, options);
+    lines += entries.length;
+    yield* entries;
   }
   if (lines === 0) yield faultOf(1, [{ path: '', message: 'is missing: the manifest holds no request' }]);
 }
@@ -103,25 +103,47 @@ const nameParts = ({ line, itemId, fields }: ManifestItem): NamedLine => {
   return { line, item_id: itemId, tenant, labels: labels ?? {} };
 };
 
-/** Returns undefined for an empty line. */
+/** Returns nothing for an empty line, and several items for one with `takes`. */
 function parseLine(
   line: number,
   bytes: Uint8Array | null,
   ids: Map<string, number>,
   { localImages }: ReadManifestOptions,
-): ManifestEntry | undefined {
+): readonly ManifestEntry[] {
   if (bytes === null) {
     const message = `is longer than ${LINE_BYTES_MAX} bytes; give the image as a path or URL`;
-    return faultOf(line, [{ path: '', message }]);
+    return [faultOf(line, [{ path: '', message }])];
   }
   const text = decodeText(bytes, line === 1);
-  if (text === undefined) return faultOf(line, [{ path: '', message: 'is not UTF-8; save the file as UTF-8' }]);
-  if (text.trim() === '') return undefined;
+  if (text === undefined) return [faultOf(line, [{ path: '', message: 'is not UTF-8; save the file as UTF-8' }])];
+  if (text.trim() === '') return [];
   const fields = parseObject(text);
-  if (typeof fields === 'string') return faultOf(line, [{ path: '', message: fields }]);
+  if (typeof fields === 'string') return [faultOf(line, [{ path: '', message: fields }])];
 
-  const { item_id, comment, ...others } = fields;
-  const itemId = item_id ?? defaultId(line);
+  const { item_id, ...others } = fields;
+  const id = item_id ?? defaultId(line);
+  const lineFault = (issues: readonly Issue[], image?: string) =>
+    faultOf(line, issues, typeof id === 'string' ? id : null, withoutSignedAudio(fields), image);
+  const takes = linesOfTakes(others, id);
+  if ('message' in takes) return [lineFault([takes])];
+  const items: ManifestEntry[] = [];
+  for (const [itemId, take] of takes) {
+    const item = parseItem(line, itemId, take, ids, localImages);
+    // The takes of a line have the same faults, which are those of the line.
+    if ('issues' in item) return [lineFault(item.issues, item.image)];
+    items.push({ kind: 'item', item });
+  }
+  return items;
+}
+
+function parseItem(
+  line: number,
+  itemId: unknown,
+  fields: Readonly<Record<string, unknown>>,
+  ids: Map<string, number>,
+  localImages: boolean,
+): ManifestItem | { readonly issues: readonly Issue[]; readonly image: string | undefined } {
+  const { comment, ...others } = fields;
   const request = Object.fromEntries(Object.entries(others).filter(([name]) => !OWN_FIELDS.includes(name)));
   const image = request['reference_image'];
   const isLocal = localImages && typeof image === 'string' && image !== '' && !isReference(image);
@@ -133,21 +155,17 @@ function parseLine(
     ...audioIssues(request['audio_url']),
     ...requestIssues(isLocal ? { ...request, reference_image: PLACEHOLDER_REFERENCE } : request),
   ];
-  const knownId = typeof itemId === 'string' ? itemId : null;
-  if (knownId === null || issues.length > 0) {
+  if (typeof itemId !== 'string' || issues.length > 0) {
     // The content of an image whose form is wrong is not looked at.
     const isSound = !issues.some(({ path }) => path === 'reference_image');
-    return faultOf(line, issues, knownId, withoutSignedAudio(fields), isSound ? ownImage : undefined);
+    return { issues, image: isSound ? ownImage : undefined };
   }
   return {
-    kind: 'item',
-    item: {
-      line,
-      itemId: knownId,
-      comment: typeof comment === 'string' ? comment : undefined,
-      fields: request,
-      image: ownImage,
-    },
+    line,
+    itemId,
+    comment: typeof comment === 'string' ? comment : undefined,
+    fields: request,
+    image: ownImage,
   };
 }
 

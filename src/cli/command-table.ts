@@ -33,6 +33,11 @@ export const COMMANDS: readonly CommandRow[] = [
     summary: 'decide which task belongs to a run in needs_attention',
     load: () => import('./commands/resolve.js'),
   },
+  {
+    name: 'conform',
+    summary: 'make an archived video exactly this frame rate and size',
+    load: () => import('./commands/conform.js'),
+  },
   { name: 'list', summary: 'list runs, newest first', load: () => import('./commands/list.js') },
   {
     name: 'batch',

@@ -23,6 +23,8 @@ export interface RequestFlags {
   readonly negativePrompt?: string;
   readonly motionStrength?: string;
   readonly audio?: boolean;
+  readonly conform?: string;
+  readonly poster?: boolean;
   readonly cache?: string;
   readonly deadline?: string;
   readonly tenant?: string;
@@ -95,6 +97,8 @@ function fieldsOf(flags: RequestFlags): Record<string, unknown> {
     reference_background: flags.referenceBackground,
     motion_strength: numeric(flags.motionStrength),
     audio: flags.audio,
+    conform: conformOf(flags.conform),
+    poster: flags.poster,
     cache: flags.cache,
     deadline_seconds: numeric(flags.deadline),
     tenant: flags.tenant,
@@ -103,8 +107,16 @@ function fieldsOf(flags: RequestFlags): Record<string, unknown> {
 }
 
 /** A text that is not a number stays as it is, so that the schema names the fault. */
-const numeric = (text: string | undefined): number | string | undefined =>
+export const numeric = (text: string | undefined): number | string | undefined =>
   text !== undefined && /^[+-]?\d+(\.\d+)?$/.test(text) ? Number(text) : text;
+
+/** `off`, `exact` or a list such as `fps=24,size=1280*720`; other text stays as it is, so that the schema names it. */
+function conformOf(text: string | undefined): unknown {
+  if (text === undefined || !text.includes('=')) return text;
+  const pairs = text.split(',').map((part) => [part.slice(0, part.indexOf('=')), part.slice(part.indexOf('=') + 1)]);
+  if (pairs.some(([name]) => name === '' || name === '__proto__')) return text;
+  return Object.fromEntries(pairs.map(([name = '', value]) => [name, name === 'fps' ? numeric(value) : value]));
+}
 
 const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);

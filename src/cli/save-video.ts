@@ -8,7 +8,7 @@ import { FailureType } from '../contract/failure-type.js';
 import type { VideoResult } from '../contract/result.js';
 import { type Issue, VideoError } from '../contract/video-error.js';
 import type { AssetStore } from '../storage/asset-store.js';
-import { safeName, videoKey } from '../storage/keys.js';
+import { deliveredKey, safeName } from '../storage/keys.js';
 
 /** Faults of `--output`, found before anything is bought; in a directory the file is named by the task's id. */
 export async function outputIssues(output: string, cwd: string): Promise<Issue[]> {
@@ -33,7 +33,7 @@ export async function saveVideo(
   output: string,
   cwd: string,
 ): Promise<string> {
-  const key = videoKey(result.task_id);
+  const key = deliveredKey(result);
   const path = await targetOf(resolve(cwd, output), `${safeName(result.task_id)}.mp4`);
   const partial = join(dirname(path), `.${randomUUID()}.partial`);
   const hash = new HashingStream();

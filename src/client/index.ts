@@ -19,6 +19,7 @@ export type {
   StartedBatch,
 } from './batch-start.js';
 export type { ClockChange } from './clock-changes.js';
+export type { ConformVideoOptions } from './conform.js';
 export { connectClient } from './connect.js';
 export { type FollowedProgress, followVideo } from './follow.js';
 export type { FromEnvOptions } from './from-env.js';

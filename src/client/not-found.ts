@@ -18,3 +18,11 @@ export function asNotFound(error: unknown, { id, kind, nextStep }: Addressed): u
   const hint = hasEnded || nextStep === undefined ? {} : { next_step: nextStep };
   return new VideoRunError(id, { type: FailureType.RunNotFound, message, ...hint }, error);
 }
+
+/** The same for a run by its id. */
+export const runNotFound = (id: string, error: unknown): unknown =>
+  asNotFound(error, {
+    id,
+    kind: 'run',
+    nextStep: 'See "wan-video list"; TEMPORAL_ADDRESS and TEMPORAL_NAMESPACE say where runs are looked for.',
+  });

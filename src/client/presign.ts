@@ -59,9 +59,10 @@ export async function presignVideo(
 async function findVideo(store: AssetStore, video: string, findTask: FindTask): Promise<string> {
   // A result and the store itself name a key with the store's name or address before it.
   const address = video.startsWith(`${store.name}/`) || URL.canParse(video);
-  const key = (address ? /\/((?:videos|candidates)\/[^/]+)$/.exec(video)?.[1] : undefined) ?? video;
+  const key =
+    (address ? /\/((?:(?:videos|candidates)\/[^/]+|conformed\/[^/]+\/[^/]+))$/.exec(video)?.[1] : undefined) ?? video;
   const exists = async (one: string) => (await store.head(one)) !== undefined;
-  if (/^(videos|candidates)\//.test(key)) {
+  if (/^(videos|candidates|conformed)\//.test(key)) {
     if (await exists(key)) return key;
     throw new VideoError(FailureType.AssetNotFound, `Nothing is at ${key} in the asset store ${store.name}`, {
       nextStep: 'Take the key from the video_url of a result.',

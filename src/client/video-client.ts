@@ -12,8 +12,9 @@ import { flushTracing } from '../tracing/start-sdk.js';
 import { cancelOutcomeOf } from '../workflow/video-failed.js';
 import { WanBatchClient } from './batch-client.js';
 import { CLIENT_OPTIONS, clientOf, DEFAULT_TASK_QUEUE, WAIT_OPTIONS } from './batch-options.js';
+import { CONFORM_OPTIONS, type ConformVideoOptions, conformArchived, noVideo } from './conform.js';
 import { connectFromEnv, type FromEnvOptions } from './from-env.js';
-import { asNotFound } from './not-found.js';
+import { runNotFound } from './not-found.js';
 import { PRESIGN_OPTIONS, PRESIGN_SECONDS, type PresignedVideo, presignVideo } from './presign.js';
 import { queryProgress } from './query-progress.js';
 import { stageRequest } from './request-image.js';
@@ -305,6 +306,21 @@ export class WanVideoClient {
   }
 
   /**
+   * Makes another file from the video of a run, by a worker with ffmpeg. Buys nothing; equal calls share one file.
+   * @throws VideoError `InvalidRequest` for unusable rules; VideoRunError `AssetNotFound` or `ConformFailed`.
+   * @example
+   * ```ts
+   * const { video_url, original_url } = await videos.conform('video/0a1b2c3d', { conform: 'exact' });
+   * ```
+   */
+  async conform(id: string, options: ConformVideoOptions & RunOptions = {}): Promise<VideoResult> {
+    checkOptions('conform', options, CONFORM_OPTIONS);
+    const { result, status } = await this.describe(id, { runId: options.runId });
+    if (result === null) throw noVideo(id, status);
+    return conformArchived(this.#client, this.#taskQueue, result, options);
+  }
+
+  /**
    * Lists runs, the newest first; pages are fetched as they are needed. A run is listed some moments after its start.
    * @throws VideoError `ConfigurationInvalid` when a condition needs a search attribute that the namespace does not
    * have; `InvalidRequest` for labels while a payload codec is in use.
@@ -382,10 +398,3 @@ export class WanVideoClient {
     });
   }
 }
-
-const runNotFound = (id: string, error: unknown): unknown =>
-  asNotFound(error, {
-    id,
-    kind: 'run',
-    nextStep: 'See "wan-video list"; TEMPORAL_ADDRESS and TEMPORAL_NAMESPACE say where runs are looked for.',
-  });

@@ -34,7 +34,7 @@ export interface Config extends Network {
   readonly publicBaseUrl?: string | undefined;
   /** Where the runbook is published, for links in the Web UI. */
   readonly runbookUrl?: string | undefined;
-  readonly taskQueues: { readonly generate: string; readonly submit: string };
+  readonly taskQueues: { readonly generate: string; readonly submit: string; readonly conform: string };
   /** Queries and submits per second; tasks at a time. */
   readonly rates: { readonly query: number; readonly submit: number; readonly maxRunning: number };
   readonly allowPrivateUrls: string[];
@@ -52,6 +52,8 @@ export interface Config extends Network {
   readonly tracing?: TracingSettings | undefined;
   /** Path of the budgets (`readBudgets`). */
   readonly budgetsFile?: string | undefined;
+  /** The program that makes other files from archived videos, a path or a name on `searchPath`; none: not here. */
+  readonly ffmpeg?: { readonly program: string; readonly searchPath: string } | undefined;
   readonly log: { readonly level: LogLevel; readonly format?: 'pretty' | 'json' | undefined };
   readonly times: Times;
 }
@@ -157,6 +159,10 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>, wh
   const webhook = read('WAN_VIDEO_WEBHOOK');
   const budgets = read('WAN_VIDEO_BUDGETS');
   const tracing = readTracing(env, fail);
+  const ffmpeg = read('WAN_VIDEO_FFMPEG') ?? 'ffmpeg';
+  if (/[\\/]/.test(ffmpeg) && !/^([/\\~]|[A-Za-z]:)/.test(ffmpeg)) {
+    fail('WAN_VIDEO_FFMPEG', 'must be an absolute path, a name on PATH, or off');
+  }
   const prefix = name('WAN_VIDEO_TASK_QUEUE', 'video');
   const config: Config = {
     provider: {
@@ -169,7 +175,7 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>, wh
     sharedFileStore: shared === '1',
     ...(publicBaseUrl !== undefined && { publicBaseUrl: publicBaseUrl.replace(/\/+$/, '') }),
     ...(runbookUrl !== undefined && { runbookUrl }),
-    taskQueues: { generate: `${prefix}-generate`, submit: `${prefix}-submit` },
+    taskQueues: { generate: `${prefix}-generate`, submit: `${prefix}-submit`, conform: `${prefix}-conform` },
     rates: {
       query: rate('query', 'WAN_VIDEO_QUERY_RATE', 10),
       submit: rate('submit', 'WAN_VIDEO_SUBMIT_RATE', 4),
@@ -184,6 +190,9 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>, wh
     ...(metrics !== undefined && { metrics }),
     ...(budgets !== undefined && { budgetsFile: path(budgets) }),
     ...(tracing !== undefined && { tracing }),
+    ...(ffmpeg !== 'off' && {
+      ffmpeg: { program: /[\\/]/.test(ffmpeg) ? path(ffmpeg) : ffmpeg, searchPath: read('PATH') ?? '' },
+    }),
     log: { level: level as LogLevel, ...(format !== undefined && { format: format as 'pretty' | 'json' }) },
     times: DEFAULT_TIMES,
   };

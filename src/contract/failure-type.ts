@@ -39,6 +39,8 @@ export const FailureType = {
   ResultUnreachable: 'ResultUnreachable',
   /** The result was downloaded and is not a playable MP4. */
   ResultRejected: 'ResultRejected',
+  /** No other file could be made from an archived video; the video itself is there, and nothing was bought. */
+  ConformFailed: 'ConformFailed',
   /** The asset store could not be read or written for now. */
   StoreUnavailable: 'StoreUnavailable',
   /** Nothing is in the asset store under the requested key. */

@@ -11,6 +11,7 @@ export type {
 } from './batch.js';
 export { batchInputIssues, batchInputJsonSchema } from './batch-input.js';
 export type { Billable, BudgetReached } from './budget.js';
+export type { Conform, ConformOptions, ConformRules } from './conform.js';
 export type { BatchDelivery, DeliveryProblem, DeliveryReport } from './delivery.js';
 export type { VideoFailure } from './failure.js';
 export { FailureType } from './failure-type.js';

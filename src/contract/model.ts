@@ -1,8 +1,12 @@
 /** The only model of this product; the specification allows no alias and no date suffix. */
 export const MODEL = 'wan2.6-i2v-flash';
 
-/** The specification's quick-start defaults (duration in seconds, frames per second, `W*H`). */
-export const QUICK_START = { duration: 4, fps: 24, size: '1280*720' } as const;
+/**
+ * Defaults of command and demo (duration in seconds, frames per second, `W*H`): those of the specification's quick
+ * start, but for its 24 frames per second. The provider renders 30, so that 24 would end every default run with a
+ * warning; `conform: 'exact'` makes 24 of it.
+ */
+export const QUICK_START = { duration: 4, fps: 30, size: '1280*720' } as const;
 
 /** Billing and pixel tier of the provider: 720P has 921 600 pixels, 1080P has 2 073 600. */
 export type Resolution = '720P' | '1080P';
@@ -38,6 +42,8 @@ export const LIMITS = {
   /** Signed links have some 2,000 characters. */
   urlMax: 8_192,
   tenantMax: 64,
+  /** Videos of one request: a slip of the finger should not buy a thousand. */
+  takesMax: 50,
   labelsMax: 64,
   labelNameMax: 100,
 } as const;

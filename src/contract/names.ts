@@ -10,6 +10,7 @@ export const WorkflowType = {
   keepSlotsPage: 'keepSlotsPage',
   videoBatch: 'videoBatch',
   deliverWebhook: 'deliverWebhook',
+  conformVideo: 'conformVideo',
 } as const;
 /** Signature of `videoGenerate`, for those that start it by its name. */
 export type VideoGenerate = (request: VideoRequest) => Promise<VideoResult>;
@@ -74,10 +75,15 @@ export const SEARCH_ATTRIBUTES = {
 export const videoWorkflowId = (fingerprint: string): string => `video/${fingerprint}`;
 
 /** The submit queue that belongs to a generate queue. */
-export const submitQueueOf = (generateQueue: string): string =>
+export const submitQueueOf = (generateQueue: string): string => siblingQueue(generateQueue, 'submit');
+
+/** The queue of the workers that have ffmpeg, which belongs to a generate queue. */
+export const conformQueueOf = (generateQueue: string): string => siblingQueue(generateQueue, 'conform');
+
+const siblingQueue = (generateQueue: string, name: string): string =>
   generateQueue.endsWith('-generate')
-    ? `${generateQueue.slice(0, -'generate'.length)}submit`
-    : `${generateQueue}-submit`;
+    ? `${generateQueue.slice(0, -'generate'.length)}${name}`
+    : `${generateQueue}-${name}`;
 
 /**
  * Workflow id of the run that finishes an open purchase whose own run cannot.
@@ -89,6 +95,9 @@ export const salvageWorkflowId = (purchaseKey: string, n: number, extraTaskId?: 
 /** Workflow id of the run that decides who may submit next on a provider account; any text is safe in it. */
 export const slotsWorkflowId = (provider: string, account: string): string =>
   `slots/${encodeURIComponent(provider)}/${encodeURIComponent(account)}`;
+
+/** Workflow id of the run that conforms an archived video later; equal rules share it. */
+export const conformWorkflowId = (taskId: string, rules: string): string => `conform/${taskId}/${rules}`;
 
 /** Workflow id of a batch. */
 export const batchWorkflowId = (batchId: string): string => `batch/${batchId}`;

@@ -1,4 +1,5 @@
 import { ATTRIBUTE_BYTES_MAX, bytesOf, DEADLINE_SECONDS_MAX } from './bounds.js';
+import { CONFORM_SCHEMA, conformFaults } from './conform.js';
 import { LIMITS, MODEL, SIZES } from './model.js';
 import type { VideoRequest } from './request.js';
 import { cleanText } from './safe-text.js';
@@ -167,6 +168,8 @@ const FIELDS: Readonly<Record<keyof VideoRequest, Field>> = {
   prompt_extend: trueOrFalse,
   shot_type: oneOf('single', 'multi'),
   watermark: trueOrFalse,
+  conform: { schema: CONFORM_SCHEMA, check: conformFaults },
+  poster: trueOrFalse,
   cache: oneOf('use', 'refresh', 'off'),
   deadline_seconds: number(DEADLINE, { exclusiveMinimum: 0, maximum: DEADLINE_SECONDS_MAX }, (value) => {
     if (value <= 0) return 'must be above 0';

@@ -1,3 +1,4 @@
+import type { Conform, ConformRules } from './conform.js';
 import type { MODEL, Resolution } from './model.js';
 
 /**
@@ -24,10 +25,21 @@ export interface VideoRequest {
   readonly prompt_extend?: boolean | undefined;
   readonly shot_type?: 'single' | 'multi' | undefined;
   readonly watermark?: boolean | undefined;
+  /** What the archived video is made to be, next to the original. */
+  readonly conform?: Conform | undefined;
+  /** Whether a JPEG of the first frame is stored as well. */
+  readonly poster?: boolean | undefined;
   readonly cache?: 'use' | 'refresh' | 'off' | undefined;
   readonly deadline_seconds?: number | undefined;
   readonly tenant?: string | undefined;
   readonly labels?: Readonly<Record<string, string>> | undefined;
+}
+
+/** What is made from an archived video. It is no part of the cache key: the video is bought once for all of it. */
+export interface Delivery {
+  /** Null: the video stays as it is. */
+  readonly conform: ConformRules | null;
+  readonly poster: boolean;
 }
 
 /** The same request in its one canonical form: defaults filled in, `x` written as `*`. */
@@ -51,6 +63,8 @@ export interface CanonicalRequest {
   readonly prompt_extend: boolean | null;
   readonly shot_type: 'single' | 'multi' | null;
   readonly watermark: boolean | null;
+  /** Absent unless something is to be made from the video, so that requests without it are what they were. */
+  readonly delivery?: Delivery;
   readonly cache: 'use' | 'refresh' | 'off';
   readonly tenant: string | null;
 }

@@ -1,3 +1,4 @@
+import type { ConformRules } from './conform.js';
 import type { Resolution } from './model.js';
 import type { SlotPlace } from './slots.js';
 
@@ -27,6 +28,10 @@ export interface VideoWarning {
     | 'provider_answer_odd'
     /** The video is playable as far as its index goes, and fails a check; it was archived as it came. */
     | 'unverified'
+    /** The video could not be made what `conform` says; it is the original. */
+    | 'conform_failed'
+    /** No picture of the first frame could be made. */
+    | 'poster_failed'
     /** The reply to a submit came after the run had abandoned it, and both tasks are billed. */
     | 'second_purchase';
   readonly message: string;
@@ -51,6 +56,12 @@ export interface VideoUsage {
 export interface VideoResult {
   /** Stable address of the archived video (`file:`, `s3:` or `https:`), never a signed URL. */
   readonly video_url: string;
+  /** After `conform`: the address of the video as the provider made it. Absent otherwise. */
+  readonly original_url?: string | undefined;
+  /** By which rules the file at `video_url` was made from the original, to which the measured fields then belong. */
+  readonly conformed?: ConformRules | undefined;
+  /** JPEG of the first frame of the file at `video_url`; absent unless `poster` was true and it could be made. */
+  readonly poster_url?: string | undefined;
   /**
    * Seconds, measured from the file's video track. Like the other measured fields it is that of the request when the
    * warning `unverified` says so: the file could not be measured.
@@ -101,6 +112,8 @@ export interface VideoProgress {
     | 'queued'
     | 'rendering'
     | 'archiving'
+    /** The video is archived; a worker with ffmpeg makes from it what `conform` and `poster` say. */
+    | 'conforming'
     | 'cancelling'
     | 'done'
     | 'cancelled'

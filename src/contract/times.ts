@@ -16,6 +16,10 @@ export interface StepTimes {
   readonly archiveAlarmMs: number;
   /** Age of a task at which a result that is not archived is a person's in any case. */
   readonly resultAlarmAgeMs: number;
+  /** How long an archived video waits for a worker with ffmpeg before the original is the result. */
+  readonly conformScheduleToStartMs: number;
+  /** How long making another file from an archived video may take, with all attempts. */
+  readonly conformScheduleToCloseMs: number;
   /** Longest wait for a person's decision in one attempt of the step that follows a parked purchase. */
   readonly parkedStartToCloseMs: number;
   /** Pause before a parked run reconciles again, where the obstacle may be removed without a decision. */
@@ -45,6 +49,8 @@ export const STEP_TIMES: StepTimes = {
   archiveLateMs: 60_000, // some six attempts: a link that lags by seconds is not worth a line
   archiveAlarmMs: 3_600_000, // 1 h: most outages of a store or a network are shorter, and most of 24 h is left then
   resultAlarmAgeMs: 79_200_000, // 22 h: two hours before the provider deletes task and link, two after polling ends
+  conformScheduleToStartMs: 900_000, // 15 min: a worker makes some 60 clips in that time; without one, nobody waits on
+  conformScheduleToCloseMs: 3_600_000, // 1 h: three attempts of a quarter of an hour, and the waits between them
   parkedStartToCloseMs: 2_592_000_000, // 30 days; then the step is retried
   parkedRetryMs: 3_600_000, // some fifteen events: a list refused over a weekend costs a thousand
   retryInitialMs: 1_000, // the hand-over gap of a poll when a worker shuts down

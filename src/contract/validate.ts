@@ -1,6 +1,7 @@
 import { sha256 } from '@noble/hashes/sha2.js';
 import { bytesToHex, utf8ToBytes } from '@noble/hashes/utils.js';
 import { INPUT_DEPTH_MAX, ISSUE_PATH_MAX, isDeeperThan, REQUEST_FIELDS_MAX } from './bounds.js';
+import { conformRules } from './conform.js';
 import { FailureType } from './failure-type.js';
 import { cleanIssues, firstIssues } from './issues.js';
 import { SIZES } from './model.js';
@@ -11,6 +12,8 @@ import { type Issue, VideoError } from './video-error.js';
 
 /** What a request is, for the message about other inputs. */
 const REQUEST_KIND = 'must be one JSON object with the fields of videoGenerate';
+/** What `conform` is, for the message about other values. */
+const CONFORM_KIND = 'must be off, exact or an object such as {"fps":24}';
 /** Characters of the name of a class, and of the reason why an object cannot be read. */
 const CLASS_NAME_MAX = 100;
 const REASON_MAX = 200;
@@ -54,6 +57,12 @@ function readRequest(input: unknown): Reading {
     const copy = copyOf(labels, LABELS_KIND);
     if (typeof copy === 'string') return { issues: [{ path: 'labels', message: copy }] };
     fields['labels'] = copy;
+  }
+  const { conform } = fields;
+  if (typeof conform === 'object' && conform !== null) {
+    const copy = copyOf(conform, CONFORM_KIND);
+    if (typeof copy === 'string') return { issues: [{ path: 'conform', message: copy }] };
+    fields['conform'] = copy;
   }
   if (isDeeperThan(INPUT_DEPTH_MAX, fields)) {
     return { issues: [{ path: '', message: 'is nested too deeply, or holds itself; a request is flat' }] };
@@ -132,9 +141,16 @@ export function canonicalRequest(request: VideoRequest): CanonicalRequest {
     prompt_extend: request.prompt_extend ?? null,
     shot_type: request.shot_type ?? null,
     watermark: request.watermark ?? null,
+    ...deliveryOf({ ...request, size }),
     cache: request.cache ?? 'use',
     tenant: request.tenant ?? null,
   };
+}
+
+function deliveryOf(request: VideoRequest): Pick<CanonicalRequest, 'delivery'> {
+  const conform = conformRules(request.conform, request) ?? null;
+  const poster = request.poster === true;
+  return conform === null && !poster ? {} : { delivery: { conform, poster } };
 }
 
 /** SHA-256 (hex) of `value` as JSON with sorted keys. */
@@ -173,7 +189,7 @@ export interface KeyReference {
 
 /** The key under which an equal request finds this video: a hash of everything that changes picture or sound. */
 export function cacheKey(
-  request: Omit<CanonicalRequest, 'reference_image'>,
+  request: Omit<CanonicalRequest, 'reference_image' | 'delivery'>,
   model: string,
   { hash, fit, fetchedFrom }: KeyReference,
 ): string {

@@ -17,7 +17,7 @@ import { csvReport, type DocumentHead, jsonReport, pageReport } from '../report/
 import { AssetLinks } from '../storage/asset-links.js';
 import type { AssetStore, StoreOptions } from '../storage/asset-store.js';
 import { type CopyResult, copyAsset } from '../storage/copy-asset.js';
-import { batchDocumentKey, videoKey } from '../storage/keys.js';
+import { batchDocumentKey, deliveredKey } from '../storage/keys.js';
 
 /** How far a delivery is: lines of the report, in its order. */
 export interface DeliveryProgress {
@@ -151,7 +151,7 @@ async function deliverRow(
   const named = names.keyOf(row);
   if ('fault' in named) return { item_id, key: null, message: `the line ${named.fault}` };
   const { key: to } = named;
-  const copy = { from: videoKey(task_id), to, sha256, contentType: 'video/mp4' };
+  const copy = { from: deliveredKey({ task_id, video_url }), to, sha256, contentType: 'video/mp4' };
   const outcome = await copyAsset(store, copy, options);
   return outcome === 'copied' || outcome === 'present' ? 'file' : { item_id, key: to, message: WHY[outcome] };
 }

@@ -3,7 +3,7 @@ import { FailureType } from '../contract/failure-type.js';
 import type { Purchase } from '../contract/purchase.js';
 import { VideoError } from '../contract/video-error.js';
 import type { AssetInfo, AssetStore, StoreOptions } from '../storage/asset-store.js';
-import { safeName, taskNameOf, taskObjectKeys, videoKey } from '../storage/keys.js';
+import { conformedRoot, safeName, taskNameOf, taskObjectKeys, videoKey } from '../storage/keys.js';
 import { listParallel } from '../storage/list-parallel.js';
 import { readLedgerRecord, recordDamaged } from './ledger-records.js';
 import { ALL_LEDGERS, LedgerPaths } from './paths.js';
@@ -12,7 +12,7 @@ import { isOwnedBy } from './purchase-view.js';
 import { type ClaimRecord, cachedRecord, claimRecord, type IntentRecord, intentRecord, taskRecord } from './records.js';
 
 /** The prefixes that are purged. Ledger records never are: that a video is bought once rests on them. */
-export const PURGE_AREAS = ['videos', 'references', 'candidates', 'rejected'] as const;
+export const PURGE_AREAS = ['videos', 'references', 'candidates', 'rejected', 'conformed'] as const;
 export type PurgeArea = (typeof PURGE_AREAS)[number];
 
 /**
@@ -117,7 +117,10 @@ async function* listMadeFrom(
   });
   for await (const { references, tasks } of purchases) {
     for (const key of references) keys.add(key);
-    for (const name of tasks) for (const key of Object.values(taskObjectKeys(name))) keys.add(key);
+    for (const name of tasks) {
+      for (const key of Object.values(taskObjectKeys(name))) keys.add(key);
+      for await (const { key } of records.store.list(conformedRoot(name), options)) keys.add(key);
+    }
   }
   for (const key of keys) {
     const info = await records.store.head(key, options);

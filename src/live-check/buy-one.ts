@@ -143,7 +143,7 @@ async function prepareOrder({ tools, startedAtMs }: BuyDeps): Promise<PreparedOr
     tenant: 'going-live',
     reference_image: `asset:${staged.asset.key}`,
   } satisfies VideoRequest);
-  const { reference_image: _, ...request } = canonicalRequest(parsed);
+  const { reference_image: _image, delivery: _delivery, ...request } = canonicalRequest(parsed);
   const key = cacheKey(request, MODEL, { hash: staged.sha256 });
   const newest = await ledger.findNewest(key);
   // After a day the provider has deleted the task, and only a new one shows its current behaviour.

@@ -120,3 +120,14 @@ async function onDisk<T>(step: () => Promise<T>): Promise<T> {
 function resultTooLarge(maxBytes: number): VideoError {
   return new VideoError(FailureType.ResultRejected, `The result is larger than ${maxBytes} bytes`);
 }
+
+/** Length and checksum of a file that another program has written. */
+export async function hashFile(file: string): Promise<Spooled> {
+  const hash = createHash('sha256');
+  let bytes = 0;
+  for await (const chunk of readSpool(file) as AsyncIterable<Buffer>) {
+    hash.update(chunk);
+    bytes += chunk.length;
+  }
+  return { bytes, sha256: hash.digest('hex') };
+}

@@ -36,7 +36,7 @@ export interface Scope {
 export const referenceKey = (sha256: string, ext: string, change: PixelChange = 'none'): string =>
   `references/${sha256}.${change === 'none' ? '' : `${change}.`}${ext}`;
 
-const TASK_OBJECT = /^(?:videos|candidates|rejected)\/([^/]+)\.(?:mp4|bin)$/;
+const TASK_OBJECT = /^(?:(?:videos|candidates|rejected)\/([^/]+)\.(?:mp4|bin)|conformed\/([^/]+)\/[^/]+)$/;
 /** The keys of the objects that a task can have; its name is its {@link safeName}. */
 export const taskObjectKeys = (taskName: string) => ({
   video: `videos/${taskName}.mp4`,
@@ -50,7 +50,28 @@ export const candidateKey = (taskId: string): string => taskObjectKeys(safeName(
 /** A result that is not a playable MP4, kept for inspection. */
 export const rejectedKey = (taskId: string): string => taskObjectKeys(safeName(taskId)).rejected;
 /** The name of the task that an object belongs to; `undefined` for an object of another kind. */
-export const taskNameOf = (key: string): string | undefined => TASK_OBJECT.exec(key)?.[1];
+export const taskNameOf = (key: string): string | undefined => {
+  const [, own, conformed] = TASK_OBJECT.exec(key) ?? [];
+  return own ?? conformed;
+};
+
+/** Prefix of everything that was made from a task's video. */
+export const conformedRoot = (taskName: string): string => `conformed/${taskName}/`;
+/** A file that was made from a task's video, under the hash of the rules; never replaced. */
+export const conformedKey = (taskId: string, rules: string): string => `${conformedRoot(safeName(taskId))}${rules}.mp4`;
+/** The first frame of a video, under the key of that video. */
+export const posterKey = (taskId: string, video: string): string =>
+  video.startsWith('conformed/') ? video.replace(/mp4$/, 'jpg') : `${conformedRoot(safeName(taskId))}original.jpg`;
+
+const DELIVERED = /\/((?:videos\/[^/]+|conformed\/[^/]+\/[^/]+)\.mp4)$/;
+/** The key of the file that a result's `video_url` names. */
+export const deliveredKey = ({
+  task_id,
+  video_url,
+}: {
+  readonly task_id: string;
+  readonly video_url: string;
+}): string => DELIVERED.exec(video_url)?.[1] ?? videoKey(task_id);
 
 /** Root of the learned render times. */
 export const statsRoot = ({ provider, account }: Scope): string => `stats/${safeName(provider)}/${safeName(account)}`;

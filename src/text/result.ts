@@ -114,6 +114,8 @@ export function resultText(result: VideoResult): string {
   const { duration, fps, width, height, has_audio, bytes, usage } = result;
   return [
     `video     ${result.video_url}`,
+    ...(result.original_url === undefined ? [] : [`original  ${result.original_url}`]),
+    ...(result.poster_url === undefined ? [] : [`poster    ${result.poster_url}`]),
     `measured  ${duration} s, ${fps} fps, ${width}x${height}, ${has_audio ? 'with sound' : 'silent'}, ${bytes} bytes`,
     `source    ${ORIGIN[result.source]}`,
     `task      ${result.task_id}, seed ${result.seed}, ${usageText(usage)}`,

@@ -30,6 +30,7 @@ import { attributesPort } from './attributes-port.js';
 import { itemState } from './batch-item-state.js';
 import type { ClockWatch } from './clock-watch.js';
 import { readNamedFiles } from './config-files.js';
+import { conformWorkers, usableFfmpeg } from './conform-worker.js';
 import { flushLog, logNow } from './logger.js';
 import { nexusServicesOf } from './nexus-service.js';
 import { OrphanWatch } from './orphan-watch.js';
@@ -148,9 +149,10 @@ async function runQueues(
   const { prices, budgets, webhook: settings } = await readNamedFiles(config);
   const webhook =
     settings && new WebhookSender({ settings, proxies: config.proxies, timeoutMs: times.webhookHttpMs, now: Date.now });
-  const [store] = await Promise.all([
+  const [store, , ffmpeg] = await Promise.all([
     unlessStopped(verifiedStore(config, temporal, clocks), signal),
     unlessStopped(lookAtProviderClock(config, clocks), signal),
+    unlessStopped(usableFfmpeg(config), signal),
   ]);
   if (store === undefined) return undefined;
   clocks.requireRightClock();
@@ -187,6 +189,7 @@ async function runQueues(
     itemState: (workflowId, itemId) => itemState(client, workflowId, itemId),
     knowsAttributes,
     slots: accountSlotsPort(client, config, budgets, knowsAttributes),
+    ffmpeg,
   });
   const activities = telemetry.counted(createActivities(deps));
   const { workflowBundle, dataConverter } = code;
@@ -229,17 +232,19 @@ async function runQueues(
     shutdownGraceTime: times.submitGraceMs,
     shutdownForceTime: times.submitForceMs,
   });
+  const conforming = await conformWorkers(ffmpeg, config, { ...common, activities });
+  const workers = [main, submit, ...conforming];
   await announceLimit(client, config, budgets);
   const stopLooking = keepSlotsRunning(client, config, budgets, times.slotCheckMs / 2);
   const salvaging = { ...deps, client, taskQueue: taskQueues.generate };
   const stopSalvaging = orphans.start(salvaging, times.orphanCheckMs);
-  telemetry.health.polling([main, submit], client, taskQueues.generate);
+  telemetry.health.polling(workers, client, taskQueues.generate);
   telemetry.look(deps.ledger, client);
   const stop = (): void => {
     stopLooking();
     stopSalvaging();
     telemetry.health.stopping();
-    for (const worker of [main, submit]) if (worker.getState() === 'RUNNING') worker.shutdown();
+    for (const worker of workers) if (worker.getState() === 'RUNNING') worker.shutdown();
   };
   let next: ReadyOptions | undefined;
   const stopWatching = watchWorker({
@@ -261,7 +266,7 @@ async function runQueues(
     onFault: fail,
   });
   try {
-    const runs = [main, submit].map((worker) => worker.run().finally(stop));
+    const runs = workers.map((worker) => worker.run().finally(stop));
     if (signal?.aborted) stop();
     signal?.addEventListener('abort', stop, { once: true });
     onReady?.();
@@ -335,6 +340,7 @@ function activityDeps(
     | 'knowsAttributes'
     | 'payloadsEncoded'
     | 'slots'
+    | 'ffmpeg'
   >,
 ): ActivityDeps {
   const { times, provider } = config;

@@ -7,7 +7,7 @@ import { WanBatchClient } from '../../src/client/batch-client.js';
 import { VideoRunError } from '../../src/client/run-error.js';
 import type { StartOptions } from '../../src/client/video-start.js';
 import type { Times } from '../../src/config/times.js';
-import { CANCEL_SIGNAL, type WorkflowType } from '../../src/contract/names.js';
+import { CANCEL_SIGNAL, conformWorkflowId, type WorkflowType } from '../../src/contract/names.js';
 import type { VideoRequest } from '../../src/contract/request.js';
 import type { VideoProgress } from '../../src/contract/result.js';
 import { stepTimesOf } from '../../src/contract/times.js';
@@ -286,6 +286,45 @@ export const CASES: readonly ReplayCase[] = [
     return completes(stack, id, 'generated', 'adopted', 'cache');
   }),
   generate('rendering-open', 'open', [...BUY, 'pollTask'], (stack) => rendering(stack)),
+
+  generate('conformed', 'completed', [...GENERATE, 'conformVideo'], async (stack) => {
+    const id = await start(stack, { ...stack.request(prompt()), conform: 'exact', poster: true });
+    const { original_url } = await stack.videos.result(id);
+    must(original_url !== undefined, 'the video was not conformed');
+    return id;
+  }),
+  generate('conforming-unserved', 'completed', [...GENERATE, 'conformVideo'], (stack) =>
+    withAccount(stack, { conformScheduleToStartMs: 500 }, async (one) => {
+      const { id } = await one.videos.start({ ...stack.request(prompt()), conform: 'exact' });
+      const { warnings } = await one.videos.result(id);
+      must(warnings.at(-1)?.code === 'conform_failed', 'there is no warning');
+      return id;
+    }),
+  ),
+  generate('cancelled-conforming', 'cancelled', [...GENERATE, 'conformVideo'], (stack) =>
+    withAccount(stack, {}, async (one) => {
+      const { id } = await one.videos.start({ ...stack.request(prompt()), conform: 'exact' });
+      await reaches(stack, id, 'conforming');
+      return cancelled(stack, id);
+    }),
+  ),
+  {
+    workflow: 'conformVideo',
+    name: 'completed',
+    ends: 'completed',
+    steps: ['conformVideo'],
+    reach: async (stack) => {
+      const id = await start(stack, stack.request(prompt()));
+      const result = await stack.videos.result(id);
+      const workflowId = conformWorkflowId(result.task_id, 'recorded');
+      await stack.client.workflow.execute('conformVideo', {
+        workflowId,
+        taskQueue: stack.config.taskQueues.generate,
+        args: [{ result, conform: { fps: 24 }, poster: false }],
+      });
+      return workflowId;
+    },
+  },
 
   generate('waited-for-slot', 'completed', [...GENERATE, 'requestSlot'], (stack) =>
     withAccount(stack, { slotAskAgainMs: 300 }, async (one) => {

@@ -19,7 +19,8 @@ const newStack = (env: Record<string, string> = {}): Promise<Stack> =>
   startStack({
     settings: { speed: 12, slots: 100, submit_rate: 0, query_rate: 0 },
     times: { ...QUICK_LEDGER, unknownForMs: 1_000, submitStartToCloseMs: SUBMIT_START_TO_CLOSE_MS },
-    env: { WAN_VIDEO_ALLOW_PRIVATE_URLS: '127.0.0.1', ...UNLIMITED, ...env },
+    // PATH has ffmpeg.
+    env: { WAN_VIDEO_ALLOW_PRIVATE_URLS: '127.0.0.1', PATH: process.env['PATH'] ?? '', ...UNLIMITED, ...env },
   });
 let plain: Stack;
 let withWebhook: Stack;

@@ -17,10 +17,10 @@ export interface Account {
   readonly videos: WanVideoClient;
   /** Starts a run; `batch` as a batch's runs will carry it. */
   start(prompt: string, whose?: { batch?: string; tenant?: string }): Promise<string>;
-  /** @param money - Paths of a price list and a budget file. */
+  /** @param money - Paths of a price list and a budget file, or another ffmpeg. */
   startWorker(
     limit?: number,
-    money?: { readonly budgetsFile: string; readonly pricesFile: string },
+    money?: Partial<Pick<Config, 'budgetsFile' | 'pricesFile' | 'ffmpeg'>>,
   ): Promise<() => Promise<void>>;
   slots(): Promise<AccountSlotsView>;
   /** How each run ended: `generated`, or the type of its failure. */
@@ -77,7 +77,9 @@ export function account(stack: Stack, maxRunning: number, times: Partial<Times> 
     ...stack.config,
     provider: { ...stack.config.provider, account: name },
     rates: { ...stack.config.rates, maxRunning },
-    taskQueues: { generate: `${name}-generate`, submit: `${name}-submit` },
+    // Nothing conforms on its queues.
+    ffmpeg: undefined,
+    taskQueues: { generate: `${name}-generate`, submit: `${name}-submit`, conform: `${name}-conform` },
     times: { ...stack.config.times, retryInitialMs: 100, ...times },
   };
   const closings: (() => Promise<void>)[] = [];

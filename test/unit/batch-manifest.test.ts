@@ -47,6 +47,36 @@ test('lines end with LF or CR LF, a BOM and empty lines are passed over, and eac
   ]);
 });
 
+test('a line with takes is an item for each seed', async () => {
+  const items = async (fields: object) =>
+    (await entriesOf(line(fields))).map((entry) =>
+      entry.kind === 'item' ? [entry.item.itemId, entry.item.fields['seed'], entry.item.fields['takes']] : entry,
+    );
+  expect(await items({ item_id: 'boat', takes: 2 })).toEqual([
+    ['boat-1', 1, undefined],
+    ['boat-2', 2, undefined],
+  ]);
+  expect((await items({ takes: 10, seed: 2_147_483_646 })).slice(0, 3)).toEqual([
+    ['line-00001-01', 2_147_483_646, undefined],
+    ['line-00001-02', 2_147_483_647, undefined],
+    ['line-00001-03', 0, undefined],
+  ]);
+  expect(await items({ item_id: 'boat', takes: 1 })).toEqual([['boat-1', 1, undefined]]);
+  expect(await items({ item_id: 'boat', takes: null })).toEqual([['boat', undefined, undefined]]);
+});
+
+test('a line with takes that cannot be used has its faults once, and can be corrected and run again', async () => {
+  const [fault, ...others] = await entriesOf(line({ item_id: 'boat', takes: 3, duration: 99 }));
+  expect(others).toEqual([]);
+  expect(fault).toMatchObject({ kind: 'fault', fault: { itemId: 'boat', fields: { item_id: 'boat', takes: 3 } } });
+  for (const takes of [0, 51, 1.5, '3', true]) {
+    expect(await faultsOf(line({ takes }))).toEqual(['line 1, takes: must be a whole number from 1 to 50']);
+  }
+  expect(await faultsOf(`${line({ item_id: 'boat-2' })}\n${line({ item_id: 'boat', takes: 2 })}`)).toEqual([
+    'line 2, item_id: is the same as that of line 1; give each line its own',
+  ]);
+});
+
 describe('a manifest is judged line by line:', () => {
   test.each([
     {

@@ -1,6 +1,6 @@
 import * as wf from '@temporalio/workflow';
 import type { VideoActivities } from '../../activities/index.js';
-import { submitQueueOf } from '../../src/contract/names.js';
+import { conformQueueOf, submitQueueOf } from '../../src/contract/names.js';
 import { STEP_TIMES, type StepTimes } from '../../src/contract/times.js';
 
 // Stated in every row. WAIT where an answer may be a purchase or must be kept; TRY where the step only reads or writes
@@ -131,6 +131,17 @@ export function stepTable(times: StepTimes, queue: string): StepTable {
       scheduleToCloseTimeout: times.archiveScheduleToCloseMs,
       heartbeatTimeout,
       retry: patient,
+      cancellationType: TRY_CANCEL,
+    },
+    conformVideo: {
+      summary: ({ result }) => `task ${result.task_id}`,
+      taskQueue: conformQueueOf(queue), // polled by workers that have ffmpeg
+      allowEagerDispatch: false, // the worker that would get it may have none
+      scheduleToStartTimeout: times.conformScheduleToStartMs,
+      startToCloseTimeout: '15m', // ffmpeg's own bound of 10 min, and the transfers around it
+      scheduleToCloseTimeout: times.conformScheduleToCloseMs,
+      heartbeatTimeout,
+      retry: { ...patient, maximumAttempts: 10 }, // each by another process: the original is the result in the end
       cancellationType: TRY_CANCEL,
     },
     cancelTask: {

@@ -27,6 +27,7 @@ const WAITING_FOR: Record<Stage, string> = {
   queued: 'the provider to start the task',
   rendering: 'the provider to finish the task',
   archiving: 'the video to be downloaded, verified and stored',
+  conforming: 'a worker with ffmpeg to make the requested file from the archived video',
   cancelling: 'the provider to say whether the task can still be cancelled',
   done: 'nothing',
   cancelled: 'nothing',
@@ -65,7 +66,7 @@ const noRoomYet = (budget: NonNullable<SlotPlace['budget']>): string => {
 /**
  * Stages in which a decided run continues. Another look may lead back to the person, and an end has its own outcome.
  */
-const CONTINUES: readonly Stage[] = ['uploading', 'submitting', 'following', 'queued', 'archiving'];
+const CONTINUES: readonly Stage[] = ['uploading', 'submitting', 'following', 'queued', 'archiving', 'conforming'];
 
 /** Characters of a search attribute that is one text. */
 const KEYWORD_MAX = 255;
@@ -200,6 +201,12 @@ export class Progress {
   /** Shows why a paid result is not archived yet. */
   archivingLate(why: string): void {
     this.#show({ waiting_for: `the result, which is late and is tried again: ${why}` });
+  }
+
+  /** Shows that the video is archived, and that another file is made from it. */
+  conforming({ task_id }: VideoResult): void {
+    this.#show({ task_id });
+    this.enter('conforming');
   }
 
   needsAttention(attention: Attention): void {

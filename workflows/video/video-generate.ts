@@ -13,7 +13,7 @@ import {
 import { budgetReachedFailure } from '../../src/contract/budget.js';
 import type { VideoFailure } from '../../src/contract/failure.js';
 import type { Purchase } from '../../src/contract/purchase.js';
-import type { VideoRequest } from '../../src/contract/request.js';
+import type { Delivery, VideoRequest } from '../../src/contract/request.js';
 import type { CancelOutcome, VideoResult } from '../../src/contract/result.js';
 import { callerAttributes } from '../../src/contract/search-attributes.js';
 import { withoutSignedAudio } from '../../src/contract/signed-url.js';
@@ -25,6 +25,7 @@ import { notifyBudgetReached } from '../shared/deliver-webhook.js';
 import { attributesKnown, failure, failureOf, runFailure } from '../shared/failures.js';
 import { batchOf } from '../shared/run-context.js';
 import { startSalvage } from '../shared/start-salvage.js';
+import { deliverVideo } from './conform-video.js';
 import { Progress } from './progress.js';
 import { boughtByThisRun, PurchaseTracker } from './purchase-tracker.js';
 import { reportToBatch } from './report-to-batch.js';
@@ -57,6 +58,8 @@ class Run {
   attributes = false;
   /** The worker's times, once they are known. */
   times: StepTimes | undefined;
+  /** The archived video, while something is made from it. */
+  archived: VideoResult | undefined;
   /** A submit whose answer is lost: what it may have bought is not known yet. */
   lostSubmit: PurchaseInput | undefined;
 }
@@ -64,7 +67,8 @@ class Run {
 async function generate(request: VideoRequest, run: Run): Promise<VideoResult> {
   const work = async (): Promise<VideoResult> => {
     const prepared = await prepare(request, run);
-    return prepared.cached ?? (await buyAndArchive(prepared, run));
+    const result = prepared.cached ?? (await buyAndArchive(prepared, run));
+    return prepared.delivery === undefined ? result : deliver(result, prepared.delivery, { prepared, request, run });
   };
   try {
     const result = await cancellable(deadlineOf(request), work, async (by) => {
@@ -82,6 +86,20 @@ async function generate(request: VideoRequest, run: Run): Promise<VideoResult> {
     if (known?.type === 'BudgetReached') await notifyBudgetReached(run.tracker.webhookEvents, known);
     throw final;
   }
+}
+
+/** Makes from the archived video what the request says; from here on the run has a video, and fails no more. */
+async function deliver(
+  result: VideoResult,
+  delivery: Delivery,
+  { prepared, request, run }: { readonly prepared: FirstStep; readonly request: VideoRequest; readonly run: Run },
+): Promise<VideoResult> {
+  run.archived = result;
+  run.progress.conforming(result);
+  const { storeId, times } = prepared;
+  const limitMs = deadlineOf(request);
+  const deadlineMs = limitMs === null ? null : wf.workflowInfo().startTime.getTime() + limitMs;
+  return deliverVideo(result, { delivery, storeId, times, deadlineMs });
 }
 
 /**
@@ -245,7 +263,12 @@ function deadlineOf(request: unknown): number | null {
 
 /** The one place where a cancelled run deals with what may already cost money. */
 async function release(run: Run): Promise<Omit<CancelOutcome, 'reason'>> {
-  const { tracker, slot } = run;
+  const { tracker, slot, archived } = run;
+  if (archived !== undefined) {
+    const { video_url, task_id, source } = archived;
+    const outcome = `The video was archived before, at ${video_url}; the same request finds it in the cache.`;
+    return { outcome, task_id, billed: source === 'generated' };
+  }
   await findLostPurchase(run);
   const { purchase, task } = tracker;
   if (purchase === undefined) {

@@ -12,12 +12,14 @@ import { collect, JSON_FLAG } from '../flags.js';
 import { unlessInterrupted, withInterrupts } from '../interrupts.js';
 import { type RequestFlags, readRequestInput } from '../request-input.js';
 import { Settings } from '../settings.js';
+import { generateTakes, takesIssues } from '../takes.js';
 import { withTemporal } from '../with-temporal.js';
 import { findWorkers, noWorkerWarning } from '../workers.js';
 
 interface GenerateFlags extends RequestFlags, WaitFlags {
   readonly id?: string;
   readonly dryRun?: boolean;
+  readonly takes?: string;
 }
 
 /** `wan-video generate`: one generation, with progress on stderr and the result on stdout. */
@@ -33,13 +35,16 @@ export function defineCommand(command: Command, context: CommandContext): void {
     .option('--reference-fit <way>', 'adapt (default): make the image fit; strict: refuse one that needs it')
     .option('--reference-background <#rrggbb>', 'colour behind transparent parts (default #ffffff)')
     .option('--duration <seconds>', 'whole seconds, 2 to 15 (default 4)')
-    .option('--fps <n>', 'frames per second (default 24)')
+    .option('--fps <n>', 'frames per second (default 30, as the provider renders)')
     .option('--size <W*H>', 'such as 1280*720 or 1920x1080 (default 1280*720)')
     .option('--seed <n>', '0 to 2147483647')
+    .option('--takes <n>', 'so many videos of the request, with seeds counted up from --seed or 1')
     .option('--negative-prompt <text>', 'what you do not want, up to 500 characters')
     .option('--motion-strength <n>', 'forwarded to the provider, which may ignore it')
     .option('--audio', 'with sound, which costs more')
     .option('--no-audio', 'silent (default); overrides a request file')
+    .option('--conform <rules>', 'off (default), exact, or fps=24,size=1280*720,shape=crop|pad,motion=duplicate|blend')
+    .option('--poster', 'also store a JPEG of the first frame')
     .option('--cache <mode>', 'use (default), refresh: make a new one, off: share nothing')
     .option('--deadline <seconds>', 'fail when there is no video after this time')
     .option('--tenant <name>', 'who the video is for')
@@ -77,7 +82,11 @@ async function generate(flags: GenerateFlags, context: CommandContext): Promise<
     const input = await abortable(readRequestInput(flags, context.io, interrupts.first));
     const { local, fields } = input;
     try {
-      const issues = [...input.issues, ...(await flagIssues(flags, context.io.cwd))];
+      const issues = [
+        ...input.issues,
+        ...(await flagIssues(flags, context.io.cwd)),
+        ...(await takesIssues(flags, context.io.cwd)),
+      ];
       if (issues.length > 0) throw invalidRequest(issues);
       const settings = new Settings(context.io);
       const { provider, taskQueues } = settings.config();
@@ -105,6 +114,7 @@ async function generate(flags: GenerateFlags, context: CommandContext): Promise<
           local === undefined ? input.reference : await abortable(local.stage(store, { signal: interrupts.first }));
         const videos = new WanVideoClient({ client, taskQueue, store });
         const request = { ...fields, reference_image } as VideoRequest;
+        if (flags.takes !== undefined) return generateTakes(request, flags, { videos, store, context, interrupts });
         const started = await videos.start(request, { id: flags.id });
         const remark = started.joined ? joinedText(started.id, request) : `Started ${started.id}.`;
         return waitForResult(videos, started, remark, flags, { store, context, interrupts });

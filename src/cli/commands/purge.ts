@@ -26,9 +26,9 @@ const AGE_MIN = { units: 'hd', minSeconds: 25 * 3_600 };
 export function defineCommand(command: Command, context: CommandContext): void {
   command
     .description(
-      'Deletes videos, staged images, candidates and rejected results that are older than a given time; or one ' +
-        'staged image and everything made from it. The cache records that point to a deleted video are deleted too. ' +
-        'Ledger records and everything that an open purchase needs are kept.\n\n' +
+      'Deletes videos, what was made from them, staged images, candidates and rejected results that are older than a ' +
+        'given time; or one staged image and everything made from it. The cache records that point to a deleted ' +
+        'video are deleted too. Ledger records and everything that an open purchase needs are kept.\n\n' +
         'An equal request then finds its purchase but no video: within 24 hours of the purchase the video is fetched ' +
         'from the provider again, later it is bought again.',
     )
