@@ -86,10 +86,19 @@ async function measure(handle: FileHandle, size: number): Promise<InspectedMp4> 
     (codec === 'avc' ? undefined : `has a video track in ${codec} instead of H.264`) ??
     walked.fault ??
     first([video, ...others], ({ samples: other }) => other.faultOfPlace) ??
-    (shown > 0 ? undefined : 'has an edit list that shows none of its pictures') ??
+    faultOfEdits(shown, whole) ??
     faultOfClaims(index, [video, ...others]) ??
     (walked.isQuickTime ? 'is a QuickTime file' : undefined);
   return { measured, fault, isDamaged: damage !== undefined };
+}
+
+/**
+ * A damaged time scale of the movie changes its own length and those of all edits alike, so that nothing contradicts
+ * it.
+ */
+function faultOfEdits(shown: number, whole: number): string | undefined {
+  if (shown <= 0) return 'has an edit list that shows none of its pictures';
+  return shown < whole / 2 ? `has an edit list that shows ${shown} s of ${whole} s of pictures` : undefined;
 }
 
 /** The first fault among tracks. */

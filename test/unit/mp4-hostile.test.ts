@@ -116,6 +116,11 @@ test.each([
     patchBox(writeMp4({ edits: [{ duration: 1300, mediaTime: 0 }] }), 'elst', 12, u32(0xffffffff)),
     '"elst" table claims 4294967295 entries',
   ],
+  [
+    'whose movie has another time scale than its edit list was made for',
+    patchBox(writeMp4({ edits: [{ duration: 1300, mediaTime: 10_752 }] }), 'mvhd', 20, u32(1000 ^ 0x400)),
+    'shows 0.642292 s of 2 s of pictures',
+  ],
   ['whose movie has no time scale', patchBox(writeMp4(), 'mvhd', 20, u32(0)), 'a time scale of 0'],
   ['in HEVC', writeMp4({ codec: 'hvc1' }), 'has a video track in hevc instead of H.264'],
   ['in AV1', writeMp4({ codec: 'av01' }), 'has a video track in av1 instead of H.264'],
