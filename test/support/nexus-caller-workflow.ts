@@ -1,11 +1,24 @@
 import type { NexusOperationFailure } from '@temporalio/common';
-import { createNexusServiceClient, isCancellation } from '@temporalio/workflow';
+import {
+  CancellationScope,
+  condition,
+  createNexusServiceClient,
+  defineSignal,
+  isCancellation,
+  setHandler,
+} from '@temporalio/workflow';
 import { HandlerError } from 'nexus-rpc';
 import type { VideoRequest } from '../../src/contract/request.js';
 import type { CancelOutcome, VideoResult } from '../../src/contract/result.js';
-import { cancelOutcomeOf, type VideoErrorObject, videoFailureOf, videoService } from '../../src/workflow/index.js';
+import {
+  cancelOutcomeOf,
+  generateVideo,
+  type VideoErrorObject,
+  videoFailureOf,
+  videoService,
+} from '../../src/workflow/index.js';
 
-// Workflows of another namespace, as users write them.
+// Workflows of callers, as users write them.
 
 const videos = createNexusServiceClient({ endpoint: 'wan-video', service: videoService });
 
@@ -19,10 +32,23 @@ export interface Answer {
   readonly value?: unknown;
 }
 
-/** Needs one video, and ends with what it learns. */
-export async function buy(request: VideoRequest): Promise<Answer> {
+/** Needs one video, by a Nexus operation, and ends with what it learns; or at the signal `end`, without it. */
+export const buy = (request: VideoRequest): Promise<Answer> =>
+  unlessEnded(() => videos.executeOperation('generate', request));
+
+/** The same by a child workflow, which needs the namespace of the workers. */
+export const buyAsChild = (request: VideoRequest): Promise<Answer> => unlessEnded(() => generateVideo(request));
+
+async function unlessEnded(make: () => Promise<VideoResult>): Promise<Answer> {
+  let hasEnded = false;
+  setHandler(defineSignal('end'), () => {
+    hasEnded = true;
+  });
   try {
-    return { video: await videos.executeOperation('generate', request) };
+    // The signal alone must not be what a cancellation ends.
+    const atSignal = CancellationScope.nonCancellable(() => condition(() => hasEnded));
+    const video = await Promise.race([make(), atSignal]);
+    return video === undefined ? {} : { video };
   } catch (error) {
     return isCancellation(error) ? { cancelled: cancelOutcomeOf(error) ?? null } : refusalOf(error);
   }
@@ -35,11 +61,6 @@ export async function call(operation: keyof typeof videoService.operations, inpu
   } catch (error) {
     return refusalOf(error);
   }
-}
-
-/** Starts a video, and ends at once. */
-export async function startAndEnd(request: VideoRequest): Promise<void> {
-  await videos.startOperation('generate', request);
 }
 
 function refusalOf(error: unknown): Answer {

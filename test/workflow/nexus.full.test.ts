@@ -9,7 +9,7 @@ import { batchWorkflowId, slotsWorkflowId, videoWorkflowId } from '../../src/con
 import { requestFingerprint } from '../../src/contract/validate.js';
 import { command } from '../support/command.js';
 import { COMPILE_TIMEOUT_MS } from '../support/compile-timeout.js';
-import type { Answer, buy, call, startAndEnd } from '../support/nexus-caller-workflow.js';
+import type { Answer, buy, call } from '../support/nexus-caller-workflow.js';
 import { ROOT, type Stack, startStack } from '../support/stack.js';
 
 const NAMESPACE = 'callers';
@@ -46,7 +46,7 @@ afterAll(async () => {
   await stack?.close();
 });
 
-type Caller = typeof buy | typeof call | typeof startAndEnd;
+type Caller = typeof buy | typeof call;
 const start = <W extends Caller>(type: string, ...args: Parameters<W>): Promise<WorkflowHandle<W>> =>
   callers.workflow.start<W>(type, { taskQueue: 'caller', workflowId: `${type}/${randomUUID()}`, args } as never);
 const startBuy = (request: Parameters<typeof buy>[0]) => start<typeof buy>('buy', request);
