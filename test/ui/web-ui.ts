@@ -140,6 +140,42 @@ export class WebUi {
     return this.#text(run, 'relationships', last);
   }
 
+  /**
+   * Sends an Update by the form of the UI, and reads what it shows then.
+   * @returns the answer in the run's history, or the reason in the form when the run refuses.
+   */
+  sendUpdate(run: Run, name: string, data?: object): Promise<{ readonly answer?: unknown; readonly refused?: string }> {
+    return this.#onPage(run, 'history', async (page) => {
+      const form = page.locator('#update-confirmation-modal:visible');
+      const completed = page.getByText('Workflow Execution Update Completed');
+      await page.getByText('Workflow Execution Started').first().waitFor();
+      const before = await completed.count();
+      await page.getByRole('button', { name: 'More Actions' }).click();
+      await page.getByRole('menuitem', { name: 'Send an Update' }).click();
+      await form.getByTestId('update-select-button').click();
+      const option = form.getByRole('option').filter({ hasText: new RegExp(`^\\s*${name}\\b`) });
+      await option.click();
+      if (data !== undefined) await form.locator('.cm-content').fill(JSON.stringify(data));
+      await form.getByTestId('confirm-modal-button').click();
+      const end = async (): Promise<string> => {
+        if ((await completed.count()) > before) return 'answered';
+        const text = await form.innerText({ timeout: 1_000 }).catch(() => '');
+        return /ApplicationFailure: (.*)/.exec(text)?.[1] ?? '';
+      };
+      await expect.poll(end, PATIENT).not.toBe('');
+      const refused = await end();
+      if (refused !== 'answered') {
+        await form.getByTestId('cancel-modal-button').click();
+        return { refused };
+      }
+      await completed.first().click();
+      const shown = async () =>
+        /"success": \{\s*"payloads": \[\s*([\s\S]*?\n {6}\})\s*\]/.exec(await page.locator('body').innerText())?.[1];
+      await expect.poll(shown, PATIENT).toBeDefined();
+      return { answer: JSON.parse((await shown()) ?? '') };
+    });
+  }
+
   #text(run: Run, tab: 'timeline' | 'relationships', last: string, screenshot?: string): Promise<string> {
     return this.#onPage(run, tab, async (page) => {
       const body = page.locator('body');

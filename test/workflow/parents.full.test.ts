@@ -13,7 +13,7 @@ import { type Stack, startStack } from '../support/stack.js';
 // Each end of a parent, before, in and after the submit of its video. The hourly sweep never runs here.
 
 const CALLERS = 'callers';
-/** Within this a paid video is archived, whatever became of its parent. */
+/** Within this a paid video is archived, however its parent ended. */
 const ARCHIVED_MS = 120_000;
 /** What keeps a run in a stage, and the stage. */
 const MOMENTS = { before: 'uploading', in: 'submitting', after: 'rendering' } as const;
