@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { WorkflowType } from '../../src/contract/names.js';
+import type { DriftChange } from '../../src/emulator/index.js';
 import { type Account, type Accounts, startAccounts } from '../support/account.js';
 import { command } from '../support/command.js';
 import { moneyOf } from '../support/money.js';
@@ -99,4 +100,36 @@ test('a tenant and a batch whose money is spent hold up nobody else, and what is
   });
   expect(await one.outcomes([`${one.name}/again`])).toEqual(['cache']);
   await stop();
+});
+
+test('two of five are bought where a budget has room for two, although no answer says what was used', async () => {
+  const one = accounts.account(1);
+  // Each in another way; one after the other, so that what one has cost decides about the next.
+  const silent: readonly DriftChange[] = [
+    { kind: 'delete', path: 'usage' },
+    { kind: 'retype', path: 'usage', to: 'null' },
+    { kind: 'set', path: 'usage', value: {} },
+    { kind: 'set', path: 'usage.duration', value: 0 },
+    { kind: 'set', path: 'usage.duration', value: 'some seconds' },
+  ];
+  const drift = silent.map((change, at) => ({
+    on: 'query' as const,
+    match: `${one.name} item ${at}`,
+    task_status: 'SUCCEEDED' as const,
+    changes: [change],
+  }));
+  stack.emulator.changeSettings({ drift });
+  await one.startWorker(1, await money(one, { day: '1.00' }));
+  const ids = await Promise.all(silent.map((_, at) => one.start(`item ${at}`)));
+  const ended = await one.outcomes(ids);
+  stack.emulator.changeSettings({ drift: [] });
+  expect([times(ended, 'generated'), times(ended, 'BudgetReached')]).toEqual([2, 3]);
+  expect(one.submits()).toHaveLength(2);
+  for (const id of ids.filter((_, at) => ended[at] === 'generated')) {
+    expect((await one.videos.result(id)).usage).toMatchObject({ billed_seconds: 4, estimated: true });
+  }
+  expect((await one.slots()).budgets).toMatchObject([{ scope: 'day', limit: 1, spent: 0.8, reserved: 0 }]);
+  const env = { ...stack.env, WAN_VIDEO_ACCOUNT: one.name, WAN_VIDEO_TASK_QUEUE: one.name };
+  const { stdout } = await command(['cost', '--json'], { env });
+  expect(JSON.parse(stdout)).toMatchObject({ total: { seconds: 8, estimated_seconds: 8 } });
 });
