@@ -41,8 +41,8 @@ export interface PollInput {
 /** Result of a watch; `started` only for `until: 'started'`. */
 export type PollOutcome =
   | { readonly kind: 'started'; readonly render: RenderProgress }
-  /** Its video is archived. */
-  | { readonly kind: 'archived'; readonly result: VideoResult }
+  /** Its video is archived. `oddities`: as those of {@link FinishedTask}. */
+  | { readonly kind: 'archived'; readonly result: VideoResult; readonly oddities?: readonly string[] }
   /** It has a video that is not archived yet, and what came of one attempt. */
   | { readonly kind: 'succeeded'; readonly task: FinishedTask; readonly attempts?: Attempts }
   /** It failed for good because of the request; the ledger says so. */
@@ -155,7 +155,9 @@ async function archiveAtOnce(
   const result = await archiving;
   signal.throwIfAborted();
   if (end.kind !== 'succeeded') return end;
-  return result === undefined ? { ...end, attempts: attempts.state } : { kind: 'archived', result };
+  if (result === undefined) return { ...end, attempts: attempts.state };
+  const { oddities } = end.task;
+  return { kind: 'archived', result, ...(oddities && { oddities }) };
 }
 
 /** Writes a task's claim that could not be written when it was bought, with every look: neither waits for the other. */

@@ -226,7 +226,9 @@ function readDeployment(read: (name: string) => string | undefined, fail: Fail):
 }
 
 function faultOfBase(baseUrl: string): string | undefined {
-  const placeholder = /\{[^}]*\}|<[^>]*>/.exec(baseUrl)?.[0];
+  // A form or a tool may have encoded the braces, and a URL's host takes them either way.
+  const decoded = baseUrl.replace(/%(7b|7d|3c|3e)/gi, (encoded) => decodeURIComponent(encoded));
+  const placeholder = /\{[^}]*\}|<[^>]*>/.exec(decoded)?.[0];
   if (placeholder !== undefined) return `has the placeholder ${placeholder.slice(0, 40)}; write your own value there`;
   const url = urlOf(baseUrl);
   if (url === undefined || !/^https?:$/.test(url.protocol))

@@ -92,7 +92,10 @@ export class AnswerReader {
   prose(name: string): string | undefined {
     const value = this.#find(name);
     if (value == null || typeof value !== 'object') return this.text(name);
-    return JSON.stringify(value).slice(0, TEXT_MAX);
+    const json = jsonOf(value);
+    if (json === undefined) this.note(name, value);
+    // Something was said: an empty list with a message is no list.
+    return json?.slice(0, TEXT_MAX) ?? 'a value that is nested too deeply to be shown';
   }
 
   /** An identifier: a text of at most 200 printable characters without space, or a whole number from 1. */
@@ -180,8 +183,17 @@ const REPEATS_MAX = 4;
 function isOneValue(list: readonly unknown[]): boolean {
   if (list.length === 0 || list.length > REPEATS_MAX) return false;
   if (list.length === 1) return true;
-  const first = JSON.stringify(list[0]);
-  return list.every((one) => JSON.stringify(one) === first);
+  const first = jsonOf(list[0]);
+  return first !== undefined && list.every((one) => jsonOf(one) === first);
+}
+
+/** A value as JSON; undefined when it is nested deeper than the stack, which JSON that comes from outside may be. */
+function jsonOf(value: unknown): string | undefined {
+  try {
+    return JSON.stringify(value);
+  } catch {
+    return undefined;
+  }
 }
 
 /** Members that are looked at for a name in another spelling; a documented answer has some ten. */

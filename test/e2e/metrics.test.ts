@@ -180,6 +180,37 @@ test('the log has one line for each transition of a run, with its ids, and no se
   for (const secret of [TEST_KEY, 'Signature=', 'sk-leaked', 'base64,']) expect(log).not.toContain(secret);
 });
 
+test('an odd answer is counted, logged once per kind with its type alone, and shown by the run and its result', async () => {
+  const odd = (path: string, value: unknown) => ({ kind: 'set', path, value }) as const;
+  const changes = [odd('usage.SR', 'a-secret-tier'), { kind: 'delete', path: 'usage.audio' } as const];
+  stack.emulator.changeSettings({
+    drift: [
+      { on: 'query', match: 'an odd answer', task_status: 'SUCCEEDED', changes },
+      { on: 'submit', match: 'an odd answer', changes: [{ kind: 'retype', path: 'request_id', to: 'object' }] },
+    ],
+  });
+  const oddities = (now: Scrape, field: string) =>
+    now.value('wan_video_provider_oddities_total', { operation: 'query', field }) ?? 0;
+  for (const id of ['metrics/odd', 'metrics/odd again']) {
+    await stack.videos.start(stack.request(`an odd answer: ${id}`), { id });
+    const { usage, warnings } = await stack.videos.result(id);
+    // What was not said is what was requested and measured.
+    expect(usage).toEqual({ billed_seconds: 4, resolution: '720P', audio: false, estimated: true });
+    const warning = warnings.find(({ code }) => code === 'provider_answer_odd');
+    expect(warning?.message).toContain('usage.SR');
+    const { notes } = await stack.videos.progress(id);
+    expect(notes).toContain("the provider's answer is not as documented: usage.SR");
+  }
+  stack.emulator.changeSettings({ drift: [] });
+  await until(async () => oddities(await scrape(address), 'usage.SR') >= 2);
+  const estimated = (await scrape(address)).value('wan_video_estimated_seconds_total', { resolution: '720P' });
+  expect(estimated).toBe(8);
+  const lines = log.split('\n').filter((line) => line.includes("the provider's answer is not as documented"));
+  const fields = lines.map((line) => JSON.parse(line) as Record<string, unknown>);
+  expect(fields.filter(({ field }) => field === 'usage.SR')).toMatchObject([{ operation: 'query', found: 'text' }]);
+  expect(lines.join()).not.toContain('a-secret-tier');
+});
+
 test('a worker is ready while it polls, and not from SIGTERM on', async () => {
   const ready = await fetch(`http://${address}/readyz`);
   expect([ready.status, await ready.json()]).toEqual([200, expect.objectContaining({ ready: true })]);

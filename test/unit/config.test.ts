@@ -133,6 +133,7 @@ test.each([
   ['https://dashscope.aliyuncs.com/api/v1/services', 'https://dashscope.aliyuncs.com/api/v1'],
   ['https://dashscope.aliyuncs.com', 'https://dashscope.aliyuncs.com/api/v1'],
   ['https://{WorkspaceId}.cn-beijing.maas.aliyuncs.com/api/v1', '{WorkspaceId}'],
+  ['https://%7BWorkspaceId%7D.cn-beijing.maas.aliyuncs.com/api/v1', '{WorkspaceId}'],
   ['https://<workspace>.cn-beijing.maas.aliyuncs.com/api/v1', '<workspace>'],
 ])('the base URL %s is refused, and the message names the fix', (DASHSCOPE_HTTP_BASE_URL, part) => {
   const load = () => loadConfig({ DASHSCOPE_HTTP_BASE_URL }, { cwd: '/w', homeDir: '/h' });

@@ -33,6 +33,33 @@ async function clientOf(status: number, body: string | Buffer, headers: Record<s
   return { client, origin };
 }
 
+/** JSON that can be read and, nested deeper than a stack, not be written. */
+const DEEP: readonly (readonly [string, unknown])[] = [
+  ['a list', JSON.parse('['.repeat(50_000) + ']'.repeat(50_000))],
+  ['an object', JSON.parse(`${'{"a":'.repeat(50_000)}1${'}'.repeat(50_000)}`)],
+  ['a list of two lists', JSON.parse(`[${Array(2).fill('['.repeat(50_000) + ']'.repeat(50_000))}]`)],
+  ['the text of a list', '['.repeat(50_000) + ']'.repeat(50_000)],
+];
+
+test.each(DEEP)('%s nested 50,000 times in any field costs that field alone', (_what, deep) => {
+  for (const name of ['message', 'code', 'error', 'request_id', 'results', 'submit_time', 'orig_prompt', 'x']) {
+    const answers = [
+      { output: { ...OUTPUT, [name]: deep }, usage: USAGE },
+      { output: OUTPUT, usage: USAGE, [name]: deep },
+    ];
+    for (const json of answers) {
+      expect(read(json).value, name).toMatchObject({ status: 'SUCCEEDED', videoUrl: LINK, usage: { duration: 5 } });
+      const outcome = decideSubmitOutcome({ bodyPulled: true, answer: { status: 200, json } });
+      expect(outcome, name).toMatchObject({ kind: 'accepted', taskId: 't' });
+    }
+  }
+  const list = { data: [{ task_id: 't', status: deep, gmt_create: deep, request_id: deep }], total: 1 };
+  expect(listAnswer(1)(list).value?.tasks).toMatchObject([{ taskId: 't', status: 'PENDING' }]);
+  expect(listAnswer(1)({ data: [], total: 0, message: deep }).value).toBeUndefined();
+  const failed = { output: { task_id: 't', task_status: 'FAILED', code: 'InvalidParameter', message: deep } };
+  expect(read(failed).value).toMatchObject({ status: 'FAILED', code: 'InvalidParameter' });
+});
+
 test.each([
   ['a code', { code: 'InternalError', message: 'try again' }],
   ['a code under error', { error: { code: 500, message: 'try again' } }],

@@ -139,6 +139,7 @@ export class PurchaseTracker {
     const polled = await this.#poll(task, times);
     if (polled.kind === 'started')
       throw failure({ type: 'UnexpectedError', message: 'pollTask returned before the task ended' });
+    if (polled.kind === 'archived' && 'oddities' in polled) this.#progress.noteOddities(polled.oddities);
     const end = polled.kind === 'succeeded' ? await this.#archive(polled, times).catch(this.#ended) : polled;
     this.#clear();
     if (end.kind !== 'archived' || boughtByThisRun(task)) return end;
