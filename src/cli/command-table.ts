@@ -85,6 +85,12 @@ export const COMMANDS: readonly CommandRow[] = [
     connects: false,
   },
   {
+    name: 'temporal',
+    summary: "run Temporal's own command line",
+    load: () => import('./commands/temporal.js'),
+    connects: false,
+  },
+  {
     name: 'emulator',
     summary: 'run the provider emulator alone',
     load: () => import('./commands/emulator.js'),

@@ -1,4 +1,5 @@
 import { cleanLines, printableJson } from '../contract/safe-text.js';
+import { devEnvironment } from '../dev/dev-environment.js';
 import { decorate } from '../text/decorate.js';
 import { ExitCode } from '../text/exit-code.js';
 import type { CommandIo } from './io.js';
@@ -31,6 +32,14 @@ export class CommandContext {
       ...(namespace !== undefined && { TEMPORAL_NAMESPACE: namespace }),
     };
     this.io = { ...this.io, env: { ...this.io.env, ...flags } };
+  }
+
+  /** Uses what `wan-video dev` runs in this folder, unless the environment or a flag names a Temporal. */
+  useDev(): void {
+    const found = devEnvironment(this.io.cwd, this.io.env);
+    if (found === undefined) return;
+    this.io = { ...this.io, env: { ...this.io.env, ...found } };
+    this.say(`Using "wan-video dev" of this folder, Temporal at ${found['TEMPORAL_ADDRESS']}.`);
   }
 
   /**

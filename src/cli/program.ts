@@ -13,7 +13,9 @@ export async function runCommand(args: readonly string[], io: CommandIo, version
   const context = new CommandContext(io, wantsJson(args));
   const program = await createProgram(args, context, version);
   try {
-    await program.parseAsync(args, { from: 'user' });
+    // Everything after it is of another program.
+    const own = args[0] === 'temporal' ? ['temporal', '--', ...args.slice(1)] : args;
+    await program.parseAsync(own, { from: 'user' });
     return context.exitCode;
   } catch (error) {
     return error instanceof CommanderError ? reportUsage(error, context, program, args) : reportFailure(error, context);
@@ -44,11 +46,24 @@ async function createProgram(args: readonly string[], context: CommandContext, v
   return program.configureHelp({ subcommandTerm: (command) => command.name() });
 }
 
+/** Commands that start parts of their own, or need none. */
+const OWN_STACK = ['dev', 'emulator', 'completion'];
+
 /** Adds a command's arguments, flags, help and action to it, which so far has a name and a summary. */
 async function loadCommand(command: Command, { load, connects = true }: CommandRow, context: CommandContext) {
   (await load()).defineCommand(command, context);
-  if (!connects) return;
-  for (const one of command.commands.length === 0 ? [command] : command.commands) {
+  if (connects) addTemporalFlags(command, context);
+  // After the flags: one that names a Temporal is kept.
+  if (!OWN_STACK.includes(command.name())) {
+    for (const one of actionsOf(command)) one.hook('preAction', () => context.useDev());
+  }
+}
+
+const actionsOf = (command: Command): readonly Command[] =>
+  command.commands.length === 0 ? [command] : command.commands;
+
+function addTemporalFlags(command: Command, context: CommandContext): void {
+  for (const one of actionsOf(command)) {
     one
       .option('--address <host:port>', 'address of Temporal, instead of TEMPORAL_ADDRESS')
       .option('--namespace <name>', 'namespace of Temporal, instead of TEMPORAL_NAMESPACE')

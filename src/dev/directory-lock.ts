@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 /** The holder updates its lock's time this often. */
 const TOUCH_MS = 3_000;
 /** A lock with an older time is stale, even if another process has its process id now. */
-const STALE_MS = 30_000;
+export const STALE_MS = 30_000;
 const CHECK_EVERY_MS = 200;
 
 /**

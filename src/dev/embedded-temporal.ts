@@ -26,6 +26,13 @@ export interface EmbeddedTemporal {
   readonly pid: number;
 }
 
+/** TCP ports of loopback; undefined: a free one. */
+export interface DevPorts {
+  readonly temporal: number | undefined;
+  readonly webUi: number | undefined;
+  readonly emulator: number | undefined;
+}
+
 /** Content of the state file. */
 interface TemporalState {
   readonly address: string;
@@ -36,13 +43,18 @@ interface TemporalState {
 }
 
 /**
- * Finds the embedded Temporal of `directory` by its state file, or starts it there: on free ports of loopback,
+ * Finds the embedded Temporal of `directory` by its state file, or starts it there: on `ports`, else on free
+ * ones of loopback,
  * persistent, as a separate process that outlives the caller. The caller holds the directory's lock (`lockDirectory`).
  * @throws VideoError `ConfigurationInvalid` when no Temporal CLI is available or the server does not start.
  */
-export async function embeddedTemporal(directory: string, say: (line: string) => void): Promise<EmbeddedTemporal> {
+export async function embeddedTemporal(
+  directory: string,
+  say: (line: string) => void,
+  ports?: DevPorts,
+): Promise<EmbeddedTemporal> {
   await mkdir(directory, { recursive: true });
-  const found = (await findRunning(directory)) ?? (await start(directory, say));
+  const found = (await findRunning(directory)) ?? (await start(directory, say, ports));
   const target = targetOf(found.address);
   const client = await connectClient(target);
   await registerSearchAttributes(client).finally(() => client.connection.close());
@@ -61,11 +73,11 @@ export async function stopEmbeddedTemporal(directory: string): Promise<boolean> 
   return running;
 }
 
-async function start(directory: string, say: (line: string) => void): Promise<TemporalState> {
+async function start(directory: string, say: (line: string) => void, ports?: DevPorts): Promise<TemporalState> {
   const cliPath = await findTemporalCli(process.env, { say });
   say('Starting an embedded Temporal server …');
   for (let tries = 1; ; tries++) {
-    const [port, uiPort] = [await freePort(), await freePort()];
+    const [port, uiPort] = [ports?.temporal ?? (await freePort()), ports?.webUi ?? (await freePort())];
     const places = { address: `127.0.0.1:${port}`, uiUrl: `http://127.0.0.1:${uiPort}` };
     try {
       const { address, pid } = await startDevServer({

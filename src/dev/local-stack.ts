@@ -10,7 +10,7 @@ import { type Emulator, startEmulator } from '../emulator/index.js';
 import { DEFAULT_LEDGER_TIMES } from '../ledger/times.js';
 import { POLL_TIMES } from '../polling/poll-schedule.js';
 import { runWorker } from '../worker/run-worker.js';
-import { type EmbeddedTemporal, embeddedTemporal } from './embedded-temporal.js';
+import { type DevPorts, type EmbeddedTemporal, embeddedTemporal } from './embedded-temporal.js';
 
 /** Times for one machine, where heartbeats cost nothing: a killed worker is detected in 5 s instead of 30. */
 const LOCAL_TIMES = { heartbeatTimeoutMs: 5_000, heartbeatThrottleMs: 2_000 } as const;
@@ -42,6 +42,8 @@ export interface LocalStackOptions {
   /** How much faster than the provider the emulator renders. */
   readonly speed: number;
   readonly say: (line: string) => void;
+  /** Default: free ones. */
+  readonly ports?: DevPorts | undefined;
 }
 
 /** An embedded Temporal, a provider and a worker that polls. */
@@ -61,12 +63,16 @@ export interface LocalStack {
  * @throws VideoError as `embeddedTemporal`, `loadConfig` and `resolveApiKey` do.
  */
 export async function startLocalStack(options: LocalStackOptions): Promise<LocalStack> {
-  const { directory, env, where, live, speed, say } = options;
+  const { directory, env, where, live, speed, say, ports } = options;
   if (live) await resolveApiKey(env, where); // a missing key is reported before anything starts
-  const temporal = await embeddedTemporal(directory, say);
+  const temporal = await embeddedTemporal(directory, say, ports);
   const emulator = live
     ? undefined
-    : await startEmulator({ stateFile: resolve(directory, 'emulator.json'), settings: { speed, clip: 'picture' } });
+    : await startEmulator({
+        stateFile: resolve(directory, 'emulator.json'),
+        settings: { speed, clip: 'picture' },
+        ...(ports?.emulator !== undefined && { port: ports.emulator }),
+      });
   const read = loadConfig(emulator === undefined ? env : { ...env, DASHSCOPE_HTTP_BASE_URL: emulator.baseUrl }, where);
   const config: Config = {
     ...read,

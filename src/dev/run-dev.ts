@@ -1,12 +1,14 @@
-import { mkdir } from 'node:fs/promises';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { resolve } from 'node:path';
 import { aborted } from '../async/aborted.js';
 import { FailureType } from '../contract/failure-type.js';
 import { VideoError } from '../contract/video-error.js';
+import { DEV_FOLDERS, type DevEnvironment, environmentFile } from './dev-environment.js';
 import { lockDirectory } from './directory-lock.js';
-import { stopEmbeddedTemporal } from './embedded-temporal.js';
+import { type DevPorts, stopEmbeddedTemporal } from './embedded-temporal.js';
 import { startLocalStack } from './local-stack.js';
+import { isPortFree } from './temporal-server.js';
 
 /** Addresses of the parts of `wan-video dev`, as published by `--json`. */
 interface DevAddresses {
@@ -32,6 +34,8 @@ export interface DevOptions {
   readonly env?: NodeJS.ProcessEnv;
   /** Keeps the state of its Temporal and emulator; default `.wan-video/dev`, live `.wan-video/dev-live`. */
   readonly directory?: string;
+  /** Of Temporal; its Web UI has the one a thousand above, the emulator the one two thousand above. */
+  readonly port?: number | undefined;
 }
 
 /**
@@ -42,7 +46,7 @@ export interface DevOptions {
 export async function runDev(options: DevOptions): Promise<void> {
   const { live, say, signal, env = process.env } = options;
   // A live worker must never meet runs that were started for the emulator: it would buy their videos.
-  const directory = options.directory ?? resolve('.wan-video', live ? 'dev-live' : 'dev');
+  const directory = options.directory ?? resolve(live ? DEV_FOLDERS.live : DEV_FOLDERS.emulator);
   await mkdir(directory, { recursive: true });
   const unlock = await lockDirectory(directory, (pid) => {
     throw new VideoError(FailureType.ConfigurationInvalid, `Another "wan-video dev" runs in ${directory}`, {
@@ -50,20 +54,26 @@ export async function runDev(options: DevOptions): Promise<void> {
     });
   });
   try {
+    const ports = await choosePorts(options.port, directory);
     const where = { cwd: process.cwd(), homeDir: homedir() };
-    const stack = await startLocalStack({ directory, env, where, live, speed: 1, say });
+    const stack = await startLocalStack({ directory, env, where, live, speed: 1, say, ports });
     try {
       const { temporal, emulator } = stack;
       say(`Temporal  ${temporal.address}`);
       say(`Web UI    ${temporal.uiUrl}`);
       say(emulator === undefined ? `Provider  ${stack.config.provider.baseUrl}` : `Emulator  ${emulator.baseUrl}`);
-      // A command that knows only this Temporal would read the ledger of the real provider.
-      const provider =
-        emulator === undefined ? '' : ` DASHSCOPE_HTTP_BASE_URL=${emulator.baseUrl} DASHSCOPE_API_KEY=any`;
-      // The default is below the folder in which a command is started.
       const { store } = stack.config;
-      const place = store.kind === 'file' ? ` ASSET_STORE=${shellWord(`file:${store.path}`)}` : '';
-      say(`For other commands:  export TEMPORAL_ADDRESS=${temporal.address}${provider}${place}`);
+      const variables: DevEnvironment = {
+        TEMPORAL_ADDRESS: temporal.address,
+        // A command that knows only this Temporal would read the ledger of the real provider.
+        ...(emulator !== undefined && { DASHSCOPE_HTTP_BASE_URL: emulator.baseUrl, DASHSCOPE_API_KEY: 'any' }),
+        // The default is below the folder in which a command is started.
+        ...(store.kind === 'file' && { ASSET_STORE: `file:${store.path}` }),
+      };
+      await writeFile(environmentFile(directory), JSON.stringify(variables));
+      const words = Object.entries(variables).map(([name, value]) => `${name}=${shellWord(value)}`);
+      say('Commands in this folder find it; "wan-video temporal" is the command line of this Temporal.');
+      say(`For other folders:  export ${words.join(' ')}`);
       say('Worker ready; Ctrl-C ends it.');
       options.onReady?.({
         ready: true,
@@ -76,9 +86,35 @@ export async function runDev(options: DevOptions): Promise<void> {
       await stack.close();
     }
   } finally {
+    await rm(environmentFile(directory), { force: true });
     await stopEmbeddedTemporal(directory);
     await unlock();
   }
+}
+
+/** Temporal's own defaults, and the emulator's port in the compose file. */
+const USUAL_PORTS = { temporal: 7233, webUi: 8233, emulator: 8090 } as const;
+
+/**
+ * The ports of the parts: those of `port`, else each usual one that is free.
+ * @throws VideoError `ConfigurationInvalid` when a port that was given is in use.
+ */
+async function choosePorts(port: number | undefined, directory: string): Promise<DevPorts> {
+  // One that a crash has left keeps its ports, or ends here.
+  if (port !== undefined) await stopEmbeddedTemporal(directory);
+  const wanted = port === undefined ? USUAL_PORTS : { temporal: port, webUi: port + 1_000, emulator: port + 2_000 };
+  const choose = async (one: number): Promise<number | undefined> => {
+    if (await isPortFree(one)) return one;
+    if (port === undefined) return undefined;
+    throw new VideoError(FailureType.ConfigurationInvalid, `The port ${one} is in use`, {
+      nextStep: 'Give another one with --port, or none: then free ones are used.',
+    });
+  };
+  return {
+    temporal: await choose(wanted.temporal),
+    webUi: await choose(wanted.webUi),
+    emulator: await choose(wanted.emulator),
+  };
 }
 
 /** Text as one word of a POSIX shell, quoted only where it must be. */

@@ -126,6 +126,21 @@ export async function freePort(): Promise<number> {
   return address.port;
 }
 
+/** Whether nothing listens on a TCP port of 127.0.0.1. */
+export async function isPortFree(port: number): Promise<boolean> {
+  const server = createServer();
+  const listening = once(server.listen(port, '127.0.0.1'), 'listening').then(
+    () => true,
+    () => false,
+  );
+  const isFree = await listening;
+  if (isFree) {
+    server.close();
+    await once(server, 'close');
+  }
+  return isFree;
+}
+
 function startArguments(options: DevServerOptions): string[] {
   const { dbFilename, port, uiPort, searchAttributes, dynamicConfig = {} } = options;
   return [

@@ -36,7 +36,7 @@ async function generate(said: string): Promise<void> {
 test('dev prints its addresses and nothing else until it is ready, and then one line for each transition', async () => {
   const said = await startDev({ LOG_FORMAT: 'pretty' });
   expect(said).toMatch(
-    /^Starting an embedded Temporal server …\nTemporal {2}\S+\nWeb UI {4}\S+\nEmulator {2}\S+\nFor other commands: {2}export TEMPORAL_ADDRESS=\S+ DASHSCOPE_HTTP_BASE_URL=\S+ DASHSCOPE_API_KEY=any ASSET_STORE=file:\/\S+\nWorker ready/,
+    /^Starting an embedded Temporal server …\nTemporal {2}\S+\nWeb UI {4}\S+\nEmulator {2}\S+\nCommands in this folder find it; .*\nFor other folders: {2}export TEMPORAL_ADDRESS=\S+ DASHSCOPE_HTTP_BASE_URL=\S+ DASHSCOPE_API_KEY=any ASSET_STORE=file:\/\S+\nWorker ready/,
   );
   await generate(said);
   dev?.process.kill('SIGINT');
@@ -58,4 +58,32 @@ test('without a terminal the logs of dev are JSON, and say nothing of what a wor
     expect.objectContaining({ msg: 'Worker state changed', taskQueue: 'video-submit', state: 'RUNNING' }),
   );
   expect(said).not.toContain('registered, not polling');
+});
+
+test('dev has the ports that it is given, commands in its folder find it, and so does the Temporal CLI', async () => {
+  const port = 20_000 + Math.floor(Math.random() * 20_000);
+  const cli = await findTemporalCli(process.env);
+  dev = startCommand(['dev', '--port', String(port)], { TEMPORAL_CLI: cli }, folder);
+  const said = await dev.said(/^[\s\S]*Worker ready; Ctrl-C ends it\.\n/);
+  expect(said).toContain(`Temporal  127.0.0.1:${port}\nWeb UI    http://127.0.0.1:${port + 1_000}\n`);
+  expect(said).toContain(`Emulator  http://127.0.0.1:${port + 2_000}`);
+  await fetch(`http://127.0.0.1:${port + 2_000}/_emulator/settings`, { method: 'POST', body: '{"speed":100}' });
+  const picture = join(ROOT, 'assets', 'sample.jpg');
+  const flags = ['--prompt', 'the boat drifts', '--image', picture, '--duration', '2', '--quiet', '--id', 'found'];
+  expect(await processOf(['generate', ...flags], {}, folder)).toMatchObject({
+    code: 0,
+    stderr: expect.stringContaining(`Using "wan-video dev" of this folder, Temporal at 127.0.0.1:${port}.`),
+  });
+  const list = await processOf(
+    ['temporal', 'workflow', 'list', '--query', 'WorkflowId="found"'],
+    { TEMPORAL_CLI: cli },
+    folder,
+  );
+  expect(list).toMatchObject({ code: 0, stdout: expect.stringContaining('found') });
+  // A command that names a Temporal itself keeps to it.
+  const other = await processOf(['status', 'found', '--address', '127.0.0.1:1'], {}, folder);
+  expect(other).toMatchObject({ code: 3, stderr: expect.stringContaining('127.0.0.1:1') });
+  dev.process.kill('SIGINT');
+  await dev.ended;
+  expect((await processOf(['status', 'found', '--address', '127.0.0.1:1'], {}, folder)).stderr).not.toContain('Using');
 });

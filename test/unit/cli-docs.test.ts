@@ -1,6 +1,9 @@
 import { readFileSync } from 'node:fs';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { expect, test } from 'vitest';
+import { expect, onTestFinished, test } from 'vitest';
 import { ExitCode } from '../../src/text/exit-code.js';
 import { command } from '../support/command.js';
 
@@ -41,6 +44,14 @@ test('--address and --namespace take the place of the variables', async () => {
   const env = { TEMPORAL_ADDRESS: '127.0.0.1:1', TEMPORAL_NAMESPACE: 'one' };
   const { code, stderr } = await command(['batch', 'status', 'x', '--address', '127.0.0.1:2'], { env });
   expect({ code, stderr }).toMatchObject({ code: 3, stderr: expect.stringContaining('127.0.0.1:2') });
+});
+
+test('doctor makes no folder where there is none yet', async () => {
+  const cwd = await mkdtemp(join(tmpdir(), 'wan-video-doctor-'));
+  onTestFinished(() => rm(cwd, { recursive: true }));
+  const { stdout } = await command(['doctor', '--json'], { env: { TEMPORAL_ADDRESS: '127.0.0.1:1' }, cwd });
+  expect(stdout).toContain('does not exist yet');
+  expect(await readdir(cwd)).toEqual([]);
 });
 
 test('docs/cli.md lists the checks of doctor', async () => {

@@ -1,7 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
+import { existsSync } from 'node:fs';
 import { access, constants, statfs } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
+import { dirname } from 'node:path';
 import { addressOf, type TemporalTarget } from '../../client/temporal-target.js';
 import type { Config } from '../../config/config.js';
 import { FailureType } from '../../contract/failure-type.js';
@@ -24,6 +26,12 @@ const STORE_BYTES_MIN = 256 * 1024 ** 2;
  * @param directory - Of a local store; undefined for one whose free space cannot be read.
  */
 export async function checkStore(store: AssetStore, directory: string | undefined): Promise<string> {
+  // A check of a store that nothing was put into yet must not make its folder.
+  if (directory !== undefined && !existsSync(directory)) {
+    const parent = existingParent(directory);
+    await access(parent, constants.W_OK);
+    return `${store.name} does not exist yet: the first image or video makes it; ${await room(parent)}`;
+  }
   const signal = AbortSignal.timeout(STORE_MS);
   const proof = async (): Promise<string> => {
     await verifyConditionalPut(store, { newId: randomUUID, signal });
@@ -44,6 +52,12 @@ export async function checkStore(store: AssetStore, directory: string | undefine
     );
   }
 }
+
+/** The nearest folder above that exists. */
+const existingParent = (directory: string): string => {
+  const parent = dirname(directory);
+  return existsSync(parent) ? parent : existingParent(parent);
+};
 
 async function room(directory: string): Promise<string> {
   const { bavail, bsize } = await statfs(directory);
