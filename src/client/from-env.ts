@@ -49,6 +49,8 @@ export async function connectFromEnv(
   return {
     client,
     taskQueue: config.taskQueues.generate,
-    ...(isShared && { store: openStore(config.store, { proxies: config.proxies, s3 }) }),
+    ...(isShared && {
+      store: openStore(config.store, { proxies: config.proxies, presignEndpoint: config.presignEndpoint, s3 }),
+    }),
   };
 }

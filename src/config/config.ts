@@ -32,6 +32,8 @@ export interface Config extends Network {
   /** The operator states that every worker host sees the same `file:` directory. */
   readonly sharedFileStore: boolean;
   readonly publicBaseUrl?: string | undefined;
+  /** Endpoint of signed addresses of an S3 store. */
+  readonly presignEndpoint?: string | undefined;
   /** Where the runbook is published, for links in the Web UI. */
   readonly runbookUrl?: string | undefined;
   readonly taskQueues: { readonly generate: string; readonly submit: string; readonly conform: string };
@@ -128,6 +130,7 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>, wh
     return text;
   };
   const publicBaseUrl = webAddress('ASSET_PUBLIC_BASE_URL');
+  const presignEndpoint = webAddress('WAN_VIDEO_PRESIGN_ENDPOINT');
   const runbookUrl = webAddress('WAN_VIDEO_RUNBOOK_URL');
   const workspace = read('DASHSCOPE_WORKSPACE');
   if (workspace !== undefined && !/^[\w-]+$/.test(workspace)) {
@@ -174,6 +177,7 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>, wh
     store,
     sharedFileStore: shared === '1',
     ...(publicBaseUrl !== undefined && { publicBaseUrl: publicBaseUrl.replace(/\/+$/, '') }),
+    ...(presignEndpoint !== undefined && { presignEndpoint }),
     ...(runbookUrl !== undefined && { runbookUrl }),
     taskQueues: { generate: `${prefix}-generate`, submit: `${prefix}-submit`, conform: `${prefix}-conform` },
     rates: {

@@ -16,12 +16,17 @@ interface Access {
   readonly proxies?: Proxies | undefined;
   /** Called with the time in each answer. */
   readonly onMoment?: ((moment: ServerMoment) => void) | undefined;
+  /** Endpoint of signed addresses, where others reach the server under another one. */
+  readonly presignEndpoint?: string | undefined;
   /** Overrides the settings that the AWS SDK reads from its environment. */
   readonly s3?: S3ClientConfig | undefined;
 }
 
 /** Opens a store; does no I/O. */
-export function openStore(location: StoreLocation, { proxies, onMoment, s3 }: Access = {}): AssetStore {
+export function openStore(
+  location: StoreLocation,
+  { proxies, onMoment, presignEndpoint, s3 }: Access = {},
+): AssetStore {
   if (location.kind === 'file') return new FileStore(location.path);
-  return new S3Store({ ...location, proxies, onMoment, client: s3 });
+  return new S3Store({ ...location, proxies, onMoment, presignEndpoint, client: s3 });
 }

@@ -20,6 +20,8 @@ export interface S3StoreOptions {
   readonly proxies?: Proxies | undefined;
   /** Called with the time in each answer of the store; must not throw. */
   readonly onMoment?: ((moment: ServerMoment) => void) | undefined;
+  /** Endpoint under which others reach the store, for signed addresses; default: the one that is used. */
+  readonly presignEndpoint?: string | undefined;
   /** Overrides the settings that the AWS SDK reads from its environment. */
   readonly client?: S3ClientConfig | undefined;
 }

@@ -42,6 +42,14 @@ const RENEW_MS = 60_000;
 /** Metadata (`x-amz-meta-…`) that distinguishes our own put from another one after a reply was lost. */
 const PUT_ID = 'put-id';
 
+/** Signing sends nothing. */
+const NO_HOOKS: SdkHooks = {
+  requestHandler: undefined,
+  createOnly: () => undefined,
+  onMoment: () => undefined,
+  onRefused: () => undefined,
+};
+
 /**
  * Stores assets as objects below a prefix of an S3 bucket.
  *
@@ -63,6 +71,7 @@ export class S3Store implements AssetStore {
   readonly #streams = new Semaphore(STREAMS_AT_ONCE);
   readonly #clock = new ServerClock();
   #sdk: Promise<Sdk> | undefined;
+  #signer: { readonly of: Promise<Sdk>; readonly sdk: Promise<Sdk> } | undefined;
   /** Monotonic milliseconds from which on the credentials are read again. */
   #renewAtMs = 0;
   #refused = false;
@@ -191,7 +200,7 @@ export class S3Store implements AssetStore {
     const object = this.#object(key);
     try {
       const [{ client, s3 }, { getSignedUrl }] = await Promise.all([
-        this.#open(signal),
+        this.#openSigner(signal),
         import('@aws-sdk/s3-request-presigner').catch(refuseWithoutSdk),
       ]);
       return await getSignedUrl(client, new s3.GetObjectCommand(object), { expiresIn: seconds });
@@ -215,6 +224,18 @@ export class S3Store implements AssetStore {
 
   #object(key: string): { Bucket: string; Key: string } {
     return { Bucket: this.#options.bucket, Key: this.#prefix + keySegments(key).join('/') };
+  }
+
+  /** The SDK that signs addresses. The signature covers the host, so that another one needs a client of its own. */
+  async #openSigner(signal: AbortSignal | undefined): Promise<Sdk> {
+    const { presignEndpoint: endpoint, client } = this.#options;
+    const opened = this.#open(signal);
+    if (endpoint === undefined) return opened;
+    // With the renewed credentials, whenever there are some.
+    if (this.#signer?.of !== opened) {
+      this.#signer = { of: opened, sdk: openSdk({ ...this.#options, client: { ...client, endpoint } }, NO_HOOKS) };
+    }
+    return this.#signer.sdk;
   }
 
   #open(signal: AbortSignal | undefined): Promise<Sdk> {

@@ -204,6 +204,13 @@ describe('docker-compose.yml', () => {
     expect(used.filter((name) => ![...own, ...libraries].includes(name))).toEqual([]);
   });
 
+  test('takes every other variable from worker.env, and signs addresses that this machine can open', () => {
+    expect(service('worker')).toMatchObject({ env_file: [{ path: './worker.env', required: false }] });
+    const endpoint = service('worker').environment?.['WAN_VIDEO_PRESIGN_ENDPOINT'] ?? '';
+    const [published = ''] = service('s3').ports ?? [];
+    expect(endpoint).toContain(`http://${published.split(':').slice(0, 2).join(':')}}`);
+  });
+
   test('stops a container only after everything in it had its time', () => {
     const seconds = Number(/^(\d+)s$/.exec(service('worker').stop_grace_period ?? '')?.[1]);
     expect(seconds * 1000).toBe(DEFAULT_TIMES.containerStopMs);

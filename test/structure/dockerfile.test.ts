@@ -66,6 +66,14 @@ describe('the Dockerfile', () => {
     },
   );
 
+  test('has wan-video on PATH, and the documents that it names', () => {
+    const run = lastStage.filter(({ name }) => name === 'RUN').map(({ text }) => text);
+    expect(run.join()).toContain('ln -s /app/dist/src/cli/main.js /usr/local/bin/wan-video');
+    const copies = lastStage.filter(({ name }) => name === 'COPY').map(({ text }) => text);
+    expect(copies).toContain('--from=build --chmod=0755 /app/dist dist');
+    expect(copies).toContain('docs docs');
+  });
+
   test('pins its base image and node satisfies the package', () => {
     const [base, ...others] = instructions.filter(({ name }) => name === 'FROM').map(({ text }) => text);
     expect(others.every((text) => text.startsWith('base'))).toBe(true);
@@ -86,7 +94,10 @@ describe('the Dockerfile', () => {
     const from = lastStage
       .filter(({ name, text }) => name === 'COPY' && text.includes('--from='))
       .map(({ text }) => text);
-    expect(from).toEqual(['--from=dependencies /app/node_modules node_modules', '--from=build /app/dist dist']);
+    expect(from).toEqual([
+      '--from=dependencies /app/node_modules node_modules',
+      '--from=build --chmod=0755 /app/dist dist',
+    ]);
     const install = instructions.filter(({ text }) => text.startsWith('npm ci')).map(({ text }) => text);
     expect(install.some((text) => text.includes('--omit=dev'))).toBe(true);
   });

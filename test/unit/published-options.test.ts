@@ -3,6 +3,7 @@ import { WanBatchClient } from '../../src/client/batch-client.js';
 import { WanScheduleClient } from '../../src/client/schedule-client.js';
 import { WanVideoClient } from '../../src/client/video-client.js';
 import { VideoError } from '../../src/contract/video-error.js';
+import { S3Store } from '../../src/storage/s3-store.js';
 import { openStore } from '../../src/store/open-store.js';
 import { runWorker } from '../../src/worker/run-worker.js';
 
@@ -142,4 +143,24 @@ test('a store in S3 takes keys and endpoint from the environment that it is give
   expect(url.origin + url.pathname).toBe('https://s3.example/videos/spring/videos/a.mp4');
   expect(url.searchParams.get('X-Amz-Credential')).toMatch(/^AKIDEXAMPLE\/\d+\/eu-central-1\//);
   expect(store.presign).toBeUndefined();
+});
+
+test('a signed address names the endpoint that others reach, and is signed for it', async () => {
+  const client = {
+    region: 'eu-central-1',
+    endpoint: 'http://s3:7070',
+    credentials: { accessKeyId: 'AKIDEXAMPLE', secretAccessKey: 'secret' },
+  };
+  const signedBy = async (options: object): Promise<URL> => {
+    const s3 = new S3Store({ bucket: 'videos', client, ...options });
+    return new URL(await s3.presign('videos/a.mp4', { seconds: 60 }));
+  };
+  expect((await signedBy({})).origin).toBe('http://s3:7070');
+  const outside = await signedBy({ presignEndpoint: 'https://videos.example' });
+  const direct = await signedBy({ client: { ...client, endpoint: 'https://videos.example' } });
+  expect(outside.origin + outside.pathname).toBe('https://videos.example/videos/videos/a.mp4');
+  expect(outside.searchParams.get('X-Amz-SignedHeaders')).toBe('host');
+  if (outside.searchParams.get('X-Amz-Date') === direct.searchParams.get('X-Amz-Date')) {
+    expect(outside.href).toBe(direct.href);
+  }
 });
