@@ -1,4 +1,5 @@
 import { createHash, randomUUID } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -154,6 +155,23 @@ describe('without a usable ffmpeg', () => {
       expect(submitsOf(request.prompt)).toBe(1);
     },
   );
+
+  test.skipIf(!ffmpeg)('a worker that ends in the middle is followed by another one', async () => {
+    const one = account(stack, 5, { conformScheduleToStartMs: 60_000 });
+    accounts.push(one);
+    const [hanging, pid] = [join(folder, randomUUID()), join(folder, randomUUID())];
+    await writeFile(hanging, `#!/bin/sh\n${laterThan(`echo $$ >${pid}; exec sleep 300`)}\n`);
+    await chmod(hanging, 0o755);
+    const stopFirst = await one.startWorker(5, { ffmpeg: { program: hanging, searchPath: '' } });
+    const request = { ...stack.request(randomUUID()), conform: 'exact' } as const;
+    const { id } = await one.videos.start(request);
+    await expect.poll(() => readFile(pid, 'utf8').catch(() => '')).toMatch(/\d/);
+    await stopFirst();
+    expect(() => process.kill(Number(readFileSync(pid, 'utf8')), 0)).toThrow();
+    await one.startWorker(5, { ffmpeg: stack.config.ffmpeg });
+    expect(await one.videos.result(id)).toMatchObject({ fps: 24, source: 'generated', warnings: [] });
+    expect(submitsOf(request.prompt)).toBe(1);
+  });
 
   test('a deadline that passes while a file is made leaves the video as the result', async () => {
     const one = await workerWith(undefined, { conformScheduleToStartMs: 600_000 });
