@@ -1,6 +1,7 @@
 /** Names of query parameters that sign links: those of S3, OSS, GCS, Azure and CloudFront, and home-made ones. */
 const SIGNS = new RegExp(
-  'sign|^sig$|token|expire|^exp$|credential|secret|passw|policy|hmac|hash|auth|jwt|key|session|^se$|^sp$|^sv$|' +
+  'sign|^sig$|token|expire|^exp$|credential|secret|^pass|passw|^pwd$|policy|hmac|hash|auth|jwt|key|session|ticket|' +
+    '^otp$|^code$|^[as]k$|^s[eptv]$|' +
     '^(?:x-)?(?:amz|goog|oss|cos|obs)-',
   'i',
 );
@@ -11,10 +12,20 @@ const OPAQUE = /^[A-Za-z0-9+/_=.~%-]{24,}$/;
 export function isSignedUrl(text: string): boolean {
   const [address = '', query] = split(text);
   if (/^[a-z][a-z0-9+.-]{0,20}:\/\/[^/]*@/i.test(address)) return true;
-  return (query ?? '').split(/[&;]/).some((pair) => {
+  // A fragment may have parameters of its own, and a careless writer puts a second question mark.
+  return (query ?? '').split(/[&;?#]/).some((pair) => {
     const [name = '', value = ''] = pair.split('=', 2);
-    return SIGNS.test(name) || OPAQUE.test(value);
+    return SIGNS.test(decoded(name)) || OPAQUE.test(value === '' ? name : value);
   });
+}
+
+/** A name as its receiver reads it. */
+function decoded(name: string): string {
+  try {
+    return decodeURIComponent(name);
+  } catch {
+    return name;
+  }
 }
 
 /** The address without user, query and fragment, for places that are kept. */

@@ -72,7 +72,8 @@ export class TrackSamples {
     this.earliest = Math.min(this.earliest, this.time + shift);
     this.latest = Math.max(this.latest, this.time + shift + duration);
     this.time += duration;
-    if (offset + size > this.#media.size) this.missing ??= this.count;
+    // A fragment counts its offset from a place in the file, also backwards.
+    if (offset < 0 || offset + size > this.#media.size) this.missing ??= this.count;
     else if (!this.#isInMedia(offset, size)) this.#misplaced ??= this.count;
     if (this.what === 'frame') this.places.push({ offset, size });
   }

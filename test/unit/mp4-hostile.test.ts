@@ -218,6 +218,11 @@ test.each<[string, Buffer, string, true?]>([
     patchBox(writeMp4({ layout: 'large' }), 'co64', 16, u64(2 ** 52)),
     'frame 1 of 60 is not there',
   ],
+  [
+    'frames before its beginning',
+    patchBox(writeMp4({ layout: 'fragments' }), 'trun', 16, u32(1 << 31)),
+    'is not there',
+  ],
   ['no frames', writeMp4({ frames: 0 }), 'has no frames'],
   ['frames of no duration', writeMp4({ delta: 0 }), 'has 60 frames in 0 s'],
   ['a picture of no size', writeMp4({ width: 0 }), 'a picture of 0x360'],

@@ -25,6 +25,16 @@ test.each([
   ['a key', 'key sk-abcdef123456 refused', 'key [secret] refused'],
   ['a bearer token', 'Bearer abc.def', 'Bearer [secret]'],
   ['a signed link', 'get https://h/v.mp4?Expires=1&Signature=s now', 'get https://h/v.mp4?[redacted] now'],
+  [
+    'a signed link without its scheme',
+    'get //h/v.mp4?X-Amz-Signature=s&v=1 now',
+    'get //h/v.mp4?X-Amz-Signature=[redacted]&v=1 now',
+  ],
+  [
+    'what a server has signed',
+    'wrong: OSSAccessKeyId=i&Signature=s%3D',
+    'wrong: OSSAccessKeyId=[redacted]&Signature=[redacted]',
+  ],
   ['a user name', 'http://user:pass@h/', 'http://[redacted]@h/'],
   ['an inline image', 'data:image/png;base64,AAAA=', 'data:[redacted]'],
 ])('%s is blanked', (_what, text, safe) => {
@@ -48,6 +58,7 @@ test.each([
   ['inline images', 'data:a/a;base64,'.repeat(600_000)],
   ['escapes', `${ESC}[`.repeat(5_000_000)],
   ['keys', 'sk-'.repeat(3_000_000)],
+  ['signatures', 'x-amz-signature='.repeat(600_000)],
 ])('ten megabytes of %s cost no more than a page', (_what, text) => {
   expect(redactText(text).length).toBeLessThanOrEqual(SAFE_TEXT_MAX);
 });

@@ -17,6 +17,13 @@ const SIGNED = [
   'https://a.example/a.mp3#access_token=s3cret',
   'https://user:s3cret@a.example/a.mp3',
   'https://a.example/a.mp3?SIG=s3cret',
+  'https://a.example/a.mp3?v=2#token=s3cret',
+  'https://a.example/a.mp3?v=2?token=s3cret',
+  'https://a.example/a.mp3?%53ignature=s3cret',
+  'https://a.example/a.mp3?to%6Ben=s3cret',
+  'https://a.example/a.mp3?%=1&pwd=s3cret',
+  'https://a.example/a.mp3?Zm9vYmFyYmF6cXV4Zm9vYmFyYmF6',
+  'https://a.example/a.mp3?ticket=s3cret',
 ];
 
 test.each(SIGNED)('%s is signed, and what is kept of it has no secret', (url) => {
