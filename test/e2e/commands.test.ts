@@ -419,6 +419,11 @@ describe('doctor', () => {
   test.each([
     [{ LOG_LEVEL: 'loud' }, 'configuration', /LOG_LEVEL must be/],
     [
+      { DASHSCOPE_HTTP_BASE_URL: 'https://dashscope.aliyuncs.com/compatible-mode/v1' },
+      'configuration',
+      /DASHSCOPE_HTTP_BASE_URL must end with \/api\/v1/,
+    ],
+    [
       { WAN_VIDEO_PRICES: 'nowhere.json', WAN_VIDEO_BUDGETS: 'none.json' },
       'configuration',
       /nowhere\.json, which does not exist.*none\.json, which does not exist/,

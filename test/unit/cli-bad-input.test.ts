@@ -260,3 +260,18 @@ test('a local store that every worker shares takes an image also with a Temporal
   const shared = { ...env, TEMPORAL_ADDRESS: 'temporal.invalid:7233', WAN_VIDEO_SHARED_FILE_STORE: '1' };
   expect((await command(['stage', SAMPLE], { env: shared })).code).toBe(0);
 });
+
+test.each([
+  ['DASHSCOPE_HTTP_BASE_URL', 'https://dashscope.aliyuncs.com/compatible-mode/v1', /must end with \/api\/v1/],
+  ['DASHSCOPE_HTTP_BASE_URL', 'https://{WorkspaceId}.cn-beijing.maas.aliyuncs.com/api/v1', /\{WorkspaceId\}/],
+  ['HTTPS_PROXY', 'socks5://proxy.example:1080', /SOCKS is not supported/],
+  ['ALL_PROXY', 'http://proxy.example:3128', /is not used; set HTTPS_PROXY/],
+])('a worker with %s=%s ends at startup, and connects to nothing', async (name, value, fault) => {
+  const wrong = { ...env, DASHSCOPE_HTTP_BASE_URL: 'https://dashscope.aliyuncs.com/api/v1', [name]: value };
+  const before = connections;
+  const worker = await command(['worker'], { env: wrong });
+  expect(worker.code).toBe(3);
+  expect(worker.stderr).toMatch(fault);
+  expect(worker.stderr).toContain(name);
+  expect(connections).toBe(before);
+});

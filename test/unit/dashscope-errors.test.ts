@@ -82,6 +82,13 @@ test.each<[Parameters<typeof classifyProviderError>[1], number, false | undefine
   expect(classifyProviderError({ status, code: 'SomethingNew' }, operation).billed).toBe(billed);
 });
 
+test('advice on a refused key names each cause of a 401, with and without an envelope', () => {
+  for (const code of [undefined, 'InvalidApiKey', 'invalid_api_key']) {
+    const { nextStep } = classifyProviderError({ status: 401, code }, 'query');
+    for (const cause of [/region/, /workspace/, /billing plan/]) expect(nextStep).toMatch(cause);
+  }
+});
+
 test('a FAILED task is never retried by itself, and is free of charge', () => {
   for (const code of [undefined, 'InternalError.Timeout', 'Throttling']) {
     const error = classifyProviderError({ status: 200, code }, 'task');

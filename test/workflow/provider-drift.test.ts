@@ -127,6 +127,11 @@ const ARCHIVED: readonly Row[] = [
     faults: [{ on: 'query', fault: 'headers', headers: { 'content-type': 'text/html' }, times: null }],
   },
   { what: 'answers compressed unasked', faults: [{ on: 'query', fault: 'encoded', times: null }] },
+  // Nothing was bought by it, so it is sent again.
+  {
+    what: 'a submit that a gateway answers 429 at first',
+    faults: [{ on: 'submit', fault: 'gateway', status: 429, times: 2 }],
+  },
   { what: 'a submit compressed unasked', faults: [{ on: 'submit', fault: 'encoded' }] },
   { what: 'a submit without a status', drift: [{ on: 'submit', changes: [{ kind: 'delete', path: STATUS }] }] },
   {
@@ -198,6 +203,12 @@ const FAILED: readonly (Row & { readonly type: string; readonly submits: number 
   {
     what: 'an input fault in the last segment of the code',
     faults: [{ on: 'submit', fault: 'task-failed', code: 'InternalError.Algo.InvalidParameter', message: 'm' }],
+    type: 'InvalidRequest',
+    submits: 1,
+  },
+  {
+    what: 'an input fault that nobody lists',
+    faults: [{ on: 'submit', fault: 'task-failed', code: 'InternalError.InvalidFrameCount', message: 'm' }],
     type: 'InvalidRequest',
     submits: 1,
   },

@@ -28,7 +28,7 @@ const download = (fault: Omit<EmulatorFault, 'on' | 'match'>): Pick<Row, 'faults
 });
 
 const ROWS: readonly Row[] = [
-  ...[400, 403, 404, 407, 451, 500].map((status) => ({
+  ...[400, 401, 403, 404, 407, 451, 500].map((status) => ({
     what: `a download that is always answered ${status}`,
     ...download({ fault: 'status', status }),
     evidence: `HTTP ${status}`,
