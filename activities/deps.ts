@@ -12,7 +12,7 @@ import type { Proxies } from '../src/net/proxies.js';
 import type { ResultLinks } from '../src/polling/result-links.js';
 import type { TaskWatcher } from '../src/polling/watch.js';
 import type { AssetStore } from '../src/storage/asset-store.js';
-import type { WebhookSender } from '../src/webhook/webhook-sender.js';
+import type { WebhookReceivers } from '../src/webhook/webhook-receivers.js';
 
 /** What the steps need; the worker builds it once. */
 export interface ActivityDeps {
@@ -42,7 +42,7 @@ export interface ActivityDeps {
   /** What a billed second costs; undefined: not known. */
   readonly prices: Prices | undefined;
   /** Receives the events of batches and of runs that wait for a person; undefined: there is none. */
-  readonly webhook: Pick<WebhookSender, 'events' | 'send'> | undefined;
+  readonly webhook: Pick<WebhookReceivers, 'eventsOf' | 'linkSecondsOf' | 'send'> | undefined;
   /** Requests that Temporal cancels one run; the composition root provides the client. */
   readonly cancelRun: (workflowId: string, runId: string) => Promise<void>;
   /** Whether the namespace has the search attributes. */

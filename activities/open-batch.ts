@@ -23,7 +23,7 @@ import type { AssetStore } from '../src/storage/asset-store.js';
 import { batchInvalidKey, batchManifestKey } from '../src/storage/keys.js';
 import { toActivityFailure } from './activity-failure.js';
 import type { ActivityDeps } from './deps.js';
-import { subscribedEvents } from './post-event.js';
+import { knownEvents, subscribedEvents } from './post-event.js';
 import { withSignal } from './with-signal.js';
 
 /** Where a batch takes its items from, and how. */
@@ -42,6 +42,8 @@ export interface OpenBatchInput {
   /** Pattern of the names that the videos get, and the documents next to them. Absent: nothing is delivered. */
   readonly deliver?: string;
   readonly deliverReport?: readonly DeliveryReport[];
+  /** Name of the receiver of the batch's events. Absent: the default one. */
+  readonly receiver?: string;
 }
 
 /** What the worker adds to a batch, with or without a manifest. */
@@ -80,7 +82,7 @@ export function createOpenBatch(deps: ActivityDeps) {
       try {
         return await open(input, deps, signal);
       } catch (error) {
-        const { webhookEvents } = subscribedEvents(deps);
+        const { webhookEvents } = knownEvents(deps, input.receiver);
         const isFinal = error instanceof VideoError && !error.retryable;
         if (signal.aborted || !isFinal || webhookEvents === undefined) throw error;
         const fault: OpeningFault = { webhookEvents };
@@ -91,7 +93,7 @@ export function createOpenBatch(deps: ActivityDeps) {
 
 async function open(input: OpenBatchInput, deps: ActivityDeps, signal: AbortSignal): Promise<BatchOpening> {
   const { store } = deps;
-  const head: OpeningHead = { times: stepTimesOf(deps.times), ...subscribedEvents(deps) };
+  const head: OpeningHead = { times: stepTimesOf(deps.times), ...subscribedEvents(deps, input.receiver) };
   if (input.issues !== undefined) throw invalidBatch(await allIssues(input, input.issues));
   if (input.items !== undefined) await copyItems(input.items, input, deps, signal);
   // A copy that exists was made by the client that started the batch, or by an attempt of this step whose answer was

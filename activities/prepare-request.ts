@@ -29,7 +29,7 @@ import { fetchGuarded } from '../src/net/guarded-fetch.js';
 import type { AssetStore } from '../src/storage/asset-store.js';
 import { toActivityFailure } from './activity-failure.js';
 import type { ActivityDeps } from './deps.js';
-import { subscribedEvents } from './post-event.js';
+import { knownEvents, subscribedEvents } from './post-event.js';
 import {
   addressOf,
   type FailedPreparation,
@@ -105,7 +105,11 @@ export function createPrepareRequest(deps: ActivityDeps) {
         return ready === undefined ? prepared : { ...prepared, ready };
       } catch (error) {
         if (signal.aborted) throw error;
-        const known: FailedPreparation = { attributes: await deps.knowsAttributes() };
+        const { receiver } = Object(input.request) as Partial<VideoRequest>;
+        const known: FailedPreparation = {
+          attributes: await deps.knowsAttributes(),
+          ...knownEvents(deps, receiver),
+        };
         if (!isOurFault(error)) callerFaults += 1;
         // The attempt is about to fail; the next one reads the count from the last heartbeat.
         Context.current().heartbeat(details());
@@ -160,6 +164,7 @@ async function prepare(
   const parsed = parseRequest(audioUrl === undefined ? given : { ...given, audio_url: audioUrl });
   const { reference_image, delivery, ...request } = canonicalRequest(parsed);
   const { cache, tenant } = request;
+  const webhookEvents = subscribedEvents(deps, parsed.receiver); // refuses an unknown name before anything is done
   const findCached = async (key: string) => (cache === 'use' ? cachedResult(deps.ledger, key, signal) : null);
   const isAsIs = request.reference_upload === 'as_is';
   const fit = fitOptions(request, deps, signal);
@@ -194,7 +199,7 @@ async function prepare(
     attributes: await deps.knowsAttributes(),
     labelsHidden: deps.payloadsEncoded === true,
     times: stepTimesOf(deps.times),
-    ...subscribedEvents(deps),
+    ...webhookEvents,
     ...webLinksOf(deps),
   };
 }

@@ -38,7 +38,7 @@ export interface PreparedRequest {
 }
 
 /** What a failed `prepareRequest` reports in addition to the failure, so that a search finds how the run ended. */
-export type FailedPreparation = Pick<PreparedRequest, 'attributes'>;
+export type FailedPreparation = Pick<PreparedRequest, 'attributes' | 'webhookEvents'>;
 
 export type RequestFields = Omit<CanonicalRequest, 'reference_image' | 'delivery'>;
 

@@ -55,6 +55,12 @@ export const DELIVER_FLAGS = {
   report: ['--deliver-report <formats>', 'write reports next to them: csv, html, json, or several of them'],
 } as const;
 
+/** The flag that names who is notified. */
+export const RECEIVER_FLAG = [
+  '--receiver <name>',
+  "name of the receiver of its events in the workers' webhook file",
+] as const;
+
 /** Parser of a flag that may be repeated. */
 export const collect = (value: string, values: readonly string[] = []): readonly string[] => [...values, value];
 

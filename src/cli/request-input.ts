@@ -28,6 +28,7 @@ export interface RequestFlags {
   readonly cache?: string;
   readonly deadline?: string;
   readonly tenant?: string;
+  readonly receiver?: string;
   readonly label?: readonly string[];
   readonly request?: string;
 }
@@ -102,6 +103,7 @@ function fieldsOf(flags: RequestFlags): Record<string, unknown> {
     cache: flags.cache,
     deadline_seconds: numeric(flags.deadline),
     tenant: flags.tenant,
+    receiver: flags.receiver,
   };
   return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
 }

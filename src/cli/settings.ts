@@ -9,7 +9,7 @@ import { Ledger } from '../ledger/ledger.js';
 import type { AssetStore } from '../storage/asset-store.js';
 import { openStore } from '../storage/open-store.js';
 import { checkSharedFileStore } from '../storage/shared-file-store.js';
-import { readWebhook, type WebhookSettings } from '../webhook/webhook-file.js';
+import { readWebhook, type WebhookReceiverSettings } from '../webhook/webhook-file.js';
 import { readNamedFiles } from '../worker/config-files.js';
 import type { CommandIo } from './io.js';
 
@@ -80,10 +80,10 @@ export class Settings {
   }
 
   /**
-   * The configured webhook; undefined when there is none.
+   * The configured receivers of the webhook, by name; undefined when there are none.
    * @throws VideoError `ConfigurationInvalid` with every fault of its file.
    */
-  async webhook(): Promise<WebhookSettings | undefined> {
+  async webhook(): Promise<WebhookReceiverSettings | undefined> {
     const { webhookFile } = this.config();
     return webhookFile === undefined ? undefined : readWebhook(webhookFile);
   }

@@ -5,16 +5,18 @@ import type { DeliveryReport } from '../contract/delivery.js';
 import { invalidRequest } from '../contract/validate.js';
 import type { AssetStore } from '../storage/asset-store.js';
 
-/** Where a batch delivers its videos. */
+/** Where a batch delivers its videos, and whom it notifies. */
 interface DeliveryOptions {
   readonly deliver?: string | undefined;
   readonly deliverReports?: readonly DeliveryReport[] | undefined;
+  readonly receiver?: string | undefined;
 }
 
-/** The fields of a batch's input that say where it delivers. */
-export const deliveryInput = ({ deliver, deliverReports }: DeliveryOptions): Partial<VideoBatchInput> => ({
+/** The fields of a batch's input that say where it delivers and whom it notifies. */
+export const deliveryInput = ({ deliver, deliverReports, receiver }: DeliveryOptions): Partial<VideoBatchInput> => ({
   ...(deliver !== undefined && { deliver }),
   ...(deliverReports !== undefined && { deliver_report: deliverReports }),
+  ...(receiver !== undefined && { receiver }),
 });
 
 /** @throws VideoError `InvalidRequest` with every fault of the pattern and of the list of documents. */

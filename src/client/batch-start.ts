@@ -20,6 +20,8 @@ export interface StartBatchOptions {
   readonly deliver?: string | undefined;
   /** Documents that are written next to the copies; default: none. */
   readonly deliverReports?: readonly DeliveryReport[] | undefined;
+  /** Name of the receiver of the webhook events, as the workers configure it; default: `default`. */
+  readonly receiver?: string | undefined;
   /** Id of the batch whose failed lines this one runs again. */
   readonly retryOf?: string | undefined;
   /** Items that one run of the workflow starts before it continues as new; for tests. */

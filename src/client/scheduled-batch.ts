@@ -50,6 +50,8 @@ export interface ScheduledBatch {
   readonly deliver?: string | undefined;
   /** Documents that are written next to the copies; default: none. */
   readonly deliverReports?: readonly DeliveryReport[] | undefined;
+  /** Name of the receiver of the webhook events, as the workers configure it; default: `default`. */
+  readonly receiver?: string | undefined;
   /**
    * Share of items, from 0 to below 1: a run of which more items fail or wait for a person pauses the schedule at its
    * end. Default: never. Cancelled items, and items that requested nothing of the provider, are not counted.

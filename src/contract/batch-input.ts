@@ -6,6 +6,8 @@ import type { JsonSchema } from './request-fields.js';
 import { cleanText } from './safe-text.js';
 import type { Issue } from './video-error.js';
 
+/** A receiver's name in the file of `WAN_VIDEO_WEBHOOK`. */
+const RECEIVER = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
 /** Characters of a key, a name or an id. */
 const TEXT_MAX = 500;
 
@@ -62,6 +64,13 @@ const FIELDS: Readonly<Record<keyof VideoBatchInput, Field>> = {
     schema: { type: 'number', minimum: 0, exclusiveMaximum: 1 },
   },
   deliver: { check: deliveryPatternFaults, schema: { type: 'string', minLength: 1, maxLength: TEXT_MAX } },
+  receiver: {
+    check: (value) =>
+      typeof value === 'string' && RECEIVER.test(value)
+        ? undefined
+        : 'must be the name of a receiver of the webhook, never an address',
+    schema: { type: 'string', pattern: RECEIVER.source },
+  },
   deliver_report: {
     check: (value) =>
       Array.isArray(value) && value.length > 0 && value.every((one) => DELIVERY_REPORTS.includes(one))

@@ -39,6 +39,8 @@ export interface VideoBatchInput {
   readonly deliver?: string;
   /** Documents that are written next to the copies; default: none. */
   readonly deliver_report?: readonly DeliveryReport[];
+  /** Name of the receiver of the batch's webhook events, as the workers configure it; default: `default`. */
+  readonly receiver?: string;
 }
 
 /** Items that a batch may be started with inline: a page of the Web UI; more of them go into a manifest. */

@@ -40,7 +40,18 @@ export interface BatchDelivery {
 export const DATE_PLACEHOLDER = '{date}';
 /** Folders of the store that hold the product's own objects; a delivery goes elsewhere. */
 export const RESERVED_FOLDERS: readonly string[] = [
-  ...['batches', 'cache', 'candidates', 'ledger', 'manifests', 'probes', 'references', 'rejected', 'stats'],
+  ...[
+    'batches',
+    'cache',
+    'candidates',
+    'conformed',
+    'ledger',
+    'manifests',
+    'probes',
+    'references',
+    'rejected',
+    'stats',
+  ],
   ...['store.json', 'videos'],
 ];
 /** Characters of a pattern. */

@@ -33,6 +33,8 @@ export interface VideoRequest {
   readonly deadline_seconds?: number | undefined;
   readonly tenant?: string | undefined;
   readonly labels?: Readonly<Record<string, string>> | undefined;
+  /** Name of the receiver of the run's webhook events, as the workers configure it; default: `default`. */
+  readonly receiver?: string | undefined;
 }
 
 /** What is made from an archived video. It is no part of the cache key: the video is bought once for all of it. */

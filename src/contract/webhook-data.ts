@@ -2,7 +2,7 @@ import type { BatchPause, BatchSchedulePause, BatchSummary } from './batch.js';
 import { type BatchTotals, namedCounts } from './batch-totals.js';
 import { resolveCommands, shellWord } from './command-lines.js';
 import type { BatchDelivery } from './delivery.js';
-import type { Attention } from './result.js';
+import type { Attention, VideoResult } from './result.js';
 import { cleanText } from './safe-text.js';
 import { schedulePauseText } from './schedule-pause.js';
 import type { Issue } from './video-error.js';
@@ -131,6 +131,8 @@ export function attentionRun(
     next_step,
     candidates,
     commands: resolveCommands(workflowId, candidates),
+    video: null,
+    link: null,
   };
 }
 
@@ -144,7 +146,44 @@ export function budgetReachedRun({ workflowId, batchId }: RunEventSource, failur
     text: `Run ${cleanText(workflowId)} was not started: ${textOf(failure.message)}`,
     candidates: [],
     commands: [],
+    video: null,
+    link: null,
   };
+}
+
+/** How a run has ended. */
+export type RunEnd =
+  | { readonly state: 'done' | 'cached' | 'salvaged'; readonly result: VideoResult }
+  | { readonly state: 'failed' | 'budget_reached'; readonly failure: EventFailure }
+  | { readonly state: 'cancelled'; readonly outcome: string; readonly reason: string | null };
+
+/** Data of `run.ended`. */
+export function endedRun({ workflowId, batchId }: RunEventSource, end: RunEnd): WebhookRun {
+  const name = `Run ${cleanText(workflowId)}`;
+  const head = {
+    workflow_id: workflowId,
+    batch_id: batchId,
+    state: end.state,
+    reason: null,
+    cause: null,
+    next_step: null,
+    candidates: [],
+    commands: [],
+    video: null,
+    link: null,
+  };
+  if ('result' in end) {
+    const { video_url: url, task_id, sha256, duration, usage } = end.result;
+    const how = { done: 'has its video', cached: 'has its video from the store', salvaged: 'has saved a video' };
+    const video = { url, task_id, sha256, duration, billed_seconds: usage.billed_seconds };
+    return { ...head, text: `${name} ${how[end.state]}: ${textOf(url)}`, video };
+  }
+  if ('failure' in end) {
+    const { failure } = end;
+    return { ...head, ...failureData(failure), text: `${name} has failed: ${textOf(reasonOf(failure))}` };
+  }
+  const reason = end.reason === null ? null : textOf(end.reason);
+  return { ...head, reason, text: `${name} was cancelled. ${textOf(end.outcome)}` };
 }
 
 function batchData(

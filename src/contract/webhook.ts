@@ -11,13 +11,57 @@ export const WEBHOOK_EVENT_TYPES = [
   'batch.budget_reached',
   'run.needs_attention',
   'run.budget_reached',
+  'run.ended',
 ] as const;
 
 /** Name of an event. */
 export type WebhookEventType = (typeof WEBHOOK_EVENT_TYPES)[number];
 
-/** Events that a webhook is subscribed to. */
-export type WebhookEvents = readonly WebhookEventType[];
+/** Events of a receiver that names none: a run's own end costs a delivery for each video, and is sent on request. */
+export const DEFAULT_WEBHOOK_EVENTS: readonly WebhookEventType[] = WEBHOOK_EVENT_TYPES.filter(
+  (type) => type !== 'run.ended',
+);
+
+/** Name of the receiver of runs that name none. */
+export const DEFAULT_RECEIVER = 'default';
+
+/** The events that a named receiver is subscribed to. */
+export interface ReceiverEvents {
+  readonly receiver: string;
+  readonly events: readonly WebhookEventType[];
+}
+
+/** Events that a run reports: those of the default receiver, or those of the receiver that it names. */
+export type WebhookEvents = readonly WebhookEventType[] | ReceiverEvents;
+
+/** The receiver of a run's events, and which of them it gets. */
+export const receiverOf = (events: WebhookEvents): ReceiverEvents =>
+  'receiver' in events ? events : { receiver: DEFAULT_RECEIVER, events };
+
+/** How an event goes to its receiver. */
+export interface WebhookRoute {
+  readonly receiver: string;
+  /** Id of the run's event before this one, which is delivered first; null: there is none. */
+  readonly after: string | null;
+}
+
+/** The video of a run that has ended with one. */
+export interface WebhookVideo {
+  /** Stable address in the store. */
+  readonly url: string;
+  readonly task_id: string;
+  readonly sha256: string;
+  /** Seconds. */
+  readonly duration: number;
+  readonly billed_seconds: number;
+}
+
+/** An address under which anyone can fetch the video until it expires. */
+export interface WebhookLink {
+  readonly url: string;
+  /** ISO 8601, UTC. */
+  readonly expires_at: string;
+}
 
 /** Fields of every event. */
 export interface WebhookSummary {
@@ -58,7 +102,15 @@ export interface WebhookBatch extends WebhookSummary, BatchTotals {
 /** Data of the events of one run. */
 export interface WebhookRun extends WebhookSummary {
   readonly batch_id: string | null;
-  readonly state: 'needs_attention' | 'failed';
+  /**
+   * `needs_attention`: it has not ended. `done` is a video that this run, or another one, has bought; `cached` one that
+   * was in the store; `salvaged` one that a salvage has archived after its own run had ended.
+   */
+  readonly state: 'needs_attention' | 'done' | 'cached' | 'salvaged' | 'failed' | 'cancelled' | 'budget_reached';
+  /** In `run.ended` with a video; else null. */
+  readonly video: WebhookVideo | null;
+  /** The signed address of the video, for a receiver that is configured to get one; else null. */
+  readonly link: WebhookLink | null;
   /** In `needs_attention`: tasks that may be the run's own, and the key of the archived copy of each. */
   readonly candidates: Attention['candidates'];
   /** In `needs_attention`: the commands to choose from. */
@@ -81,6 +133,7 @@ interface EventData {
   readonly 'batch.budget_reached': WebhookBatch;
   readonly 'run.needs_attention': WebhookRun;
   readonly 'run.budget_reached': WebhookRun;
+  readonly 'run.ended': WebhookRun;
 }
 
 /** What is POSTed to the webhook. */

@@ -1,10 +1,11 @@
 import { type Dispatcher, request } from 'undici';
 import { FailureType } from '../contract/failure-type.js';
 import { VideoError } from '../contract/video-error.js';
-import type { WebhookDelivery, WebhookEvents } from '../contract/webhook.js';
+import type { WebhookDelivery } from '../contract/webhook.js';
 import { createDispatcher, type Proxies } from '../net/proxies.js';
 import { parseRetryAfter } from '../net/retry-after.js';
 import { signatureOf, WEBHOOK_HEADERS } from './signature.js';
+import { slackMessage } from './slack-message.js';
 import type { WebhookSettings } from './webhook-file.js';
 
 /** What a sender needs. */
@@ -35,9 +36,8 @@ export class WebhookSender {
     this.#dispatcher = createDispatcher(options.proxies);
   }
 
-  /** Events that the receiver is subscribed to; the others are never delivered. */
-  get events(): WebhookEvents {
-    return this.#options.settings.events;
+  get settings(): WebhookSettings {
+    return this.#options.settings;
   }
 
   /** Host and port, as messages name the receiver. */
@@ -55,7 +55,7 @@ export class WebhookSender {
    */
   async send(event: WebhookDelivery, { signal }: { readonly signal?: AbortSignal } = {}): Promise<number> {
     const { settings, timeoutMs, now } = this.#options;
-    const body = JSON.stringify(event);
+    const body = JSON.stringify(settings.format === 'slack' ? slackMessage(event) : event);
     const timestampSeconds = Math.floor(now() / 1000);
     const secrets = settings.secrets.map((secret) => secret.reveal());
     const bound = AbortSignal.timeout(timeoutMs);
@@ -70,7 +70,9 @@ export class WebhookSender {
           'user-agent': 'wan-video-temporal',
           [WEBHOOK_HEADERS.id]: event.id,
           [WEBHOOK_HEADERS.timestamp]: String(timestampSeconds),
-          [WEBHOOK_HEADERS.signature]: signatureOf({ id: event.id, timestampSeconds, body }, secrets),
+          ...(secrets.length > 0 && {
+            [WEBHOOK_HEADERS.signature]: signatureOf({ id: event.id, timestampSeconds, body }, secrets),
+          }),
         },
         body,
       });

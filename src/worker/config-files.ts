@@ -4,13 +4,13 @@ import { type Prices, readPrices } from '../config/prices.js';
 import type { BudgetTerms } from '../contract/budget.js';
 import { FailureType } from '../contract/failure-type.js';
 import { VideoError } from '../contract/video-error.js';
-import { readWebhook, type WebhookSettings } from '../webhook/webhook-file.js';
+import { readWebhook, type WebhookReceiverSettings } from '../webhook/webhook-file.js';
 
 /** Contents of the files that the configuration names; undefined: it names none. */
 export interface NamedFiles {
   readonly prices: Prices | undefined;
   readonly budgets: BudgetTerms | undefined;
-  readonly webhook: WebhookSettings | undefined;
+  readonly webhook: WebhookReceiverSettings | undefined;
 }
 
 /** @throws VideoError `ConfigurationInvalid` with the faults of all files at once, and for budgets without prices. */

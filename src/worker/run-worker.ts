@@ -24,7 +24,7 @@ import { ResultLinks } from '../polling/result-links.js';
 import { createTaskWatcher } from '../polling/task-watcher.js';
 import { flushTracing } from '../tracing/start-sdk.js';
 import { tracedClient } from '../tracing/traced-client.js';
-import { WebhookSender } from '../webhook/webhook-sender.js';
+import { WebhookReceivers } from '../webhook/webhook-receivers.js';
 import { accountSlotsPort, announceLimit, keepSlotsRunning } from './account-slots.js';
 import { attributesPort } from './attributes-port.js';
 import { itemState } from './batch-item-state.js';
@@ -146,9 +146,10 @@ async function runQueues(
   const { config, temporal, signal, onReady, plugins = [], interceptors = {} } = options;
   const { times, taskQueues } = config;
   for (const warning of raisedQuotas(config.provider.providerId, config.rates)) Runtime.instance().logger.warn(warning);
-  const { prices, budgets, webhook: settings } = await readNamedFiles(config);
+  const { prices, budgets, webhook: receivers } = await readNamedFiles(config);
   const webhook =
-    settings && new WebhookSender({ settings, proxies: config.proxies, timeoutMs: times.webhookHttpMs, now: Date.now });
+    receivers &&
+    new WebhookReceivers(receivers, { proxies: config.proxies, timeoutMs: times.webhookHttpMs, now: Date.now });
   const [store, , ffmpeg] = await Promise.all([
     unlessStopped(verifiedStore(config, temporal, clocks), signal),
     unlessStopped(lookAtProviderClock(config, clocks), signal),

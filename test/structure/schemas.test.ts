@@ -101,7 +101,15 @@ describe('an answer of ours is what its schema says', () => {
   const event: WebhookEvent = {
     ...head,
     type: 'run.needs_attention',
-    data: { ...summaryOfEvent, batch_id: null, state: 'needs_attention', candidates: [], commands: [] },
+    data: {
+      ...summaryOfEvent,
+      batch_id: null,
+      state: 'needs_attention',
+      candidates: [],
+      commands: [],
+      video: null,
+      link: null,
+    },
   };
   const testEvent: WebhookTestEvent = { ...head, type: 'webhook.test', data: { text: 'a test' } };
   const failure = toFailure(new VideoError('TaskFailed', 'It failed', { billed: false, taskId: 'a1b2c3d4' }));

@@ -88,6 +88,17 @@ export async function startReceiver(): Promise<WebhookReceiver> {
   };
 }
 
+/** Writes the file of `WAN_VIDEO_WEBHOOK` for several receivers by name, and returns its path. */
+export async function receiversFile(
+  directory: string,
+  receivers: Readonly<Record<string, readonly [receiver: Pick<WebhookReceiver, 'url' | 'secret'>, more?: object]>>,
+): Promise<string> {
+  const file = join(directory, 'receivers.json');
+  const entries = Object.entries(receivers).map(([name, [{ url, secret }, more]]) => [name, { url, secret, ...more }]);
+  await writeFile(file, JSON.stringify({ receivers: Object.fromEntries(entries) }));
+  return file;
+}
+
 /** Writes the file of `WAN_VIDEO_WEBHOOK` for a receiver, its secret next to it, and returns its path. */
 export async function webhookFile(
   directory: string,

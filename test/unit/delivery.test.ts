@@ -72,6 +72,7 @@ test('a delivery cannot go where the store keeps its own objects', () => {
     ...[keys.referenceKey('a', 'jpg'), keys.videoKey('t'), keys.candidateKey('t'), keys.rejectedKey('t')],
     ...[
       keys.statsRoot({ provider: 'p', account: 'a' }),
+      keys.conformedKey('t', 'r'),
       'probes/a',
       'cache/a',
       keys.scheduledManifestKey('a'),

@@ -57,6 +57,8 @@ function callAll(url: string): Readonly<Record<string, Promise<unknown>>> {
     settings: {
       url: new Secret(url, 'a test'),
       host: new URL(url).host,
+      format: 'standard',
+      linkSeconds: undefined,
       secrets: [new Secret(`whsec_${Buffer.alloc(32, 1).toString('base64')}`, 'a test')],
       events: [],
     },

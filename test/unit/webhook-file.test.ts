@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { loadConfig } from '../../src/config/config.js';
-import { WEBHOOK_EVENT_TYPES } from '../../src/contract/webhook.js';
+import { DEFAULT_WEBHOOK_EVENTS } from '../../src/contract/webhook.js';
 import { readWebhook } from '../../src/webhook/webhook-file.js';
 import { readNamedFiles } from '../../src/worker/config-files.js';
 import { newSecret } from '../support/webhook-receiver.js';
@@ -24,12 +24,13 @@ afterAll(() => rm(folder, { recursive: true, force: true }));
 
 const read = async (content: unknown) => {
   await writeFile(file, typeof content === 'string' ? content : JSON.stringify(content));
-  return readWebhook(file);
+  const receivers = await readWebhook(file);
+  return receivers.get('default') ?? expect.unreachable();
 };
 
 test('a file names the receiver, and its secret next to it; every event is delivered', async () => {
   const settings = await read({ url: URL_GIVEN, secret_file: 'one.secret' });
-  expect(settings).toMatchObject({ host: 'hooks.example.com', events: WEBHOOK_EVENT_TYPES });
+  expect(settings).toMatchObject({ host: 'hooks.example.com', events: DEFAULT_WEBHOOK_EVENTS, format: 'standard' });
   expect(settings.url.reveal()).toBe(URL_GIVEN);
   expect(settings.secrets.map((one) => one.reveal())).toEqual([secret]);
   expect(JSON.stringify(settings)).not.toMatch(/private|whsec/);
@@ -38,6 +39,49 @@ test('a file names the receiver, and its secret next to it; every event is deliv
 test('two secrets, one per line, are both signed with', async () => {
   const { secrets } = await read({ url: URL_GIVEN, secret_file: join(folder, 'two.secret') });
   expect(secrets.map((one) => one.reveal())).toEqual([next, secret]);
+});
+
+test('a file may name several receivers, each with its own secret, events and format', async () => {
+  await writeFile(
+    file,
+    JSON.stringify({
+      receivers: {
+        default: { url: URL_GIVEN, secret_file: 'one.secret' },
+        'team-a': { url: 'https://chat.example.com/x', format: 'slack', events: ['run.ended'], link_seconds: 3600 },
+      },
+    }),
+  );
+  const receivers = await readWebhook(file);
+  expect([...receivers.keys()]).toEqual(['default', 'team-a']);
+  expect(receivers.get('default')).toMatchObject({ format: 'standard', events: DEFAULT_WEBHOOK_EVENTS });
+  expect(receivers.get('team-a')).toMatchObject({
+    format: 'slack',
+    events: ['run.ended'],
+    linkSeconds: 3600,
+    secrets: [],
+  });
+});
+
+test('every fault of every receiver is reported at once, with its name', async () => {
+  const receivers = {
+    a: { url: 'ftp://x/', format: 'teams', link_seconds: 604_801 },
+    'b/..': { url: URL_GIVEN, secret },
+    c: { url: URL_GIVEN, secret_file: 'bad.secret', events: [] },
+  };
+  await writeFile(file, JSON.stringify({ receivers, url: URL_GIVEN }));
+  const error = await readWebhook(file).catch((fault) => fault);
+  expect(error.issues.map(({ path }: { path: string }) => path).sort()).toEqual([
+    'receivers.a.format',
+    'receivers.a.link_seconds',
+    'receivers.a.secret_file',
+    'receivers.a.url',
+    'receivers.b/..',
+    'receivers.c.events',
+    'receivers.c.secret_file',
+    'url',
+  ]);
+  await writeFile(file, JSON.stringify({ receivers: {} }));
+  await expect(readWebhook(file)).rejects.toMatchObject({ issues: [{ path: 'receivers' }] });
 });
 
 test('a file may hold the secret itself, and name the events', async () => {

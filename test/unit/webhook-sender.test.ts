@@ -1,8 +1,10 @@
 import { afterEach, beforeEach, expect, onTestFinished, test } from 'vitest';
 import { Secret } from '../../src/config/credentials.js';
 import type { WebhookTestEvent } from '../../src/contract/webhook.js';
+import { endedRun } from '../../src/contract/webhook-data.js';
 import { NO_PROXIES } from '../../src/net/proxies.js';
 import { verifyWebhook } from '../../src/webhook/signature.js';
+import type { WebhookFormat } from '../../src/webhook/webhook-file.js';
 import { WebhookSender } from '../../src/webhook/webhook-sender.js';
 import { type Reply, startReceiver, type WebhookReceiver } from '../support/webhook-receiver.js';
 
@@ -18,9 +20,16 @@ beforeEach(async () => {
 });
 afterEach(() => receiver.close());
 
-function sender(timeoutMs = 5_000, url = receiver.url): WebhookSender {
-  const secrets = [new Secret(receiver.secret, 'a test')];
-  const settings = { url: new Secret(url, 'a test'), host: new URL(url).host, secrets, events: [] };
+function sender(timeoutMs = 5_000, url = receiver.url, format: WebhookFormat = 'standard'): WebhookSender {
+  const secrets = format === 'slack' ? [] : [new Secret(receiver.secret, 'a test')];
+  const settings = {
+    url: new Secret(url, 'a test'),
+    host: new URL(url).host,
+    secrets,
+    events: [],
+    format,
+    linkSeconds: undefined,
+  };
   const made = new WebhookSender({ settings, proxies: NO_PROXIES, timeoutMs, now: Date.now });
   onTestFinished(() => made.close());
   return made;
@@ -36,6 +45,24 @@ test('an event arrives as it is, signed, at the path and query of the address', 
   const [{ body, headers } = expect.unreachable()] = receiver.deliveries;
   expect(verifyWebhook(body, headers, receiver.secret)).toEqual(EVENT);
   expect(headers).toMatchObject({ 'content-type': 'application/json', 'webhook-id': 'msg_1' });
+});
+
+test('a chat gets the text at the top level, without markup of others and without a signature', async () => {
+  const event = {
+    ...EVENT,
+    type: 'run.ended',
+    data: endedRun(
+      { workflowId: 'video/<@everyone>', batchId: null },
+      { state: 'failed', failure: { type: 'TaskFailed', message: 'a & b', next_step: 'Start it again.' } },
+    ),
+  } as const;
+  await sender(5_000, receiver.url, 'slack').send(event);
+  const [{ body, headers } = expect.unreachable()] = receiver.deliveries;
+  expect(JSON.parse(body)).toEqual({
+    text: 'Run video/&lt;@everyone&gt; has failed: a &amp; b\nStart it again.',
+  });
+  expect(headers).not.toHaveProperty('webhook-signature');
+  expect(headers).toMatchObject({ 'webhook-id': 'msg_1' });
 });
 
 const LATER = { status: 503, headers: { 'retry-after': '7' } };

@@ -13,20 +13,24 @@ import { type Stack, startStack } from '../support/stack.js';
 import {
   type Delivery,
   type Reply,
+  receiversFile,
   startReceiver,
   type WebhookReceiver,
-  webhookFile,
 } from '../support/webhook-receiver.js';
 
 let folder: string;
 let stack: Stack;
 let batches: WanBatchClient;
 let receiver: WebhookReceiver;
+/** Named by the runs whose own ends it is sent. */
+let ends: WebhookReceiver;
+/** Takes messages as chats do. */
+let chat: WebhookReceiver;
 /** How the receiver answers the events of one workflow, delivery by delivery; then with 204. */
 const replies = new Map<string, Reply[]>();
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'wan-video-webhook-'));
-  receiver = await startReceiver();
+  [receiver, ends, chat] = await Promise.all([startReceiver(), startReceiver(), startReceiver()]);
   receiver.meet(({ data }) => replies.get(data.workflow_id)?.shift());
   const prices = join(folder, 'prices.json');
   const tier = { silent: 0.15, sound: 0.3 };
@@ -35,7 +39,11 @@ beforeAll(async () => {
     settings: { speed: 60, slots: 50, submit_rate: 0, query_rate: 0 },
     times: { ...QUICK_LEDGER, unknownForMs: 1_000, parkedRetryMs: 300, webhookHttpMs: 500 },
     env: {
-      WAN_VIDEO_WEBHOOK: await webhookFile(folder, receiver),
+      WAN_VIDEO_WEBHOOK: await receiversFile(folder, {
+        default: [receiver],
+        ends: [ends, { events: ['run.needs_attention', 'run.ended', 'batch.ended'] }],
+        chat: [chat, { format: 'slack', secret: undefined }],
+      }),
       WAN_VIDEO_PRICES: prices,
       WAN_VIDEO_SUBMIT_RATE: '100',
       WAN_VIDEO_QUERY_RATE: '100',
@@ -47,7 +55,7 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   await stack?.close();
-  await receiver?.close();
+  await Promise.all([receiver, ends, chat].map((one) => one?.close()));
   await rm(folder, { recursive: true, force: true });
 });
 
@@ -211,5 +219,92 @@ describe.concurrent('the webhook', () => {
       cause: { type: 'WebhookRefused', message: expect.stringContaining(`${receiver.host} answered 400`) },
     });
     expect(delivered(id, 'batch.ended')).toHaveLength(1);
+  });
+});
+
+describe.concurrent('a receiver that a run names', () => {
+  const endsOf = (workflowId: string) =>
+    ends.taken(workflowId).flatMap(({ event }) => (event.type === 'run.ended' ? [event] : []));
+
+  test('gets the run’s end, once, however it ended; the default receiver gets nothing of it', async ({ expect }) => {
+    const prompt = randomUUID();
+    const done = await stack.videos.start({ ...stack.request(prompt), receiver: 'ends' });
+    const result = await stack.videos.result(done.id);
+    const again = { ...stack.request(prompt), receiver: 'ends' };
+    const cached = await stack.videos.start(again, { id: `cached-${randomUUID()}` });
+    await stack.videos.result(cached.id);
+    const refusal = { on: 'submit', fault: 'status', status: 400, code: 'DataInspectionFailed' } as const;
+    const other = randomUUID();
+    stack.emulator.queueFaults({ ...refusal, match: other });
+    const failed = await stack.videos.start({ ...stack.request(other), receiver: 'ends' });
+    await stack.videos.result(failed.id).catch(() => undefined);
+    const invalid = { ...stack.request(randomUUID()), fps: 0, receiver: 'ends' };
+    const refused = await stack.client.workflow.start('videoGenerate', {
+      args: [invalid],
+      workflowId: `refused-${randomUUID()}`,
+      taskQueue: stack.config.taskQueues.generate,
+    });
+    await refused.result().catch(() => undefined);
+    const runs = [done.id, cached.id, failed.id, refused.workflowId];
+    for (const id of runs) await until(() => endsOf(id).length > 0);
+    expect(runs.map((id) => endsOf(id).map(({ data }) => [data.state, data.cause]))).toEqual([
+      [['done', null]],
+      [['cached', null]],
+      [['failed', 'ContentRejected']],
+      [['failed', 'InvalidRequest']],
+    ]);
+    expect(endsOf(done.id)[0]?.data.video).toMatchObject({ url: result.video_url, sha256: result.sha256 });
+    expect(new Set(runs.flatMap((id) => endsOf(id).map(({ id }) => id))).size).toBe(4);
+    for (const id of runs) expect(receiver.taken(id)).toEqual([]);
+  });
+
+  test('that is away gets everything once it is back, in the order of the run, each under one id', async ({
+    expect,
+  }) => {
+    const away = randomUUID();
+    ends.meet(({ data }) => (data.workflow_id.includes(away) && isAway ? 503 : undefined));
+    let isAway = true;
+    stack.emulator.queueFaults({ on: 'submit', fault: 'drop-reply', match: away, times: 2 });
+    const starts = [1, 2].map((seed) =>
+      stack.videos.start({ ...stack.request(away), seed, receiver: 'ends' }, { id: `${away}-${seed}` }),
+    );
+    const [{ id } = expect.unreachable()] = await Promise.all(starts);
+    await until(async () => (await stack.videos.progress(id)).stage === 'needs_attention');
+    const tried = (type: string) =>
+      ends.deliveries.filter(({ event }) => event.data.workflow_id === id && event.type === type);
+    await until(() => tried('run.needs_attention').length > 0);
+    for (const seed of [1, 2]) await stack.videos.cancel(`${away}-${seed}`);
+    await stack.videos.result(id).catch(() => undefined);
+    expect(tried('run.ended')).toEqual([]); // it follows the first event
+    isAway = false;
+    await until(() => ends.taken(id).length === 2);
+    expect(ends.taken(id).map(({ event }) => [event.type, event.data.state])).toEqual([
+      ['run.needs_attention', 'needs_attention'],
+      ['run.ended', 'cancelled'],
+    ]);
+    expect(new Set(tried('run.needs_attention').map((one) => one.id)).size).toBe(1);
+  });
+
+  test('that is a chat gets a text; a name that nobody has is refused before anything is bought', async ({
+    expect,
+  }) => {
+    const { batch_id } = await batches.start({ lines: linesOf(1) }, { receiver: 'chat' });
+    await batches.result(batch_id);
+    await until(() => chat.deliveries.some(({ body }) => body.includes(batch_id)));
+    const [{ body } = expect.unreachable()] = chat.deliveries.filter((one) => one.body.includes(batch_id));
+    expect(JSON.parse(body)).toEqual({
+      text: expect.stringMatching(/^Batch .* has ended: 1 of 1 lines have their video\.$/),
+    });
+    const prompt = randomUUID();
+    const unknown = await stack.videos.start({ ...stack.request(prompt), receiver: 'nobody' });
+    await expect(stack.videos.result(unknown.id)).rejects.toMatchObject({
+      error: { type: 'InvalidRequest', issues: [{ path: 'receiver' }] },
+    });
+    const lost = await batches.start({ lines: linesOf(1, prompt) }, { receiver: 'nobody' });
+    await expect(batches.result(lost.batch_id)).rejects.toMatchObject({ error: { type: 'InvalidRequest' } });
+    expect(stack.emulator.state().tasks.filter((task) => task.prompt.includes(prompt))).toEqual([]);
+    // An address is not a name.
+    const address = { ...stack.request(prompt), receiver: 'https://example.com/x' };
+    await expect(stack.videos.start(address)).rejects.toMatchObject({ issues: [{ path: 'receiver' }] });
   });
 });

@@ -10,10 +10,10 @@ import {
   failedBatch,
   pausedBatch,
 } from '../../src/contract/webhook-data.js';
-import { notify } from '../shared/deliver-webhook.js';
+import { continueEventsAfter, latestEventId, notify } from '../shared/deliver-webhook.js';
 import { failureOrUnexpected } from '../shared/failures.js';
 import { numbersOf } from './batch-progress.js';
-import type { BatchState } from './batch-state.js';
+import type { BatchState, CarriedBatch } from './batch-state.js';
 
 /** Sends the webhook's events of a batch, each once over all runs of the batch. */
 export class BatchNotifier {
@@ -34,9 +34,16 @@ export class BatchNotifier {
   }
 
   /** Continues from the previous run, which has reported the current pause. */
-  continueFrom({ data: { webhookEvents, pause } }: BatchState): void {
+  continueFrom({ data: { webhookEvents, pause, latestEventId } }: BatchState): void {
+    continueEventsAfter(latestEventId ?? null);
     this.#webhookEvents = webhookEvents;
     this.#reportedPauseMs = pause?.since_ms;
+  }
+
+  /** What the next run begins with, so that its events follow those of this one. */
+  carried(state: BatchState): CarriedBatch {
+    const eventId = latestEventId();
+    return { ...state.carried(), ...(eventId !== null && { latestEventId: eventId }) };
   }
 
   /** Reports the current pause, unless it is reported or there is none. */

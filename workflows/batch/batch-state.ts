@@ -35,6 +35,8 @@ export interface CarriedBatch {
   readonly labelsHidden: boolean;
   /** Events that the worker's webhook is subscribed to; absent: there is no webhook. */
   readonly webhookEvents?: WebhookEvents | undefined;
+  /** Id of the event that was reported last; absent: none. */
+  readonly latestEventId?: string | undefined;
   /** Where the videos are delivered; absent: nowhere. */
   readonly delivery?: BatchDeliveryPlan | undefined;
   readonly window: number;

@@ -3,7 +3,7 @@ import type { BatchOpening, OpenBatchInput } from '../../activities/open-batch.j
 import type { VideoBatchInput } from '../../src/contract/batch.js';
 import { batchInputIssues, inlineItems } from '../../src/contract/batch-input.js';
 import { bytesOf, ID_BYTES_MAX } from '../../src/contract/bounds.js';
-import { batchItemWorkflowId } from '../../src/contract/names.js';
+import { batchItemWorkflowId, batchWorkflowId } from '../../src/contract/names.js';
 import { steps } from '../shared/activities.js';
 
 /** Pause between two looks for a manifest that does not exist yet. */
@@ -35,7 +35,15 @@ export async function openBatch(
 export const inputOf = <Input extends object>(given: Input): Partial<Input> => (Object(given) === given ? given : {});
 
 function openingOf(given: VideoBatchInput, batchId: string): OpenBatchInput {
-  const { manifest_key, allow_invalid, timezone, items: givenItems, deliver, deliver_report } = inputOf(given);
+  const {
+    manifest_key,
+    allow_invalid,
+    timezone,
+    items: givenItems,
+    deliver,
+    deliver_report,
+    receiver,
+  } = inputOf(given);
   const items = inlineItems(givenItems);
   const issues = batchInputIssues(given);
   // The id of each item, of at most 100 characters, is appended to that of the batch.
@@ -49,6 +57,7 @@ function openingOf(given: VideoBatchInput, batchId: string): OpenBatchInput {
     allowInvalid: allow_invalid === true,
     ...(manifest_key != null && { manifestKey: manifest_key }),
     ...(items !== undefined && { items }),
+    ...(receiver != null && { receiver }),
     ...(deliver != null && { deliver }),
     ...(deliver_report != null && { deliverReport: deliver_report }),
     // Reported by the step, which adds the faults of the items and knows the webhook.
@@ -59,3 +68,9 @@ function openingOf(given: VideoBatchInput, batchId: string): OpenBatchInput {
 
 /** A schedule ends the id of each run with its nominal time. */
 const nominalTimeOf = (batchId: string): string | undefined => /-(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ)$/.exec(batchId)?.[1];
+
+/** The `<id>` of `batch/<id>`; the whole workflow id of a batch that was started under another one. */
+export const batchIdOf = (workflowId: string): string => {
+  const prefix = batchWorkflowId('');
+  return workflowId.startsWith(prefix) ? workflowId.slice(prefix.length) : workflowId;
+};

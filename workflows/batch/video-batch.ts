@@ -8,7 +8,6 @@ import { markdownCode, markdownLink, markdownText } from '../../src/contract/mar
 import {
   BATCH_MEMO,
   batchItemWorkflowId,
-  batchWorkflowId,
   ITEM_MEMO,
   type VideoGenerate,
   WorkflowType,
@@ -27,7 +26,7 @@ import { BatchProgressView, numbersOf } from './batch-progress.js';
 import { BatchRequests } from './batch-requests.js';
 import { BatchState, type CarriedBatch } from './batch-state.js';
 import { deliverBatch, undelivered } from './deliver-batch.js';
-import { inputOf, openBatch } from './open-batch.js';
+import { batchIdOf, inputOf, openBatch } from './open-batch.js';
 import { pauseScheduleOf } from './pause-schedule.js';
 import { readItemEnd } from './read-item-end.js';
 
@@ -207,7 +206,9 @@ class Batch {
   /** Starts the run of an item. It reports its end by a signal, which reaches later runs of the batch as well. */
   #start(item: PageItem): void {
     const state = this.#openState();
-    const { itemId, request } = item;
+    const { itemId } = item;
+    const { receiver } = this.#input;
+    const request = receiver == null ? item.request : { receiver, ...item.request };
     const workflowId = batchItemWorkflowId(this.#batchId, itemId);
     const startedAtMs = Date.now();
     state.started(item); // before the start: a fast item reports its end before its start is confirmed
@@ -324,7 +325,11 @@ class Batch {
     await this.#notifier.allStarted();
     // The store has a copy of inline items by now.
     const { carried: _, upgrade_from: __, items: ___, ...input } = this.#input;
-    const next = { ...input, carried: state.carried(), ...upgradeAttempted(this.#input.upgrade_from) };
+    const next = {
+      ...input,
+      carried: this.#notifier.carried(state),
+      ...upgradeAttempted(this.#input.upgrade_from),
+    };
     return wf.makeContinueAsNewFunc<typeof videoBatch>(continueOnNewVersion)(next);
   }
 
@@ -387,12 +392,6 @@ class Batch {
     return this.#state;
   }
 }
-
-/** The `<id>` of `batch/<id>`; the whole workflow id of a batch that was started under another one. */
-const batchIdOf = (workflowId: string): string => {
-  const prefix = batchWorkflowId('');
-  return workflowId.startsWith(prefix) ? workflowId.slice(prefix.length) : workflowId;
-};
 
 /** Fails the batch; an error of another kind would fail the workflow task, again and again. */
 const shortenedManifest = () =>

@@ -5,12 +5,15 @@ import { markdownText } from '../../src/contract/markdown.js';
 import { webhookWorkflowId } from '../../src/contract/names.js';
 import type { Attention } from '../../src/contract/result.js';
 import {
+  DEFAULT_RECEIVER,
+  receiverOf,
   type WebhookEvent,
   type WebhookEvents,
   type WebhookEventType,
+  type WebhookRoute,
   webhookEventId,
 } from '../../src/contract/webhook.js';
-import { attentionRun, budgetReachedRun } from '../../src/contract/webhook-data.js';
+import { attentionRun, budgetReachedRun, endedRun, type RunEnd } from '../../src/contract/webhook-data.js';
 import { steps } from './activities.js';
 import { isAlreadyStarted, runFailure } from './failures.js';
 import { fieldsOf } from './message-checks.js';
@@ -22,15 +25,24 @@ import { showDetails } from './web-ui.js';
  * Delivers one event to the webhook. It is a run of its own: the run that reports must neither wait for the receiver
  * nor fail with it, and an event must outlive both.
  */
-export async function deliverWebhook(event: WebhookEvent): Promise<{ status: number }> {
+export async function deliverWebhook(event: WebhookEvent, route?: WebhookRoute): Promise<{ status: number }> {
   const { text } = fieldsOf(fieldsOf(event)['data']);
   requireInput(typeof text === 'string');
   showDetails([markdownText(event.data.text)]);
   return steps()
-    .postEvent({ event })
+    .postEvent({ event, ...(route !== undefined && { route }) })
     .catch((error: unknown) => {
       throw runFailure(error);
     });
+}
+
+/** Id of the event that this execution has reported last: the next one is delivered after it. */
+let latestId: string | null = null;
+/** What a run hands to the next run of its chain, whose events follow. */
+export const latestEventId = (): string | null => latestId;
+/** Continues the order of the previous run of the chain. */
+export function continueEventsAfter(eventId: string | null): void {
+  latestId = eventId;
 }
 
 /** Content of an event, with a key that is unique among the events of one chain of executions. */
@@ -49,15 +61,19 @@ export async function notify(
   type: WebhookEventType,
   notification: () => Notification,
 ): Promise<void> {
-  if (webhookEvents?.includes(type) !== true) return;
+  if (webhookEvents === undefined) return;
+  const { receiver, events } = receiverOf(webhookEvents);
+  if (!events.includes(type)) return;
   const { key, ...content } = notification();
   const id = webhookEventId(wf.workflowInfo().firstExecutionRunId, key);
   const event = { id, timestamp: new Date().toISOString(), ...content } as WebhookEvent;
+  const route: WebhookRoute = { receiver, after: latestId };
+  latestId = id;
   try {
     await wf.CancellationScope.nonCancellable(() =>
       wf.startChild(deliverWebhook, {
         workflowId: webhookWorkflowId(id),
-        args: [event],
+        args: receiver === DEFAULT_RECEIVER && route.after === null ? [event] : [event, route],
         parentClosePolicy: 'ABANDON',
         cancellationType: wf.ChildWorkflowCancellationType.ABANDON,
         // A delivered event is not sent again, not even by a run that was reset; a refused one is.
@@ -96,6 +112,15 @@ export async function notifyBudgetReached(
     type: 'run.budget_reached',
     key: 'budget_reached',
     data: budgetReachedRun(runEventSource(), failure),
+  }));
+}
+
+/** Reports how this run has ended. */
+export function notifyEnded(webhookEvents: WebhookEvents | undefined, end: RunEnd): Promise<void> {
+  return notify(webhookEvents, 'run.ended', () => ({
+    type: 'run.ended',
+    key: 'ended',
+    data: endedRun(runEventSource(), end),
   }));
 }
 

@@ -33,12 +33,12 @@ export function failureOf(error: unknown): VideoFailure | undefined {
 export const failureOrUnexpected = (error: unknown): VideoFailure =>
   failureOf(error) ?? { type: 'UnexpectedError', message: String(error) };
 
-/** Whether a failed `prepareRequest` says that the namespace has the search attributes. */
-export function attributesKnown(error: unknown): boolean {
+/** What a failed `prepareRequest` says in addition to its failure. */
+export function failedPreparationOf(error: unknown): Partial<FailedPreparation> {
   const cause = error instanceof wf.ActivityFailure ? error.cause : undefined;
-  if (!(cause instanceof wf.ApplicationFailure)) return false;
+  if (!(cause instanceof wf.ApplicationFailure)) return {};
   const [, known] = (cause.details ?? []) as [unknown, (Partial<FailedPreparation> | undefined)?];
-  return known?.attributes === true;
+  return known ?? {};
 }
 
 /** Whether a child could not start because a run with its id exists. */

@@ -1,6 +1,8 @@
+import * as wf from '@temporalio/workflow';
 import type { VideoResult } from '../../src/contract/result.js';
 import { STEP_TIMES, type StepTimes } from '../../src/contract/times.js';
-import { failureOf, runFailure } from '../shared/failures.js';
+import { notifyEnded } from '../shared/deliver-webhook.js';
+import { failureOf, failureOrUnexpected, runFailure } from '../shared/failures.js';
 import { fieldsOf, isCount, isName, isObject } from '../shared/message-checks.js';
 import { answersGiven } from '../shared/message-handlers.js';
 import { requireInput } from '../shared/require-input.js';
@@ -35,11 +37,16 @@ export async function salvageVideo(salvage: Salvage): Promise<VideoResult | null
         return progress.nothingBought();
       case 'task': {
         const end = await tracker.watchToEnd(step.task, times);
-        return end.kind === 'archived' ? progress.finished(end.result) : progress.nothingBought();
+        if (end.kind !== 'archived') return progress.nothingBought();
+        await notifyEnded(webhookEvents, { state: 'salvaged', result: end.result });
+        return progress.finished(end.result);
       }
     }
   } catch (error) {
     progress.failed(failureOf(error));
+    if (!wf.isCancellation(error)) {
+      await notifyEnded(webhookEvents, { state: 'failed', failure: failureOrUnexpected(error) });
+    }
     throw runFailure(error);
   } finally {
     await answersGiven();

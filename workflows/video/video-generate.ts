@@ -19,10 +19,11 @@ import { callerAttributes } from '../../src/contract/search-attributes.js';
 import { withoutSignedAudio } from '../../src/contract/signed-url.js';
 import type { StepTimes } from '../../src/contract/times.js';
 import type { WebLinks } from '../../src/contract/web-links.js';
+import type { RunEnd } from '../../src/contract/webhook-data.js';
 import { steps } from '../shared/activities.js';
 import { cancellable } from '../shared/cancellation.js';
-import { notifyBudgetReached } from '../shared/deliver-webhook.js';
-import { attributesKnown, failure, failureOf, runFailure } from '../shared/failures.js';
+import { notifyBudgetReached, notifyEnded } from '../shared/deliver-webhook.js';
+import { failedPreparationOf, failure, failureOf, failureOrUnexpected, runFailure } from '../shared/failures.js';
 import { batchOf } from '../shared/run-context.js';
 import { startSalvage } from '../shared/start-salvage.js';
 import { deliverVideo } from './conform-video.js';
@@ -75,15 +76,20 @@ async function generate(request: VideoRequest, run: Run): Promise<VideoResult> {
       run.progress.enter('cancelling');
       const outcome = await release(run);
       run.progress.cancelled(by, outcome);
+      if (by.how === 'cancel')
+        await reportEnd(run, { state: 'cancelled', outcome: outcome.outcome, reason: by.reason });
       return outcome;
     });
+    await reportEnd(run, { state: result.source === 'cache' ? 'cached' : 'done', result });
     return run.progress.finished(result);
   } catch (error) {
     if (wf.isCancellation(error)) throw error;
     const final = await handOverPurchase(run, error);
     const known = failureOf(final);
     run.progress.failed(known);
-    if (known?.type === 'BudgetReached') await notifyBudgetReached(run.tracker.webhookEvents, known);
+    const isBudget = known?.type === 'BudgetReached';
+    if (isBudget) await notifyBudgetReached(run.tracker.webhookEvents, known);
+    await reportEnd(run, { state: isBudget ? 'budget_reached' : 'failed', failure: failureOrUnexpected(final) });
     throw final;
   }
 }
@@ -101,6 +107,8 @@ async function deliver(
   const deadlineMs = limitMs === null ? null : wf.workflowInfo().startTime.getTime() + limitMs;
   return deliverVideo(result, { delivery, storeId, times, deadlineMs });
 }
+
+const reportEnd = ({ tracker }: Run, end: RunEnd): Promise<void> => notifyEnded(tracker.webhookEvents, end);
 
 /**
  * Runs the first step. A run of a plain client learns from it alone whether it may set search attributes, even if it
@@ -124,7 +132,9 @@ async function prepare(request: VideoRequest, run: Run): Promise<FirstStep> {
     run.progress.links = linksOf(prepared.reference, webLinks);
     return prepared;
   } catch (error) {
-    if (attributesKnown(error)) run.progress.useAttributes(true);
+    const { attributes, webhookEvents } = failedPreparationOf(error);
+    if (attributes === true) run.progress.useAttributes(true);
+    run.tracker.webhookEvents = webhookEvents;
     throw error;
   }
 }

@@ -15,7 +15,7 @@ import { ExitCode } from '../../text/exit-code.js';
 import { awaitBatch, type BatchSession } from '../await-batch.js';
 import { exportBatch, namePattern, printFailedLines, reportBatch } from '../batch-results.js';
 import type { CommandContext } from '../context.js';
-import { collect, DELIVER_FLAGS, deliveryReports, JSON_FLAG, linkTime, wholeNumber } from '../flags.js';
+import { collect, DELIVER_FLAGS, deliveryReports, JSON_FLAG, linkTime, RECEIVER_FLAG, wholeNumber } from '../flags.js';
 import { type Interrupts, unlessInterrupted, withInterrupts } from '../interrupts.js';
 import { Settings } from '../settings.js';
 import { withStagingStore } from '../with-temporal.js';
@@ -26,6 +26,7 @@ interface StartFlags {
   readonly allowInvalid?: boolean;
   readonly deliver?: string;
   readonly deliverReport?: readonly DeliveryReport[];
+  readonly receiver?: string;
   readonly wait?: boolean;
   readonly dryRun?: boolean;
   readonly quiet?: boolean;
@@ -73,6 +74,7 @@ export function defineCommand(batch: Command, context: CommandContext): void {
     .option('--allow-invalid', 'leave out lines with faults instead of refusing the whole manifest')
     .option(...DELIVER_FLAGS.deliver)
     .option(...DELIVER_FLAGS.report, deliveryReports)
+    .option(...RECEIVER_FLAG)
     .addOption(
       new Option('--wait', 'wait for its end with progress; exit code 1 when a line has no video').conflicts('dryRun'),
     )
@@ -241,8 +243,8 @@ function noteUnanswered(answer: BatchControls | null, { context }: BatchSession)
 
 async function startBatch(session: BatchSession, manifest: string, flags: StartFlags): Promise<number> {
   const { batches, settings, context } = session;
-  const { id, window, allowInvalid, deliver, deliverReport: deliverReports, dryRun = false } = flags;
-  const how = { id, window, allowInvalid, deliver, deliverReports };
+  const { id, window, allowInvalid, deliver, deliverReport: deliverReports, receiver, dryRun = false } = flags;
+  const how = { id, window, allowInvalid, deliver, deliverReports, receiver };
   const source = { file: resolve(context.io.cwd, manifest) };
   if (!dryRun) {
     // Known before it is started, so that an interrupt can name it.

@@ -8,7 +8,7 @@ import { ExitCode } from '../../text/exit-code.js';
 import { type WaitFlags, waitForResult, waitIssues } from '../await-video.js';
 import type { CommandContext } from '../context.js';
 import { planGeneration, planText } from '../dry-run.js';
-import { collect, JSON_FLAG } from '../flags.js';
+import { collect, JSON_FLAG, RECEIVER_FLAG } from '../flags.js';
 import { unlessInterrupted, withInterrupts } from '../interrupts.js';
 import { type RequestFlags, readRequestInput } from '../request-input.js';
 import { Settings } from '../settings.js';
@@ -48,6 +48,7 @@ export function defineCommand(command: Command, context: CommandContext): void {
     .option('--cache <mode>', 'use (default), refresh: make a new one, off: share nothing')
     .option('--deadline <seconds>', 'fail when there is no video after this time')
     .option('--tenant <name>', 'who the video is for')
+    .option(...RECEIVER_FLAG)
     .option('--label <name=value>', 'to find the run again; may be repeated', collect)
     .option('--id <id>', 'workflow id (default: derived from the request)')
     .option('--request <file>', 'a whole request as a JSON file; flags override it')

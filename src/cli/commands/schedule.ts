@@ -13,7 +13,7 @@ import { ExitCode } from '../../text/exit-code.js';
 import { backfillLines, nextTimeLines, scheduleLines } from '../../text/schedule.js';
 import { table } from '../../text/table.js';
 import type { CommandContext } from '../context.js';
-import { DELIVER_FLAGS, deliveryReports, duration, JSON_FLAG, wholeNumber } from '../flags.js';
+import { DELIVER_FLAGS, deliveryReports, duration, JSON_FLAG, RECEIVER_FLAG, wholeNumber } from '../flags.js';
 import { Settings } from '../settings.js';
 import { withStagingStore } from '../with-temporal.js';
 
@@ -33,6 +33,7 @@ interface CreateFlags {
   readonly pauseWhenFailedAbove?: number;
   readonly deliver?: string;
   readonly deliverReport?: readonly DeliveryReport[];
+  readonly receiver?: string;
   readonly dryRun?: boolean;
 }
 
@@ -109,6 +110,7 @@ export function defineCommand(schedule: Command, context: CommandContext): void 
     )
     .option(...DELIVER_FLAGS.deliver)
     .option(...DELIVER_FLAGS.report, deliveryReports)
+    .option(...RECEIVER_FLAG)
     .option('--pause-when-failed-above <share>', 'pause the schedule when more of a run failed, such as 25%', share)
     .option('--dry-run', 'show what its next run would cost and take; create nothing')
     .option(...JSON_FLAG)

@@ -2,8 +2,9 @@ import { randomUUID } from 'node:crypto';
 import type { Command } from 'commander';
 import { FailureType } from '../../contract/failure-type.js';
 import { VideoError } from '../../contract/video-error.js';
-import { type WebhookTestEvent, webhookEventId } from '../../contract/webhook.js';
+import { DEFAULT_RECEIVER, type WebhookTestEvent, webhookEventId } from '../../contract/webhook.js';
 import { ExitCode } from '../../text/exit-code.js';
+import { unknownReceiver } from '../../webhook/webhook-receivers.js';
 import { WebhookSender } from '../../webhook/webhook-sender.js';
 import type { CommandContext } from '../context.js';
 import { JSON_FLAG } from '../flags.js';
@@ -25,20 +26,23 @@ export function defineCommand(command: Command, context: CommandContext): void {
       'Sends one signed event of the type webhook.test to the receiver that WAN_VIDEO_WEBHOOK configures, and ' +
         'prints its answer. Exit code 0 when it accepted the event, else 3.',
     )
+    .option('--receiver <name>', 'one of several receivers', DEFAULT_RECEIVER)
     .option(...JSON_FLAG)
     .addHelpText('after', EXAMPLE)
-    .action(context.action(() => testWebhook(context)));
+    .action(context.action(({ receiver }: { receiver: string }) => testWebhook(receiver, context)));
 }
 
-async function testWebhook(context: CommandContext): Promise<number> {
+async function testWebhook(name: string, context: CommandContext): Promise<number> {
   const configuration = new Settings(context.io);
-  const settings = await configuration.webhook();
-  if (settings === undefined) {
+  const receivers = await configuration.webhook();
+  if (receivers === undefined) {
     throw new VideoError(FailureType.ConfigurationInvalid, 'No webhook is configured', {
       issues: [{ path: 'WAN_VIDEO_WEBHOOK', message: 'is not set; set it to the path of the webhook file' }],
       nextStep: 'docs/webhook.md shows such a file.',
     });
   }
+  const settings = receivers.get(name);
+  if (settings === undefined) throw unknownReceiver(name, [...receivers.keys()]);
   const { times, proxies } = configuration.config();
   const sender = new WebhookSender({ settings, proxies, timeoutMs: times.webhookHttpMs, now: Date.now });
   const event: WebhookTestEvent = {
