@@ -55,10 +55,12 @@ describe.skipIf(chromium === undefined)("in Temporal's Web UI", () => {
     ['running', 'resolveSubmit', { buy_again: true }, { refused: 'The run waits for no decision' }],
     ['parked', 'resolveSubmit', { task_id: 7 }, { refused: expect.stringContaining('names no task') }],
     ['parked', 'resolveSubmit', { buy_again: true }, { answer: { decision: { buy_again: true }, task_id: null } }],
+    ['running', 'cancel', { reason: 'by hand' }, { answer: { billed: null, reason: 'by hand' } }],
   ])(
     'an operator who sends an Update reads the answer, or why it is refused: %s %s %o',
     async (which, name, data, expected) => {
-      expect(await ui.sendUpdate(runs[which], name, data)).toMatchObject(expected);
+      const ended = name === 'cancel' ? () => stack.videos.result(runs[which].id).catch(() => undefined) : undefined;
+      expect(await ui.sendUpdate(runs[which], name, data, ended)).toMatchObject(expected);
     },
   );
 });

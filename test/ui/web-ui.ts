@@ -142,9 +142,16 @@ export class WebUi {
 
   /**
    * Sends an Update by the form of the UI, and reads what it shows then.
+   * @param ended - Waits for the end of a run that the Update ends: the UI then leaves its form open, and has the
+   * answer once the page is loaded again.
    * @returns the answer in the run's history, or the reason in the form when the run refuses.
    */
-  sendUpdate(run: Run, name: string, data?: object): Promise<{ readonly answer?: unknown; readonly refused?: string }> {
+  sendUpdate(
+    run: Run,
+    name: string,
+    data?: object,
+    ended?: () => Promise<unknown>,
+  ): Promise<{ readonly answer?: unknown; readonly refused?: string }> {
     return this.#onPage(run, 'history', async (page) => {
       const form = page.locator('#update-confirmation-modal:visible');
       const completed = page.getByText('Workflow Execution Update Completed');
@@ -157,6 +164,10 @@ export class WebUi {
       await option.click();
       if (data !== undefined) await form.locator('.cm-content').fill(JSON.stringify(data));
       await form.getByTestId('confirm-modal-button').click();
+      if (ended !== undefined) {
+        await ended();
+        await page.reload();
+      }
       const end = async (): Promise<string> => {
         if ((await completed.count()) > before) return 'answered';
         const text = await form.innerText({ timeout: 1_000 }).catch(() => '');
