@@ -37,6 +37,7 @@ try {
   await run('slots-replay.mjs');
   await run('ledger.mjs');
   await run('processes.mjs');
+  await run('tracing.mjs');
   await run('temporal.mjs', ['--only', 'overhead,overhead-s3,throughput,memory', ...full]);
   await Promise.all([run('run.mjs', full), run('temporal.mjs', ['--only', 'actions,workers,batch', ...full])]);
   if (values.json !== undefined) {

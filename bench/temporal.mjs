@@ -6,7 +6,7 @@
 // the others come before them, alone, one after the other. Exit code 1: a bound is not kept.
 import '../scripts/require-node.mjs';
 import { randomUUID } from 'node:crypto';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
@@ -18,6 +18,7 @@ import { Ledger } from '../dist/src/ledger/ledger.js';
 import { openStore } from '../dist/src/storage/open-store.js';
 import { actionsOf } from './actions.mjs';
 import { busiestSecond, figuresOf } from './figures.mjs';
+import { cpuMsOf, generate, measureOwnTime, median } from './own-time.mjs';
 import { IMAGE, PROMPT, SCOPE } from './plan.mjs';
 import { startSlowS3 } from './s3.mjs';
 import { slotsBusy } from './slots-busy.mjs';
@@ -64,7 +65,6 @@ const OWN_TIME_S3_MOST = 2;
 const SAMPLED = 40;
 /** What a request to an S3 server in the same region takes at least. */
 const S3_LATENCY_MS = 10;
-const median = (numbers) => numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)];
 /**
  * As in the image (`Dockerfile`): without it glibc keeps what a burst of starts has used, some 200 KiB for each of
  * them.
@@ -88,24 +88,16 @@ async function overhead(stack, cell, { store, most }) {
   const worker = await product.startWorker(`sk-${cell}`);
   const plain = await stack.plain(cell, { key: `sk-${cell}`, store });
   const storeRequests = () => store?.counter.requests ?? 0;
-  /** One run of either: its own time without render, detection and transfers, and what it asked others. */
+  /** One run of either, and what it asked others. */
   const measured = async (run) => {
     const before = storeRequests();
-    const startedMs = performance.now();
-    const id = await run();
-    const wallMs = performance.now() - startedMs;
-    const log = await stack.log(cell);
-    const accepted = log.find(({ kind, status }) => kind === 'submit' && status === 200);
-    const seen = log.find(({ kind, state }) => kind === 'query' && state === 'SUCCEEDED');
-    const transfers = log.filter(({ kind }) => kind === 'transfer');
-    const transferMs = transfers.reduce((sum, { atMs, endMs }) => sum + endMs - atMs, 0);
-    const ownMs = wallMs - (seen.shownAtMs - accepted.endMs) - transferMs;
+    const { ownMs, id, shownAtMs, transfers } = await measureOwnTime(stack, cell, run);
     const events = await stack.events(id);
     return {
       ownMs,
       events: events.length,
       stored: storeRequests() - before,
-      steps: stepsOf(events, seen.shownAtMs, transfers),
+      steps: stepsOf(events, shownAtMs, transfers),
     };
   };
   const generation = () => measured(() => generate(product));
@@ -198,19 +190,6 @@ async function throughput(stack) {
       note: `${ours.cpuMs.toFixed(0)} ms by ${theirs.cpuMs.toFixed(0)} ms`,
     });
   }
-}
-
-/** One generation; its workflow id. */
-async function generate({ videos, request }) {
-  const { id } = await videos.start(request(randomUUID()));
-  await videos.result(id);
-  return id;
-}
-
-/** CPU time that a process has used, in milliseconds; the kernel counts in hundredths of a second. */
-function cpuMsOf({ pid }) {
-  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1].split(' ');
-  return (Number(fields[11]) + Number(fields[12])) * 10;
 }
 
 /**
