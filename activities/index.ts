@@ -1,4 +1,5 @@
 import { createArchiveVideo, createRestoreVideo } from './archive-video.js';
+import { createAuditTasks } from './audit-tasks.js';
 import { createAwaitPurchase } from './await-purchase.js';
 import { createCancelTask, createRequestCancellation } from './cancel-task.js';
 import { createConformVideo } from './conform-video.js';
@@ -49,6 +50,7 @@ export function createActivities(deps: ActivityDeps) {
     cancelTask: createCancelTask(deps),
     requestCancellation: createRequestCancellation(deps),
     findOrphans: createFindOrphans(deps),
+    auditTasks: createAuditTasks(deps),
     findOpenSlots: createFindOpenSlots(deps),
     findDeadSlots: createFindDeadSlots(deps),
     findSpending: createFindSpending(deps),

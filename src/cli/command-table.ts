@@ -67,6 +67,11 @@ export const COMMANDS: readonly CommandRow[] = [
     connects: false,
   },
   {
+    name: 'audit',
+    summary: 'explain every task of the account, and rescue what was paid and lost',
+    load: () => import('./commands/audit.js'),
+  },
+  {
     name: 'purge',
     summary: 'delete old videos and images',
     load: () => import('./commands/purge.js'),

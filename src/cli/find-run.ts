@@ -4,8 +4,10 @@ import { WanVideoClient } from '../client/video-client.js';
 import type { VideoStatus } from '../client/video-run.js';
 import type { VideoErrorObject } from '../contract/failure.js';
 import { FailureType } from '../contract/failure-type.js';
+import { WorkflowType } from '../contract/names.js';
 import type { VideoResult } from '../contract/result.js';
 import { DAY_MS, utcDay } from '../contract/utc.js';
+import { VideoError } from '../contract/video-error.js';
 import type { Ledger } from '../ledger/ledger.js';
 import type { PurchaseView } from '../ledger/purchase-view.js';
 import type { FailureRecord } from '../ledger/records.js';
@@ -37,6 +39,12 @@ export interface StoredRun {
   readonly error: VideoErrorObject | null;
 }
 
+/** A run as Temporal knows it, and what the store has of one that could not end by itself. */
+export type FoundRun = VideoStatus & {
+  /** What became of its purchase; absent: it has none, or Temporal knows its end. */
+  readonly stored?: StoredRun;
+};
+
 /** Days of day records that are searched for a workflow id, which nothing indexes. */
 const SEARCHED_DAYS = 31;
 /** Bills that are looked through at most in that search: some minutes if no statement repeats them, else seconds. */
@@ -48,7 +56,7 @@ const RECORDS_MAX = 50_000;
  * @param openLedger - Called only when Temporal does not know the id.
  * @throws VideoRunError `RunNotFound` when neither knows it.
  */
-export async function findRun(id: string, client: Client, openLedger: () => Ledger): Promise<VideoStatus | StoredRun> {
+export async function findRun(id: string, client: Client, openLedger: () => Ledger): Promise<FoundRun | StoredRun> {
   const videos = new WanVideoClient({ client });
   const inTemporal = (workflowId: string, runId?: string): Promise<VideoStatus | undefined> =>
     videos.describe(workflowId, { runId }).catch((error: unknown) => {
@@ -56,7 +64,7 @@ export async function findRun(id: string, client: Client, openLedger: () => Ledg
       throw error;
     });
   const run = await inTemporal(id);
-  if (run !== undefined) return run;
+  if (run !== undefined) return withPurchase(run, openLedger);
   const found = await findPurchase(openLedger(), id, Date.now());
   if (found === undefined) {
     throw new VideoRunError(id, {
@@ -67,7 +75,30 @@ export async function findRun(id: string, client: Client, openLedger: () => Ledg
   }
   const { workflow_id, first_run_id } = found.intent;
   const buyer = workflow_id === id ? undefined : await inTemporal(workflow_id, first_run_id);
-  return buyer ?? storedRun(id, found);
+  return buyer === undefined ? storedRun(id, found) : withPurchase(buyer, openLedger);
+}
+
+/** Adds what the store knows of a run that was ended from outside: its task, and its video once that is salvaged. */
+async function withPurchase(run: VideoStatus, openLedger: () => Ledger): Promise<FoundRun> {
+  const { id, run_id, status, workflow_type, task_id, started_at } = run;
+  const isCutOff = status === 'terminated' || status === 'timed_out';
+  if (!isCutOff || workflow_type !== WorkflowType.videoGenerate) return run;
+  try {
+    const days = Math.ceil((Date.now() - Date.parse(started_at)) / DAY_MS) + 1;
+    const ledger = openLedger();
+    const found =
+      task_id === null
+        ? await findBoughtBy(ledger, id, Date.now(), Math.min(SEARCHED_DAYS, days))
+        : await findPurchase(ledger, task_id, Date.now());
+    // Another run of the same id may have bought something as well.
+    if (found === undefined || found.intent.first_run_id !== run_id) return run;
+    const stored = storedRun(id, found);
+    return { ...run, task_id: task_id ?? stored.task_id, stored };
+  } catch (error) {
+    // What Temporal knows is shown also without the store.
+    if (error instanceof VideoError) return run;
+    throw error;
+  }
 }
 
 /**
@@ -87,13 +118,18 @@ async function findPurchase(ledger: Ledger, id: string, nowMs: number): Promise<
   return findBoughtBy(ledger, id, nowMs);
 }
 
-async function findBoughtBy(ledger: Ledger, workflowId: string, nowMs: number): Promise<PurchaseView | undefined> {
+async function findBoughtBy(
+  ledger: Ledger,
+  workflowId: string,
+  nowMs: number,
+  days = SEARCHED_DAYS,
+): Promise<PurchaseView | undefined> {
   const { open } = await ledger.listOpen();
   const found = open.findLast(({ intent }) => intent.workflow_id === workflowId);
   if (found !== undefined) return found;
   let read = 0;
   // One day ahead as well: the day is that of the provider's clock.
-  for (let day = -1; day < SEARCHED_DAYS; day += 1) {
+  for (let day = -1; day < days; day += 1) {
     let latest: { key: string; n: number; endMs: number } | undefined;
     for await (const record of ledger.listBills(utcDay(nowMs - day * DAY_MS), { damaged: [] })) {
       if (record.workflow_id === workflowId && record.end_time_ms >= (latest?.endMs ?? 0)) {

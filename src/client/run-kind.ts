@@ -39,6 +39,8 @@ export function otherKind(id: string, workflowType: string): OtherKind | undefin
       return { what: 'a sweep', instead: 'It ends by itself; see "wan-video doctor".' };
     case WorkflowType.conformVideo:
       return { what: 'the making of another file from an archived video', instead: 'It ends by itself.' };
+    case WorkflowType.auditAccount:
+      return { what: 'an audit', instead: 'It ends by itself; see "wan-video audit".' };
     case WorkflowType.deliverWebhook:
       return { what: 'the delivery of one webhook event', instead: 'It ends by itself; see docs/webhook.md.' };
     default:

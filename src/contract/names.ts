@@ -6,6 +6,7 @@ export const WorkflowType = {
   videoGenerate: 'videoGenerate',
   salvageVideo: 'salvageVideo',
   sweepPurchases: 'sweepPurchases',
+  auditAccount: 'auditAccount',
   accountSlots: 'accountSlots',
   keepSlotsPage: 'keepSlotsPage',
   videoBatch: 'videoBatch',

@@ -11,6 +11,7 @@ import { hasBill, type ListBillsOptions, listBills, recordBill, type TaskBill } 
 import { claimTask, decide, ensureOwner, readOwner, recordFoundTask, recordOwner, taskFacts } from './claims.js';
 import { type LedgerOptions, LedgerRecords, type PutAnswer } from './ledger-records.js';
 import {
+  listAnnounced,
   listOpen,
   listOpenBetween,
   markSettled,
@@ -244,6 +245,11 @@ export class Ledger {
       : paths.announcement(purchase, announcedAtMs);
     await mark(this.#records, announcement, purchase, options);
     return ending;
+  }
+
+  /** Reads every purchase that was announced in the hour that begins at `hourMs`, decided or not. */
+  listAnnounced(hourMs: number, options: StoreOptions = {}): Promise<readonly PurchaseView[]> {
+    return listAnnounced(this.#records, hourMs, options);
   }
 
   /** Yields what was paid on one UTC day (`YYYY-MM-DD`). */

@@ -151,10 +151,7 @@ export async function* tasksClaimedWith(
   const moments = Array.from({ length: hours + 1 }, (_, index) => now - index * HOUR_MS);
   for (const atMs of moments.sort((a, b) => Math.abs(a - aroundMs) - Math.abs(b - aroundMs))) {
     const views = mapParallel(await sampleHour(records, atMs, options), PURCHASES_AT_ONCE, (purchase) =>
-      viewPurchase(records, purchase, options).catch((error: unknown) => {
-        if (error instanceof VideoError && error.type === FailureType.RecordDamaged) return undefined;
-        throw error;
-      }),
+      viewUndamaged(records, purchase, options),
     );
     for await (const view of views) {
       const task = view === undefined ? undefined : claimedTaskOf(view);
@@ -162,6 +159,31 @@ export async function* tasksClaimedWith(
     }
   }
 }
+
+/** Reads every purchase that was announced in an hour; one with a damaged record is left out. */
+export async function listAnnounced(
+  records: LedgerRecords,
+  hourMs: number,
+  options: StoreOptions,
+): Promise<readonly PurchaseView[]> {
+  const purchases = new Map<string, Purchase>();
+  for await (const { key } of records.store.list(records.paths.announcements(hourMs), options)) {
+    const purchase = LedgerPaths.parseAnnouncement(key)?.purchase;
+    if (purchase !== undefined) purchases.set(nameOf(purchase), purchase);
+  }
+  const views: PurchaseView[] = [];
+  const read = mapParallel(purchases.values(), PURCHASES_AT_ONCE, (purchase) =>
+    viewUndamaged(records, purchase, options),
+  );
+  for await (const view of read) if (view !== undefined) views.push(view);
+  return views;
+}
+
+const viewUndamaged = (records: LedgerRecords, purchase: Purchase, options: StoreOptions) =>
+  viewPurchase(records, purchase, options).catch((error: unknown) => {
+    if (error instanceof VideoError && error.type === FailureType.RecordDamaged) return undefined;
+    throw error;
+  });
 
 /** The first purchases that were announced in an hour. */
 async function sampleHour({ store, paths }: LedgerRecords, atMs: number, options: StoreOptions): Promise<Purchase[]> {

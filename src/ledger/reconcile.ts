@@ -390,7 +390,7 @@ class Reconciliation {
 const lettersOf = (name: string): string => name.toLowerCase().replace(/[^a-z0-9]/g, '');
 
 /** A version of the model, or its name in a longer one, is not another model. */
-const isOtherModel = (name: string | undefined): boolean =>
+export const isOtherModel = (name: string | undefined): boolean =>
   name !== undefined && !lettersOf(name).includes(lettersOf(MODEL)) && !lettersOf(MODEL).includes(lettersOf(name));
 
 /** Whether an answer about a finished task leaves something open that another answer may show. */

@@ -4,6 +4,8 @@ export interface StepMetrics {
   outcomeUnknown(): void;
   /** A reconciliation left a purchase to a person. */
   undecided(): void;
+  /** An audit has explained this many tasks of the account, by verdict. */
+  audited(counts: Readonly<Record<string, number>>): void;
   /** Seconds between the end of a task, by the provider's clock, and the first sight of it; once per task. */
   detected(seconds: number): void;
 }

@@ -69,6 +69,7 @@ export class WorkerMetrics implements StepMetrics {
   readonly #notCreated = this.#counter('not_created_total', 'Announced purchases that made no task', ['reason']);
   readonly #closed = this.#counter('purchases_closed_total', 'Purchases by how their task ended', ['how']);
   readonly #reconciled = this.#counter('reconciliations_total', 'What lost submits turned out to be', ['result']);
+  readonly #audited = this.#counter('audited_tasks_total', 'Tasks of the account that audits explained', ['verdict']);
   readonly #billed = this.#counter('billed_seconds_total', 'Seconds of video that were paid', ['resolution', 'audio']);
   readonly #estimated = this.#counter('estimated_seconds_total', 'Paid seconds that the provider did not fully state', [
     'resolution',
@@ -113,6 +114,8 @@ export class WorkerMetrics implements StepMetrics {
     for (const outcome of ['accepted', 'rejected', 'not_sent', 'unknown']) this.#submits.inc({ outcome }, 0);
     for (const found_by of ['submit', 'reconcile', 'person']) this.#purchases.inc({ found_by }, 0);
     for (const result of ['found', 'none', 'undecided']) this.#reconciled.inc({ result }, 0);
+    // Its increase is an alert; the others only explain it.
+    this.#audited.inc({ verdict: 'orphan' }, 0);
     for (const how of ['archived', 'failed', 'cancelled', 'expired', 'abandoned']) this.#closed.inc({ how }, 0);
     this.#atScrape('worker_ready', 'Whether this worker can work: 1 as long as /readyz says so', [], async (gauge) => {
       const ready = await this.#ready?.();
@@ -156,6 +159,10 @@ export class WorkerMetrics implements StepMetrics {
 
   undecided(): void {
     this.#reconciled.inc({ result: 'undecided' });
+  }
+
+  audited(counts: Readonly<Record<string, number>>): void {
+    for (const [verdict, count] of Object.entries(counts)) this.#audited.inc({ verdict }, count);
   }
 
   detected(seconds: number): void {

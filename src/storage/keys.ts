@@ -77,6 +77,9 @@ export const deliveredKey = ({
 export const statsRoot = ({ provider, account }: Scope): string => `stats/${safeName(provider)}/${safeName(account)}`;
 /** A manifest that is kept for a schedule, under the SHA-256 (hex) of its bytes. */
 export const scheduledManifestKey = (sha256: string): string => `manifests/${sha256}.jsonl`;
+/** The tasks of one audit, as JSON lines; `at` is an ISO 8601 time. */
+export const auditKey = ({ provider, account }: Scope, at: string): string =>
+  `audits/${safeName(provider)}/${safeName(account)}/${safeName(at)}.jsonl`;
 const batchRoot = (batchId: string): string => `batches/${safeName(batchId)}`;
 /** The items of a batch as it runs them; never replaced. */
 export const batchManifestKey = (batchId: string): string => `${batchRoot(batchId)}/manifest.jsonl`;

@@ -501,6 +501,24 @@ export const CASES: readonly ReplayCase[] = [
   }),
 
   {
+    workflow: 'auditAccount',
+    name: 'explains',
+    ends: 'completed',
+    steps: ['auditTasks'],
+    reach: async (stack) => {
+      await stack.client.workflow.getHandle(await rendering(stack)).terminate('lost on purpose');
+      const workflowId = `audit/${randomUUID()}`;
+      const taskQueue = stack.config.taskQueues.generate;
+      const report = (await stack.client.workflow.execute('auditAccount', {
+        workflowId,
+        taskQueue,
+        args: [{}],
+      })) as Report;
+      must(report.rescued.length > 0, `another report: ${JSON.stringify(report)}`);
+      return workflowId;
+    },
+  },
+  {
     // The sweep before it takes what other cases left.
     ...sweep(
       'nothing-to-do',
@@ -588,6 +606,7 @@ async function startSlots(stack: Stack, one: Account, how: { taskQueue?: string;
 
 interface Report {
   readonly salvaged: readonly string[];
+  readonly rescued: readonly string[];
 }
 
 function sweep(

@@ -5,6 +5,7 @@ import { VideoRunError } from '../../src/client/run-error.js';
 import { ensureSweepSchedule, SWEEP_SCHEDULE_ID, sweepScheduleId } from '../../src/client/sweep-schedule.js';
 import { WorkflowType } from '../../src/contract/names.js';
 import type { SweepReport } from '../../workflows/video/sweep-purchases.js';
+import { command } from '../support/command.js';
 import { QUICK_LEDGER } from '../support/quick-times.js';
 import { type Stack, startStack } from '../support/stack.js';
 
@@ -138,6 +139,26 @@ test('a sweep salvages the purchase of a run that was terminated, and leaves tho
   expect((await stack.videos.generate(request)).source).toBe('cache');
   expect(tasksOf(request.prompt)).toHaveLength(1);
   await Promise.all([live, other].map(({ id }) => stack.videos.result(id)));
+});
+
+test('status of a terminated run shows its task, and its video once that is salvaged', async () => {
+  const { id } = await stack.videos.start({ ...stack.request(`cut off ${randomUUID()}`), duration: 15 });
+  await reaches(id, 'rendering');
+  await stack.client.workflow.getHandle(id).terminate('a test');
+  const status = async () => JSON.parse((await command(['status', id, '--json'], { env: stack.env })).stdout);
+  const cutOff = await status();
+  expect(cutOff).toMatchObject({ status: 'terminated', stored: { state: 'claimed', task_id: expect.any(String) } });
+  const { task_id, purchase } = cutOff.stored;
+  expect(cutOff.task_id).toBe(task_id);
+  await stack.client.workflow.execute(WorkflowType.sweepPurchases, {
+    workflowId: `sweep/${randomUUID()}`,
+    taskQueue: stack.config.taskQueues.generate,
+    args: [],
+  });
+  await stack.client.workflow.getHandle(`salvage/${purchase}`).result();
+  expect(await status()).toMatchObject({ status: 'terminated', stored: { state: 'archived', result: { task_id } } });
+  const text = (await command(['status', id], { env: stack.env })).stdout;
+  expect(text).toMatch(new RegExp(`\\ntask {6}${task_id}\\npurchase {2}${purchase}: archived\\nvideo {5}file:`));
 });
 
 test('the sweep’s schedule is made once, keeps a pause, and runs sweeps on the workers’ queue', async () => {

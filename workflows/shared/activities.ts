@@ -166,6 +166,13 @@ export function stepTable(times: StepTimes, queue: string): StepTable {
       retry: { ...patient, maximumAttempts: 5 }, // the next sweep comes within the hour
       cancellationType: TRY_CANCEL,
     },
+    auditTasks: {
+      summary: 'explain every task of the account',
+      startToCloseTimeout: '2h', // 20,000 tasks at 4 queries at a time, some 10 a second, and a few reads each
+      heartbeatTimeout,
+      retry: { ...patient, maximumAttempts: 3 }, // the next audit comes the next night
+      cancellationType: TRY_CANCEL,
+    },
     findOpenSlots: {
       summary: 'find the open purchases, which hold slots',
       startToCloseTimeout: '10m', // as findOrphans

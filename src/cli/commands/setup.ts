@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { ensureAuditSchedule } from '../../client/audit.js';
 import { checkEndpointName, ensureNexusEndpoint } from '../../client/nexus-endpoint.js';
 import { registerSearchAttributes } from '../../client/setup.js';
 import { ensureSweepSchedule } from '../../client/sweep-schedule.js';
@@ -7,6 +8,11 @@ import type { CommandContext } from '../context.js';
 import { JSON_FLAG } from '../flags.js';
 import { Settings } from '../settings.js';
 import { withTemporal } from '../with-temporal.js';
+
+interface SetupFlags {
+  readonly nexusEndpoint?: string;
+  readonly audit?: boolean;
+}
 
 /** `wan-video setup`: prepares the configured namespace. */
 export function defineCommand(command: Command, context: CommandContext): void {
@@ -17,12 +23,13 @@ export function defineCommand(command: Command, context: CommandContext): void {
         'registered, it prints the lines for your administrator; runs work without them.',
     )
     .option('--nexus-endpoint <name>', 'also make a Nexus endpoint that leads to the workers of the configured queue')
+    .option('--audit', 'also audit the account every night: see "wan-video audit"')
     .option(...JSON_FLAG)
     .addHelpText('after', '\nExample:\n  TEMPORAL_ADDRESS=127.0.0.1:7233 wan-video setup')
-    .action(context.action(({ nexusEndpoint }: { nexusEndpoint?: string }) => setUp(nexusEndpoint, context)));
+    .action(context.action((flags: SetupFlags) => setUp(flags, context)));
 }
 
-async function setUp(endpoint: string | undefined, context: CommandContext): Promise<number> {
+async function setUp({ nexusEndpoint: endpoint, audit = false }: SetupFlags, context: CommandContext): Promise<number> {
   if (endpoint !== undefined) checkEndpointName(endpoint);
   const settings = new Settings(context.io);
   const { taskQueues } = settings.config();
@@ -32,6 +39,7 @@ async function setUp(endpoint: string | undefined, context: CommandContext): Pro
     ...(endpoint !== undefined && {
       nexus_endpoint: await ensureNexusEndpoint(client, endpoint, taskQueues.generate),
     }),
+    ...(audit && { audit_schedule: await ensureAuditSchedule(client, taskQueues.generate) }),
     registered: await registerSearchAttributes(client),
   }));
   const attributes =
@@ -43,6 +51,8 @@ async function setUp(endpoint: string | undefined, context: CommandContext): Pro
       ? 'The schedule of the hourly sweep was created.'
       : 'The schedule of the hourly sweep already existed and is up to date.';
   const nexus = done.nexus_endpoint === undefined ? '' : `\nThe Nexus endpoint ${endpoint}: ${done.nexus_endpoint}.`;
-  context.result(done, `${attributes}\n${sweep}${nexus}`);
+  const nightly =
+    done.audit_schedule === undefined ? '' : `\nThe schedule of the nightly audit was ${done.audit_schedule}.`;
+  context.result(done, `${attributes}\n${sweep}${nexus}${nightly}`);
   return ExitCode.done;
 }

@@ -3,7 +3,7 @@ import { ExitCode } from '../../text/exit-code.js';
 import { failureText, resultText } from '../../text/result.js';
 import { statusText } from '../../text/status.js';
 import type { CommandContext } from '../context.js';
-import { findRun, type StoredRun } from '../find-run.js';
+import { type FoundRun, findRun, type StoredRun } from '../find-run.js';
 import { JSON_FLAG } from '../flags.js';
 import { Settings } from '../settings.js';
 import { withTemporal } from '../with-temporal.js';
@@ -25,8 +25,21 @@ export function defineCommand(command: Command, context: CommandContext): void {
 async function status(id: string, context: CommandContext): Promise<number> {
   const settings = new Settings(context.io);
   const run = await withTemporal(await settings.target(), (client) => findRun(id, client, () => settings.ledger()));
-  context.result(run, 'purchase' in run ? storedText(run) : statusText(run, Date.now()));
+  context.result(run, 'purchase' in run ? storedText(run) : `${statusText(run, Date.now())}${keptText(run)}`);
   return ExitCode.done;
+}
+
+/** What the store has of a run that was ended from outside. */
+function keptText({ stored }: FoundRun): string {
+  if (stored === undefined) return '';
+  const { purchase, state, task_id, result } = stored;
+  const isOpen = state === 'claimed' || state === 'unclaimed';
+  return [
+    '',
+    ...(task_id === null ? [] : [`task      ${task_id}`]),
+    `purchase  ${purchase}: ${state.replace('_', ' ')}${isOpen ? '; a salvage brings it to its end' : ''}`,
+    ...(result === null ? [] : [resultText(result)]),
+  ].join('\n');
 }
 
 function storedText({ id, purchase, state, bought_by, bought_at, task_id, result, error }: StoredRun): string {

@@ -1,0 +1,100 @@
+import { randomUUID } from 'node:crypto';
+import { Readable } from 'node:stream';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { AuditedTask, AuditReport } from '../../src/contract/audit.js';
+import { Ledger } from '../../src/ledger/ledger.js';
+import { LedgerPaths } from '../../src/ledger/paths.js';
+import { videoKey } from '../../src/storage/keys.js';
+import { command } from '../support/command.js';
+import { QUICK_LEDGER } from '../support/quick-times.js';
+import { type Stack, startStack } from '../support/stack.js';
+
+let stack: Stack;
+let ledger: Ledger;
+beforeAll(async () => {
+  stack = await startStack({ settings: { speed: 100 }, times: { ...QUICK_LEDGER } });
+  const { providerId: provider, account } = stack.config.provider;
+  ledger = new Ledger({ store: stack.store, scope: { provider, account }, now: Date.now });
+});
+afterAll(() => stack?.close());
+
+type Audit = AuditReport & { readonly explained: readonly AuditedTask[] };
+const audit = async (): Promise<{ code: number | null; report: Audit }> => {
+  const { code, stdout } = await command(['audit', '--json'], { env: stack.env });
+  const report = JSON.parse(stdout) as Audit;
+  expect(report).not.toHaveProperty('error');
+  return { code, report };
+};
+const verdictsOf = ({ explained }: Audit): Record<string, string> =>
+  Object.fromEntries(explained.map(({ task_id, verdict }) => [task_id, verdict]));
+
+interface Size {
+  readonly width: number;
+  readonly height: number;
+}
+
+/** A purchase equal to that of a task, whose submit was taken for one that created nothing. */
+async function plantNotCreated(taskId: string): Promise<{ key: string; n: number; image: Size }> {
+  const owner = await ledger.findTask(taskId);
+  const view = await ledger.requirePurchase({ key: owner?.purchase_key ?? '', n: owner?.n ?? 0 });
+  const purchase = { key: randomUUID().replaceAll('-', '').padEnd(64, '0'), n: 1 };
+  const own = ['kind', 'v', 'token', 'written_at_ms', 'purchase_key', 'n'];
+  const fields = Object.fromEntries(Object.entries(view.intent).filter(([name]) => !own.includes(name)));
+  await ledger.openIntent(purchase, fields as never);
+  await ledger.decideNotCreated(purchase, { reason: 'none_found', failure: null });
+  // The shape of the caller's image is part of the proof.
+  const { width = 0, height = 0 } = view.intent.expects.image ?? {};
+  return { ...purchase, image: { width, height } };
+}
+
+test('every task of the account is explained, planted orphans are found and rescued, and the seconds agree', async () => {
+  const prompt = randomUUID();
+  const kept = await stack.videos.generate(stack.request(`${prompt} kept`));
+  const lost = await stack.videos.generate(stack.request(`${prompt} lost`));
+  stack.emulator.queueFaults({
+    on: 'submit',
+    fault: 'task-failed',
+    code: 'DataInspectionFailed',
+    match: `${prompt} bad`,
+  });
+  await stack.videos.generate(stack.request(`${prompt} bad`)).catch(() => undefined);
+  stack.emulator.queueFaults({ on: 'submit', fault: 'drop-reply', match: `${prompt} found` });
+  const found = await stack.videos.generate(stack.request(`${prompt} found`));
+  const bad = stack.emulator.state().tasks.find((task) => task.prompt === `${prompt} bad`)?.task_id ?? '';
+  const foreign = stack.emulator.addTask({ prompt: `${prompt} of other software` }).task_id;
+  expect(await audit()).toMatchObject({ code: 0, report: { counts: { archived: 2, adopted: 1, free: 1, orphan: 0 } } });
+
+  // One that a reconciliation missed, one whose claim was lost with its process, and one whose video was deleted.
+  const parameters = { duration: 4, resolution: '720P', audio: false };
+  const { image } = await plantNotCreated(kept.task_id);
+  const missed = stack.emulator.addTask({ prompt: `${prompt} kept`, parameters, image }).task_id;
+  const unclaimed = stack.emulator.addTask({ prompt: 'never shown', parameters, image }).task_id;
+  const purchase = await plantNotCreated(found.task_id);
+  const record = { ...(await ledger.findTask(found.task_id)), task_id: unclaimed, purchase_key: purchase.key, n: 1 };
+  const paths = LedgerPaths.of(ledger.scope);
+  await stack.store.put(paths.task(unclaimed), Readable.from([Buffer.from(JSON.stringify(record))]));
+  await stack.store.delete(videoKey(lost.task_id));
+  for (const task_id of [missed, unclaimed]) stack.emulator.changeTask(task_id, { status: 'SUCCEEDED' });
+
+  const { code, report } = await audit();
+  expect(code).toBe(1);
+  expect(verdictsOf(report)).toEqual({
+    [kept.task_id]: 'archived',
+    [found.task_id]: 'adopted',
+    [bad]: 'free',
+    [foreign]: 'other_software',
+    [missed]: 'orphan',
+    [unclaimed]: 'orphan',
+    [lost.task_id]: 'orphan',
+  });
+  expect(report.rescued).toHaveLength(3);
+  for (const id of report.rescued) {
+    if (id.startsWith('salvage/')) await stack.client.workflow.getHandle(id).result();
+  }
+  for (const id of [missed, unclaimed, lost.task_id]) expect(await stack.store.head(videoKey(id))).toBeDefined();
+
+  const again = await audit();
+  expect(again).toMatchObject({ code: 0, report: { counts: { orphan: 0, unclear: 0 } } });
+  expect(again.report.seconds.provider).toBe(again.report.seconds.ledger);
+  expect(again.report.seconds.provider).toBe(5 * 4);
+});
