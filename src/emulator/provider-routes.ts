@@ -176,12 +176,12 @@ function redirectToSelf(
   return { status, body: '', headers: { location } };
 }
 
-function submit(
+async function submit(
   provider: Provider,
   request: FastifyRequest,
   request_id: string,
   fault: EmulatorFault | undefined,
-): HttpResponse {
+): Promise<HttpResponse> {
   const { tasks, uploads, rateLimiter, settings } = provider;
   const { key, account } = authenticate(request, settings);
   if (headerOf(request, 'x-dashscope-async') !== 'enable') {
@@ -192,7 +192,7 @@ function submit(
   if (body_max_bytes !== null && Buffer.isBuffer(request.body) && request.body.length > body_max_bytes) {
     throw new ApiError(400, 'BadRequest.TooLarge', 'Payload Too Large');
   }
-  const { model, input, parameters, image, invalid } = readSubmit(parseObject(request.body), {
+  const { model, input, parameters, image, invalid } = await readSubmit(parseObject(request.body), {
     models: settings.models,
     unknownParameters: settings.unknown_parameters,
     resolvesOss: headerOf(request, 'x-dashscope-ossresourceresolve') === 'enable',

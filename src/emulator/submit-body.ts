@@ -36,7 +36,7 @@ const PARAMETERS = new Set(['resolution', 'duration', 'prompt_extend', 'shot_typ
  * Reads a submit.
  * @throws ApiError for errors that the service always answers at once: of model, input and the header for uploads.
  */
-export function readSubmit(body: Json, rules: SubmitRules): SubmitBody {
+export async function readSubmit(body: Json, rules: SubmitRules): Promise<SubmitBody> {
   const model = body['model'];
   if (typeof model !== 'string' || model === '') {
     throw new ApiError(400, 'BadRequest.EmptyModel', 'Required parameter "model" missing from request.');
@@ -53,7 +53,9 @@ export function readSubmit(body: Json, rules: SubmitRules): SubmitBody {
   }
   const errors = fieldErrors(withoutNulls(input), withoutNulls(parameters), rules.unknownParameters);
   const image =
-    errors.length > 0 ? invalidParameter(errors.join(' & ')) : firstFrameSize(String(input['img_url']), model, rules);
+    errors.length > 0
+      ? invalidParameter(errors.join(' & '))
+      : await firstFrameSize(String(input['img_url']), model, rules);
   return image instanceof ApiError
     ? { model, input, parameters, image: undefined, invalid: image }
     : { model, input, parameters, image, invalid: undefined };
@@ -100,7 +102,11 @@ function fieldErrors(input: Json, parameters: Json, unknownParameters: 'ignore' 
 }
 
 /** Returns the size of the first frame if it is known, or the provider's error for it. */
-function firstFrameSize(url: string, model: string, { findUpload }: SubmitRules): ImageSize | undefined | ApiError {
+async function firstFrameSize(
+  url: string,
+  model: string,
+  { findUpload }: SubmitRules,
+): Promise<ImageSize | undefined | ApiError> {
   let image: ImageSize | null;
   let bytes: number;
   if (/^https?:\/\//i.test(url)) return undefined;
@@ -114,7 +120,7 @@ function firstFrameSize(url: string, model: string, { findUpload }: SubmitRules)
     const data = /^data:image\/(?:jpeg|jpg|png|bmp|webp);base64,/i.exec(url)?.[0];
     if (data === undefined) return invalidParameter('url error, please check url!');
     const decoded = Buffer.from(url.slice(data.length), 'base64');
-    image = imageSizeOf(decoded);
+    image = await imageSizeOf(decoded);
     bytes = decoded.length;
   }
   if (image === null) return invalidParameter('The image format is not supported or the image is damaged.');

@@ -96,7 +96,7 @@ export class UploadStore {
    * Stores a form upload.
    * @throws StoreError for a malformed form, an invalid signature, policy or key, a key that exists, or a large file.
    */
-  store(contentType: string, body: Buffer): HttpResponse {
+  async store(contentType: string, body: Buffer): Promise<HttpResponse> {
     const { now, onChange, storePicture } = this.#options;
     const parts = readForm(contentType, body);
     const file = parts.at(-1);
@@ -111,6 +111,7 @@ export class UploadStore {
     if (file.data.length > MAX_UPLOAD_MB * 1024 * 1024) {
       throw new StoreError(400, 'EntityTooLarge', 'Your proposed upload exceeds the maximum allowed size.');
     }
+    const image = await imageSizeOf(file.data);
     if (this.get(key) !== undefined) {
       const message = 'The object you specified already exists and can not be overwritten.';
       throw new StoreError(409, 'FileAlreadyExists', message);
@@ -121,7 +122,7 @@ export class UploadStore {
       account,
       expires_ms: now() + UPLOAD_LIFETIME_MS,
       bytes: file.data.length,
-      image: imageSizeOf(file.data),
+      image,
       picture: storePicture(file.data),
     });
     onChange();

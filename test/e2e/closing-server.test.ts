@@ -4,8 +4,8 @@ import { copyFile, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { PNG } from 'pngjs';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { writePng } from '../support/clip-pictures.js';
 import { startWorkerProcess, type WorkerProcess } from '../support/processes.js';
 import { hasPython, type PythonServer, startPythonServer } from '../support/python-server.js';
 import { type Stack, startStack } from '../support/stack.js';
@@ -52,9 +52,7 @@ describe.runIf(hasPython('servers that close each connection'))('a server that c
     Promise.all(Array.from({ length: RUNS }, (_, run) => work(run)));
 
   test('images from a server that closes the connection after each answer are read, and the worker lives', async () => {
-    const png = new PNG({ ...SIZE, colorType: 2, inputHasAlpha: false });
-    png.data = randomBytes(SIZE.width * SIZE.height * 3);
-    const image = PNG.sync.write(png, { colorType: 2, inputHasAlpha: false, deflateLevel: 0 });
+    const image = writePng({ ...SIZE, channels: 3, data: randomBytes(SIZE.width * SIZE.height * 3) }, 0);
     await writeFile(join(folder, 'noise.png'), image);
     const reference_image = `${server.url}/noise.png`;
     await inParallel(async (run) => {

@@ -26,7 +26,7 @@ interface Room {
 }
 
 const LIBRARY_PACKAGES =
-  /^(node:.+|undici|zod|hpagent|image-size|mediabunny|sharp|ipaddr\.js|pino|prom-client|@aws-sdk\/(client-s3|lib-storage|s3-request-presigner))$/;
+  /^(node:.+|undici|zod|hpagent|mediabunny|sharp|ipaddr\.js|pino|prom-client|@aws-sdk\/(client-s3|lib-storage|s3-request-presigner))$/;
 const WORKFLOW_PACKAGES = /^@temporalio\/(workflow|common)$/;
 const ANYTHING = /./;
 

@@ -2,8 +2,8 @@ import { execFile } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import jpeg from 'jpeg-js';
-import { PNG } from 'pngjs';
+import { crc32, deflateSync } from 'node:zlib';
+import sharp from 'sharp';
 import { expect } from 'vitest';
 import { makePictureClip } from '../../src/emulator/clip/picture-clip.js';
 
@@ -26,15 +26,43 @@ function pixels(width: number, height: number, noise = 0): Buffer {
 }
 
 /** A PNG of them. */
-export function pngOf(width: number, height: number, noise?: number): Buffer {
-  const image = new PNG({ width, height });
-  image.data = pixels(width, height, noise);
-  return PNG.sync.write(image);
-}
+export const pngOf = (width: number, height: number, noise?: number): Buffer =>
+  writePng({ width, height, channels: 4, data: pixels(width, height, noise) });
 
 /** A JPEG of them. */
-export const jpegOf = (width: number, height: number): Buffer =>
-  jpeg.encode({ width, height, data: pixels(width, height) }, 90).data;
+export const jpegOf = (width: number, height: number): Promise<Buffer> =>
+  sharp(pixels(width, height), { raw: { width, height, channels: 4 } })
+    .removeAlpha()
+    .jpeg({ quality: 90 })
+    .toBuffer();
+
+/** Samples of 8 bits. */
+interface Samples {
+  readonly width: number;
+  readonly height: number;
+  readonly channels: 3 | 4;
+  readonly data: Buffer;
+}
+
+/** A PNG of samples, without filters. */
+export function writePng({ width, height, channels, data }: Samples, level = 6): Buffer {
+  const chunk = (name: string, body: Buffer): Buffer => {
+    const named = Buffer.concat([Buffer.from(name, 'latin1'), body]);
+    const [length, check] = [Buffer.alloc(4), Buffer.alloc(4)];
+    length.writeUInt32BE(body.length);
+    check.writeUInt32BE(crc32(named));
+    return Buffer.concat([length, named, check]);
+  };
+  const header = Buffer.alloc(13);
+  header.writeUInt32BE(width, 0);
+  header.writeUInt32BE(height, 4);
+  header.set([8, channels === 4 ? 6 : 2], 8);
+  const row = width * channels;
+  const rows = Array.from({ length: height }, (_, y) => [Buffer.alloc(1), data.subarray(y * row, (y + 1) * row)]);
+  const start = Buffer.from('\x89PNG\r\n\x1a\n', 'latin1');
+  const content = deflateSync(Buffer.concat(rows.flat()), { level });
+  return Buffer.concat([start, chunk('IHDR', header), chunk('IDAT', content), chunk('IEND', Buffer.alloc(0))]);
+}
 
 /** A frame of a clip, and the picture that it is to show. */
 export interface ComparedFrame {

@@ -1,5 +1,6 @@
 import { onTestFinished } from 'vitest';
 import { type Emulator, type EmulatorOptions, startEmulator } from '../../src/emulator/index.js';
+import { writePng } from './clip-pictures.js';
 
 // biome-ignore lint/suspicious/noExplicitAny: wire answers are read as plain JSON
 export type Wire = any;
@@ -85,11 +86,6 @@ export async function control(
   return { status: response.status, body: await response.json() };
 }
 
-/** The header of a PNG, from which its size can be read. */
-export function png(width: number, height: number): Buffer {
-  const bytes = Buffer.alloc(33);
-  Buffer.from('89504e470d0a1a0a0000000d49484452', 'hex').copy(bytes);
-  bytes.writeUInt32BE(width, 16);
-  bytes.writeUInt32BE(height, 20);
-  return bytes;
-}
+/** A black PNG. */
+export const png = (width: number, height: number): Buffer =>
+  writePng({ width, height, channels: 3, data: Buffer.alloc(width * height * 3) });

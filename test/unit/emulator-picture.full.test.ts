@@ -3,7 +3,6 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { PNG } from 'pngjs';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import type { Emulator } from '../../src/emulator/index.js';
 import { beginsWithAndMoves, differenceOf, jpegOf, pngOf } from '../support/clip-pictures.js';
@@ -53,7 +52,7 @@ describe.skipIf(!decoder)('an emulator that shows pictures', () => {
   });
 
   test('shows an uploaded picture, and one behind an address', async () => {
-    const still = jpegOf(640, 360);
+    const still = await jpegOf(640, 360);
     const { data } = (await call(emulator.calls(), `/uploads?action=getPolicy&model=${MODEL}`)).body;
     const form = new FormData();
     const fields = {
@@ -88,7 +87,7 @@ test('the emulator goes on answering while it makes a long clip of a picture', a
   onTestFinished(() => emulator.kill());
   const calls = { origin: emulator.origin, baseUrl: emulator.baseUrl } as Emulator;
 
-  const picture = PNG.sync.write(new PNG({ width: 640, height: 360, fill: true })).toString('base64');
+  const picture = pngOf(640, 360).toString('base64');
   const input = { img_url: `data:image/png;base64,${picture}` };
   const { body } = await submit(calls, input, { resolution: '1080P', duration: 15, audio: false });
   const query = async () => (await call(calls, `/tasks/${body.output.task_id}`)).body.output;

@@ -3,11 +3,14 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { makePictureClip } from '../../src/emulator/clip/picture-clip.js';
+import { imageSizeOf } from '../../src/emulator/image.js';
 import { beginsWithAndMoves, jpegOf, pngOf } from '../support/clip-pictures.js';
 import { hasFfmpeg } from '../support/ffmpeg.js';
 import { dataUri, download, type PictureEmulator, startPictureEmulator } from '../support/picture-emulator.js';
+import { pipelineOf, storedWith, testPicture } from '../support/pictures.js';
 import { ROOT } from '../support/root.js';
 
 const run = promisify(execFile);
@@ -23,8 +26,9 @@ describe.skipIf(!decoder)('a clip of a picture', () => {
   test.each([
     { what: 'a JPEG that is cropped', picture: () => jpegOf(500, 400), at: [320, 180] },
     { what: 'a PNG in portrait, no multiple of 16', picture: () => pngOf(300, 520), at: [314, 546] },
-  ])('begins with $what and moves', ({ picture, at: [width = 0, height = 0] }) =>
-    beginsWithAndMoves(picture(), width, height, folder),
+    { what: 'a WEBP', picture: () => sharp(pngOf(400, 300)).webp({ lossless: true }).toBuffer(), at: [320, 240] },
+  ])('begins with $what and moves', async ({ picture, at: [width = 0, height = 0] }) =>
+    beginsWithAndMoves(await picture(), width, height, folder),
   );
 
   test('shows no step where a key picture follows, and is as large as the provider’s', async () => {
@@ -71,14 +75,43 @@ describe.skipIf(!decoder)('a clip of a picture', () => {
   });
 });
 
+test.each([2, 3, 4, 5, 6, 7, 8])(
+  'a picture of EXIF orientation %i has the size and the clip of the upright one',
+  async (orientation) => {
+    const upright = testPicture(300, 520);
+    const encode = (picture: typeof upright) => pipelineOf(picture).png();
+    const stored = await encode(storedWith(orientation, upright)).withMetadata({ orientation }).toBuffer();
+    expect(await imageSizeOf(stored)).toMatchObject({ width: 300, height: 520 });
+    const options = { width: 96, height: 160, durationSeconds: 2, audio: false, direction: 3 };
+    const [clip, wanted] = await Promise.all(
+      [stored, await encode(upright).toBuffer()].map((one) => makePictureClip(one, options)),
+    );
+    expect(Buffer.from(clip ?? []).equals(Buffer.from(wanted ?? []))).toBe(true);
+  },
+);
+
 test.each([
-  { what: 'a JPEG that ends early', picture: () => jpegOf(300, 300).subarray(0, 2_000) },
+  ['an upright BMP', [40, 320, 240]],
+  ['a BMP from the top', [40, 320, -240]],
+  ['an old BMP', [12, 320, 240]],
+])('the size of %s is read', async (_what, [header = 0, width = 0, height = 0]) => {
+  const bytes = Buffer.alloc(64);
+  bytes.write('BM', 'latin1');
+  bytes.writeUInt32LE(header, 14);
+  if (header === 12) bytes.writeUInt32LE(width + height * 65_536, 18);
+  else for (const [at, value] of [width, height].entries()) bytes.writeInt32LE(value, 18 + 4 * at);
+  expect(await imageSizeOf(bytes)).toEqual({ width: 320, height: 240 });
+  expect(await imageSizeOf(bytes.subarray(0, 20))).toBeNull();
+});
+
+test.each([
+  { what: 'a JPEG that ends early', picture: async () => (await jpegOf(300, 300)).subarray(0, 2_000) },
   { what: 'a PNG that ends early', picture: () => pngOf(300, 300).subarray(0, 200) },
   { what: 'a PNG of 400 megapixels', picture: () => withSize(pngOf(300, 300), 20_000) },
   { what: 'a WEBP', picture: () => Buffer.from('RIFF....WEBPVP8 ') },
 ])('no clip is made of $what', async ({ picture }) => {
   const options = { width: 320, height: 180, durationSeconds: 2, audio: false, direction: 0 };
-  await expect(makePictureClip(picture(), options)).rejects.toThrow();
+  await expect(makePictureClip(await picture(), options)).rejects.toThrow();
 });
 
 function withSize(png: Buffer, side: number): Buffer {

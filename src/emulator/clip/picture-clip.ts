@@ -21,13 +21,13 @@ const ZOOM_PER_SECOND = 0.03;
 const PAN = 0.8;
 
 /**
- * Builds an MP4 (H.264, 30 fps, optional silent AAC) from a JPEG or PNG picture: the picture, cropped around its middle
+ * Builds an MP4 (H.264, 30 fps, optional silent AAC) from a JPEG, PNG or WEBP: the picture, cropped around its middle
  * to the video's shape, and then a slow zoom to one side of it. The same input always gives the same bytes.
  * @throws Error for a picture that cannot be shown; see `readStill`.
  */
 export async function makePictureClip(picture: Uint8Array, options: PictureClipOptions): Promise<Uint8Array> {
   const { width, height, direction } = options;
-  const still = readStill(picture, width, height);
+  const still = await readStill(picture, width, height);
   const angle = (2 * Math.PI * direction) / DIRECTIONS;
   const view = (frame: number): View => {
     const zoom = 1 + (ZOOM_PER_SECOND * frame) / CLIP_FPS;

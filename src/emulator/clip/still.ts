@@ -1,12 +1,9 @@
-import jpeg from 'jpeg-js';
-import { PNG } from 'pngjs';
+import sharp from 'sharp';
 import type { YuvPicture } from './h264.js';
 import type { View } from './moving-picture.js';
 
-/** Largest picture that is decoded: at 24 megapixels the decoder needs some 200 MB and about two seconds. */
-const MAX_MEGAPIXELS = 24;
-/** Memory limit of the JPEG decoder: more than twice what the largest picture needs. */
-const MAX_DECODER_MB = 512;
+/** Largest picture that is decoded. */
+const MAX_PIXELS = 24_000_000;
 
 /** One plane of samples. */
 interface Plane {
@@ -22,29 +19,24 @@ interface Still {
   readonly cr: Plane;
 }
 
-/** Decoded pixels, four bytes each. */
+/** Decoded pixels, three bytes each. */
 interface Pixels {
   readonly width: number;
   readonly height: number;
   readonly data: Uint8Array;
 }
 
-/** Whether the bytes begin like a JPEG or PNG file, the formats that {@link readStill} supports. */
-export function isReadable(bytes: Uint8Array): boolean {
-  return isJpeg(bytes) || isPng(bytes);
-}
-
-const isJpeg = ([a, b, c]: Uint8Array): boolean => a === 0xff && b === 0xd8 && c === 0xff;
-const isPng = (bytes: Uint8Array): boolean =>
-  Buffer.from(bytes.subarray(0, 8)).toString('latin1') === '\x89PNG\r\n\x1a\n';
+/** Whether the bytes begin like a JPEG, PNG or WEBP file, the formats that {@link readStill} supports. */
+export const isReadable = (bytes: Uint8Array): boolean =>
+  /^(?:\xff\xd8\xff|\x89PNG\r\n|RIFF[\s\S]{4}WEBP)/.test(Buffer.from(bytes.subarray(0, 12)).toString('latin1'));
 
 /**
- * Decodes a JPEG or PNG picture and crops it, around its middle, to the shape of `width` by `height`. The result has at
- * most 1.5 times as many pixels in each direction, enough for the camera's zoom.
+ * Decodes a JPEG, PNG or WEBP, upright and on white, and crops it, around its middle, to the shape of `width` by
+ * `height`. The result has at most 1.5 times as many pixels in each direction, enough for the camera's zoom.
  * @throws Error for a picture that is damaged, of another format, or larger than 24 megapixels.
  */
-export function readStill(bytes: Uint8Array, width: number, height: number): Still {
-  const pixels = decode(bytes);
+export async function readStill(bytes: Uint8Array, width: number, height: number): Promise<Still> {
+  const pixels = await decode(bytes);
   const shape = width / height;
   const [cropWidth, cropHeight] =
     pixels.width / pixels.height > shape
@@ -80,35 +72,27 @@ export function drawView(still: Still, { x, y, zoom }: View, width: number, heig
   return { width: wide, height: high, y: draw(still.y, 1), cb: draw(still.cb, 2), cr: draw(still.cr, 2) };
 }
 
-function decode(bytes: Uint8Array): Pixels {
-  if (isPng(bytes)) {
-    const header = Buffer.from(bytes.subarray(0, 24)); // The size can be read before anything is decompressed.
-    if ((header.readUInt32BE(16) * header.readUInt32BE(20)) / 1e6 > MAX_MEGAPIXELS)
-      throw new Error('the picture has too many pixels');
-    return PNG.sync.read(Buffer.from(bytes));
-  }
-  if (!isJpeg(bytes)) throw new Error('the picture is neither JPEG nor PNG');
-  return jpeg.decode(bytes, {
-    useTArray: true,
-    tolerantDecoding: false,
-    maxResolutionInMP: MAX_MEGAPIXELS,
-    maxMemoryUsageInMB: MAX_DECODER_MB,
-  });
+async function decode(bytes: Uint8Array): Promise<Pixels> {
+  if (!isReadable(bytes)) throw new Error('the picture is no JPEG, PNG or WEBP');
+  const { data, info } = await sharp(bytes, { limitInputPixels: MAX_PIXELS, failOn: 'warning' })
+    .autoOrient()
+    .flatten({ background: '#ffffff' })
+    .toColourspace('srgb')
+    .raw({ depth: 'uchar' })
+    .toBuffer({ resolveWithObject: true });
+  if (info.channels !== 3) throw new Error(`the picture has ${info.channels} channels`);
+  return { width: info.width, height: info.height, data };
 }
 
-/** Converts RGB to luma and colour differences; the background of transparent pixels is white. */
+/** Converts RGB to luma and colour differences. */
 function toYuv({ width, height, data }: Pixels): Record<'y' | 'cb' | 'cr', Uint8Array> {
   const [y, cb, cr] = Array.from({ length: 3 }, () => new Uint8Array(width * height)) as [
     Uint8Array,
     Uint8Array,
     Uint8Array,
   ];
-  for (let i = 0, at = 0; i < y.length; i++, at += 4) {
-    const alpha = (data[at + 3] ?? 255) / 255;
-    const white = 255 * (1 - alpha);
-    const r = (data[at] ?? 0) * alpha + white;
-    const g = (data[at + 1] ?? 0) * alpha + white;
-    const b = (data[at + 2] ?? 0) * alpha + white;
+  for (let i = 0, at = 0; i < y.length; i++, at += 3) {
+    const [r, g, b] = [data[at] ?? 0, data[at + 1] ?? 0, data[at + 2] ?? 0];
     const luma = 0.2126 * r + 0.7152 * g + 0.0722 * b; // BT.709
     y[i] = 16 + (luma * 219) / 255 + 0.5;
     cb[i] = 128.5 + (((b - luma) / 1.8556) * 224) / 255;
