@@ -34,10 +34,10 @@ interface Requested {
 }
 
 /** Bounds of what a video can be made to be; the pixels are those of 4K. */
-export const CONFORM_LIMITS = { fpsMin: 1, fpsMax: 120, sideMin: 64, sideMax: 4096, pixelsMax: 3840 * 2160 } as const;
+const CONFORM_LIMITS = { fpsMin: 1, fpsMax: 120, sideMin: 64, sideMax: 4096, pixelsMax: 3840 * 2160 } as const;
 
-export const SHAPES = ['crop', 'pad'] as const;
-export const MOTIONS = ['blend', 'duplicate'] as const;
+const SHAPES = ['crop', 'pad'] as const;
+const MOTIONS = ['blend', 'duplicate'] as const;
 
 const { fpsMin, fpsMax, sideMin, sideMax, pixelsMax } = CONFORM_LIMITS;
 const FIELDS: readonly string[] = ['fps', 'size', 'shape', 'motion'];

@@ -10,7 +10,7 @@ import { answersGiven } from '../shared/message-handlers.js';
 import { requireInput } from '../shared/require-input.js';
 
 /** An archived video, and what is to be made from it later. */
-export interface ConformVideoInput {
+interface ConformVideoInput {
   readonly result: VideoResult;
   readonly conform: Conform;
   readonly poster: boolean;
