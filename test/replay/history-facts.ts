@@ -18,3 +18,11 @@ export const workflowIdOf = ({ events }: HistoryJson): string =>
 /** Names of the activities that a run scheduled, in their order. */
 export const stepsOf = ({ events }: HistoryJson): string[] =>
   events.flatMap((event) => event.activityTaskScheduledEventAttributes?.activityType.name ?? []);
+
+const SUMMARIZED = /_(TIMER_STARTED|ACTIVITY_TASK_SCHEDULED|START_CHILD_WORKFLOW_EXECUTION_INITIATED)$/;
+
+/** Types of the events of timers, steps and children that the Web UI shows without a summary. */
+export const unsummarizedOf = ({ events }: HistoryJson): string[] =>
+  events
+    .filter(({ eventType, userMetadata }) => SUMMARIZED.test(eventType) && userMetadata?.summary === undefined)
+    .map(({ eventType }) => eventType);

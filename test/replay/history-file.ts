@@ -10,6 +10,8 @@ const FOLDER = fileURLToPath(new URL('histories/', import.meta.url));
 export interface HistoryJson {
   readonly events: readonly {
     readonly eventType: string;
+    /** What the Web UI shows of a timer, a step or a child. */
+    readonly userMetadata?: { readonly summary?: unknown };
     readonly workflowExecutionStartedEventAttributes?: { readonly workflowId: string };
     readonly activityTaskScheduledEventAttributes?: { readonly activityType: { readonly name: string } };
   }[];

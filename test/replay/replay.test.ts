@@ -9,7 +9,7 @@ import { stepTable } from '../../workflows/shared/activities.js';
 import { BUNDLE, ROOT, TEST_KEY } from '../support/stack.js';
 import { tracedBundle } from '../support/traced-bundle.js';
 import { CASES } from './cases.js';
-import { endOf, stepsOf, workflowIdOf } from './history-facts.js';
+import { endOf, stepsOf, unsummarizedOf, workflowIdOf } from './history-facts.js';
 import { committedPaths, pathOf, readHistory, textOf } from './history-file.js';
 
 const code = readFileSync(BUNDLE, 'utf8');
@@ -50,6 +50,11 @@ test('every workflow and every step is in some history', () => {
   const histories = paths.map(readHistory);
   expect(new Set(paths.map((path) => path.split('/')[0]))).toEqual(new Set(Object.keys(WorkflowType)));
   expect(new Set(histories.flatMap(stepsOf))).toEqual(new Set(Object.keys(stepTable(STEP_TIMES, 'video-generate'))));
+});
+
+test('every timer, step and child has a summary for the Web UI', () => {
+  const missing = paths.map((path) => [path, unsummarizedOf(readHistory(path))] as const);
+  expect(missing.filter(([, types]) => types.length > 0)).toEqual([]);
 });
 
 test('every history ends and contains what its case says', () => {
