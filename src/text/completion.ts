@@ -9,7 +9,7 @@ export interface CompletedCommand {
 }
 
 /** A flag of a command. */
-export interface CompletedFlag {
+interface CompletedFlag {
   /** With its dashes. */
   readonly name: string;
   readonly summary: string;
