@@ -11,7 +11,7 @@ const NIGHTLY = '17 3 * * *';
  * The schedule of the audit of one queue: as the sweep, it is of its workers' account.
  * @param taskQueue - The workers' generate queue.
  */
-export const auditScheduleId = (taskQueue: string): string => `wan-video-audit${suffixOf(taskQueue)}`;
+const auditScheduleId = (taskQueue: string): string => `wan-video-audit${suffixOf(taskQueue)}`;
 
 const suffixOf = (taskQueue: string): string => (taskQueue === DEFAULT_TASK_QUEUE ? '' : `-${taskQueue}`);
 

@@ -46,7 +46,7 @@ export interface WebhookRoute {
 }
 
 /** The video of a run that has ended with one. */
-export interface WebhookVideo {
+interface WebhookVideo {
   /** Stable address in the store. */
   readonly url: string;
   readonly task_id: string;
@@ -57,7 +57,7 @@ export interface WebhookVideo {
 }
 
 /** An address under which anyone can fetch the video until it expires. */
-export interface WebhookLink {
+interface WebhookLink {
   readonly url: string;
   /** ISO 8601, UTC. */
   readonly expires_at: string;
