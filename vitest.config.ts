@@ -34,8 +34,8 @@ export default defineConfig({
     pool: 'forks',
     // The product starts processes that run its code; in a test that is its sources.
     execArgv: [`--import=${new URL('test/support/ts-sources.mjs', import.meta.url).href}`],
-    // Three times the cores that the suite is measured on: most tests wait for servers, processes and time-outs.
-    maxWorkers: 6,
+    // Four times the cores that the suite is measured on: most tests wait for servers, processes and time-outs.
+    maxWorkers: 8,
     sequence: { sequencer: LongestFirst },
   },
 });

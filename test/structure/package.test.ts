@@ -48,7 +48,7 @@ describe('the package', () => {
       ]),
     );
     const expected =
-      /^(package\.json|README\.md|LICENSE|CHANGELOG\.md|docs\/([a-z-]+|README)\.md|docs\/alerts\.yml|docs\/examples\/[a-z_./-]+|docs\/schemas\/[a-z-]+\.schema\.json|dist\/workflow-bundle(-sealed)?\.js|dist\/(src|workflows|activities)\/[^.]+\.(c?js|d\.c?ts))$/;
+      /^(package\.json|README\.md|LICENSE|CHANGELOG\.md|docs\/([a-z-]+|README)\.md|docs\/alerts\.yml|docs\/grafana\/[a-z-]+\.json|docs\/examples\/[a-z_./-]+|docs\/schemas\/[a-z-]+\.schema\.json|dist\/workflow-bundle(-sealed)?\.js|dist\/(src|workflows|activities)\/[^.]+\.(c?js|d\.c?ts))$/;
     expect(paths.filter((path) => !expected.test(path))).toEqual([]);
   });
 

@@ -23,6 +23,40 @@ interface Row {
   readonly warnings?: readonly string[];
 }
 
+/** Other members of kinds of which another row is an example; `npm run test:full` runs them, too. */
+const FURTHER: ReadonlySet<string> = new Set([
+  'a tier as text',
+  'a tier that nobody sells',
+  'a status in a list',
+  'a status twice',
+  'names in camel case',
+  'a prompt as an object',
+  'a request id as an object',
+  'an empty link at first',
+  'audio as text',
+  'usage as null',
+  'usage as a list',
+  'seconds as text',
+  'seconds that no number can be',
+  'usage as a text of JSON',
+  'usage under output',
+  'times in UTC',
+  'times as numbers',
+  'answers compressed unasked',
+  'a submit compressed unasked',
+  'a submit with a request id in a list',
+  'a redirect to another host',
+  'too many redirects at first',
+  'another brand',
+  'a failure in lower case',
+  'with times as text',
+  'with one time',
+  'with rows twice',
+  'of a task with a tier in words',
+  'of a task in lower case',
+]);
+const isRun = (what: string): boolean => process.env['TEST_FULL'] === '1' || !FURTHER.has(what);
+
 const query = (...changes: DriftChange[]): Pick<Row, 'drift'> => ({ drift: [{ on: 'query', changes }] });
 const finished = (...changes: DriftChange[]): Pick<Row, 'drift'> => ({
   drift: [{ on: 'query', task_status: 'SUCCEEDED', changes }],
@@ -326,17 +360,17 @@ async function expectFailed(row: (typeof FAILED)[number]): Promise<void> {
 }
 
 describe.concurrent('bought once, archived and billed right', () => {
-  test.each(ARCHIVED)('$what', expectArchived);
+  test.each(ARCHIVED.filter(({ what }) => isRun(what)))('$what', expectArchived);
 });
 
 describe.concurrent('refused once, with its type', () => {
-  test.each(FAILED)('$what', (row) => expectFailed(row));
+  test.each(FAILED.filter(({ what }) => isRun(what)))('$what', (row) => expectFailed(row));
 });
 
 // The list and the policies are of the whole account, so these run one after the other.
 describe('a lost reply', () => {
   /** Changes of the list in which `foreign` is the task id of another program's running task. */
-  test.each<[string, (foreign: string) => DriftChange[], DriftChange[]]>([
+  const lost: readonly [string, (foreign: string) => DriftChange[], DriftChange[]][] = [
     [
       'among a row with an unknown status',
       (foreign) => [{ kind: 'set', path: `data[task_id=${foreign}].status`, value: 'POST-PROCESSING' }],
@@ -357,7 +391,8 @@ describe('a lost reply', () => {
     ['of a task without usage', () => [], [{ kind: 'delete', path: 'usage' }]],
     ['of a task with a tier in words', () => [], [{ kind: 'set', path: 'usage.SR', value: '720P' }]],
     ['of a task in lower case', () => [], [{ kind: 'recase', path: STATUS, value: 'lower' }]],
-  ])('%s is found: one purchase', async (what, list, task) => {
+  ];
+  test.each(lost.filter(([what]) => isRun(what)))('%s is found: one purchase', async (what, list, task) => {
     const prompt = `lost reply ${what}`;
     const foreign = stack.emulator.addTask({ prompt: 'other software', parameters: { duration: 15 } }).task_id;
     const rules: DriftRule[] = [
