@@ -248,7 +248,7 @@ test('a staged image, stdin and a request file lead to the same run; flags overr
   const file = join(stack.outputDir, 'request.json');
   await writeFile(
     file,
-    JSON.stringify({ prompt: 'overridden', duration: 4, fps: 24, size: '1280x720', reference_image: reference }),
+    JSON.stringify({ prompt: 'overridden', duration: 4, fps: 30, size: '1280x720', reference_image: reference }),
   );
   const fromFile = await here('generate', '--request', file, '--prompt', 'one of three', '--detach');
   const staged = await here('generate', '--prompt', 'one of three', '--image', reference, '--detach', '--json');
@@ -280,7 +280,7 @@ test('--dry-run says what would happen and does nothing', async () => {
   });
   expect(await plan('a boat drifts')).toMatchObject({ action: 'cache', billed: null, cached: { duration: 4 } });
   const { id } = await stack.videos.start({ ...stack.request('in the making'), duration: 15 });
-  expect(await plan('in the making', '--duration', '15')).toMatchObject({ action: 'join', id });
+  expect(await plan('in the making', '--duration', '15', '--fps', '24')).toMatchObject({ action: 'join', id });
   const web = ['generate', '--prompt', 'x', '--image', 'https://example.com/a.png', '--dry-run'];
   expect((await here(...web)).stdout).toMatch(/^action {4}let the worker fetch the image[\s\S]*Nothing was sent\.\n$/);
   expect(await runsOf('never made')).toEqual([]);
