@@ -11,7 +11,7 @@ export function defineCommand(command: Command, context: CommandContext): void {
     .addHelpText(
       'after',
       `
-Put one of these lines into the file that your shell reads at its start:
+Examples: one of these lines, in the file that your shell reads at its start
   eval "$(wan-video completion bash)"      # ~/.bashrc
   eval "$(wan-video completion zsh)"       # ~/.zshrc, after compinit
   wan-video completion fish | source       # ~/.config/fish/config.fish`,

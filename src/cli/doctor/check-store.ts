@@ -29,7 +29,7 @@ export async function checkStore(store: AssetStore, directory: string | undefine
   // A check of a store that nothing was put into yet must not make its folder.
   if (directory !== undefined && !existsSync(directory)) {
     const parent = existingParent(directory);
-    await access(parent, constants.W_OK);
+    await requireWritable(directory, parent);
     return `${store.name} does not exist yet: the first image or video makes it; ${await room(parent)}`;
   }
   const signal = AbortSignal.timeout(STORE_MS);
@@ -58,6 +58,16 @@ const existingParent = (directory: string): string => {
   const parent = dirname(directory);
   return existsSync(parent) ? parent : existingParent(parent);
 };
+
+/** @throws VideoError when no folder can be made in `parent`. */
+async function requireWritable(directory: string, parent: string): Promise<void> {
+  const cause = await access(`${parent}/.`, constants.W_OK | constants.X_OK).catch((error: unknown) => error);
+  if (cause === undefined) return;
+  throw new VideoError(FailureType.StoreUnavailable, `The store's folder ${directory} cannot be made in ${parent}`, {
+    cause,
+    nextStep: 'Set ASSET_STORE to a folder that this user may write to.',
+  });
+}
 
 async function room(directory: string): Promise<string> {
   const { bavail, bsize } = await statfs(directory);
