@@ -1,7 +1,7 @@
 import { rm } from 'node:fs/promises';
 import type { ConformRules } from '../src/contract/conform.js';
 import { FailureType } from '../src/contract/failure-type.js';
-import type { Delivery } from '../src/contract/request.js';
+import type { PostProduction } from '../src/contract/request.js';
 import type { VideoResult, VideoWarning } from '../src/contract/result.js';
 import { VideoError } from '../src/contract/video-error.js';
 import {
@@ -28,7 +28,7 @@ import { withSignal } from './with-signal.js';
 /** An archived video, and what is to be made from it. */
 export interface ConformInput {
   readonly result: VideoResult;
-  readonly delivery: Delivery;
+  readonly delivery: PostProduction;
   /** Id of the store that has the video; absent: that of the worker. */
   readonly storeId?: string | undefined;
 }
@@ -73,7 +73,7 @@ export function createConformVideo(deps: ActivityDeps) {
   };
 }
 
-async function deliver(work: Work, result: VideoResult, { conform, poster }: Delivery): Promise<VideoResult> {
+async function deliver(work: Work, result: VideoResult, { conform, poster }: PostProduction): Promise<VideoResult> {
   const { original_url, conformed: before, poster_url: _, ...given } = result;
   const { task_id } = given;
   const video_url = original_url ?? given.video_url;

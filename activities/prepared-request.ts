@@ -1,4 +1,4 @@
-import type { CanonicalRequest, Delivery } from '../src/contract/request.js';
+import type { CanonicalRequest, PostProduction } from '../src/contract/request.js';
 import type { VideoResult, VideoWarning } from '../src/contract/result.js';
 import type { QueueIdentity } from '../src/contract/slots.js';
 import type { StepTimes } from '../src/contract/times.js';
@@ -24,7 +24,7 @@ export interface PreparedRequest {
   readonly warnings: readonly VideoWarning[];
   readonly cached: VideoResult | null;
   /** What is made from the archived video; absent: nothing. */
-  readonly delivery?: Delivery;
+  readonly delivery?: PostProduction;
   /** Whether the namespace has the search attributes; a run that sets unknown ones is stuck. */
   readonly attributes: boolean;
   /** Whether labels must not become search attributes, because a payload codec keeps them from Temporal. */

@@ -41,6 +41,7 @@ export const DATE_PLACEHOLDER = '{date}';
 /** Folders of the store that hold the product's own objects; a delivery goes elsewhere. */
 export const RESERVED_FOLDERS: readonly string[] = [
   ...[
+    'audits',
     'batches',
     'cache',
     'candidates',

@@ -38,7 +38,7 @@ export interface VideoRequest {
 }
 
 /** What is made from an archived video. It is no part of the cache key: the video is bought once for all of it. */
-export interface Delivery {
+export interface PostProduction {
   /** Null: the video stays as it is. */
   readonly conform: ConformRules | null;
   readonly poster: boolean;
@@ -66,7 +66,7 @@ export interface CanonicalRequest {
   readonly shot_type: 'single' | 'multi' | null;
   readonly watermark: boolean | null;
   /** Absent unless something is to be made from the video, so that requests without it are what they were. */
-  readonly delivery?: Delivery;
+  readonly delivery?: PostProduction;
   readonly cache: 'use' | 'refresh' | 'off';
   readonly tenant: string | null;
 }

@@ -18,7 +18,7 @@ import {
 import { FailureType } from '../../src/contract/failure-type.js';
 import { VideoError } from '../../src/contract/video-error.js';
 import { type DeliveryProgress, deliverBatch } from '../../src/delivery/deliver-batch.js';
-import { ALL_LEDGERS } from '../../src/ledger/paths.js';
+import { ALL_LEDGERS, LedgerPaths } from '../../src/ledger/paths.js';
 import { PURGE_AREAS } from '../../src/ledger/purge.js';
 import { FileStore } from '../../src/storage/file-store.js';
 import * as keys from '../../src/storage/keys.js';
@@ -68,19 +68,36 @@ test.each<[pattern: unknown, faults: RegExp[]]>([
 });
 
 test('a delivery cannot go where the store keeps its own objects', () => {
-  const own = [
-    ...[keys.referenceKey('a', 'jpg'), keys.videoKey('t'), keys.candidateKey('t'), keys.rejectedKey('t')],
-    ...[
-      keys.statsRoot({ provider: 'p', account: 'a' }),
-      keys.conformedKey('t', 'r'),
-      'probes/a',
-      'cache/a',
-      keys.scheduledManifestKey('a'),
-      keys.batchReportKey('b'),
-    ],
-    ...[keys.STORE_ID_KEY, ALL_LEDGERS, ...PURGE_AREAS],
-  ];
-  for (const key of own) expect(RESERVED_FOLDERS).toContain(key.split('/')[0]);
+  const scope = { provider: 'p', account: 'a' };
+  const ledger = LedgerPaths.of(scope);
+  // What makes no key of its own.
+  type NoKey = 'safeName' | 'taskNameOf' | 'deliveredKey';
+  const samples: Readonly<Record<Exclude<keyof typeof keys, NoKey>, string | readonly string[]>> = {
+    referenceKey: keys.referenceKey('a', 'jpg'),
+    taskObjectKeys: Object.values(keys.taskObjectKeys('t')),
+    videoKey: keys.videoKey('t'),
+    candidateKey: keys.candidateKey('t'),
+    rejectedKey: keys.rejectedKey('t'),
+    conformedRoot: keys.conformedRoot('t'),
+    conformedKey: keys.conformedKey('t', 'r'),
+    posterKey: keys.posterKey('t', keys.videoKey('t')),
+    statsRoot: keys.statsRoot(scope),
+    scheduledManifestKey: keys.scheduledManifestKey('a'),
+    auditKey: keys.auditKey(scope, '2026-11-30'),
+    batchManifestKey: keys.batchManifestKey('b'),
+    batchInvalidKey: keys.batchInvalidKey('b'),
+    batchResultsRoot: keys.batchResultsRoot('b'),
+    batchResultsKey: keys.batchResultsKey('b', 1),
+    batchReportKey: keys.batchReportKey('b'),
+    batchDeliveryKey: keys.batchDeliveryKey('b'),
+    batchUndeliveredKey: keys.batchUndeliveredKey('b'),
+    batchDocumentKey: keys.batchDocumentKey('b', 'csv'),
+    STORE_ID_KEY: keys.STORE_ID_KEY,
+  };
+  // A key that is added needs a sample.
+  expect([...Object.keys(samples), 'safeName', 'taskNameOf', 'deliveredKey'].sort()).toEqual(Object.keys(keys).sort());
+  const own = [...Object.values(samples).flat(), ...PURGE_AREAS, ALL_LEDGERS, ledger.cachedResult('k'), 'probes/a'];
+  expect([...new Set(own.map((key) => key.split('/')[0]))].sort()).toEqual([...RESERVED_FOLDERS].sort());
 });
 
 test('the folder of a pattern ends before what differs between lines', () => {

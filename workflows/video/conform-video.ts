@@ -1,6 +1,6 @@
 import * as wf from '@temporalio/workflow';
 import { type Conform, conformFaults, conformRules } from '../../src/contract/conform.js';
-import type { Delivery } from '../../src/contract/request.js';
+import type { PostProduction } from '../../src/contract/request.js';
 import type { VideoResult, VideoWarning } from '../../src/contract/result.js';
 import { STEP_TIMES, type StepTimes } from '../../src/contract/times.js';
 import { steps } from '../shared/activities.js';
@@ -18,7 +18,7 @@ interface ConformVideoInput {
 
 /** What a run that delivers a video knows. */
 interface DeliveryTerms {
-  readonly delivery: Delivery;
+  readonly delivery: PostProduction;
   readonly storeId: string;
   readonly times: StepTimes;
   /** When the run must have ended, in milliseconds since the epoch; null: no such time. */
@@ -66,7 +66,7 @@ export async function conformVideo(input: ConformVideoInput): Promise<VideoResul
 }
 
 /** The original as the result, and why. */
-function withoutDelivery(result: VideoResult, { conform }: Delivery, why: string): VideoResult {
+function withoutDelivery(result: VideoResult, { conform }: PostProduction, why: string): VideoResult {
   const warning: VideoWarning =
     conform === null
       ? { code: 'poster_failed', message: `No picture of the video could be made: ${why}.` }

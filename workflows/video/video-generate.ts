@@ -13,7 +13,7 @@ import {
 import { budgetReachedFailure } from '../../src/contract/budget.js';
 import type { VideoFailure } from '../../src/contract/failure.js';
 import type { Purchase } from '../../src/contract/purchase.js';
-import type { Delivery, VideoRequest } from '../../src/contract/request.js';
+import type { PostProduction, VideoRequest } from '../../src/contract/request.js';
 import type { CancelOutcome, VideoResult } from '../../src/contract/result.js';
 import { callerAttributes } from '../../src/contract/search-attributes.js';
 import { withoutSignedAudio } from '../../src/contract/signed-url.js';
@@ -97,7 +97,7 @@ async function generate(request: VideoRequest, run: Run): Promise<VideoResult> {
 /** Makes from the archived video what the request says; from here on the run has a video, and fails no more. */
 async function deliver(
   result: VideoResult,
-  delivery: Delivery,
+  delivery: PostProduction,
   { prepared, request, run }: { readonly prepared: FirstStep; readonly request: VideoRequest; readonly run: Run },
 ): Promise<VideoResult> {
   run.archived = result;

@@ -15,7 +15,7 @@ export function defineCommand(command: Command, context: CommandContext): void {
       'Prints an https address under which anyone can fetch an archived video until it expires. Needs an S3 store. ' +
         'Keep the address secret; one that is signed with the credentials of a session ends with that session.',
     )
-    .argument('<id|key>', 'id of a run or a task, or a key of the store such as videos/….mp4 or candidates/….mp4')
+    .argument('<id|key>', 'id of a run or a task, or a key of the store below videos/, candidates/ or conformed/')
     .addOption(
       new Option('--expires <time>', 'how long it is valid: 90s, 15m, 1h, up to 7d')
         .argParser(linkTime)

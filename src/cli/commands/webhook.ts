@@ -16,15 +16,16 @@ const EXAMPLE = '\nExample:\n  WAN_VIDEO_WEBHOOK=webhook.json wan-video webhook 
 export function defineCommand(command: Command, context: CommandContext): void {
   command
     .description(
-      'Tests the webhook that is notified of batches and of runs that wait for a person. See docs/webhook.md.',
+      'Tests the webhook that is notified of batches, of runs that wait for a person and of runs that have ended. ' +
+        'See docs/webhook.md.',
     )
     .addHelpText('after', EXAMPLE);
   command
     .command('test')
-    .summary('send a signed test event')
+    .summary('send a test event')
     .description(
-      'Sends one signed event of the type webhook.test to the receiver that WAN_VIDEO_WEBHOOK configures, and ' +
-        'prints its answer. Exit code 0 when it accepted the event, else 3.',
+      'Sends one event of the type webhook.test to a receiver that WAN_VIDEO_WEBHOOK configures, and prints its ' +
+        'answer. The event is signed if the receiver has a secret. Exit code 0 when it accepted the event, else 3.',
     )
     .option('--receiver <name>', 'one of several receivers', DEFAULT_RECEIVER)
     .option(...JSON_FLAG)
