@@ -293,7 +293,7 @@ async function connectWorker(temporal: TemporalTarget): Promise<NativeConnection
 }
 
 /**
- * With Worker Versioning a run and its submits stay on the version that it began on: both queues belong to the version.
+ * With Worker Versioning a run and its submits stay on the version that it began on: all queues belong to the version.
  */
 function versionOf({ deployment }: Config): { workerDeploymentOptions?: WorkerDeploymentOptions } {
   if (deployment === undefined) return {};
