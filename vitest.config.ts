@@ -26,7 +26,8 @@ export default defineConfig({
     include: ['test/**/*.test.ts'],
     exclude: full ? [] : LONG,
     // Most tests wait for real servers and processes; two cores, and the machine may be busy with another suite.
-    testTimeout: 60_000,
+    // The long ones start several workers one after the other, and wait for each with a limit of its own.
+    testTimeout: full ? 240_000 : 60_000,
     hookTimeout: 120_000,
     // Vitest's own second is too short for what a busy machine has still to do.
     expect: { poll: { timeout: 30_000 } },
