@@ -14,12 +14,13 @@ import { stepTimesOf } from '../src/contract/times.js';
 import { DAY_MS, HOUR_MS, utcDay } from '../src/contract/utc.js';
 import { VideoError } from '../src/contract/video-error.js';
 import type { ListedTask, TaskSnapshot } from '../src/dashscope/wire.js';
+import type { AnnouncedPurchases } from '../src/ledger/open-purchases.js';
 import { combineMatches, comparePrompts, compareTask } from '../src/ledger/proof.js';
 import { boughtTask, endingOfTask, type PurchaseView } from '../src/ledger/purchase-view.js';
-import { isOtherModel } from '../src/ledger/reconcile.js';
+import { isOtherModel, type ReconcileDeps } from '../src/ledger/reconcile.js';
 import { recordedIn } from '../src/ledger/recorded-task.js';
 import type { ClaimedTask, NotCreated } from '../src/ledger/records.js';
-import { isWithin, submitWindow } from '../src/ledger/submit-window.js';
+import { isWithin, overlapRange, submitWindow } from '../src/ledger/submit-window.js';
 import { listAllTasks } from '../src/ledger/task-list.js';
 import { auditKey, videoKey } from '../src/storage/keys.js';
 import { restoredVideo } from './archive-video.js';
@@ -51,7 +52,7 @@ interface Examined {
  * Explains every task that the account created in the last hours, by the provider's list and answers and by the
  * ledger. What is paid, ours by proof and not in the store is handed to a salvage, or fetched again.
  */
-export function createAuditTasks(deps: ActivityDeps) {
+export function createAuditTasks(deps: ActivityDeps, archiveCandidate = candidateArchive(deps)) {
   return ({ since_seconds = DAY_MS / 1000 }: AuditInput): Promise<Audit> =>
     withSignal(async (signal) => {
       const { clock, store, metrics, knowsAttributes, times } = deps;
@@ -59,7 +60,7 @@ export function createAuditTasks(deps: ActivityDeps) {
       const sinceMs = untilMs - Math.min(DAY_MS, since_seconds * 1000);
       const { tasks, unreadable } = await listAllTasks(deps.dashscope, clock, signal);
       const listed = tasks.filter(({ createdAtMs }) => createdAtMs === undefined || createdAtMs >= sinceMs);
-      const auditor = new Auditor(deps, await billedSeconds(deps, sinceMs, signal), signal);
+      const auditor = new Auditor({ ...deps, archiveCandidate }, await billedSeconds(deps, sinceMs, signal), signal);
       const examined: Examined[] = [];
       for await (const one of mapParallel(listed, TASKS_AT_ONCE, (row) => auditor.examine(row))) examined.push(one);
       const rows = examined.map(({ task }) => task);
@@ -107,13 +108,15 @@ async function billedSeconds(
   return seconds;
 }
 
+type AuditDeps = ActivityDeps & Pick<ReconcileDeps, 'archiveCandidate'>;
+
 class Auditor {
-  readonly #deps: ActivityDeps;
+  readonly #deps: AuditDeps;
   readonly #bills: ReadonlyMap<string, number>;
   readonly #signal: AbortSignal;
-  readonly #announced = new Map<number, Promise<readonly PurchaseView[]>>();
+  readonly #announced = new Map<number, Promise<AnnouncedPurchases>>();
 
-  constructor(deps: ActivityDeps, bills: ReadonlyMap<string, number>, signal: AbortSignal) {
+  constructor(deps: AuditDeps, bills: ReadonlyMap<string, number>, signal: AbortSignal) {
     this.#deps = deps;
     this.#bills = bills;
     this.#signal = signal;
@@ -195,10 +198,19 @@ class Auditor {
       ledger_seconds: null,
     });
     if (isOtherModel(row.modelName)) return { task: say('other_software', `of the model ${row.modelName}`) };
+    const { views, damaged } = await this.#announcedNear(row);
+    // A submit records the task in its purchase first, and may have died before `tasks/<id>.json`.
+    for (const view of views) {
+      const own = recordedIn(view, row.taskId);
+      if (own !== undefined) return this.#examineOwn(row, view, own.task);
+    }
+    const [damage] = damaged;
+    if (damage !== undefined)
+      return { task: say('unclear', `may be of a purchase that cannot be read: ${damage.message}`) };
     if (row.status === 'FAILED' || row.status === 'CANCELED') {
       return { task: say('other_software', 'no purchase names it; not billed') };
     }
-    const nearby = await this.#purchasesNear(row);
+    const nearby = this.#mayHaveMade(row, views);
     if (nearby.length === 0) return { task: say('other_software', 'no submit of this ledger was near its time') };
     const seen = await this.#deps.dashscope.queryTask(row.taskId, { signal: this.#signal });
     const alike = nearby.filter(({ intent }) => comparePrompts(intent.expects.prompt, seen.origPrompt) !== 'different');
@@ -218,9 +230,9 @@ class Auditor {
     alike: readonly PurchaseView[],
     say: (verdict: AuditVerdict, why: string, seen?: TaskSnapshot) => AuditedTask,
   ): Promise<Examined> {
-    const { ledger, dashscope } = this.#deps;
+    const { ledger, dashscope, archiveCandidate } = this.#deps;
     const store = { signal: this.#signal };
-    const video = await candidateArchive(this.#deps)(seen, this.#signal).catch((error: unknown) => {
+    const video = await archiveCandidate(seen, this.#signal).catch((error: unknown) => {
       if (this.#signal.aborted) throw error;
     });
     const matches = alike.map((view) => ({
@@ -231,6 +243,15 @@ class Auditor {
     const [first] = equal;
     if (first !== undefined && equal.every(({ purchase }) => purchase.key === first.purchase.key)) {
       const { purchase, intent } = first;
+      // Announced or claimed since the purchases were read: `Ledger.claim` must not be called for such a task.
+      const { fromMs, toMs } = overlapRange(first, ledgerParts(this.#deps).times);
+      const { open, damaged } = await ledger.listOpenBetween(fromMs, toMs, store);
+      for (const view of open) {
+        const own = recordedIn(view, row.taskId);
+        if (own !== undefined) return this.#examineOwn(row, view, own.task);
+      }
+      const [damage] = damaged;
+      if (damage !== undefined) return { task: say('unclear', `cannot be claimed: ${damage.message}`, seen) };
       const found: ClaimedTask = {
         task_id: row.taskId,
         request_id: row.requestId ?? null,
@@ -254,13 +275,9 @@ class Auditor {
   }
 
   /** Purchases without a task of their own whose submit may have created this one. */
-  async #purchasesNear({ createdAtMs }: ListedTask): Promise<readonly PurchaseView[]> {
-    if (createdAtMs === undefined) return [];
+  #mayHaveMade({ createdAtMs }: ListedTask, views: readonly PurchaseView[]): readonly PurchaseView[] {
     const { times } = ledgerParts(this.#deps);
-    const near: PurchaseView[] = [];
-    const hours = [createdAtMs - HOUR_MS, createdAtMs, createdAtMs + HOUR_MS];
-    for (const atMs of hours) near.push(...(await this.#announcedIn(atMs)));
-    return near.filter((view) => {
+    return views.filter((view) => {
       const { state, extraTasks } = view;
       const wasSent = state.kind === 'not_created' && !NOT_SENT.includes(state.notCreated.reason);
       // One submit makes one task.
@@ -269,8 +286,17 @@ class Auditor {
     });
   }
 
+  /** Every purchase that was announced in the hours around a task. */
+  async #announcedNear({ createdAtMs }: ListedTask): Promise<AnnouncedPurchases> {
+    if (createdAtMs === undefined) return { views: [], damaged: [] };
+    const hours = [createdAtMs - HOUR_MS, createdAtMs, createdAtMs + HOUR_MS];
+    const near: AnnouncedPurchases[] = [];
+    for (const atMs of hours) near.push(await this.#announcedIn(atMs));
+    return { views: near.flatMap(({ views }) => views), damaged: near.flatMap(({ damaged }) => damaged) };
+  }
+
   /** The purchases that were announced in an hour, read once. */
-  #announcedIn(atMs: number): Promise<readonly PurchaseView[]> {
+  #announcedIn(atMs: number): Promise<AnnouncedPurchases> {
     const hour = Math.floor(atMs / HOUR_MS);
     const known =
       this.#announced.get(hour) ?? this.#deps.ledger.listAnnounced(hour * HOUR_MS, { signal: this.#signal });

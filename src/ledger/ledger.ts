@@ -11,6 +11,7 @@ import { hasBill, type ListBillsOptions, listBills, recordBill, type TaskBill } 
 import { claimTask, decide, ensureOwner, readOwner, recordFoundTask, recordOwner, taskFacts } from './claims.js';
 import { type LedgerOptions, LedgerRecords, type PutAnswer } from './ledger-records.js';
 import {
+  type AnnouncedPurchases,
   listAnnounced,
   listOpen,
   listOpenBetween,
@@ -248,7 +249,7 @@ export class Ledger {
   }
 
   /** Reads every purchase that was announced in the hour that begins at `hourMs`, decided or not. */
-  listAnnounced(hourMs: number, options: StoreOptions = {}): Promise<readonly PurchaseView[]> {
+  listAnnounced(hourMs: number, options: StoreOptions = {}): Promise<AnnouncedPurchases> {
     return listAnnounced(this.#records, hourMs, options);
   }
 

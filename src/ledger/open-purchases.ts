@@ -151,37 +151,47 @@ export async function* tasksClaimedWith(
   const moments = Array.from({ length: hours + 1 }, (_, index) => now - index * HOUR_MS);
   for (const atMs of moments.sort((a, b) => Math.abs(a - aroundMs) - Math.abs(b - aroundMs))) {
     const views = mapParallel(await sampleHour(records, atMs, options), PURCHASES_AT_ONCE, (purchase) =>
-      viewUndamaged(records, purchase, options),
+      viewOrDamage(records, purchase, options),
     );
     for await (const view of views) {
-      const task = view === undefined ? undefined : claimedTaskOf(view);
+      const task = view === undefined || view instanceof VideoError ? undefined : claimedTaskOf(view);
       if (task?.key_fingerprint === keyFingerprint) yield task;
     }
   }
 }
 
-/** Reads every purchase that was announced in an hour; one with a damaged record is left out. */
+/** The purchases of an hour, and the records that could not be read on the way: they hide what their purchase has. */
+export interface AnnouncedPurchases {
+  readonly views: readonly PurchaseView[];
+  readonly damaged: readonly VideoError[];
+}
+
+/** Reads every purchase that was announced in an hour, open or over. A damaged record does not hide the others. */
 export async function listAnnounced(
   records: LedgerRecords,
   hourMs: number,
   options: StoreOptions,
-): Promise<readonly PurchaseView[]> {
+): Promise<AnnouncedPurchases> {
   const purchases = new Map<string, Purchase>();
   for await (const { key } of records.store.list(records.paths.announcements(hourMs), options)) {
     const purchase = LedgerPaths.parseAnnouncement(key)?.purchase;
     if (purchase !== undefined) purchases.set(nameOf(purchase), purchase);
   }
   const views: PurchaseView[] = [];
+  const damaged: VideoError[] = [];
   const read = mapParallel(purchases.values(), PURCHASES_AT_ONCE, (purchase) =>
-    viewUndamaged(records, purchase, options),
+    viewOrDamage(records, purchase, options),
   );
-  for await (const view of read) if (view !== undefined) views.push(view);
-  return views;
+  for await (const view of read) {
+    if (view instanceof VideoError) damaged.push(view);
+    else if (view !== undefined) views.push(view);
+  }
+  return { views, damaged };
 }
 
-const viewUndamaged = (records: LedgerRecords, purchase: Purchase, options: StoreOptions) =>
+const viewOrDamage = (records: LedgerRecords, purchase: Purchase, options: StoreOptions) =>
   viewPurchase(records, purchase, options).catch((error: unknown) => {
-    if (error instanceof VideoError && error.type === FailureType.RecordDamaged) return undefined;
+    if (error instanceof VideoError && error.type === FailureType.RecordDamaged) return error;
     throw error;
   });
 

@@ -1,0 +1,122 @@
+import { Readable } from 'node:stream';
+import { MockActivityEnvironment } from '@temporalio/testing';
+import { DefaultLogger } from '@temporalio/worker';
+import { expect, test } from 'vitest';
+import { type Audit, createAuditTasks } from '../../activities/audit-tasks.js';
+import type { ActivityDeps } from '../../activities/deps.js';
+import { DEFAULT_TIMES } from '../../src/config/times.js';
+import type { AuditedTask } from '../../src/contract/audit.js';
+import type { TaskSnapshot } from '../../src/dashscope/wire.js';
+import { LedgerPaths } from '../../src/ledger/paths.js';
+import type { ClaimedTask, NotCreated } from '../../src/ledger/records.js';
+import { intentFields, START, setUp } from './ledger-setup.js';
+
+const keyOf = (letters: string): string => letters.repeat(32);
+/** The provider's side of a finished task that fits every purchase of this file. */
+const OURS: Partial<TaskSnapshot> = {
+  status: 'SUCCEEDED',
+  origPrompt: 'p',
+  usage: { duration: 4, sr: 720, audio: false },
+};
+
+/** A ledger, the account's tasks, and audits of them; every purchase and task is of one minute. */
+function world() {
+  const { ledger, store, clock, provider, rows, snapshots, deps } = setUp();
+  const paths = LedgerPaths.of(ledger.scope);
+  const announce = async (letters: string) => {
+    const purchase = { key: keyOf(letters), n: 1 };
+    await ledger.openIntent(purchase, intentFields());
+    return purchase;
+  };
+  const notCreated = async (letters: string, reason: NotCreated['reason'] = 'none_found') => {
+    const purchase = await announce(letters);
+    await ledger.decideNotCreated(purchase, { reason, failure: null });
+    return purchase;
+  };
+  const task = (taskId: string, snapshot: Partial<TaskSnapshot> = OURS) => {
+    rows.push({ taskId, status: snapshot.status ?? 'UNKNOWN', createdAtMs: START + 1_000 });
+    snapshots.set(taskId, snapshot);
+  };
+  /** A submit that died between its claim and `tasks/<id>.json`. */
+  const dieAfterClaim = async (letters: string, taskId: string) => {
+    const purchase = await announce(letters);
+    const claimed: ClaimedTask = { task_id: taskId, request_id: 'r', key_fingerprint: 'f1', found_by: 'submit' };
+    const stamp = { v: 1, provider: 'emulator', account: 'default', token: taskId, written_at_ms: START };
+    const record = { kind: 'claim', ...stamp, purchase_key: purchase.key, n: 1, decision: claimed };
+    await store.put(paths.claim(purchase), Readable.from([Buffer.from(JSON.stringify(record))]), {});
+    return purchase;
+  };
+  let heartbeatDetails: unknown;
+  const audit = async (change: object = {}) => {
+    const auditDeps = {
+      ledger,
+      store,
+      clock,
+      dashscope: provider,
+      times: DEFAULT_TIMES,
+      isRunOpen: async () => false,
+      knowsAttributes: async () => true,
+      metrics: { audited: () => undefined },
+      webhook: undefined,
+      ...change,
+    } as unknown as ActivityDeps;
+    const environment = new MockActivityEnvironment(
+      { heartbeatDetails },
+      { logger: new DefaultLogger('ERROR', () => undefined) },
+    );
+    environment.on('heartbeat', (details: unknown) => {
+      heartbeatDetails = details;
+    });
+    clock.advance(600_000);
+    const step = createAuditTasks(auditDeps, deps.archiveCandidate);
+    const found = (await environment.run(step, {})) as Audit;
+    const stored = await store.get(found.report.tasks_key);
+    const lines = Buffer.concat(await stored.toArray())
+      .toString()
+      .split('\n');
+    const explained = lines.filter((line) => line !== '').map((line) => JSON.parse(line) as AuditedTask);
+    const verdicts = Object.fromEntries(explained.map(({ task_id, verdict }) => [task_id, verdict]));
+    return { ...found, explained, verdicts };
+  };
+  return { ledger, store, provider, snapshots, paths, announce, notCreated, task, dieAfterClaim, audit };
+}
+
+test('a task that an open purchase names, without a task record, is that purchase’s and no other one’s', async () => {
+  const { ledger, notCreated, task, dieAfterClaim, audit } = world();
+  const other = await notCreated('ab');
+  const owner = await dieAfterClaim('cd', 't1');
+  task('t1');
+  const { verdicts, explained, orphans } = await audit();
+  expect(verdicts).toEqual({ t1: 'orphan' });
+  expect(explained[0]?.purchase).toBe(`${owner.key}/1`);
+  expect(orphans.map(({ purchase }) => purchase)).toEqual([owner]);
+  expect((await ledger.findPurchase(other))?.extraTasks).toEqual([]);
+});
+
+test('a task that an open purchase names is no other software’s, and failed it was free', async () => {
+  const { task, dieAfterClaim, audit } = world();
+  await dieAfterClaim('cd', 't1');
+  task('t1', { status: 'FAILED' });
+  expect((await audit()).verdicts).toEqual({ t1: 'free' });
+});
+
+test('next to a purchase that cannot be read nothing is claimed, and nothing is called of other software', async () => {
+  const { ledger, store, paths, announce, notCreated, task, audit } = world();
+  const other = await notCreated('ab');
+  const damaged = await announce('cd');
+  await store.put(paths.claim(damaged), Readable.from([Buffer.from('{')]), {});
+  task('t1');
+  task('t2', { ...OURS, origPrompt: 'something else' });
+  expect((await audit()).verdicts).toEqual({ t1: 'unclear', t2: 'unclear' });
+  expect((await ledger.findPurchase(other))?.extraTasks).toEqual([]);
+});
+
+test('the one task that equals a purchase which was taken for not created is claimed, and handed to a salvage', async () => {
+  const { ledger, notCreated, task, audit } = world();
+  const purchase = await notCreated('ab');
+  task('t1');
+  const { verdicts, orphans } = await audit();
+  expect(verdicts).toEqual({ t1: 'orphan' });
+  expect(orphans).toMatchObject([{ purchase, extraTask: { taskId: 't1', claim: 'extra' } }]);
+  expect(await ledger.findTask('t1')).toMatchObject({ purchase_key: purchase.key });
+});
