@@ -5,7 +5,7 @@ import { expect, test } from 'vitest';
 import { type Audit, createAuditTasks } from '../../activities/audit-tasks.js';
 import type { ActivityDeps } from '../../activities/deps.js';
 import { DEFAULT_TIMES } from '../../src/config/times.js';
-import type { AuditedTask } from '../../src/contract/audit.js';
+import type { AuditedTask, AuditInput } from '../../src/contract/audit.js';
 import type { TaskSnapshot } from '../../src/dashscope/wire.js';
 import { LedgerPaths } from '../../src/ledger/paths.js';
 import type { ClaimedTask, NotCreated } from '../../src/ledger/records.js';
@@ -47,7 +47,7 @@ function world() {
     return purchase;
   };
   let heartbeatDetails: unknown;
-  const audit = async (change: object = {}) => {
+  const audit = async (change: object = {}, input: AuditInput = {}) => {
     const auditDeps = {
       ledger,
       store,
@@ -67,9 +67,9 @@ function world() {
     environment.on('heartbeat', (details: unknown) => {
       heartbeatDetails = details;
     });
-    clock.advance(600_000);
+    clock.advance(600_000 - (clock.now() - START));
     const step = createAuditTasks(auditDeps, deps.archiveCandidate);
-    const found = (await environment.run(step, {})) as Audit;
+    const found = (await environment.run(step, input)) as Audit;
     const stored = await store.get(found.report.tasks_key);
     const lines = Buffer.concat(await stored.toArray())
       .toString()
@@ -78,7 +78,7 @@ function world() {
     const verdicts = Object.fromEntries(explained.map(({ task_id, verdict }) => [task_id, verdict]));
     return { ...found, explained, verdicts };
   };
-  return { ledger, store, provider, snapshots, paths, announce, notCreated, task, dieAfterClaim, audit };
+  return { ledger, store, provider, rows, snapshots, deps, paths, announce, notCreated, task, dieAfterClaim, audit };
 }
 
 test('a task that an open purchase names, without a task record, is that purchase’s and no other one’s', async () => {
@@ -119,4 +119,53 @@ test('the one task that equals a purchase which was taken for not created is cla
   expect(verdicts).toEqual({ t1: 'orphan' });
   expect(orphans).toMatchObject([{ purchase, extraTask: { taskId: 't1', claim: 'extra' } }]);
   expect(await ledger.findTask('t1')).toMatchObject({ purchase_key: purchase.key });
+});
+
+test.each<[string, number, NotCreated['reason'][]]>([
+  ['two equal tasks of one purchase', 2, ['none_found']],
+  ['one task that equals two purchases', 1, ['none_found', 'none_found']],
+  ['a candidate that a person refused', 1, ['person']],
+  ['a task that equals a purchase and one of which a person decided', 1, ['none_found', 'person']],
+])('nothing is claimed without proof: %s', async (_what, tasks, reasons) => {
+  const { ledger, notCreated, task, audit } = world();
+  for (const [n, reason] of reasons.entries()) await notCreated(`a${n}`, reason);
+  for (let n = 1; n <= tasks; n += 1) task(`t${n}`);
+  const { report, orphans } = await audit();
+  expect(report.counts).toMatchObject({ unclear: tasks, orphan: 0 });
+  expect(orphans).toEqual([]);
+  expect(await ledger.findTask('t1')).toBeUndefined();
+});
+
+test('next to a task that is not over, or is older than the audit looks, an equal one is not claimed', async () => {
+  for (const status of ['RUNNING', 'SUCCEEDED'] as const) {
+    const { ledger, rows, notCreated, task, audit } = world();
+    await notCreated('ab');
+    task('t1');
+    task('t2', { ...OURS, status });
+    if (status === 'SUCCEEDED') Object.assign(rows[1] ?? {}, { createdAtMs: START - 1_000 });
+    const { verdicts } = await audit({}, { since_seconds: 600 });
+    expect(verdicts).toMatchObject({ t1: 'unclear' });
+    expect(await ledger.findTask('t1')).toBeUndefined();
+  }
+});
+
+test('a refusal by the provider proves that nothing was created', async () => {
+  const { notCreated, task, audit } = world();
+  await notCreated('ab', 'rejected');
+  task('t1');
+  expect((await audit()).verdicts).toEqual({ t1: 'other_software' });
+});
+
+test('a purchase that got its task while the audit looked gets no other one', async () => {
+  const { ledger, notCreated, task, deps, audit } = world();
+  const purchase = await notCreated('ab');
+  task('t1');
+  const { archiveCandidate } = deps;
+  deps.archiveCandidate = async (seen) => {
+    const late = { task_id: 'late', request_id: 'r', key_fingerprint: 'f1', found_by: 'submit' } as const;
+    await ledger.claim(purchase, late);
+    return archiveCandidate(seen);
+  };
+  expect((await audit()).verdicts).toEqual({ t1: 'unclear' });
+  expect(await ledger.findTask('t1')).toBeUndefined();
 });
