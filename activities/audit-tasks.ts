@@ -1,5 +1,6 @@
 import { Readable } from 'node:stream';
 import { Context } from '@temporalio/activity';
+import { z } from 'zod';
 import { mapParallel } from '../src/async/map-parallel.js';
 import {
   AUDIT_VERDICTS,
@@ -18,7 +19,7 @@ import type { Orphans } from './find-orphans.js';
 import { subscribedEvents } from './post-event.js';
 import { candidateArchive } from './reconcile-submit.js';
 import { type Examined, isFree, TaskAuditor, type Undecided } from './task-auditor.js';
-import { withSignal } from './with-signal.js';
+import { previousHeartbeat, withSignal } from './with-signal.js';
 
 /** What the workflow needs of an audit: the report, and what is to be salvaged. */
 export interface Audit extends Omit<Orphans, 'damaged'> {
@@ -34,15 +35,23 @@ const FINDINGS_MAX = 50;
  * ledger. What is paid, ours by proof and not in the store is handed to a salvage, or fetched again.
  */
 export function createAuditTasks(deps: ActivityDeps, archiveCandidate = candidateArchive(deps)) {
-  return ({ since_seconds = DAY_MS / 1000 }: AuditInput): Promise<Audit> =>
-    withSignal(async (signal) => {
+  return ({ since_seconds = DAY_MS / 1000 }: AuditInput): Promise<Audit> => {
+    // What an earlier attempt rescued is a finding of this audit, whatever has become of it.
+    const rescued = new Set(rescuedBefore());
+    const before = new Set(rescued);
+    const details = () => ({ rescued: [...rescued] });
+    const onRescue = (taskId: string): void => {
+      rescued.add(taskId);
+      Context.current().heartbeat(details()); // the attempt may fail before the next one
+    };
+    return withSignal(async (signal) => {
       const { clock, store, metrics, knowsAttributes, times } = deps;
       const untilMs = clock.now();
       const sinceMs = untilMs - Math.min(DAY_MS, since_seconds * 1000);
       const { tasks, unreadable } = await listAllTasks(deps.dashscope, clock, signal);
       const listed = tasks.filter(({ createdAtMs }) => createdAtMs === undefined || createdAtMs >= sinceMs);
       const bills = await billedSeconds(deps, sinceMs, signal);
-      const auditor = new TaskAuditor({ ...deps, archiveCandidate }, bills, signal);
+      const auditor = new TaskAuditor({ ...deps, archiveCandidate, onRescue }, bills, signal);
       // What is not examined may be of the same purchase as what is.
       for (const row of tasks) if (!listed.includes(row) && !isFree(row)) auditor.doubt(row);
       const examined: Examined[] = [];
@@ -52,7 +61,8 @@ export function createAuditTasks(deps: ActivityDeps, archiveCandidate = candidat
         else examined.push(one);
       }
       for (const one of undecided) examined.push(await auditor.decide(one, undecided));
-      const rows = examined.map(({ task }) => task);
+      const rows = examined.map(({ task }) => (before.has(task.task_id) ? rescuedEarlier(task) : task));
+      const salvaged = new Set(examined.flatMap(({ task, orphan }) => (orphan === undefined ? [] : task.task_id)));
       const tasksKey = auditKey(deps.ledger.scope, new Date(untilMs).toISOString());
       const lines = rows.map((row) => `${JSON.stringify(row)}\n`).join('');
       await store.put(tasksKey, Readable.from([Buffer.from(lines)]), { contentType: 'application/x-ndjson', signal });
@@ -65,7 +75,10 @@ export function createAuditTasks(deps: ActivityDeps, archiveCandidate = candidat
         findings: rows.filter(({ verdict }) => verdict === 'orphan' || verdict === 'unclear').slice(0, FINDINGS_MAX),
         unreadable,
         tasks_key: tasksKey,
-        rescued: examined.flatMap(({ restored }) => restored ?? []),
+        rescued: [
+          ...examined.flatMap(({ restored }) => restored ?? []),
+          ...[...rescued].filter((taskId) => !salvaged.has(taskId)),
+        ],
       };
       metrics.audited(report.counts);
       const { log } = Context.current();
@@ -78,8 +91,19 @@ export function createAuditTasks(deps: ActivityDeps, archiveCandidate = candidat
         times: stepTimesOf(times),
         ...subscribedEvents(deps),
       };
-    });
+    }, details);
+  };
 }
+
+const heartbeatDetails = z.object({ rescued: z.array(z.string()) });
+
+const rescuedBefore = (): readonly string[] => heartbeatDetails.safeParse(previousHeartbeat()).data?.rescued ?? [];
+
+const rescuedEarlier = (task: AuditedTask): AuditedTask => ({
+  ...task,
+  verdict: 'orphan',
+  why: `no purchase named it, and this audit claimed it; now: ${task.why}`,
+});
 
 /** Billed seconds of the ledger by task. A task of the window ends after its beginning, and by now. */
 async function billedSeconds(

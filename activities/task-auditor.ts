@@ -1,5 +1,4 @@
 import type { AuditedTask, AuditVerdict } from '../src/contract/audit.js';
-import { FailureType } from '../src/contract/failure-type.js';
 import { isSamePurchase, type Purchase } from '../src/contract/purchase.js';
 import { HOUR_MS } from '../src/contract/utc.js';
 import { VideoError } from '../src/contract/video-error.js';
@@ -38,7 +37,10 @@ export interface Undecided {
   readonly otherwise: AuditedTask;
 }
 
-type AuditDeps = ActivityDeps & Pick<ReconcileDeps, 'archiveCandidate'>;
+interface AuditDeps extends ActivityDeps, Pick<ReconcileDeps, 'archiveCandidate'> {
+  /** Called once a task was claimed that no purchase named. */
+  readonly onRescue: (taskId: string) => void;
+}
 
 /**
  * Explains the tasks of an account one by one: first what each is by itself ({@link examine}), then what each undecided
@@ -63,7 +65,7 @@ export class TaskAuditor {
     if (!isOtherModel(row.modelName)) this.#doubtful.push(row);
   }
 
-  /** Explains one task; a damaged record does not hide the others. */
+  /** Explains one task; a fault on the way does not hide the others. */
   examine(row: ListedTask): Promise<Examined | Undecided> {
     return this.#orUnclear(row, () => this.#examine(row));
   }
@@ -72,7 +74,7 @@ export class TaskAuditor {
     try {
       return await look();
     } catch (error) {
-      if (!(error instanceof VideoError) || error.type !== FailureType.RecordDamaged) throw error;
+      if (this.#signal.aborted || !(error instanceof VideoError)) throw error;
       this.doubt(row);
       const unknown = { purchase: null, provider_seconds: null, ledger_seconds: this.#bills.get(row.taskId) ?? null };
       return { task: { ...factsOf(row), verdict: 'unclear', why: error.message, ...unknown } };
@@ -89,6 +91,7 @@ export class TaskAuditor {
     // A process died between the task's record and the claim: nothing else would lead to the task.
     if (recordedIn(view, row.taskId) === undefined) {
       await ledger.claim(purchase, owner, store);
+      this.#deps.onRescue(row.taskId);
       view = await ledger.requirePurchase(purchase, store);
     }
     return this.#examineOwn(row, view, owner);
@@ -199,7 +202,7 @@ export class TaskAuditor {
   }
 
   async #decide(one: Undecided, all: readonly Undecided[]): Promise<Examined> {
-    const { ledger, dashscope } = this.#deps;
+    const { ledger, dashscope, onRescue } = this.#deps;
     const { times } = ledgerParts(this.#deps);
     const { row, seen, video, fits, otherwise } = one;
     const store = { signal: this.#signal };
@@ -238,6 +241,7 @@ export class TaskAuditor {
     };
     const claim = await ledger.claim(purchase, found, store);
     if (claim.kind === 'taken') return say('unclear', 'was taken for another purchase meanwhile');
+    onRescue(row.taskId);
     const { task } = say('orphan', 'equal to a purchase that was taken for not created; a salvage was started');
     const extraTask = { ...boughtTask(purchase, intent, found), claim: 'extra' as const };
     return {
@@ -273,6 +277,7 @@ export class TaskAuditor {
     const known =
       this.#announced.get(hour) ?? this.#deps.ledger.listAnnounced(hour * HOUR_MS, { signal: this.#signal });
     this.#announced.set(hour, known);
+    known.catch(() => this.#announced.delete(hour)); // the next task may see the store again
     return known;
   }
 }

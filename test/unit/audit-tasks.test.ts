@@ -6,6 +6,8 @@ import { type Audit, createAuditTasks } from '../../activities/audit-tasks.js';
 import type { ActivityDeps } from '../../activities/deps.js';
 import { DEFAULT_TIMES } from '../../src/config/times.js';
 import type { AuditedTask, AuditInput } from '../../src/contract/audit.js';
+import { FailureType } from '../../src/contract/failure-type.js';
+import { VideoError } from '../../src/contract/video-error.js';
 import type { TaskSnapshot } from '../../src/dashscope/wire.js';
 import { LedgerPaths } from '../../src/ledger/paths.js';
 import type { ClaimedTask, NotCreated } from '../../src/ledger/records.js';
@@ -168,4 +170,34 @@ test('a purchase that got its task while the audit looked gets no other one', as
   };
   expect((await audit()).verdicts).toEqual({ t1: 'unclear' });
   expect(await ledger.findTask('t1')).toBeUndefined();
+});
+
+test('a query that fails makes its task unclear, and hides no other one', async () => {
+  const { provider, task, dieAfterClaim, audit } = world();
+  await dieAfterClaim('ab', 't1');
+  await dieAfterClaim('cd', 't2');
+  for (const taskId of ['t1', 't2']) task(taskId);
+  const { queryTask } = provider;
+  provider.queryTask = async (taskId) => {
+    if (taskId === 't1') throw new VideoError(FailureType.ProviderUnavailable, 'the query failed', { retryable: true });
+    return queryTask(taskId);
+  };
+  const { verdicts, explained } = await audit();
+  expect(verdicts).toEqual({ t1: 'unclear', t2: 'orphan' });
+  expect(explained[0]?.why).toBe('the query failed');
+});
+
+test('what an attempt rescued before it failed is in the report of the next one', async () => {
+  const { notCreated, task, audit } = world();
+  await notCreated('ab');
+  task('t1');
+  const metrics = {
+    audited: () => {
+      throw new VideoError(FailureType.StoreUnavailable, 'the report is lost', { retryable: true });
+    },
+  };
+  await expect(audit({ metrics })).rejects.toThrow('the report is lost');
+  const { report, verdicts } = await audit({ isRunOpen: async () => true });
+  expect(verdicts).toEqual({ t1: 'orphan' });
+  expect(report).toMatchObject({ counts: { orphan: 1 }, rescued: ['t1'] });
 });
