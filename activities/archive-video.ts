@@ -164,7 +164,7 @@ export function createRestoreVideo(deps: ActivityDeps) {
 }
 
 /** Downloads an archived video again. @returns `result`; null when the provider has it no more. */
-export async function restoredVideo(
+async function restoredVideo(
   deps: ActivityDeps,
   { task, result }: RestoreInput,
   signal: AbortSignal,

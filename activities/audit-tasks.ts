@@ -32,7 +32,7 @@ const FINDINGS_MAX = 50;
 
 /**
  * Explains every task that the account created in the last hours, by the provider's list and answers and by the
- * ledger. What is paid, ours by proof and not in the store is handed to a salvage, or fetched again.
+ * ledger. What is paid, ours by proof and was never archived is handed to a salvage.
  */
 export function createAuditTasks(deps: ActivityDeps, archiveCandidate = candidateArchive(deps)) {
   return ({ since_seconds = DAY_MS / 1000 }: AuditInput): Promise<Audit> => {
@@ -75,10 +75,7 @@ export function createAuditTasks(deps: ActivityDeps, archiveCandidate = candidat
         findings: rows.filter(({ verdict }) => verdict === 'orphan' || verdict === 'unclear').slice(0, FINDINGS_MAX),
         unreadable,
         tasks_key: tasksKey,
-        rescued: [
-          ...examined.flatMap(({ restored }) => restored ?? []),
-          ...[...rescued].filter((taskId) => !salvaged.has(taskId)),
-        ],
+        rescued: [...[...rescued].filter((taskId) => !salvaged.has(taskId))],
       };
       metrics.audited(report.counts);
       const { log } = Context.current();

@@ -1,6 +1,7 @@
+import { z } from 'zod';
 import type { AuditedTask, AuditVerdict } from '../src/contract/audit.js';
 import { isSamePurchase, type Purchase } from '../src/contract/purchase.js';
-import { HOUR_MS } from '../src/contract/utc.js';
+import { DAY_MS, HOUR_MS, utcMinute } from '../src/contract/utc.js';
 import { VideoError } from '../src/contract/video-error.js';
 import type { ListedTask, TaskSnapshot } from '../src/dashscope/wire.js';
 import type { CandidateVideo } from '../src/ledger/evidence.js';
@@ -12,7 +13,6 @@ import { recordedIn } from '../src/ledger/recorded-task.js';
 import type { ClaimedTask, NotCreated } from '../src/ledger/records.js';
 import { alsoFits, isWithin, overlapRange, submitWindow } from '../src/ledger/submit-window.js';
 import { videoKey } from '../src/storage/keys.js';
-import { restoredVideo } from './archive-video.js';
 import { type ActivityDeps, ledgerParts } from './deps.js';
 import { type OrphanedPurchase, orphansOf } from './find-orphans.js';
 
@@ -23,7 +23,6 @@ const NOTHING_CREATED: readonly NotCreated['reason'][] = ['not_sent', 'too_late'
 export interface Examined {
   readonly task: AuditedTask;
   readonly orphan?: OrphanedPurchase;
-  readonly restored?: string;
 }
 
 /** A task that no record names, and that may be of purchases. */
@@ -115,15 +114,7 @@ export class TaskAuditor {
         const adopted = claimed.found_by !== 'submit';
         return { task: say(adopted ? 'adopted' : 'archived', adopted ? 'its lost reply was found' : 'in the store') };
       }
-      const task = { ...boughtTask(view.purchase, view.intent, claimed), claim: 'claimed' as const };
-      const found = await restoredVideo(this.#deps, { task, result: ending.result }, this.#signal).catch((error) => {
-        if (this.#signal.aborted || !(error instanceof VideoError)) throw error;
-        return error;
-      });
-      const lost = 'its video is gone from the store';
-      if (found instanceof VideoError) return { task: say('orphan', `${lost}: ${found.message}`) };
-      if (found.result === null) return { task: say('orphan', `${lost} and from the provider`) };
-      return { task: say('orphan', `${lost}, and was fetched again`), restored: taskId };
+      return { task: say('orphan', await this.#missingVideo(row, view)) };
     }
     if (ending?.how === 'abandoned' || (ending?.how === 'failed' && seen.status === 'SUCCEEDED')) {
       return { task: say('given_up', ending.how === 'abandoned' ? 'given up by a person' : 'its result was refused') };
@@ -134,6 +125,26 @@ export class TaskAuditor {
     const orphan = orphans.find(({ extraTask }) => (extraTask?.taskId ?? taskId) === taskId);
     if (orphan === undefined) return { task: say('open', 'a run works on it') };
     return { task: say('orphan', 'no run works on it; a salvage was started'), orphan };
+  }
+
+  /**
+   * What to do about an archived video that is not in the store. It is never fetched here: somebody may have deleted it
+   * on purpose, and no record says so.
+   */
+  async #missingVideo({ taskId, createdAtMs }: ListedTask, view: PurchaseView): Promise<string> {
+    const { ledger, clock } = this.#deps;
+    const { purchase, intent } = view;
+    const boughtMs = createdAtMs ?? intent.written_at_ms;
+    const age = `${Math.max(0, Math.floor((clock.now() - boughtMs) / HOUR_MS))} h`;
+    const missing = `was archived, is ${age} old, and its video is not in the store: deleted or lost`;
+    const newest = await ledger.findNewest(purchase.key, { signal: this.#signal });
+    const isNewest = newest?.purchase.n === purchase.n && recordedIn(view, taskId)?.role === 'claimed';
+    // With `cache: off` the key is of one run alone.
+    if (!isNewest || purchase.key !== intent.cache_key) return `${missing}; no other request fetches it`;
+    const until = `until ${utcMinute(boughtMs + DAY_MS)} an equal request fetches it, and buys nothing`;
+    // Run again, a request with `cache: refresh` would buy.
+    const isRefresh = requestOf(intent.memo)?.cache === 'refresh';
+    return `${missing}; ${until}: ${isRefresh ? 'send it with cache "use"' : `wan-video retry ${intent.workflow_id}`}`;
   }
 
   /** Judges a task that has no task record. */
@@ -287,6 +298,10 @@ const factsOf = ({ taskId, createdAtMs, status }: ListedTask, seen?: TaskSnapsho
   created_at_ms: createdAtMs ?? null,
   status: seen?.status ?? status,
 });
+
+const memoShape = z.object({ request: z.object({ cache: z.string().optional() }) });
+
+const requestOf = (memo: unknown) => memoShape.safeParse(memo).data?.request;
 
 /** What is said of a task that is not known as ours. */
 const notOurs = (

@@ -14,7 +14,10 @@ export const AUDIT_VERDICTS = [
   'other_software',
   /** It may be ours: only a person can decide. */
   'unclear',
-  /** Paid and ours by proof, without a video in the store and without a run that fetches it. */
+  /**
+   * Paid and ours by proof, without a video in the store and without a run that fetches it. One that was archived is
+   * only reported: its video may have been deleted on purpose.
+   */
   'orphan',
 ] as const;
 export type AuditVerdict = (typeof AUDIT_VERDICTS)[number];
@@ -57,6 +60,6 @@ export interface AuditReport {
   readonly unreadable: number;
   /** JSON lines, one {@link AuditedTask} each. */
   readonly tasks_key: string;
-  /** Workflow ids of the salvages that were started, and tasks whose video was fetched again. */
+  /** Workflow ids of the salvages that were started, and tasks that were claimed and have a salvage already. */
   readonly rescued: readonly string[];
 }

@@ -201,3 +201,19 @@ test('what an attempt rescued before it failed is in the report of the next one'
   expect(verdicts).toEqual({ t1: 'orphan' });
   expect(report).toMatchObject({ counts: { orphan: 1 }, rescued: ['t1'] });
 });
+
+test('a video that was archived and is not in the store is reported, and never fetched by the audit', async () => {
+  const { ledger, store, announce, task, audit } = world();
+  const purchase = await announce('ab');
+  const ref = { purchase, taskId: 't1', requestId: 'r', keyFingerprint: 'f1' };
+  await ledger.ensureClaim(ref);
+  const result = { video_url: 'v', task_id: 't1', bytes: 1, sha256: 'x' } as never;
+  await ledger.finish(ref, { how: 'archived', result, cacheKey: null });
+  task('t1');
+  const before = [...store.objects.keys()];
+  const { explained, orphans, report } = await audit();
+  expect(explained).toMatchObject([{ task_id: 't1', verdict: 'orphan' }]);
+  expect(explained[0]?.why).toContain('0 h old, and its video is not in the store: deleted or lost');
+  expect({ orphans, rescued: report.rescued }).toEqual({ orphans: [], rescued: [] });
+  expect([...store.objects.keys()]).toEqual([...before, report.tasks_key]);
+});

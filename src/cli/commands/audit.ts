@@ -18,8 +18,8 @@ export function defineCommand(command: Command, context: CommandContext): void {
   command
     .description(
       'Compares the tasks that the provider lists for the account with the ledger, and says of each what it is. A ' +
-        'task that is paid, ours by proof and not in the store (an orphan) is rescued where it still can be. Runs on ' +
-        'a worker and buys nothing. Exit code 1 when there was an orphan.',
+        'task that is paid, ours by proof and not in the store (an orphan) is rescued, unless its video was archived ' +
+        'before: that may have been deleted on purpose. Runs on a worker and buys nothing. Exit code 1 when there was an orphan.',
     )
     .option(
       '--since <time>',
