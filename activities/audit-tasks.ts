@@ -36,7 +36,7 @@ const FINDINGS_MAX = 50;
  */
 export function createAuditTasks(deps: ActivityDeps, archiveCandidate = candidateArchive(deps)) {
   return ({ since_seconds = DAY_MS / 1000 }: AuditInput): Promise<Audit> => {
-    // What an earlier attempt rescued is a finding of this audit, whatever has become of it.
+    // What an earlier attempt rescued stays a finding of this audit, also when it has ended since.
     const rescued = new Set(rescuedBefore());
     const before = new Set(rescued);
     const details = () => ({ rescued: [...rescued] });

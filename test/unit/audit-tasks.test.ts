@@ -83,7 +83,7 @@ function world() {
   return { ledger, store, provider, rows, snapshots, deps, paths, announce, notCreated, task, dieAfterClaim, audit };
 }
 
-test('a task that an open purchase names, without a task record, is that purchase’s and no other one’s', async () => {
+test('a task that an open purchase names, without a task record, is that purchase’s alone', async () => {
   const { ledger, notCreated, task, dieAfterClaim, audit } = world();
   const other = await notCreated('ab');
   const owner = await dieAfterClaim('cd', 't1');
@@ -113,7 +113,7 @@ test('next to a purchase that cannot be read nothing is claimed, and nothing is 
   expect((await ledger.findPurchase(other))?.extraTasks).toEqual([]);
 });
 
-test('the one task that equals a purchase which was taken for not created is claimed, and handed to a salvage', async () => {
+test('the one task that equals a purchase taken for not created is claimed, and handed to a salvage', async () => {
   const { ledger, notCreated, task, audit } = world();
   const purchase = await notCreated('ab');
   task('t1');
