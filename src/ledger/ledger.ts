@@ -152,8 +152,8 @@ export class Ledger {
    *
    * The task record comes last: nothing leads from the purchase to it, so a process that dies between the two must
    * have left the one in the purchase's folder. The steps that end the task write it where it is missing.
-   * @returns `extra` when the purchase had been decided otherwise: the task is recorded in addition, and must be
-   * reported.
+   * @returns `extra` when the purchase had been decided otherwise, or when the task belongs to another purchase: it is
+   * recorded in addition, settles nothing here, and must be reported.
    */
   async ensureClaim(
     { purchase, taskId, requestId, keyFingerprint }: TaskRef,
@@ -167,8 +167,8 @@ export class Ledger {
     };
     const role = await claimTask(this.#records, purchase, claimed, options);
     // Another purchase may have taken our own task for its lost one. It is paid, and recorded where it was bought.
-    await recordOwner(this.#records, purchase, claimed, options);
-    return role;
+    const owner = await recordOwner(this.#records, purchase, claimed, options);
+    return isOwnedBy(owner, purchase) ? role : 'extra';
   }
 
   /**

@@ -181,7 +181,7 @@ test('a task that two purchases name is booked once, although they were made on 
     const other = new Ledger({ store: memory, scope: SCOPE, now: () => MIDNIGHT + MINUTE_MS });
     const second = { key: KEY.replaceAll('a', 'c'), n: 1 };
     await other.openIntent(second, intentFields());
-    expect(await other.ensureClaim({ ...TASK, purchase: second })).toBe('claimed');
+    expect(await other.ensureClaim({ ...TASK, purchase: second })).toBe('extra');
     const looks = [
       () => owner.recordBill(TASK, bill(MIDNIGHT - 1_000)),
       () => other.recordBill({ ...TASK, purchase: second }, bill(MIDNIGHT + MINUTE_MS)),

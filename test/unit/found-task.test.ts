@@ -136,6 +136,18 @@ test('a task that another purchase owns is none of the purchase that it was foun
   expect(await ledger.findPurchase(PURCHASE)).toMatchObject({ state: { kind: 'not_created' }, extraTasks: [] });
 });
 
+test("a submit's own task that another purchase has taken for its lost one is not settled by the submit's", async () => {
+  const { ledger, store } = setUp();
+  for (const purchase of [PURCHASE, OTHER]) await ledger.openIntent(purchase, intentFields());
+  expect(await ledger.claim(OTHER, found('reconcile'))).toEqual({ kind: 'claimed' });
+  expect(await ledger.ensureClaim(TASK)).toBe('extra');
+  // Its own records name it all the same, and end with it.
+  expect(await ledger.findPurchase(PURCHASE)).toMatchObject({ state: { kind: 'claimed', task: { task_id: 't1' } } });
+  await ledger.finish(TASK, { how: 'cancelled' });
+  expect(store.objects.has(PATHS.closed(PURCHASE))).toBe(true);
+  expect(await ledger.ensureClaim({ ...TASK, purchase: OTHER })).toBe('claimed');
+});
+
 test('a claim whose task record is not written yet excludes its task, for a reconciliation and for a person', async () => {
   const { ledger, store, deps, rows, snapshots, clock } = setUp();
   await ledger.openIntent(PURCHASE, intentFields());
