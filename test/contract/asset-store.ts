@@ -209,6 +209,23 @@ export function describeAssetStore(name: string, open: () => Promise<StoreUnderT
       expect((await read(store, 'out/one.mp4')).toString()).toBe('b');
     });
 
+    test.each([
+      { what: 'its own checksum', isNamed: true },
+      { what: 'no checksum', isNamed: false },
+    ])('an object with another content and $what is not delivered, and leaves nothing', async ({ isNamed }) => {
+      const body = randomBytes(1_000);
+      await store.put('videos/one.mp4', body, isNamed ? { sha256: sha256Of(body) } : {});
+      const copy = {
+        from: 'videos/one.mp4',
+        to: 'out/one.mp4',
+        sha256: sha256Of(Buffer.from('a')),
+        contentType: 'video/mp4',
+      };
+      expect(await copyAsset(store, copy)).toBe('damaged');
+      expect(await copyAsset(store, copy)).toBe('damaged');
+      expect(await keysOf(store, '')).toEqual(['videos/one.mp4']);
+    });
+
     test('a refused put leaves what was there', async () => {
       await store.put('cache/one.json', Buffer.from('first'));
       await expect(store.put('cache/one.json', Buffer.from('second'), { bytes: 7 })).rejects.toThrow();

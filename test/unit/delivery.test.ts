@@ -20,6 +20,8 @@ import { VideoError } from '../../src/contract/video-error.js';
 import { type DeliveryProgress, deliverBatch } from '../../src/delivery/deliver-batch.js';
 import { ALL_LEDGERS, LedgerPaths } from '../../src/ledger/paths.js';
 import { PURGE_AREAS } from '../../src/ledger/purge.js';
+import type { AssetStore } from '../../src/storage/asset-store.js';
+import { copyAsset } from '../../src/storage/copy-asset.js';
 import { FileStore } from '../../src/storage/file-store.js';
 import * as keys from '../../src/storage/keys.js';
 import { isKeySegment } from '../../src/storage/store-key.js';
@@ -233,6 +235,52 @@ test('what has a name already is kept, and a video that is damaged or gone is na
   for await (const { row } of reportRows(store, 's:1')) rows.push(row);
   expect(rows[0]).toMatchObject({ file_problem: expect.stringMatching(/^another file/) });
   expect(rows[3]).toMatchObject({ file: 'out/2026-11-30/d.mp4' });
+});
+
+/** A store that keeps checksums, and copies as a server does, to what `copied` makes of the bytes. */
+async function copyingStore(copied: (bytes: Buffer) => Buffer, verified: boolean) {
+  const folder = await mkdtemp(join(tmpdir(), 'wan-video-copy-'));
+  onTestFinished(() => rm(folder, { recursive: true }));
+  const store = new FileStore(folder);
+  const copies: string[] = [];
+  const checksums = new Map<string, string>();
+  const { head } = store;
+  store.head = async (key, options) => {
+    const info = await head.call(store, key, options);
+    return info && { ...info, sha256: checksums.get(key) };
+  };
+  const copy: AssetStore['copy'] = async (from, to, { sha256: expected } = {}) => {
+    copies.push(to);
+    await store.put(to, copied(Buffer.from(await textOf(store, from))));
+    if (expected !== undefined) checksums.set(to, expected);
+    return { stored: true, verified };
+  };
+  return { store: Object.assign(store, { copy }), checksums, copies };
+}
+
+const COPY = { from: 'videos/t.mp4', to: 'out/t.mp4', sha256: sha256('a'), contentType: 'video/mp4' };
+
+test.each([
+  ['other bytes under its own checksum', sha256('b')],
+  ['other bytes and no checksum', undefined],
+])('equal tags prove nothing about a source that has %s: nothing is left under the name', async (_, checksum) => {
+  const { store, checksums, copies } = await copyingStore((bytes) => bytes, true);
+  await store.put(COPY.from, Buffer.from('b'));
+  if (checksum !== undefined) checksums.set(COPY.from, checksum);
+  expect(await copyAsset(store, COPY)).toBe('damaged');
+  expect(await copyAsset(store, COPY)).toBe('damaged');
+  expect(copies).toEqual([]);
+  expect(await store.head(COPY.to)).toBeUndefined();
+});
+
+test('a copy that is not its source is removed, so that the next look does not take it for the video', async () => {
+  const { store, checksums, copies } = await copyingStore(() => Buffer.from('b'), false);
+  await store.put(COPY.from, Buffer.from('a'));
+  checksums.set(COPY.from, COPY.sha256);
+  expect(await copyAsset(store, COPY)).toBe('damaged');
+  expect(await store.head(COPY.to)).toBeUndefined();
+  expect(await copyAsset(store, COPY)).toBe('damaged');
+  expect(copies).toEqual([COPY.to, COPY.to]);
 });
 
 test('a store that fails for one video lets the others be delivered; the next attempt goes on behind those before', async () => {
