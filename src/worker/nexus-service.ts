@@ -29,6 +29,8 @@ import { videoService } from '../workflow/video-service.js';
 
 /** Longest wait for the end of a cancelled run: the server bounds the answer of a handler to ten seconds. */
 const CANCEL_ANSWER_MS = 7_000;
+/** The type of an operation token that names a workflow. */
+const WORKFLOW_RUN_TOKEN = 1;
 
 /** The services of a worker: none for a server without Nexus, which would end a worker that polls for operations. */
 export async function nexusServicesOf(client: Client): Promise<ServiceHandler[]> {
@@ -49,7 +51,7 @@ function videoServiceHandler(client: Client): ServiceHandler<(typeof videoServic
     generate: {
       start: (context, input) => generate.start(context, input),
       // The run may have ended by then, and a repetition would not find it either.
-      cancel: (context, token) => answering(() => generate.cancel(context, token)),
+      cancel: (_context, token) => answering(() => cancelOperation(client, token)),
     },
     status: (_context, input) =>
       answering(async () => {
@@ -86,6 +88,30 @@ async function startVideo(
   const { type, memo } = await client.workflow.getHandle(workflowId, handle.runId).describe();
   if (type === WorkflowType.videoGenerate && memo?.['fingerprint'] === fingerprint) return handle;
   throw invalidRequest([{ path: '', message: `has the id of a running ${type} of another request: ${workflowId}` }]);
+}
+
+/** A token is the caller's own text: it cancels the run of a request, and no other workflow. */
+async function cancelOperation(client: Client, token: string): Promise<void> {
+  const id = workflowIdOf(token);
+  if (id === undefined) throw invalidRequest([{ path: '', message: 'the token is not one of a started operation' }]);
+  const { type, memo, runId } = await client.workflow.getHandle(id).describe();
+  const fingerprint = memo?.['fingerprint'];
+  const own = typeof fingerprint === 'string' ? videoWorkflowId(fingerprint) : undefined;
+  // With "off" the id has the operation's own request behind that of the fingerprint.
+  if (type !== WorkflowType.videoGenerate || own === undefined || !(id === own || id.startsWith(`${own}/`))) {
+    throw invalidRequest([{ path: '', message: `the token names no run of a request: ${id} is a ${type}` }]);
+  }
+  await client.workflow.getHandle(id, runId).cancel();
+}
+
+/** The workflow id in a token of {@link WorkflowRunOperationHandler}. */
+function workflowIdOf(token: string): string | undefined {
+  try {
+    const { t, wid } = membersOf(JSON.parse(Buffer.from(token, 'base64url').toString()));
+    return t === WORKFLOW_RUN_TOKEN && typeof wid === 'string' && wid !== '' ? wid : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 /** @returns null while the run has not ended; Temporal keeps the request. */
