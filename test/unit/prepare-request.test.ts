@@ -82,6 +82,14 @@ test('the first step is retried for as long as the upload', () => {
   expect(prepareRequest.retry.maximumAttempts).toBeUndefined();
 });
 
+test('an event that waits for the one before it has as long for itself', () => {
+  const { postEvent } = stepTable(STEP_TIMES, 'video');
+  const bound = postEvent.scheduleToCloseTimeout as unknown as (input: { readonly route?: object }) => string;
+  expect([bound({}), bound({ route: { after: null } }), bound({ route: { after: 'e1' } })]).toEqual([
+    ...['24h', '24h', '48h'],
+  ]);
+});
+
 test("the caller's address is tried eight times, and faults of the store between do not count", async () => {
   const unreachable = attempts('http://127.0.0.1:9/boat.jpg');
   for (let n = 1; n < 8; n += 1) {

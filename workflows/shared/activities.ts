@@ -1,5 +1,6 @@
 import * as wf from '@temporalio/workflow';
 import type { VideoActivities } from '../../activities/index.js';
+import type { PostEventInput } from '../../activities/post-event.js';
 import { conformQueueOf, submitQueueOf } from '../../src/contract/names.js';
 import { STEP_TIMES, type StepTimes } from '../../src/contract/times.js';
 
@@ -15,11 +16,12 @@ type StepName = keyof VideoActivities;
 type InputOf<Name extends StepName> = Parameters<VideoActivities[Name]>[0];
 
 /** How a workflow runs a step. */
-interface StepOptions<Input> extends Omit<wf.ActivityOptions, 'summary'> {
+interface StepOptions<Input> extends Omit<wf.ActivityOptions, 'summary' | 'scheduleToCloseTimeout'> {
   readonly cancellationType: wf.ActivityCancellationType;
   readonly retry: NonNullable<wf.ActivityOptions['retry']>;
   /** Shown in the Web UI next to the step. */
   readonly summary: string | ((input: Input) => string);
+  readonly scheduleToCloseTimeout?: wf.ActivityOptions['scheduleToCloseTimeout'] | ((input: Input) => '24h' | '48h');
 }
 
 type StepTable = { readonly [Name in StepName]: StepOptions<InputOf<Name>> };
@@ -243,8 +245,9 @@ export function stepTable(times: StepTimes, queue: string): StepTable {
     postEvent: {
       summary: 'deliver the event',
       startToCloseTimeout: '30s', // twice the bound of one POST: a worker that dies on it is replaced soon
-      // a receiver that is down overnight gets it in the morning; then the run fails visibly
-      scheduleToCloseTimeout: '24h',
+      // a receiver that is down overnight gets it in the morning; then the run fails visibly. An event that waits for
+      // another one has as long for itself: they begin almost together, so that 24 hours would end before it is sent
+      scheduleToCloseTimeout: ({ route }: PostEventInput) => (route?.after == null ? '24h' : '48h'),
       retry: { ...patient, maximumInterval: '10m' }, // a minute's outage costs seven attempts, a day's 150
       cancellationType: TRY_CANCEL,
     },
@@ -280,8 +283,18 @@ export function steps(times: StepTimes = STEP_TIMES): VideoActivities {
   return built as unknown as VideoActivities;
 }
 
-function proxyOf(name: StepName, { summary, ...options }: StepOptions<never>): VideoActivities[StepName] {
-  if (typeof summary === 'string') return wf.proxyActivities<VideoActivities>({ ...options, summary })[name];
-  const step = (input: never) => wf.proxyActivities({ ...options, summary: summary(input) })[name]?.(input);
+function proxyOf(name: StepName, row: StepOptions<never>): VideoActivities[StepName] {
+  const { summary, scheduleToCloseTimeout, ...options } = row;
+  if (typeof summary === 'string' && typeof scheduleToCloseTimeout !== 'function') {
+    return wf.proxyActivities<VideoActivities>({ ...options, summary, scheduleToCloseTimeout })[name];
+  }
+  const step = (input: never) => {
+    const ofInput = {
+      summary: typeof summary === 'string' ? summary : summary(input),
+      scheduleToCloseTimeout:
+        typeof scheduleToCloseTimeout === 'function' ? scheduleToCloseTimeout(input) : scheduleToCloseTimeout,
+    };
+    return wf.proxyActivities({ ...options, ...ofInput })[name]?.(input);
+  };
   return step as VideoActivities[StepName];
 }
