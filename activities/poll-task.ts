@@ -1,4 +1,5 @@
 import { Context } from '@temporalio/activity';
+import { untilAborted } from '../src/async/aborted.js';
 import { Semaphore } from '../src/async/semaphore.js';
 import { toFailure, type VideoFailure } from '../src/contract/failure.js';
 import { FailureType } from '../src/contract/failure-type.js';
@@ -56,7 +57,10 @@ export type PollOutcome =
 
 /** Milliseconds between two looks for a person's decision on a task that another run watches as well. */
 const DECISION_EVERY_MS = 600_000;
-/** Videos that are archived at once within watches: in a crowd each takes its turn, and its time begins then. */
+/**
+ * Videos that are archived at once within watches: in a crowd each takes its turn, and its time begins then. Without a
+ * turn within that time the step `archiveVideo` does it.
+ */
 const ARCHIVED_AT_ONCE = 32;
 
 /**
@@ -145,9 +149,12 @@ async function archiveAtOnce(
   const stopped = AbortSignal.any([signal, stop.signal]);
   const archive = () => {
     const bounded = AbortSignal.any([stopped, AbortSignal.timeout(deps.times.nextStepMs)]);
-    return archiveFinished(deps, finished, attempts, bounded, { isFirstTry, booked });
+    // A store that is slow with the bill does not keep the turn from others.
+    const inTime = untilAborted(booked, bounded);
+    inTime.catch(() => undefined); // thrown by what awaits it
+    return archiveFinished(deps, finished, attempts, bounded, { isFirstTry, booked: inTime });
   };
-  const archiving = turns.run(archive, stopped).catch(() => undefined);
+  const archiving = turns.runSoon(archive, deps.times.nextStepMs, stopped).catch(() => undefined);
   const end = await recorded.catch((error: unknown) => {
     stop.abort();
     throw error;

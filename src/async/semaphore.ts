@@ -20,6 +20,17 @@ export class Semaphore {
     }
   }
 
+  /** The same for what can be done otherwise: undefined when no place is free within `waitMs`. */
+  async runSoon<T>(task: () => Promise<T>, waitMs: number, signal: AbortSignal): Promise<T | undefined> {
+    const late = AbortSignal.timeout(waitMs);
+    try {
+      return await this.run(task, AbortSignal.any([signal, late]));
+    } catch (error) {
+      if (late.aborted && error === late.reason) return undefined;
+      throw error;
+    }
+  }
+
   #acquire(signal: AbortSignal | undefined): Promise<void> {
     return new Promise((resolve, reject) => {
       const onFree = () => {

@@ -190,3 +190,18 @@ test.each<[string, object, object]>([
   expect(end).toMatchObject(expected);
   expect(store.json(`${folder}/closed.json`) !== undefined).toBe('kind' in expected);
 });
+
+test('a watch that gets no turn to archive its video leaves that to the next step', async () => {
+  const { store, task, steps, clock } = await watched();
+  const snapshot = { taskId: task.taskId, status: 'SUCCEEDED', requestId: 'q', endTimeMs: clock.now() };
+  const { head } = store;
+  store.head = (key) => (key.startsWith('videos/') ? new Promise(() => undefined) : head.call(store, key));
+  const step = createPollTask({
+    ...steps,
+    times: { ...DEFAULT_TIMES, nextStepMs: 50 },
+    watcher: { ...steps.watcher, watch: async () => snapshot },
+  } as unknown as ActivityDeps);
+  const input = { task, until: 'ended' as const };
+  const watches = Array.from({ length: 33 }, () => new MockActivityEnvironment().run(step, input));
+  expect(await Promise.race(watches)).toMatchObject({ kind: 'succeeded', task: { taskId: task.taskId } });
+});

@@ -130,3 +130,19 @@ test('callers whose images come slowly take a part of the places of a worker, an
   server.closeAllConnections();
   await again;
 });
+
+test('a request that gets no turn to be made ready leaves that to the next step', async () => {
+  const world = setUp();
+  world.ledger.findNewest = () => new Promise(() => undefined);
+  const step = createPrepareRequest({
+    ...world,
+    storeId: 'one',
+    slots: { workflowId: 's' },
+    times: { ...DEFAULT_TIMES, nextStepMs: 50 },
+    knowsAttributes: async () => true,
+  } as unknown as ActivityDeps);
+  const request = { ...REQUEST, reference_image: 'oss://bucket/boat.jpg' };
+  const input = { request, buyer: { workflowId: 'w', firstRunId: 'r' }, startedAtMs: 0, batchId: null };
+  const runs = Array.from({ length: 33 }, () => new MockActivityEnvironment().run(step, input));
+  expect(await Promise.race(runs)).toEqual(expect.not.objectContaining({ ready: expect.anything() }));
+});
