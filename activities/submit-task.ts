@@ -1,4 +1,5 @@
 import { Context } from '@temporalio/activity';
+import { stopwatch } from '../src/async/clock.js';
 import { toFailure } from '../src/contract/failure.js';
 import { FailureType } from '../src/contract/failure-type.js';
 import type { Purchase } from '../src/contract/purchase.js';
@@ -34,12 +35,16 @@ export interface SubmitInput extends PurchaseInput {
   readonly afterPurchase?: number;
 }
 
+/** What an attempt keeps of its time for its answer to arrive: Temporal counts from before the step has begun. */
+const ANSWER_MS = 1_000;
+
 /**
  * Buys one generation, unless the ledger has one to follow. The provider bills every accepted call, so nothing here
  * sends twice.
  */
 export function createSubmitTask(deps: ActivityDeps) {
   return async (input: SubmitInput): Promise<PurchaseStep> => {
+    const sinceStart = stopwatch(deps.clock);
     try {
       // No cancellation signal and no heartbeat on purpose: aborting a POST that may have been accepted would turn a
       // purchase into an unknown. It ends by its own timeout, and the workflow waits for the answer.
@@ -53,7 +58,9 @@ export function createSubmitTask(deps: ActivityDeps) {
         }
         if (!(await isReserved(deps, input.prepared))) return { kind: 'buy' };
       }
-      const outcome = await buyOnce(ledgerParts(deps), order);
+      const { submitStartToCloseMs } = deps.times;
+      const leftMs = () => submitStartToCloseMs - ANSWER_MS - sinceStart.elapsedMs();
+      const outcome = await buyOnce(ledgerParts(deps), { ...order, leftMs });
       if (outcome.kind === 'unknown') deps.metrics.outcomeUnknown();
       return purchaseStep(outcome);
     } catch (error) {

@@ -49,6 +49,8 @@ export interface PurchaseOrder {
    * first purchase is this call's or another's, and the conditional put of its intent decides. Default: not known.
    */
   readonly afterPurchase?: number | undefined;
+  /** Milliseconds that the caller can still wait for the answer; default: as long as it takes. */
+  readonly leftMs?: (() => number) | undefined;
 }
 
 export type BuyOutcome =
@@ -215,16 +217,17 @@ async function recordBought(
 /** Nothing was bought: records it, so that no run waits for it, and throws the error. */
 async function recordNotCreated(
   { ledger, clock, times, random = Math.random }: BuyDeps,
-  { attempt }: PurchaseOrder,
+  { attempt, leftMs = () => Number.POSITIVE_INFINITY }: PurchaseOrder,
   purchase: Purchase,
   { reason, error, sinceIntent }: { reason: NotCreated['reason']; error: VideoError; sinceIntent: Stopwatch },
 ): Promise<BuyOutcome> {
   const failure = toFailureRecord(error);
   // Without the record the announcement stays undecided, and a reconciliation takes two minutes to conclude that
-  // nothing was created. So a store that is slow gets all of the time that the submit has left.
+  // nothing was created. So a store that is slow gets all of the time that the submit has left, and no more: an answer
+  // that comes too late is a lost one, whose reconciliation takes as long.
   const { postWithinMs, postMs, claimMs } = times;
-  const leftMs = Math.max(claimMs, postWithinMs + postMs + claimMs - sinceIntent.elapsedMs());
-  const decided = await within(clock, leftMs, (signal) =>
+  const ofSubmit = Math.max(claimMs, postWithinMs + postMs + claimMs - sinceIntent.elapsedMs());
+  const decided = await within(clock, Math.max(0, Math.min(ofSubmit, leftMs())), (signal) =>
     ledger.decideNotCreated(purchase, { reason, failure }, { signal }),
   ).catch(() => undefined);
   // A reconcile was faster and found a task: that one is ours now.

@@ -309,6 +309,24 @@ test('a store that is slow gets all of the time that a submit has left to record
   expect((await ledger.findPurchase(PURCHASE))?.state).toMatchObject({ notCreated: { reason: 'too_late' } });
 });
 
+test('a step that has little time left does not outlive it to record that nothing was sent', async () => {
+  const { deps, store, clock } = setUp();
+  const put = store.put.bind(store);
+  store.put = async (key, body, options) => {
+    if (key.endsWith('intent.json')) clock.advance(DEFAULT_LEDGER_TIMES.postWithinMs + 1);
+    return key.endsWith('claim.json') ? new Promise(() => undefined) : put(key, body, options);
+  };
+  const waits: number[] = [];
+  const { sleep } = clock;
+  clock.sleep = (ms, signal) => {
+    waits.push(ms);
+    return sleep(ms, signal);
+  };
+  const slow = { type: FailureType.StoreUnavailable, retryable: true };
+  await expect(buyOnce(deps, order({ leftMs: () => 1_500 }))).rejects.toMatchObject(slow);
+  expect(waits).toEqual([1_500]);
+});
+
 test('purchases of the last 25 hours are found by time, older and closed ones are not', async () => {
   const { ledger, clock, task } = await bought();
   clock.advance(25 * 3_600_000);
