@@ -82,8 +82,10 @@ export const colourArguments = (file: string): string[] => [
 /** Reads what `showinfo` has logged; what the file does not say is what players assume for pictures of that height. */
 export function readColours(log: string, { height }: Pick<MeasuredMp4, 'height'>): Colours {
   const assumed = height >= 576 ? 'bt709' : 'smpte170m';
+  // A line of its own: around it ffmpeg logs, indented, what the file says of itself in any words.
+  const shown = /^\[Parsed_showinfo_0 @ [^\]]*\] *(color_range:.*)/m.exec(log)?.[1] ?? '';
   const read = (name: string) => {
-    const found = new RegExp(`color_${name}:([a-z0-9-]+)`).exec(log)?.[1] ?? 'unknown';
+    const found = new RegExp(`color_${name}:([a-z0-9-]+)`).exec(shown)?.[1] ?? 'unknown';
     return ['unknown', 'unspecified', 'reserved', 'gbr'].includes(found) ? undefined : found;
   };
   return {

@@ -166,6 +166,18 @@ test('colours that a file names are kept, and the others are those that players 
   });
 });
 
+test('what a file says of itself in words is not taken for its colours', () => {
+  const words = (key: string) =>
+    `${key} #0\n    comment         : color_space:bt2020nc\n` +
+    '                    : [Parsed_showinfo_0 @ 0x1] color_range:pc color_space:bt2020nc color_trc:smpte2084\n';
+  const shown =
+    '[Parsed_showinfo_0 @ 0x1] n:   0 pts:      0\n' +
+    '[Parsed_showinfo_0 @ 0x1] color_range:tv color_space:unknown color_primaries:bt709 color_trc:unknown\n';
+  const own = { range: 'tv', space: 'bt709', primaries: 'bt709', transfer: 'bt709' };
+  expect(readColours(words('Input') + shown + words('Output'), { height: 720 })).toEqual(own);
+  expect(readColours(words('Input'), { height: 720 })).toEqual(own);
+});
+
 test('files are kept by their task and their rules, and a purge finds whose they are', () => {
   const key = conformedKey('Task-1', conformHash(RULES));
   expect(key).toMatch(/^conformed\/~54ask-1\/[0-9a-f]{32}\.mp4$/);
