@@ -13,11 +13,13 @@ export type EndedBy = { readonly how: 'cancel'; readonly reason: string | null }
  * Runs `work`. Temporal's own cancellation, the message `cancel` and the deadline all do the same: `release` runs once,
  * itself not cancellable, and then the run closes as Cancelled, or fails as `DeadlineExceeded`.
  * @param deadlineMs - Milliseconds from now; null: none.
+ * @param isArchived - Whether there is a video already; the words of `DeadlineExceeded` depend on it.
  */
 export async function cancellable<T>(
   deadlineMs: number | null,
   work: () => Promise<T>,
   release: (by: EndedBy) => Promise<Omit<CancelOutcome, 'reason'>>,
+  isArchived: () => boolean = () => false,
 ): Promise<T> {
   // Read here: inside nonCancellable the current scope is another one.
   const root = wf.CancellationScope.current();
@@ -73,9 +75,10 @@ export async function cancellable<T>(
     // It rejects, with an error that does not say what became of the task.
     if (signalled) await root.cancelRequested.catch(() => undefined);
     if (!byDeadline) throw new wf.CancelledFailure('cancelled', outcome && [{ ...outcome, reason }], error as Error);
+    const passed = isArchived() ? 'deadline_seconds passed.' : 'deadline_seconds passed before the video was archived.';
     throw failure({
       type: 'DeadlineExceeded',
-      message: `deadline_seconds passed before the video was archived. ${outcome?.outcome ?? ''}`,
+      message: `${passed} ${outcome?.outcome ?? ''}`,
       task_id: outcome?.task_id,
       billed: outcome?.billed ?? undefined,
       next_step: 'Start the request again with more time; it finds what was bought for it.',

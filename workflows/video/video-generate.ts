@@ -21,7 +21,7 @@ import type { StepTimes } from '../../src/contract/times.js';
 import type { WebLinks } from '../../src/contract/web-links.js';
 import type { RunEnd } from '../../src/contract/webhook-data.js';
 import { steps } from '../shared/activities.js';
-import { cancellable } from '../shared/cancellation.js';
+import { cancellable, type EndedBy } from '../shared/cancellation.js';
 import { notifyBudgetReached, notifyEnded } from '../shared/deliver-webhook.js';
 import { failedPreparationOf, failure, failureOf, failureOrUnexpected, runFailure } from '../shared/failures.js';
 import { batchOf } from '../shared/run-context.js';
@@ -72,14 +72,15 @@ async function generate(request: VideoRequest, run: Run): Promise<VideoResult> {
     return prepared.delivery === undefined ? result : deliver(result, prepared.delivery, { prepared, request, run });
   };
   try {
-    const result = await cancellable(deadlineOf(request), work, async (by) => {
+    const released = async (by: EndedBy) => {
       run.progress.enter('cancelling');
       const outcome = await release(run);
       run.progress.cancelled(by, outcome);
       if (by.how === 'cancel')
         await reportEnd(run, { state: 'cancelled', outcome: outcome.outcome, reason: by.reason });
       return outcome;
-    });
+    };
+    const result = await cancellable(deadlineOf(request), work, released, () => run.archived !== undefined);
     await reportEnd(run, { state: result.source === 'cache' ? 'cached' : 'done', result });
     return run.progress.finished(result);
   } catch (error) {
