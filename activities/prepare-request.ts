@@ -102,8 +102,7 @@ export function createPrepareRequest(deps: ActivityDeps) {
       try {
         const prepared = await prepare(input, deps, downloads, signal);
         const inTurn = () => makeReadyAtOnce(deps, prepared, signal);
-        const ready =
-          prepared.cached === null ? await turns.runSoon(inTurn, deps.times.nextStepMs, signal) : undefined;
+        const ready = prepared.cached === null ? await turns.runSoon(inTurn, deps.times.nextStepMs, signal) : undefined;
         return ready === undefined ? prepared : { ...prepared, ready };
       } catch (error) {
         if (signal.aborted) throw error;
