@@ -14,7 +14,7 @@ export async function usableFfmpeg({ ffmpeg }: Config): Promise<string | undefin
     logger.info(`This worker conforms no videos and makes no posters: ${redactText(found)}`);
     return undefined;
   }
-  logger.info(`ffmpeg ${found.version} conforms videos`);
+  logger.debug(`ffmpeg ${found.version} conforms videos`);
   return found.program;
 }
 
