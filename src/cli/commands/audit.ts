@@ -19,8 +19,8 @@ export function defineCommand(command: Command, context: CommandContext): void {
     .description(
       'Compares the tasks that the provider lists for the account with the ledger, and says of each what it is. A ' +
         'task that is paid, ours by proof and not in the store (an orphan) is rescued, unless its video was archived ' +
-        'before: that may have been deleted on purpose. Runs on a worker and buys nothing. Exit code 1 when there was ' +
-        'an orphan.',
+        'before: that may have been deleted on purpose. Runs on a worker and buys nothing. Exit code 1 when there ' +
+        'was an orphan.',
     )
     .option(
       '--since <time>',
