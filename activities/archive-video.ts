@@ -159,27 +159,20 @@ export interface RestoreInput {
 
 /** Downloads an archived video again that the store has lost; only the same bytes may have its address. */
 export function createRestoreVideo(deps: ActivityDeps) {
-  return (input: RestoreInput): Promise<{ result: VideoResult | null }> =>
-    withSignal((signal) => restoredVideo(deps, input, signal));
-}
-
-/** Downloads an archived video again. @returns `result`; null when the provider has it no more. */
-async function restoredVideo(
-  deps: ActivityDeps,
-  { task, result }: RestoreInput,
-  signal: AbortSignal,
-): Promise<{ result: VideoResult | null }> {
-  try {
-    await withResult(deps, task.taskId, signal, async (file, { bytes, sha256 }) => {
-      if (sha256 !== result.sha256) throw otherBytes(task.taskId);
-      await deps.store.put(videoKey(task.taskId), readSpool(file), { sha256, bytes, contentType: VIDEO, signal });
+  return ({ task, result }: RestoreInput): Promise<{ result: VideoResult | null }> =>
+    withSignal(async (signal) => {
+      try {
+        await withResult(deps, task.taskId, signal, async (file, { bytes, sha256 }) => {
+          if (sha256 !== result.sha256) throw otherBytes(task.taskId);
+          await deps.store.put(videoKey(task.taskId), readSpool(file), { sha256, bytes, contentType: VIDEO, signal });
+        });
+        return { result };
+      } catch (error) {
+        if (!(error instanceof VideoError) || error.type !== FailureType.ResultExpired) throw error;
+        if (error.retryable) await requireGone(deps, task, signal);
+        return { result: null };
+      }
     });
-    return { result };
-  } catch (error) {
-    if (!(error instanceof VideoError) || error.type !== FailureType.ResultExpired) throw error;
-    if (error.retryable) await requireGone(deps, task, signal);
-    return { result: null };
-  }
 }
 
 /** A damaged download, or a link that leads elsewhere for a while: it proves nothing about the video. */

@@ -19,6 +19,7 @@ import type { Orphans } from './find-orphans.js';
 import { subscribedEvents } from './post-event.js';
 import { candidateArchive } from './reconcile-submit.js';
 import { type Examined, isFree, TaskAuditor, type Undecided } from './task-auditor.js';
+import { webLinksOf } from './web-links.js';
 import { previousHeartbeat, withSignal } from './with-signal.js';
 
 /** What the workflow needs of an audit: the report, and what is to be salvaged. */
@@ -75,7 +76,7 @@ export function createAuditTasks(deps: ActivityDeps, archiveCandidate = candidat
         findings: rows.filter(({ verdict }) => verdict === 'orphan' || verdict === 'unclear').slice(0, FINDINGS_MAX),
         unreadable,
         tasks_key: tasksKey,
-        rescued: [...[...rescued].filter((taskId) => !salvaged.has(taskId))],
+        rescued: [...rescued].filter((taskId) => !salvaged.has(taskId)),
       };
       metrics.audited(report.counts);
       const { log } = Context.current();
@@ -87,6 +88,7 @@ export function createAuditTasks(deps: ActivityDeps, archiveCandidate = candidat
         attributes: await knowsAttributes(),
         times: stepTimesOf(times),
         ...subscribedEvents(deps),
+        ...webLinksOf(deps),
       };
     }, details);
   };

@@ -74,7 +74,7 @@ const DOWNLOAD_AGAIN_MS = 5_000;
 /**
  * Runs that are made ready at once: in a crowd each takes its turn, and the submits of those that are ready do not wait
  * for the store behind hundreds of uploads. 32 uploads of five seconds are more than an account's five submits in one.
- * Who gets no turn within such a time leaves it to the step `uploadReference`.
+ * A run that gets no turn within such a time leaves it to the step `uploadReference`.
  */
 const READIED_AT_ONCE = 32;
 const WORKER_BUSY = 'WorkerBusy';

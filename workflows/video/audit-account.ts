@@ -1,9 +1,9 @@
-import * as wf from '@temporalio/workflow';
 import type { AuditInput, AuditReport } from '../../src/contract/audit.js';
 import { steps } from '../shared/activities.js';
 import { fieldsOf } from '../shared/message-checks.js';
 import { requireInput } from '../shared/require-input.js';
 import { startSalvages } from '../shared/start-salvage.js';
+import { showDetails } from '../shared/web-ui.js';
 
 /**
  * Explains every task of the account in the last hours, and starts a salvage for each that is paid, ours by proof, and
@@ -15,6 +15,6 @@ export async function auditAccount(input: AuditInput = {}): Promise<AuditReport>
   const { report, ...found } = await steps().auditTasks(input);
   const salvaged = await startSalvages(found, (workflowId) => `keeps a task that no run of ${workflowId} watched`);
   const counts = Object.entries(report.counts).filter(([, count]) => count > 0);
-  wf.setCurrentDetails(counts.map(([verdict, count]) => `${count} ${verdict.replace('_', ' ')}`).join('  \n'));
+  showDetails(counts.map(([verdict, count]) => `${count} ${verdict.replace('_', ' ')}`));
   return { ...report, rescued: [...report.rescued, ...salvaged] };
 }
