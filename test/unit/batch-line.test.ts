@@ -1,26 +1,9 @@
-import { Writable } from 'node:stream';
 import { expect, test } from 'vitest';
 import type { BatchStatus } from '../../src/client/batch-start.js';
 import type { Prices } from '../../src/config/prices.js';
 import type { BatchProgress } from '../../src/contract/batch.js';
 import { batchLine } from '../../src/text/batch-line.js';
-
-class Screen extends Writable {
-  readonly isTTY: boolean;
-  readonly columns: number;
-  text = '';
-
-  constructor(isTTY: boolean, columns = 200) {
-    super();
-    this.isTTY = isTTY;
-    this.columns = columns;
-  }
-
-  override _write(chunk: Buffer, _encoding: string, done: () => void): void {
-    this.text += String(chunk);
-    done();
-  }
-}
+import { Screen } from '../support/screen.js';
 
 const PRICES: Prices = {
   currency: 'CNY',
@@ -57,7 +40,7 @@ const progress: BatchProgress = {
 const running: BatchStatus = { batch_id: 'spring', status: 'running', progress, summary: null };
 
 test('on a terminal the line has a bar of what has ended, counts, rate, money and the expected end', () => {
-  const screen = new Screen(true);
+  const screen = new Screen(true, 200);
   const line = batchLine(screen, {}, PRICES);
   line.show(running, 60_000);
   line.end();

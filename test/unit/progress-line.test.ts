@@ -1,24 +1,7 @@
-import { Writable } from 'node:stream';
 import { expect, test } from 'vitest';
 import { displayWidth } from '../../src/text/display-width.js';
 import { progressLine, type ShownProgress } from '../../src/text/progress-line.js';
-
-class Screen extends Writable {
-  readonly isTTY: boolean;
-  readonly columns: number;
-  text = '';
-
-  constructor(isTTY: boolean, columns = 60) {
-    super();
-    this.isTTY = isTTY;
-    this.columns = columns;
-  }
-
-  override _write(chunk: Buffer, _encoding: string, done: () => void): void {
-    this.text += String(chunk);
-    done();
-  }
-}
+import { Screen } from '../support/screen.js';
 
 const rendering: ShownProgress = {
   stage: 'rendering',
