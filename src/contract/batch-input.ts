@@ -5,9 +5,8 @@ import { firstIssues } from './issues.js';
 import type { JsonSchema } from './request-fields.js';
 import { cleanText } from './safe-text.js';
 import type { Issue } from './video-error.js';
+import { RECEIVER_FAULT, RECEIVER_NAME } from './webhook.js';
 
-/** A receiver's name in the file of `WAN_VIDEO_WEBHOOK`. */
-const RECEIVER = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
 /** Characters of a key, a name or an id. */
 const TEXT_MAX = 500;
 
@@ -65,11 +64,8 @@ const FIELDS: Readonly<Record<keyof VideoBatchInput, Field>> = {
   },
   deliver: { check: deliveryPatternFaults, schema: { type: 'string', minLength: 1, maxLength: TEXT_MAX } },
   receiver: {
-    check: (value) =>
-      typeof value === 'string' && RECEIVER.test(value)
-        ? undefined
-        : 'must be the name of a receiver of the webhook, never an address',
-    schema: { type: 'string', pattern: RECEIVER.source },
+    check: (value) => (typeof value === 'string' && RECEIVER_NAME.test(value) ? undefined : RECEIVER_FAULT),
+    schema: { type: 'string', pattern: RECEIVER_NAME.source },
   },
   deliver_report: {
     check: (value) =>

@@ -5,6 +5,7 @@ import type { VideoRequest } from './request.js';
 import { cleanText } from './safe-text.js';
 import { labelTexts } from './search-attributes.js';
 import type { Issue } from './video-error.js';
+import { RECEIVER_FAULT, RECEIVER_NAME } from './webhook.js';
 
 /** A part of a JSON Schema (draft 2020-12). */
 export type JsonSchema = Readonly<Record<string, unknown>>;
@@ -37,8 +38,6 @@ const SOUND = /^(https?|oss):\/\//;
 /** An address that is handed over as it is must not be readable on the way. */
 const HTTPS = /^https:\/\//;
 
-/** A receiver's name in the file of `WAN_VIDEO_WEBHOOK`. */
-const RECEIVER = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
 /** What labels are, for the message about others. */
 export const LABELS_KIND = 'must be an object of text values, such as {"season":"spring"}';
 const SUPPORTED_SIZES = Object.keys(SIZES).join(', ');
@@ -192,10 +191,7 @@ const FIELDS: Readonly<Record<keyof VideoRequest, Field>> = {
     },
     check: labelFaults,
   },
-  receiver: text(
-    { pattern: RECEIVER.source },
-    (value) => !RECEIVER.test(value) && 'must be the name of a receiver of the webhook, never an address',
-  ),
+  receiver: text({ pattern: RECEIVER_NAME.source }, (value) => !RECEIVER_NAME.test(value) && RECEIVER_FAULT),
 };
 
 /** Names of the fields, in the order of a parsed request. */

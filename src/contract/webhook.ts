@@ -24,6 +24,10 @@ export const DEFAULT_WEBHOOK_EVENTS: readonly WebhookEventType[] = WEBHOOK_EVENT
 
 /** Name of the receiver of runs that name none. */
 export const DEFAULT_RECEIVER = 'default';
+/** Names of receivers: they go into histories and commands. */
+export const RECEIVER_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
+/** The fault of another name in an input. */
+export const RECEIVER_FAULT = 'must be the name of a receiver of the webhook, never an address';
 
 /** The events that a named receiver is subscribed to. */
 export interface ReceiverEvents {

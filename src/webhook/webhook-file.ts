@@ -13,6 +13,7 @@ import type { Issue } from '../contract/video-error.js';
 import {
   DEFAULT_RECEIVER,
   DEFAULT_WEBHOOK_EVENTS,
+  RECEIVER_NAME,
   WEBHOOK_EVENT_TYPES,
   type WebhookEventType,
 } from '../contract/webhook.js';
@@ -66,12 +67,12 @@ const receiverFields = z.strictObject(
   { error: unlessUnknown('must be one JSON object with url and secret_file') },
 );
 
-/** Names go into histories and commands. */
-const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
 const NAME_FAULT = 'must be 1 to 64 letters, digits, dots, dashes or underscores, a letter or digit first';
 const receiversFile = z.strictObject({
   receivers: z
-    .record(z.string().regex(NAME, NAME_FAULT), receiverFields, { error: 'must be an object of receivers by name' })
+    .record(z.string().regex(RECEIVER_NAME, NAME_FAULT), receiverFields, {
+      error: 'must be an object of receivers by name',
+    })
     .refine((receivers) => Object.keys(receivers).length > 0, { error: 'must name a receiver' }),
 });
 
