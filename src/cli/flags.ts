@@ -1,5 +1,5 @@
 import { InvalidArgumentError } from 'commander';
-import { PRESIGN_SECONDS_MAX } from '../client/presign.js';
+import { PRESIGN_SECONDS_MAX } from '../contract/bounds.js';
 import { DELIVERY_REPORTS, type DeliveryReport } from '../contract/delivery.js';
 import type { Issue } from '../contract/video-error.js';
 

@@ -1,4 +1,5 @@
 import { fileURLToPath } from 'node:url';
+import { PRESIGN_SECONDS_MAX } from '../contract/bounds.js';
 import { FailureType } from '../contract/failure-type.js';
 import type { OptionRules } from '../contract/options.js';
 import { VideoError } from '../contract/video-error.js';
@@ -6,11 +7,6 @@ import type { AssetStore } from '../storage/asset-store.js';
 import { videoKey } from '../storage/keys.js';
 import { VideoRunError } from './run-error.js';
 
-/**
- * Longest life of a signature version 4 link
- * (https://docs.aws.amazon.com/AmazonS3/latest/userguide/ShareObjectPreSignedURL.html).
- */
-export const PRESIGN_SECONDS_MAX = 7 * 86_400;
 /** How long an address is valid by default. */
 export const PRESIGN_SECONDS = 3_600;
 

@@ -20,6 +20,11 @@ export const DEADLINE_SECONDS_MAX = 2_592_000;
  * have 51,200.
  */
 export const MANIFEST_WAIT_SECONDS_MAX = 172_800;
+/**
+ * Seconds of the longest life of a signed address of S3, signature version 4
+ * (https://docs.aws.amazon.com/AmazonS3/latest/userguide/ShareObjectPreSignedURL.html).
+ */
+export const PRESIGN_SECONDS_MAX = 604_800;
 
 /** Bytes that Temporal accepts as the value of one search attribute (`limit.searchAttributesSizeOfValue`). */
 export const ATTRIBUTE_BYTES_MAX = 2_048;

@@ -5,6 +5,7 @@ import { type BatchRow, reportRows, writeUndelivered } from '../batch/batch-file
 import { DeliveryNames, writeName } from '../batch/delivery-names.js';
 import type { Prices } from '../config/prices.js';
 import type { BatchSummary } from '../contract/batch.js';
+import { PRESIGN_SECONDS_MAX } from '../contract/bounds.js';
 import {
   type BatchDelivery,
   type BatchDeliveryPlan,
@@ -46,8 +47,6 @@ const PROBLEMS_KEPT = 200;
 const PROBLEMS_SHOWN = 20;
 /** Faults of the store after which an attempt ends. */
 const FAULTS_MAX = 8;
-/** S3's limit of a signed address. */
-const LINKS_SECONDS = 7 * 86_400;
 
 const CONTENT_TYPES: Readonly<Record<DeliveryReport, string>> = {
   csv: 'text/csv; charset=utf-8',
@@ -202,11 +201,11 @@ async function documentText(
 
 /** Addresses in a delivered page: relative on a disk, where the folder may be moved; else signed. */
 function linksFrom(store: AssetStore, folder: string, nowMs: number): Parameters<typeof pageReport>[2] {
-  const links = new AssetLinks(store, LINKS_SECONDS);
+  const links = new AssetLinks(store, PRESIGN_SECONDS_MAX);
   const isOnDisk = store.url(folder).startsWith('file:');
   return {
     of: async (key) => (isOnDisk ? encodeURI(posix.relative(folder, key)) : links.of(key)),
     madeAtMs: nowMs,
-    expireAtMs: () => (links.areSigned ? nowMs + LINKS_SECONDS * 1000 : null),
+    expireAtMs: () => (links.areSigned ? nowMs + PRESIGN_SECONDS_MAX * 1000 : null),
   };
 }

@@ -9,6 +9,7 @@ import {
   unlessUnknown,
   unusable,
 } from '../config/named-file.js';
+import { PRESIGN_SECONDS_MAX } from '../contract/bounds.js';
 import type { Issue } from '../contract/video-error.js';
 import {
   DEFAULT_RECEIVER,
@@ -48,8 +49,6 @@ const FILE: NamedFile = {
     `or unset WAN_VIDEO_WEBHOOK. ${SECRET_HINT}`,
 };
 const URL_FAULT = 'must be an http or https address without user, password or fragment';
-/** S3's limit of a signed address: seven days. */
-const PRESIGN_SECONDS_MAX = 604_800;
 const LINK_FAULT = `must be a whole number of seconds from 1 to ${PRESIGN_SECONDS_MAX}`;
 const EVENTS_FAULT = `must be a list of some of ${WEBHOOK_EVENT_TYPES.join(', ')}`;
 const receiverFields = z.strictObject(
