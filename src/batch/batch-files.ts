@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import type { BatchItemEnd, BatchItemOutcome, BatchSummary } from '../contract/batch.js';
 import { NO_VIDEO } from '../contract/batch-item.js';
@@ -7,6 +6,7 @@ import { FailureType } from '../contract/failure-type.js';
 import { isSignedUrl, withoutSignature } from '../contract/signed-url.js';
 import { type Issue, VideoError } from '../contract/video-error.js';
 import type { AssetStore, StoreOptions } from '../storage/asset-store.js';
+import { contentHash } from '../storage/content-hash.js';
 import { readRecord, writeRecord } from '../storage/json-record.js';
 import {
   batchDeliveryKey,
@@ -52,20 +52,14 @@ export async function measureManifest(
   return { items, duplicates, bytes };
 }
 
-/**
- * SHA-256 (hex) of a batch's manifest, computed from its bytes because not every store keeps it; undefined when the
- * batch has none.
- */
+/** SHA-256 (hex) of a batch's manifest; undefined when the batch has none. */
 export async function hashManifest(
   store: AssetStore,
   batchId: string,
   options: StoreOptions = {},
 ): Promise<string | undefined> {
   const key = batchManifestKey(batchId);
-  if ((await store.head(key, options)) === undefined) return undefined;
-  const hash = createHash('sha256');
-  for await (const chunk of await store.get(key, options)) hash.update(chunk as Uint8Array);
-  return hash.digest('hex');
+  return (await store.head(key, options)) === undefined ? undefined : contentHash(store, key, options);
 }
 
 /** Streams the items of a batch, in the order of its manifest. */

@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import { posix } from 'node:path';
 import { mapParallel } from '../async/map-parallel.js';
 import { type BatchRow, reportRows, writeUndelivered } from '../batch/batch-files.js';
@@ -17,6 +16,7 @@ import { VideoError } from '../contract/video-error.js';
 import { csvReport, type DocumentHead, jsonReport, pageReport } from '../report/batch-documents.js';
 import { AssetLinks } from '../storage/asset-links.js';
 import type { AssetStore, StoreOptions } from '../storage/asset-store.js';
+import { contentHash } from '../storage/content-hash.js';
 import { type CopyResult, copyAsset } from '../storage/copy-asset.js';
 import { batchDocumentKey, deliveredKey } from '../storage/keys.js';
 
@@ -181,9 +181,7 @@ async function makeDocument(
     const text = await documentText(format, head, rows, linksFrom(store, folder, nowMs));
     await store.put(key, Buffer.from(text), { ...options, ifAbsent: true, contentType: CONTENT_TYPES[format] });
   }
-  const hash = createHash('sha256');
-  for await (const chunk of await store.get(key, options)) hash.update(chunk as Uint8Array);
-  return hash.digest('hex');
+  return contentHash(store, key, options);
 }
 
 async function documentText(

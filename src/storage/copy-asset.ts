@@ -1,6 +1,6 @@
-import { createHash } from 'node:crypto';
 import { VideoError } from '../contract/video-error.js';
 import type { AssetInfo, AssetStore, CopyOutcome, StoreOptions } from './asset-store.js';
+import { contentHash } from './content-hash.js';
 
 /** A copy inside a store. */
 export interface AssetCopy {
@@ -69,8 +69,5 @@ async function streamed(
 
 /** Whether an object has this content; it is read where the store keeps no checksum. */
 async function hasContent(store: AssetStore, info: AssetInfo, sha256: string, options: StoreOptions): Promise<boolean> {
-  if (info.sha256 !== undefined) return info.sha256 === sha256;
-  const hash = createHash('sha256');
-  for await (const chunk of await store.get(info.key, options)) hash.update(chunk as Uint8Array);
-  return hash.digest('hex') === sha256;
+  return (info.sha256 ?? (await contentHash(store, info.key, options))) === sha256;
 }
