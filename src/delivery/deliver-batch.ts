@@ -13,7 +13,7 @@ import {
   deliveryFolder,
 } from '../contract/delivery.js';
 import { VideoError } from '../contract/video-error.js';
-import { csvReport, type DocumentHead, jsonReport, pageReport } from '../report/batch-documents.js';
+import { csvReport, type DocumentHead, jsonReport, type PageLinks, pageReport } from '../report/batch-documents.js';
 import { AssetLinks } from '../storage/asset-links.js';
 import type { AssetStore, StoreOptions } from '../storage/asset-store.js';
 import { contentHash } from '../storage/content-hash.js';
@@ -117,8 +117,11 @@ async function deliverVideos(store: AssetStore, delivery: Delivery, options: Sto
     }),
   );
   for await (const result of results) {
-    if (result instanceof VideoError && faults.push(result) >= FAULTS_MAX) break;
-    if (result instanceof VideoError) continue;
+    if (result instanceof VideoError) {
+      faults.push(result);
+      if (faults.length >= FAULTS_MAX) break;
+      continue;
+    }
     done = {
       rows: done.rows + 1,
       files: done.files + (result === 'file' ? 1 : 0),
@@ -174,9 +177,7 @@ async function makeDocument(
   { folder, nowMs, key }: { readonly folder: string; readonly nowMs: number; readonly key: string },
   options: StoreOptions,
 ): Promise<string> {
-  const rows = (async function* () {
-    for await (const { row } of reportRows(store, head.batchId, options)) yield row;
-  })();
+  const rows = rowsAfter(store, head.batchId, 0, options);
   if ((await store.head(key, options)) === undefined) {
     const text = await documentText(format, head, rows, linksFrom(store, folder, nowMs));
     await store.put(key, Buffer.from(text), { ...options, ifAbsent: true, contentType: CONTENT_TYPES[format] });
@@ -188,7 +189,7 @@ async function documentText(
   format: DeliveryReport,
   head: DocumentHead,
   rows: AsyncIterable<BatchRow>,
-  links: Parameters<typeof pageReport>[2],
+  links: PageLinks,
 ): Promise<string> {
   if (format === 'html') return pageReport(head, rows, links);
   if (format === 'json') return `${JSON.stringify(await jsonReport(head, rows), null, 2)}\n`;
@@ -198,7 +199,7 @@ async function documentText(
 }
 
 /** Addresses in a delivered page: relative on a disk, where the folder may be moved; else signed. */
-function linksFrom(store: AssetStore, folder: string, nowMs: number): Parameters<typeof pageReport>[2] {
+function linksFrom(store: AssetStore, folder: string, nowMs: number): PageLinks {
   const links = new AssetLinks(store, PRESIGN_SECONDS_MAX);
   const isOnDisk = store.url(folder).startsWith('file:');
   return {
