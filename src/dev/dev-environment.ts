@@ -1,6 +1,6 @@
-import { readFileSync, statSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { isAlive, STALE_MS } from './directory-lock.js';
+import { holderOf } from './directory-lock.js';
 
 /** Variables of a running `wan-video dev`, for commands in its folder. */
 export type DevEnvironment = Readonly<Record<string, string>>;
@@ -26,13 +26,12 @@ export function devEnvironment(
   if (TEMPORAL_VARIABLES.some((name) => (env[name] ?? '') !== '')) return undefined;
   for (const folder of Object.values(DEV_FOLDERS)) {
     const directory = join(cwd, folder);
+    const holder = holderOf(directory);
+    if (holder === 'nobody' || holder === 0) continue;
     try {
-      const lock = join(directory, 'lock');
-      const isFresh = Date.now() - statSync(lock).mtimeMs <= STALE_MS;
-      if (!isFresh || !isAlive(Number(readFileSync(lock, 'utf8')))) continue;
       return JSON.parse(readFileSync(environmentFile(directory), 'utf8')) as DevEnvironment;
     } catch {
-      // None runs there, or it is not ready.
+      // It is not ready, or is ending.
     }
   }
   return undefined;

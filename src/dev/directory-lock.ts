@@ -1,11 +1,12 @@
-import { readFile, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { readFileSync, statSync } from 'node:fs';
+import { rm, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 /** The holder updates its lock's time this often. */
 const TOUCH_MS = 3_000;
 /** A lock with an older time is stale, even if another process has its process id now. */
-export const STALE_MS = 30_000;
+const STALE_MS = 30_000;
 const CHECK_EVERY_MS = 200;
 
 /**
@@ -15,7 +16,7 @@ const CHECK_EVERY_MS = 200;
  * @returns a function that releases the lock.
  */
 export async function lockDirectory(directory: string, onHeld: (pid: number) => void): Promise<() => Promise<void>> {
-  const lock = join(directory, 'lock');
+  const lock = lockOf(directory);
   for (let notified = false; ; ) {
     try {
       await writeFile(lock, String(process.pid), { flag: 'wx' });
@@ -23,7 +24,7 @@ export async function lockDirectory(directory: string, onHeld: (pid: number) => 
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
     }
-    const holder = await holderOf(lock);
+    const holder = holderOf(directory);
     if (holder === 'nobody') {
       await rm(lock, { force: true });
       continue;
@@ -45,12 +46,14 @@ export async function lockDirectory(directory: string, onHeld: (pid: number) => 
   };
 }
 
-/** The process id of a lock's holder; 0 while the file is being written or was just removed. */
-async function holderOf(lock: string): Promise<number | 'nobody'> {
+const lockOf = (directory: string): string => join(directory, 'lock');
+
+/** The process id of the holder of a directory's lock; 0 while the file is being written or when there is none. */
+export function holderOf(directory: string): number | 'nobody' {
+  const lock = lockOf(directory);
   try {
-    const { mtimeMs } = await stat(lock);
-    if (Date.now() - mtimeMs > STALE_MS) return 'nobody';
-    const pid = Number(await readFile(lock, 'utf8'));
+    if (Date.now() - statSync(lock).mtimeMs > STALE_MS) return 'nobody';
+    const pid = Number(readFileSync(lock, 'utf8'));
     return pid === 0 || isAlive(pid) ? pid : 'nobody';
   } catch {
     return 0;
