@@ -43,9 +43,9 @@ interface TemporalState {
 }
 
 /**
- * Finds the embedded Temporal of `directory` by its state file, or starts it there: on `ports`, else on free
- * ones of loopback,
- * persistent, as a separate process that outlives the caller. The caller holds the directory's lock (`lockDirectory`).
+ * Finds the embedded Temporal of `directory` by its state file, or starts it there: on `ports`, else on free ones of
+ * loopback, persistent, as a separate process that outlives the caller. The caller holds the directory's lock
+ * (`lockDirectory`).
  * @throws VideoError `ConfigurationInvalid` when no Temporal CLI is available or the server does not start.
  */
 export async function embeddedTemporal(

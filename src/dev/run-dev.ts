@@ -34,7 +34,7 @@ export interface DevOptions {
   readonly env?: NodeJS.ProcessEnv;
   /** Keeps the state of its Temporal and emulator; default `.wan-video/dev`, live `.wan-video/dev-live`. */
   readonly directory?: string;
-  /** Of Temporal; its Web UI has the one a thousand above, the emulator the one two thousand above. */
+  /** TCP port of Temporal; its Web UI has the one a thousand above, the emulator the one two thousand above. */
   readonly port?: number | undefined;
 }
 
@@ -100,7 +100,7 @@ const USUAL_PORTS = { temporal: 7233, webUi: 8233, emulator: 8090 } as const;
  * @throws VideoError `ConfigurationInvalid` when a port that was given is in use.
  */
 async function choosePorts(port: number | undefined, directory: string): Promise<DevPorts> {
-  // One that a crash has left keeps its ports, or ends here.
+  // A Temporal that a crash has left would keep its own ports.
   if (port !== undefined) await stopEmbeddedTemporal(directory);
   const wanted = port === undefined ? USUAL_PORTS : { temporal: port, webUi: port + 1_000, emulator: port + 2_000 };
   const choose = async (one: number): Promise<number | undefined> => {

@@ -128,12 +128,11 @@ export async function freePort(): Promise<number> {
 
 /** Whether nothing listens on a TCP port of 127.0.0.1. */
 export async function isPortFree(port: number): Promise<boolean> {
-  const server = createServer();
-  const listening = once(server.listen(port, '127.0.0.1'), 'listening').then(
+  const server = createServer().listen(port, '127.0.0.1');
+  const isFree = await once(server, 'listening').then(
     () => true,
     () => false,
   );
-  const isFree = await listening;
   if (isFree) {
     server.close();
     await once(server, 'close');
