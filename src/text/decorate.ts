@@ -1,5 +1,6 @@
 import { pathToFileURL } from 'node:url';
 import { cleanText } from '../contract/safe-text.js';
+import { takesSequences } from './live-line.js';
 
 /** Where a text is written to. */
 interface Decoration {
@@ -32,11 +33,11 @@ const COLOUR_OF_END: Readonly<Record<string, string | undefined>> = {
 };
 
 /**
- * Adds colours and links to a text that is safe for a terminal; elsewhere it stays as it is. Colours are off with
- * `NO_COLOR` (https://no-color.org), both in CI and on a terminal that calls itself dumb.
+ * Adds colours and links to a text that is safe for a terminal. With `NO_COLOR` (https://no-color.org) it adds links
+ * alone; in a file, in CI and on a terminal that calls itself dumb the text stays as it is.
  */
 export function decorate(text: string, { stream, env, paths = [] }: Decoration): string {
-  if (stream.isTTY !== true || env['CI'] !== undefined || env['TERM'] === 'dumb') return text;
+  if (!takesSequences(stream, env)) return text;
   const linked = withLinks(text, paths);
   return (env['NO_COLOR'] ?? '') === '' ? linked.split('\n').map(colourLine).join('\n') : linked;
 }

@@ -4,6 +4,12 @@ import { cutToWidth } from './display-width.js';
 /** Where progress goes; `columns` of a terminal. */
 export type ProgressStream = Writable & { readonly isTTY?: boolean; readonly columns?: number };
 
+/** Whether a stream is a terminal that obeys control sequences; a log of CI shows them as text. */
+export const takesSequences = (
+  { isTTY }: { readonly isTTY?: boolean },
+  env: Readonly<Record<string, string | undefined>>,
+): boolean => isTTY === true && env['CI'] === undefined && env['TERM'] !== 'dumb';
+
 /** Width of a terminal that reports none, or 0. */
 const COLUMNS = 80;
 /** Moves to the start of the line and clears it. */
@@ -19,7 +25,7 @@ export class LiveLine {
   #shown = false;
 
   constructor(stream: ProgressStream, env: Readonly<Record<string, string | undefined>>) {
-    this.isLive = stream.isTTY === true && env['CI'] === undefined && env['TERM'] !== 'dumb';
+    this.isLive = takesSequences(stream, env);
     this.#stream = stream;
   }
 
