@@ -3,7 +3,6 @@ import { resolve } from 'node:path';
 import { seedsOfTakes, takesFault } from '../batch/takes.js';
 import type { WanVideoClient } from '../client/video-client.js';
 import type { VideoRequest } from '../contract/request.js';
-import type { VideoResult } from '../contract/result.js';
 import type { Issue } from '../contract/video-error.js';
 import type { AssetStore } from '../storage/asset-store.js';
 import { ExitCode } from '../text/exit-code.js';
@@ -64,13 +63,7 @@ export async function generateTakes(
     }),
   );
   if (detach) {
-    const started = runs.map(({ take, seed, id: one, runId, joined }) => ({
-      take,
-      seed,
-      id: one,
-      run_id: runId,
-      joined,
-    }));
+    const started = runs.map((run) => ({ ...nameOf(run), run_id: run.runId, joined: run.joined }));
     context.result({ takes: started }, runs.map((run) => run.id).join('\n'));
     return ExitCode.done;
   }
@@ -90,7 +83,7 @@ export async function generateTakes(
     String(take),
     String(seed),
     result?.source ?? error?.type ?? '',
-    result === null ? '' : billedText(result),
+    result === null ? '' : `${result.usage.billed_seconds} s`,
     result?.video_url ?? error?.message ?? '',
   ]);
   context.result(
@@ -105,5 +98,3 @@ const nameOf = ({ take, seed, id }: { readonly take: number; readonly seed: numb
   seed,
   id,
 });
-
-const billedText = ({ usage }: VideoResult): string => `${usage.billed_seconds} s`;
