@@ -79,7 +79,10 @@ async function conform(id: string, flags: ConformFlags, context: CommandContext)
         poster,
         signal: interrupts.first,
       });
-      if (output !== undefined) context.say(`Copied to ${await saveVideo(made, store, output, context.io.cwd)}.`);
+      if (output !== undefined) {
+        const path = await saveVideo(made, store, output, context.io.cwd);
+        context.say(`Copied to ${path}.`, [path]);
+      }
       context.result(made, resultText(made));
       return ExitCode.done;
     };
