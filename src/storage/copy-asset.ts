@@ -1,5 +1,5 @@
 import { VideoError } from '../contract/video-error.js';
-import type { AssetInfo, AssetStore, CopyOutcome, StoreOptions } from './asset-store.js';
+import type { AssetInfo, AssetStore, CopyOutcome, PutOptions, StoreOptions } from './asset-store.js';
 import { contentHash } from './content-hash.js';
 
 /** A copy inside a store. */
@@ -59,12 +59,9 @@ async function streamed(
   store: AssetStore,
   from: string,
   to: string,
-  how: Parameters<AssetStore['put']>[2],
+  how: PutOptions,
 ): Promise<CopyOutcome> {
-  return {
-    ...(await store.put(to, await store.get(from, how?.signal && { signal: how.signal }), how)),
-    verified: true,
-  };
+  return { ...(await store.put(to, await store.get(from, { signal: how.signal }), how)), verified: true };
 }
 
 /** Whether an object has this content; it is read where the store keeps no checksum. */

@@ -21,7 +21,7 @@ export function progressLine(stream: ProgressStream, env: Readonly<Record<string
       const again = attempt > 1 ? `, attempt ${attempt}` : '';
       const why = problem ?? progress.attention?.reason ?? waitingText(progress);
       // A message from outside must not control the terminal.
-      const reason = cleanText(`${why === null ? '' : `: ${why}`}`);
+      const reason = cleanText(why === null ? '' : `: ${why}`);
       if (line.isLive) {
         // A line of its own, because the live line is cut at the edge of the terminal.
         if (task_id !== null && task_id !== shownTask) line.keep(cleanText(`task      ${task_id}`));
