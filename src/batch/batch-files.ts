@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { BatchItemEnd, BatchItemOutcome, BatchSummary } from '../contract/batch.js';
 import { NO_VIDEO } from '../contract/batch-item.js';
-import type { BatchDeliveryPlan, DeliveryProblem } from '../contract/delivery.js';
+import { type BatchDeliveryPlan, DELIVERY_REPORTS, type DeliveryProblem } from '../contract/delivery.js';
 import { FailureType } from '../contract/failure-type.js';
 import { isSignedUrl, withoutSignature } from '../contract/signed-url.js';
 import { type Issue, VideoError } from '../contract/video-error.js';
@@ -209,7 +209,7 @@ export async function readDeliveryPlan(
 const deliveryPlan = z.looseObject({
   v: z.literal(1),
   pattern: z.string(),
-  reports: z.array(z.enum(['csv', 'html', 'json'])),
+  reports: z.array(z.enum(DELIVERY_REPORTS)),
 });
 
 /**

@@ -40,20 +40,19 @@ export interface BatchDelivery {
 export const DATE_PLACEHOLDER = '{date}';
 /** Folders of the store that hold the product's own objects; a delivery goes elsewhere. */
 export const RESERVED_FOLDERS: readonly string[] = [
-  ...[
-    'audits',
-    'batches',
-    'cache',
-    'candidates',
-    'conformed',
-    'ledger',
-    'manifests',
-    'probes',
-    'references',
-    'rejected',
-    'stats',
-  ],
-  ...['store.json', 'videos'],
+  'audits',
+  'batches',
+  'cache',
+  'candidates',
+  'conformed',
+  'ledger',
+  'manifests',
+  'probes',
+  'references',
+  'rejected',
+  'stats',
+  'store.json',
+  'videos',
 ];
 /** Characters of a pattern. */
 const PATTERN_MAX = 500;
