@@ -1,17 +1,23 @@
-import { type Client, ScheduleAlreadyRunning, ScheduleOverlapPolicy, WorkflowFailedError } from '@temporalio/client';
+import { type Client, WorkflowFailedError } from '@temporalio/client';
 import type { AuditInput, AuditReport } from '../contract/audit.js';
 import { WorkflowType } from '../contract/names.js';
 import { DEFAULT_TASK_QUEUE } from './batch-options.js';
+import { ensureSchedule } from './ensure-schedule.js';
 import { runErrorOf } from './run-failure.js';
 
 /** The last 24 hours are what the provider lists, so that nothing lies between two nightly audits. */
 const NIGHTLY = '17 3 * * *';
+/** What an audit is, in the Web UI's list. */
+const SUMMARY = 'explains every task of the account';
 
 /**
  * The schedule of the audit of one queue: as the sweep, it is of its workers' account.
  * @param taskQueue - The workers' generate queue.
  */
 const auditScheduleId = (taskQueue: string): string => `wan-video-audit${suffixOf(taskQueue)}`;
+
+/** The audit of one queue; a schedule adds its time to the id. */
+const auditWorkflowId = (taskQueue: string): string => `audit${suffixOf(taskQueue)}`;
 
 const suffixOf = (taskQueue: string): string => (taskQueue === DEFAULT_TASK_QUEUE ? '' : `-${taskQueue}`);
 
@@ -20,14 +26,14 @@ const suffixOf = (taskQueue: string): string => (taskQueue === DEFAULT_TASK_QUEU
  * @throws VideoRunError as it failed, for example because the provider refuses the list.
  */
 export async function runAudit(client: Client, taskQueue: string, input: AuditInput): Promise<AuditReport> {
-  const workflowId = `audit${suffixOf(taskQueue)}`;
+  const workflowId = auditWorkflowId(taskQueue);
   try {
     return await client.workflow.execute<(input: AuditInput) => Promise<AuditReport>>(WorkflowType.auditAccount, {
       taskQueue,
       workflowId,
       args: [input],
       workflowIdConflictPolicy: 'USE_EXISTING',
-      staticSummary: 'explains every task of the account',
+      staticSummary: SUMMARY,
     });
   } catch (error) {
     throw error instanceof WorkflowFailedError ? runErrorOf(workflowId, error) : error;
@@ -36,23 +42,17 @@ export async function runAudit(client: Client, taskQueue: string, input: AuditIn
 
 /** Creates or updates the nightly schedule of the audit for one queue; a paused one stays paused. */
 export async function ensureAuditSchedule(client: Client, taskQueue: string): Promise<'created' | 'updated'> {
-  const spec = { cronExpressions: [NIGHTLY] };
-  const action = {
-    type: 'startWorkflow' as const,
-    workflowType: WorkflowType.auditAccount,
-    workflowId: `audit${suffixOf(taskQueue)}`,
-    taskQueue,
-    args: [{}],
-    staticSummary: 'explains every task of the account',
-  };
-  const policies = { overlap: ScheduleOverlapPolicy.SKIP, catchupWindow: '12 hours', pauseOnFailure: false } as const;
-  try {
-    await client.schedule.create({ scheduleId: auditScheduleId(taskQueue), spec, action, policies });
-    return 'created';
-  } catch (error) {
-    if (!(error instanceof ScheduleAlreadyRunning)) throw error;
-    const schedule = client.schedule.getHandle(auditScheduleId(taskQueue));
-    await schedule.update(({ state }) => ({ spec, action, policies, state }));
-    return 'updated';
-  }
+  return ensureSchedule(client, {
+    scheduleId: auditScheduleId(taskQueue),
+    spec: { cronExpressions: [NIGHTLY] },
+    action: {
+      type: 'startWorkflow',
+      workflowType: WorkflowType.auditAccount,
+      workflowId: auditWorkflowId(taskQueue),
+      taskQueue,
+      args: [{}],
+      staticSummary: SUMMARY,
+    },
+    catchupWindow: '12 hours',
+  });
 }

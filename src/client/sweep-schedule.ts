@@ -1,6 +1,7 @@
-import { type Client, ScheduleAlreadyRunning, ScheduleOverlapPolicy } from '@temporalio/client';
+import type { Client } from '@temporalio/client';
 import { WorkflowType } from '../contract/names.js';
 import { DEFAULT_TASK_QUEUE } from './batch-options.js';
+import { ensureSchedule } from './ensure-schedule.js';
 
 /** The schedule of the sweep, which finds open purchases that no run manages, on the default queue. */
 export const SWEEP_SCHEDULE_ID = 'wan-video-sweep';
@@ -21,24 +22,18 @@ const EVERY = '1 hour';
  * @param taskQueue - The workers' generate queue.
  */
 export async function ensureSweepSchedule(client: Client, taskQueue: string): Promise<'created' | 'updated'> {
-  const spec = { intervals: [{ every: EVERY }] };
-  const action = {
-    type: 'startWorkflow' as const,
-    workflowType: WorkflowType.sweepPurchases,
-    workflowId: taskQueue === DEFAULT_TASK_QUEUE ? 'sweep' : `sweep-${taskQueue}`,
-    taskQueue,
-    args: [],
-    staticSummary: 'finds open purchases that no run manages',
-  };
-  // A sweep finds everything that a missed one would have found.
-  const policies = { overlap: ScheduleOverlapPolicy.SKIP, catchupWindow: '1 hour', pauseOnFailure: false } as const;
-  try {
-    await client.schedule.create({ scheduleId: sweepScheduleId(taskQueue), spec, action, policies });
-    return 'created';
-  } catch (error) {
-    if (!(error instanceof ScheduleAlreadyRunning)) throw error;
-    const schedule = client.schedule.getHandle(sweepScheduleId(taskQueue));
-    await schedule.update(({ state }) => ({ spec, action, policies, state }));
-    return 'updated';
-  }
+  return ensureSchedule(client, {
+    scheduleId: sweepScheduleId(taskQueue),
+    spec: { intervals: [{ every: EVERY }] },
+    action: {
+      type: 'startWorkflow',
+      workflowType: WorkflowType.sweepPurchases,
+      workflowId: taskQueue === DEFAULT_TASK_QUEUE ? 'sweep' : `sweep-${taskQueue}`,
+      taskQueue,
+      args: [],
+      staticSummary: 'finds open purchases that no run manages',
+    },
+    // A sweep finds everything that a missed one would have found.
+    catchupWindow: '1 hour',
+  });
 }
