@@ -30,20 +30,18 @@ export async function ensureNexusEndpoint(
   const { namespace } = client.options;
   const { operatorService } = client.connection;
   const find = async () => (await operatorService.listNexusEndpoints({ name, pageSize: 1 })).endpoints?.[0];
-  try {
-    let isNew = false;
-    if ((await find()) === undefined) {
-      const spec = { name, target: { worker: { namespace, taskQueue } } };
-      isNew = await operatorService.createNexusEndpoint({ spec }).then(
-        () => true,
-        (error: unknown) => {
-          // Another setup has made it in the meantime.
-          if (isGrpcServiceError(error) && error.code === ALREADY_EXISTS) return false;
-          throw error;
-        },
-      );
+  const create = async (): Promise<boolean> => {
+    try {
+      await operatorService.createNexusEndpoint({ spec: { name, target: { worker: { namespace, taskQueue } } } });
+      return true;
+    } catch (error) {
+      // Another setup has made it in the meantime.
+      if (isGrpcServiceError(error) && error.code === ALREADY_EXISTS) return false;
+      throw error;
     }
-    if (isNew) return 'created';
+  };
+  try {
+    if ((await find()) === undefined && (await create())) return 'created';
     const target = (await find())?.spec?.target?.worker;
     if (target?.namespace === namespace && target.taskQueue === taskQueue) return 'unchanged';
   } catch (cause) {
