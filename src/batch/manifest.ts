@@ -78,7 +78,7 @@ export async function checkManifest(
 ): Promise<{ readonly items: number; readonly faults: readonly ManifestFault[] }> {
   const faults: ManifestFault[] = [];
   let items = 0;
-  for await (const entry of named(readManifest(body, { localImages: false }), deliver)) {
+  for await (const entry of withNames(readManifest(body, { localImages: false }), deliver)) {
     if (entry.kind === 'fault') faults.push(entry.fault);
     else items += 1;
   }
@@ -89,7 +89,7 @@ export async function checkManifest(
  * Passes the lines on; a valid one that cannot get a name of its own becomes a fault.
  * @param deliver - Pattern of the names; undefined: there are none.
  */
-export async function* named(entries: AsyncIterable<ManifestEntry>, deliver: string | undefined) {
+export async function* withNames(entries: AsyncIterable<ManifestEntry>, deliver: string | undefined) {
   const names = deliver === undefined ? undefined : new DeliveryNames(deliver);
   for await (const entry of entries) {
     const issues = names === undefined || entry.kind === 'fault' ? [] : names.claim(nameParts(entry.item));

@@ -13,8 +13,8 @@ import {
   type ManifestEntry,
   type ManifestFault,
   type ManifestItem,
-  named,
   readManifest,
+  withNames,
 } from './manifest.js';
 import {
   DuplicateFinder,
@@ -82,7 +82,7 @@ export async function prepareManifest(
   const assertUsable = (validLines: number): void => {
     if (validLines === 0 || (faults.size > 0 && !allowInvalid)) throw refusal(byLine(faults));
   };
-  assertUsable(await checkLines(named(await entries(), deliver), images.check ?? (async () => []), faults, signal));
+  assertUsable(await checkLines(withNames(await entries(), deliver), images.check ?? (async () => []), faults, signal));
 
   const folder = await mkdtemp(join(tmpdir(), 'wan-video-manifest-'));
   const dispose = () => rm(folder, { recursive: true, force: true });
