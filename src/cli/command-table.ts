@@ -13,8 +13,11 @@ export interface CommandRow {
   readonly summary: string;
   /** Only the command that runs, or whose help is shown, is loaded. */
   readonly load: () => Promise<CommandModule>;
-  /** Whether it connects to the configured Temporal, so that its address may be a flag; default true. */
-  readonly connects?: boolean;
+  /**
+   * The parts that it works with. `temporal` (default): those of the configuration, and the address of Temporal may be
+   * a flag; `configured`: those of the configuration but Temporal; `own`: what it starts itself, or none.
+   */
+  readonly parts?: 'temporal' | 'configured' | 'own';
 }
 
 /** Every command, in the order of the help text. */
@@ -58,13 +61,13 @@ export const COMMANDS: readonly CommandRow[] = [
     name: 'stage',
     summary: 'put an image into the asset store and print its asset: reference',
     load: () => import('./commands/stage.js'),
-    connects: false,
+    parts: 'configured',
   },
   {
     name: 'cost',
     summary: 'show what was paid, from the ledger',
     load: () => import('./commands/cost.js'),
-    connects: false,
+    parts: 'configured',
   },
   {
     name: 'audit',
@@ -75,7 +78,7 @@ export const COMMANDS: readonly CommandRow[] = [
     name: 'purge',
     summary: 'delete old videos and images',
     load: () => import('./commands/purge.js'),
-    connects: false,
+    parts: 'configured',
   },
   {
     name: 'slots',
@@ -87,19 +90,19 @@ export const COMMANDS: readonly CommandRow[] = [
     name: 'dev',
     summary: 'run Temporal, its Web UI, the emulator and a worker until Ctrl-C',
     load: () => import('./commands/dev.js'),
-    connects: false,
+    parts: 'own',
   },
   {
     name: 'temporal',
     summary: "run Temporal's own command line",
     load: () => import('./commands/temporal.js'),
-    connects: false,
+    parts: 'configured',
   },
   {
     name: 'emulator',
     summary: 'run the provider emulator alone',
     load: () => import('./commands/emulator.js'),
-    connects: false,
+    parts: 'own',
   },
   {
     name: 'setup',
@@ -110,7 +113,7 @@ export const COMMANDS: readonly CommandRow[] = [
     name: 'webhook',
     summary: 'test the configured webhook',
     load: () => import('./commands/webhook.js'),
-    connects: false,
+    parts: 'configured',
   },
   {
     name: 'doctor',
@@ -121,6 +124,6 @@ export const COMMANDS: readonly CommandRow[] = [
     name: 'completion',
     summary: 'print a script that completes commands and flags in bash, zsh or fish',
     load: () => import('./commands/completion.js'),
-    connects: false,
+    parts: 'own',
   },
 ];

@@ -13,7 +13,7 @@ export async function runCommand(args: readonly string[], io: CommandIo, version
   const context = new CommandContext(io, wantsJson(args));
   const program = await createProgram(args, context, version);
   try {
-    // Everything after it is of another program.
+    // What follows `temporal` belongs to another program.
     const own = args[0] === 'temporal' ? ['temporal', '--', ...args.slice(1)] : args;
     await program.parseAsync(own, { from: 'user' });
     return context.exitCode;
@@ -46,17 +46,13 @@ async function createProgram(args: readonly string[], context: CommandContext, v
   return program.configureHelp({ subcommandTerm: (command) => command.name() });
 }
 
-/** Commands that start parts of their own, or need none. */
-const OWN_STACK = ['dev', 'emulator', 'completion'];
-
 /** Adds a command's arguments, flags, help and action to it, which so far has a name and a summary. */
-async function loadCommand(command: Command, { load, connects = true }: CommandRow, context: CommandContext) {
+async function loadCommand(command: Command, { load, parts = 'temporal' }: CommandRow, context: CommandContext) {
   (await load()).defineCommand(command, context);
-  if (connects) addTemporalFlags(command, context);
+  if (parts === 'temporal') addTemporalFlags(command, context);
   // After the flags: one that names a Temporal is kept.
-  if (!OWN_STACK.includes(command.name())) {
-    for (const one of actionsOf(command)) one.hook('preAction', () => context.useDev());
-  }
+  if (parts === 'own') return;
+  for (const one of actionsOf(command)) one.hook('preAction', () => context.useDev());
 }
 
 const actionsOf = (command: Command): readonly Command[] =>

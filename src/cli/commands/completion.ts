@@ -18,7 +18,7 @@ Examples: one of these lines, in the file that your shell reads at its start
     )
     .action(
       context.action(async (shell: (typeof SHELLS)[number]) => {
-        // All of them are loaded for this command.
+        // Every command is loaded for this one.
         const commands = command.parent?.commands.flatMap((one) => completed(one)) ?? [];
         context.io.stdout.write(completionScript(shell, commands));
         return ExitCode.done;
