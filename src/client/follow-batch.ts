@@ -1,13 +1,11 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client } from '@temporalio/client';
 import { aborted } from '../async/aborted.js';
 import type { BatchSummary } from '../contract/batch.js';
 import { batchWorkflowId } from '../contract/names.js';
 import type { WanBatchClient } from './batch-client.js';
 import type { BatchStatus } from './batch-start.js';
+import { nextLook } from './next-look.js';
 
-/** Once a second is as often as a person reads. On Temporal Cloud a description is free; only a query is an Action. */
-const LOOK_EVERY_MS = 1_000;
 /** A batch whose worker is gone grows no history, so that it is queried at least this often. */
 const QUERY_EVERY_MS = 15_000;
 
@@ -47,9 +45,7 @@ export async function followBatch(
       if (answer !== undefined) [status, seen, queriedAtMs] = [answer, now, Date.now()];
     }
     if (status !== undefined && !isOver()) onProgress(status);
-    const pause = new AbortController();
-    await Promise.race([settled, sleep(LOOK_EVERY_MS, undefined, pause).catch(() => undefined)]);
-    pause.abort();
+    await nextLook(settled);
   }
   return result;
 }

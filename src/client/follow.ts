@@ -1,6 +1,6 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { aborted } from '../async/aborted.js';
 import type { VideoProgress, VideoResult } from '../contract/result.js';
+import { nextLook } from './next-look.js';
 import type { WanVideoClient } from './video-client.js';
 
 /** The progress of a run, and why it is stuck if it is. */
@@ -8,9 +8,6 @@ export interface FollowedProgress extends VideoProgress {
   /** Such as "no worker picks it up …" or the failure of a step that is retried; null when the run makes progress. */
   readonly problem: string | null;
 }
-
-/** Once a second is as often as a person reads. On Temporal Cloud a description is free; only a query is an Action. */
-const LOOK_EVERY_MS = 1_000;
 
 /**
  * Waits for a run's video and reports its progress. Temporal is read once a second, and a worker is queried only when
@@ -61,9 +58,7 @@ export async function followVideo(
       if (answer !== undefined) [progress, events] = [answer, status.events];
     }
     if (!isOver()) onProgress({ ...progress, problem: status?.problem ?? null });
-    const pause = new AbortController();
-    await Promise.race([stopped, sleep(LOOK_EVERY_MS, undefined, pause).catch(() => undefined)]);
-    pause.abort();
+    await nextLook(stopped);
   }
   if (signal?.aborted && !hasEnded) throw signal.reason;
   return result;
