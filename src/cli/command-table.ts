@@ -15,7 +15,7 @@ export interface CommandRow {
   readonly load: () => Promise<CommandModule>;
   /**
    * The parts that it works with. `temporal` (default): those of the configuration, and the address of Temporal may be
-   * a flag; `configured`: those of the configuration but Temporal; `own`: what it starts itself, or none.
+   * a flag; `configured`: the same without that flag; `own`: what it starts itself, or none.
    */
   readonly parts?: 'temporal' | 'configured' | 'own';
 }
