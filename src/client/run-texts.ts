@@ -15,14 +15,18 @@ export function staticDetails(request: VideoRequest): string {
   return cutToBytes([markdownText(redactText(prompt)), '', ...listFields(fields)].join('\n'), DETAILS_BYTES_MAX);
 }
 
-/** The input of a batch in the Web UI's Markdown. */
-export const batchDetails = (input: VideoBatchInput): string =>
-  cutToBytes(listFields({ ...input }).join('\n'), DETAILS_BYTES_MAX);
+/** The input of a batch in the Web UI's Markdown; items, which may hold images, are counted. */
+export const batchDetails = ({ items, ...input }: VideoBatchInput): string =>
+  cutToBytes(listFields({ ...input, items: items?.length }).join('\n'), DETAILS_BYTES_MAX);
 
 const listFields = (fields: Readonly<Record<string, unknown>>): string[] =>
   Object.entries(fields)
     .filter(([, value]) => value !== undefined)
-    .map(([name, value]) => `- ${name}: ${valueText(redactText(String(value)))}`);
+    .map(([name, value]) => `- ${name}: ${valueText(redactText(plainText(value)))}`);
+
+/** A value in words: a list by its members, another object as JSON. */
+const plainText = (value: unknown): string =>
+  typeof value === 'object' && !Array.isArray(value) ? JSON.stringify(value) : String(value);
 
 /** A value as code; an address without a query, which may be a signature, as a link. */
 const valueText = (value: string): string =>

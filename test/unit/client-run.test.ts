@@ -8,7 +8,7 @@ import {
 import { expect, test } from 'vitest';
 import { runSummary } from '../../src/batch/run-summary.js';
 import { runErrorOf } from '../../src/client/run-failure.js';
-import { staticDetails } from '../../src/client/run-texts.js';
+import { batchDetails, staticDetails } from '../../src/client/run-texts.js';
 import { problemOf } from '../../src/client/video-run.js';
 
 const failed = (cause: Error) => runErrorOf('video/1', new WorkflowFailedError('failed', cause, 'X' as never));
@@ -68,6 +68,13 @@ test('details link to an image that anybody may read, and nothing else in them i
   expect(details).toMatch(/^\\# done !\\\[x\\\]/);
   expect(details).toContain('- reference_image: [https://host/b.png](<https://host/b.png>)');
   expect(details).toContain("- label a\\|b: `'[x](https://host)'`");
+});
+
+test('details name the rules of a conform, and how many items a batch was started with', () => {
+  const conform = { fps: 24, shape: 'pad' } as const;
+  expect(staticDetails({ ...request, prompt: 'a boat', conform })).toContain('- conform: `{"fps":24,"shape":"pad"}`');
+  const items = [{ ...request, prompt: 'a boat' }];
+  expect(batchDetails({ items, deliver_report: ['csv', 'html'] })).toBe('- deliver_report: `csv,html`\n- items: `1`');
 });
 
 const description = (raw: object) => ({ taskQueue: 'video-generate', raw }) as never;
