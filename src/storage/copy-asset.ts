@@ -55,12 +55,7 @@ export async function copyAsset(store: AssetStore, copy: AssetCopy, options: Sto
 }
 
 /** Copies through this process. The put itself verifies what passes. */
-async function streamed(
-  store: AssetStore,
-  from: string,
-  to: string,
-  how: PutOptions,
-): Promise<CopyOutcome> {
+async function streamed(store: AssetStore, from: string, to: string, how: PutOptions): Promise<CopyOutcome> {
   return { ...(await store.put(to, await store.get(from, { signal: how.signal }), how)), verified: true };
 }
 
