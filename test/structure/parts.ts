@@ -20,3 +20,10 @@ export function partIsMissing(name: string, remedy: string): void {
   if (process.env['REQUIRE_PARTS'] === '1') throw new Error(line);
   console.warn(line);
 }
+
+/** Finds the Chromium that browser tests use; says that it is missing like {@link partIsMissing}. */
+export function findChromium(): string | undefined {
+  const path = process.env['CHROMIUM_PATH'] || findPart('chromium');
+  if (path === undefined) partIsMissing('Chromium', 'scripts/parts/chromium.sh installs it, or set CHROMIUM_PATH');
+  return path;
+}

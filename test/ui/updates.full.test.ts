@@ -2,14 +2,13 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { WanBatchClient } from '../../src/client/batch-client.js';
 import { stageImage } from '../../src/media/stage-image.js';
-import { findPart, partIsMissing } from '../structure/parts.js';
+import { findChromium } from '../structure/parts.js';
 import { writeTestImage } from '../support/images.js';
 import { QUICK_LEDGER } from '../support/quick-times.js';
 import { type Stack, startStack } from '../support/stack.js';
 import { type Run, WebUi } from './web-ui.js';
 
-const chromium = process.env['CHROMIUM_PATH'] || findPart('chromium');
-if (chromium === undefined) partIsMissing('Chromium', 'scripts/parts/chromium.sh installs it, or set CHROMIUM_PATH');
+const chromium = findChromium();
 
 describe.skipIf(chromium === undefined)("in Temporal's Web UI", () => {
   let stack: Stack;

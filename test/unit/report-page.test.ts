@@ -8,11 +8,10 @@ import type { BatchRow } from '../../src/batch/batch-files.js';
 import { NO_VIDEO } from '../../src/contract/batch-item.js';
 import { makeClip } from '../../src/emulator/index.js';
 import { type PageHead, type PageRow, reportPage } from '../../src/report/report-page.js';
-import { findPart, partIsMissing } from '../structure/parts.js';
+import { findChromium } from '../structure/parts.js';
 import { ROOT } from '../support/root.js';
 
-const executablePath = process.env['CHROMIUM_PATH'] || findPart('chromium');
-if (executablePath === undefined) partIsMissing('Chromium', 'scripts/parts/chromium.sh installs it');
+const executablePath = findChromium();
 
 const HEAD: PageHead = {
   batchId: 'spring',
