@@ -8,7 +8,8 @@ import { HOSTILE_RESULTS, PAGE_INSTEAD, serveResults } from '../support/hostile-
 import { HOSTILE_SERVERS, startHostileServer } from '../support/hostile-servers.js';
 import { scrape } from '../support/metrics.js';
 import { startWorkerProcess, type WorkerProcess } from '../support/processes.js';
-import { type Stack, startStack, TEST_KEY } from '../support/stack.js';
+import { servedSha256, sha256Of } from '../support/served-video.js';
+import { type Stack, startStack } from '../support/stack.js';
 
 // Every hostile server and file that we know, through one real worker: none ends it, none keeps it from its work.
 
@@ -88,21 +89,6 @@ async function expectUnhindered(neighbours: readonly string[]): Promise<void> {
   expect((await scrape(metrics)).value('wan_video_uncaught_errors_total') ?? 0).toBe(0);
 }
 
-async function hashOf(bytes: AsyncIterable<Uint8Array | Buffer | string>): Promise<string> {
-  const hash = createHash('sha256');
-  for await (const chunk of bytes) hash.update(chunk);
-  return hash.digest('hex');
-}
-
-/** What a task's link leads to, as everybody sees it. */
-async function servedHash(taskId: string): Promise<string> {
-  const headers = { authorization: `Bearer ${TEST_KEY}` };
-  const answer = await fetch(`${emulator.baseUrl}/tasks/${taskId}`, { headers });
-  const { output } = (await answer.json()) as { output: { video_url: string } };
-  const { body } = await fetch(output.video_url);
-  return body === null ? '' : hashOf(body);
-}
-
 test(
   'an image from any hostile server fails its own run alone, before anything is bought',
   async () => {
@@ -146,7 +132,7 @@ test(
     await fetch(`${emulator.origin}/_emulator/faults`, { method: 'DELETE' });
     for (const { id, prompt } of started) {
       const { task_id, sha256 } = await stack.videos.result(id);
-      expect({ prompt, sha256 }).toEqual({ prompt, sha256: await servedHash(task_id) });
+      expect({ prompt, sha256 }).toEqual({ prompt, sha256: await servedSha256(emulator, task_id) });
     }
     await expectUnhindered(neighbours);
     const { tasks } = await emulator.state();
@@ -174,7 +160,7 @@ test(
         if (isKept) expect(end, name).toMatchObject({ sha256: served, source: 'generated' });
         else expect(end, name).toMatchObject({ error: { type: 'ResultRejected', billed: true } });
         const key = (isKept ? videoKey : rejectedKey)(task?.task_id ?? '');
-        expect(await hashOf(await stack.store.get(key)), name).toBe(served);
+        expect(await sha256Of(await stack.store.get(key)), name).toBe(served);
         return prompt;
       }),
     );

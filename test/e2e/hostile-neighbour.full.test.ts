@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -9,7 +8,8 @@ import { type EmulatorProcess, startEmulatorProcess } from '../support/emulator-
 import { type HostileTenant, startHostileTenant } from '../support/hostile-tenant.js';
 import { scrape } from '../support/metrics.js';
 import { startWorkerProcess, type WorkerProcess } from '../support/processes.js';
-import { type Stack, startStack, TEST_KEY } from '../support/stack.js';
+import { servedSha256, sha256Of } from '../support/served-video.js';
+import { type Stack, startStack } from '../support/stack.js';
 
 /** The neighbour's generations, and how far apart they begin: with their length they last two minutes. */
 const GENERATIONS = 20;
@@ -102,8 +102,6 @@ async function timeoutsOf(id: string): Promise<string[]> {
   );
 }
 
-const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
-
 /** Drops the faults that were for a few requests; a file that every request leads to is what was bought. */
 async function keepResultsOnly(): Promise<void> {
   const lasting = (await emulator.queuedFaults()).filter(({ times }) => times === null);
@@ -111,22 +109,11 @@ async function keepResultsOnly(): Promise<void> {
   if (lasting.length > 0) await emulator.queueFaults(lasting);
 }
 
-/** What the provider serves for a task, also when it is no video. */
-async function servedHash({ task_id }: EmulatorTask): Promise<string> {
-  const asked = await fetch(`${emulator.baseUrl}/tasks/${task_id}`, {
-    headers: { authorization: `Bearer ${TEST_KEY}` },
-  });
-  const { output } = (await asked.json()) as { output: { video_url: string } };
-  return sha256(new Uint8Array(await (await fetch(output.video_url)).arrayBuffer()));
-}
-
 /** What is stored of a task: its video, or the file that was refused as none. */
 async function storedHash({ task_id }: EmulatorTask): Promise<string | undefined> {
   for (const key of [videoKey(task_id), rejectedKey(task_id)]) {
     if ((await stack.store.head(key)) === undefined) continue;
-    const hash = createHash('sha256');
-    for await (const chunk of await stack.store.get(key)) hash.update(chunk as Uint8Array);
-    return hash.digest('hex');
+    return sha256Of(await stack.store.get(key));
   }
   return undefined;
 }
@@ -175,7 +162,8 @@ test('twenty generations next to a tenant that sends everything hostile are as q
   for (const task of billed) {
     // Below the provider's rate of queries.
     await delay(100);
-    if ((await storedHash(task)) !== (await servedHash(task))) lost.push(`${task.task_id}: ${task.prompt}`);
+    if ((await storedHash(task)) !== (await servedSha256(emulator, task.task_id)))
+      lost.push(`${task.task_id}: ${task.prompt}`);
   }
   expect(lost).toEqual([]);
 }, 900_000);

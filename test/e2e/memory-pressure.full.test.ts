@@ -1,4 +1,4 @@
-import { createHash, randomBytes, randomUUID } from 'node:crypto';
+import { randomBytes, randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -12,7 +12,8 @@ import { jsonPayload, sendSignal } from '../support/hostile-messages.js';
 import { HOSTILE_REQUESTS } from '../support/hostile-requests.js';
 import { startWorkerProcess, type WorkerProcess } from '../support/processes.js';
 import { QUICK_LEDGER } from '../support/quick-times.js';
-import { type Stack, startStack, TEST_KEY } from '../support/stack.js';
+import { servedSha256, sha256Of } from '../support/served-video.js';
+import { type Stack, startStack } from '../support/stack.js';
 
 // A worker whose heap is too small for what is sent to it, restarted by a supervisor when it ends.
 
@@ -86,20 +87,6 @@ class Supervisor {
   }
 }
 
-async function sha256Of(bytes: AsyncIterable<Uint8Array | Buffer | string>): Promise<string> {
-  const hash = createHash('sha256');
-  for await (const chunk of bytes) hash.update(chunk);
-  return hash.digest('hex');
-}
-
-async function servedHash(taskId: string): Promise<string> {
-  const headers = { authorization: `Bearer ${TEST_KEY}` };
-  const answer = await fetch(`${emulator.baseUrl}/tasks/${taskId}`, { headers });
-  const { output } = (await answer.json()) as { output: { video_url: string } };
-  const { body } = await fetch(output.video_url);
-  return body === null ? '' : sha256Of(body);
-}
-
 test.each([
   ['too small', 60],
   ['small', 256],
@@ -139,7 +126,7 @@ test.each([
       for (const { id } of runs) {
         const { task_id, sha256, bytes } = await stack.videos.result(id);
         expect(bytes).toBeGreaterThanOrEqual(RESULT_BYTES);
-        expect(sha256).toBe(await servedHash(task_id));
+        expect(sha256).toBe(await servedSha256(emulator, task_id));
         expect(await sha256Of(await stack.store.get(videoKey(task_id)))).toBe(sha256);
       }
       const billed = (await emulator.state()).tasks.filter(({ prompt }) => prompt.startsWith(name));

@@ -1,8 +1,9 @@
-import { createHash, randomUUID } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { HOSTILE_SERVERS, startHostileServer } from '../support/hostile-servers.js';
 import { QUICK_LEDGER } from '../support/quick-times.js';
-import { type Stack, startStack, TEST_KEY } from '../support/stack.js';
+import { servedSha256 } from '../support/served-video.js';
+import { type Stack, startStack } from '../support/stack.js';
 
 let stack: Stack;
 beforeAll(async () => {
@@ -27,15 +28,6 @@ const keysUnder = async (prefix: string) => {
   return keys;
 };
 
-/** SHA-256 of what the provider itself serves for a task. */
-async function providersChecksum(taskId: string): Promise<string> {
-  const headers = { authorization: `Bearer ${TEST_KEY}` };
-  const answer = await fetch(`${stack.emulator.baseUrl}/tasks/${taskId}`, { headers });
-  const { output } = (await answer.json()) as { output: { video_url: string } };
-  const video = Buffer.from(await (await fetch(output.video_url)).arrayBuffer());
-  return createHash('sha256').update(video).digest('hex');
-}
-
 test.each(['truncate', 'reset', 'stall'] as const)(
   'a download that ends in the middle (%s) is continued, and the archived bytes are the provider’s',
   async (fault) => {
@@ -43,7 +35,7 @@ test.each(['truncate', 'reset', 'stall'] as const)(
     const when = fault === 'reset' ? ({ when: 'midway' } as const) : {};
     stack.emulator.queueFaults({ on: 'download', match: prompt, fault, ...when, times: 2 });
     const result = await stack.videos.generate(stack.request(prompt));
-    expect(result.sha256).toBe(await providersChecksum(result.task_id));
+    expect(result.sha256).toBe(await servedSha256(stack.emulator, result.task_id));
     expect(tasksOf(prompt)).toHaveLength(1);
   },
 );
@@ -52,7 +44,7 @@ test('a link that leads to an error page for a while loses no video', async () =
   const prompt = `an error page ${randomUUID()}`;
   stack.emulator.queueFaults({ on: 'download', match: prompt, fault: 'not-mp4', times: 5 });
   const result = await stack.videos.generate(stack.request(prompt));
-  expect(result.sha256).toBe(await providersChecksum(result.task_id));
+  expect(result.sha256).toBe(await servedSha256(stack.emulator, result.task_id));
   expect(tasksOf(prompt)).toHaveLength(1);
 });
 
@@ -102,7 +94,7 @@ test('a result that was damaged on its way once is downloaded again', async () =
   const prompt = `damaged once ${randomUUID()}`;
   stack.emulator.queueFaults({ on: 'download', match: prompt, fault: 'zero-fill', keep_bytes: 4096 });
   const result = await stack.videos.generate(stack.request(prompt));
-  expect(result.sha256).toBe(await providersChecksum(result.task_id));
+  expect(result.sha256).toBe(await servedSha256(stack.emulator, result.task_id));
   expect(tasksOf(prompt)).toHaveLength(1);
 });
 
@@ -117,7 +109,9 @@ test('a result that stays out of reach is a person’s, while it is tried furthe
   });
   await seen.toMatchObject({ stage: 'needs_attention', attention: { cause: 'ResultUnreachable' } });
   stack.emulator.clearFaults();
-  expect((await stack.videos.result(id)).sha256).toBe(await providersChecksum(tasksOf(prompt)[0]?.task_id ?? ''));
+  expect((await stack.videos.result(id)).sha256).toBe(
+    await servedSha256(stack.emulator, tasksOf(prompt)[0]?.task_id ?? ''),
+  );
   expect(tasksOf(prompt)).toHaveLength(1);
 });
 
@@ -141,12 +135,12 @@ test('results that come a byte at a time keep no place, are retried, and hinder 
   // Each was given up and tried again by then, and the purchase is open.
   expect(lived.length).toBeGreaterThanOrEqual(prompts.length);
   const result = await stack.videos.generate(stack.request(good));
-  expect(result.sha256).toBe(await providersChecksum(result.task_id));
+  expect(result.sha256).toBe(await servedSha256(stack.emulator, result.task_id));
   expect(result.timings.archived).toBeLessThan(5);
   stack.emulator.clearFaults();
   for (const [n, { id }] of runs.entries()) {
     const { task_id, sha256 } = await stack.videos.result(id);
-    expect(sha256).toBe(await providersChecksum(task_id));
+    expect(sha256).toBe(await servedSha256(stack.emulator, task_id));
     expect(tasksOf(prompts[n] ?? '')).toHaveLength(1);
   }
   // Half a second each; the machine may be busy.
