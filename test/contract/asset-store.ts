@@ -28,6 +28,13 @@ export interface StoreTraits {
 
 const MIB = 1024 * 1024;
 const sha256Of = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex');
+/** A copy of an object that holds the letter `a`. */
+const COPY_OF_A = {
+  from: 'videos/one.mp4',
+  to: 'out/one.mp4',
+  sha256: sha256Of(Buffer.from('a')),
+  contentType: 'video/mp4',
+};
 
 async function read(store: AssetStore, key: string, range: { from?: number; to?: number } = {}): Promise<Buffer> {
   return Buffer.concat(await (await store.get(key, range)).toArray());
@@ -195,17 +202,11 @@ export function describeAssetStore(name: string, open: () => Promise<StoreUnderT
     });
 
     test('a copy of nothing, and one of an object with another content, say so', async () => {
-      const copy = {
-        from: 'videos/one.mp4',
-        to: 'out/one.mp4',
-        sha256: sha256Of(Buffer.from('a')),
-        contentType: 'video/mp4',
-      };
-      expect(await copyAsset(store, copy)).toBe('missing');
+      expect(await copyAsset(store, COPY_OF_A)).toBe('missing');
       await store.put('out/one.mp4', Buffer.from('b'));
-      expect(await copyAsset(store, copy)).toBe('taken');
+      expect(await copyAsset(store, COPY_OF_A)).toBe('taken');
       await store.put('videos/one.mp4', Buffer.from('a'));
-      expect(await copyAsset(store, copy)).toBe('taken');
+      expect(await copyAsset(store, COPY_OF_A)).toBe('taken');
       expect((await read(store, 'out/one.mp4')).toString()).toBe('b');
     });
 
@@ -215,14 +216,8 @@ export function describeAssetStore(name: string, open: () => Promise<StoreUnderT
     ])('an object with another content and $what is not delivered, and leaves nothing', async ({ isNamed }) => {
       const body = randomBytes(1_000);
       await store.put('videos/one.mp4', body, isNamed ? { sha256: sha256Of(body) } : {});
-      const copy = {
-        from: 'videos/one.mp4',
-        to: 'out/one.mp4',
-        sha256: sha256Of(Buffer.from('a')),
-        contentType: 'video/mp4',
-      };
-      expect(await copyAsset(store, copy)).toBe('damaged');
-      expect(await copyAsset(store, copy)).toBe('damaged');
+      expect(await copyAsset(store, COPY_OF_A)).toBe('damaged');
+      expect(await copyAsset(store, COPY_OF_A)).toBe('damaged');
       expect(await keysOf(store, '')).toEqual(['videos/one.mp4']);
     });
 
