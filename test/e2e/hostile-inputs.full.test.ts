@@ -4,6 +4,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { freePort } from '../../src/dev/temporal-server.js';
 import { rejectedKey, videoKey } from '../../src/storage/keys.js';
 import { type EmulatorProcess, startEmulatorProcess } from '../support/emulator-process.js';
+import { timeoutsOf } from '../support/history.js';
 import { HOSTILE_RESULTS, PAGE_INSTEAD, serveResults } from '../support/hostile-results.js';
 import { HOSTILE_SERVERS, startHostileServer } from '../support/hostile-servers.js';
 import { scrape } from '../support/metrics.js';
@@ -74,17 +75,8 @@ async function runNextTo(others: Promise<unknown>): Promise<string[]> {
   return ids;
 }
 
-/** Steps of a run whose heartbeat came late, or whose worker was lost. */
-async function timeoutsOf(id: string): Promise<string[]> {
-  const { events } = await stack.client.workflow.getHandle(id).fetchHistory();
-  return (events ?? []).flatMap(({ activityTaskStartedEventAttributes: started, ...event }) => {
-    const failure = event.activityTaskTimedOutEventAttributes?.failure ?? started?.lastFailure;
-    return failure?.timeoutFailureInfo == null ? [] : [`${id}: ${failure.message}`];
-  });
-}
-
 async function expectUnhindered(neighbours: readonly string[]): Promise<void> {
-  expect((await Promise.all(neighbours.map(timeoutsOf))).flat()).toEqual([]);
+  expect((await Promise.all(neighbours.map((id) => timeoutsOf(stack.client, id)))).flat()).toEqual([]);
   expect({ code: worker.process.exitCode, signal: worker.process.signalCode }).toEqual({ code: null, signal: null });
   expect((await scrape(metrics)).value('wan_video_uncaught_errors_total') ?? 0).toBe(0);
 }

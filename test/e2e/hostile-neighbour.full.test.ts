@@ -5,6 +5,7 @@ import { freePort } from '../../src/dev/temporal-server.js';
 import type { EmulatorTask } from '../../src/emulator/index.js';
 import { rejectedKey, videoKey } from '../../src/storage/keys.js';
 import { type EmulatorProcess, startEmulatorProcess } from '../support/emulator-process.js';
+import { timeoutsOf } from '../support/history.js';
 import { type HostileTenant, startHostileTenant } from '../support/hostile-tenant.js';
 import { scrape } from '../support/metrics.js';
 import { startWorkerProcess, type WorkerProcess } from '../support/processes.js';
@@ -91,17 +92,6 @@ async function generateAll(name: string, onStart: (id: string) => void = () => u
 const p95 = (lengths: readonly number[]): number =>
   [...lengths].sort((a, b) => a - b)[Math.ceil(0.95 * lengths.length) - 1] ?? Number.NaN;
 
-/** Steps of a run whose heartbeat came late, or whose worker was lost. */
-async function timeoutsOf(id: string): Promise<string[]> {
-  const { events } = await stack.client.workflow.getHandle(id).fetchHistory();
-  return (events ?? []).flatMap(
-    ({ activityTaskStartedEventAttributes: started, activityTaskTimedOutEventAttributes: ended }) => {
-      const failure = ended?.failure ?? started?.lastFailure;
-      return failure?.timeoutFailureInfo == null ? [] : [`${id}: ${failure.message}`];
-    },
-  );
-}
-
 /** Drops the faults that were for a few requests; a file that every request leads to is what was bought. */
 async function keepResultsOnly(): Promise<void> {
   const lasting = (await emulator.queuedFaults()).filter(({ times }) => times === null);
@@ -139,7 +129,7 @@ test('twenty generations next to a tenant that sends everything hostile are as q
     workers.map(() => ({ exitCode: null, signalCode: null })),
   );
   for (const address of metrics) expect((await scrape(address)).value('wan_video_uncaught_errors_total') ?? 0).toBe(0);
-  expect((await Promise.all(shared.ids.map(timeoutsOf))).flat()).toEqual([]);
+  expect((await Promise.all(shared.ids.map((id) => timeoutsOf(stack.client, id)))).flat()).toEqual([]);
   // Each thing was tried, and each of its kinds.
   expect(tenant.done.get('signals to one run')).toBe(10_000);
   expect(tenant.done.get('images')).toBeGreaterThanOrEqual(44);

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { PROGRESS_QUERY, SLOT_SIGNAL } from '../../src/contract/names.js';
+import { timeoutsOf } from '../support/history.js';
 import { jsonPayload, sendSignal } from '../support/hostile-messages.js';
 import { startWorkerProcess, type WorkerProcess } from '../support/processes.js';
 import { type Stack, startStack } from '../support/stack.js';
@@ -25,15 +26,6 @@ afterAll(async () => {
   await worker?.end('SIGKILL');
   await stack?.close();
 });
-
-/** Steps of a run whose heartbeat came late, or whose worker was lost. */
-async function timeoutsOf(id: string): Promise<string[]> {
-  const { events } = await stack.client.workflow.getHandle(id).fetchHistory();
-  return (events ?? []).flatMap(({ activityTaskStartedEventAttributes: started, ...event }) => {
-    const failure = event.activityTaskTimedOutEventAttributes?.failure ?? started?.lastFailure;
-    return failure?.timeoutFailureInfo == null ? [] : [`${id}: ${failure.message}`];
-  });
-}
 
 test(
   'a run that is sent more signals than Temporal takes ends with its video, and no heartbeat of a neighbour is late',
@@ -72,7 +64,7 @@ test(
     expect(refused).toBeGreaterThanOrEqual(SIGNALS - 10_000 - SENDERS);
     stack.emulator.changeSettings({ slots: 20 });
     for (const id of ids) expect(await stack.videos.result(id)).toMatchObject({ source: 'generated' });
-    expect((await Promise.all(ids.map(timeoutsOf))).flat()).toEqual([]);
+    expect((await Promise.all(ids.map((id) => timeoutsOf(stack.client, id)))).flat()).toEqual([]);
     expect(stack.emulator.state().submits).toBe(ids.length);
     const { historyLength } = await stack.client.workflow.getHandle(flooded.id).describe();
     expect(historyLength).toBeLessThan(45_000);

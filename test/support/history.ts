@@ -16,3 +16,12 @@ export async function activitiesOf(client: Client, workflowId: string): Promise<
   const { events } = await client.workflow.getHandle(workflowId).fetchHistory();
   return (events ?? []).flatMap((event) => event.activityTaskScheduledEventAttributes?.activityType?.name ?? []);
 }
+
+/** Messages of the steps of a run whose heartbeat came late, or whose worker was lost. */
+export async function timeoutsOf(client: Client, workflowId: string): Promise<string[]> {
+  const { events } = await client.workflow.getHandle(workflowId).fetchHistory();
+  return (events ?? []).flatMap(({ activityTaskStartedEventAttributes: started, ...event }) => {
+    const failure = event.activityTaskTimedOutEventAttributes?.failure ?? started?.lastFailure;
+    return failure?.timeoutFailureInfo == null ? [] : [`${workflowId}: ${failure.message}`];
+  });
+}
