@@ -1,7 +1,7 @@
 """Buys a video from a workflow in Python: a child workflow that is started by its name, with plain JSON.
 
     TEMPORAL_ADDRESS=127.0.0.1:7233 python parent_in_python.py '{
-      "prompt": "waves", "duration": 4, "fps": 24, "size": "1280*720",
+      "prompt": "waves", "duration": 4, "fps": 30, "size": "1280*720",
       "reference_image": "https://example.com/boat.jpg"}'
 
 Runs a worker of its own and prints what its workflow returns. Ctrl-C cancels the workflow.

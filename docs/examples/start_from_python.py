@@ -1,7 +1,7 @@
 """Buys a video from Python: plain JSON in, plain JSON out. Needs the package temporalio and a running worker.
 
     TEMPORAL_ADDRESS=127.0.0.1:7233 python start_from_python.py '{
-      "prompt": "waves", "duration": 4, "fps": 24, "size": "1280*720",
+      "prompt": "waves", "duration": 4, "fps": 30, "size": "1280*720",
       "reference_image": "https://example.com/boat.jpg"}'
 
 Prints progress on stderr and the result, or what went wrong, on stdout. Ctrl-C cancels the run.

@@ -4,7 +4,7 @@ Needs the packages temporalio, opentelemetry-sdk and opentelemetry-exporter-otlp
 (docs/tracing.md). OpenTelemetry reads where the spans go:
 
     OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4318 python traced_from_python.py '{
-      "prompt": "waves", "duration": 4, "fps": 24, "size": "1280*720",
+      "prompt": "waves", "duration": 4, "fps": 30, "size": "1280*720",
       "reference_image": "https://example.com/boat.jpg"}'
 
 Prints the trace's id when the run has started, and then the result.
