@@ -17,10 +17,10 @@ export interface Account {
   readonly videos: WanVideoClient;
   /** Starts a run; `batch` as a batch's runs will carry it. */
   start(prompt: string, whose?: { batch?: string; tenant?: string }): Promise<string>;
-  /** @param money - Paths of a price list and a budget file, or another ffmpeg. */
+  /** @param settings - Paths of a price list and a budget file, or an ffmpeg: without one nothing conforms. */
   startWorker(
     limit?: number,
-    money?: Partial<Pick<Config, 'budgetsFile' | 'pricesFile' | 'ffmpeg'>>,
+    settings?: Partial<Pick<Config, 'budgetsFile' | 'pricesFile' | 'ffmpeg'>>,
   ): Promise<() => Promise<void>>;
   slots(): Promise<AccountSlotsView>;
   /** How each run ended: `generated`, or the type of its failure. */
@@ -101,7 +101,7 @@ export function account(stack: Stack, maxRunning: number, times: Partial<Times> 
       });
       return workflowId;
     },
-    async startWorker(limit = maxRunning, money) {
+    async startWorker(limit = maxRunning, settings) {
       const stop = new AbortController();
       let running: Promise<void> | undefined;
       await new Promise<void>((ready, failed) => {
@@ -109,7 +109,7 @@ export function account(stack: Stack, maxRunning: number, times: Partial<Times> 
           config: {
             ...config,
             rates: { ...config.rates, maxRunning: limit },
-            ...money,
+            ...settings,
           },
           temporal: stack.temporal,
           signal: stop.signal,

@@ -15,7 +15,7 @@ import { type Stack, startStack } from '../support/stack.js';
 const CALLERS = 'callers';
 /** Within this a paid video is archived, however its parent ended. */
 const ARCHIVED_MS = 120_000;
-/** What keeps a run in a stage, and the stage. */
+/** The stage of the run at each moment. */
 const MOMENTS = { before: 'uploading', in: 'submitting', after: 'rendering' } as const;
 const ENDS = ['completed', 'cancelled', 'terminated', 'reset'] as const;
 
