@@ -9,6 +9,7 @@ import {
   claimRecord,
   extraTaskRecord,
   foundTaskRecord,
+  type Stamp,
   type TaskRecord,
   taskRecord,
 } from './records.js';
@@ -97,11 +98,8 @@ export async function recordFoundTask(
   task: ClaimedTask,
   options: StoreOptions,
 ): Promise<void> {
-  const { paths } = records;
-  const stamp = records.stamp(purchase);
-  const announcement = paths.extraTaskAnnouncement(purchase, task.task_id, stamp.written_at_ms);
-  await announce(records, announcement, purchase, stamp, options);
-  const key = paths.foundTask(purchase, task.task_id);
+  const stamp = await announceTask(records, purchase, task, options);
+  const key = records.paths.foundTask(purchase, task.task_id);
   await records.put(key, foundTaskRecord, { kind: 'found', ...stamp, ...task }, purchase, options);
 }
 
@@ -115,14 +113,24 @@ async function recordExtraTask(
   task: ClaimedTask,
   options: StoreOptions,
 ): Promise<void> {
-  const { paths } = records;
-  const key = paths.extraTask(purchase, task.task_id);
+  const key = records.paths.extraTask(purchase, task.task_id);
   // A reconciliation repeats this with every listing of the provider.
   if ((await records.read(key, extraTaskRecord, purchase, options)) !== undefined) return;
-  const stamp = records.stamp(purchase);
-  const announcement = paths.extraTaskAnnouncement(purchase, task.task_id, stamp.written_at_ms);
-  await announce(records, announcement, purchase, stamp, options);
+  const stamp = await announceTask(records, purchase, task, options);
   await records.put(key, extraTaskRecord, { kind: 'late', ...stamp, ...task }, purchase, options);
+}
+
+/** Announces a task apart from its purchase, and returns the stamp for its record. */
+async function announceTask(
+  records: LedgerRecords,
+  purchase: Purchase,
+  { task_id }: ClaimedTask,
+  options: StoreOptions,
+): Promise<Stamp> {
+  const stamp = records.stamp(purchase);
+  const announcement = records.paths.extraTaskAnnouncement(purchase, task_id, stamp.written_at_ms);
+  await announce(records, announcement, purchase, stamp, options);
+  return stamp;
 }
 
 /** The four facts alone: a task record that was read carries its own stamp. */
