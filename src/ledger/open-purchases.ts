@@ -150,9 +150,8 @@ export async function* tasksClaimedWith(
   const now = records.now();
   const moments = Array.from({ length: hours + 1 }, (_, index) => now - index * HOUR_MS);
   for (const atMs of moments.sort((a, b) => Math.abs(a - aroundMs) - Math.abs(b - aroundMs))) {
-    const views = mapParallel(await sampleHour(records, atMs, options), PURCHASES_AT_ONCE, (purchase) =>
-      viewOrDamage(records, purchase, options),
-    );
+    const sample = await purchasesOfHour(records, atMs, SAMPLES_PER_HOUR, options);
+    const views = mapParallel(sample, PURCHASES_AT_ONCE, (purchase) => viewOrDamage(records, purchase, options));
     for await (const view of views) {
       const task = view === undefined || view instanceof VideoError ? undefined : claimedTaskOf(view);
       if (task?.key_fingerprint === keyFingerprint) yield task;
@@ -172,16 +171,10 @@ export async function listAnnounced(
   hourMs: number,
   options: StoreOptions,
 ): Promise<AnnouncedPurchases> {
-  const purchases = new Map<string, Purchase>();
-  for await (const { key } of records.store.list(records.paths.announcements(hourMs), options)) {
-    const purchase = LedgerPaths.parseAnnouncement(key)?.purchase;
-    if (purchase !== undefined) purchases.set(nameOf(purchase), purchase);
-  }
+  const purchases = await purchasesOfHour(records, hourMs, Number.POSITIVE_INFINITY, options);
   const views: PurchaseView[] = [];
   const damaged: VideoError[] = [];
-  const read = mapParallel(purchases.values(), PURCHASES_AT_ONCE, (purchase) =>
-    viewOrDamage(records, purchase, options),
-  );
+  const read = mapParallel(purchases, PURCHASES_AT_ONCE, (purchase) => viewOrDamage(records, purchase, options));
   for await (const view of read) {
     if (view instanceof VideoError) damaged.push(view);
     else if (view !== undefined) views.push(view);
@@ -195,15 +188,20 @@ const viewOrDamage = (records: LedgerRecords, purchase: Purchase, options: Store
     throw error;
   });
 
-/** The first purchases that were announced in an hour. */
-async function sampleHour({ store, paths }: LedgerRecords, atMs: number, options: StoreOptions): Promise<Purchase[]> {
-  const sample = new Map<string, Purchase>();
+/** The first purchases that were announced in an hour, at most `most`. */
+async function purchasesOfHour(
+  { store, paths }: LedgerRecords,
+  atMs: number,
+  most: number,
+  options: StoreOptions,
+): Promise<Purchase[]> {
+  const purchases = new Map<string, Purchase>();
   for await (const { key } of store.list(paths.announcements(atMs), options)) {
     const purchase = LedgerPaths.parseAnnouncement(key)?.purchase;
-    if (purchase !== undefined) sample.set(nameOf(purchase), purchase);
-    if (sample.size === SAMPLES_PER_HOUR) break;
+    if (purchase !== undefined) purchases.set(nameOf(purchase), purchase);
+    if (purchases.size === most) break;
   }
-  return [...sample.values()];
+  return [...purchases.values()];
 }
 
 const nameOf = ({ key, n }: Purchase): string => `${key}/${n}`;
