@@ -20,7 +20,7 @@ export function submitWindow(
   };
 }
 
-/** Between which moments every submit was announced whose window {@link overlaps} that of `view`. */
+/** The time in which every submit was announced whose window {@link overlaps} that of `view`. */
 export function overlapRange(view: PurchaseView, times: LedgerTimes): SubmitWindow {
   const { fromMs, toMs } = submitWindow(view, times);
   const { clockSkewMs, postWithinMs, postMs } = times;

@@ -4,7 +4,10 @@ import type { InjectedSinks } from '@temporalio/worker';
 import type { WorkflowInfo } from '@temporalio/workflow';
 import type { Tracing } from '../tracing/tracing.js';
 
-/** What a span of the sandbox is to an exporter: these two say who it is, and its parent. */
+/**
+ * The parts of a span that exporters read as its id and its parent's: version 2 of OpenTelemetry's SDK has
+ * `parentSpanContext`, version 1 `parentSpanId`.
+ */
 interface PlacedSpan {
   spanContext: () => SpanContext;
   parentSpanContext?: SpanContext | undefined;
