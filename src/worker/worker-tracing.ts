@@ -33,7 +33,6 @@ interface TraceIds {
 
 /** @returns undefined while tracing is off: then nothing of it is loaded. */
 export function workerTracing({ tracerProvider, config }: ReadyOptions): WorkerTracing | undefined {
-  if (tracerProvider === undefined && config.tracing === undefined) return undefined;
   const tracing =
     tracerProvider === undefined ? config.tracing && tracingFrom(config.tracing) : tracingWith(tracerProvider);
   if (tracing === undefined) return undefined;
