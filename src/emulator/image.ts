@@ -1,4 +1,5 @@
 import sharp from 'sharp';
+import { isReadable } from './clip/still.js';
 
 /** Width and height in pixels. */
 export interface ImageSize {
@@ -8,9 +9,8 @@ export interface ImageSize {
 
 /** Returns the size of a JPEG, PNG, BMP or WEBP image as it is shown, upright; null for other bytes. */
 export async function imageSizeOf(bytes: Buffer): Promise<ImageSize | null> {
-  const start = bytes.subarray(0, 12).toString('latin1');
-  if (start.startsWith('BM')) return bmpSizeOf(bytes);
-  if (!/^(\xff\xd8\xff|\x89PNG\r\n|RIFF[\s\S]{4}WEBP)/.test(start)) return null;
+  if (bytes.subarray(0, 2).toString('latin1') === 'BM') return bmpSizeOf(bytes);
+  if (!isReadable(bytes)) return null;
   try {
     const { autoOrient: size } = await sharp(bytes, { limitInputPixels: false }).metadata();
     return size.width > 0 && size.height > 0 ? size : null;
