@@ -31,7 +31,7 @@ const withTrace = (headers: Headers, carrier: Record<string, string>): Headers =
 });
 
 /** The trace of one run, for the lines of its log that are written outside of its span. */
-function runInLog(): Pick<WorkflowInterceptors, 'inbound' | 'outbound'> {
+function runInLog(): Required<Pick<WorkflowInterceptors, 'inbound' | 'outbound'>> {
   let own: Record<string, string> = {};
   const remember: WorkflowInboundCallsInterceptor = {
     execute(input, next) {
@@ -81,8 +81,8 @@ const outbound: WorkflowOutboundCallsInterceptor = {
 export function interceptors(): WorkflowInterceptors {
   const log = runInLog();
   return {
-    inbound: [inbound, new OpenTelemetryInboundInterceptor(), ...(log.inbound ?? [])],
-    outbound: [new OpenTelemetryOutboundInterceptor(), outbound, ...(log.outbound ?? [])],
+    inbound: [inbound, new OpenTelemetryInboundInterceptor(), ...log.inbound],
+    outbound: [new OpenTelemetryOutboundInterceptor(), outbound, ...log.outbound],
     internals: [new OpenTelemetryInternalsInterceptor()],
   };
 }
