@@ -1,3 +1,13 @@
+import { readFileSync } from 'node:fs';
+
+export const median = (numbers) => numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)];
+
+/** CPU time that a process has used, in milliseconds; the kernel counts in hundredths of a second. */
+export function cpuMsOf({ pid }) {
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1].split(' ');
+  return (Number(fields[11]) + Number(fields[12])) * 10;
+}
+
 /** What one client did in one cell, from the recorder's log; times in milliseconds. */
 export function figuresOf(log) {
   const tasks = new Map();

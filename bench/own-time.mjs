@@ -1,8 +1,11 @@
-// What a run costs apart from the provider: used by the benchmarks that go through Temporal.
+// What a run costs apart from the provider; for the benchmarks that go through Temporal.
 import { randomUUID } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 
-export const median = (numbers) => numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)];
+/**
+ * Rounds before the first one that counts: the render times are learned after a few, the code is compiled after some
+ * twenty.
+ */
+export const WARM_UP = 20;
 
 /** One generation; its workflow id. */
 export async function generate({ videos, request }) {
@@ -22,10 +25,4 @@ export async function measureOwnTime(stack, cell, run) {
   const transfers = log.filter(({ kind }) => kind === 'transfer');
   const transferMs = transfers.reduce((sum, { atMs, endMs }) => sum + endMs - atMs, 0);
   return { id, ownMs: wallMs - (shownAtMs - accepted.endMs) - transferMs, shownAtMs, transfers };
-}
-
-/** CPU time that a process has used, in milliseconds; the kernel counts in hundredths of a second. */
-export function cpuMsOf({ pid }) {
-  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1].split(' ');
-  return (Number(fields[11]) + Number(fields[12])) * 10;
 }

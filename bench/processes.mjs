@@ -7,11 +7,12 @@ import '../scripts/require-node.mjs';
 import { spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { LedgerPaths } from '../dist/src/ledger/paths.js';
+import { cpuMsOf, median } from './figures.mjs';
 import { at, startStack } from './stack.mjs';
 
 const PARTS = ['commands', 'ready', 'idle', 'rendering'];
@@ -48,14 +49,6 @@ function show(part, what, value, { unit = '', digits = 0, most, note = '' } = {}
   const judged = most === undefined ? '' : `at most ${most.toFixed(digits)}: ${held ? 'held' : 'NOT HELD'}`;
   const text = `${part.padEnd(9)} ${what.padEnd(58)} ${value.toFixed(digits).padStart(8)} ${unit.padEnd(3)} ${judged}`;
   process.stdout.write(`${text}${note === '' ? '' : `   (${note})`}\n`);
-}
-
-const median = (numbers) => numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)];
-
-/** CPU time that a process has used, in milliseconds; the kernel counts in hundredths of a second. */
-function cpuMsOf({ pid }) {
-  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1].split(' ');
-  return (Number(fields[11]) + Number(fields[12])) * 10;
 }
 
 /** Share of a core that a process uses, in percent. */

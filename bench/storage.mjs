@@ -20,6 +20,7 @@ import { freePort, startDevServer } from '../dist/src/dev/temporal-server.js';
 import { startEmulator } from '../dist/src/emulator/index.js';
 import { stageImage } from '../dist/src/media/stage-image.js';
 import { FileStore } from '../dist/src/storage/file-store.js';
+import { median } from './figures.mjs';
 
 const at = (name) => fileURLToPath(new URL(name, import.meta.url));
 const { values } = parseArgs({ options: { json: { type: 'string' }, hits: { type: 'string', default: '30' } } });
@@ -44,7 +45,6 @@ async function growth(pid, work) {
 }
 
 const mib = (bytes) => `${Math.round(bytes / MIB)} MiB`;
-const median = (numbers) => [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)];
 
 const folder = mkdtempSync(join(tmpdir(), 'wan-video-bench-'));
 const server = await startDevServer({

@@ -17,8 +17,8 @@ import { DashScopeClient } from '../dist/src/dashscope/client.js';
 import { Ledger } from '../dist/src/ledger/ledger.js';
 import { openStore } from '../dist/src/storage/open-store.js';
 import { actionsOf } from './actions.mjs';
-import { busiestSecond, figuresOf } from './figures.mjs';
-import { cpuMsOf, generate, measureOwnTime, median } from './own-time.mjs';
+import { busiestSecond, cpuMsOf, figuresOf, median } from './figures.mjs';
+import { generate, measureOwnTime, WARM_UP } from './own-time.mjs';
 import { IMAGE, PROMPT, SCOPE } from './plan.mjs';
 import { startSlowS3 } from './s3.mjs';
 import { slotsBusy } from './slots-busy.mjs';
@@ -53,11 +53,6 @@ const KIB = 1024;
 const ACCOUNT_SLOTS = 5;
 /** The shipped `WAN_VIDEO_QUERY_RATE` of each worker. */
 const BUDGET = 10;
-/**
- * Rounds before the first one that counts: the render times are learned after a few, the code of both is compiled after
- * some twenty.
- */
-const WARM_UP = 20;
 /** Own time of a generation, as a multiple of the plain workflow's, on a local store and on S3. */
 const OWN_TIME_MOST = 2;
 const OWN_TIME_S3_MOST = 2;

@@ -6,13 +6,12 @@ import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { parseArgs } from 'node:util';
-import { cpuMsOf, generate, measureOwnTime, median } from './own-time.mjs';
+import { cpuMsOf, median } from './figures.mjs';
+import { generate, measureOwnTime, WARM_UP } from './own-time.mjs';
 import { startStack } from './stack.mjs';
 
 const { values } = parseArgs({ options: { runs: { type: 'string', default: '30' }, json: { type: 'string' } } });
 const runs = Number(values.runs);
-/** As in temporal.mjs: until the render times are learned and the code is compiled. */
-const WARM_UP = 20;
 /** How often spans are sent, in milliseconds: what the last runs have made is sent before the end. */
 const SENT_EVERY_MS = 500;
 
