@@ -26,11 +26,15 @@ const receiver = createServer((request, response) => {
 receiver.listen(0, '127.0.0.1');
 await once(receiver, 'listening');
 
-const on = {
-  OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${receiver.address().port}`,
-  OTEL_BSP_SCHEDULE_DELAY: String(SENT_EVERY_MS),
+/** The variables of each worker. */
+const variables = {
+  off: {},
+  on: {
+    OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${receiver.address().port}`,
+    OTEL_BSP_SCHEDULE_DELAY: String(SENT_EVERY_MS),
+  },
 };
-const cells = ['off', 'on'].map((name) => ({
+const cells = Object.keys(variables).map((name) => ({
   name,
   seconds: 25,
   jitter: 0.05,
@@ -40,10 +44,7 @@ const cells = ['off', 'on'].map((name) => ({
 const stack = await startStack(cells);
 try {
   const sides = [];
-  for (const [name, env] of [
-    ['off', {}],
-    ['on', on],
-  ]) {
+  for (const [name, env] of Object.entries(variables)) {
     const product = await stack.product(name, env);
     sides.push({ name, product, worker: await product.startWorker(`sk-${name}`), ownMs: [], cpuMs: 0, events: [] });
   }
