@@ -1,6 +1,7 @@
 import { type Client, WorkflowExecutionAlreadyStartedError } from '@temporalio/client';
 import { operationInfo, startWorkflow, type WorkflowHandle, WorkflowRunOperationHandler } from '@temporalio/nexus';
 import { HandlerError, type ServiceHandler, type StartOperationContext, serviceHandler } from 'nexus-rpc';
+import { systemClock, within } from '../async/clock.js';
 import { runSummary } from '../batch/run-summary.js';
 import { batchIdTaken } from '../client/batch-errors.js';
 import { checkBatchId } from '../client/batch-options.js';
@@ -121,9 +122,6 @@ async function cancelRun(client: Client, input: unknown): Promise<CancelOutcome 
   if (typeof reason !== 'string') throw invalidRequest([{ path: 'reason', message: 'must be a text' }]);
   await requireKind(client, id);
   const handle = client.workflow.getHandle(id);
-  const late = new Promise<null>((resolve) => {
-    setTimeout(resolve, CANCEL_ANSWER_MS, null).unref();
-  });
   const request = { name: CANCEL_SIGNAL, argument: { reason }, unanswered: 'signal' } as const;
   const cancelled = sendRequest<CancelOutcome>(client, { id, handle }, request).catch(async (error: unknown) => {
     // A repetition finds the run ended, and how.
@@ -135,7 +133,7 @@ async function cancelRun(client: Client, input: unknown): Promise<CancelOutcome 
     if (outcome !== undefined) return outcome;
     throw asNotFound(error, { id, kind: 'run' });
   });
-  return Promise.race([cancelled, late]);
+  return (await within(systemClock, CANCEL_ANSWER_MS, () => cancelled)) ?? null;
 }
 
 /** Starts a batch; one of this id and input that exists, also one that has ended, is not started again. */
