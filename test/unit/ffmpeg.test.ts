@@ -1,7 +1,7 @@
 import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, onTestFinished, test, vi } from 'vitest';
 import { FFMPEG_LIMITS, findFfmpeg, runFfmpeg } from '../../src/media/ffmpeg.js';
 
 let folder: string;
@@ -63,7 +63,8 @@ test('an abort kills the program', async () => {
 });
 
 test('the program has no secret, the lowest priority and limits of its own', async () => {
-  process.env['DASHSCOPE_API_KEY'] = 'sk-secret-of-the-worker';
+  vi.stubEnv('DASHSCOPE_API_KEY', 'sk-secret-of-the-worker');
+  onTestFinished(() => void vi.unstubAllEnvs());
   const said = join(folder, 'said');
   const shows = await program('shows', `{ env; nice; ulimit -v; ulimit -f; ulimit -t; } >${said}`);
   expect(await runFfmpeg(shows, [])).toMatchObject({ kind: 'done' });
