@@ -61,7 +61,7 @@ const SUBMITS_MAX = 10;
 const SUBMIT_WAIT_SECONDS = 2.5;
 
 /**
- * Runs a worker for both queues until SIGTERM or SIGINT, or until one of them fails. Renewed credentials of Temporal
+ * Runs a worker for all its queues until SIGTERM or SIGINT, or until one of them fails. Renewed credentials of Temporal
  * are used without a new process. It uses the `Runtime` of the process, which other workers may share.
  * @throws VideoError `ConfigurationInvalid` with the name of an option or a variable that cannot be used, before
  * anything is connected; also when Temporal cannot be reached, when the store's conditional put does not

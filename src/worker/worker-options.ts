@@ -59,7 +59,7 @@ export interface WorkerOptions {
    * and end it after a drain instead of at once.
    */
   readonly ownsProcess?: boolean | undefined;
-  /** Called once both queues are polled. */
+  /** Called once all its queues are polled. */
   readonly onReady?: (() => void) | undefined;
 }
 

@@ -16,11 +16,12 @@ import { WorkflowType } from '../../src/contract/names.js';
 /** The header that Temporal's interceptors hand a trace on in, in every language. */
 const TRACE_HEADER = '_tracer-data';
 
-/** They live on without end and serve all runs: their own work belongs to nobody's trace. */
+/** Workflows that serve all runs: their own work belongs to nobody's trace. */
 const SERVES_ALL: readonly string[] = [
   WorkflowType.accountSlots,
   WorkflowType.keepSlotsPage,
   WorkflowType.sweepPurchases,
+  WorkflowType.auditAccount,
 ];
 /** A parent that is not recorded, and whose children therefore are not, either. */
 const NOT_RECORDED = { traceparent: `00-${'1'.padStart(32, '0')}-${'1'.padStart(16, '0')}-00` };

@@ -5,7 +5,7 @@ import type { CommandContext } from '../context.js';
 import { JSON_FLAG } from '../flags.js';
 import { Settings } from '../settings.js';
 
-/** `wan-video worker`: a worker for both queues. */
+/** `wan-video worker`: a worker for all its queues. */
 export function defineCommand(command: Command, context: CommandContext): void {
   command
     .description(
