@@ -1,6 +1,5 @@
 import { pathToFileURL } from 'node:url';
 import { cleanText } from '../contract/safe-text.js';
-import { takesSequences } from './live-line.js';
 
 /** Where a text is written to. */
 interface Decoration {
@@ -31,6 +30,12 @@ const COLOUR_OF_END: Readonly<Record<string, string | undefined>> = {
   terminated: RED,
   cancelled: YELLOW,
 };
+
+/** Whether a stream is a terminal that obeys control sequences; a log of CI shows them as text. */
+export const takesSequences = (
+  { isTTY }: { readonly isTTY?: boolean },
+  env: Readonly<Record<string, string | undefined>>,
+): boolean => isTTY === true && env['CI'] === undefined && env['TERM'] !== 'dumb';
 
 /**
  * Adds colours and links to a text that is safe for a terminal. With `NO_COLOR` (https://no-color.org) it adds links

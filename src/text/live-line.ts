@@ -1,14 +1,9 @@
 import type { Writable } from 'node:stream';
+import { takesSequences } from './decorate.js';
 import { cutToWidth } from './display-width.js';
 
 /** Where progress goes; `columns` of a terminal. */
 export type ProgressStream = Writable & { readonly isTTY?: boolean; readonly columns?: number };
-
-/** Whether a stream is a terminal that obeys control sequences; a log of CI shows them as text. */
-export const takesSequences = (
-  { isTTY }: { readonly isTTY?: boolean },
-  env: Readonly<Record<string, string | undefined>>,
-): boolean => isTTY === true && env['CI'] === undefined && env['TERM'] !== 'dumb';
 
 /** Width of a terminal that reports none, or 0. */
 const COLUMNS = 80;
