@@ -28,7 +28,7 @@ export const NO_VIDEO = {
 
 /** The end of an item that has its video. */
 export function videoEnd(head: ItemHead, result: VideoResult, endedAtMs: number): BatchItemEnd {
-  const { source, usage, task_id, video_url, sha256, duration, timings } = result;
+  const { source, usage, task_id, video_url, poster_url, sha256, duration, timings } = result;
   const warnings = [...new Set(result.warnings.map(({ code }) => code))];
   const bought = source === 'generated';
   return {
@@ -39,6 +39,7 @@ export function videoEnd(head: ItemHead, result: VideoResult, endedAtMs: number)
     message: null,
     task_id,
     video_url,
+    ...(poster_url !== undefined && { poster_url }),
     sha256,
     duration,
     timings,

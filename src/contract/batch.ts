@@ -80,6 +80,8 @@ export interface BatchItemEnd {
   readonly task_id: string | null;
   /** Stable address of the archived video. */
   readonly video_url: string | null;
+  /** Stable address of the picture of its first frame. Absent: none was made. */
+  readonly poster_url?: string | undefined;
   /** SHA-256 (hex) of the video. */
   readonly sha256: string | null;
   /** Whether the provider bills what this item did; null when nobody can know. */

@@ -24,10 +24,14 @@ export const markdownCode = (text: string): string => `\`${text.replace(/[`\r\n]
  * A link whose text is `text`; the text as code when the address is none that a browser opens.
  * @example markdownLink('video', 'https://videos.example.com/videos/1.mp4')
  */
-export function markdownLink(text: string, address: string): string {
-  const isLink = /^(https?:\/\/|\/(?!\/))[^\s<>]*$/.test(address);
-  return isLink ? `[${markdownText(text)}](<${address}>)` : markdownCode(text);
-}
+export const markdownLink = (text: string, address: string): string =>
+  isWebAddress(address) ? `[${markdownText(text)}](<${address}>)` : markdownCode(text);
+
+const isWebAddress = (address: string): boolean => /^(https?:\/\/|\/(?!\/))[^\s<>]*$/.test(address);
+
+/** A picture that leads to `address`; undefined when a browser cannot open both. */
+export const markdownPicture = (text: string, picture: string, address: string): string | undefined =>
+  [picture, address].every(isWebAddress) ? `[![${markdownText(text)}](<${picture}>)](<${address}>)` : undefined;
 
 /**
  * A foreign text for a run's summary. Lists show it as it is and the run's page as Markdown, so escapes would be seen:

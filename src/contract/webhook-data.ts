@@ -173,9 +173,9 @@ export function endedRun({ workflowId, batchId }: RunEventSource, end: RunEnd): 
     link: null,
   };
   if ('result' in end) {
-    const { video_url: url, task_id, sha256, duration, usage } = end.result;
+    const { video_url: url, poster_url = null, task_id, sha256, duration, usage } = end.result;
     const how = { done: 'has its video', cached: 'has its video from the store', salvaged: 'has saved a video' };
-    const video = { url, task_id, sha256, duration, billed_seconds: usage.billed_seconds };
+    const video = { url, poster_url, task_id, sha256, duration, billed_seconds: usage.billed_seconds };
     return { ...head, text: `${name} ${how[end.state]}: ${textOf(url)}`, video };
   }
   if ('failure' in end) {

@@ -53,6 +53,8 @@ export interface WebhookRoute {
 interface WebhookVideo {
   /** Stable address in the store. */
   readonly url: string;
+  /** Stable address of the picture of its first frame; null: none was made. */
+  readonly poster_url: string | null;
   readonly task_id: string;
   readonly sha256: string;
   /** Seconds. */

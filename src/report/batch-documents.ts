@@ -2,7 +2,7 @@ import type { BatchRow } from '../batch/batch-files.js';
 import { type Prices, totalAmount } from '../config/prices.js';
 import type { BatchSummary } from '../contract/batch.js';
 import type { BatchTotals } from '../contract/batch-totals.js';
-import { deliveredKey } from '../storage/keys.js';
+import { deliveredKey, posterKey } from '../storage/keys.js';
 import { batchCountLines, deliveryLines } from './batch-counts.js';
 import { BATCH_CSV_HEAD, batchCsvRow } from './batch-rows.js';
 import { CSV_START, csvLine } from './csv.js';
@@ -58,12 +58,13 @@ export async function pageReport(head: DocumentHead, rows: Rows, links: PageLink
 }
 
 async function pageRow(row: BatchRow, links: PageLinks): Promise<PageRow> {
-  const { video_url, task_id, reference_image, file } = row;
+  const { video_url, poster_url, task_id, reference_image, file } = row;
   const reference = reference_image?.startsWith(ASSET) === true ? reference_image.slice(ASSET.length) : null;
-  const video = video_url === null || task_id === null ? undefined : (file ?? deliveredKey({ task_id, video_url }));
+  const video = video_url === null || task_id === null ? null : { task_id, key: deliveredKey({ task_id, video_url }) };
   return {
     row,
-    video: video === undefined ? null : await links.of(video),
+    video: video === null ? null : await links.of(file ?? video.key),
+    poster: video === null || poster_url === undefined ? null : await links.of(posterKey(video.task_id, video.key)),
     reference: reference === null ? null : await links.of(reference),
   };
 }

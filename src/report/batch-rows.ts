@@ -20,7 +20,7 @@ export function batchTableRow(row: BatchRow, ended: boolean): string[] {
 export const BATCH_CSV_HEAD = [
   ...['line', 'item_id', 'outcome', 'same_as', 'cause', 'code', 'message', 'billed', 'billed_seconds', 'resolution'],
   ...['audio', 'duration', 'queued_seconds', 'rendering_seconds', 'started_at', 'ended_at', 'task_id', 'video_url'],
-  ...['run', 'tenant', 'labels', 'estimated', 'file', 'file_problem'],
+  ...['run', 'tenant', 'labels', 'estimated', 'file', 'file_problem', 'poster_url'],
 ];
 
 /** A line of a batch's report for spreadsheets. */
@@ -37,6 +37,6 @@ export function batchCsvRow(row: BatchRow): (string | number)[] {
       .map(([name, value]) => `${name}=${value}`)
       .join(' '),
     row.estimated === true ? 'yes' : '',
-    ...[row.file ?? '', row.file_problem ?? ''],
+    ...[row.file ?? '', row.file_problem ?? '', row.poster_url ?? ''],
   ];
 }

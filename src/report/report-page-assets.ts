@@ -34,13 +34,18 @@ video { flex: 1; width: 60%; background: #0008 }
 }
 `;
 
-/** Sets the address of a video when it comes into view, and shows the lines of one outcome. */
+/**
+ * Sets the addresses of a video and its picture when it comes into view, and shows the lines of one outcome. A video
+ * with a picture is not loaded before it is played.
+ */
 export const REPORT_SCRIPT = `
 const seen = new IntersectionObserver((entries) => {
   for (const { isIntersecting, target } of entries) {
     if (!isIntersecting) continue;
     seen.unobserve(target);
-    target.preload = 'metadata';
+    const { poster } = target.dataset;
+    if (poster === undefined) target.preload = 'metadata';
+    else target.poster = poster;
     target.src = target.dataset.src;
   }
 }, { rootMargin: '200px' });

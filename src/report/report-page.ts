@@ -11,6 +11,8 @@ export interface PageRow {
   readonly row: BatchRow;
   /** Address of the video that a browser can open, absolute or relative to the page; null: there is no video. */
   readonly video: string | null;
+  /** Address of the picture of its first frame; null: there is none. */
+  readonly poster: string | null;
   /** Address of the reference image; null: it is not in the store. */
   readonly reference: string | null;
 }
@@ -75,7 +77,7 @@ ${rows.map((row) => lineHtml(row, head)).join('\n')}
 /** What only this page may load: its own script, and files from where its videos and images are. */
 function policy(rows: readonly PageRow[]): string {
   const sources = new Set(["'self'"]);
-  for (const address of rows.flatMap(({ video, reference }) => [video, reference])) {
+  for (const address of rows.flatMap(({ video, poster, reference }) => [video, poster, reference])) {
     if (address === null) continue;
     if (!URL.canParse(address)) {
       sources.add('file:'); // relative, of a page that is opened from a disk
@@ -136,7 +138,7 @@ function costOf(row: BatchRow, prices: Prices | undefined): number | null {
   return amountOf(prices, row.billed_seconds, row.resolution, row.audio);
 }
 
-function lineHtml({ row, video, reference }: PageRow, { ended, prices }: PageHead): string {
+function lineHtml({ row, video, poster, reference }: PageRow, { ended, prices }: PageHead): string {
   const outcome = outcomeOf(row, ended);
   const cost = costOf(row, prices);
   const billed = row.billed === null ? 'not known' : `${row.billed_seconds} s`;
@@ -162,7 +164,7 @@ function lineHtml({ row, video, reference }: PageRow, { ended, prices }: PageHea
   ];
   const pictures = [
     reference === null ? '' : `<img alt="reference" loading="lazy" src="${html(reference)}">`,
-    video === null ? '' : `<video controls playsinline preload="none" data-src="${html(video)}"></video>`,
+    video === null ? '' : videoHtml(video, poster),
   ];
   const list = facts.map(([name, value]) =>
     value === null ? '' : `<dt>${name}</dt><dd dir="auto">${html(value)}</dd>`,
@@ -177,6 +179,12 @@ function lineHtml({ row, video, reference }: PageRow, { ended, prices }: PageHea
     video === null ? '' : `<a href="${html(video)}">video</a>`,
     '</article>',
   ].join('');
+}
+
+/** The page's script gives the video its addresses once it comes into view. */
+function videoHtml(video: string, poster: string | null): string {
+  const picture = poster === null ? '' : ` data-poster="${html(poster)}"`;
+  return `<video controls playsinline preload="none" data-src="${html(video)}"${picture}></video>`;
 }
 
 const time = (ms: number): string => new Date(ms).toISOString().replace(/\.\d+Z$/, 'Z');

@@ -1,7 +1,13 @@
 import fc from 'fast-check';
 import MarkdownIt from 'markdown-it';
 import { describe, expect, test } from 'vitest';
-import { markdownCode, markdownLink, markdownSummary, markdownText } from '../../src/contract/markdown.js';
+import {
+  markdownCode,
+  markdownLink,
+  markdownPicture,
+  markdownSummary,
+  markdownText,
+} from '../../src/contract/markdown.js';
 
 /** Markdown as the Web UI shows it: with GitHub's extensions, and with HTML and addresses of any scheme as they are. */
 const markdown = new MarkdownIt({ html: true, linkify: true });
@@ -87,4 +93,13 @@ describe('a link', () => {
   ])('to %s is code', (address) => {
     expect(render(markdownLink('video', address))).toBe('<p><code>video</code></p>');
   });
+});
+
+test('a picture leads to its video, and is left out where a browser opens no address of the store', () => {
+  const video = 'https://videos.example.com/videos/1.mp4';
+  const picture = 'https://videos.example.com/conformed/1/original.jpg';
+  expect(render(markdownPicture('first frame', picture, video) ?? '')).toBe(
+    `<p><a href="${video}"><img src="${picture}" alt="first frame"></a></p>`,
+  );
+  expect(markdownPicture('first frame', 's3://b/conformed/1/original.jpg', 's3://b/videos/1.mp4')).toBeUndefined();
 });

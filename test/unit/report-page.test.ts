@@ -1,12 +1,15 @@
 import { copyFile, mkdtemp, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
 import { pathToFileURL } from 'node:url';
 import { type Browser, chromium } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { BatchRow } from '../../src/batch/batch-files.js';
 import { NO_VIDEO } from '../../src/contract/batch-item.js';
 import { makeClip } from '../../src/emulator/index.js';
+import { pageReport } from '../../src/report/batch-documents.js';
+import { BATCH_CSV_HEAD, batchCsvRow } from '../../src/report/batch-rows.js';
 import { type PageHead, type PageRow, reportPage } from '../../src/report/report-page.js';
 import { findChromium } from '../structure/parts.js';
 import { ROOT } from '../support/root.js';
@@ -57,7 +60,7 @@ function line(nth: number, more: Partial<BatchRow> = {}): BatchRow {
   };
 }
 
-const page = (row: BatchRow, video: string | null = null): PageRow => ({ row, video, reference: null });
+const page = (row: BatchRow, video: string | null = null): PageRow => ({ row, video, poster: null, reference: null });
 
 test('a page has each line with its outcome, cause, warnings, bill and money by tenant', () => {
   const text = reportPage(HEAD, [
@@ -87,6 +90,29 @@ test('links that expire say so, and only their host may be loaded from', () => {
   expect(text).toContain('Its addresses expire at 2026-11-30T08:01:00Z');
   expect(text).toContain('media-src &#39;self&#39; https://bucket.example.com;');
   expect(text).toContain('?X-Amz-Expires=60&amp;X-Amz-Signature=ab');
+});
+
+test('a picture of a video is of the page, may be loaded, and is a column of the table', async () => {
+  const poster = 'https://pictures.example.com/a.jpg?X-Amz-Signature="cd"';
+  const text = reportPage(HEAD, [{ ...page(line(1), 'shot-1.mp4'), poster }]);
+  expect(text).toContain(
+    'data-src="shot-1.mp4" data-poster="https://pictures.example.com/a.jpg?X-Amz-Signature=&quot;cd',
+  );
+  expect(text).toContain('img-src &#39;self&#39; file: https://pictures.example.com;');
+  const made = [
+    line(1, { task_id: 't-1', video_url: 's3://b/videos/t-1.mp4', poster_url: 's3://b/conformed/t-1/original.jpg' }),
+    line(2, { task_id: 't-2', video_url: 's3://b/conformed/t-2/0a.mp4', poster_url: 's3://b/conformed/t-2/0a.jpg' }),
+    line(3, { task_id: 't-3', video_url: 's3://b/videos/t-3.mp4' }),
+  ];
+  const head = { batchId: 'spring', summary: null, totals: null, prices: undefined };
+  const links = { of: async (key: string) => key, madeAtMs: 0, expireAtMs: () => null };
+  const report = await pageReport(head, Readable.from(made), links);
+  expect([...report.matchAll(/data-poster="([^"]*)"/g)].map(([, key]) => key)).toEqual([
+    'conformed/t-1/original.jpg',
+    'conformed/t-2/0a.jpg',
+  ]);
+  const cells = batchCsvRow(line(1, { poster_url: 's3://videos/conformed/a/original.jpg' }));
+  expect(cells[BATCH_CSV_HEAD.indexOf('poster_url')]).toBe('s3://videos/conformed/a/original.jpg');
 });
 
 describe.skipIf(executablePath === undefined)('in a browser', () => {

@@ -43,6 +43,7 @@ export function readItemEnd(message: unknown): BatchItemEnd | undefined {
     run,
     task_id: textOrNull(end['task_id'], CODE_MAX),
     video_url: textOrNull(end['video_url'], URL_MAX),
+    ...(typeof end['poster_url'] === 'string' && { poster_url: cleanText(end['poster_url'], URL_MAX) }),
     sha256,
     billed,
     billed_seconds,

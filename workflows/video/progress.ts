@@ -1,7 +1,7 @@
 import * as wf from '@temporalio/workflow';
 import type { RenderProgress } from '../../activities/poll-task.js';
 import type { VideoFailure } from '../../src/contract/failure.js';
-import { markdownLink } from '../../src/contract/markdown.js';
+import { markdownLink, markdownPicture } from '../../src/contract/markdown.js';
 import type { Attention, CancelOutcome, VideoProgress, VideoResult } from '../../src/contract/result.js';
 import { cleanText } from '../../src/contract/safe-text.js';
 import type { SlotPlace, SlotsHealth } from '../../src/contract/slots.js';
@@ -220,10 +220,15 @@ export class Progress {
   }
 
   finished(result: VideoResult): VideoResult {
-    const { video_url, duration, width, height, source, usage, task_id } = result;
+    const { video_url, poster_url, duration, width, height, source, usage, task_id } = result;
     const billedSeconds = source === 'generated' ? usage.billed_seconds : 0;
     const cost = source === 'generated' ? `, ${billedSeconds} s billed` : '';
-    this.#end = [`video: ${markdownLink(video_url, video_url)}`, `${duration} s, ${width}x${height}, ${source}${cost}`];
+    const picture = poster_url === undefined ? undefined : markdownPicture('first frame', poster_url, video_url);
+    this.#end = [
+      `video: ${markdownLink(video_url, video_url)}`,
+      `${duration} s, ${width}x${height}, ${source}${cost}`,
+      ...(picture === undefined ? [] : [picture]),
+    ];
     this.#show({ task_id });
     this.enter('done', { source, billedSeconds });
     workerSinks.runEnded(source, null);
