@@ -16,6 +16,8 @@ export interface ConnectFault {
   readonly nextStep?: string | undefined;
 }
 
+const NO_ANSWER: ConnectFault = { fault: 'nothing there answers as Temporal does' };
+
 interface Tls {
   readonly serverNameOverride?: string;
   readonly serverRootCACertificate?: Uint8Array;
@@ -26,12 +28,9 @@ interface Tls {
  * Opens one connection as Temporal's client does, through the proxy and with TLS, because the client does not report
  * why it gave up.
  * @param address - `host:port`.
- * @returns the first fault; `undefined` when a server answered, or when none was found in time.
+ * @returns the first fault of the connection; where it has none, that its other end is no Temporal that answers.
  */
-export async function findConnectFault(
-  address: string,
-  { connection, proxy }: TemporalTarget,
-): Promise<ConnectFault | undefined> {
+export async function findConnectFault(address: string, { connection, proxy }: TemporalTarget): Promise<ConnectFault> {
   const signal = AbortSignal.timeout(PROBE_MS);
   const sockets: Socket[] = [];
   try {
@@ -40,10 +39,11 @@ export async function findConnectFault(
       : connectThrough(proxy, address, signal));
     sockets.push(socket);
     const { tls, apiKey } = connection as { tls?: Tls | boolean | null; apiKey?: unknown };
-    if (tls === null || !(tls ?? apiKey)) return undefined;
-    return await findTlsFault(socket, hostOf(address), typeof tls === 'object' ? tls : {}, signal);
+    if (tls === null || !(tls ?? apiKey)) return NO_ANSWER;
+    const found = await findTlsFault(socket, hostOf(address), typeof tls === 'object' ? tls : {}, signal);
+    return found ?? NO_ANSWER;
   } catch (error) {
-    if (signal.aborted) return undefined;
+    if (signal.aborted) return NO_ANSWER;
     const { code, message } = error as NodeJS.ErrnoException;
     return { fault: code ?? message, nextStep: error instanceof ProxyFault ? error.nextStep : undefined };
   } finally {

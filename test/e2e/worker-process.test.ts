@@ -1,86 +1,20 @@
-import { type ChildProcess, type ChildProcessByStdio, execFileSync, spawn } from 'node:child_process';
+import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { connect } from 'node:net';
-import { join } from 'node:path';
-import type { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { freePort } from '../../src/dev/temporal-server.js';
 import { scrape } from '../support/metrics.js';
-import { ROOT } from '../support/root.js';
-import { type Stack, startStack, TEST_KEY } from '../support/stack.js';
+import { type Stack, startStack } from '../support/stack.js';
 import { startTcpGate } from '../support/tcp-gate.js';
+import { startWorkerCommand } from '../support/worker-command.js';
 
 let stack: Stack;
 beforeAll(async () => {
   stack = await startStack({ settings: { speed: 60 }, worker: false });
 });
 afterAll(() => stack?.close());
-
-interface Line {
-  readonly level: number;
-  readonly msg: string;
-  readonly [name: string]: unknown;
-}
-
-/** The shipped command as a process. */
-interface Command {
-  readonly child: ChildProcess;
-  readonly out: { stdout: string; stderr: string };
-  /** Resolves when Node.js begins to load the command. */
-  readonly loads: Promise<unknown>;
-  /** Resolves once it says on stdout that it is ready; rejects when it ends before. */
-  readonly ready: Promise<void>;
-  /** How it ended: exit code, and the signal that it died of. */
-  readonly ended: Promise<{ readonly code: number | null; readonly signal: string | null }>;
-  /** Its log so far; throws when a line is no JSON. */
-  log(): Line[];
-}
-
-/** Starts `wan-video worker`; `program` may put another program in front of it. */
-function startWorker(env: Record<string, string> = {}, program: readonly string[] = []): Command {
-  const helper = join(ROOT, 'test', 'support', 'throw-on-signal.mjs');
-  const [file = '', ...args] = [...program, process.execPath, '--import', helper, 'dist/src/cli/main.js', 'worker'];
-  const own = { PATH: process.env['PATH'], HOME: stack.outputDir, LOG_FORMAT: 'json', DASHSCOPE_API_KEY: TEST_KEY };
-  const child = spawn(file, args, {
-    cwd: ROOT,
-    env: { ...own, ...stack.env, ...env },
-    stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
-  }) as ChildProcessByStdio<null, Readable, Readable>;
-  const loads = once(child.stdio[3] as Readable, 'data');
-  const out = { stdout: '', stderr: '' };
-  for (const name of ['stdout', 'stderr'] as const) {
-    child[name].setEncoding('utf8').on('data', (text) => {
-      out[name] += text;
-    });
-  }
-  const ended = once(child, 'close').then(([code, signal]) => ({ code, signal }));
-  onTestFinished(async () => {
-    child.kill('SIGKILL');
-    await ended;
-  });
-  const log = () => {
-    const lines = out.stderr.split('\n').slice(0, -1);
-    // A command that fails says so last.
-    if (lines.at(-1)?.startsWith('wan-video: ')) lines.pop();
-    return lines.map((line) => {
-      try {
-        return JSON.parse(line) as Line;
-      } catch {
-        throw new Error(`not a line of our log: ${line}`);
-      }
-    });
-  };
-  const ready = Promise.race([
-    once(child.stdout, 'data').then(() => undefined),
-    ended.then(({ code, signal }) => {
-      throw new Error(`ended with ${code ?? signal} before it was ready: ${out.stderr}`);
-    }),
-  ]);
-  ready.catch(() => undefined);
-  return { child, out, loads, ready, ended, log };
-}
 
 /** Two workers one after the other, and a drain between them. */
 const TIMEOUT_MS = 120_000;
@@ -90,7 +24,7 @@ describe.each(['exception', 'rejection'])('an uncaught %s', { timeout: TIMEOUT_M
     const { submits } = stack.emulator.state();
     stack.emulator.queueFaults({ on: 'submit', fault: 'delay', delay_ms: 3_000, match: kind });
     const address = `127.0.0.1:${await freePort()}`;
-    const first = startWorker({ WAN_VIDEO_METRICS: address, TEST_THROW: kind });
+    const first = startWorkerCommand(stack, { env: { WAN_VIDEO_METRICS: address, TEST_THROW: kind } });
     await first.ready;
     const { id } = await stack.videos.start(stack.request(`while a submit meets an ${kind}`));
     await expect.poll(() => stack.emulator.state().submits, { timeout: 30_000 }).toBe(submits + 1);
@@ -109,7 +43,7 @@ describe.each(['exception', 'rejection'])('an uncaught %s', { timeout: TIMEOUT_M
     expect(first.out.stderr).not.toContain('leaked');
     expect(first.out.stdout).toMatch(/^Worker ready: .*\n$/);
 
-    const second = startWorker();
+    const second = startWorkerCommand(stack);
     expect((await stack.videos.result(id)).source).toBe('generated');
     expect(stack.emulator.state().submits).toBe(submits + 1);
     second.child.kill('SIGTERM');
@@ -119,7 +53,7 @@ describe.each(['exception', 'rejection'])('an uncaught %s', { timeout: TIMEOUT_M
 
 test('one request to the metrics port whose target is no URL leaves the worker at work', async () => {
   const port = await freePort();
-  const { child, ready, ended } = startWorker({ WAN_VIDEO_METRICS: `127.0.0.1:${port}` });
+  const { child, ready, ended } = startWorkerCommand(stack, { env: { WAN_VIDEO_METRICS: `127.0.0.1:${port}` } });
   await ready;
   for (const target of ['//', '//[', 'http://[', '*', '/\\']) {
     const socket = connect(port, '127.0.0.1').setEncoding('latin1');
@@ -135,7 +69,9 @@ test('one request to the metrics port whose target is no URL leaves the worker a
 test('while Temporal is away, all that the process writes are lines of our log', async () => {
   const gate = await startTcpGate(`http://${stack.env['TEMPORAL_ADDRESS']}`);
   onTestFinished(() => gate.down());
-  const { child, out, ready, ended, log } = startWorker({ TEMPORAL_ADDRESS: new URL(gate.origin).host });
+  const { child, out, ready, ended, log } = startWorkerCommand(stack, {
+    env: { TEMPORAL_ADDRESS: new URL(gate.origin).host },
+  });
   await ready;
   await gate.down();
   child.kill('SIGWINCH');
@@ -151,7 +87,7 @@ test('while Temporal is away, all that the process writes are lines of our log',
 
 // From the moment on in which Node.js begins to load the command; before, it has no say yet.
 test.each([100, 200, 300, 500, 800, 1_200, 2_000])('a SIGTERM after %d ms ends a worker', async (afterMs) => {
-  const { child, loads, ended } = startWorker();
+  const { child, loads, ended } = startWorkerCommand(stack);
   await loads;
   await sleep(afterMs);
   child.kill('SIGTERM');
@@ -159,7 +95,9 @@ test.each([100, 200, 300, 500, 800, 1_200, 2_000])('a SIGTERM after %d ms ends a
 });
 
 test('a SIGTERM while the worker waits for a Temporal that is away ends it at once', async () => {
-  const { child, ended, out } = startWorker({ TEMPORAL_ADDRESS: `127.0.0.1:${await freePort()}` });
+  const { child, ended, out } = startWorkerCommand(stack, {
+    env: { TEMPORAL_ADDRESS: `127.0.0.1:${await freePort()}` },
+  });
   await sleep(2_000);
   expect(child.exitCode, out.stderr).toBeNull();
   const sentMs = performance.now();
@@ -181,7 +119,7 @@ function canUnshare(): boolean {
 test.runIf(canUnshare()).each([200, 500, 1_000])(
   'as the first process of a container a worker ends on a SIGTERM after %d ms',
   async (afterMs) => {
-    const { child, loads, ended } = startWorker({}, ['unshare', '--pid', '--fork']);
+    const { child, loads, ended } = startWorkerCommand(stack, { program: ['unshare', '--pid', '--fork'] });
     await loads;
     await sleep(afterMs);
     // `unshare` itself does not pass signals on; its one child is the worker.

@@ -1,8 +1,11 @@
 import { createServer, type IncomingMessage, request as sendRequest } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
-/** What becomes of a request: `drop-reply` lets it take effect and then cuts the connection, `reset` cuts it before. */
-export type ProxyFault = 'drop-reply' | 'reset' | 'slow-down' | 'cut-body' | undefined;
+/**
+ * What becomes of a request: `drop-reply` lets it take effect and then cuts the connection, `reset` cuts it before,
+ * `not-implemented` refuses it with 501, as older servers refuse a header that they do not know.
+ */
+export type ProxyFault = 'drop-reply' | 'reset' | 'slow-down' | 'not-implemented' | 'cut-body' | undefined;
 
 export interface FaultyProxy {
   readonly endpoint: string;
@@ -29,6 +32,10 @@ export async function startFaultyProxy(
     const body = Buffer.concat(chunks);
     if (fault === 'slow-down') {
       return void response.writeHead(503).end('<Error><Code>SlowDown</Code><Message>Slow down</Message></Error>');
+    }
+    if (fault === 'not-implemented') {
+      const text = 'A header you provided implies functionality that is not implemented';
+      return void response.writeHead(501).end(`<Error><Code>NotImplemented</Code><Message>${text}</Message></Error>`);
     }
     const { method, url, headers } = request;
     const forwarded = sendRequest({ hostname, port, method, path: url, headers }, async (answer) => {

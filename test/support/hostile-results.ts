@@ -39,12 +39,14 @@ const FILES: Readonly<Record<string, Buffer>> = {
   [PAGE_INSTEAD]: Buffer.from('<html>Welcome</html>'.repeat(10_000)),
 };
 
-/** Serves the files; the address of each by its name. */
-export async function serveResults(): Promise<{ urlOf(name: string): string; close(): void }> {
-  const names = Object.keys(FILES);
+/** Serves files, by default the hostile ones; the address of each by its name. */
+export async function serveResults(
+  files: Readonly<Record<string, Buffer>> = FILES,
+): Promise<{ urlOf(name: string): string; close(): void }> {
+  const names = Object.keys(files);
   const server = createServer(({ url }, response) => {
     const name = names[Number(/^\/(\d+)\.mp4$/.exec(url ?? '')?.[1])];
-    const file = name === undefined ? undefined : FILES[name];
+    const file = name === undefined ? undefined : files[name];
     if (file === undefined) return response.writeHead(404).end();
     return response.writeHead(200, { 'content-type': 'video/mp4', 'content-length': file.length }).end(file);
   }).listen(0, '127.0.0.1');

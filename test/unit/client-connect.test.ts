@@ -40,7 +40,7 @@ test('a profile that is missing or damaged is refused with what to correct', asy
   }
 });
 
-test('a server that accepts and never answers is given up within the bound, with its address', async () => {
+test('a server that accepts and never answers is given up within the bound, with its address and that', async () => {
   const server = createServer(() => {}).listen(0, '127.0.0.1');
   await new Promise((resolve) => server.once('listening', resolve));
   onTestFinished(() => void server.close());
@@ -50,7 +50,7 @@ test('a server that accepts and never answers is given up within the bound, with
     connectClient({ namespace: 'default', connection: { address } }, { timeoutMs: 500 }),
   ).rejects.toMatchObject({
     type: 'TemporalUnreachable',
-    message: `Temporal cannot be reached at ${address}`,
+    message: `Temporal cannot be reached at ${address}: nothing there answers as Temporal does`,
     nextStep: expect.stringContaining('TEMPORAL_ADDRESS'),
   });
   expect(Date.now() - started).toBeLessThan(5_000);

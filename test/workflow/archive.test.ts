@@ -1,6 +1,8 @@
-import { randomUUID } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
+import { serveResults } from '../support/hostile-results.js';
 import { HOSTILE_SERVERS, startHostileServer } from '../support/hostile-servers.js';
+import { writeMp4 } from '../support/mp4-writer.js';
 import { QUICK_LEDGER } from '../support/quick-times.js';
 import { servedSha256 } from '../support/served-video.js';
 import { type Stack, startStack } from '../support/stack.js';
@@ -75,6 +77,27 @@ test('a result that the provider has cut off is archived as it came', async () =
   expect(result.warnings.map(({ code }) => code)).toContain('unverified');
   expect(tasksOf(prompt)).toHaveLength(1);
   stack.emulator.clearFaults();
+});
+
+test.each([
+  [
+    'an edit list that trims',
+    writeMp4({ frames: 150, edits: [{ duration: 4300, mediaTime: 0.7 * 15_360 }] }),
+    { duration: 4.3, fps: 30 },
+  ],
+  ['its first fragment in the index', writeMp4({ layout: 'partial' }), { duration: 2, fps: 30 }],
+])('a result with %s is archived as it came, with the figures that a player shows', async (kind, file, figures) => {
+  const prompt = `${kind} ${randomUUID()}`;
+  const { urlOf, close } = await serveResults({ file });
+  onTestFinished(close);
+  const changes = [{ kind: 'set' as const, path: 'output.video_url', value: urlOf('file') }];
+  stack.emulator.queueFaults({ on: 'query', match: prompt, fault: 'drift', changes, times: null });
+  const result = await stack.videos.generate(stack.request(prompt));
+  stack.emulator.clearFaults();
+  expect(result).toMatchObject({ ...figures, source: 'generated', bytes: file.length });
+  expect(result.sha256).toBe(createHash('sha256').update(file).digest('hex'));
+  expect(result.warnings.map(({ code }) => code)).not.toContain('unverified');
+  expect(tasksOf(prompt)).toHaveLength(1);
 });
 
 test('a link that ran out is fetched again', async () => {

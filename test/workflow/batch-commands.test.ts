@@ -3,6 +3,7 @@ import { copyFile, mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { dateIn } from '../../src/batch/manifest-key.js';
+import { batchWorkflowId } from '../../src/contract/names.js';
 import { command, startOnTerminal } from '../support/command.js';
 import { ROOT, type Stack, startStack } from '../support/stack.js';
 
@@ -213,6 +214,38 @@ describe('batch', () => {
     await expect.poll(async () => (await run('batch', 'status', 'cut')).stdout).toMatch(/lines {5}5/);
     expect((await run('batch', 'cancel', 'cut')).stdout).toMatch(/lines {5}5: (.*, )?\d not run\n/);
     expect((await run('batch', 'report', 'cut')).stdout).toMatch(/\n5 +line-00005 +not run +- /);
+  });
+
+  test('terminated, it says so and names what goes on with it, and no video is bought twice', async () => {
+    const prompt = randomUUID();
+    const items = ['a', 'b', 'c'];
+    const file = await manifest(
+      'cut.jsonl',
+      items.map((item_id) => ({ ...request(`${prompt} ${item_id}`), duration: 15, item_id })),
+    );
+    const tasks = () => stack.emulator.state().tasks.filter((task) => task.prompt.startsWith(prompt));
+    await run('batch', 'start', file, '--id', 'cut', '--window', '1');
+    await expect.poll(() => tasks().length, { timeout: 30_000 }).toBe(1);
+    await stack.client.workflow.getHandle(batchWorkflowId('cut')).terminate('a test');
+
+    const { stdout } = await run('batch', 'status', 'cut');
+    expect(stdout).toMatch(/^status {4}terminated$/m);
+    expect(stdout).toMatch(/^ended {5}the batch was terminated in Temporal and wrote no report/m);
+    expect(stdout).not.toMatch(/^(running|rate|done) /m);
+    expect(await json('batch', 'status', 'cut')).toMatchObject({ status: 'terminated', summary: null });
+    const waited = await run('batch', 'start', file, '--id', 'cut', '--wait');
+    expect(waited).toMatchObject({ code: 1, stderr: expect.stringContaining('terminated') });
+
+    // What the text says leads to all videos; the item in progress is not bought again.
+    const next = /^next {6}wan-video (batch failed cut) > rest\.jsonl/m.exec(stdout)?.[1] ?? '';
+    const rest = await run(...next.split(' '));
+    expect(rest.stdout.trimEnd().split('\n')).toHaveLength(items.length);
+    await writeFile(join(folder, 'rest.jsonl'), rest.stdout);
+    expect(await run('batch', 'start', 'rest.jsonl', '--id', 'rest', '--wait')).toMatchObject({ code: 0 });
+    expect(await json('batch', 'status', 'rest')).toMatchObject({
+      summary: { counts: { total: items.length, failed: 0 } },
+    });
+    expect(tasks()).toHaveLength(items.length);
   });
 });
 
