@@ -2,20 +2,37 @@ import { cp, mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node:fs
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { findTemporalCli } from '../../src/dev/temporal-cli.js';
 import { NEEDED, oldNode, runOnOldNode, startOnOldNode } from '../support/old-node.js';
 import { ROOT } from '../support/root.js';
 
 /** A download unpacks 130 MB, twice in some tests. */
 const TIMEOUT_MS = 180_000;
 
-describe.runIf(oldNode !== undefined)('on an old Node.js, a download', { timeout: TIMEOUT_MS }, () => {
+describe.runIf(oldNode !== undefined)('on an old Node.js', { timeout: TIMEOUT_MS }, () => {
   let folder: string;
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'wan-video-old-node-'));
   });
   afterAll(() => rm(folder, { recursive: true, force: true }));
 
-  test('is shared by two first runs, and a damaged program is downloaded again', async () => {
+  test("the README's two commands go on with a current Node.js, and say so in one line", async () => {
+    const env = { XDG_CACHE_HOME: join(folder, 'commands'), TEMPORAL_CLI: await findTemporalCli(process.env) };
+    const demo = await runOnOldNode(['scripts/run.mjs', 'demo', '--help'], env);
+    expect(demo).toMatchObject({ code: 0, printed: expect.stringContaining('npm run demo') });
+    expect(demo.lines).toEqual([
+      expect.stringMatching(
+        /^(Downloading|Using) Node\.js (24|22)\..+, because this is Node\.js 18\.20\.8, and 22\.19\.0 or newer is needed( …|\.)$/,
+      ),
+    ]);
+
+    // The old one cannot even load vitest.
+    const tests = await runOnOldNode(['scripts/run.mjs', 'test', 'no-file-has-this-name', '--passWithNoTests'], env);
+    expect(tests).toMatchObject({ code: 0, printed: expect.stringContaining('No test files found') });
+    expect(tests.lines[0]).toMatch(/^Using Node\.js (24|22)\./);
+  });
+
+  test('a download is shared by two first runs, and a damaged program is downloaded again', async () => {
     const env = { XDG_CACHE_HOME: join(folder, 'shared') };
     const both = await Promise.all([1, 2].map(() => runOnOldNode(['scripts/run.mjs', 'node-folder'], env)));
     expect(both.map(({ code }) => code)).toEqual([0, 0]);
@@ -31,7 +48,7 @@ describe.runIf(oldNode !== undefined)('on an old Node.js, a download', { timeout
     expect((await readFile(program)).length).toBeGreaterThan(50_000_000);
   });
 
-  test('whose process was killed is repaired by the next run', async () => {
+  test('a download whose process was killed is repaired by the next run', async () => {
     const env = { XDG_CACHE_HOME: join(folder, 'killed') };
     const cache = join(folder, 'killed', 'wan-video-temporal');
     const first = startOnOldNode(['scripts/run.mjs', 'node-folder'], env);
@@ -44,7 +61,7 @@ describe.runIf(oldNode !== undefined)('on an old Node.js, a download', { timeout
     expect(await downloads()).toEqual([]);
   });
 
-  test('of another content than the one that we tried is refused', async () => {
+  test('a download of another content than the one that we tried is refused', async () => {
     const clone = join(folder, 'clone');
     for (const name of ['run', 'fetch-node', 'lock', 'node-version'])
       await cp(join(ROOT, 'scripts', `${name}.mjs`), join(clone, 'scripts', `${name}.mjs`));

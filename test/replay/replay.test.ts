@@ -1,36 +1,21 @@
 import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
-import { Worker } from '@temporalio/worker';
 import { DeterminismViolationError } from '@temporalio/workflow';
 import { describe, expect, test } from 'vitest';
 import { WorkflowType } from '../../src/contract/names.js';
 import { STEP_TIMES } from '../../src/contract/times.js';
 import { stepTable } from '../../workflows/shared/activities.js';
 import { BUNDLE, ROOT, TEST_KEY } from '../support/stack.js';
-import { tracedBundle } from '../support/traced-bundle.js';
 import { CASES } from './cases.js';
-import { endOf, stepsOf, unsummarizedOf, workflowIdOf } from './history-facts.js';
+import { endOf, stepsOf, unsummarizedOf } from './history-facts.js';
 import { committedPaths, pathOf, readHistory, textOf } from './history-file.js';
+import { replay } from './replay-histories.js';
 
 const code = readFileSync(BUNDLE, 'utf8');
 const paths = committedPaths();
 
 /** Some forty histories; a busy machine needs more than the usual minute. */
 const REPLAY_TIMEOUT_MS = 300_000;
-
-/** Replays histories against workflow code, and resolves the errors by history. */
-async function replay(workflowCode: string, which: readonly string[]): Promise<Record<string, unknown>> {
-  // Under their own ids: a run compares its id with that of a purchase's buyer.
-  const pathById = new Map(which.map((path) => [workflowIdOf(readHistory(path)), path]));
-  expect(pathById.size).toBe(which.length);
-  const histories = [...pathById].map(([workflowId, path]) => ({ workflowId, history: readHistory(path) as unknown }));
-  const faults: Record<string, unknown> = {};
-  const results = Worker.runReplayHistories({ workflowBundle: { code: workflowCode } }, histories);
-  for await (const { workflowId, error } of results) {
-    if (error !== undefined) faults[pathById.get(workflowId) ?? workflowId] = error;
-  }
-  return faults;
-}
 
 /**
  * The workflow code with one place changed; fails when the place is not there exactly once, so that no test goes blind.
@@ -69,14 +54,6 @@ test(
   'every history replays on the workflow code of this build',
   async () => {
     expect(await replay(code, paths)).toEqual({});
-  },
-  REPLAY_TIMEOUT_MS,
-);
-
-test(
-  'every history replays on the code of a worker that traces: tracing may be turned on and off',
-  async () => {
-    expect(await replay(await tracedBundle(), paths)).toEqual({});
   },
   REPLAY_TIMEOUT_MS,
 );
