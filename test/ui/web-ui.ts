@@ -88,6 +88,34 @@ export class WebUi {
     return rows.allInnerTexts();
   }
 
+  /** Follows the first row of a query that finds as many runs as expected, and returns the run that it leads to. */
+  async openFound(query: string, expected: number): Promise<Run> {
+    await this.find(query, expected);
+    const page = await this.#list;
+    if (page === undefined) throw new Error('no list is open');
+    const href = await page.getByTestId(ROW).first().getByRole('link').first().getAttribute('href');
+    const [, id = '', runId = ''] = /\/workflows\/([^/?]+)\/([^/?]+)/.exec(href ?? '') ?? [];
+    return { id: decodeURIComponent(id), runId };
+  }
+
+  /** Clicks on the link of a video in a run's current details; returns the size of its picture once it plays. */
+  watch(run: Run, currently: RegExp, href: string): Promise<{ readonly width: number; readonly height: number }> {
+    return this.#onPage(run, 'user-metadata', async (page) => {
+      const frame = page.locator('iframe[src*="render?content="]').last().contentFrame();
+      await expect.poll(async () => (await frame.locator('body').innerText()).trim(), PATIENT).toMatch(currently);
+      const opened = this.#context.waitForEvent('page');
+      await frame.locator(`a[href="${href}"]`).first().click();
+      const tab = await opened;
+      const seconds = () => tab.evaluate('document.querySelector("video")?.currentTime ?? 0');
+      await tab.evaluate('document.querySelector("video")?.play()');
+      await expect.poll(seconds, PATIENT).toBeGreaterThan(0);
+      const size = 'const { videoWidth: width, videoHeight: height } = document.querySelector("video");';
+      const shown = await tab.evaluate(`(() => { ${size} return { width, height }; })()`);
+      await tab.close();
+      return shown as { width: number; height: number };
+    });
+  }
+
   /** Reads the two tabs of a run that people look at, once its current details show what is expected. */
   async read(run: Run, currently: RegExp, screenshot?: string): Promise<RunPages> {
     return this.#onPage(run, 'user-metadata', async (page) => {
