@@ -52,7 +52,7 @@ import {
 } from './batch-start.js';
 import { localManifest, type ManifestSource } from './manifest-source.js';
 import { asNotFound } from './not-found.js';
-import { queryProgress } from './query-progress.js';
+import { nullUnlessUnreadable, queryProgress } from './query-progress.js';
 import { VideoRunError } from './run-error.js';
 import { runErrorOf } from './run-failure.js';
 import { readProblem } from './run-problem.js';
@@ -60,6 +60,7 @@ import { batchDetails } from './run-texts.js';
 import { sendRequest } from './send-request.js';
 import type { WaitOptions } from './video-start.js';
 import { waitFor } from './wait-for.js';
+import { withoutPayloads } from './without-payloads.js';
 
 /** Starts, follows, controls and reports batches. Methods reject as those of `WanVideoClient` do. */
 export class WanBatchClient {
@@ -163,7 +164,7 @@ export class WanBatchClient {
     if (described !== undefined) {
       const problem = status === 'running' ? await this.#problem(described) : null;
       // A worker that cannot run the workflow cannot answer for it either.
-      const progress = problem === null ? await this.progress(batchId).catch(() => null) : null;
+      const progress = problem === null ? await this.progress(batchId).catch(nullUnlessUnreadable) : null;
       return { batch_id: batchId, status, progress, summary, ...(problem !== null && { problem }) };
     }
     if (summary === null) throw batchNotFound(batchId);
@@ -354,7 +355,7 @@ export class WanBatchClient {
   /** What Temporal knows of the batch; undefined when it does not know it. */
   async #find(batchId: string): Promise<WorkflowExecutionDescription | undefined> {
     try {
-      return await this.#handle(batchId).describe();
+      return await withoutPayloads(this.#client).getHandle(batchWorkflowId(batchId)).describe();
     } catch (error) {
       if (error instanceof WorkflowNotFoundError) return undefined;
       throw error;

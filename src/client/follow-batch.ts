@@ -5,6 +5,7 @@ import { batchWorkflowId } from '../contract/names.js';
 import type { WanBatchClient } from './batch-client.js';
 import type { BatchStatus } from './batch-start.js';
 import { nextLook } from './next-look.js';
+import { withoutPayloads } from './without-payloads.js';
 
 /** A batch whose worker is gone grows no history, so that it is queried at least this often. */
 const QUERY_EVERY_MS = 15_000;
@@ -34,7 +35,7 @@ export async function followBatch(
   let [seen, queriedAtMs] = ['', 0];
   while (!isOver()) {
     // Neither call may end the wait: Temporal may be restarting, and the result still comes.
-    const described = await client.workflow
+    const described = await withoutPayloads(client)
       .getHandle(batchWorkflowId(batchId))
       .describe()
       .catch(() => undefined);

@@ -1,6 +1,7 @@
 import { aborted } from '../async/aborted.js';
 import type { VideoProgress, VideoResult } from '../contract/result.js';
 import { nextLook } from './next-look.js';
+import { nullUnlessUnreadable } from './query-progress.js';
 import type { WanVideoClient } from './video-client.js';
 
 /** The progress of a run, and why it is stuck if it is. */
@@ -51,11 +52,11 @@ export async function followVideo(
   };
   let events = 0;
   while (!isOver()) {
-    // Neither call may end the wait: Temporal may be restarting, and the result still comes.
+    // Temporal may be restarting, which does not end the wait. What is unreadable here would be so at its end.
     const status = await client.describe(id, { runId, progress: false }).catch(() => undefined);
     if (status !== undefined && status.events !== events && status.problem === null && !hasEnded) {
-      const answer = await client.progress(id, { runId: status.run_id }).catch(() => undefined);
-      if (answer !== undefined) [progress, events] = [answer, status.events];
+      const answer = await client.progress(id, { runId: status.run_id }).catch(nullUnlessUnreadable);
+      if (answer !== null) [progress, events] = [answer, status.events];
     }
     if (!isOver()) onProgress({ ...progress, problem: status?.problem ?? null });
     await nextLook(stopped);

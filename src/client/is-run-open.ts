@@ -1,4 +1,5 @@
 import { type Client, WorkflowNotFoundError } from '@temporalio/client';
+import { withoutPayloads } from './without-payloads.js';
 
 /**
  * Whether a run with this workflow id is open.
@@ -6,7 +7,7 @@ import { type Client, WorkflowNotFoundError } from '@temporalio/client';
  */
 export async function isRunOpen(client: Client, workflowId: string, firstRunId?: string): Promise<boolean> {
   try {
-    const { status, runId } = await client.workflow.getHandle(workflowId).describe();
+    const { status, runId } = await withoutPayloads(client).getHandle(workflowId).describe();
     if (status.name !== 'RUNNING') return false;
     if (firstRunId === undefined || runId === firstRunId) return true;
     return (await firstRunIdOf(client, workflowId, runId)) === firstRunId;

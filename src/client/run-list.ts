@@ -6,6 +6,7 @@ import { VideoError } from '../contract/video-error.js';
 import { encodesPayloads } from './payload-codec.js';
 import { textOf } from './text-of.js';
 import { type VideoRun, videoRunOf } from './video-run.js';
+import { withoutPayloads } from './without-payloads.js';
 
 /** Which runs are listed; every given condition must match. */
 export interface ListOptions {
@@ -65,7 +66,7 @@ export async function* listRuns(client: Client, options: ListOptions): AsyncGene
     });
   }
   try {
-    for await (const info of client.workflow.list({ query: listQuery(options) })) {
+    for await (const info of withoutPayloads(client).list({ query: listQuery(options) })) {
       const run = videoRunOf(info);
       if (matchesList(run, options)) yield run;
     }

@@ -29,13 +29,6 @@ export const FAILING_TASKS =
 /** What {@link readProblem} needs of a run. */
 type RunDescription = Pick<WorkflowExecutionDescription, 'raw' | 'taskQueue' | 'workflowId' | 'runId'>;
 
-/** Describes a run without decoding its payloads, which may need a codec that is not here. */
-export async function describeEncoded(client: Client, workflowId: string, runId: string): Promise<RunDescription> {
-  const { namespace } = client.options;
-  const raw = await client.workflowService.describeWorkflowExecution({ namespace, execution: { workflowId, runId } });
-  return { raw, taskQueue: raw.executionConfig?.taskQueue?.name ?? '', workflowId, runId };
-}
-
 /** Lists runs, the newest first, without decoding their payloads. @param max - Most runs that are listed. */
 export async function listEncoded(
   client: Client,
@@ -93,6 +86,9 @@ async function lastTaskFailure(
 function cureOf(cause: string, message: string): string {
   if (cause === 'NON_DETERMINISTIC_ERROR' || /nondeterminis|DeterminismViolation/i.test(message)) {
     return 'The run began on other workflow code: start a worker of that version again (docs/versioning.md).';
+  }
+  if (/Failed to initialize workflow of type/.test(message)) {
+    return 'The workers have no such workflow: start a worker of a version that has it (docs/versioning.md).';
   }
   if (/encoding|payload|codec|converter|decrypt|decode/i.test(message)) {
     return (

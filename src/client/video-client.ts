@@ -16,7 +16,7 @@ import { CONFORM_OPTIONS, type ConformVideoOptions, conformArchived, noVideo } f
 import { connectFromEnv, type FromEnvOptions } from './from-env.js';
 import { runNotFound } from './not-found.js';
 import { PRESIGN_OPTIONS, PRESIGN_SECONDS, type PresignedVideo, presignVideo } from './presign.js';
-import { queryProgress } from './query-progress.js';
+import { nullUnlessUnreadable, queryProgress } from './query-progress.js';
 import { stageRequest } from './request-image.js';
 import { VideoRunError } from './run-error.js';
 import { runErrorOf } from './run-failure.js';
@@ -37,6 +37,7 @@ import type {
   WanVideoClientOptions,
 } from './video-start.js';
 import { waitFor } from './wait-for.js';
+import { withoutPayloads } from './without-payloads.js';
 
 const NO_END = { result: null, error: null };
 
@@ -253,8 +254,7 @@ export class WanVideoClient {
     reason = 'cancelled by the caller',
     { runId }: RunOptions = {},
   ): Promise<CancelOutcome | null> {
-    const handle = this.#handle(id, runId);
-    const { type } = await this.#call(id, handle.describe());
+    const { type } = await this.#call(id, withoutPayloads(this.#client).getHandle(id, runId).describe());
     const refusal = notCancellable(id, type);
     if (refusal !== undefined) throw refusal;
     return this.#request(id, runId, { name: CANCEL_SIGNAL, argument: { reason }, unanswered: 'signal' });
@@ -290,14 +290,14 @@ export class WanVideoClient {
    */
   async describe(id: string, options: RunOptions & { readonly progress?: boolean } = {}): Promise<VideoStatus> {
     const { runId } = options;
-    const description = await this.#call(id, this.#handle(id, runId).describe());
+    const description = await this.#call(id, withoutPayloads(this.#client).getHandle(id, runId).describe());
     const run = videoRunOf(description);
     const problem = run.status === 'running' ? await readProblem(this.#client, description, Date.now()) : null;
     const { type, taskQueue, historyLength } = description;
     const status = { ...run, workflow_type: type, task_queue: taskQueue, events: historyLength, problem };
     if (options.progress === false) return { ...status, progress: null, ...NO_END };
     const [progress, end] = await Promise.all([
-      hasVideo(type) ? this.progress(id, { runId: run.run_id }).catch(() => null) : null,
+      hasVideo(type) ? this.progress(id, { runId: run.run_id }).catch(nullUnlessUnreadable) : null,
       run.status === 'running' ? NO_END : this.#endOf(id, run.run_id),
     ]);
     const result = hasVideo(type) ? end.result : null;

@@ -4,6 +4,7 @@ import type { AccountSlotsPort } from '../../activities/index.js';
 import { mapParallel } from '../async/map-parallel.js';
 import { queryBudget } from '../client/account-slots.js';
 import { assessSlots } from '../client/slots-health.js';
+import { withoutPayloads } from '../client/without-payloads.js';
 import type { Config } from '../config/config.js';
 import type { BudgetTerms } from '../contract/budget.js';
 import {
@@ -135,7 +136,7 @@ async function wakeWaitingRuns(
   const before = await client.workflow.count(`WorkflowId = "${slots}" AND ExecutionStatus != 'Running'`);
   if (before.count === 0) return 0;
   let woken = 0;
-  const runs = client.workflow.list({ query: (await knowsAttributes()) ? WITHOUT_TASK : RUNNING });
+  const runs = withoutPayloads(client).list({ query: (await knowsAttributes()) ? WITHOUT_TASK : RUNNING });
   const sent = mapParallel(runs, RUNS_AT_ONCE, async ({ workflowId, runId }) => {
     signal.throwIfAborted();
     // One that has ended meanwhile does not wait.

@@ -1,4 +1,5 @@
-import { type Client, WorkflowNotFoundError } from '@temporalio/client';
+import { type Client, type WorkflowClientInterceptor, WorkflowNotFoundError } from '@temporalio/client';
+import proto from '@temporalio/proto';
 import { expect, test } from 'vitest';
 import { writeReport } from '../../src/batch/batch-files.js';
 import { WanBatchClient } from '../../src/client/batch-client.js';
@@ -7,16 +8,22 @@ import { noTotals } from '../../src/contract/batch-totals.js';
 import { batchStatusText } from '../../src/text/batch.js';
 import { setUp } from './ledger-setup.js';
 
+const { DescribeWorkflowExecutionResponse } = proto.temporal.api.workflowservice.v1;
+const { WorkflowExecutionStatus } = proto.temporal.api.enums.v1;
+
+/** A Temporal that describes every batch in this way. */
+const describing = (describe: WorkflowClientInterceptor['describe'], rest: object = {}): Client =>
+  ({
+    connection: {},
+    workflow: {},
+    options: { namespace: 'default', interceptors: { workflow: [{ describe }] } },
+    ...rest,
+  }) as never;
+
 /** A Temporal whose retention period has passed for every run. */
-const client = {
-  workflow: {
-    getHandle: (id: string) => ({
-      describe: async () => {
-        throw new WorkflowNotFoundError('workflow not found', id, undefined);
-      },
-    }),
-  },
-} as unknown as Client;
+const client = describing(async ({ workflowExecution: { workflowId } }) => {
+  throw new WorkflowNotFoundError('workflow not found', workflowId ?? '', undefined);
+});
 
 const summaryOf = (outcome: BatchSummary['outcome']): BatchSummary => ({
   batch_id: 'spring',
@@ -47,16 +54,22 @@ test('a batch that neither Temporal nor the store knows is not found', async () 
 });
 
 /** A Temporal that shows a batch, whose workflow answers with the stage that it was last in. */
-const showing = (status: string): Client =>
-  ({
+const showing = (status: 'RUNNING' | 'TERMINATED'): Client => {
+  const workflowExecutionInfo = {
+    execution: { workflowId: 'batch/spring', runId: 'r' },
+    type: { name: 'videoBatch' },
+    status: WorkflowExecutionStatus[`WORKFLOW_EXECUTION_STATUS_${status}`],
+    startTime: { seconds: 1 },
+  };
+  return describing(async () => DescribeWorkflowExecutionResponse.fromObject({ workflowExecutionInfo }), {
     withDeadline: (_deadline: number, call: () => Promise<unknown>) => call(),
     workflow: {
       getHandle: () => ({
-        describe: async () => ({ status: { name: status } }),
         query: async () => ({ ...summaryOf('completed'), stage: 'running', in_flight: 3, waiting: 4, attention: [] }),
       }),
     },
-  }) as unknown as Client;
+  });
+};
 
 test('a running batch is shown although the store is away, as after a pause that arrived', async () => {
   const { store } = setUp();

@@ -146,9 +146,16 @@ test('the command with the codec reads and steers what it encodes; lists by labe
 });
 
 test('a command without the codec says which setting is missing, and so does one with another key', async () => {
+  const { id: ended } = await stack.videos.start(request());
+  await stack.videos.result(ended);
   const { id } = await stack.videos.start(request());
   const { WAN_VIDEO_PAYLOAD_CODEC: _, ...without } = env;
-  for (const args of [['status', id], ['watch', id], ['list'], ['retry', id]]) {
+  for (const args of [
+    ['status', id],
+    ['watch', id],
+    ['status', ended],
+    ['retry', ended],
+  ]) {
     const { code, stdout } = await command([...args, '--json'], { env: without });
     expect({ args, code, error: JSON.parse(stdout).error }).toMatchObject({
       args,
@@ -160,6 +167,9 @@ test('a command without the codec says which setting is missing, and so does one
       },
     });
   }
+  // What a list has comes from search attributes, which no codec encodes.
+  const list = JSON.parse((await command(['list', '--json'], { env: without })).stdout);
+  expect(list.runs.map((run: { id: string }) => run.id)).toContain(id);
   const plain = await connectClient({ ...stack.temporal, payloadCodec: undefined });
   const videos = new WanVideoClient({ client: plain });
   await expect(videos.progress(id)).rejects.toMatchObject({ type: 'ConfigurationInvalid' });

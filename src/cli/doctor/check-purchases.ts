@@ -1,6 +1,7 @@
 import type { Client } from '@temporalio/client';
 import { isRunOpen } from '../../client/is-run-open.js';
-import { queryProgress } from '../../client/query-progress.js';
+import { nullUnlessUnreadable, queryProgress } from '../../client/query-progress.js';
+import { withoutPayloads } from '../../client/without-payloads.js';
 import { FailureType } from '../../contract/failure-type.js';
 import { salvageWorkflowId } from '../../contract/names.js';
 import type { VideoProgress } from '../../contract/result.js';
@@ -85,7 +86,7 @@ async function findParked(client: Client): Promise<string[]> {
   const runs: string[] = [];
   try {
     const query = "ExecutionStatus = 'Running' AND VideoOutcome = 'needs_attention'";
-    for await (const { workflowId } of client.workflow.list({ query })) runs.push(workflowId);
+    for await (const { workflowId } of withoutPayloads(client).list({ query })) runs.push(workflowId);
   } catch {
     // A namespace without our attributes cannot answer this query; the ledger knows the recent ones.
   }
@@ -93,7 +94,7 @@ async function findParked(client: Client): Promise<string[]> {
 }
 
 async function waitsForPerson(client: Client, run: string): Promise<boolean> {
-  const progress = await queryProgress<VideoProgress>(client, run).catch(() => undefined);
+  const progress = await queryProgress<VideoProgress>(client, run).catch(nullUnlessUnreadable);
   return progress?.stage === 'needs_attention';
 }
 

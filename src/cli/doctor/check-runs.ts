@@ -1,8 +1,9 @@
 import type { Client } from '@temporalio/client';
 import { readAccountSlots } from '../../client/account-slots.js';
 import { isRunOpen } from '../../client/is-run-open.js';
-import { queryProgress } from '../../client/query-progress.js';
-import { describeEncoded, FAILING_TASKS, listEncoded, readProblem } from '../../client/run-problem.js';
+import { nullUnlessUnreadable, queryProgress } from '../../client/query-progress.js';
+import { FAILING_TASKS, listEncoded, readProblem } from '../../client/run-problem.js';
+import { withoutPayloads } from '../../client/without-payloads.js';
 import type { Config } from '../../config/config.js';
 import type { BatchProgress } from '../../contract/batch.js';
 import { amountText, type BudgetTerms, limitOf, MICRO } from '../../contract/budget.js';
@@ -14,6 +15,8 @@ import { budgetName } from '../../text/budget.js';
 
 /** Runs are checked one by one, some 5 ms each; a problem outside of these hundred concerns few runs. */
 const RUNS_MAX = 100;
+/** Problems that are explained in one line. */
+const KINDS_MAX = 5;
 /** A step's first retry comes after a second or two; one that still fails then is worth a line. */
 const YOUNG_MS = 5_000;
 /** The provider abandons a render after 3 h; the quarter of an hour is for the task's wait before it. */
@@ -41,14 +44,17 @@ export async function checkRuns(client: Client, nowMs: number): Promise<string> 
     if (seen.has(runId)) continue;
     seen.add(runId);
     checked += 1;
-    const why = await readProblem(client, await describeEncoded(client, workflowId, runId), nowMs);
+    const why = await readProblem(client, await withoutPayloads(client).getHandle(workflowId, runId).describe(), nowMs);
     if (why !== null) stuck.push({ id: workflowId, why });
   }
   const [first] = stuck;
   if (first === undefined) return checked === 0 ? 'none is running' : `${checked} checked, all make progress`;
   const ids = inOneLine(stuck.map(({ id }) => id));
+  // One run of each kind: what repairs one does not repair another. Counts and ids make no other kind.
+  const kinds = new Map(stuck.toReversed().map((one) => [one.why.replace(/\d+/g, ''), one]));
+  const why = [...kinds.values()].slice(-KINDS_MAX).map((one) => `${one.id}: ${one.why}`);
   throw problem(
-    `${stuck.length} of ${checked} running runs are stuck: ${ids}; the first: ${first.why}`,
+    `${stuck.length} of ${checked} running runs are stuck: ${ids}. ${why.toReversed().join(' ')}`,
     `Run "wan-video status ${first.id}"; docs/operations.md says what to do.`,
   );
 }
@@ -59,12 +65,12 @@ export async function checkBatches(client: Client): Promise<string> {
   const paused: string[] = [];
   let first: BatchProgress | undefined;
   let checked = 0;
-  for await (const { workflowId } of client.workflow.list({ query })) {
+  for await (const { workflowId } of withoutPayloads(client).list({ query })) {
     if (checked === RUNS_MAX) break;
     checked += 1;
     // No worker answers when this fails, which another check reports.
-    const progress = await queryProgress<BatchProgress>(client, workflowId).catch(() => undefined);
-    if (progress === undefined) break;
+    const progress = await queryProgress<BatchProgress>(client, workflowId).catch(nullUnlessUnreadable);
+    if (progress === null) break;
     if (progress.stage !== 'paused') continue;
     first ??= progress;
     paused.push(progress.batch_id);
