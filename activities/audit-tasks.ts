@@ -50,9 +50,11 @@ export function createAuditTasks(deps: ActivityDeps, archiveCandidate = candidat
       const untilMs = clock.now();
       const sinceMs = untilMs - Math.min(DAY_MS, since_seconds * 1000);
       const { tasks, unreadable } = await listAllTasks(deps.dashscope, clock, signal);
-      const listed = tasks.filter(({ createdAtMs }) => createdAtMs === undefined || createdAtMs >= sinceMs);
+      // The provider decides what is 24 hours old: everything that it still lists is examined.
+      const isWhole = since_seconds * 1000 >= DAY_MS;
+      const listed = tasks.filter(({ createdAtMs = untilMs }) => isWhole || createdAtMs >= sinceMs);
       const bills = await billedSeconds(deps, sinceMs, signal);
-      const auditor = new TaskAuditor({ ...deps, archiveCandidate, onRescue }, bills, signal);
+      const auditor = new TaskAuditor({ ...deps, archiveCandidate, unreadable, onRescue }, bills, signal);
       // What is not examined may be of the same purchase as what is.
       for (const row of tasks) if (!listed.includes(row) && !isFree(row)) auditor.doubt(row);
       const examined: Examined[] = [];
@@ -126,4 +128,7 @@ const countVerdicts = (rows: readonly AuditedTask[]): Record<AuditVerdict, numbe
   ) as Record<AuditVerdict, number>;
 
 const sum = (rows: readonly AuditedTask[], field: 'provider_seconds' | 'ledger_seconds'): number =>
-  rows.reduce((total, row) => total + (row[field] ?? 0), 0);
+  rows.reduce((total, row) => total + (isDeleted(row) ? 0 : (row[field] ?? 0)), 0);
+
+/** Of such a task the provider says no seconds any more, so there is nothing to compare. */
+const isDeleted = ({ status }: AuditedTask): boolean => status === 'UNKNOWN';

@@ -37,6 +37,8 @@ export interface Undecided {
 }
 
 interface AuditDeps extends ActivityDeps, Pick<ReconcileDeps, 'archiveCandidate'> {
+  /** Rows of the list that name no readable task: each may be any task, so nothing is claimed next to one. */
+  readonly unreadable: number;
   /** Called once a task was claimed that no purchase named. */
   readonly onRescue: (taskId: string) => void;
 }
@@ -100,13 +102,17 @@ export class TaskAuditor {
     const { dashscope, store } = this.#deps;
     const { taskId } = row;
     const seen = await dashscope.queryTask(taskId, { signal: this.#signal });
+    // The provider deletes a task after 24 hours, perhaps between the list and the query: the list has its end.
+    const isDeleted = seen.status === 'UNKNOWN';
+    const { status } = isDeleted ? row : seen;
+    const hasVideo = status === 'SUCCEEDED';
     const say = (verdict: AuditVerdict, why: string): AuditedTask => ({
       ...factsOf(row, seen),
       verdict,
       why,
       purchase: `${view.purchase.key}/${view.purchase.n}`,
-      provider_seconds: seen.status === 'SUCCEEDED' ? (seen.usage?.duration ?? null) : 0,
-      ledger_seconds: this.#bills.get(taskId) ?? (seen.status === 'SUCCEEDED' ? null : 0),
+      provider_seconds: hasVideo ? (seen.usage?.duration ?? null) : 0,
+      ledger_seconds: this.#bills.get(taskId) ?? (hasVideo ? null : 0),
     });
     const ending = endingOfTask(view, taskId);
     if (ending?.how === 'archived') {
@@ -116,11 +122,14 @@ export class TaskAuditor {
       }
       return { task: say('orphan', await this.#missingVideo(row, view)) };
     }
-    if (ending?.how === 'abandoned' || (ending?.how === 'failed' && seen.status === 'SUCCEEDED')) {
+    if (ending?.how === 'abandoned' || (ending?.how === 'failed' && hasVideo)) {
       return { task: say('given_up', ending.how === 'abandoned' ? 'given up by a person' : 'its result was refused') };
     }
-    if (isFree(seen)) return { task: say('free', 'not billed') };
-    if (ending !== undefined) return { task: say('orphan', `closed as ${ending.how} while the provider still has it`) };
+    if (isFree({ status })) return { task: say('free', 'not billed') };
+    if (ending !== undefined) {
+      const now = isDeleted ? 'and the provider has deleted it' : 'while the provider still has it';
+      return { task: say('orphan', `closed as ${ending.how} ${now}`) };
+    }
     const orphans = await orphansOf(view, this.#deps, this.#signal);
     const orphan = orphans.find(({ extraTask }) => (extraTask?.taskId ?? taskId) === taskId);
     if (orphan === undefined) return { task: say('open', 'a run works on it') };
@@ -223,7 +232,7 @@ export class TaskAuditor {
     const { purchase, intent } = fit.view;
     const rivals = all.filter((other) => other.fits.some(({ view }) => isSamePurchase(view.purchase, purchase)));
     const inWindow = this.#doubtful.filter(({ createdAtMs }) => isWithin(submitWindow(fit.view, times), createdAtMs));
-    if (rivals.length > 1 || inWindow.length > 0) {
+    if (rivals.length > 1 || inWindow.length > 0 || this.#deps.unreadable > 0) {
       return say('unclear', 'equal to a purchase that was taken for not created, and perhaps not alone');
     }
     // Announced or claimed since the purchases were read: `Ledger.claim` must not be called for such a task.

@@ -8,7 +8,8 @@ const USAGE = `usage: npm run chaos -- [--generations 200] [--minutes 15] [--see
 
 Generates videos at the emulator, alone and as items of two batches, on budgets that do not suffice for all of them, while worker processes are killed, stopped, frozen and
 started, replies are lost in every way, one of ten comes with a hostile request, file or messages, runs are cancelled and terminated, the account's slots are terminated, and the provider itself is killed and started again.
-Exit code 0: nothing was bought twice, overspent, refused although there was room, lost, left open or parked. Exit code 1: something was.
+Every end is notified to a receiver that at times takes nothing, each batch delivers its videos under names, and at the end "wan-video audit" explains every task and rescues an orphan that was planted.
+Exit code 0: nothing was bought twice, overspent, refused although there was room, lost, left open, parked, notified under two ids, undelivered or unexplained. Exit code 1: something was.
 --broken runs a build that is broken on purpose; then exit code 0 says that the judge caught it, 1 that it did not.
 ${Object.entries(BROKEN)
   .map(([name, { says }]) => `  ${name}: ${says}`)
@@ -79,16 +80,21 @@ async function main() {
       'left by us',
       `${left.runs} cancelled or terminated; ${left.billed} of their tasks billed, ${left.salvaged} salvaged`,
     ],
+    ['delivered', result.delivered],
+    ['audited', result.audited],
     ['worst gap', `${(result.worstGapMs / 1000).toFixed(1)} s from the end of a task to its video in the store`],
   ];
-  for (const [name, value] of lines) process.stdout.write(`${name.padEnd(12)} ${value}\n`);
+  for (const [name, value] of lines.filter(([, value]) => value !== undefined))
+    process.stdout.write(`${name.padEnd(12)} ${value}\n`);
   for (const violation of result.violations) process.stdout.write(`VIOLATION    ${violation}\n`);
   if (broken === undefined) {
     const short = result.started < generations ? ['the time was too short for all generations'] : [];
     for (const why of short) process.stdout.write(`VIOLATION    ${why}\n`);
     const failed = result.violations.length + short.length > 0;
     process.stdout.write(
-      failed ? 'FAILED\n' : 'passed: everything was bought once and within the budgets, nothing is lost\n',
+      failed
+        ? 'FAILED\n'
+        : 'passed: everything was bought once and within the budgets, nothing is lost, each end was notified and every task explained\n',
     );
     return failed ? 1 : 0;
   }

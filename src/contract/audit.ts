@@ -52,7 +52,10 @@ export interface AuditReport {
   readonly until_ms: number;
   readonly tasks: number;
   readonly counts: Readonly<Record<AuditVerdict, number>>;
-  /** Of the tasks that are ours. They differ when a bill is missing or was estimated. */
+  /**
+   * Of the tasks that are ours, without those that the provider deleted meanwhile. They differ when a bill is missing
+   * or was estimated.
+   */
   readonly seconds: { readonly provider: number; readonly ledger: number };
   /** Orphans and unclear tasks, at most 50. */
   readonly findings: readonly AuditedTask[];

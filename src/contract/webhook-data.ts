@@ -1,3 +1,4 @@
+import type { AuditReport } from './audit.js';
 import type { BatchPause, BatchSchedulePause, BatchSummary } from './batch.js';
 import { type BatchTotals, namedCounts } from './batch-totals.js';
 import { resolveCommands, shellWord } from './command-lines.js';
@@ -6,7 +7,7 @@ import type { Attention, VideoResult } from './result.js';
 import { cleanText } from './safe-text.js';
 import { schedulePauseText } from './schedule-pause.js';
 import type { Issue } from './video-error.js';
-import type { WebhookBatch, WebhookRun, WebhookSummary } from './webhook.js';
+import type { WebhookAudit, WebhookBatch, WebhookRun, WebhookSummary } from './webhook.js';
 
 /** The state of a batch that its events report. */
 export interface BatchEventSource extends BatchTotals {
@@ -184,6 +185,32 @@ export function endedRun({ workflowId, batchId }: RunEventSource, end: RunEnd): 
   }
   const reason = end.reason === null ? null : textOf(end.reason);
   return { ...head, reason, text: `${name} was cancelled. ${textOf(end.outcome)}` };
+}
+
+/** Findings in an event, which has at most some 20 kB. */
+const FINDINGS_MAX = 20;
+
+/** Data of `audit.orphans`. */
+export function orphansAudit(
+  workflowId: string,
+  { counts, seconds, findings, rescued }: Pick<AuditReport, 'counts' | 'seconds' | 'findings' | 'rescued'>,
+): WebhookAudit {
+  const few = findings.slice(0, FINDINGS_MAX);
+  return {
+    workflow_id: workflowId,
+    batch_id: null,
+    state: 'orphans',
+    text:
+      `An audit found ${counts.orphan} paid ${counts.orphan === 1 ? 'task' : 'tasks'} of ours without a video in the ` +
+      `store; ${rescued.length} ${rescued.length === 1 ? 'is' : 'are'} rescued.`,
+    reason: textOf(few.map(({ task_id, why }) => `${task_id}: ${why}`).join('; ')),
+    cause: null,
+    next_step: 'See each with "wan-video audit"; the runbook says how a task becomes an orphan.',
+    counts,
+    seconds,
+    findings: few.map((task) => ({ ...task, why: textOf(task.why) })),
+    rescued: rescued.slice(0, FINDINGS_MAX),
+  };
 }
 
 function batchData(

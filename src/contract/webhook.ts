@@ -1,3 +1,4 @@
+import type { AuditedTask, AuditReport } from './audit.js';
 import type { BatchSchedulePause, BatchSummary } from './batch.js';
 import type { BatchTotals } from './batch-totals.js';
 import type { Money } from './budget.js';
@@ -12,6 +13,7 @@ export const WEBHOOK_EVENT_TYPES = [
   'run.needs_attention',
   'run.budget_reached',
   'run.ended',
+  'audit.orphans',
 ] as const;
 
 /** Name of an event. */
@@ -123,6 +125,20 @@ export interface WebhookRun extends WebhookSummary {
   readonly commands: readonly string[];
 }
 
+/** Data of the event of an audit that found orphans. */
+export interface WebhookAudit extends WebhookSummary {
+  readonly batch_id: null;
+  readonly state: 'orphans';
+  /** Tasks of the account, by what they are. */
+  readonly counts: AuditReport['counts'];
+  /** Billed seconds of the tasks that are ours. */
+  readonly seconds: AuditReport['seconds'];
+  /** The orphans and the unclear tasks, the first of them. */
+  readonly findings: readonly AuditedTask[];
+  /** Workflow ids of the salvages that were started, and tasks that have one. */
+  readonly rescued: readonly string[];
+}
+
 interface EventHead<Type, Data> {
   /** The same at every delivery of the event, so that a receiver recognizes one that it has processed. */
   readonly id: string;
@@ -140,6 +156,7 @@ interface EventData {
   readonly 'run.needs_attention': WebhookRun;
   readonly 'run.budget_reached': WebhookRun;
   readonly 'run.ended': WebhookRun;
+  readonly 'audit.orphans': WebhookAudit;
 }
 
 /** What is POSTed to the webhook. */

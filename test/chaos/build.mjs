@@ -57,7 +57,7 @@ export async function copyBuild(name) {
   const home = join(ROOT, '.wan-video', `chaos-${process.pid}`);
   const dist = join(home, 'dist');
   await mkdir(home, { recursive: true });
-  await writeFile(join(home, 'package.json'), '{"type":"module"}');
+  await cp(join(ROOT, 'package.json'), join(home, 'package.json'));
   await cp(join(ROOT, 'dist'), dist, { recursive: true });
   const remove = () => rm(home, { recursive: true, force: true });
   try {

@@ -23,6 +23,8 @@ test('under chaos thirty generations are bought once each, within budgets that b
   expect(out).toMatch(/^overspent +0 budgets; refused by (day|tenant|batch) [1-9]/m);
   expect(out).toMatch(/^losses +0$/m);
   expect(out).toMatch(/^parked runs +0$/m);
+  expect(out).toMatch(/^delivered +[1-9]\d* named files of 2 batches; [1-9]\d* messages taken$/m);
+  expect(out).toMatch(/^audited +[1-9]\d* tasks explained, 0 wrongly$/m);
   expect({ code, out }).toMatchObject({ code: 0 });
 }, 420_000);
 

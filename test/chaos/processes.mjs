@@ -5,6 +5,7 @@ import { mkdir } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { text } from 'node:stream/consumers';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
@@ -41,6 +42,13 @@ export async function startWorker(dist, times, env) {
   ]);
   await ready(child, 'a worker');
   return child;
+}
+
+/** Runs a command of the given build to its end. */
+export async function runCommand(dist, args, env) {
+  const child = start(process.execPath, [join(dist, 'src/cli/main.js'), ...args], env, ['ignore', 'pipe', 'inherit']);
+  const [stdout, [code]] = await Promise.all([text(child.stdout), once(child, 'exit')]);
+  return { code, stdout };
 }
 
 /** Starts the emulator in a process of its own; its state is the judge's evidence, and outlives a restart. */

@@ -4,13 +4,16 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath, pathToFileURL } from 'node:url';
+import { auditPlanted } from './audit.mjs';
 import { copyBuild } from './build.mjs';
+import { DOCUMENTS, filesOf, misdelivered, misnotified, patternOf } from './deliveries.mjs';
 import { sendHostility, withHostility } from './hostility.mjs';
 import { hashesOf, REFUSED, verdict } from './judge.mjs';
 import { batchIdOf, budgetFileOf, dayOf, limitsOf, overspent, PRICES, slotsBelieve } from './money.mjs';
 import { BATCHES, DRIFT, faultForAnybody, planOf } from './plan.mjs';
 import { end, endAll, startEmulator, startS3, startWorker } from './processes.mjs';
 import { randomOf } from './random.mjs';
+import { startReceiver } from './receiver.mjs';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const KEY = 'sk-chaos';
@@ -23,7 +26,10 @@ const VIDEO_OUTCOMES = new Set(['generated', 'cache', 'adopted']);
 /** Tasks that render at once; the account's five would make it wait most of the time. */
 const SLOTS = 12;
 /** What must end; the account's slots are kept by a run that never does. */
-const RUNNING = 'ExecutionStatus = "Running" AND WorkflowType IN ("videoGenerate", "salvageVideo", "videoBatch")';
+const RUNNING =
+  'ExecutionStatus = "Running" AND WorkflowType IN ("videoGenerate", "salvageVideo", "videoBatch", "deliverWebhook")';
+/** Messages that were not delivered. */
+const UNDELIVERED = 'WorkflowType = "deliverWebhook" AND ExecutionStatus != "Completed"';
 /** Longest freeze of a worker. What a longer one can do is said in docs/guarantees.md. */
 const FREEZE_MS = 4_000;
 /** What is left of the time for the runs to end once nothing disturbs them any more, at most. */
@@ -118,9 +124,11 @@ export async function runChaos({ seed, generations, minutes, workers: workersMax
     const [pricesFile, budgetsFile] = [join(home, 'prices.json'), join(home, 'budgets.json')];
     await writeFile(pricesFile, JSON.stringify(PRICES));
     await writeFile(budgetsFile, JSON.stringify(budgetFileOf(limits)));
+    const receiver = await startReceiver(home, randomOf(seed + 4), () => Date.now() < disturbUntilMs);
     const env = {
       DASHSCOPE_HTTP_BASE_URL: emulator.baseUrl,
       DASHSCOPE_API_KEY: KEY,
+      WAN_VIDEO_WEBHOOK: receiver.file,
       OUTPUT_DIR: outputDir,
       TEMPORAL_ADDRESS: server.address,
       HOME: home,
@@ -199,6 +207,7 @@ export async function runChaos({ seed, generations, minutes, workers: workersMax
     const ended = await Promise.all(running);
     const reports = ended.flatMap((batch) => batch.reports);
     const summaries = ended.flatMap(({ summary }) => summary ?? []);
+    const deliveries = ended.flatMap(({ delivered }) => delivered ?? []);
     state.over = true;
     await disturbing;
     const started = [...lone.slice(0, next), ...plan.filter(({ batch }) => batch !== undefined)];
@@ -242,7 +251,33 @@ export async function runChaos({ seed, generations, minutes, workers: workersMax
       beliefs: await settled(beliefs),
     });
     const hostile = started.filter((generation) => generation.hostile !== undefined).length;
-    return { done, started: started.length, hostile, ...judged, violations: [...judged.violations, ...effects] };
+    const undelivered = [];
+    for await (const { workflowId } of client.workflow.list({ query: UNDELIVERED })) undelivered.push(workflowId);
+    const misplaced = [];
+    for (const batch of deliveries)
+      misplaced.push(...misdelivered({ ...batch, files: await filesOf(store, batch.id) }));
+    say('auditing the account, with an orphan that was planted');
+    const isPlain = ({ prompt, batch, leave, hostile: what }) =>
+      what === undefined && leave === undefined && batch === undefined && isBoughtOnce(tasks, prompt);
+    const unexplained = await auditPlanted({
+      generation: started.find(isPlain),
+      emulator,
+      ledger,
+      client,
+      dist: build.dist,
+      env,
+    });
+    const violations = [
+      ...judged.violations,
+      ...effects,
+      ...misnotified({ runs, taken: receiver.taken, undelivered }),
+      ...misplaced,
+      ...unexplained,
+    ];
+    const files = deliveries.reduce((sum, { videos }) => sum + videos.length, 0);
+    const explained = `${tasks.length} tasks explained, ${unexplained.length} wrongly`;
+    const delivered = `${files} named files of ${deliveries.length} batches; ${receiver.taken.length} messages taken`;
+    return { done, started: started.length, hostile, ...judged, delivered, audited: explained, violations };
   } finally {
     // The client stays open: what still waits in it would throw from its timers, and this process ends anyway.
     await endAll();
@@ -260,6 +295,11 @@ const EMPTY = {
   summaries: [],
   beliefs: [],
   booked: [],
+};
+
+const isBoughtOnce = (tasks, prompt) => {
+  const own = tasks.filter((task) => task.prompt === prompt);
+  return own.length === 1 && own[0].billed_seconds > 0;
 };
 
 /**
@@ -418,7 +458,7 @@ async function generate(generation, world) {
   const whose = tenant !== undefined && { tenant };
   const request = { prompt, duration, fps: 30, size: '1280*720', reference_image: image, ...whose };
   const follow = async (id, left) => {
-    const run = { id, prompt, leave: left, end: 'running' };
+    const run = { id, workflowId: id, prompt, leave: left, end: 'running' };
     runs.push(run);
     const ended = videos.result(id).then(
       () => ({ end: 'completed' }),
@@ -458,8 +498,8 @@ async function runBatch(id, generations, world) {
   const lines = generations.map(({ index, prompt, duration }) => {
     return { item_id: `item-${index}`, prompt, duration, fps: 30, size: '1280*720', reference_image: image };
   });
-  await batches.start({ lines }, { id, window: BATCH_WINDOW });
-  const run = { id: `batch/${id}`, leave: undefined, end: 'running' };
+  await batches.start({ lines }, { id, window: BATCH_WINDOW, deliver: patternOf(id), deliverReports: DOCUMENTS });
+  const run = { id: `batch/${id}`, workflowId: `batch/${id}`, leave: undefined, end: 'running' };
   runs.push(run);
   const sending = Promise.all(generations.map((generation, index) => hostility(generation, lines[index], run.id)));
   const isOver = () => Date.now() > deadlineMs || state.broken;
@@ -486,14 +526,18 @@ async function runBatch(id, generations, world) {
   const rows = [];
   for await (const row of batches.report(id)) rows.push(row);
   const promptOf = new Map(lines.map(({ item_id, prompt }) => [item_id, prompt]));
-  for (const { item_id, outcome, cause, message, ended_at_ms: endedAtMs } of rows) {
+  for (const { item_id, outcome, cause, message, run: itemRun, ended_at_ms: endedAtMs } of rows) {
     const end = VIDEO_OUTCOMES.has(outcome) ? 'completed' : outcome === REFUSED ? REFUSED : `${outcome} ${cause ?? ''}`;
     const refused = end === REFUSED && { scope: scopeOf(message), endedAtMs };
-    runs.push({ id: `${id}/${item_id}`, prompt: promptOf.get(item_id), leave: undefined, end, ...refused });
+    const workflowId = itemRun ?? undefined;
+    runs.push({ id: `${id}/${item_id}`, workflowId, prompt: promptOf.get(item_id), leave: undefined, end, ...refused });
   }
   return {
     reports: rows.map(({ item_id, billed_seconds }) => ({ prompt: promptOf.get(item_id), billed_seconds })),
-    ...(summary !== undefined && { summary: totalsOf(id, summary, rows) }),
+    ...(summary !== undefined && {
+      summary: totalsOf(id, summary, rows),
+      delivered: { id, delivery: summary.delivery, videos: rows.filter(({ sha256 }) => sha256 !== null) },
+    }),
   };
 }
 

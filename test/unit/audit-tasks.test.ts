@@ -7,6 +7,7 @@ import type { ActivityDeps } from '../../activities/deps.js';
 import { DEFAULT_TIMES } from '../../src/config/times.js';
 import type { AuditedTask, AuditInput } from '../../src/contract/audit.js';
 import { FailureType } from '../../src/contract/failure-type.js';
+import { DAY_MS } from '../../src/contract/utc.js';
 import { VideoError } from '../../src/contract/video-error.js';
 import type { TaskSnapshot } from '../../src/dashscope/wire.js';
 import { LedgerPaths } from '../../src/ledger/paths.js';
@@ -49,6 +50,10 @@ function world() {
     return purchase;
   };
   let heartbeatDetails: unknown;
+  /** What an attempt leaves that was killed before its last heartbeat arrived. */
+  const loseHeartbeat = () => {
+    heartbeatDetails = undefined;
+  };
   const audit = async (change: object = {}, input: AuditInput = {}) => {
     const auditDeps = {
       ledger,
@@ -80,7 +85,21 @@ function world() {
     const verdicts = Object.fromEntries(explained.map(({ task_id, verdict }) => [task_id, verdict]));
     return { ...found, explained, verdicts };
   };
-  return { ledger, store, provider, rows, snapshots, deps, paths, announce, notCreated, task, dieAfterClaim, audit };
+  return {
+    ledger,
+    store,
+    provider,
+    rows,
+    snapshots,
+    deps,
+    paths,
+    announce,
+    notCreated,
+    task,
+    dieAfterClaim,
+    loseHeartbeat,
+    audit,
+  };
 }
 
 test('a task that an open purchase names, without a task record, is that purchase’s alone', async () => {
@@ -216,4 +235,85 @@ test('a video that was archived and is not in the store is reported, and never f
   expect(explained[0]?.why).toContain('0 h old, and its video is not in the store: deleted or lost');
   expect({ orphans, rescued: report.rescued }).toEqual({ orphans: [], rescued: [] });
   expect([...store.objects.keys()]).toEqual([...before, report.tasks_key]);
+});
+
+test('next to a row of the list that cannot be read nothing is claimed: it may be the same purchase’s', async () => {
+  const { ledger, provider, notCreated, task, audit } = world();
+  await notCreated('ab');
+  task('t1');
+  provider.unreadable = 1;
+  const { verdicts, report } = await audit();
+  expect(verdicts).toEqual({ t1: 'unclear' });
+  expect(report).toMatchObject({ unreadable: 1, rescued: [] });
+  expect(await ledger.findTask('t1')).toBeUndefined();
+});
+
+test('a task that the provider deleted between its list and the query is what the list shows, without seconds to compare', async () => {
+  const { ledger, store, rows, announce, task, audit } = world();
+  const ended = async (letters: string, taskId: string, status: string) => {
+    const purchase = await announce(letters);
+    const ref = { purchase, taskId, requestId: 'r', keyFingerprint: 'f1' };
+    await ledger.ensureClaim(ref);
+    task(taskId, { status: 'UNKNOWN' });
+    Object.assign(rows.at(-1) ?? {}, { status });
+    return ref;
+  };
+  const error = new VideoError(FailureType.TaskFailed, 'it failed');
+  await ledger.finish(await ended('ab', 'failed', 'FAILED'), { how: 'failed', error });
+  await ledger.finish(await ended('cd', 'refused', 'SUCCEEDED'), { how: 'failed', error });
+  await ledger.finish(await ended('ef', 'expired', 'SUCCEEDED'), { how: 'expired' });
+  const result = { video_url: 'v', task_id: 'kept', bytes: 1, sha256: 'x' } as never;
+  await ledger.finish(await ended('12', 'kept', 'SUCCEEDED'), { how: 'archived', result, cacheKey: null });
+  await store.put('videos/kept.mp4', Readable.from([Buffer.from('v')]), {});
+  await ended('34', 'watched', 'RUNNING');
+  const { verdicts, explained, report } = await audit({ isRunOpen: async () => true });
+  expect(verdicts).toEqual({
+    failed: 'free',
+    refused: 'given_up',
+    expired: 'orphan',
+    kept: 'archived',
+    watched: 'open',
+  });
+  expect(explained.find(({ task_id }) => task_id === 'expired')?.why).toContain('the provider has deleted it');
+  expect(report.seconds).toEqual({ provider: 0, ledger: 0 });
+});
+
+test('an audit of the whole day explains everything that the provider lists, also what is just older than 24 hours by our clock', async () => {
+  const { rows, task, audit } = world();
+  task('edge');
+  task('older');
+  const nowMs = START + 600_000;
+  Object.assign(rows[0] ?? {}, { createdAtMs: nowMs - DAY_MS - 2_000 });
+  Object.assign(rows[1] ?? {}, { createdAtMs: nowMs - 60 * 60_000 });
+  expect((await audit()).verdicts).toEqual({ edge: 'other_software', older: 'other_software' });
+  expect((await audit({}, { since_seconds: 60 })).verdicts).toEqual({});
+});
+
+test('an orphan is reported, and rescued once, by the attempt after one that was killed before it said so', async () => {
+  const { ledger, notCreated, task, loseHeartbeat, audit } = world();
+  const purchase = await notCreated('ab');
+  task('t1');
+  const metrics = {
+    audited: () => {
+      throw new VideoError(FailureType.StoreUnavailable, 'the report is lost', { retryable: true });
+    },
+  };
+  await expect(audit({ metrics })).rejects.toThrow('the report is lost');
+  loseHeartbeat();
+  const { orphans, verdicts } = await audit();
+  expect(verdicts).toEqual({ t1: 'orphan' });
+  expect(orphans).toMatchObject([{ purchase, extraTask: { taskId: 't1' } }]);
+  expect((await ledger.findPurchase(purchase))?.extraTasks).toHaveLength(1);
+});
+
+test.each([
+  ['it is shorter than its count', { tasks: [], unreadable: 0, total: 3, pageNo: 1, totalPages: 1 }],
+  ['its later pages are empty', { tasks: [], unreadable: 0, total: 300, pageNo: 1, totalPages: 3 }],
+])('a list that is cut explains nothing, and nothing is claimed by it: %s', async (_what, page) => {
+  const { ledger, provider, notCreated, task, audit } = world();
+  await notCreated('ab');
+  task('t1');
+  provider.listTasks = async () => page as never;
+  await expect(audit()).rejects.toMatchObject({ type: FailureType.ProviderUnavailable, retryable: true });
+  expect(await ledger.findTask('t1')).toBeUndefined();
 });

@@ -41,6 +41,7 @@ export function setUp(
   const archived: string[] = [];
   const provider = {
     listings: 0,
+    unreadable: 0,
     fingerprint: 'f1',
     /** Answers one listing; replaced by tests. */
     list: (): readonly ListedTask[] => rows,
@@ -52,7 +53,7 @@ export function setUp(
     listTasks: async () => {
       provider.listings += 1;
       const tasks = provider.list();
-      return { tasks, unreadable: 0, total: tasks.length, pageNo: 1, totalPages: 1 };
+      return { tasks, unreadable: provider.unreadable, total: tasks.length, pageNo: 1, totalPages: 1 };
     },
     queryTask: async (taskId: string): Promise<TaskSnapshot> => ({
       taskId,

@@ -1,22 +1,39 @@
 import { randomUUID } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { AuditedTask, AuditReport } from '../../src/contract/audit.js';
+import type { WebhookAudit } from '../../src/contract/webhook.js';
+import { freePort } from '../../src/dev/temporal-server.js';
 import { Ledger } from '../../src/ledger/ledger.js';
 import { LedgerPaths } from '../../src/ledger/paths.js';
 import { videoKey } from '../../src/storage/keys.js';
 import { command } from '../support/command.js';
 import { QUICK_LEDGER } from '../support/quick-times.js';
 import { type Stack, startStack } from '../support/stack.js';
+import { startReceiver, type WebhookReceiver, webhookFile } from '../support/webhook-receiver.js';
 
 let stack: Stack;
 let ledger: Ledger;
+let folder: string;
+let receiver: WebhookReceiver;
+let metrics: string;
 beforeAll(async () => {
-  stack = await startStack({ settings: { speed: 100 }, times: { ...QUICK_LEDGER } });
+  folder = await mkdtemp(join(tmpdir(), 'wan-video-audit-'));
+  receiver = await startReceiver();
+  metrics = `127.0.0.1:${await freePort()}`;
+  const env = { WAN_VIDEO_WEBHOOK: await webhookFile(folder, receiver), WAN_VIDEO_METRICS: metrics };
+  stack = await startStack({ settings: { speed: 100 }, times: { ...QUICK_LEDGER }, env });
   const { providerId: provider, account } = stack.config.provider;
   ledger = new Ledger({ store: stack.store, scope: { provider, account }, now: Date.now });
 });
-afterAll(() => stack?.close());
+afterAll(async () => {
+  await stack?.close();
+  await receiver?.close();
+  await rm(folder, { recursive: true, force: true });
+});
 
 type Audit = AuditReport & { readonly explained: readonly AuditedTask[] };
 const audit = async (): Promise<{ code: number | null; report: Audit }> => {
@@ -102,4 +119,38 @@ test('every task of the account is explained, planted orphans are found and resc
   expect(again).toMatchObject({ code: 0, report: { counts: { orphan: 0, unclear: 0 } } });
   expect(again.report.seconds.provider).toBe(again.report.seconds.ledger);
   expect(again.report.seconds.provider).toBe(5 * 4);
+});
+
+test('`setup --audit` makes a schedule whose audit reports an orphan: to the webhook, in the metric and in its run', async () => {
+  const prompt = randomUUID();
+  const kept = await stack.videos.generate(stack.request(prompt));
+  const { image } = await plantNotCreated(kept.task_id);
+  const parameters = { duration: 4, resolution: '720P', audio: false };
+  const missed = stack.emulator.addTask({ prompt, parameters, image }).task_id;
+  stack.emulator.changeTask(missed, { status: 'SUCCEEDED' });
+
+  const setUp = async () => JSON.parse((await command(['setup', '--audit', '--json'], { env: stack.env })).stdout);
+  expect(await setUp()).toMatchObject({ audit_schedule: 'created' });
+  expect(await setUp()).toMatchObject({ audit_schedule: 'updated' });
+  const schedule = stack.client.schedule.getHandle('wan-video-audit');
+  const { spec } = await schedule.describe();
+  expect(spec.calendars?.[0]?.hour).toEqual([3, 15].map((hour) => expect.objectContaining({ start: hour })));
+  await schedule.trigger();
+
+  const reported = () =>
+    receiver.deliveries.find(
+      ({ event }) => event.type === 'audit.orphans' && event.data.findings.some(({ task_id }) => task_id === missed),
+    );
+  await expect.poll(reported).toBeDefined();
+  const data = reported()?.event.data as WebhookAudit;
+  expect(data).toMatchObject({ state: 'orphans', counts: { orphan: 1 }, batch_id: null });
+  expect(data.text).toBe('An audit found 1 paid task of ours without a video in the store; 1 is rescued.');
+  expect(data.workflow_id).toMatch(/^audit-\d{4}-/);
+  expect(data.rescued).toHaveLength(1);
+  for (const id of data.rescued) await stack.client.workflow.getHandle(id).result();
+  expect(await stack.store.head(videoKey(missed))).toBeDefined();
+  const exposed = await (await fetch(`http://${metrics}/metrics`)).text();
+  expect(exposed).toMatch(/^wan_video_audited_tasks_total\{.*verdict="orphan".*\} [1-9]/m);
+  const { status } = await stack.client.workflow.getHandle(data.workflow_id).describe();
+  expect(status.name).toBe('COMPLETED');
 });

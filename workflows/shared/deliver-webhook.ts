@@ -1,4 +1,5 @@
 import * as wf from '@temporalio/workflow';
+import type { AuditReport } from '../../src/contract/audit.js';
 import { cutToBytes, SUMMARY_BYTES_MAX } from '../../src/contract/bounds.js';
 import type { VideoFailure } from '../../src/contract/failure.js';
 import { markdownText } from '../../src/contract/markdown.js';
@@ -13,7 +14,13 @@ import {
   type WebhookRoute,
   webhookEventId,
 } from '../../src/contract/webhook.js';
-import { attentionRun, budgetReachedRun, endedRun, type RunEnd } from '../../src/contract/webhook-data.js';
+import {
+  attentionRun,
+  budgetReachedRun,
+  endedRun,
+  orphansAudit,
+  type RunEnd,
+} from '../../src/contract/webhook-data.js';
 import { steps } from './activities.js';
 import { isAlreadyStarted, runFailure } from './failures.js';
 import { fieldsOf } from './message-checks.js';
@@ -121,6 +128,15 @@ export function notifyEnded(webhookEvents: WebhookEvents | undefined, end: RunEn
     type: 'run.ended',
     key: 'ended',
     data: endedRun(runEventSource(), end),
+  }));
+}
+
+/** Reports that an audit found orphans. */
+export function notifyOrphans(webhookEvents: WebhookEvents | undefined, report: AuditReport): Promise<void> {
+  return notify(webhookEvents, 'audit.orphans', () => ({
+    type: 'audit.orphans',
+    key: 'audit_orphans',
+    data: orphansAudit(wf.workflowInfo().workflowId, report),
   }));
 }
 

@@ -23,7 +23,7 @@ export function defineCommand(command: Command, context: CommandContext): void {
         'registered, it prints the lines for your administrator; runs work without them.',
     )
     .option('--nexus-endpoint <name>', 'also make a Nexus endpoint that leads to the workers of the configured queue')
-    .option('--audit', 'also audit the account every night: see "wan-video audit"')
+    .option('--audit', 'also audit the account every night, and twelve hours later: see "wan-video audit"')
     .option(...JSON_FLAG)
     .addHelpText('after', '\nExample:\n  TEMPORAL_ADDRESS=127.0.0.1:7233 wan-video setup')
     .action(context.action((flags: SetupFlags) => setUp(flags, context)));
@@ -51,8 +51,7 @@ async function setUp({ nexusEndpoint: endpoint, audit = false }: SetupFlags, con
       ? 'The schedule of the hourly sweep was created.'
       : 'The schedule of the hourly sweep already existed and is up to date.';
   const nexus = done.nexus_endpoint === undefined ? '' : `\nThe Nexus endpoint ${endpoint}: ${done.nexus_endpoint}.`;
-  const nightly =
-    done.audit_schedule === undefined ? '' : `\nThe schedule of the nightly audit was ${done.audit_schedule}.`;
+  const nightly = done.audit_schedule === undefined ? '' : `\nThe schedule of the audit was ${done.audit_schedule}.`;
   context.result(done, `${attributes}\n${sweep}${nexus}${nightly}`);
   return ExitCode.done;
 }
