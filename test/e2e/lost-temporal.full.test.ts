@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { freePort } from '../../src/dev/temporal-server.js';
 import { type Stack, startStack } from '../support/stack.js';
 import { startTcpGate } from '../support/tcp-gate.js';
-import { startWorkerCommand } from '../support/worker-command.js';
+import { livenessFault, startWorkerCommand } from '../support/worker-command.js';
 
 // The shipped worker without a connection to Temporal, from the start and later.
 
@@ -83,20 +83,14 @@ test('a worker that loses its connection for a quarter of an hour fails its live
   await expect.poll(readyz, { timeout: 30_000 }).toBe(503);
   expect(await healthz()).toMatchObject({ status: 200 });
 
-  let liveness = '';
-  const looks = setInterval(async () => {
-    const answer = await healthz();
-    if (answer?.status === 503) liveness = answer.text;
-  }, 50);
-  onTestFinished(() => clearInterval(looks));
   // Its first look finds Temporal away, and a later one finds that it has been away for longer than a failover takes.
   const retried = () => lost.log().some(({ target }) => target === 'temporalio_client::retry');
   await expect.poll(retried, { timeout: 60_000 }).toBe(true);
   const clock = setInterval(() => lost.child.kill('SIGHUP'), 40_000);
   onTestFinished(() => clearInterval(clock));
-  expect(await lost.ended).toEqual({ code: 3, signal: null });
   const says = `Temporal cannot be reached at ${env.TEMPORAL_ADDRESS}: `;
-  expect(liveness).toContain(says);
+  expect(await livenessFault(address, lost)).toContain(says);
+  expect(await lost.ended).toEqual({ code: 3, signal: null });
   expect(lost.lastWords(), lost.out.stderr).toContain(says);
   expect(lost.log()).toContainEqual(expect.objectContaining({ level: 50, msg: 'The worker cannot go on and ends' }));
 

@@ -4,7 +4,7 @@ import { WanVideoClient } from '../../src/client/video-client.js';
 import { freePort } from '../../src/dev/temporal-server.js';
 import { type S3Server, s3ServerMissing, startS3Server } from '../support/s3-server.js';
 import { type Stack, startStack } from '../support/stack.js';
-import { startWorkerCommand } from '../support/worker-command.js';
+import { livenessFault, startWorkerCommand } from '../support/worker-command.js';
 
 // The shipped worker on a machine whose clock is wrong, next to one whose clock is right.
 
@@ -78,15 +78,9 @@ test.skipIf(missing !== undefined)(
     await expect.poll(() => stack.emulator.state().tasks.length, { timeout: 60_000 }).toBe(1);
     const taskId = stack.emulator.state().tasks[0]?.task_id ?? '';
 
-    let liveness = '';
-    const looks = setInterval(async () => {
-      const answer = await fetch(`http://127.0.0.1:${port}/healthz`).catch(() => undefined);
-      if (answer?.status === 503) liveness = await answer.text();
-    }, 50);
-    expect(await skewed.ended).toEqual({ code: 3, signal: null });
-    clearInterval(looks);
     const fault = /clock is 1(0800|0799) s ahead of (the asset store|Temporal)'s/;
-    expect(liveness).toMatch(fault);
+    expect(await livenessFault(`127.0.0.1:${port}`, skewed)).toMatch(fault);
+    expect(await skewed.ended).toEqual({ code: 3, signal: null });
     expect(skewed.lastWords()).toMatch(/clock is 1(0800|0799) s ahead of/);
     expect(right.child.exitCode).toBeNull();
 

@@ -86,3 +86,21 @@ export function startWorkerCommand(
   const lastWords = () => /^wan-video: [\s\S]*/m.exec(out.stderr)?.[0] ?? '';
   return { child, out, loads, ready, ended, lastWords, log };
 }
+
+/**
+ * Asks for `/healthz` until the worker has ended, and resolves the reason of the 503 that came before. A drain without
+ * work is over within some 50 ms, so it asks every few.
+ */
+export async function livenessFault(address: string, { ended }: WorkerCommand): Promise<string | undefined> {
+  let hasEnded = false;
+  void ended.then(() => {
+    hasEnded = true;
+  });
+  while (!hasEnded) {
+    const answer = await fetch(`http://${address}/healthz`).catch(() => undefined);
+    const text = await answer?.text().catch(() => undefined);
+    if (answer?.status === 503) return text;
+    await new Promise((resolve) => setTimeout(resolve, 3));
+  }
+  return undefined;
+}
