@@ -335,6 +335,7 @@ describe('doctor', () => {
     readonly code: number | null;
     readonly names: string[];
     readonly faults: Record<string, string>;
+    readonly advice: Record<string, string | undefined>;
     readonly skipped: string[];
   }
   const examine = async (changes: Record<string, string> = {}): Promise<Found> => {
@@ -350,6 +351,7 @@ describe('doctor', () => {
       code,
       names: checks.map(({ name }) => name),
       faults: Object.fromEntries(faults.map(({ name, message }) => [name, message])),
+      advice: Object.fromEntries(faults.map(({ name, next_step }) => [name, next_step])),
       skipped: checks.filter(({ status }) => status === 'skipped').map(({ name }) => name),
     };
   };
@@ -436,6 +438,19 @@ describe('doctor', () => {
   ] as [Record<string, string>, string, RegExp][])('with %o names %s', async (changes, name, message) => {
     expect((await examine(changes)).faults[name]).toMatch(message);
   });
+
+  test.each(['top', 'error', 'text', 'empty'] as const)(
+    'names region, workspace and billing plan where the provider refuses the key with a 401 (envelope %s)',
+    async (envelope) => {
+      const code = 'invalid_api_key';
+      // The check of the clock sends a query, too.
+      stack.emulator.queueFaults({ on: 'query', fault: 'status', status: 401, code, message: 'm', envelope, times: 2 });
+      const { faults, advice } = await examine();
+      expect(faults['provider']).toContain('HTTP 401');
+      for (const cause of ['region', 'workspace', 'billing plan']) expect(advice['provider']).toContain(cause);
+      expect(advice['provider']).toContain('DASHSCOPE_HTTP_BASE_URL');
+    },
+  );
 
   test('skips what rests on a fault, and examines the rest', async () => {
     expect((await examine({ DASHSCOPE_API_KEY: '' })).skipped).toEqual(['provider']);

@@ -41,6 +41,9 @@ const FURTHER: ReadonlySet<string> = new Set([
   'too many redirects at first',
   'another brand',
   'a failure in lower case',
+  'a cancelled task in lower case',
+  'a failure with a number as its message',
+  'a refusal whose message is a list of objects',
   'with times as text',
   'with one time',
   'with rows twice',
@@ -246,6 +249,46 @@ export const FAILED: readonly (DriftRow & { readonly type: string; readonly subm
     type: 'ContentRejected',
     submits: 1,
   },
+  // Free, and no fault of the request: it is bought again twice.
+  ...Object.entries({
+    'a cancelled task in another spelling': 'CANCELLED',
+    'a cancelled task in lower case': 'cancelled',
+  }).map(([what, value]) => ({
+    what,
+    faults: [{ on: 'submit' as const, fault: 'task-failed' as const, message: 'm', times: 3 }],
+    ...failed({ kind: 'set', path: STATUS, value }),
+    type: 'TaskCancelled',
+    submits: 3,
+  })),
+  ...Object.entries({
+    'a failure with an object as its message': { en: 'm', fields: ['img_url'] },
+    'a failure with a number as its message': 7,
+  }).map(([what, value]) => ({
+    what,
+    faults: [{ on: 'submit' as const, fault: 'task-failed' as const, code: 'DataInspectionFailed', message: 'm' }],
+    ...failed({ kind: 'set', path: 'output.message', value }),
+    type: 'ContentRejected',
+    submits: 1,
+  })),
+  ...Object.entries({
+    'a refusal whose message is an object': { en: 'm' },
+    'a refusal whose message is a list of objects': [{ loc: ['input', 'img_url'], msg: 'm' }, { loc: [] }],
+    'a refusal whose message is a number': 400,
+  }).map(([what, value]) => ({
+    what,
+    faults: [
+      {
+        on: 'submit' as const,
+        fault: 'status' as const,
+        status: 400,
+        code: 'InvalidParameter',
+        message: 'm',
+        changes: [{ kind: 'set', path: 'message', value } satisfies DriftChange],
+      },
+    ],
+    type: 'InvalidRequest',
+    submits: 1,
+  })),
   {
     what: 'a failure with a message of 1 MB',
     faults: [{ on: 'submit', fault: 'task-failed', code: 'InvalidParameter', message: 'm' }],

@@ -1,10 +1,11 @@
-import { readFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { json } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { DriftChange, DriftRule } from '../../src/emulator/index.js';
 import { ALL_LEDGERS } from '../../src/ledger/paths.js';
 import { videoKey } from '../../src/storage/keys.js';
+import { command } from '../support/command.js';
 import { activitiesOf } from '../support/history.js';
 import { QUICK_LEDGER } from '../support/quick-times.js';
 import { ROOT, type Stack, startStack } from '../support/stack.js';
@@ -72,6 +73,27 @@ describe.concurrent('bought once, archived and billed right', () => {
 
 describe.concurrent('refused once, with its type', () => {
   test.each(FAILED.filter(({ what }) => isRun(what)))('$what', (row) => expectFailed(row));
+});
+
+test("videos with sound are priced with it, also where usage has no audio, as in the provider's own sample", async () => {
+  const { emulator, videos, request, env, outputDir } = stack;
+  const tenant = 'sound';
+  const WAN_VIDEO_PRICES = join(outputDir, 'list-prices.json');
+  const per_second = { '720P': { silent: 0.15, sound: 0.3 }, '1080P': { silent: 0.25, sound: 0.5 } };
+  await writeFile(WAN_VIDEO_PRICES, JSON.stringify({ currency: 'CNY', per_second }));
+  // 8 s are 2.40 with sound, 1.20 without; the provider says of the other 6 s that they have it: 1.80.
+  emulator.changeSettings({
+    drift: [{ on: 'query', match: 'without audio', changes: [{ kind: 'delete', path: 'usage.audio' }] }],
+  });
+  await videos.generate({ ...request('as documented'), duration: 6, audio: true, tenant });
+  const { usage } = await videos.generate({ ...request('without audio'), duration: 8, audio: true, tenant });
+  expect(usage).toMatchObject({ billed_seconds: 8, audio: true, estimated: true });
+  const { stdout } = await command(['cost', '--by', 'tenant', '--json'], { env: { ...env, WAN_VIDEO_PRICES } });
+  const { currency, rows } = JSON.parse(stdout) as { currency: string; rows: { group: string | null }[] };
+  expect([currency, rows.find(({ group }) => group === tenant)]).toMatchObject([
+    'CNY',
+    { seconds: 14, estimated_seconds: 8, amount: 4.2 },
+  ]);
 });
 
 // The list and the policies are of the whole account, so these run one after the other.
