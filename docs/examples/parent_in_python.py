@@ -4,6 +4,7 @@
       "prompt": "waves", "duration": 4, "fps": 30, "size": "1280*720",
       "reference_image": "https://example.com/boat.jpg"}'
 
+With TEMPORAL_NAMESPACE it runs there, and its workflow calls the Nexus operation of the same purpose.
 Runs a worker of its own and prints what its workflow returns. Ctrl-C cancels the workflow.
 """
 
@@ -14,9 +15,10 @@ import signal
 import sys
 import uuid
 
+from nexusrpc import HandlerError
 from temporalio import workflow
 from temporalio.client import Client
-from temporalio.exceptions import ApplicationError, ChildWorkflowError
+from temporalio.exceptions import ApplicationError, CancelledError, ChildWorkflowError, NexusOperationError
 from temporalio.worker import Worker
 
 TASK_QUEUE = "trailers-in-python"
@@ -56,10 +58,34 @@ class Trailer:
             return {"cancelled": self.progress.get("cancel")}
 
 
+@workflow.defn
+class TrailerByNexus:
+    """Needs one video, and runs in another namespace than the workers that make it."""
+
+    @workflow.run
+    async def run(self, request: dict) -> dict:
+        videos = workflow.create_nexus_client(endpoint="wan-video", service="wan-video")
+        try:
+            video = await videos.execute_operation("generate", request, output_type=dict)
+            return {"video_url": video["video_url"], "task_id": video["task_id"]}
+        except NexusOperationError as error:
+            cause = error.cause
+            if isinstance(cause, HandlerError):  # BAD_REQUEST, for example: the operation did not begin
+                cause = cause.__cause__
+            if isinstance(cause, CancelledError) and cause.details:
+                return {"cancelled": cause.details[0]}  # outcome, task_id, billed
+            if isinstance(cause, ApplicationError) and cause.details:
+                return {"failure": cause.details[0]}  # type, message, billed, next_step, …
+            raise
+
+
 async def main(request: dict) -> dict:
-    client = await Client.connect(os.environ.get("TEMPORAL_ADDRESS", "127.0.0.1:7233"))
-    async with Worker(client, task_queue=TASK_QUEUE, workflows=[Trailer]):
-        run = await client.start_workflow(Trailer.run, request, id=f"python/{uuid.uuid4()}", task_queue=TASK_QUEUE)
+    namespace = os.environ.get("TEMPORAL_NAMESPACE")
+    address = os.environ.get("TEMPORAL_ADDRESS", "127.0.0.1:7233")
+    client = await Client.connect(address, namespace=namespace or "default")
+    trailer = TrailerByNexus if namespace else Trailer
+    async with Worker(client, task_queue=TASK_QUEUE, workflows=[Trailer, TrailerByNexus]):
+        run = await client.start_workflow(trailer.run, request, id=f"python/{uuid.uuid4()}", task_queue=TASK_QUEUE)
         print(run.id, file=sys.stderr, flush=True)
         cancelling: set[asyncio.Task] = set()
         loop = asyncio.get_running_loop()

@@ -6,7 +6,7 @@ import type { VideoFailure } from '../../src/contract/failure.js';
 import type { CancelOutcome } from '../../src/contract/result.js';
 
 /** What a parent workflow of another language returns. */
-interface ParentAnswer {
+export interface ParentAnswer {
   readonly video_url?: string;
   readonly task_id?: string;
   readonly failure?: VideoFailure;
@@ -21,11 +21,15 @@ export interface ParentProgram {
   readonly process: ChildProcess;
 }
 
-/** Runs such a program. */
-export function startParent(command: readonly [string, ...string[]], request: object, address: string): ParentProgram {
+/** Runs such a program. @param env - The server's address, and a namespace for a call by Nexus. */
+export function startParent(
+  command: readonly [string, ...string[]],
+  request: object,
+  env: Readonly<Record<string, string>>,
+): ParentProgram {
   const [file, ...args] = command;
   const child = spawn(file, [...args, JSON.stringify(request)], {
-    env: { PATH: process.env['PATH'], HOME: process.env['HOME'], TEMPORAL_ADDRESS: address, NO_PROXY: '127.0.0.1' },
+    env: { PATH: process.env['PATH'], HOME: process.env['HOME'], NO_PROXY: '127.0.0.1', ...env },
     stdio: 'pipe',
   });
   const lines: string[] = [];

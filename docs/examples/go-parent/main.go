@@ -3,6 +3,7 @@
 //	TEMPORAL_ADDRESS=127.0.0.1:7233 go run . '{"prompt": "waves", "duration": 4, "fps": 30, "size": "1280*720",
 //	  "reference_image": "https://example.com/boat.jpg"}'
 //
+// With TEMPORAL_NAMESPACE it runs there, and its workflow calls the Nexus operation of the same purpose.
 // Runs a worker of its own and prints what its workflow returns. Ctrl-C cancels the workflow.
 package main
 
@@ -48,12 +49,8 @@ func Trailer(ctx workflow.Context, request object) (object, error) {
 	if err == nil {
 		return object{"video_url": video["video_url"], "task_id": video["task_id"]}, nil
 	}
-	var failed *temporal.ApplicationError
-	if errors.As(err, &failed) {
-		var failure object
-		if failed.Details(&failure) == nil {
-			return object{"failure": failure}, nil // type, message, billed, next_step, …
-		}
+	if failure := failureOf(err); failure != nil {
+		return object{"failure": failure}, nil // type, message, billed, next_step, …
 	}
 	if temporal.IsCanceledError(err) {
 		// The last report says what became of the task, and whether it is billed.
@@ -64,18 +61,56 @@ func Trailer(ctx workflow.Context, request object) (object, error) {
 	return nil, err
 }
 
+// TrailerByNexus needs one video, and runs in another namespace than the workers that make it.
+func TrailerByNexus(ctx workflow.Context, request object) (object, error) {
+	videos := workflow.NewNexusClient("wan-video", "wan-video")
+	var video object
+	err := videos.ExecuteOperation(ctx, "generate", request, workflow.NexusOperationOptions{}).Get(ctx, &video)
+	if err == nil {
+		return object{"video_url": video["video_url"], "task_id": video["task_id"]}, nil
+	}
+	if failure := failureOf(err); failure != nil {
+		return object{"failure": failure}, nil
+	}
+	var cancelled *temporal.CanceledError
+	if errors.As(err, &cancelled) && cancelled.HasDetails() {
+		var outcome object
+		if err := cancelled.Details(&outcome); err != nil {
+			return nil, err
+		}
+		return object{"cancelled": outcome}, nil // outcome, task_id, billed
+	}
+	return nil, err
+}
+
+// failureOf is the published error object of a failure, which a child and an operation have below it; else nil.
+func failureOf(err error) object {
+	var failed *temporal.ApplicationError
+	var failure object
+	if !errors.As(err, &failed) || failed.Details(&failure) != nil {
+		return nil
+	}
+	return failure
+}
+
 func main() {
 	var request object
 	if err := json.Unmarshal([]byte(os.Args[1]), &request); err != nil {
 		log.Fatal(err)
 	}
-	temporalClient, err := client.Dial(client.Options{HostPort: os.Getenv("TEMPORAL_ADDRESS")})
+	namespace := os.Getenv("TEMPORAL_NAMESPACE")
+	temporalClient, err := client.Dial(client.Options{HostPort: os.Getenv("TEMPORAL_ADDRESS"), Namespace: namespace})
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer temporalClient.Close()
 	trailers := worker.New(temporalClient, taskQueue, worker.Options{})
 	trailers.RegisterWorkflow(Trailer)
+	trailers.RegisterWorkflow(TrailerByNexus)
+	trailer := Trailer
+	if namespace != "" {
+		trailer = TrailerByNexus
+	}
 	if err := trailers.Start(); err != nil {
 		log.Fatal(err)
 	}
@@ -83,7 +118,7 @@ func main() {
 
 	ctx := context.Background()
 	options := client.StartWorkflowOptions{ID: "go/" + uuid.NewString(), TaskQueue: taskQueue}
-	run, err := temporalClient.ExecuteWorkflow(ctx, options, Trailer, request)
+	run, err := temporalClient.ExecuteWorkflow(ctx, options, trailer, request)
 	if err != nil {
 		log.Fatal(err)
 	}
