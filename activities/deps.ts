@@ -89,8 +89,8 @@ export interface SchedulesPort {
 /** The state of a schedule of batches. */
 export interface FoundSchedule {
   /**
-   * Changes with each pause, resumption and edit, not with a run. Null: the schedule starts nothing, being paused or
-   * gone.
+   * Changes with each pause, resumption and edit, not with a run. Null: the schedule starts nothing, not even the runs
+   * that wait for their turn, being paused or gone.
    */
   readonly version: string | null;
 }

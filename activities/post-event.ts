@@ -3,6 +3,7 @@ import { FailureType } from '../src/contract/failure-type.js';
 import { webhookWorkflowId } from '../src/contract/names.js';
 import { VideoError } from '../src/contract/video-error.js';
 import { DEFAULT_RECEIVER, type WebhookEvent, type WebhookEvents, type WebhookRoute } from '../src/contract/webhook.js';
+import { linkExpiry } from '../src/storage/asset-links.js';
 import { batchReportKey, deliveredKey } from '../src/storage/keys.js';
 import { unknownReceiver } from '../src/webhook/webhook-receivers.js';
 import type { ActivityDeps } from './deps.js';
@@ -53,10 +54,11 @@ async function completeEvent(
   if (event.type === 'run.ended') {
     const { video } = event.data;
     if (video === null || linkSeconds === undefined || store.presign === undefined) return event;
+    const nowMs = clock.now();
     const url = await store.presign(deliveredKey({ task_id: video.task_id, video_url: video.url }), {
       seconds: linkSeconds,
     });
-    const link = { url, expires_at: new Date(clock.now() + linkSeconds * 1000).toISOString() };
+    const link = { url, expires_at: linkExpiry(nowMs, linkSeconds) };
     return { ...event, data: { ...event.data, link } };
   }
   const { data } = event;

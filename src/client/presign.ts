@@ -3,6 +3,7 @@ import { PRESIGN_SECONDS_MAX } from '../contract/bounds.js';
 import { FailureType } from '../contract/failure-type.js';
 import type { OptionRules } from '../contract/options.js';
 import { VideoError } from '../contract/video-error.js';
+import { linkExpiry } from '../storage/asset-links.js';
 import type { AssetStore } from '../storage/asset-store.js';
 import { videoKey } from '../storage/keys.js';
 import { VideoRunError } from './run-error.js';
@@ -49,7 +50,7 @@ export async function presignVideo(
   const key = await findVideo(store, video, findTask);
   const signedMs = Date.now();
   const url = await store.presign(key, { seconds });
-  return { url, key, expires_at: new Date(signedMs + seconds * 1000).toISOString() };
+  return { url, key, expires_at: linkExpiry(signedMs, seconds) };
 }
 
 async function findVideo(store: AssetStore, video: string, findTask: FindTask): Promise<string> {

@@ -19,11 +19,16 @@ import { type EstimateScheduleOptions, estimateSchedule, type ScheduleEstimate }
 import { checkStoredManifest, stageScheduleManifest } from './schedule-manifest.js';
 import { type ScheduleDetails, type ScheduleView, scheduleDetails, scheduleView, timesOf } from './schedule-view.js';
 import {
+  backfilledSchedule,
   batchInputOf,
   checkSchedule,
+  pausedAtOf,
+  pausedSchedule,
+  resumedSchedule,
   type ScheduledBatch,
   SHIFT_YEARS,
   scheduleDefinition,
+  waitingRuns,
   withCron,
 } from './scheduled-batch.js';
 
@@ -78,14 +83,18 @@ export class WanScheduleClient {
     checkSchedule(schedule);
     const manifestKey = await stageScheduleManifest(schedule, this.#store);
     const shifted = schedule.dst === 'shift' ? await this.#shifted(schedule) : [];
-    const definition = scheduleDefinition(schedule, manifestKey, this.#taskQueue, shifted);
+    const definition = (pausedAt?: string) =>
+      scheduleDefinition(schedule, manifestKey, this.#taskQueue, { shifted, pausedAt });
     return withCron(schedule.cron, async () => {
       try {
-        await this.#client.schedule.create({ scheduleId: batchScheduleId(schedule.id), ...definition });
+        await this.#client.schedule.create({ scheduleId: batchScheduleId(schedule.id), ...definition() });
         return 'created';
       } catch (error) {
         if (!(error instanceof ScheduleAlreadyRunning)) throw error;
-        await this.#handle(schedule.id).update(({ state }) => ({ ...definition, state }));
+        await this.#handle(schedule.id).update((current) => ({
+          ...definition(pausedAtOf(current)),
+          state: current.state,
+        }));
         return 'updated';
       }
     });
@@ -169,7 +178,8 @@ export class WanScheduleClient {
   }
 
   /**
-   * Stops starting runs until the schedule is resumed.
+   * Starts no run until the schedule is resumed. Those that wait for their turn, also those of a backfill, are not
+   * started later either: each ends as `schedule_paused`. A run in progress goes on.
    * @throws VideoRunError `RunNotFound`.
    * @example
    * ```ts
@@ -177,7 +187,10 @@ export class WanScheduleClient {
    * ```
    */
   async pause(id: string, note = 'paused on request'): Promise<void> {
-    await this.#call(id, this.#handle(id).pause(note));
+    await this.#call(
+      id,
+      this.#handle(id).update((current) => pausedSchedule(current, note, new Date())),
+    );
   }
 
   /**
@@ -189,7 +202,10 @@ export class WanScheduleClient {
    * ```
    */
   async resume(id: string): Promise<void> {
-    await this.#call(id, this.#handle(id).unpause('resumed'));
+    await this.#call(
+      id,
+      this.#handle(id).update((current) => resumedSchedule(current, 'resumed')),
+    );
   }
 
   /**
@@ -233,8 +249,10 @@ export class WanScheduleClient {
   }
 
   /**
-   * Starts the runs that were due between two moments, one after another, each with its own nominal time.
-   * @throws VideoRunError `RunNotFound`; VideoError `InvalidRequest` unless `from` is before `to`.
+   * Starts the runs that were due between two moments, one after another, each with its own nominal time, also of a
+   * paused schedule. {@link pause} stops it.
+   * @throws VideoRunError `RunNotFound`; VideoError `InvalidRequest` unless `from` is before `to`, or while runs that a
+   * pause has stopped are still ending.
    * @example
    * ```ts
    * await schedules.backfill('nightly', { from: new Date('2026-03-01'), to: new Date('2026-03-04') });
@@ -242,8 +260,18 @@ export class WanScheduleClient {
    */
   async backfill(id: string, { from, to }: BackfillPeriod): Promise<void> {
     assertPeriod({ from, to });
+    const description = await this.#describe(id);
+    const handle = this.#handle(id);
+    if (pausedAtOf(description) !== undefined) {
+      const waiting = waitingRuns(description);
+      if (waiting > 0) {
+        const message = `has ${waiting} runs that wait since its pause, and that would be started as well; `;
+        throw invalidRequest([{ path: 'id', message: `${message}try again once they have ended` }]);
+      }
+      await this.#call(id, handle.update(backfilledSchedule));
+    }
     const overlap = ScheduleOverlapPolicy.BUFFER_ALL;
-    await this.#call(id, this.#handle(id).backfill({ start: from, end: to, overlap }));
+    await this.#call(id, handle.backfill({ start: from, end: to, overlap }));
   }
 
   /**

@@ -1,4 +1,4 @@
-import { type ScheduleDescription, ScheduleOverlapPolicy } from '@temporalio/client';
+import { type ScheduleDescription, ScheduleOverlapPolicy, type ScheduleUpdateOptions } from '@temporalio/client';
 import { dateIn } from '../batch/manifest-key.js';
 import type { VideoBatchInput } from '../contract/batch.js';
 import type { DeliveryReport } from '../contract/delivery.js';
@@ -75,15 +75,22 @@ const OVERLAPS: Readonly<Record<ScheduleOverlap, ScheduleOverlapPolicy>> = {
 export const overlapOf = (policy: ScheduleOverlapPolicy): ScheduleOverlap | undefined =>
   (Object.keys(OVERLAPS) as ScheduleOverlap[]).find((name) => OVERLAPS[name] === policy);
 
+/** What a schedule has in addition to what was requested. */
+interface DefinitionState {
+  /** Its entries for times that the clocks skip. */
+  readonly shifted?: ReturnType<typeof shiftedEntries>;
+  /** When it was paused together with what waits for its turn. */
+  readonly pausedAt?: string | undefined;
+}
+
 /**
  * The schedule as Temporal keeps it.
- * @param shifted - Its entries for times that the clocks skip.
  */
 export function scheduleDefinition(
   schedule: ScheduledBatch,
   manifestKey: string,
   taskQueue: string,
-  shifted: ReturnType<typeof shiftedEntries> = [],
+  { shifted = [], pausedAt }: DefinitionState = {},
 ) {
   const { id, cron, timezone, window, allowInvalid, manifestWaitSeconds, overlap = 'buffer_one' } = schedule;
   const { catchupSeconds = CATCHUP_SECONDS, jitterSeconds = 0, pauseWhenFailedAbove } = schedule;
@@ -95,6 +102,7 @@ export function scheduleDefinition(
     ...(allowInvalid === true && { allow_invalid: true }),
     ...(manifestWaitSeconds !== undefined && { manifest_wait_seconds: manifestWaitSeconds }),
     ...(pauseWhenFailedAbove !== undefined && { pause_when_failed_above: pauseWhenFailedAbove }),
+    ...(pausedAt !== undefined && { schedule_paused_at: pausedAt }),
     ...deliveryInput(schedule),
   };
   return {
@@ -123,6 +131,43 @@ export function scheduleDefinition(
 /** The input of the batches that a schedule starts. */
 export const batchInputOf = ({ action }: ScheduleDescription): VideoBatchInput =>
   ((action.args ?? []) as [VideoBatchInput?])[0] ?? {};
+
+/** Whether a schedule starts nothing, neither at its times nor of what waits for its turn. */
+export const isQueuePaused = (schedule: ScheduleDescription): boolean =>
+  schedule.state.paused && pausedAtOf(schedule) !== undefined;
+
+/**
+ * A schedule that starts no run any more, not even one that waits for its turn: Temporal starts a backfill's runs also
+ * while the schedule is paused, so each finds in its input that it is not to begin.
+ */
+export const pausedSchedule = (current: ScheduleDescription, note: string, now: Date): ScheduleUpdateOptions =>
+  withState(current, { paused: true, note }, now.toISOString());
+
+/** A schedule that starts its runs again; what was waiting at its pause is not started by that. */
+export const resumedSchedule = (current: ScheduleDescription, note: string): ScheduleUpdateOptions =>
+  withState(current, { paused: false, note }, waitingRuns(current) === 0 ? undefined : pausedAtOf(current));
+
+/** A schedule that starts the runs of a backfill, paused or not. */
+export const backfilledSchedule = (current: ScheduleDescription): ScheduleUpdateOptions =>
+  withState(current, current.state, undefined);
+
+/** When a schedule was paused together with what waits for its turn. */
+export const pausedAtOf = (schedule: ScheduleDescription): string | undefined =>
+  batchInputOf(schedule).schedule_paused_at;
+
+/** How many runs wait for the end of the one before them. */
+export const waitingRuns = ({ raw }: ScheduleDescription): number => Number(raw.info?.bufferSize ?? 0);
+
+function withState(
+  current: ScheduleDescription,
+  state: ScheduleUpdateOptions['state'],
+  pausedAt: string | undefined,
+): ScheduleUpdateOptions {
+  const { spec, policies, action } = current;
+  const { schedule_paused_at: _, ...input } = batchInputOf(current);
+  const args = [{ ...input, ...(pausedAt !== undefined && { schedule_paused_at: pausedAt }) }];
+  return { spec, policies, state: { ...current.state, ...state }, action: { ...action, args } };
+}
 
 /** @throws VideoError `InvalidRequest` with all faults of the schedule, except those of its manifest. */
 export function checkSchedule(schedule: ScheduledBatch): void {

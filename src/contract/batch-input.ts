@@ -16,6 +16,7 @@ interface Field {
   readonly schema: Readonly<Record<string, unknown>>;
 }
 
+const MOMENT = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z$/;
 const isNumber = (value: unknown): value is number => typeof value === 'number' && Number.isFinite(value);
 const text: Field = {
   check: (value) => {
@@ -61,6 +62,10 @@ const FIELDS: Readonly<Record<keyof VideoBatchInput, Field>> = {
     check: (value) =>
       isNumber(value) && value >= 0 && value < 1 ? undefined : 'must be a share from 0 to below 1, such as 0.25',
     schema: { type: 'number', minimum: 0, exclusiveMaximum: 1 },
+  },
+  schedule_paused_at: {
+    check: (value) => (typeof value === 'string' && MOMENT.test(value) ? undefined : 'must be a time in ISO 8601, UTC'),
+    schema: { type: 'string', pattern: MOMENT.source },
   },
   deliver: { check: deliveryPatternFaults, schema: { type: 'string', minLength: 1, maxLength: TEXT_MAX } },
   receiver: {

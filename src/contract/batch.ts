@@ -33,6 +33,11 @@ export interface VideoBatchInput {
    */
   readonly pause_when_failed_above?: number;
   /**
+   * When that schedule was paused, ISO 8601: a run that was due before starts nothing. The schedule sets it itself, and
+   * Temporal reads it at the start of each run, also of those that were waiting.
+   */
+  readonly schedule_paused_at?: string;
+  /**
    * Names under which the videos are copied inside the store at the end, such as `delivery/{date}/{item_id}.mp4`, with
    * `{date}`, `{item_id}`, `{label:NAME}` and `{tenant}`; default: they are not copied.
    */
@@ -184,7 +189,8 @@ export interface BatchSchedulePause {
 /** Result of `videoBatch`, and the head of `report.json`. */
 export interface BatchSummary {
   readonly batch_id: string;
-  readonly outcome: 'completed' | 'cancelled' | 'manifest_missing';
+  /** `schedule_paused`: its schedule was paused while it waited for its turn, so it started nothing. */
+  readonly outcome: 'completed' | 'cancelled' | 'manifest_missing' | 'schedule_paused';
   readonly counts: BatchCounts;
   readonly causes: Readonly<Record<string, number>>;
   readonly billed: readonly Billable[];

@@ -1,4 +1,4 @@
-import type { BatchCounts, BatchSchedulePause } from './batch.js';
+import type { BatchCounts, BatchSchedulePause, VideoBatchInput } from './batch.js';
 import type { BatchTotals } from './batch-totals.js';
 import { shellWord } from './command-lines.js';
 import { cleanText } from './safe-text.js';
@@ -30,6 +30,22 @@ export function pauseReason({ counts, causes }: Pick<BatchTotals, 'counts' | 'ca
     `${failed} of ${ran} items failed${waiting}, ${percent(failed / ran)}, more than ` +
     `${percent(allowedShare)}${most}`
   );
+}
+
+/** Ends the batch's id of a scheduled run: the time at which the run was due. */
+const NOMINAL_TIME = /-(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ)$/;
+
+/** When a scheduled run was due, ISO 8601, by the id of its batch; undefined for another batch. */
+export const nominalTimeOf = (batchId: string): string | undefined => NOMINAL_TIME.exec(batchId)?.[1];
+
+/**
+ * Whether a run was due before its schedule was paused, and was waiting for its turn since, as the runs of a backfill
+ * do. A trigger, whose time is that of its request, comes later than the pause.
+ */
+export function wasPausedWhileWaiting({ schedule_paused_at: pausedAt }: VideoBatchInput, batchId: string): boolean {
+  const nominal = nominalTimeOf(batchId);
+  if (typeof pausedAt !== 'string' || nominal === undefined) return false;
+  return Date.parse(nominal) < Math.floor(Date.parse(pausedAt) / 1000) * 1000;
 }
 
 /** The parts of a pause's note. */

@@ -25,3 +25,10 @@ export class AssetLinks {
     return this.#store.presign(key, { seconds: this.#expiresSeconds });
   }
 }
+
+/**
+ * When an address ends that was signed at this moment or just after it. A signature counts from its second, so a later
+ * fraction would promise time that it does not have.
+ */
+export const linkExpiry = (signedMs: number, seconds: number): string =>
+  new Date((Math.floor(signedMs / 1000) + seconds) * 1000).toISOString();

@@ -52,13 +52,18 @@ function endLines(batchId: string, status: BatchStatus['status']): string[] {
   ];
 }
 
+const OUTCOMES: Readonly<Partial<Record<BatchSummary['outcome'], string>>> = {
+  manifest_missing: 'the manifest did not exist; nothing was run',
+  schedule_paused: 'its schedule was paused before its turn; nothing was run',
+};
+
 /** What an ended batch came to, for people. */
 export function batchSummaryText(summary: BatchSummary, prices: Prices | undefined): string {
   const { batch_id, outcome, started_at_ms, ended_at_ms, retry_of, schedule_pause } = summary;
   const schedule = schedule_pause == null ? null : schedulePauseText(schedule_pause);
   return [
     `batch     ${batch_id}${retry_of === null ? '' : `, a retry of what failed in ${retry_of}`}`,
-    `outcome   ${outcome === 'manifest_missing' ? 'the manifest did not exist; nothing was run' : outcome}`,
+    `outcome   ${OUTCOMES[outcome] ?? outcome}`,
     `took      ${Math.round((ended_at_ms - started_at_ms) / 1000)} s, until ${new Date(ended_at_ms).toISOString()}`,
     ...batchCountLines(summary, prices, true),
     ...deliveryLines(summary.delivery),

@@ -56,6 +56,7 @@ function outcomeText({ batch_id, summary }: ScheduleDetails['runs'][number]): st
   if (summary === null) return `no report yet, see "wan-video batch status ${batch_id}"`;
   const { outcome, counts } = summary;
   const videos = counts.generated + counts.cache + counts.adopted;
+  if (outcome === 'schedule_paused') return 'not started: the schedule was paused before its turn';
   return outcome === 'manifest_missing'
     ? 'its manifest did not exist'
     : `${outcome}, ${videos} of ${counts.total} lines, ${counts.failed} failed`;

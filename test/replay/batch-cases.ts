@@ -70,6 +70,13 @@ export const BATCH_CASES: readonly ReplayCase[] = [
     await stack.client.workflow.getHandle(id).result();
     return id;
   }),
+  batch('schedule-paused', 'completed', ['writeReport'], async (stack) => {
+    const id = batchWorkflowId(`${randomUUID()}-2026-01-01T02:30:00Z`);
+    const paused = { schedule_id: 'nightly', schedule_paused_at: '2026-01-03T08:00:00.000Z' };
+    await startWorkflow(stack, id, { manifest_key: 'manifests/nowhere.jsonl', ...paused });
+    await stack.client.workflow.getHandle(id).result();
+    return id;
+  }),
   batch('inline-items', 'continued', [...OPEN, 'writeResults'], async (stack) => {
     const id = batchWorkflowId(randomUUID());
     const runId = await startWorkflow(stack, id, { items: linesOf(stack, 2), window: 1, page_items: 1 });

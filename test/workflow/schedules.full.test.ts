@@ -174,6 +174,59 @@ describe('a schedule that bears a share of failures', () => {
     await second.end('SIGTERM');
   });
 
+  /** Backfills six nights, and waits until Temporal knows of all of them. */
+  async function backfillSix(id: string) {
+    await schedules.backfill(id, { from: new Date('2026-01-01T00:00:00Z'), to: new Date('2026-01-07T00:00:00Z') });
+  }
+  const nights = ['01', '02', '03', '04', '05', '06'].map((day) => `2026-01-${day}T02:30:00.000Z`);
+  /** The outcome of each of a schedule's runs, once there are so many and all have ended. */
+  const outcomes = async (id: string, runs: number) => {
+    const all = async () => (await schedules.show(id)).runs.map((run) => [run.nominal_time, run.summary?.outcome]);
+    const done = async () => (await all()).filter(([, outcome]) => outcome !== undefined).length;
+    await expect.poll(done, { ...WAIT, message: 'all have ended' }).toBe(runs);
+    return all();
+  };
+
+  test.each([false, true])('ends a backfill with its first run; paused before by a person: %s', async (isPaused) => {
+    const worker = await startWorkerProcess(stack);
+    onTestFinished(() => void worker.end('SIGKILL'));
+    const id = await scheduled(['bad', 'good'], 0.25, { cron: '30 2 * * *' });
+    if (isPaused) await schedules.pause(id, 'holidays');
+    await backfillSix(id);
+    const ended = await outcomes(id, 6);
+    expect(ended).toEqual(nights.map((night, n) => [night, n === 0 ? 'completed' : 'schedule_paused']));
+    const note = expect.stringMatching(
+      isPaused ? /^holidays\. careful-\S+: 1 of 2 items failed/ : /^careful-\S+: 1 of 2/,
+    );
+    expect(await schedules.show(id)).toMatchObject({ paused: true, note });
+    expect((await run('schedule', 'show', id)).stdout).toMatch(
+      /: not started: the schedule was paused before its turn/,
+    );
+    // What was stopped stays so; a trigger and a new backfill run, also while it is paused.
+    await schedules.trigger(id);
+    expect((await outcomes(id, 7)).at(-1)?.[1]).toBe('completed');
+    await schedules.backfill(id, { from: new Date('2026-02-01T00:00:00Z'), to: new Date('2026-02-02T00:00:00Z') });
+    expect((await outcomes(id, 8)).at(-1)).toEqual(['2026-02-01T02:30:00.000Z', 'completed']);
+    await worker.end('SIGTERM');
+  });
+
+  test('a backfill is stopped by a pause, and what was stopped is not started by a resume', async () => {
+    const id = await scheduled(['good'], 0.5, { cron: '30 2 * * *' });
+    await backfillSix(id);
+    // Without a worker its first run does not end.
+    await expect.poll(async () => (await schedules.show(id)).runs.length, WAIT).toBe(1);
+    const stopped = await run('schedule', 'pause', id, '--reason', 'the wrong month');
+    expect(stopped.code).toBe(0);
+    expect(await run('schedule', 'backfill', id, '--from', '2026-03-01T00:00:00Z', '--to', '2026-03-02T00:00:00Z'))
+      // Those that wait would be started as well.
+      .toMatchObject({ code: 2, stderr: expect.stringMatching(/has 5 runs that wait since its pause/) });
+    await run('schedule', 'resume', id);
+    const worker = await startWorkerProcess(stack);
+    onTestFinished(() => void worker.end('SIGKILL'));
+    expect(await outcomes(id, 6)).toEqual(nights.map((night, n) => [night, n === 0 ? 'completed' : 'schedule_paused']));
+    await worker.end('SIGTERM');
+  });
+
   test('ends well when the schedule was deleted, and says nothing of it', async () => {
     const worker = await startWorkerProcess(stack);
     onTestFinished(() => void worker.end('SIGKILL'));

@@ -4,6 +4,7 @@ import type { VideoBatchInput } from '../../src/contract/batch.js';
 import { batchInputIssues, inlineItems } from '../../src/contract/batch-input.js';
 import { bytesOf, ID_BYTES_MAX } from '../../src/contract/bounds.js';
 import { batchItemWorkflowId, batchWorkflowId } from '../../src/contract/names.js';
+import { nominalTimeOf } from '../../src/contract/schedule-pause.js';
 import { steps } from '../shared/activities.js';
 
 /** Pause between two looks for a manifest that does not exist yet. */
@@ -65,9 +66,6 @@ function openingOf(given: VideoBatchInput, batchId: string): OpenBatchInput {
     nominalTime: nominalTimeOf(batchId) ?? wf.workflowInfo().startTime.toISOString(),
   };
 }
-
-/** A schedule ends the id of each run with its nominal time. */
-const nominalTimeOf = (batchId: string): string | undefined => /-(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ)$/.exec(batchId)?.[1];
 
 /** The `<id>` of `batch/<id>`; the whole workflow id of a batch that was started under another one. */
 export const batchIdOf = (workflowId: string): string => {

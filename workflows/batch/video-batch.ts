@@ -13,6 +13,7 @@ import {
   WorkflowType,
 } from '../../src/contract/names.js';
 import type { CancelOutcome } from '../../src/contract/result.js';
+import { wasPausedWhileWaiting } from '../../src/contract/schedule-pause.js';
 import { callerAttributes } from '../../src/contract/search-attributes.js';
 import { STEP_TIMES, type StepTimes } from '../../src/contract/times.js';
 import { steps } from '../shared/activities.js';
@@ -103,6 +104,7 @@ class Batch {
   /** Starts and awaits every item, run by run; the last run writes the report. */
   async run(): Promise<BatchSummary> {
     if (this.#state === undefined) {
+      if (wasPausedWhileWaiting(this.#input, this.#batchId)) return this.#report('schedule_paused', STEP_TIMES);
       const opening = await openBatch(this.#given, this.#batchId, (key) =>
         this.#progress.enter('waiting_for_manifest', `${markdownCode(key)} does not exist yet`),
       );

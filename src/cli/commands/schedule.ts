@@ -5,6 +5,7 @@ import { WanScheduleClient } from '../../client/schedule-client.js';
 import type { ScheduleView } from '../../client/schedule-view.js';
 import { BATCH_WINDOW_MAX } from '../../contract/batch.js';
 import { amountText } from '../../contract/budget.js';
+import { shellWord } from '../../contract/command-lines.js';
 import type { DeliveryReport } from '../../contract/delivery.js';
 import { invalidRequest } from '../../contract/validate.js';
 import { canAsk, confirm } from '../../text/confirm.js';
@@ -132,7 +133,7 @@ export function defineCommand(schedule: Command, context: CommandContext): void 
 
   schedule
     .command('pause')
-    .summary('start no run until the schedule is resumed')
+    .summary('start no run until the schedule is resumed; also stops a backfill')
     .argument('<id>', 'name of the schedule')
     .option('--reason <text>', 'shown with the schedule', 'paused on request')
     .option(...JSON_FLAG)
@@ -225,7 +226,10 @@ async function backfillSchedule(
     if (!(await confirm(`Start ${plan.runs.length} runs of ${id}?`, io))) return ExitCode.failed;
   }
   await schedules.backfill(id, period);
-  context.result({ ...plan, done: 'backfilled' }, [...lines, `The schedule ${id} was backfilled.`].join('\n'));
+  context.result(
+    { ...plan, done: 'backfilled' },
+    [...lines, `The schedule ${id} was backfilled; "wan-video schedule pause ${shellWord(id)}" stops it.`].join('\n'),
+  );
   return ExitCode.done;
 }
 
