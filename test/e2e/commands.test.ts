@@ -206,6 +206,31 @@ describe('status', () => {
     );
   });
 
+  test("shows a provider's message of 300 kB cut and without its control characters, and its purchase is closed", async () => {
+    const prompt = `a loud failure ${randomUUID()}`;
+    const message = `no picture\u001b[2J\u001b]0;title\u0007\u202e\r\n${'m'.repeat(300_000)}`;
+    stack.emulator.queueFaults({
+      on: 'submit',
+      fault: 'task-failed',
+      code: 'DataInspectionFailed',
+      message,
+      match: prompt,
+    });
+    const sample = fileURLToPath(new URL('../../assets/sample.jpg', import.meta.url));
+    const id = `loud/${randomUUID()}`;
+    const generated = await run('generate', '--prompt', prompt, '--image', sample, '--id', id);
+    expect(generated).toMatchObject({ code: 1, stderr: expect.stringContaining('no picture') });
+    const ends = [generated, await run('status', id), await run('status', id, '--json'), await run('watch', id)];
+    for (const { stdout, stderr } of ends) {
+      const shown = stdout + stderr;
+      expect(shown.length).toBeLessThan(5_000);
+      expect(shown).not.toMatch(/(?!\n)\p{Cc}|[\u202a-\u202e\u2066-\u2069]/u);
+    }
+    expect(ends[1]?.stdout).toContain('ContentRejected');
+    // What was not paid is closed, so nothing waits for it: the next run of the same request may buy.
+    expect(await stack.videos.generate(stack.request(prompt))).toMatchObject({ source: 'generated' });
+  });
+
   test('shows the failure of a forgotten run that the ledger kept, and that an unknown one is in neither', async () => {
     const prompt = 'fails at the provider';
     const { id } = await stack.videos.start({ ...stack.request(prompt), duration: 15 });

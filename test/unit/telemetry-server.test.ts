@@ -185,6 +185,19 @@ test('each request target gets an answer, and a page only for the three pages', 
   expect(await statusOf('/healthz')).toBe(200);
 });
 
+test('a thousand requests in one packet are answered in turn, those that nobody reads included', async () => {
+  const targets = ['/healthz', '//', 'http://x/metrics', '/readyz', '/other'];
+  const requests = Array.from({ length: 1_000 }, (_, n) => `GET ${targets[n % 5]} HTTP/1.1\r\nhost: x\r\n\r\n`);
+  const unread = connect(port, '127.0.0.1').on('error', () => undefined);
+  await once(unread, 'connect');
+  unread.pause().write(requests.join(''));
+  const last = 'GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n';
+  const answer = await exchange(requests.join('') + last);
+  const statuses = [...answer.matchAll(/HTTP\/1\.1 (\d{3}) /g)].map(([, status]) => Number(status));
+  expect(statuses).toEqual([...requests.map((_, n) => [200, 404, 200, 503, 404][n % 5]), 200]);
+  unread.destroy();
+});
+
 test('a connection on which nothing comes is closed within the bounds, and more than a hundred at once are refused', async () => {
   const idle = await Promise.all(
     Array.from({ length: 150 }, async () => {
