@@ -31,9 +31,9 @@ export class AnswerReader {
 
   constructor(operation: ProviderOperation, value: unknown, path = '', oddities: Oddity[] = []) {
     this.#operation = operation;
-    this.#value = value;
     this.#path = path;
     this.#oddities = oddities;
+    this.#value = path === '' ? this.#unwrap(value) : value;
   }
 
   /** Every oddity found so far, by this reader and by those that it made. */
@@ -108,12 +108,13 @@ export class AnswerReader {
     return this.#unreadable(name, value);
   }
 
-  /** An http(s) address of at most 8,192 characters. */
+  /** An http(s) address of at most 8,192 characters, also without its scheme or escaped as in HTML. */
   url(name: string): string | undefined {
     const value = this.#find(name);
     if (value === '') return undefined;
     if (typeof value === 'string' && value.length <= URL_MAX) {
-      const text = value.trim();
+      const text = value.trim().replaceAll('&amp;', '&').replace(WITHOUT_SCHEME, 'https://$1');
+      if (text !== value.trim()) this.note(name, value);
       if (/^https?:\/\//i.test(text) && URL.canParse(text)) return text;
     }
     return this.#unreadable(name, value);
@@ -161,6 +162,14 @@ export class AnswerReader {
     }
   }
 
+  /** The answer itself, which may be the text of one, or lie in a list of its own. */
+  #unwrap(answer: unknown): unknown {
+    const structure = structureOf(answer);
+    const value = Array.isArray(structure) && isOneValue(structure) ? structure[0] : structure;
+    if (value !== answer) this.note('answer', answer);
+    return value;
+  }
+
   #unreadable(name: string, value: unknown): undefined {
     if (value != null) this.note(name, value);
     return undefined;
@@ -175,6 +184,9 @@ export class AnswerReader {
     return this.#path === '' ? name : `${this.#path}.${name}`;
   }
 }
+
+/** The beginning of an address without its scheme: two slashes, or a host with a dot and a path. */
+const WITHOUT_SCHEME = /^(?:\/\/)?([a-z\d-]+(?:\.[a-z\d-]+)+(?::\d{1,5})?\/)/i;
 
 /** Longest list that may be one value, repeated. */
 const REPEATS_MAX = 4;

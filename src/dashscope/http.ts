@@ -10,6 +10,7 @@ import { parseRetryAfter } from '../net/retry-after.js';
 import { untrustedHint } from '../net/trust.js';
 import { AnswerReader } from './answer-reader.js';
 import { classifyProviderError, type ProviderOperation } from './errors.js';
+import { parseLenientJson } from './lenient-json.js';
 import { errorAnswer } from './wire.js';
 
 /** How a request ended: answered, HTTP 429, another 4xx, no whole answer or 5xx, or ended by the caller's signal. */
@@ -171,7 +172,7 @@ export class ProviderHttp {
     const body = await decodeBody(Buffer.concat(chunks), encoding, MAX_ANSWER_BYTES);
     // Secrets go before anything is parsed, so that no key that a server echoes gets further.
     const text = options.secrets.reduce((kept, secret) => kept.replaceAll(secret, '[secret]'), body.toString('utf8'));
-    const json = parseJson(text);
+    const json = parseLenientJson(text);
     const { headers } = response;
     return {
       status: response.statusCode,
@@ -228,12 +229,4 @@ function unreachable(operation: ProviderOperation, cause: Error): VideoError {
       'Wait; the step is retried. If it persists, check the network and DASHSCOPE_HTTP_BASE_URL.',
     cause,
   });
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text.replace(/^\ufeff/, ''));
-  } catch {
-    return undefined;
-  }
 }

@@ -151,10 +151,16 @@ export const taskAnswer =
     const taskId = output.id('task_id');
     const isNamed = taskId !== undefined && isSameId(taskId, askedId);
     if (!isNamed) output.note('task_id', taskId);
-    const { status: word, isOdd } = statusOf(output, 'task_status');
-    if (word === undefined) output.note('task_status', undefined);
-    const videoUrl = word === undefined || word === 'SUCCEEDED' ? linkOf(output) : undefined;
-    const status = word ?? (videoUrl === undefined ? undefined : 'SUCCEEDED');
+    const { status: word, isOdd: isOddWord } = statusOf(output, 'task_status');
+    const failure = word === 'FAILED' ? errorBy(output, answer) : readError(output);
+    const hasNoVideo = word !== undefined && WITHOUT_VIDEO.has(word);
+    const link = word === undefined || word === 'SUCCEEDED' || hasNoVideo ? linkOf(output) : undefined;
+    // Only a success has a link, so an end without a video that has one, and no reason, contradicts itself.
+    const isContradictory = hasNoVideo && link !== undefined && failure.code === undefined;
+    if (word === undefined || isContradictory) output.note('task_status', word);
+    const isOdd = isOddWord || isContradictory;
+    const status = isContradictory ? 'PENDING' : (word ?? (link === undefined ? undefined : 'SUCCEEDED'));
+    const videoUrl = status === 'SUCCEEDED' ? link : undefined;
     // What ends a purchase without a video must name its task: a server in between may have made the answer.
     const isBelieved = isNamed || (taskId === undefined && status !== undefined && !WITHOUT_VIDEO.has(status));
     if (status === undefined || !isBelieved) return { value: undefined, oddities: answer.oddities };
@@ -174,7 +180,7 @@ export const taskAnswer =
       endTimeMs,
       origPrompt: output.words('orig_prompt'),
       videoUrl,
-      ...(status === 'FAILED' ? errorBy(output, answer) : readError(output)),
+      ...failure,
       requestId: answer.id('request_id'),
       usage,
       ...(isOdd && { hasOddStatus: true }),

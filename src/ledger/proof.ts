@@ -5,6 +5,7 @@ import type { Ledger } from './ledger.js';
 import type { QueryApi } from './provider.js';
 import type { BoughtTask } from './purchase-view.js';
 import type { Expectation } from './records.js';
+import { earlierReadings, hasLostCharacters } from './text-readings.js';
 
 /** How one property of a found task compares: `unsure` forbids a guess either way. */
 export type Match = 'equal' | 'unsure' | 'different';
@@ -40,15 +41,16 @@ const reduceToLetters = (text: string): string =>
 
 /**
  * Compares the prompt that was sent with the one that the provider shows.
- * @returns `unsure` for one that is absent, truncated, extended, or differs only in case, width, accents, punctuation
- * or space.
+ * @returns `unsure` for one that is absent, truncated, extended, escaped, in the wrong encoding, or differs only in
+ * case, width, accents, punctuation or space.
  */
 export function comparePrompts(sent: string, shown: string | undefined): Match {
   if (shown === undefined || shown.trim() === '') return 'unsure';
   if (normalize(sent) === normalize(shown)) return 'equal';
+  if (hasLostCharacters(sent, shown)) return 'unsure';
   const a = reduceToLetters(sent);
-  const b = reduceToLetters(shown);
-  return a === b || a.includes(b) || b.includes(a) ? 'unsure' : 'different';
+  const isAlike = [shown, ...earlierReadings(shown)].map(reduceToLetters).some((b) => a.includes(b) || b.includes(a));
+  return isAlike ? 'unsure' : 'different';
 }
 
 /** A candidate's file, as far as it was measured. */

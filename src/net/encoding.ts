@@ -1,6 +1,16 @@
 import type { Readable } from 'node:stream';
 import { promisify } from 'node:util';
-import { brotliDecompress, createBrotliDecompress, createGunzip, createInflate, gunzip, inflate } from 'node:zlib';
+import {
+  brotliDecompress,
+  createBrotliDecompress,
+  createGunzip,
+  createInflate,
+  createZstdDecompress,
+  gunzip,
+  inflate,
+  inflateRaw,
+  zstdDecompress,
+} from 'node:zlib';
 
 interface Decoder {
   readonly decode: (bytes: Buffer, options: { readonly maxOutputLength: number }) => Promise<Buffer>;
@@ -11,23 +21,47 @@ interface Decoder {
 const DECODERS: Readonly<Record<string, Decoder>> = {
   gzip: { decode: promisify(gunzip), stream: createGunzip },
   'x-gzip': { decode: promisify(gunzip), stream: createGunzip },
-  deflate: { decode: promisify(inflate), stream: createInflate },
+  deflate: {
+    // Many servers leave out the zlib header.
+    decode: (bytes, options) => promisify(inflate)(bytes, options).catch(() => promisify(inflateRaw)(bytes, options)),
+    stream: createInflate,
+  },
   br: { decode: promisify(brotliDecompress), stream: createBrotliDecompress },
+  zstd: { decode: promisify(zstdDecompress), stream: createZstdDecompress },
 };
+/** Words of servers that changed nothing: a charset in the wrong header, or how a part was sent. */
+const UNCHANGED: ReadonlySet<string> = new Set([
+  '',
+  'identity',
+  'none',
+  'utf-8',
+  'utf8',
+  'binary',
+  '8bit',
+  'aws-chunked',
+]);
 
-const isIdentity = (encoding: string | undefined): boolean =>
-  encoding === undefined || encoding === '' || encoding.toLowerCase() === 'identity';
+/** Encodings of a body, the outermost first. */
+function encodingsOf(header: string | undefined): readonly string[] {
+  const names = (header ?? '').split(',').map((name) => name.trim().toLowerCase());
+  return names.filter((name) => !UNCHANGED.has(name)).reverse();
+}
 
 /**
- * The decoded bytes of a body.
+ * The decoded bytes of a body that is meant to be JSON. One that is not encoded as its header says, or in a way that is
+ * not known, stays as it is when it begins as JSON does.
  * @param maxBytes - Longest result; a longer one rejects.
  * @throws Error for an encoding that is not known, damaged bytes, or too many.
  */
 export async function decodeBody(bytes: Buffer, encoding: string | undefined, maxBytes: number): Promise<Buffer> {
-  if (isIdentity(encoding)) return bytes;
-  const decoder = DECODERS[(encoding ?? '').toLowerCase()];
-  if (decoder === undefined) throw new Error(`the answer has the encoding ${(encoding ?? '').slice(0, 20)}`);
-  return decoder.decode(bytes, { maxOutputLength: maxBytes });
+  let decoded = bytes;
+  for (const name of encodingsOf(encoding)) {
+    if (/^\s*[[{]/.test(decoded.toString('latin1', 0, 16))) break;
+    const decoder = DECODERS[name];
+    if (decoder === undefined) throw new Error(`the answer has the encoding ${name.slice(0, 20)}`);
+    decoded = await decoder.decode(decoded, { maxOutputLength: maxBytes });
+  }
+  return decoded;
 }
 
 /**
@@ -35,10 +69,14 @@ export async function decodeBody(bytes: Buffer, encoding: string | undefined, ma
  * bounds its length.
  */
 export function decodeStream(body: Readable, encoding: string | undefined): Readable | undefined {
-  if (isIdentity(encoding)) return body;
-  const decoder = DECODERS[(encoding ?? '').toLowerCase()]?.stream();
-  if (decoder === undefined) return undefined;
-  body.on('error', (error) => decoder.destroy(error));
-  decoder.on('close', () => body.destroy());
-  return body.pipe(decoder);
+  let decoded = body;
+  for (const name of encodingsOf(encoding)) {
+    const decoder = DECODERS[name]?.stream();
+    if (decoder === undefined) return undefined;
+    const source = decoded;
+    source.on('error', (error) => decoder.destroy(error));
+    decoder.on('close', () => source.destroy());
+    decoded = source.pipe(decoder);
+  }
+  return decoded;
 }

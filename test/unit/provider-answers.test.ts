@@ -69,7 +69,7 @@ test.each([
   ['POST-PROCESSING', 'PENDING'],
   ['x'.repeat(100_000), 'PENDING'],
 ])('the status word %.20s is %s', (word, status) => {
-  expect(read(succeeded({ task_status: word })).value?.status).toBe(status);
+  expect(read(succeeded({ task_status: word, video_url: undefined })).value?.status).toBe(status);
 });
 
 test.each([
@@ -79,6 +79,34 @@ test.each([
 ])('the link is found at %s', (_where, output) => {
   expect(read(succeeded(output)).value?.videoUrl).toBe(LINK);
 });
+
+test.each([
+  ['two slashes', LINK.slice('https:'.length)],
+  ['its host', LINK.slice('https://'.length)],
+  ['space around it', ` ${LINK}\n`],
+  ['escapes of HTML', LINK.replaceAll('&', '&amp;')],
+])('a link that begins with or has %s is read', (_what, video_url) => {
+  expect(read(succeeded({ video_url })).value?.videoUrl).toBe(LINK);
+});
+
+test.each([
+  ['in a list', [succeeded()]],
+  ['as the text of one', JSON.stringify(succeeded())],
+])('an answer %s is read, and noted', (_what, json) => {
+  expect(read(json).value).toMatchObject({ status: 'SUCCEEDED', videoUrl: LINK, oddities: ['answer'] });
+  const submitted = [{ output: { task_id: 't' } }];
+  expect(decideSubmitOutcome({ bodyPulled: true, answer: { status: 200, json: submitted } }).kind).toBe('accepted');
+});
+
+test.each(['FAILED', 'CANCELED', 'UNKNOWN'])(
+  '%s with a link and no reason is no end: the task is queried again',
+  (task_status) => {
+    expect(read(succeeded({ task_status })).value).toMatchObject({ status: 'PENDING', hasOddStatus: true });
+    expect(read(succeeded({ task_status, video_url: '' })).value?.status).toBe(task_status);
+    const failed = read(succeeded({ task_status: 'FAILED', code: 'DataInspectionFailed' }));
+    expect(failed.value).toMatchObject({ status: 'FAILED', code: 'DataInspectionFailed' });
+  },
+);
 
 test.each([
   ['an empty text', ''],

@@ -28,6 +28,16 @@ test.each<[string, string | undefined, Match]>([
   ['A cat runs.', ' \n', 'unsure'],
   ['A cat runs.', undefined, 'unsure'],
   ['...', '!!!', 'unsure'],
+  // Escaped, in the wrong encoding, or with characters that were lost on the way.
+  ['A cat & a "dog"', 'A cat &amp; a &quot;dog&quot;', 'unsure'],
+  ['一只猫跑过草地', '&#19968;&#21482;&#29483;&#36305;&#x8fc7;&#33609;&#22320;', 'unsure'],
+  ['一只猫', '\\u4e00\\u53ea\\u732b', 'unsure'],
+  ['A cat & 一只猫', 'A+cat+%26+%E4%B8%80%E5%8F%AA%E7%8C%AB', 'unsure'],
+  ['Un café à la plage', 'Un cafÃ© Ã\u00a0 la plage', 'unsure'],
+  ['一只猫', '\ufffd\ufffdö\ufffd\ufffdC', 'unsure'],
+  ['A 猫 and a 狗 run', 'A ? and a ? run', 'unsure'],
+  ['A cat runs.', 'A &lt;dog&gt; runs.', 'different'],
+  ['A 猫 and a 狗 run', 'A 鸟 and a 鱼 run', 'different'],
   ['A cat runs.', 'A dog runs.', 'different'],
   ['一只猫', '一只狗', 'different'],
 ])('the prompt %j compared with %j is %s', (sent, shown, likeness) => {

@@ -1,0 +1,50 @@
+const ENTITIES: Readonly<Record<string, string>> = { amp: '&', lt: '<', gt: '>', quot: '"', apos: "'", nbsp: ' ' };
+const ESCAPES: Readonly<Record<string, string>> = { n: '\n', r: '\r', t: '\t', b: ' ', f: ' ' };
+
+/** What servers in between do to a text, undone; each leaves a text that was not changed so as it is. */
+const UNDO: readonly ((text: string) => string)[] = [
+  // HTML: `a &amp; b`, `&#29483;`.
+  (text) =>
+    text.replace(/&(?:#x([\da-f]{1,6})|#(\d{1,7})|([a-z]{2,6}));/gi, (whole, hex, decimal, name) =>
+      name === undefined
+        ? characterOf(hex === undefined ? Number(decimal) : Number.parseInt(hex, 16), whole)
+        : (ENTITIES[name.toLowerCase()] ?? whole),
+    ),
+  // JSON, written twice: `\u732b`, `\"`.
+  (text) =>
+    text.replace(/\\(?:u([\da-f]{4})|(.))/gis, (_whole, unit, character) =>
+      unit === undefined ? (ESCAPES[character] ?? character) : String.fromCharCode(Number.parseInt(unit, 16)),
+    ),
+  // A form: `a+%26+b`.
+  (text) => decodeForm(text),
+  // UTF-8 that was read as Latin-1: `cafÃ©`.
+  (text) => (/^[\0-\xff]*$/.test(text) ? Buffer.from(text, 'latin1').toString('utf8') : text),
+];
+
+/** The texts that one text may have been before servers in between changed it, each in one way; without itself. */
+export const earlierReadings = (text: string): readonly string[] =>
+  UNDO.map((undo) => undo(text)).filter((reading) => reading !== text);
+
+/**
+ * Whether characters were lost on the way: there is the sign for them, or all that is not ASCII of the text that was
+ * sent is missing and the rest is the same.
+ */
+export function hasLostCharacters(sent: string, shown: string): boolean {
+  if (shown.includes('\ufffd')) return true;
+  if (/[^\0-\x7f]/.test(shown) || !/[^\0-\x7f]/.test(sent)) return false;
+  return asciiLetters(sent) === asciiLetters(shown);
+}
+
+const asciiLetters = (text: string): string => text.toLowerCase().replace(/[^a-z\d]+/g, '');
+
+function characterOf(point: number, otherwise: string): string {
+  return point <= 0x10ffff ? String.fromCodePoint(point) : otherwise;
+}
+
+function decodeForm(text: string): string {
+  try {
+    return decodeURIComponent(text.replaceAll('+', ' '));
+  } catch {
+    return text;
+  }
+}
