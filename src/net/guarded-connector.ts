@@ -2,7 +2,7 @@ import { lookup as systemLookup } from 'node:dns/promises';
 import { isIP, type LookupFunction } from 'node:net';
 import { buildConnector } from 'undici';
 import type { AddressPolicy } from './address-policy.js';
-import { HTTP_1_ONLY } from './proxies.js';
+import { HTTP_1_ONLY } from './dispatcher.js';
 
 /** Resolves a host name to all of its addresses. */
 export type Lookup = (

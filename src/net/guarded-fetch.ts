@@ -3,10 +3,11 @@ import { FailureType } from '../contract/failure-type.js';
 import { type ErrorContext, VideoError } from '../contract/video-error.js';
 import { createAddressPolicy } from './address-policy.js';
 import { chunksOf } from './chunks.js';
+import { createDispatcher } from './dispatcher.js';
 import { AddressRefusedError, guardedConnector, type Lookup } from './guarded-connector.js';
 import { headerValue } from './headers.js';
 import { LEAST_BYTES, Pace, SlowError } from './pace.js';
-import { createDispatcher, NO_PROXIES, type Proxies } from './proxies.js';
+import { NO_PROXIES, type Proxies } from './proxies.js';
 import { untrustedHint } from './trust.js';
 
 /** Most redirects that are followed; image hosts use one or two. */

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { Dirent } from 'node:fs';
-import { type FileHandle, link, mkdir, open, readdir, rename, rm, stat, unlink } from 'node:fs/promises';
+import { constants, type FileHandle, link, mkdir, open, readdir, rename, rm, stat, unlink } from 'node:fs/promises';
 import { dirname, extname, join, relative, resolve, sep } from 'node:path';
 import { Readable } from 'node:stream';
 import { pathToFileURL } from 'node:url';
@@ -27,6 +27,10 @@ const STATS_AT_ONCE = 16;
 const PARTIAL_DIR = '.partial';
 /** Far beyond any put (archiving ends within the result's 24 hours): only files of a dead process are that old. */
 const PARTIAL_AGE_MAX_MS = 48 * 3_600_000;
+
+const NEW = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL;
+/** The same for a file whose write returns when it is on the disk; Windows has no such flag. */
+const NEW_AND_SYNCED = NEW | (constants.O_DSYNC ?? 0);
 
 const CONTENT_TYPES: Readonly<Record<string, string>> = {
   '.bmp': 'image/bmp',
@@ -112,16 +116,17 @@ export class FileStore implements AssetStore {
     const target = this.#pathOf(key);
     const verifying = new VerifyingStream(key, body, options);
     const partial = join(this.#root, PARTIAL_DIR, randomUUID());
+    let isMoved = false;
     try {
       signal?.throwIfAborted();
-      await this.#requireId();
       this.#cleaned ??= this.#removeStalePartials();
       await this.#cleaned;
-      await writeWhole(await this.#within(partial, () => open(partial, 'wx')), verifying);
+      await writeWhole(await this.#openPartial(partial, body), verifying, body);
       signal?.throwIfAborted();
       const move = () => (ifAbsent ? this.#linkIfAbsent(partial, target) : rename(partial, target).then(() => true));
       const stored = await this.#within(target, move);
-      await syncFolder(dirname(target));
+      isMoved = true;
+      await Promise.all([syncFolder(dirname(target)), ifAbsent && discard(partial)]);
       return { stored };
     } catch (cause) {
       if (signal?.aborted) throw signal.reason;
@@ -129,8 +134,7 @@ export class FileStore implements AssetStore {
       throw this.#error('write', key, cause);
     } finally {
       if (body instanceof Readable) body.destroy(); // also one that was never read
-      // A partial file that cannot be removed now is removed by age; it must not hide how the put ended.
-      await unlink(partial).catch(() => undefined);
+      if (!isMoved) await discard(partial);
     }
   }
 
@@ -235,6 +239,22 @@ export class FileStore implements AssetStore {
     }
   }
 
+  /**
+   * Opens a new file for a body. Its folder is older than the store's id, so only where it is missing may the directory
+   * be another one.
+   */
+  async #openPartial(path: string, body: ByteStream): Promise<FileHandle> {
+    const flags = isSmall(body) ? NEW_AND_SYNCED : NEW;
+    try {
+      return await open(path, flags);
+    } catch (error) {
+      if (!isErrno(error, 'ENOENT')) throw error;
+      await this.#requireId();
+      await this.#makeFolder(dirname(path));
+      return open(path, flags);
+    }
+  }
+
   /** Runs a step on a path, again if its folder had to be created: it usually exists, and may vanish at any time. */
   async #within<T>(path: string, step: () => Promise<T>): Promise<T> {
     try {
@@ -291,15 +311,21 @@ interface WalkOptions extends ListOptions {
   readonly prefix: string;
 }
 
+/** Whether a body is written at once, so that the write itself can be the sync. */
+const isSmall = (body: ByteStream): boolean => body instanceof Uint8Array && NEW_AND_SYNCED !== NEW;
+
 /** Writes, syncs and closes a new file: without the sync a power cut could leave the name without its bytes. */
-async function writeWhole(file: FileHandle, body: AsyncIterable<Uint8Array>): Promise<void> {
+async function writeWhole(file: FileHandle, verified: AsyncIterable<Uint8Array>, body: ByteStream): Promise<void> {
   try {
-    for await (const chunk of body) await file.writeFile(chunk);
-    await file.sync();
+    for await (const chunk of verified) await file.writeFile(chunk);
+    if (!isSmall(body)) await file.sync();
   } finally {
     await file.close();
   }
 }
+
+/** A partial file that cannot be removed now is removed by age; it must not hide how the put ended. */
+const discard = (partial: string): Promise<void> => unlink(partial).catch(() => undefined);
 
 async function syncFolder(folder: string): Promise<void> {
   // Windows can neither open nor sync a directory; its file system journals names by itself.

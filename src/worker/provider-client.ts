@@ -6,8 +6,8 @@ import type { DashScopeClientOptions } from '../dashscope/client.js';
 import type { RequestTrace } from '../dashscope/request-trace.js';
 import type { WorkerMetrics } from '../metrics/worker-metrics.js';
 import { createAddressPolicy } from '../net/address-policy.js';
+import { createDispatcher } from '../net/dispatcher.js';
 import { guardedConnector } from '../net/guarded-connector.js';
-import { createDispatcher } from '../net/proxies.js';
 import type { ClockWatch } from './clock-watch.js';
 
 /** A worker's client of the provider: counted, and the dates of its answers compared with this machine's clock. */

@@ -1,6 +1,6 @@
 import type { Config } from '../config/config.js';
 import type { VideoError } from '../contract/video-error.js';
-import { createDispatcher } from '../net/proxies.js';
+import { createDispatcher } from '../net/dispatcher.js';
 import { readServerTime } from '../net/server-time.js';
 import { ClockWatch } from './clock-watch.js';
 import { logNow } from './logger.js';

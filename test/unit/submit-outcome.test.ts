@@ -5,7 +5,7 @@ import { expect, onTestFinished, test } from 'vitest';
 import { FailureType as F } from '../../src/contract/failure-type.js';
 import { DashScopeClient } from '../../src/dashscope/client.js';
 import { decideSubmitOutcome, nextSubmitDelay } from '../../src/dashscope/submit-outcome.js';
-import { createDispatcher } from '../../src/net/proxies.js';
+import { createDispatcher } from '../../src/net/dispatcher.js';
 
 const body = { model: 'm', input: { prompt: 'p', img_url: 'oss://a' }, parameters: {} };
 

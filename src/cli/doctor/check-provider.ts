@@ -5,7 +5,7 @@ import type { Secret } from '../../config/credentials.js';
 import { FailureType } from '../../contract/failure-type.js';
 import { VideoError } from '../../contract/video-error.js';
 import { DashScopeClient } from '../../dashscope/client.js';
-import { createDispatcher } from '../../net/proxies.js';
+import { createDispatcher } from '../../net/dispatcher.js';
 import { readServerTime } from '../../net/server-time.js';
 import { untrustedHint } from '../../net/trust.js';
 

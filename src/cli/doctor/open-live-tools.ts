@@ -9,7 +9,7 @@ import type { Config } from '../../config/config.js';
 import { DashScopeClient } from '../../dashscope/client.js';
 import type { Ledger } from '../../ledger/ledger.js';
 import type { LiveTools } from '../../live-check/live-tools.js';
-import { createDispatcher } from '../../net/proxies.js';
+import { createDispatcher } from '../../net/dispatcher.js';
 import { SPOOL_FOLDER } from '../../net/spool-folder.js';
 import type { AssetStore } from '../../storage/asset-store.js';
 import { resultDispatcher } from '../../worker/provider-client.js';
