@@ -30,6 +30,8 @@ const FURTHER: ReadonlySet<string> = new Set([
   'usage as a list',
   'seconds as text',
   'seconds that no number can be',
+  'an answer in a list',
+  'answers that are not compressed as they say',
   'usage as a text of JSON',
   'usage under output',
   'times in UTC',
@@ -86,6 +88,13 @@ export const ARCHIVED: readonly DriftRow[] = [
     drift: [{ on: 'query', times: 3, changes: [{ kind: 'set', path: STATUS, value: 'POST-PROCESSING' }] }],
   },
   { what: 'a status twice', ...finished({ kind: 'duplicate', path: STATUS, value: 'RUNNING', first: true }) },
+  {
+    what: 'a failure with a link, once',
+    drift: [
+      { on: 'query', task_status: 'SUCCEEDED', times: 1, changes: [{ kind: 'set', path: STATUS, value: 'FAILED' }] },
+    ],
+  },
+  { what: 'an answer in a list', ...finished({ kind: 'nest' }) },
   { what: 'names in camel case', ...query({ kind: 'recase', path: 'output.*', name: 'camel' }) },
   { what: 'a prompt of 1 MB', ...finished({ kind: 'lengthen', path: 'output.orig_prompt', to: 1_000_000 }) },
   { what: 'a prompt as an object', ...finished({ kind: 'nest', path: 'output.orig_prompt', name: 'text' }) },
@@ -131,6 +140,7 @@ export const ARCHIVED: readonly DriftRow[] = [
     bill: ESTIMATED,
     ...finished({ kind: 'raw', path: 'usage.duration', json: '1e400' }),
   },
+  { what: 'seconds that are NaN', bill: ESTIMATED, ...finished({ kind: 'raw', path: 'usage.duration', json: 'NaN' }) },
   { what: 'zero seconds', bill: ESTIMATED, ...finished({ kind: 'set', path: 'usage.duration', value: 0 }) },
   {
     what: 'a fraction of a second more',
@@ -155,6 +165,10 @@ export const ARCHIVED: readonly DriftRow[] = [
   {
     what: 'answers in the wrong type',
     faults: [{ on: 'query', fault: 'headers', headers: { 'content-type': 'text/html' }, times: null }],
+  },
+  {
+    what: 'answers that are not compressed as they say',
+    faults: [{ on: 'query', fault: 'encoded', compressed: false, times: null }],
   },
   { what: 'answers compressed unasked', faults: [{ on: 'query', fault: 'encoded', times: null }] },
   // Nothing was bought by it, so it is sent again.

@@ -162,6 +162,21 @@ describe('a lost reply', () => {
     expect(await billsOf(result.task_id)).toHaveLength(1);
   });
 
+  test('is not bought again while its prompt is shown as HTML, because it may be the task', async () => {
+    const { emulator, videos } = stack;
+    const prompt = 'lost reply & an escaped prompt';
+    const change: DriftChange = { kind: 'replace', path: 'output.orig_prompt', find: '&', with: '&amp;' };
+    emulator.changeSettings({ drift: [{ on: 'query', changes: [change] }] });
+    emulator.queueFaults({ on: 'submit', fault: 'drop-reply', match: prompt });
+    const { id } = await videos.start(stack.request(prompt));
+    await expect.poll(async () => (await videos.progress(id)).stage, { timeout: 30_000 }).toBe('needs_attention');
+    const [task] = tasksOf(prompt);
+    emulator.changeSettings({ drift: [] });
+    await videos.resolve(id, { task_id: task?.task_id ?? '' });
+    const result = await videos.result(id);
+    expect(tasksOf(prompt).map(({ task_id }) => task_id)).toEqual([result.task_id]);
+  });
+
   test('is not bought again while a row cannot be read, because it may be the task', async () => {
     const prompt = 'lost reply and an unreadable row';
     const { emulator, videos } = stack;
