@@ -11,7 +11,8 @@ export const csvLine = (cells: readonly (string | number)[]): string => cells.ma
 
 function csvCell(value: string | number): string {
   const text = cleanLines(String(value));
-  // A spreadsheet would execute a cell that begins like a formula; tenants, labels and messages come from outside.
-  const safe = typeof value === 'string' && /^[=+@\t\r-]/.test(text) ? `'${text}` : text;
+  // A spreadsheet would execute a cell that begins like a formula, also in wide characters, and some remove the blanks
+  // before it; tenants, labels and messages come from outside.
+  const safe = typeof value === 'string' && /^\s*[=+@＝＋＠－-]/.test(text) ? `'${text}` : text;
   return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
 }

@@ -4,7 +4,15 @@ import { s3ServerMissing } from '../support/s3-server.js';
 import { DISTURBANCES, type Disturbance, PROVIDER_CELLS, type ProviderCell, type Step } from './cells.js';
 import { DRIFT_CELLS } from './drift-cells.js';
 import { HOSTILE_CELLS } from './hostile-cells.js';
-import { arrangeAll, disturb, expectSettled, outcomeOf, providerOutcome, releaseRuns } from './run-cells.js';
+import {
+  arrangeAll,
+  disturb,
+  expectNotified,
+  expectSettled,
+  outcomeOf,
+  providerOutcome,
+  releaseRuns,
+} from './run-cells.js';
 import { HOLDING_TIMES, mayMount, type StoreKind, startWorld, type World } from './world.js';
 
 /** What a row needs beyond the file store. */
@@ -42,6 +50,7 @@ describe.each([
     test.each(cells.filter((cell) => !anybody(cell)))(title, check, 120_000);
   });
   test('after all of them nothing is reserved, and what is billed is counted', () => expectSettled(world), 120_000);
+  test('each end of a run was notified under one id', () => expectNotified(world), 120_000);
 });
 
 for (const store of ['file', 'small-disk', 's3'] as const) {
@@ -73,5 +82,6 @@ for (const store of ['file', 'small-disk', 's3'] as const) {
       },
       300_000,
     );
+    test('each end of a run was notified under one id', () => expectNotified(world), 120_000);
   });
 }

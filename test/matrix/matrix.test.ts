@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { DISTURBANCES, type Disturbance, PROVIDER_CELLS, type Step } from './cells.js';
-import { arrangeAll, disturb, expectSettled, outcomeOf, providerOutcome } from './run-cells.js';
+import { arrangeAll, disturb, expectNotified, expectSettled, outcomeOf, providerOutcome } from './run-cells.js';
 import { startWorld, type World } from './world.js';
 
 // Some cells of each kind; all of them are in matrix.full.test.ts, and docs/guarantees.md has the table.
@@ -47,3 +47,4 @@ test.each(CELLS)('%s in the step %s: one purchase, nothing lost', async (fault, 
 });
 
 test('after all of them nothing is reserved, and what is billed is counted', () => expectSettled(world), 120_000);
+test('each end of a run was notified under one id', () => expectNotified(world), 120_000);

@@ -389,6 +389,28 @@ export async function expectSettled(world: World): Promise<void> {
     .toEqual({ holders: 0, reserved: [] });
 }
 
+/** Waits until every event is delivered; each run that ended was then notified under one id, with one text. */
+export async function expectNotified({ client, receiver }: World): Promise<void> {
+  const idsOf = async (query: string): Promise<string[]> => {
+    const ids = new Set<string>();
+    for await (const { workflowId } of client.workflow.list({ query })) ids.add(workflowId);
+    return [...ids];
+  };
+  const textsOf = (workflowId: string) => receiver.taken(workflowId).map(({ id, body }) => `${id} ${body}`);
+  const wrong = async () => {
+    // One that was cancelled may not have known its receiver yet.
+    const ended = await idsOf(
+      'WorkflowType IN ("videoGenerate", "videoBatch") AND ExecutionStatus IN ("Completed", "Failed")',
+    );
+    expect(ended.length).toBeGreaterThan(0);
+    return [
+      ...ended.filter((workflowId) => new Set(textsOf(workflowId)).size !== 1),
+      ...(await idsOf('WorkflowType = "deliverWebhook" AND ExecutionStatus != "Completed"')),
+    ];
+  };
+  await expect.poll(wrong, { timeout: SETTLED_MS, interval: 500 }).toEqual([]);
+}
+
 /** Runs one cell of the provider's answers: the fault waits for its request, and must have been met. */
 export async function providerOutcome(world: World, cell: ProviderCell): Promise<Outcome> {
   const { step, on, inject } = cell;

@@ -29,6 +29,7 @@ import { type GateProxy, startGateProxy } from '../support/gate-proxy.js';
 import { type S3Keys, startS3Server } from '../support/s3-server.js';
 import { ROOT, TEST_KEY } from '../support/stack.js';
 import { startTcpGate, type TcpGate } from '../support/tcp-gate.js';
+import { startReceiver, type WebhookReceiver, webhookFile } from '../support/webhook-receiver.js';
 import { DURATION } from './cells.js';
 
 const run = promisify(execFile);
@@ -124,6 +125,8 @@ export interface World {
   readonly emulator: EmulatorProcess;
   readonly gate: GateProxy;
   readonly images: HeldImages;
+  /** Hears how every run and every batch ends. */
+  readonly receiver: WebhookReceiver;
   readonly store: AssetStore;
   readonly times: Times;
   /** Directory of the store, where it has one. */
@@ -207,6 +210,8 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
     closers.push(() => gate.close());
     const { images, close: closeImages } = await startImages();
     closers.push(closeImages);
+    const receiver = await startReceiver();
+    closers.push(() => receiver.close());
     let s3: TcpGate | undefined;
     let s3Keys: RotatedKey | undefined;
     let workerKey: Record<string, string> = {};
@@ -233,6 +238,7 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
     const env = {
       WAN_VIDEO_PRICES: pricesFile,
       WAN_VIDEO_BUDGETS: budgetsFile,
+      WAN_VIDEO_WEBHOOK: await webhookFile(home, receiver, { events: ['batch.ended', 'run.ended'] }),
       DASHSCOPE_HTTP_BASE_URL: `${gate.origin}/api/v1`,
       OUTPUT_DIR: outputDir,
       TEMPORAL_ADDRESS: server.address,
@@ -285,6 +291,7 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
       emulator,
       gate,
       images,
+      receiver,
       store,
       times,
       s3,

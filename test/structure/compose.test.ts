@@ -206,6 +206,17 @@ describe('docker-compose.yml', () => {
 
   test('takes every other variable from worker.env, and signs addresses that this machine can open', () => {
     expect(service('worker')).toMatchObject({ env_file: [{ path: './worker.env', required: false }] });
+    // What the file sets wins over worker.env: it fixes only where its own servers are.
+    const fixed = Object.entries(service('worker').environment ?? {}).filter(([, value]) => !value.startsWith('${'));
+    expect(fixed.map(([variable]) => variable).sort()).toEqual([
+      'ASSET_STORE',
+      'AWS_ENDPOINT_URL_S3',
+      'AWS_REGION',
+      'AWS_SHARED_CREDENTIALS_FILE',
+      'DASHSCOPE_API_KEY_FILE_PATH',
+      'TEMPORAL_ADDRESS',
+      'TEMPORAL_NAMESPACE',
+    ]);
     const endpoint = service('worker').environment?.['WAN_VIDEO_PRESIGN_ENDPOINT'] ?? '';
     const [published = ''] = service('s3').ports ?? [];
     expect(endpoint).toContain(`http://${published.split(':').slice(0, 2).join(':')}}`);

@@ -77,6 +77,10 @@ describe('deploy/kubernetes', () => {
     expect(data['WAN_VIDEO_METRICS']).toBe(`0.0.0.0:${worker?.ports[0]?.containerPort}`);
     const budget = of<{ spec: { selector: { matchLabels: object } } }>('disruption.yaml');
     expect(metadata.labels).toMatchObject(budget.spec.selector.matchLabels);
+    const { name } = of<{ metadata: { name: string } }>('worker.yaml').metadata;
+    const scaling = of<{ spec: { scaleTargetRef: object; minReplicas: number } }>('autoscaling.yaml').spec;
+    expect(scaling.scaleTargetRef).toEqual({ apiVersion: 'apps/v1', kind: 'Deployment', name });
+    expect(scaling.minReplicas).toBeGreaterThan(1); // the disruption budget keeps one while a node is drained
   });
 
   test('runs the image of the compose file, with documented variables, and holds no secret', () => {

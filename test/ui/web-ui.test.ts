@@ -20,6 +20,7 @@ describe.skipIf(chromium === undefined)("in Temporal's Web UI", () => {
   const BATCH_ID = 'harbour-spring';
   const VIDEOS = 'https://videos.example.com';
   const RUNBOOK = 'https://docs.example.com/operations';
+  const ended = { ...NONE, id: 'batch/evening' };
   const itemRun = (n: number) => batchItemWorkflowId(BATCH_ID, `shot-${n}`);
   const runIdOf = async (id: string) => (await stack.client.workflow.getHandle(id).describe()).runId;
   const taskOf = async ({ id }: Run) => (await stack.videos.progress(id)).task_id ?? '';
@@ -57,6 +58,7 @@ describe.skipIf(chromium === undefined)("in Temporal's Web UI", () => {
       stack.videos.result(runs.failed.id).catch(() => undefined),
       ...twins.map((run) => reaches(run, 'needs_attention')),
     ]);
+    await endBatch();
     // What starts from here on renders for as long as the test lasts.
     stack.emulator.changeSettings({ render_seconds: 100_000 });
     const batchIsThere = startBatch();
@@ -97,6 +99,16 @@ describe.skipIf(chromium === undefined)("in Temporal's Web UI", () => {
       { timeout: 60_000, interval: 100 },
     );
     batch.runId = await runIdOf(batch.id);
+  }
+  /** A batch that has ended: one of its lines was bought before. */
+  async function endBatch(): Promise<void> {
+    const { client, store, config } = stack;
+    const batches = new WanBatchClient({ client, store, taskQueue: config.taskQueues.generate });
+    const prompts = ['Waves roll towards a lighthouse at dawn, the camera rises slowly', 'Nets dry in the sun'];
+    const lines = prompts.map((prompt, n) => ({ ...stack.request(prompt), item_id: `repeat-${n}` }));
+    await batches.start({ lines }, { id: 'evening' });
+    await batches.result('evening');
+    ended.runId = await runIdOf(ended.id);
   }
   afterAll(async () => {
     await ui?.close();
@@ -195,6 +207,14 @@ describe.skipIf(chromium === undefined)("in Temporal's Web UI", () => {
     expect(await ui.links(item, /^failed\n/)).toContainEqual(
       expect.stringMatching(new RegExp(`/namespaces/default/workflows/${batch.id}$`)),
     );
+  });
+
+  test('a batch that has ended says no rate and no expected end, and leads to its report', async () => {
+    const run = await ui.read(ended, /^done\n/);
+    expect(run.status).toMatch(/completed/i);
+    expect(run.currentDetails).toContain('2 lines: 1 generated, 1 cache, 0 in progress, 0 waiting');
+    expect(run.currentDetails).not.toMatch(/per minute|done about/);
+    expect(await ui.links(ended, /^done\n/)).toContain(`${VIDEOS}/batches/evening/report.json`);
   });
 
   test('the list shows the items of a batch with their ends, and only its failures when asked for those', async () => {

@@ -169,4 +169,7 @@ test.each([
 test('a cell of CSV is cleaned like every text, and still cannot begin a formula', () => {
   expect(csvLine([HOSTILE])).not.toMatch(UNPRINTABLE);
   expect(csvLine(['\u202e=1+1', '\u009b31m@x', 'two\nlines', -1])).toBe(`'=1+1,'@x,"two\nlines",-1`);
+  expect(csvLine([' =1+1', '\t=1+1', '\u00a0@x', '＝1+1', '－1', '＋1', '＠x', 'a=1'])).toBe(
+    "' =1+1,' =1+1,'\u00a0@x,'＝1+1,'－1,'＋1,'＠x,a=1",
+  );
 });

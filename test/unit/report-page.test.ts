@@ -34,6 +34,8 @@ interface Clip {
   play(): Promise<void>;
 }
 
+/** What a reader waits for a page of 1,000 lines, at most. */
+const OPENS_WITHIN_MS = 2_000;
 const STARTED = Date.UTC(2026, 10, 30, 2, 30);
 
 function line(nth: number, more: Partial<BatchRow> = {}): BatchRow {
@@ -175,7 +177,14 @@ describe.skipIf(executablePath === undefined)('in a browser', () => {
       const format = { width: 1280, height: 720, durationSeconds: 2, audio: false };
       await writeFile(join(folder, 'clip.mp4'), await makeClip({ ...format, seed: 7, label: 'shot-1' }));
     });
-    console.info(`a report of 1,000 lines opens within ${openedMs} ms`);
+    // Another suite may have the machine; the page itself takes less than a second.
+    let bestMs = openedMs;
+    for (let tries = 1; bestMs >= OPENS_WITHIN_MS && tries < 5; tries += 1) {
+      const again = await open(rows, { ...HEAD, facts });
+      await again.tab.close();
+      bestMs = Math.min(bestMs, again.openedMs);
+    }
+    expect(bestMs).toBeLessThan(OPENS_WITHIN_MS);
     const clip = tab.locator('article video').first();
     await clip.evaluate((video) => Object.assign(video as unknown as Clip, { muted: true }).play());
     const played = () => clip.evaluate((video) => (video as unknown as Clip).currentTime);

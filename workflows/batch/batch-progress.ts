@@ -15,10 +15,8 @@ type Stage = BatchProgress['stage'];
 /** Ids in the answer of the query; the report has all of them. */
 const ATTENTION_MAX = 50;
 
-/** Stages in which a batch has ended. */
-const ENDED: readonly Stage[] = ['done', 'cancelled', 'failed'];
-/** Stages that lead to the end of a batch. */
-const ENDING: readonly Stage[] = ['cancelling', 'reporting', 'delivering', ...ENDED];
+/** Stages that lead to the end of a batch, or are it: no further items start. */
+const ENDING: readonly Stage[] = ['cancelling', 'reporting', 'delivering', 'done', 'cancelled', 'failed'];
 
 /** Answers the query `progress` of a batch, and shows the same in the run's current details. */
 export class BatchProgressView {
@@ -72,7 +70,7 @@ export class BatchProgressView {
     const state = this.#state;
     const { inFlight, waiting, startedAtMs, ...totals } = numbersOf(state);
     const pause = state?.data.pause ?? null;
-    const rate = ENDED.includes(this.#stage) ? null : (state?.itemsPerMinute ?? null);
+    const rate = ENDING.includes(this.#stage) ? null : (state?.itemsPerMinute ?? null);
     return {
       batch_id: this.#batchId,
       stage: this.#stage === 'running' && pause !== null ? 'paused' : this.#stage,
