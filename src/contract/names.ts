@@ -33,6 +33,8 @@ export const SLOTS_QUERY = 'slots';
 export const BUDGET_QUERY = 'budget';
 /** Signal to `accountSlots`: a run requests a slot; it may repeat the request. */
 export const REQUEST_SLOT_SIGNAL = 'requestSlot';
+/** Signal to `accountSlots`: several runs request slots, in one message of their worker. */
+export const REQUEST_SLOTS_SIGNAL = 'requestSlots';
 /** Signal to `accountSlots`: a purchase has ended, was not created, or waits for a person. */
 export const RELEASE_SLOT_SIGNAL = 'releaseSlot';
 /** Signal to `accountSlots`: a run that has requested a slot no longer buys. */

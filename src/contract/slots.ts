@@ -48,6 +48,14 @@ export interface SlotRequestMessage extends SlotName, QueueIdentity {
   readonly budget?: BudgetTerms;
 }
 
+/** Bytes of the requests of one message, in JSON; its budgets are added, and a payload may have 2 MB. */
+export const SLOT_REQUESTS_BYTES_MAX = 500_000;
+
+/** Signal `requestSlots`: requests of several runs in one message, each as if it had come by itself. */
+export interface SlotRequestsMessage extends Pick<SlotRequestMessage, 'limit' | 'budget'> {
+  readonly requests: readonly Omit<SlotRequestMessage, 'limit' | 'budget'>[];
+}
+
 /** Signal `setSlotLimit`, sent by every worker when it starts. */
 export interface SlotLimitMessage {
   readonly limit: number;

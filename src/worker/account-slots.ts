@@ -10,6 +10,7 @@ import type { BudgetTerms } from '../contract/budget.js';
 import {
   RELEASE_SLOT_SIGNAL,
   REQUEST_SLOT_SIGNAL,
+  REQUEST_SLOTS_SIGNAL,
   SET_SLOT_LIMIT_SIGNAL,
   SLOTS_RESTARTED_SIGNAL,
   slotsWorkflowId,
@@ -20,13 +21,15 @@ import type {
   SlotAnswer,
   SlotLimitMessage,
   SlotRequestMessage,
+  SlotRequestsMessage,
   SlotsHealth,
 } from '../contract/slots.js';
 import { stepTimesOf } from '../contract/times.js';
+import { SlotRequests } from './slot-requests.js';
 
 /** Temporal takes a signal within milliseconds; the audit of holders finds one that was lost. */
 const SIGNAL_TIMEOUT_MS = 5_000;
-/** Temporal has ten Updates of a workflow in progress at most; a crowd requests by signals. */
+/** Temporal has ten Updates of a workflow in progress at most; a crowd requests by {@link SlotRequests}. */
 const UPDATES_AT_ONCE = 3;
 /** The slots answer within milliseconds; busy ones are sent a signal, which may be answered later. */
 const UPDATE_TIMEOUT_MS = 2_000;
@@ -80,6 +83,18 @@ export function accountSlotsPort(
       updates -= 1;
     }
   };
+  const crowd = new SlotRequests((requests) => {
+    const message: SlotRequestsMessage = { ...terms, requests };
+    return client.workflow.signalWithStart(WorkflowType.accountSlots, {
+      workflowId,
+      taskQueue: taskQueues.generate,
+      args: [input],
+      signal: REQUEST_SLOTS_SIGNAL,
+      signalArgs: [message],
+      staticSummary: summaryOf(config),
+      priority: FIRST,
+    });
+  });
   return {
     workflowId,
     budget,
@@ -87,15 +102,7 @@ export function accountSlotsPort(
       const message: SlotRequestMessage = { ...request, ...terms };
       const answer = await ask(message);
       if (answer !== undefined) return answer.sent;
-      await client.workflow.signalWithStart(WorkflowType.accountSlots, {
-        workflowId,
-        taskQueue: taskQueues.generate,
-        args: [input],
-        signal: REQUEST_SLOT_SIGNAL,
-        signalArgs: [message],
-        staticSummary: summaryOf(config),
-        priority: FIRST,
-      });
+      await crowd.send(request);
       return undefined;
     },
     releaseSlot: (release) => signalIfRunning(client, workflowId, RELEASE_SLOT_SIGNAL, release),

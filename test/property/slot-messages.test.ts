@@ -8,6 +8,7 @@ import {
   isSlotRelease,
   isSlotRequest,
   isSlotWithdrawal,
+  readSlotRequests,
 } from '../../workflows/slots/message-guards.js';
 import { addRequest, grantSlots, releaseSlot, removeRequester } from '../../workflows/slots/slot-queue.js';
 import { budgetsOf, emptySlotState, type SlotState } from '../../workflows/slots/slot-state.js';
@@ -179,4 +180,36 @@ test('a limit is a whole number of slots, and budgets beyond one payload are mal
   expect(isBudgetTerms(terms({ a: 1, b: null }))).toBe(true);
   const many = Object.fromEntries(Array.from({ length: 10_000 }, (_, at) => [`${at}`.padStart(100), 1]));
   expect(isBudgetTerms(terms(many))).toBe(false);
+});
+
+test('of the requests in one message each well-formed one counts, once, and one of them has the limit and the budgets', () => {
+  const group = fc.oneof(
+    anything,
+    fc.record({
+      requests: mostly(fc.array(message, { maxLength: 6 })),
+      limit: count,
+      budget: fc.oneof(budget, anything),
+    }),
+  );
+  let read = 0;
+  fc.assert(
+    fc.property(group, (one) => {
+      const found = readSlotRequests(one);
+      if (found === undefined) return;
+      const { requests, limit, budget: terms } = one as Record<string, unknown> & { requests: unknown[] };
+      const wellFormed = requests.filter(isSlotRequest);
+      expect(found.malformed).toBe(requests.length - wellFormed.length);
+      expect(found.requests.map(({ key, requesterId }) => [key, requesterId])).toEqual(
+        wellFormed.map(({ key, requesterId }) => [key, requesterId]),
+      );
+      const [first] = found.requests;
+      if (first === undefined) return;
+      read += 1;
+      expect(isSlotRequest(first)).toBe(true);
+      if (limit !== undefined) expect(first.limit).toEqual(limit);
+      if (terms !== undefined) expect(first.budget).toEqual(terms);
+    }),
+    { numRuns: 500 },
+  );
+  expect(read).toBeGreaterThan(20);
 });

@@ -5,6 +5,7 @@ import { readAccountSlots } from '../../src/client/account-slots.js';
 import { WorkflowType } from '../../src/contract/names.js';
 import type { SlotAnswer, SlotRequestMessage } from '../../src/contract/slots.js';
 import { stepTimesOf } from '../../src/contract/times.js';
+import { SlotRequests } from '../../src/worker/slot-requests.js';
 import { packQueue } from '../../workflows/slots/carried-queue.js';
 import { WaitingQueue } from '../../workflows/slots/waiting-queue.js';
 import { type Account, type Accounts, startAccounts } from '../support/account.js';
@@ -13,6 +14,8 @@ import type { Stack } from '../support/stack.js';
 
 const LIMIT = 5;
 const DRAIN_LIMIT = 200;
+/** Workers that send the requests. */
+const WORKERS = 4;
 /** Far below the 10,000 signals that a recipient may receive. */
 const REQUESTS_PER_RECIPIENT = 500;
 /** Of a run that hands a long queue on, as the product has it. */
@@ -39,6 +42,7 @@ class Crowd {
   readonly #released = new Set<string>();
   readonly #recipients: readonly string[];
   #releasesMax = 0;
+  readonly #senders = new Map<number, SlotRequests[]>();
   #isClosed = false;
   #worker: WorkerProcess | undefined;
 
@@ -107,9 +111,15 @@ class Crowd {
   }
 
   async request(requests: readonly SlotRequestMessage[], limit = LIMIT): Promise<void> {
-    const { slots } = this;
-    const sent = mapParallel(requests, 40, (request) => slots.signal('requestSlot', { ...request, limit }));
-    for await (const _ of sent);
+    const senders = this.#senders.get(limit) ?? Array.from({ length: WORKERS }, () => this.#sender(limit));
+    this.#senders.set(limit, senders);
+    const sent = requests.map(({ limit: _, ...request }, at) => senders[at % WORKERS]?.send(request));
+    await Promise.all(sent);
+  }
+
+  /** Sends as a worker does. */
+  #sender(limit: number): SlotRequests {
+    return new SlotRequests((requests) => this.slots.signal('requestSlots', { limit, requests }));
   }
 
   /** The view of the slots; undefined while they do not answer. */
@@ -262,6 +272,45 @@ test.each([10, 1_000])(
 );
 
 const note = (text: string): void => console.log(`${new Date().toISOString()} ${text}`);
+
+const FLOOD_PER_SECOND = 200;
+const FLOOD_SECONDS = 60;
+
+test('200 requests a second are taken while the slots continue as new, and the view shows each of them', async () => {
+  const size = FLOOD_PER_SECOND * FLOOD_SECONDS;
+  const crowd = new Crowd(size);
+  await crowd.startWorker();
+  await crowd.startRecipients();
+  const { firstExecutionRunId } = await crowd.startSlots(LIMIT);
+  const startedMs = Date.now();
+  let [sent, views] = [0, 0];
+  while (sent < size) {
+    // A machine that cannot send as many in a second sends them late, and as fast as it can.
+    const due = Math.min(size, Math.ceil(((Date.now() - startedMs) / 1_000) * FLOOD_PER_SECOND));
+    const next = crowd.requests.slice(sent, Math.min(due, sent + FLOOD_PER_SECOND));
+    const [view] = await Promise.all([crowd.view(), crowd.request(next)]);
+    sent += next.length;
+    if (view !== undefined) views += 1;
+  }
+  const sentMs = Date.now() - startedMs;
+  await expect.poll(() => crowd.counts(), { timeout: 300_000, interval: 500 }).toEqual([LIMIT, size - LIMIT]);
+  const allMs = Date.now() - startedMs;
+  const runs: string[] = [];
+  // Each run of the chain has continued as new, and none was ended by a limit of its history.
+  const query = `WorkflowId = "${crowd.slots.workflowId}"`;
+  const statuses = async () => {
+    const found: string[] = [];
+    for await (const { status, historyLength } of stack.client.workflow.list({ query })) {
+      found.push(status.name);
+      runs.push(`${status.name} ${historyLength}`);
+    }
+    return found;
+  };
+  await expect.poll(async () => new Set(await statuses())).toEqual(new Set(['RUNNING', 'CONTINUED_AS_NEW']));
+  expect((await crowd.slots.describe()).raw.workflowExecutionInfo?.firstRunId).toBe(firstExecutionRunId);
+  expect(views).toBeGreaterThan(0);
+  note(`${size} sent in ${sentMs} ms, all in the view after ${allMs} ms; ${views} views meanwhile; ${runs.join(', ')}`);
+}, 600_000);
 
 test.each([10_000, 50_000])(
   'with %i requests, views and grants go on past a reset, a killed worker, further runs and a termination',

@@ -9,6 +9,7 @@ import {
   PROGRESS_QUERY,
   RELEASE_SLOT_SIGNAL,
   REQUEST_SLOT_SIGNAL,
+  REQUEST_SLOTS_SIGNAL,
   RESOLVE_SIGNAL,
   RESUME_SIGNAL,
   SET_SLOT_LIMIT_SIGNAL,
@@ -25,6 +26,7 @@ import type {
   SlotLimitMessage,
   SlotReleaseMessage,
   SlotRequestMessage,
+  SlotRequestsMessage,
   SlotsPage,
   SlotWithdrawalMessage,
 } from '../../src/contract/slots.js';
@@ -44,6 +46,8 @@ export const slotsRestartedSignal = defineSignal<[{ readonly slots: string }]>(S
 export const requestSlotSignal = defineSignal<[SlotRequestMessage]>(REQUEST_SLOT_SIGNAL);
 /** The same as an Update, which returns the answer; null: it is sent as a signal, later. */
 export const requestSlotUpdate = defineUpdate<SlotAnswer | null, [SlotRequestMessage]>(REQUEST_SLOT_SIGNAL);
+/** From a worker to the account's slots: the requests of several runs. */
+export const requestSlotsSignal = defineSignal<[SlotRequestsMessage]>(REQUEST_SLOTS_SIGNAL);
 /** To the account's slots: a purchase has ended, was not created, or waits for a person. */
 export const releaseSlotSignal = defineSignal<[SlotReleaseMessage]>(RELEASE_SLOT_SIGNAL);
 /** From a run to the account's slots: it no longer buys. */

@@ -6,10 +6,11 @@ import type {
   SlotRequestMessage,
   SlotWithdrawalMessage,
 } from '../../src/contract/slots.js';
-import { checkedBy, onSignal, onUpdate } from '../shared/message-handlers.js';
+import { checkedBy, ignoreMessage, onSignal, onUpdate } from '../shared/message-handlers.js';
 import {
   releaseSlotSignal,
   requestSlotSignal,
+  requestSlotsSignal,
   requestSlotUpdate,
   setSlotLimitSignal,
   withdrawSlotRequestSignal,
@@ -22,7 +23,9 @@ import {
   isSlotRelease,
   isSlotRequest,
   isSlotWithdrawal,
+  readSlotRequests,
   SLOT_MESSAGE_BYTES_MAX,
+  SLOT_REQUESTS_MESSAGE_BYTES_MAX,
 } from './message-guards.js';
 import { PageCollector, startKeepers } from './page-keeper.js';
 import type { WaitingQueue } from './waiting-queue.js';
@@ -84,6 +87,7 @@ export class Handover {
       },
       { bytesMax: SLOT_MESSAGE_BYTES_MAX },
     );
+    this.#onRequests();
     this.#onSignal(releaseSlotSignal, isSlotRelease);
     this.#onSignal(withdrawSlotRequestSignal, isSlotWithdrawal);
     this.#onSignal(setSlotLimitSignal, isSlotLimit);
@@ -148,6 +152,27 @@ export class Handover {
     });
   }
 
+  #onRequests(): void {
+    const { name } = requestSlotsSignal;
+    const onMalformed = (): void => {
+      this.#signals += 1;
+      this.#handlers.malformed();
+    };
+    onSignal(
+      requestSlotsSignal,
+      readSlotRequests,
+      ({ requests, malformed }) => {
+        this.#signals += 1;
+        for (const message of requests) this.#receive(requestSlotSignal.name, message);
+        for (let one = 0; one < malformed; one += 1) {
+          ignoreMessage(name, 'malformed');
+          this.#handlers.malformed();
+        }
+      },
+      { bytesMax: SLOT_REQUESTS_MESSAGE_BYTES_MAX, onMalformed },
+    );
+  }
+
   #onSignal<Message>(
     signal: wf.SignalDefinition<[Message]>,
     isWellFormed: (message: unknown) => message is Message,
@@ -163,11 +188,15 @@ export class Handover {
       checkedBy(isWellFormed),
       (message) => {
         this.#signals += 1;
-        if (this.#isMoving) this.#backlog.push({ name, message });
-        else this.#handle(name, message);
+        this.#receive(name, message);
       },
       options,
     );
+  }
+
+  #receive(name: string, message: unknown): void {
+    if (this.#isMoving) this.#backlog.push({ name, message });
+    else this.#handle(name, message);
   }
 
   #handle(name: string, message: unknown): void {

@@ -1,10 +1,11 @@
 import { bytesOf } from '../../src/contract/bounds.js';
 import type { Bill, Billable, BudgetQuestion, BudgetTerms } from '../../src/contract/budget.js';
-import type {
-  SlotReleaseMessage,
-  SlotRequestMessage,
-  SlotsPage,
-  SlotWithdrawalMessage,
+import {
+  SLOT_REQUESTS_BYTES_MAX,
+  type SlotReleaseMessage,
+  type SlotRequestMessage,
+  type SlotsPage,
+  type SlotWithdrawalMessage,
 } from '../../src/contract/slots.js';
 import {
   fieldsOf,
@@ -25,6 +26,8 @@ import {
 const BUDGET_BYTES_MAX = 1_000_000;
 /** Bytes of a message to the slots: its budgets, and everything else. */
 export const SLOT_MESSAGE_BYTES_MAX = BUDGET_BYTES_MAX + 16_384;
+/** Bytes of a message with the requests of several runs; one that is longer than others by itself is sent alone. */
+export const SLOT_REQUESTS_MESSAGE_BYTES_MAX = SLOT_MESSAGE_BYTES_MAX + SLOT_REQUESTS_BYTES_MAX;
 /** Longer than any video; an amount of money that is computed from it is exact. */
 const SECONDS_MAX = 86_400;
 
@@ -41,6 +44,25 @@ export function isSlotRequest(message: unknown): message is SlotRequestMessage {
     (priority === 'interactive' || priority === 'batch') &&
     (cost === undefined || isBillable(cost))
   );
+}
+
+/** The requests of a message as single ones, and how many of them are malformed. */
+export interface SingleRequests {
+  readonly requests: readonly SlotRequestMessage[];
+  readonly malformed: number;
+}
+
+/**
+ * Reads the requests of several runs. The sender's limit and budgets go with the first one: the others leave both
+ * unchanged, as a request without them does.
+ */
+export function readSlotRequests(message: unknown): SingleRequests | undefined {
+  const { requests, limit, budget } = fieldsOf(message);
+  if (!Array.isArray(requests)) return undefined;
+  const [first, ...others] = requests.filter(isSlotRequest);
+  const terms = { ...(limit !== undefined && { limit }), ...(budget !== undefined && { budget }) };
+  const single = first === undefined ? [] : [{ ...first, ...terms } as SlotRequestMessage, ...others];
+  return { requests: single, malformed: requests.length - single.length };
 }
 
 /** Whether a message is a release whose bill, if it has one, can be counted. */
