@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { WanVideoClient } from '../../src/client/video-client.js';
 import { freePort } from '../../src/dev/temporal-server.js';
 import { type S3Server, s3ServerMissing, startS3Server } from '../support/s3-server.js';
@@ -101,3 +101,19 @@ test.skipIf(missing !== undefined)(
     expect(stack.emulator.state().tasks).toHaveLength(2);
   },
 );
+
+test('with a local store and no work, Temporal alone shows a worker that its clock is behind, and it ends', {
+  timeout: 400_000,
+}, async () => {
+  const local = await startStack({ worker: false });
+  onTestFinished(() => local.close());
+  const port = await freePort();
+  const env = { WAN_VIDEO_METRICS: `127.0.0.1:${port}` };
+  const worker = startWorkerCommand(local, { env, clocks: { laterMs: -5 * HOUR } });
+  await worker.ready;
+  worker.child.kill('SIGHUP');
+  const fault = /clock is 1[78]\d\d\d s behind Temporal's/;
+  expect(await livenessFault(`127.0.0.1:${port}`, worker)).toMatch(fault);
+  expect(await worker.ended).toEqual({ code: 3, signal: null });
+  expect(worker.lastWords()).toMatch(fault);
+});
