@@ -8,7 +8,7 @@ import { verdict } from '../chaos/judge.mjs';
 // @ts-expect-error the same
 import { budgetFileOf, limitsOf, slotsBelieve } from '../chaos/money.mjs';
 // @ts-expect-error the same
-import { planOf } from '../chaos/plan.mjs';
+import { DRIFT, planOf } from '../chaos/plan.mjs';
 // @ts-expect-error the same
 import { randomOf } from '../chaos/random.mjs';
 
@@ -153,4 +153,9 @@ test('the hostile requests of chaos are refused', () => {
   for (const change of Object.values(REQUESTS as Record<string, object>)) {
     expect(requestIssues({ ...request, ...change }).length).toBeGreaterThan(0);
   }
+});
+
+test('five of a hundred answers of each kind of request differ from the documents, in any one place', () => {
+  const on = ['submit', 'query', 'list', 'cancel', 'policy'];
+  expect(DRIFT).toEqual(on.map((kind) => ({ on: kind, probability: 0.05, changes: [{ kind: 'any' }] })));
 });
