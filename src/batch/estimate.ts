@@ -6,6 +6,7 @@ import type { Ledger } from '../ledger/ledger.js';
 import { cacheKeyOf, type Preview, previewRequest } from '../ledger/preview.js';
 import type { RenderKind } from '../polling/forecast.js';
 import type { RenderTimes } from '../polling/render-times.js';
+import type { BudgetRoom } from './budget-room.js';
 import { type ManifestImages, type PrepareOptions, prepareManifest } from './prepare-manifest.js';
 import type { StoredItem } from './stored-line.js';
 
@@ -23,6 +24,8 @@ export interface EstimateCounts {
   readonly buy: number;
   /** Were bought before with a result that was refused: they fail, and nothing is bought for them. */
   readonly refuse: number;
+  /** Would be bought, but a budget has no room for the most that they can cost: they end as `budget_reached`. */
+  readonly budget_reached: number;
   /**
    * Name an image of the web, which only a worker downloads; its content decides. Every amount and time counts these
    * lines as bought.
@@ -65,6 +68,8 @@ export interface EstimateOptions extends Omit<PrepareOptions, 'images'> {
   readonly slots: EstimateSlots;
   /** Items in progress at a time. */
   readonly window: number;
+  /** What is left in the budgets that apply, and the batch that pays; undefined: there are none. */
+  readonly budget?: { readonly room: BudgetRoom; readonly batch: string } | undefined;
 }
 
 /** Each preview reads two or three small records, and a store answers some hundreds of reads per second. */
@@ -82,7 +87,7 @@ const RUN_SECONDS = 0.5;
  */
 export async function estimateManifest(
   open: () => Promise<AsyncIterable<Uint8Array>>,
-  { images, ledger, renderTimes, slots, window, ...options }: EstimateOptions,
+  { images, ledger, renderTimes, slots, window, budget, ...options }: EstimateOptions,
 ): Promise<ManifestEstimate> {
   const { check, identify } = images;
   const prepared = await prepareManifest(open, {
@@ -91,7 +96,7 @@ export async function estimateManifest(
   });
   try {
     const { items, duplicates: duplicate, faults } = prepared;
-    const totals = new EstimateTotals();
+    const totals = new EstimateTotals(budget);
     const previews = mapParallel(withoutDuplicates(prepared.lines()), PREVIEWS_AT_ONCE, async ({ request }) => ({
       request: canonicalRequest(request),
       key: cacheKeyOf(request),
@@ -126,10 +131,15 @@ interface Renders {
 }
 
 class EstimateTotals {
-  readonly counts = { cached: 0, adopt: 0, buy: 0, refuse: 0, fetch: 0 };
+  readonly counts = { cached: 0, adopt: 0, buy: 0, refuse: 0, budget_reached: 0, fetch: 0 };
+  readonly #budget: EstimateOptions['budget'];
   /** Cache keys that a line of this manifest buys. */
   readonly #bought = new Set<string>();
   readonly #renders = new Map<string, Renders>();
+
+  constructor(budget: EstimateOptions['budget']) {
+    this.#budget = budget;
+  }
 
   add({ action, request, key }: PreviewedRequest): void {
     if (action === 'cache') this.counts.cached += 1;
@@ -137,6 +147,7 @@ class EstimateTotals {
     else if (action === 'refuse') this.counts.refuse += 1;
     // Another tenant's line buys the same video. A line with "refresh" may run so late that it buys a newer one.
     else if (key !== undefined && request.cache === 'use' && this.#bought.has(key)) this.counts.adopt += 1;
+    else if (!this.#hasRoom(request)) this.counts.budget_reached += 1;
     else {
       this.counts[action] += 1;
       if (key !== undefined && request.cache !== 'off') this.#bought.add(key);
@@ -145,6 +156,12 @@ class EstimateTotals {
       const count = (this.#renders.get(name)?.count ?? 0) + 1;
       this.#renders.set(name, { kind: { resolution, seconds, audio }, count });
     }
+  }
+
+  #hasRoom({ tenant, duration: seconds, resolution, audio }: CanonicalRequest): boolean {
+    if (this.#budget === undefined) return true;
+    const { room, batch } = this.#budget;
+    return room.take({ tenant, batch }, { seconds, resolution, audio });
   }
 
   renders(): Renders[] {

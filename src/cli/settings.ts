@@ -76,7 +76,8 @@ export class Settings {
   async estimateAccount(): Promise<EstimateAccount> {
     const { provider, rates } = this.config();
     const { providerId, account } = provider;
-    return { provider: providerId, account, maxRunning: rates.maxRunning, prices: await this.prices() };
+    const { prices, budgets } = await this.pricesAndBudgets();
+    return { provider: providerId, account, maxRunning: rates.maxRunning, prices, budgets };
   }
 
   /**

@@ -139,7 +139,7 @@ export class WanBatchClient {
     const exists = id !== undefined && (await this.#exists(id));
     const manifest = localManifest(source, this.#store, options.signal);
     const sources = { client: this.#client, store: this.#store };
-    const estimate = await estimateBatch(sources, { ...manifest, ...others, allowInvalid, startsNow: true });
+    const estimate = await estimateBatch(sources, { ...manifest, ...others, id, allowInvalid, startsNow: true });
     const { earliest_seconds, latest_seconds } = estimate.duration;
     const after = (seconds: number): string => new Date(Date.now() + seconds * 1000).toISOString();
     const expected = { earliest_at: after(earliest_seconds), latest_at: after(latest_seconds) };

@@ -4,7 +4,7 @@ export type { FailureFilter } from '../batch/failed-lines.js';
 export type { ManifestFault } from '../batch/manifest.js';
 export type { Prices, TierPrices } from '../config/prices.js';
 export type { TracingSettings } from '../config/tracing.js';
-export type { Money } from '../contract/budget.js';
+export type { BudgetLimits, BudgetTerms, Money } from '../contract/budget.js';
 export type { VideoErrorObject } from '../contract/failure.js';
 export type { StageableImage } from '../media/stage-image.js';
 export type { SpanSource } from '../tracing/span-source.js';

@@ -60,7 +60,8 @@ export async function estimateSchedule(
   if (source === undefined) {
     return { id, next, manifest_key, estimate: null, expected: null, overlaps_next_run: false };
   }
-  const options = { account, window, allowInvalid, deliver, signal, startsNow: false };
+  const batchId = `${id}-${(first ?? new Date()).toISOString().slice(0, 19)}Z`;
+  const options = { id: batchId, account, window, allowInvalid, deliver, signal, startsNow: false };
   const estimate = await estimateBatch(sources, { ...source, ...options });
   const { earliest_seconds, latest_seconds } = estimate.duration;
   const after = (seconds: number): string => format(new Date((first?.getTime() ?? 0) + seconds * 1000));

@@ -36,6 +36,7 @@ const COUNTED = {
   adopt: 'joining an open purchase',
   buy: 'to be bought',
   refuse: 'bought before with a result that was refused: they fail, buying nothing',
+  budget_reached: 'for which a budget has no room: they end as budget_reached, buying nothing',
   fetch: 'with an image from the web, counted as bought',
   duplicate: 'equal to an earlier line',
   invalid: 'left out because of faults',

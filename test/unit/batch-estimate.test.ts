@@ -1,7 +1,9 @@
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { BudgetRoom } from '../../src/batch/budget-room.js';
 import { estimateDuration, estimateManifest } from '../../src/batch/estimate.js';
 import { imagesInFolder, openManifest } from '../../src/client/manifest-source.js';
+import type { BudgetLimits } from '../../src/contract/budget.js';
 import { canonicalRequest } from '../../src/contract/validate.js';
 import { buyOnce } from '../../src/ledger/buy.js';
 import { cacheKeyOf } from '../../src/ledger/preview.js';
@@ -10,6 +12,8 @@ import { readRenderTimes } from '../../src/polling/render-times.js';
 import { ROOT } from '../support/root.js';
 import { order, setUp } from './ledger-setup.js';
 
+const MICRO = 1_000_000;
+
 /** In seven seconds ten times as many. */
 const LINES = process.env['TEST_FULL'] === '1' ? 10_000 : 1_000;
 const ASSETS = join(ROOT, 'assets');
@@ -17,7 +21,12 @@ const local = { prompt: 'a boat', duration: 4, fps: 24, size: '1280*720', refere
 /** Each kind of render takes as said, the longest a second more. */
 const renders = (ms: number) => ({ forecast: () => ({ earliestMs: ms, latestMs: ms + 1_000, samples: 3 }) });
 
-const estimate = (lines: readonly object[], { ledger, store }: ReturnType<typeof setUp>, allowInvalid = false) =>
+const estimate = (
+  lines: readonly object[],
+  { ledger, store }: ReturnType<typeof setUp>,
+  allowInvalid = false,
+  room?: BudgetRoom,
+) =>
   estimateManifest(() => openManifest({ lines: lines as Record<string, unknown>[] }), {
     name: 'of a test',
     allowInvalid,
@@ -25,6 +34,7 @@ const estimate = (lines: readonly object[], { ledger, store }: ReturnType<typeof
     renderTimes: renders(30_000),
     slots: { limit: 5, ahead: 0 },
     window: 10,
+    budget: room && { room, batch: 'spring' },
     images: imagesInFolder(ASSETS, store, undefined),
   });
 
@@ -54,7 +64,17 @@ describe('the estimate of a manifest', () => {
       { ...local, duration: 99 },
     ];
     expect(await estimate(lines, world, true)).toEqual({
-      counts: { total: 8, invalid: 1, duplicate: 1, cached: 1, adopt: 2, buy: 2, refuse: 0, fetch: 1 },
+      counts: {
+        total: 8,
+        invalid: 1,
+        duplicate: 1,
+        cached: 1,
+        adopt: 2,
+        buy: 2,
+        refuse: 0,
+        budget_reached: 0,
+        fetch: 1,
+      },
       billed: [
         { resolution: '720P', audio: false, seconds: 14 },
         { resolution: '720P', audio: true, seconds: 4 },
@@ -62,6 +82,40 @@ describe('the estimate of a manifest', () => {
       duration: { earliest_seconds: 32, latest_seconds: 33, learned: true },
     });
     expect([...store.objects.keys()]).toEqual(before);
+  });
+
+  describe('with budgets, counts what they have no room for, line by line', () => {
+    const silent = { silent: MICRO, sound: 2 * MICRO };
+    const prices = { '720P': silent, '1080P': silent };
+    const spent = (tenant: string | null, batch: string | null) =>
+      ({ tenant, batch, seconds: 4, resolution: '720P', audio: false }) as const;
+    const shown = { scope: 'day', name: null, limit: 20, spent: 4, reserved: 4 } as const;
+    /** Four lines of acme, one of a longer video, and one with sound, of another tenant; 4 each, 8 and 8. */
+    const lines = [
+      ...[1, 2, 3, 4].map((seed) => ({ ...local, seed, tenant: 'acme' })),
+      { ...local, duration: 8, tenant: 'acme' },
+      { ...local, audio: true, tenant: 'other' },
+    ];
+    test.each<
+      [what: string, limits: Partial<BudgetLimits>, of: ConstructorParameters<typeof BudgetRoom>[1], buy: number]
+    >([
+      ['none', {}, [], 6],
+      ['nothing for anything', { day: 0 }, [], 0],
+      ['the day, of which 4 are spent', { day: 12 * MICRO }, [], 2],
+      ['a later, cheaper line still fits', { day: 15 * MICRO, tenants: { other: 0 } }, [], 2],
+      ['a tenant, of which 4 are spent', { tenants: { acme: 8 * MICRO } }, [], 2],
+      ['each tenant by a pattern', { tenants: { '*': 8 * MICRO } }, [], 2],
+      ['the batch', { batches: { 'spr*': 10 * MICRO } }, [], 2],
+      ['another batch', { batches: { autumn: 0 } }, [], 6],
+      ['what the slots show, reserved money included', { day: 100 * MICRO }, [shown], 3],
+    ])('%s', async (_, limits, of, buy) => {
+      const terms = { currency: 'CNY', prices, limits: { day: null, tenants: {}, batches: {}, ...limits } };
+      const room = new BudgetRoom(terms, of);
+      room.addSpent(spent('acme', null));
+      const { counts, billed } = await estimate(lines, setUp(), false, room);
+      expect(counts).toMatchObject({ total: 6, buy, budget_reached: 6 - buy });
+      expect(billed.length > 0).toBe(buy > 0);
+    });
   });
 
   test('names every fault by line as a start does', async () => {
