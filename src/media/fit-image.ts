@@ -3,7 +3,7 @@ import { open, writeFile } from 'node:fs/promises';
 import sharp, { type Metadata, type Sharp } from 'sharp';
 import { DEFAULT_BACKGROUND } from '../contract/image-reference.js';
 import { cleanText } from '../contract/safe-text.js';
-import { readBmp } from './bmp.js';
+import { readBmp, UnreadableKind } from './bmp.js';
 import {
   type ExaminedImage,
   IMAGE_BYTES_MAX,
@@ -174,7 +174,9 @@ async function openSource(bytes: Buffer, format: ImageFormat, layout: ImageLayou
   const tidy = format === 'jpg' && layout?.isWhole === true && length !== bytes.length;
   const input = tidy ? Buffer.concat(layout.parts.map((part) => part.bytes)) : bytes;
   const bmp = format === 'bmp' ? readBmp(bytes, IMAGE_SIDE_MAX) : undefined;
-  const options = { failOn: 'warning' as const, limitInputPixels: IMAGE_SIDE_MAX ** 2 };
+  // Of a TIFF the decoder warns about any odd tag, and reports damage to its picture as an error.
+  const failOn = format === 'tif' ? 'error' : 'warning';
+  const options = { failOn, limitInputPixels: IMAGE_SIDE_MAX ** 2 } as const;
   const { channels, ...size } = bmp ?? { channels: 3 as const, width: 0, height: 0 };
   const openAt = (): Sharp =>
     bmp === undefined
@@ -186,6 +188,8 @@ async function openSource(bytes: Buffer, format: ImageFormat, layout: ImageLayou
     : openAt()
   ).metadata();
   if (bmp === undefined && DECODERS[meta.format ?? ''] !== format) throw new Error(`it holds ${meta.format}`);
+  // Samples below zero are measurements: which of them is black, only their maker knows.
+  if (['char', 'short', 'int'].includes(meta.depth ?? '')) throw new UnreadableKind('its samples may be negative');
   if (meta.compression === 'hevc') throw new Error(`it holds HEVC; ${HEIC_WAYS}`);
   return {
     meta,
@@ -259,8 +263,13 @@ async function encode(source: Source, format: ImageFormat, background: string, p
   throw new Error(`it has more than ${IMAGE_BYTES_MAX} bytes once it is converted; make it smaller`);
 }
 
+/** What the library says of a picture that it reads in no case, whole or damaged. */
+const UNSUPPORTED = /not (?:configured|supported|implemented)|unsupported (?!image format)|bad labq|not a whole number|required field/i;
+
 function describeDamage(error: unknown): string {
   // The library's own words, which may quote the file.
   const [line = ''] = error instanceof Error ? error.message.split('\n') : [];
+  if (error instanceof UnreadableKind || UNSUPPORTED.test(line))
+    return `is of a kind that is not read (${cleanText(line, 120)}); save it as a JPEG or PNG`;
   return `is damaged or cut off (${cleanText(line, 120)}); copy it again`;
 }

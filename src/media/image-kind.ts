@@ -8,7 +8,7 @@ export interface ImageKind {
 }
 
 /** Lengths of the header that follows a BMP's file header, by version; anything else is a text that begins with BM. */
-const BMP_HEADERS: readonly number[] = [40, 52, 56, 64, 108, 124];
+const BMP_HEADERS: readonly number[] = [12, 16, 40, 52, 56, 64, 108, 124];
 
 /** File signatures at a fixed place, in Latin-1. */
 const SIGNATURES: ReadonlyArray<ImageKind & { readonly text: string; readonly at?: number }> = [
@@ -17,6 +17,8 @@ const SIGNATURES: ReadonlyArray<ImageKind & { readonly text: string; readonly at
   { text: 'GIF8', format: 'gif', name: 'a GIF image' },
   { text: 'II*\0', format: 'tif', name: 'a TIFF image' },
   { text: 'MM\0*', format: 'tif', name: 'a TIFF image' },
+  { text: 'II+\0', format: 'tif', name: 'a TIFF image' },
+  { text: 'MM\0+', format: 'tif', name: 'a TIFF image' },
   { text: '\0\0\0\fJXL ', name: 'a JPEG XL image' },
   { text: '\xff\n', name: 'a JPEG XL image' },
   { text: '\0\0\0\fjP  ', name: 'a JPEG 2000 image' },

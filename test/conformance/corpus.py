@@ -14,7 +14,9 @@ from PIL import Image, ImageCms, ImageOps
 
 source, target = Path(sys.argv[1]), Path(sys.argv[2])
 SRGB = ImageCms.createProfile("sRGB")
-ENDINGS = {".jpg", ".jpeg", ".mpo", ".heic", ".heif", ".avif", ".png", ".apng", ".webp", ".gif", ".tif", ".tiff", ".bmp", ".dib"}
+ENDINGS = {
+    *(".jpg", ".jpeg", ".mpo", ".heic", ".avif", ".png", ".webp", ".gif", ".tif", ".tiff", ".bmp", ".dib"),
+}
 warnings.simplefilter("ignore")
 
 

@@ -187,6 +187,51 @@ describe('what is not opaque 8-bit sRGB is converted', () => {
     await expectPicture(result, decodeWithFfmpeg(file, picture), 4);
   });
 
+  test('a BMP of OS/2, and one that is run-length encoded, is what ffmpeg decodes', async () => {
+    if (!canDecode) return;
+    const [width, height] = [250, 244];
+    const header = (bits: number, method: number, data: Buffer, colours: number) => {
+      const head = Buffer.alloc(54);
+      head.write('BM', 'latin1');
+      head.writeUInt32LE(54 + 4 * colours + data.length, 2);
+      head.writeUInt32LE(54 + 4 * colours, 10);
+      head.writeUInt32LE(40, 14);
+      head.writeInt32LE(width, 18);
+      head.writeInt32LE(height, 22);
+      head.writeUInt16LE(1, 26);
+      head.writeUInt16LE(bits, 28);
+      head.writeUInt32LE(method, 30);
+      head.writeUInt32LE(colours, 46);
+      return Buffer.concat([head, palette(colours, 4), data]);
+    };
+    const palette = (colours: number, entry: number) =>
+      Buffer.from(Array.from({ length: colours * entry }, (_, at) => (at % entry === 3 ? 0 : (at * 37) % 256)));
+    // Runs, pixels as they are, a move, and an end of a row.
+    const row8 = [200, 3, 0, 5, 1, 2, 3, 4, 5, 0, 0, 2, 20, 0, 25, 7, 0, 0];
+    const rows8 = Buffer.from([...Array.from({ length: height }, () => row8).flat(), 0, 1]);
+    const row4 = [200, 0x3a, 0, 5, 0x12, 0x34, 0x50, 0, 45, 0x07, 0, 0];
+    const rows4 = Buffer.from([...Array.from({ length: height }, () => row4).flat(), 0, 1]);
+    const core = Buffer.alloc(26);
+    core.write('BM', 'latin1');
+    core.writeUInt32LE(26 + 3 * 256 + 252 * height, 2);
+    core.writeUInt32LE(26 + 3 * 256, 10);
+    core.writeUInt32LE(12, 14);
+    core.writeUInt16LE(width, 18);
+    core.writeUInt16LE(height, 20);
+    core.writeUInt16LE(1, 22);
+    core.writeUInt16LE(8, 24);
+    const plain = Buffer.from(Array.from({ length: 252 * height }, (_, at) => (at * 7) % 256));
+    const files = [header(8, 1, rows8, 64), header(4, 2, rows4, 16), Buffer.concat([core, palette(256, 3), plain])];
+    for (const file of files) {
+      const result = await fitted(file);
+      expect(codesOf(result)).toEqual(['converted']);
+      await expectPicture(result, decodeWithFfmpeg(file, { width, height }), 1);
+    }
+    const [rle8 = Buffer.alloc(0)] = files;
+    expect(await faultsOf(rle8.subarray(0, 2_000))).toEqual([expect.stringMatching(/is damaged or cut off/)]);
+    expect(await faultsOf(header(24, 4, plain, 0))).toEqual([expect.stringMatching(/is of a kind that is not read/)]);
+  });
+
   test('a BMP from the top down, with 8 bits and with masks of its own is read', async () => {
     for (const shape of [{ bits: 24, height: -260 }, { bits: 8 }, { bits: 32 }])
       expect(codesOf(await fitted(bmp(shape)))).toEqual(['converted']);
