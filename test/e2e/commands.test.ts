@@ -401,6 +401,7 @@ describe('doctor', () => {
       'temporal',
       'search_attributes',
       'workers',
+      'ffmpeg',
       'sweep',
       'runs',
       'batches',
@@ -429,7 +430,7 @@ describe('doctor', () => {
     ]);
     const nowhere = await examine({ TEMPORAL_NAMESPACE: 'nowhere' });
     expect(nowhere.faults).toEqual({ temporal: expect.stringContaining('no namespace nowhere') });
-    const inTemporal = ['search_attributes', 'workers', 'sweep', 'runs', 'batches', 'slots', 'purchases'];
+    const inTemporal = ['search_attributes', 'workers', 'ffmpeg', 'sweep', 'runs', 'batches', 'slots', 'purchases'];
     expect(nowhere.skipped).toEqual(inTemporal);
   });
 
@@ -457,6 +458,7 @@ describe('doctor', () => {
     ],
     [{ WAN_VIDEO_WEBHOOK: 'nowhere.json' }, 'webhook', /nowhere\.json, which does not exist/],
     [{ ASSET_STORE: 'file:other.bmp/no-folder' }, 'store', /no-folder/],
+    [{ WAN_VIDEO_FFMPEG: '/nowhere/ffmpeg' }, 'ffmpeg', /^The ffmpeg of WAN_VIDEO_FFMPEG.*is not installed/],
     [{ DASHSCOPE_API_KEY: '' }, 'credentials', /DASHSCOPE_API_KEY is not set/],
     [{ DASHSCOPE_HTTP_BASE_URL: 'http://127.0.0.1:1/api/v1' }, 'provider', /127\.0\.0\.1:1/],
     [{ DASHSCOPE_HTTP_BASE_URL: 'http://127.0.0.1:1/api/v1' }, 'clock', /does not give its time/],
@@ -485,6 +487,7 @@ describe('doctor', () => {
     expect(skipped).toEqual([
       'network',
       'workers',
+      'ffmpeg',
       'sweep',
       'slots',
       'purchases',

@@ -5,6 +5,7 @@ import { ExitCode } from '../../text/exit-code.js';
 import { secretsOf } from '../../text/result.js';
 import type { CommandContext } from '../context.js';
 import { Settings } from '../settings.js';
+import { checkFfmpeg } from './check-ffmpeg.js';
 import { checkNetwork } from './check-network.js';
 import { checkClock, checkCredentials, checkProvider } from './check-provider.js';
 import { checkPurchases } from './check-purchases.js';
@@ -58,6 +59,11 @@ export async function runDoctor(context: CommandContext): Promise<number> {
     workers: async () => {
       const { taskQueues } = await configured();
       return inTemporal((client) => checkWorkers(client, taskQueues, Date.now()));
+    },
+    ffmpeg: async () => {
+      const known = await configured();
+      const isNamed = (context.io.env['WAN_VIDEO_FFMPEG'] ?? '') !== '';
+      return inTemporal((client) => checkFfmpeg(client, known, Date.now(), isNamed));
     },
     sweep: async () => {
       const { taskQueues } = await configured();
