@@ -38,11 +38,13 @@ const REASON_CHARACTERS = 200;
 const NICE = 19;
 /**
  * Limits that hold also when this process dies and can no longer kill its child. Where the system lacks one of them,
- * such as macOS the first, the others hold. Blocks of `ulimit -f` have 512 bytes.
+ * such as macOS the first, the others hold. Blocks of `ulimit -f` have 512 bytes. Where the system can, the child ends
+ * with its parent: it would go on for minutes, next to the one of the worker that follows.
  */
 const LIMITED =
   'ulimit -v "$1" 2>/dev/null; ulimit -f "$2" 2>/dev/null; ulimit -t "$3" 2>/dev/null; shift 3; ' +
-  `exec nice -n ${NICE} "$@"`;
+  `set -- nice -n ${NICE} "$@"; ` +
+  'if setpriv --pdeathsig KILL true 2>/dev/null; then exec setpriv --pdeathsig KILL "$@"; fi; exec "$@"';
 /** What ffmpeg says when a disk is full; LC_ALL keeps it in English. */
 const NO_SPACE = /No space left on device|Disk quota exceeded/;
 

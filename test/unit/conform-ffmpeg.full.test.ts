@@ -1,5 +1,6 @@
 import { execFile } from 'node:child_process';
-import { mkdtemp, open, rm } from 'node:fs/promises';
+import { readFileSync } from 'node:fs';
+import { mkdtemp, open, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -16,7 +17,7 @@ import {
   posterArguments,
   readColours,
 } from '../../src/media/conform.js';
-import { findFfmpeg, runFfmpeg } from '../../src/media/ffmpeg.js';
+import { FFMPEG_LIMITS, type FfmpegLimits, findFfmpeg, runFfmpeg } from '../../src/media/ffmpeg.js';
 import { type MeasuredMp4, measureMp4File } from '../../src/media/mp4-measure.js';
 import { COMPILE_TIMEOUT_MS } from '../support/compile-timeout.js';
 import { hasFfmpeg } from '../support/ffmpeg.js';
@@ -195,5 +196,52 @@ describe.skipIf(!ffmpeg)('a conformed file is what was asked, as ffprobe says', 
     const { data, info } = await sharp(poster).raw().toBuffer({ resolveWithObject: true });
     expect([info.width, info.height]).toEqual([640, 360]);
     for (const [at, value] of [0xc0, 0x40, 0x20].entries()) expect(Math.abs((data[at] ?? 0) - value)).toBeLessThan(6);
+  });
+
+  describe('a real ffmpeg that cannot do its work', () => {
+    const job = async (to: string) => {
+      const file = sourceOf('1080P', true);
+      const { measured } = await measureMp4File(file);
+      const rules = { fps: 60, size: '3840*2160', shape: 'crop', motion: 'blend', duration: 2 } as const;
+      const colours = readColours('', measured);
+      return conformArguments({ file, measured, colours }, rules, planConform(measured, rules), to);
+    };
+    const outcomeOf = async (to: string, limits: Partial<FfmpegLimits>) =>
+      runFfmpeg(program, await job(to), {}, { ...FFMPEG_LIMITS, ...limits });
+
+    test.runIf(process.platform === 'linux')('out of space: another machine may have some', async () => {
+      expect(await outcomeOf('/dev/full', {})).toEqual({
+        kind: 'failed',
+        reason: 'has no space left on its disk',
+        mayPass: true,
+      });
+    });
+
+    test('beyond the largest file, the memory or the time that it may take: it fails for good', async () => {
+      const to = join(folder, 'bounded.mp4');
+      expect(await outcomeOf(to, { fileMegabytes: 0.0625 })).toMatchObject({
+        kind: 'failed',
+        reason: expect.stringMatching(/writes too large a file|File too large/),
+        mayPass: false,
+      });
+      expect((await stat(to)).size).toBeLessThanOrEqual(65_536);
+      expect(await outcomeOf(to, { seconds: 0.5 })).toMatchObject({
+        reason: 'is slower than its bound of 0.5 s',
+        mayPass: false,
+      });
+      expect(await outcomeOf(to, { megabytes: 150 })).toMatchObject({ kind: 'failed' });
+    });
+
+    test('killed by another program: another try may do better', async () => {
+      const running = job(join(folder, 'killed.mp4')).then((args) =>
+        runFfmpeg(program, args, {
+          onFrame: () => {
+            const [child] = readFileSync(`/proc/${process.pid}/task/${process.pid}/children`, 'utf8').trim().split(' ');
+            process.kill(Number(child), 'SIGKILL');
+          },
+        }),
+      );
+      expect(await running).toEqual({ kind: 'failed', reason: 'was ended by SIGKILL', mayPass: true });
+    });
   });
 });

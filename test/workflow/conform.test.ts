@@ -1,17 +1,15 @@
 import { createHash, randomUUID } from 'node:crypto';
-import { readFileSync } from 'node:fs';
-import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { VideoRunError } from '../../src/client/run-error.js';
-import type { VideoResult } from '../../src/contract/result.js';
-import { planPurge, purge } from '../../src/ledger/purge.js';
+import type { Times } from '../../src/config/times.js';
 import { measureMp4File } from '../../src/media/mp4-measure.js';
-import { type Account, account } from '../support/account.js';
+import type { Account } from '../support/account.js';
 import { hasFfmpeg } from '../support/ffmpeg.js';
+import { codesOf, laterThan, workerWithFfmpeg } from '../support/ffmpeg-worker.js';
 import { activitiesOf } from '../support/history.js';
 import { type Stack, startStack } from '../support/stack.js';
 
@@ -30,7 +28,6 @@ afterAll(async () => {
 
 const submitsOf = (prompt: string): number =>
   stack.emulator.state().tasks.filter((task) => task.prompt === prompt).length;
-const codesOf = ({ warnings }: VideoResult): string[] => warnings.map(({ code }) => code);
 const fileOf = (url: string | undefined): string => fileURLToPath(url ?? '');
 const sha256Of = async (url: string | undefined): Promise<string> =>
   createHash('sha256')
@@ -86,58 +83,20 @@ describe.skipIf(!ffmpeg)('with ffmpeg', () => {
     expect(later.poster_url).toBe(exact.video_url.replace(/mp4$/, 'jpg'));
     expect(await sha256Of(plain.video_url)).toBe(plain.sha256);
   });
-
-  test('a poster alone leaves the video as it is', async () => {
-    const { poster_url, original_url, video_url } = await stack.videos.generate({
-      ...stack.request(randomUUID()),
-      poster: true,
-    });
-    expect(original_url).toBeUndefined();
-    expect(video_url).toContain('/videos/');
-    expect(await sharp(await readFile(fileOf(poster_url))).metadata()).toMatchObject({ width: 1280, height: 720 });
-  });
-
-  test('a purge finds what was made from a video together with it', async () => {
-    const image = `asset:${stack.image.slice('asset:'.length)}`;
-    const { task_id } = await stack.videos.generate({
-      ...stack.request(randomUUID()),
-      conform: { fps: 12 },
-      poster: true,
-    });
-    const plan = await planPurge(stack.store, { by: 'reference', key: image.slice('asset:'.length) }, Date.now());
-    const ofTask = plan.items.filter(({ key }) => key.includes(task_id));
-    expect(ofTask.map(({ area }) => area).toSorted()).toEqual(['conformed', 'conformed', 'videos']);
-    await purge(stack.store, { items: ofTask });
-    for (const { key } of ofTask) expect(await stack.store.head(key)).toBeUndefined();
-  });
 });
 
 describe('without a usable ffmpeg', () => {
   const accounts: Account[] = [];
   afterAll(() => Promise.all(accounts.map((one) => one.close())));
-  /** A worker with its own queues whose ffmpeg is this script; undefined: none. */
-  async function workerWith(script: string | undefined, times: Parameters<typeof account>[2] = {}): Promise<Account> {
-    const one = account(stack, 5, { conformScheduleToStartMs: 500, ...times });
+  const workerWith = async (...[script, times]: [script: string | undefined, times?: Partial<Times>]) => {
+    const one = await workerWithFfmpeg(stack, folder, script, times);
     accounts.push(one);
-    if (script === undefined) await one.startWorker();
-    else {
-      const program = join(folder, randomUUID());
-      await writeFile(program, `#!/bin/sh\n${script}\n`);
-      await chmod(program, 0o755);
-      await one.startWorker(5, { ffmpeg: { program, searchPath: '' } });
-    }
     return one;
-  }
-  /** Passes the trial at the start, and then does this. */
-  const laterThan = (script: string) => `case "$*" in *lavfi*) exit 0;; esac; ${script}`;
+  };
 
   test.each<[what: string, script: string | undefined, reason: RegExp]>([
     ['absent', undefined, /no worker with ffmpeg took it in time/],
-    ['too old', 'echo "Unrecognized option \'stop_mode\'" >&2; exit 1', /no worker with ffmpeg took it in time/],
     ['broken', laterThan('echo "Conversion failed!" >&2; exit 69'), /ffmpeg fails with code 69: Conversion failed!/],
-    ['killed each time', laterThan('kill -KILL $$'), /ffmpeg was ended by SIGKILL/],
-    ['out of space', laterThan('echo "No space left on device" >&2; exit 1'), /no space left on its disk/],
-    ['a liar', laterThan('exit 0'), /cannot be read: ENOENT/],
   ])(
     'an ffmpeg that is %s leaves the original as the result, says so, and buys nothing',
     async (_what, script, reason) => {
@@ -155,23 +114,6 @@ describe('without a usable ffmpeg', () => {
       expect(submitsOf(request.prompt)).toBe(1);
     },
   );
-
-  test.skipIf(!ffmpeg)('a worker that ends in the middle is followed by another one', async () => {
-    const one = account(stack, 5, { conformScheduleToStartMs: 60_000 });
-    accounts.push(one);
-    const [hanging, pid] = [join(folder, randomUUID()), join(folder, randomUUID())];
-    await writeFile(hanging, `#!/bin/sh\n${laterThan(`echo $$ >${pid}; exec sleep 300`)}\n`);
-    await chmod(hanging, 0o755);
-    const stopFirst = await one.startWorker(5, { ffmpeg: { program: hanging, searchPath: '' } });
-    const request = { ...stack.request(randomUUID()), conform: 'exact' } as const;
-    const { id } = await one.videos.start(request);
-    await expect.poll(() => readFile(pid, 'utf8').catch(() => '')).toMatch(/\d/);
-    await stopFirst();
-    expect(() => process.kill(Number(readFileSync(pid, 'utf8')), 0)).toThrow();
-    await one.startWorker(5, { ffmpeg: stack.config.ffmpeg });
-    expect(await one.videos.result(id)).toMatchObject({ fps: 24, source: 'generated', warnings: [] });
-    expect(submitsOf(request.prompt)).toBe(1);
-  });
 
   test('a deadline that passes while a file is made leaves the video as the result', async () => {
     const one = await workerWith(undefined, { conformScheduleToStartMs: 600_000 });
@@ -191,14 +133,5 @@ describe('without a usable ffmpeg', () => {
       outcome: expect.stringMatching(/archived before, at .*\/videos\//),
     });
     expect((await one.videos.generate({ ...request, conform: 'off' })).source).toBe('cache');
-  });
-
-  test('a file that is wanted later and cannot be made is a failure', async () => {
-    const one = await workerWith(laterThan('exit 69'));
-    const { id } = await one.videos.start(stack.request(randomUUID()));
-    await one.videos.result(id);
-    const failure = await one.videos.conform(id).catch((error: unknown) => error);
-    expect(failure).toBeInstanceOf(VideoRunError);
-    expect(failure).toMatchObject({ error: { type: 'ConformFailed', message: 'ffmpeg fails with code 69: ' } });
   });
 });
