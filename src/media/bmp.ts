@@ -83,7 +83,7 @@ interface Rows {
   readonly rowAt: (y: number) => number;
 }
 
-/** What follows a zero in a run-length encoded picture; a larger number is a count of pixels that follow as they are. */
+/** What follows a zero in a run-length encoded picture; a larger number is a count of pixels that follow as such. */
 const [END_OF_ROW, END_OF_PICTURE, MOVE] = [0, 1, 2];
 
 /** Reads a run-length encoded picture as indices of its palette, a byte each; pixels that it leaves out are 0. */
