@@ -264,7 +264,8 @@ async function encode(source: Source, format: ImageFormat, background: string, p
 }
 
 /** What the library says of a picture that it reads in no case, whole or damaged. */
-const UNSUPPORTED = /not (?:configured|supported|implemented)|unsupported (?!image format)|bad labq|not a whole number|required field/i;
+const UNSUPPORTED =
+  /not (?:configured|supported|implemented)|unsupported (?!image format)|bad labq|not a whole number|required field/i;
 
 function describeDamage(error: unknown): string {
   // The library's own words, which may quote the file.

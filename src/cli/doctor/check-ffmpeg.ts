@@ -33,6 +33,6 @@ export async function checkFfmpeg(
         : `ffmpeg ${found.version} of this machine can be used`;
   const served = live
     ? `${conform} is polled`
-    : `no worker polls ${conform}, so videos stay as the provider makes them, whatever conform and poster say`;
+    : `no worker polls ${conform}, so conform and poster leave videos as the provider makes them`;
   return `${served}; ${here}`;
 }
