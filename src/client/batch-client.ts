@@ -28,7 +28,7 @@ import { checkOptions } from '../contract/options.js';
 import type { CancelOutcome } from '../contract/result.js';
 import type { AssetStore } from '../storage/asset-store.js';
 import { batchInvalidKey, batchManifestKey } from '../storage/keys.js';
-import { checkDelivery, deliveryOf } from './batch-delivery.js';
+import { deliveryOf } from './batch-delivery.js';
 import { batchIdTaken, batchNotFound } from './batch-errors.js';
 import { estimateBatch } from './batch-estimate.js';
 import {
@@ -38,7 +38,6 @@ import {
   DEFAULT_TASK_QUEUE,
   newBatchId,
   STORE_CLIENT_OPTIONS,
-  WAIT_OPTIONS,
   type WanBatchClientOptions,
 } from './batch-options.js';
 import {
@@ -50,6 +49,7 @@ import {
   type StartEstimate,
   type StartedBatch,
 } from './batch-start.js';
+import { checkBatchCall, REQUEST_OPTIONS, RESULT_OPTIONS, RETRY_OPTIONS } from './call-options.js';
 import { localManifest, type ManifestSource } from './manifest-source.js';
 import { asNotFound } from './not-found.js';
 import { nullUnlessUnreadable, queryProgress } from './query-progress.js';
@@ -60,7 +60,7 @@ import { batchDetails } from './run-texts.js';
 import { sendRequest } from './send-request.js';
 import type { WaitOptions } from './video-start.js';
 import { waitFor } from './wait-for.js';
-import { withoutPayloads } from './without-payloads.js';
+import { describeRun } from './without-payloads.js';
 
 /** Starts, follows, controls and reports batches. Methods reject as those of `WanVideoClient` do. */
 export class WanBatchClient {
@@ -87,11 +87,10 @@ export class WanBatchClient {
    * ```
    */
   async start(source: ManifestSource, options: StartBatchOptions = {}): Promise<StartedBatch> {
-    const { window, allowInvalid = false, deliver, signal } = options;
+    checkBatchCall('start', source, options);
+    const { allowInvalid = false, deliver, signal } = options;
     const batchId = options.id ?? newBatchId(new Date());
     checkBatchId(batchId);
-    checkWindow(window);
-    checkDelivery(options);
     const exists = await this.#exists(batchId);
     const storedSha256 = exists ? await hashManifest(this.#store, batchId, { signal }) : undefined;
     // A batch whose manifest was deleted is known by its id alone.
@@ -132,10 +131,9 @@ export class WanBatchClient {
    * ```
    */
   async estimate(source: ManifestSource, options: EstimateBatchOptions): Promise<StartEstimate> {
+    checkBatchCall('estimate', source, options);
     const { id, allowInvalid = false, ...others } = options;
     if (id !== undefined) checkBatchId(id);
-    checkWindow(options.window);
-    checkDelivery(options);
     const exists = id !== undefined && (await this.#exists(id));
     const manifest = localManifest(source, this.#store, options.signal);
     const sources = { client: this.#client, store: this.#store };
@@ -197,7 +195,7 @@ export class WanBatchClient {
    * ```
    */
   async result(batchId: string, options: WaitOptions = {}): Promise<BatchSummary> {
-    checkOptions('result', options, WAIT_OPTIONS);
+    checkOptions('result', { id: batchId, ...options }, RESULT_OPTIONS);
     try {
       return await waitFor(this.#client, batchId, options, () => this.#handle(batchId).result());
     } catch (error) {
@@ -255,6 +253,7 @@ export class WanBatchClient {
     options: Omit<StartBatchOptions, 'retryOf'> & { readonly causes?: readonly string[] | 'all' } = {},
   ): Promise<StartedBatch> {
     const { causes = [], ...start } = options;
+    checkOptions('retry', options, RETRY_OPTIONS);
     if ((await this.status(batchId)).status === 'running') {
       throw new VideoRunError(batchId, {
         type: 'NotRetried',
@@ -331,7 +330,8 @@ export class WanBatchClient {
     return this.#request(batchId, WINDOW_SIGNAL, { window });
   }
 
-  #request<Answer>(batchId: string, name: string, argument?: unknown): Promise<Answer | null> {
+  #request<Answer>(batchId: string, name: string, argument?: object): Promise<Answer | null> {
+    checkOptions(name, { id: batchId, ...(argument ?? {}) }, REQUEST_OPTIONS);
     const run = { id: batchId, handle: this.#handle(batchId) };
     return this.#call(batchId, sendRequest<Answer>(this.#client, run, { name, argument, unanswered: 'signal' }));
   }
@@ -355,7 +355,7 @@ export class WanBatchClient {
   /** What Temporal knows of the batch; undefined when it does not know it. */
   async #find(batchId: string): Promise<WorkflowExecutionDescription | undefined> {
     try {
-      return await withoutPayloads(this.#client).getHandle(batchWorkflowId(batchId)).describe();
+      return await describeRun(this.#client, batchWorkflowId(batchId));
     } catch (error) {
       if (error instanceof WorkflowNotFoundError) return undefined;
       throw error;

@@ -5,7 +5,7 @@ import { batchWorkflowId } from '../contract/names.js';
 import type { WanBatchClient } from './batch-client.js';
 import type { BatchStatus } from './batch-start.js';
 import { nextLook } from './next-look.js';
-import { withoutPayloads } from './without-payloads.js';
+import { describeRun } from './without-payloads.js';
 
 /** A batch whose worker is gone grows no history, so that it is queried at least this often. */
 const QUERY_EVERY_MS = 15_000;
@@ -35,10 +35,7 @@ export async function followBatch(
   let [seen, queriedAtMs] = ['', 0];
   while (!isOver()) {
     // Neither call may end the wait: Temporal may be restarting, and the result still comes.
-    const described = await withoutPayloads(client)
-      .getHandle(batchWorkflowId(batchId))
-      .describe()
-      .catch(() => undefined);
+    const described = await describeRun(client, batchWorkflowId(batchId)).catch(() => undefined);
     // A batch continues as new, so the run is part of how far it is.
     const now = described === undefined ? seen : `${described.runId} ${described.historyLength}`;
     if (!isOver() && (now !== seen || Date.now() - queriedAtMs >= QUERY_EVERY_MS)) {

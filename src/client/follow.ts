@@ -1,5 +1,7 @@
 import { aborted } from '../async/aborted.js';
+import { checkOptions } from '../contract/options.js';
 import type { VideoProgress, VideoResult } from '../contract/result.js';
+import { FOLLOW_OPTIONS } from './call-options.js';
 import { nextLook } from './next-look.js';
 import { nullUnlessUnreadable } from './query-progress.js';
 import type { WanVideoClient } from './video-client.js';
@@ -27,6 +29,7 @@ export async function followVideo(
   onProgress: (progress: FollowedProgress) => void,
   options: { readonly runId?: string | undefined; readonly signal?: AbortSignal | undefined } = {},
 ): Promise<VideoResult> {
+  checkOptions('followVideo', { onProgress, ...options }, FOLLOW_OPTIONS);
   const { runId, signal } = options;
   let hasEnded = false;
   const result = client.result(id, { runId }).finally(() => {

@@ -1,5 +1,5 @@
 import { type Client, WorkflowNotFoundError } from '@temporalio/client';
-import { withoutPayloads } from './without-payloads.js';
+import { describeRun } from './without-payloads.js';
 
 /**
  * Whether a run with this workflow id is open.
@@ -7,7 +7,7 @@ import { withoutPayloads } from './without-payloads.js';
  */
 export async function isRunOpen(client: Client, workflowId: string, firstRunId?: string): Promise<boolean> {
   try {
-    const { status, runId } = await withoutPayloads(client).getHandle(workflowId).describe();
+    const { status, runId } = await describeRun(client, workflowId);
     if (status.name !== 'RUNNING') return false;
     if (firstRunId === undefined || runId === firstRunId) return true;
     return (await firstRunIdOf(client, workflowId, runId)) === firstRunId;

@@ -1,6 +1,7 @@
 import type { Client } from '@temporalio/client';
 import { FailureType } from '../contract/failure-type.js';
 import { WorkflowType } from '../contract/names.js';
+import { A_STRING, AN_OBJECT, checkOptions, oneOf, type RulesOf } from '../contract/options.js';
 import { labelTexts } from '../contract/search-attributes.js';
 import { VideoError } from '../contract/video-error.js';
 import { encodesPayloads } from './payload-codec.js';
@@ -21,6 +22,14 @@ export interface ListOptions {
   readonly labels?: Readonly<Record<string, string>> | undefined;
   readonly status?: 'Running' | 'Completed' | 'Failed' | 'Canceled' | 'Terminated' | 'TimedOut' | undefined;
 }
+
+const LIST_OPTIONS: RulesOf<ListOptions> = {
+  tenant: A_STRING,
+  batchId: A_STRING,
+  outcome: A_STRING,
+  labels: AN_OBJECT,
+  status: oneOf('Running', 'Completed', 'Failed', 'Canceled', 'Terminated', 'TimedOut'),
+};
 
 /** A server on SQLite (1.32) escapes these characters twice and finds no value that holds one. */
 const UNSEARCHABLE = /["\\\p{Cc}]/u;
@@ -60,6 +69,7 @@ function matchesList(run: VideoRun, { tenant, batchId, outcome, labels }: ListOp
  * @throws VideoError as `WanVideoClient.list`.
  */
 export async function* listRuns(client: Client, options: ListOptions): AsyncGenerator<VideoRun> {
+  checkOptions('list', options, LIST_OPTIONS);
   if (options.labels !== undefined && Object.keys(options.labels).length > 0 && encodesPayloads(client)) {
     throw new VideoError(FailureType.InvalidRequest, 'Runs cannot be listed by label: a payload codec is in use', {
       issues: [{ path: 'labels', message: 'are encoded and no search attribute then; list by tenant or batch' }],

@@ -13,6 +13,7 @@ import { checkOptions } from '../contract/options.js';
 import { invalidRequest } from '../contract/validate.js';
 import type { AssetStore } from '../storage/asset-store.js';
 import { clientOf, DEFAULT_TASK_QUEUE, STORE_CLIENT_OPTIONS, type WanBatchClientOptions } from './batch-options.js';
+import { ESTIMATE_OPTIONS } from './call-options.js';
 import { type ClockChange, clockChanges, shiftedEntries } from './clock-changes.js';
 import { VideoRunError } from './run-error.js';
 import { type EstimateScheduleOptions, estimateSchedule, type ScheduleEstimate } from './schedule-estimate.js';
@@ -114,6 +115,7 @@ export class WanScheduleClient {
    */
   async estimate(schedule: ScheduledBatch, options: EstimateScheduleOptions): Promise<ScheduleEstimate> {
     checkSchedule(schedule);
+    checkOptions('estimate', options, ESTIMATE_OPTIONS);
     await checkStoredManifest(schedule, this.#store);
     const times = (await this.#describeProbe(schedule)).info.nextActionTimes;
     return estimateSchedule({ client: this.#client, store: this.#store }, schedule, times, options);
@@ -129,6 +131,7 @@ export class WanScheduleClient {
    * ```
    */
   async estimateNext(id: string, options: EstimateScheduleOptions): Promise<ScheduleEstimate> {
+    checkOptions('estimateNext', options, ESTIMATE_OPTIONS);
     const description = await this.#describe(id);
     const { manifest_key, window, allow_invalid, deliver } = batchInputOf(description);
     const schedule = {

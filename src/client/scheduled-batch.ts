@@ -3,6 +3,18 @@ import { dateIn } from '../batch/manifest-key.js';
 import type { VideoBatchInput } from '../contract/batch.js';
 import type { DeliveryReport } from '../contract/delivery.js';
 import { batchWorkflowId, SCHEDULE_MEMO, WorkflowType } from '../contract/names.js';
+import {
+  A_FLAG,
+  A_TEXT,
+  AN_OBJECT,
+  ANYTHING,
+  checkOptions,
+  type OptionRule,
+  type OptionRules,
+  oneOf,
+  type RulesOf,
+  required,
+} from '../contract/options.js';
 import { invalidRequest } from '../contract/validate.js';
 import { type Issue, VideoError } from '../contract/video-error.js';
 import { checkDelivery, deliveryInput } from './batch-delivery.js';
@@ -169,8 +181,39 @@ function withState(
   return { spec, policies, state: { ...current.state, ...state }, action: { ...action, args } };
 }
 
+const SECONDS: OptionRule = {
+  must: 'must be a number of seconds from 0',
+  isValid: (value) => typeof value === 'number' && Number.isFinite(value) && value >= 0,
+};
+const SCHEDULE_OPTIONS: RulesOf<ScheduledBatch> = {
+  id: required(A_TEXT),
+  cron: required(A_TEXT),
+  timezone: required(A_TEXT),
+  manifest: required(AN_OBJECT),
+  window: ANYTHING,
+  allowInvalid: A_FLAG,
+  manifestWaitSeconds: SECONDS,
+  overlap: oneOf('skip', 'buffer_one', 'buffer_all', 'allow_all'),
+  catchupSeconds: SECONDS,
+  jitterSeconds: SECONDS,
+  dst: oneOf('skip', 'shift'),
+  deliver: ANYTHING,
+  deliverReports: ANYTHING,
+  receiver: ANYTHING,
+  pauseWhenFailedAbove: ANYTHING,
+};
+
+/** Checks a schedule and where its manifest is. @throws VideoError `ConfigurationInvalid` by the option's name. */
+function checkScheduleOptions(schedule: unknown): void {
+  checkOptions('a schedule', schedule, SCHEDULE_OPTIONS);
+  const { manifest } = schedule as ScheduledBatch;
+  const rules: OptionRules = 'key' in manifest ? { key: required(A_TEXT) } : { file: required(A_TEXT) };
+  checkOptions("a schedule's manifest", manifest, rules);
+}
+
 /** @throws VideoError `InvalidRequest` with all faults of the schedule, except those of its manifest. */
 export function checkSchedule(schedule: ScheduledBatch): void {
+  checkScheduleOptions(schedule);
   const { id, window, timezone, cron, pauseWhenFailedAbove: share } = schedule;
   const checks = [
     () => checkScheduleId(id),

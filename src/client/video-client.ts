@@ -12,6 +12,7 @@ import { flushTracing } from '../tracing/start-sdk.js';
 import { cancelOutcomeOf } from '../workflow/video-failed.js';
 import { WanBatchClient } from './batch-client.js';
 import { CLIENT_OPTIONS, clientOf, DEFAULT_TASK_QUEUE, WAIT_OPTIONS } from './batch-options.js';
+import { DESCRIBE_OPTIONS, RESULT_OPTIONS, runIdOf } from './call-options.js';
 import { CONFORM_OPTIONS, type ConformVideoOptions, conformArchived, noVideo } from './conform.js';
 import { connectFromEnv, type FromEnvOptions } from './from-env.js';
 import { runNotFound } from './not-found.js';
@@ -37,8 +38,10 @@ import type {
   WanVideoClientOptions,
 } from './video-start.js';
 import { waitFor } from './wait-for.js';
-import { withoutPayloads } from './without-payloads.js';
+import { describeRun } from './without-payloads.js';
 
+/** Why a run is cancelled when its caller does not say it. */
+const BY_CALLER = 'cancelled by the caller';
 const NO_END = { result: null, error: null };
 
 /**
@@ -61,11 +64,10 @@ export class WanVideoClient {
   constructor(options: WanVideoClientOptions) {
     checkOptions('WanVideoClient', options, CLIENT_OPTIONS);
     const { taskQueue = DEFAULT_TASK_QUEUE, store } = options;
-    const client = clientOf(options);
-    this.#client = client;
+    this.#client = clientOf(options);
     this.#taskQueue = taskQueue;
     this.#store = store;
-    this.#starter = new RunStarter(client, taskQueue);
+    this.#starter = new RunStarter(this.#client, taskQueue);
   }
 
   /**
@@ -175,8 +177,8 @@ export class WanVideoClient {
    * const { video_url } = await videos.result('video/0a1b2c3d', { runId });
    * ```
    */
-  async retry(id: string, { runId }: RunOptions = {}): Promise<StartedVideo> {
-    const { run_id, status } = await this.describe(id, { runId, progress: false });
+  async retry(id: string, options: RunOptions = {}): Promise<StartedVideo> {
+    const { run_id, status } = await this.describe(id, { runId: runIdOf('retry', id, options), progress: false });
     if (status === 'running') {
       throw new VideoRunError(id, {
         type: 'NotRetried',
@@ -198,7 +200,7 @@ export class WanVideoClient {
    * ```
    */
   async result(id: string, options: RunOptions & WaitOptions = {}): Promise<VideoResult> {
-    checkOptions('result', options, { runId: A_TEXT, ...WAIT_OPTIONS });
+    checkOptions('result', { id, ...options }, RESULT_OPTIONS);
     const { runId } = options;
     try {
       return await waitFor(this.#client, id, options, () => this.#handle(id, runId).result());
@@ -232,8 +234,8 @@ export class WanVideoClient {
    * console.log(stage, eta === null ? '' : new Date(eta.latest_ms).toISOString());
    * ```
    */
-  async progress(id: string, { runId }: RunOptions = {}): Promise<VideoProgress> {
-    return this.#call(id, queryProgress<VideoProgress>(this.#client, id, runId));
+  async progress(id: string, options: RunOptions = {}): Promise<VideoProgress> {
+    return this.#call(id, queryProgress<VideoProgress>(this.#client, id, runIdOf('progress', id, options)));
   }
 
   /**
@@ -249,12 +251,9 @@ export class WanVideoClient {
    * console.log(cancelled?.outcome, cancelled?.billed);
    * ```
    */
-  async cancel(
-    id: string,
-    reason = 'cancelled by the caller',
-    { runId }: RunOptions = {},
-  ): Promise<CancelOutcome | null> {
-    const { type } = await this.#call(id, withoutPayloads(this.#client).getHandle(id, runId).describe());
+  async cancel(id: string, reason = BY_CALLER, options: RunOptions = {}): Promise<CancelOutcome | null> {
+    const runId = runIdOf('cancel', id, options, { reason });
+    const { type } = await this.#call(id, describeRun(this.#client, id, runId));
     const refusal = notCancellable(id, type);
     if (refusal !== undefined) throw refusal;
     return this.#request(id, runId, { name: CANCEL_SIGNAL, argument: { reason }, unanswered: 'signal' });
@@ -273,7 +272,8 @@ export class WanVideoClient {
    * await videos.resolve('video/4e5f6071', { buy_again: true });
    * ```
    */
-  async resolve(id: string, decision: SubmitDecision, { runId }: RunOptions = {}): Promise<DecisionOutcome | null> {
+  async resolve(id: string, decision: SubmitDecision, options: RunOptions = {}): Promise<DecisionOutcome | null> {
+    const runId = runIdOf('resolve', id, options, decision);
     // A decision that arrives twice could answer a question that nobody has seen.
     return this.#request(id, runId, { name: RESOLVE_SIGNAL, argument: decision, unanswered: 'fail' });
   }
@@ -289,8 +289,8 @@ export class WanVideoClient {
    * ```
    */
   async describe(id: string, options: RunOptions & { readonly progress?: boolean } = {}): Promise<VideoStatus> {
-    const { runId } = options;
-    const description = await this.#call(id, withoutPayloads(this.#client).getHandle(id, runId).describe());
+    checkOptions('describe', { id, ...options }, DESCRIBE_OPTIONS);
+    const description = await this.#call(id, describeRun(this.#client, id, options.runId));
     const run = videoRunOf(description);
     const problem = run.status === 'running' ? await readProblem(this.#client, description, Date.now()) : null;
     const { type, taskQueue, historyLength } = description;

@@ -3,7 +3,7 @@ import { cleanText } from './safe-text.js';
 import { type Issue, VideoError } from './video-error.js';
 
 /** What one option must be: in words, and as a check of a value that is given. */
-interface OptionRule {
+export interface OptionRule {
   readonly must: string;
   readonly isValid: (value: unknown) => boolean;
   readonly isRequired?: boolean;
@@ -11,6 +11,9 @@ interface OptionRule {
 
 /** Rules of the options of one function, by name. */
 export type OptionRules = Readonly<Record<string, OptionRule>>;
+
+/** Rules of every option of a type. */
+export type RulesOf<Options> = { readonly [Name in keyof Required<Options>]: OptionRule };
 
 const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === 'object' && value !== null;
@@ -22,6 +25,9 @@ export const A_TEXT: OptionRule = {
   must: 'must be text that is not empty',
   isValid: (value) => typeof value === 'string' && value !== '',
 };
+/** For what is checked elsewhere, with more than its type. */
+export const ANYTHING: OptionRule = { must: '', isValid: () => true };
+export const A_STRING: OptionRule = { must: 'must be text', isValid: (value) => typeof value === 'string' };
 export const A_FLAG: OptionRule = { must: 'must be true or false', isValid: (value) => typeof value === 'boolean' };
 export const A_FUNCTION: OptionRule = { must: 'must be a function', isValid: (value) => typeof value === 'function' };
 export const AN_OBJECT: OptionRule = {
@@ -45,6 +51,12 @@ export const AN_ENVIRONMENT: OptionRule = {
     !Array.isArray(value) &&
     Object.values(value).every((one) => one === undefined || typeof one === 'string'),
 };
+
+/** One of a few words. */
+export const oneOf = (...words: readonly string[]): OptionRule => ({
+  must: `must be one of ${words.join(', ')}`,
+  isValid: (value) => words.includes(value as string),
+});
 
 /** An object with the given methods. */
 export const withMethods = (kind: string, ...methods: readonly string[]): OptionRule => ({

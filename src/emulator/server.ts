@@ -7,6 +7,8 @@ import { addProviderRoutes } from './provider-routes.js';
 import { MAX_UPLOAD_MB } from './upload-store.js';
 import { ApiError, errorResponse, send } from './wire.js';
 
+const OPTIONS = ['port', 'host', 'apiKeys', 'accounts', 'settings', 'stateFile', 'now'];
+
 /**
  * Starts a local server that answers like Model Studio's video API, with a control interface under `/_emulator`.
  * @throws Error for invalid settings, a damaged state file, or a port that is in use.
@@ -17,6 +19,8 @@ import { ApiError, errorResponse, send } from './wire.js';
  * ```
  */
 export async function startEmulator(options: EmulatorOptions = {}): Promise<Emulator> {
+  const unknown = Object.keys(options).filter((name) => !OPTIONS.includes(name));
+  if (unknown.length > 0) throw new Error(`startEmulator has no option ${unknown.join(', ')}: ${OPTIONS.join(', ')}`);
   const provider = new Provider(options);
   const app = createServer();
   let origin = '';

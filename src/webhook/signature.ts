@@ -1,5 +1,6 @@
 import { createHmac, timingSafeEqual } from 'node:crypto';
 import { FailureType } from '../contract/failure-type.js';
+import { A_FUNCTION, AN_OBJECT, checkOptions, type OptionRules, required } from '../contract/options.js';
 import { VideoError } from '../contract/video-error.js';
 import type { WebhookDelivery } from '../contract/webhook.js';
 
@@ -23,6 +24,20 @@ export function webhookKey(secret: string): Buffer | undefined {
   const key = Buffer.from(encoded, 'base64');
   return key.length >= KEY_BYTES_MIN && key.length <= KEY_BYTES_MAX ? key : undefined;
 }
+
+const VERIFY_OPTIONS: OptionRules = {
+  body: required({
+    must: 'must be the body as it was received: text or bytes, not what was parsed from it',
+    isValid: (value) => typeof value === 'string' || value instanceof Uint8Array,
+  }),
+  headers: required(AN_OBJECT),
+  secret: required({
+    must: 'must be a secret, or a list of secrets',
+    isValid: (value) => [value].flat().every((one) => typeof one === 'string'),
+  }),
+  toleranceSeconds: { must: 'must be a number of seconds', isValid: (value) => typeof value === 'number' },
+  now: A_FUNCTION,
+};
 
 /** The parts of a message that its signature covers. */
 export interface SignedMessage {
@@ -72,8 +87,10 @@ export function verifyWebhook(
   body: string | Uint8Array,
   headers: WebhookRequestHeaders,
   secret: string | readonly string[],
-  { toleranceSeconds = TOLERANCE_SECONDS, now = Date.now }: VerifyOptions = {},
+  options: VerifyOptions = {},
 ): WebhookDelivery {
+  checkOptions('verifyWebhook', { body, headers, secret, ...options }, VERIFY_OPTIONS);
+  const { toleranceSeconds = TOLERANCE_SECONDS, now = Date.now } = options;
   const keys = [secret].flat().map(keyOf);
   const id = headerOf(headers, WEBHOOK_HEADERS.id);
   const timestamp = headerOf(headers, WEBHOOK_HEADERS.timestamp);

@@ -1,6 +1,6 @@
 import type { Client } from '@temporalio/client';
 import { FAILING_TASKS, listEncoded, readProblem } from '../client/run-problem.js';
-import { withoutPayloads } from '../client/without-payloads.js';
+import { describeRun } from '../client/without-payloads.js';
 import type { WorkerMetrics } from '../metrics/worker-metrics.js';
 import { logNow } from './logger.js';
 
@@ -56,11 +56,7 @@ async function logThem(
 ): Promise<void> {
   for (const { workflowId, runId } of runs) {
     if (logged.has(runId)) continue;
-    const problem = await readProblem(
-      client,
-      await withoutPayloads(client).getHandle(workflowId, runId).describe(),
-      Date.now(),
-    );
+    const problem = await readProblem(client, await describeRun(client, workflowId, runId), Date.now());
     if (problem === null) continue;
     logged.add(runId);
     logNow('WARN', 'A run is stuck', { workflowId, problem });

@@ -1,10 +1,12 @@
 import { describe, expect, test } from 'vitest';
 import { WanBatchClient } from '../../src/client/batch-client.js';
+import { followVideo } from '../../src/client/follow.js';
 import { WanScheduleClient } from '../../src/client/schedule-client.js';
 import { WanVideoClient } from '../../src/client/video-client.js';
 import { VideoError } from '../../src/contract/video-error.js';
 import { S3Store } from '../../src/storage/s3-store.js';
 import { openStore } from '../../src/store/open-store.js';
+import { verifyWebhook } from '../../src/webhook/signature.js';
 import { runWorker } from '../../src/worker/run-worker.js';
 
 /** A client that fails on every call: what is refused here is refused before anything is sent. */
@@ -28,6 +30,10 @@ const valid = {
   reference_image: 'https://images.example/boat.jpg',
 } as const;
 const videos = new WanVideoClient({ client, store });
+const { batches, schedules } = videos;
+const nightly = { id: 'nightly', cron: '0 3 * * *', timezone: 'UTC', manifest: { key: 'lists/{date}.jsonl' } };
+const both = { key: 'lists/a.jsonl', file: 'a.jsonl' };
+const SECRET = 'whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA';
 
 /** The faults by which something is refused. */
 async function pathsOf(work: () => unknown): Promise<string[]> {
@@ -75,6 +81,40 @@ describe('wrong options are refused by their names, before anything is connected
     ['an image that is an object', () => videos.start({ ...valid, reference_image: {} as never }), ['reference_image']],
     ['no image', () => videos.start({ ...valid, reference_image: undefined as never }), ['reference_image']],
     ['a request of a class', () => videos.start(new (class Draft {})() as never), ['']],
+    ['a batch of nothing', () => batches.start(undefined as never), ['']],
+    ['a batch without a manifest', () => batches.start({} as never), ['file']],
+    ['a batch of a text', () => batches.start({ lines: 'abc' as never }), ['lines']],
+    ['a batch of a file that is no path', () => batches.start({ file: 5 as never }), ['file']],
+    ['an id among the lines', () => batches.start({ lines: [valid], id: 'spring' } as never), ['id']],
+    ['an unknown option of a batch', () => batches.start({ lines: [valid] }, { batchId: 'a' } as never), ['batchId']],
+    ['a batch with an id that is no text', () => batches.start({ lines: [valid] }, { id: 5 as never }), ['id']],
+    ['a flag as text', () => batches.start({ lines: [valid] }, { allowInvalid: 'no' as never }), ['allowInvalid']],
+    ['a batch with a signal that is none', () => batches.start({ lines: [valid] }, { signal: 1 as never }), ['signal']],
+    ['an estimate without its account', () => batches.estimate({ lines: [valid] }, {} as never), ['account']],
+    ['a retry with an unknown option', () => batches.retry('a', { cause: 'all' } as never), ['cause']],
+    ['a pause for a reason that is no text', () => batches.pause('a', {} as never), ['reason']],
+    ['a batch that is waited for by no name', () => batches.result(undefined as never), ['id']],
+    ['a schedule of nothing', () => schedules.create(null as never), ['']],
+    ['an empty schedule', () => schedules.create({} as never), ['id', 'cron', 'timezone', 'manifest']],
+    ['a schedule with a misspelt option', () => schedules.create({ ...nightly, windw: 3 } as never), ['windw']],
+    ['a schedule with two manifests', () => schedules.create({ ...nightly, manifest: both } as never), ['file']],
+    ['a delay as text', () => schedules.create({ ...nightly, jitterSeconds: '5' as never }), ['jitterSeconds']],
+    ['a time before now', () => schedules.create({ ...nightly, catchupSeconds: -1 }), ['catchupSeconds']],
+    ['an unknown overlap', () => schedules.create({ ...nightly, overlap: 'queue' as never }), ['overlap']],
+    ['a list by a misspelt condition', () => videos.list({ tenent: 'film' } as never).next(), ['tenent']],
+    ['a list by a status of ours', () => videos.list({ status: 'running' as never }).next(), ['status']],
+    ['a list by labels as text', () => videos.list({ labels: 'a=b' as never }).next(), ['labels']],
+    ['a cancel without a run', () => videos.cancel(undefined as never), ['id']],
+    ['a cancel for a reason that is no text', () => videos.cancel('a', 5 as never), ['reason']],
+    ['a progress with a misspelt option', () => videos.progress('a', { runid: 'b' } as never), ['runid']],
+    ['a description with a misspelt option', () => videos.describe('a', { runid: 'b' } as never), ['runid']],
+    ['a retry of no run', () => videos.retry(7 as never), ['id']],
+    ['a decision with a misspelt field', () => videos.resolve('a', { taskId: 'b' } as never), ['taskId']],
+    ['a follower without a function', () => followVideo(videos, 'a', undefined as never), ['onProgress']],
+    ['a follower with a time', () => followVideo(videos, 'a', () => {}, { timeoutMs: 5 } as never), ['timeoutMs']],
+    ['a parsed webhook', () => verifyWebhook({ id: 'a' } as never, {}, SECRET), ['body']],
+    ['a webhook without headers', () => verifyWebhook('{}', null as never, SECRET), ['headers']],
+    ['a webhook without a secret', () => verifyWebhook('{}', {}, undefined as never), ['secret']],
     ['a worker with a plugin outside a list', () => runWorker({ plugins: {} as never }), ['plugins']],
     ['a worker with a key that is no function', () => runWorker({ apiKey: 'sk-1' as never }), ['apiKey']],
     ['a worker with an unknown option', () => runWorker({ taskQueue: 'video' } as never), ['taskQueue']],

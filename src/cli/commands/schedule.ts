@@ -177,12 +177,21 @@ async function createSchedule(
   id: string,
   flags: CreateFlags,
 ): Promise<number> {
-  const { manifest, wait, catchup, jitter, deliverReport, dryRun = false, ...same } = flags;
+  const { manifest, wait, catchup, jitter, deliverReport, dryRun = false } = flags;
+  const { cron, timezone, window, allowInvalid, overlap, dst, deliver, receiver, pauseWhenFailedAbove } = flags;
   const file = resolve(context.io.cwd, manifest);
   const isFile = (await stat(file).catch(() => undefined))?.isFile() === true;
   const schedule = {
     id,
-    ...same,
+    cron,
+    timezone,
+    window,
+    allowInvalid,
+    overlap,
+    dst,
+    deliver,
+    receiver,
+    pauseWhenFailedAbove,
     manifest: isFile ? { file } : { key: manifest },
     manifestWaitSeconds: wait,
     catchupSeconds: catchup,

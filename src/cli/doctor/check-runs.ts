@@ -3,7 +3,7 @@ import { readAccountSlots } from '../../client/account-slots.js';
 import { isRunOpen } from '../../client/is-run-open.js';
 import { nullUnlessUnreadable, queryProgress } from '../../client/query-progress.js';
 import { FAILING_TASKS, listEncoded, readProblem } from '../../client/run-problem.js';
-import { withoutPayloads } from '../../client/without-payloads.js';
+import { describeRun, withoutPayloads } from '../../client/without-payloads.js';
 import type { Config } from '../../config/config.js';
 import type { BatchProgress } from '../../contract/batch.js';
 import { amountText, type BudgetTerms, limitOf, MICRO } from '../../contract/budget.js';
@@ -44,7 +44,7 @@ export async function checkRuns(client: Client, nowMs: number): Promise<string> 
     if (seen.has(runId)) continue;
     seen.add(runId);
     checked += 1;
-    const why = await readProblem(client, await withoutPayloads(client).getHandle(workflowId, runId).describe(), nowMs);
+    const why = await readProblem(client, await describeRun(client, workflowId, runId), nowMs);
     if (why !== null) stuck.push({ id: workflowId, why });
   }
   const [first] = stuck;
