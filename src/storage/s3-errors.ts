@@ -90,7 +90,6 @@ export function s3Error(
   error: unknown,
 ): VideoError {
   if (error instanceof VideoError) return error;
-  if (error instanceof VideoError) return error;
   const { name, status } = faultOf(error);
   const cause = causeOf(error);
   const regionMissing = cause.message === 'Region is missing';
