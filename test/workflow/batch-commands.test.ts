@@ -220,24 +220,24 @@ describe('batch', () => {
     const prompt = randomUUID();
     const items = ['a', 'b', 'c'];
     const file = await manifest(
-      'cut.jsonl',
+      'terminated.jsonl',
       items.map((item_id) => ({ ...request(`${prompt} ${item_id}`), duration: 15, item_id })),
     );
     const tasks = () => stack.emulator.state().tasks.filter((task) => task.prompt.startsWith(prompt));
-    await run('batch', 'start', file, '--id', 'cut', '--window', '1');
+    await run('batch', 'start', file, '--id', 'ended', '--window', '1');
     await expect.poll(() => tasks().length, { timeout: 30_000 }).toBe(1);
-    await stack.client.workflow.getHandle(batchWorkflowId('cut')).terminate('a test');
+    await stack.client.workflow.getHandle(batchWorkflowId('ended')).terminate('a test');
 
-    const { stdout } = await run('batch', 'status', 'cut');
+    const { stdout } = await run('batch', 'status', 'ended');
     expect(stdout).toMatch(/^status {4}terminated$/m);
     expect(stdout).toMatch(/^ended {5}the batch was terminated in Temporal and wrote no report/m);
     expect(stdout).not.toMatch(/^(running|rate|done) /m);
-    expect(await json('batch', 'status', 'cut')).toMatchObject({ status: 'terminated', summary: null });
-    const waited = await run('batch', 'start', file, '--id', 'cut', '--wait');
+    expect(await json('batch', 'status', 'ended')).toMatchObject({ status: 'terminated', summary: null });
+    const waited = await run('batch', 'start', file, '--id', 'ended', '--wait');
     expect(waited).toMatchObject({ code: 1, stderr: expect.stringContaining('terminated') });
 
     // What the text says leads to all videos; the item in progress is not bought again.
-    const next = /^next {6}wan-video (batch failed cut) > rest\.jsonl/m.exec(stdout)?.[1] ?? '';
+    const next = /^next {6}wan-video (batch failed ended) > rest\.jsonl/m.exec(stdout)?.[1] ?? '';
     const rest = await run(...next.split(' '));
     expect(rest.stdout.trimEnd().split('\n')).toHaveLength(items.length);
     await writeFile(join(folder, 'rest.jsonl'), rest.stdout);
