@@ -1,16 +1,7 @@
 import type { Readable } from 'node:stream';
 import { promisify } from 'node:util';
-import {
-  brotliDecompress,
-  createBrotliDecompress,
-  createGunzip,
-  createInflate,
-  createZstdDecompress,
-  gunzip,
-  inflate,
-  inflateRaw,
-  zstdDecompress,
-} from 'node:zlib';
+// Not by name: a Node.js that lacks zstd is to load this far, and be refused by its version.
+import zlib from 'node:zlib';
 
 interface Decoder {
   readonly decode: (bytes: Buffer, options: { readonly maxOutputLength: number }) => Promise<Buffer>;
@@ -19,15 +10,16 @@ interface Decoder {
 
 /** Content encodings that servers apply although no request of ours accepts one. */
 const DECODERS: Readonly<Record<string, Decoder>> = {
-  gzip: { decode: promisify(gunzip), stream: createGunzip },
-  'x-gzip': { decode: promisify(gunzip), stream: createGunzip },
+  gzip: { decode: promisify(zlib.gunzip), stream: zlib.createGunzip },
+  'x-gzip': { decode: promisify(zlib.gunzip), stream: zlib.createGunzip },
   deflate: {
     // Many servers leave out the zlib header.
-    decode: (bytes, options) => promisify(inflate)(bytes, options).catch(() => promisify(inflateRaw)(bytes, options)),
-    stream: createInflate,
+    decode: (bytes, options) =>
+      promisify(zlib.inflate)(bytes, options).catch(() => promisify(zlib.inflateRaw)(bytes, options)),
+    stream: zlib.createInflate,
   },
-  br: { decode: promisify(brotliDecompress), stream: createBrotliDecompress },
-  zstd: { decode: promisify(zstdDecompress), stream: createZstdDecompress },
+  br: { decode: promisify(zlib.brotliDecompress), stream: zlib.createBrotliDecompress },
+  zstd: { decode: promisify(zlib.zstdDecompress), stream: zlib.createZstdDecompress },
 };
 /** Words of servers that changed nothing: a charset in the wrong header, or how a part was sent. */
 const UNCHANGED: ReadonlySet<string> = new Set([
