@@ -103,7 +103,8 @@ test('a SIGTERM while the worker waits for a Temporal that is away ends it at on
   const sentMs = performance.now();
   child.kill('SIGTERM');
   expect(await ended).toEqual({ code: 0, signal: null });
-  expect(performance.now() - sentMs).toBeLessThan(3_000);
+  // It would wait for minutes; a busy machine needs seconds to end a process.
+  expect(performance.now() - sentMs).toBeLessThan(20_000);
 });
 
 /** Whether a process may be the first of a process namespace here, as in a container. */

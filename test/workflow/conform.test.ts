@@ -34,7 +34,8 @@ const sha256Of = async (url: string | undefined): Promise<string> =>
     .update(await readFile(fileOf(url)))
     .digest('hex');
 
-describe.skipIf(!ffmpeg)('with ffmpeg', () => {
+// ffmpeg yields to everything else, so busy cores leave it little.
+describe.skipIf(!ffmpeg)('with ffmpeg', { timeout: 240_000 }, () => {
   test('the specification’s request with conform exact has 24.000 frames per second, its size and length, and no warning', async () => {
     const request = { ...stack.request(randomUUID()), audio: true, conform: 'exact', poster: true } as const;
     const { id } = await stack.videos.start(request);
