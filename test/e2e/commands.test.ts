@@ -452,6 +452,17 @@ describe('doctor', () => {
       /DASHSCOPE_HTTP_BASE_URL must end with \/api\/v1/,
     ],
     [
+      { DASHSCOPE_HTTP_BASE_URL: 'https://{WorkspaceId}.aliyuncs.com/api/v1' },
+      'configuration',
+      /DASHSCOPE_HTTP_BASE_URL has the placeholder \{WorkspaceId\}/i,
+    ],
+    [
+      { DASHSCOPE_HTTP_BASE_URL: 'https://provider.example/api/v1', ALL_PROXY: 'http://proxy.example:3128' },
+      'configuration',
+      /ALL_PROXY is not used; set HTTPS_PROXY/,
+    ],
+    [{ HTTPS_PROXY: 'socks5://proxy.example:1080' }, 'configuration', /HTTPS_PROXY SOCKS is not supported/],
+    [
       { WAN_VIDEO_PRICES: 'nowhere.json', WAN_VIDEO_BUDGETS: 'none.json' },
       'configuration',
       /nowhere\.json, which does not exist.*none\.json, which does not exist/,
