@@ -1,4 +1,4 @@
-import { fillPattern } from '../contract/delivery.js';
+import { fillPattern, isDeviceName } from '../contract/delivery.js';
 import type { Issue } from '../contract/video-error.js';
 import { isKeySegment } from '../storage/store-key.js';
 
@@ -31,7 +31,7 @@ export class DeliveryNames {
     labels = {},
   }: Omit<NamedLine, 'line'>): { readonly key: string } | { readonly fault: string } {
     const missing: string[] = [];
-    const key = fillPattern(this.#pattern, (name) => {
+    const filled = fillPattern(this.#pattern, (name) => {
       if (name === 'date') return '0000-00-00'; // only before a batch is opened
       const label = name.startsWith('label:') ? name.slice('label:'.length) : undefined;
       const value = label !== undefined ? ownValue(labels, label) : name === 'tenant' ? tenant : item_id;
@@ -39,7 +39,8 @@ export class DeliveryNames {
       return writeName(value ?? '');
     });
     if (missing.length > 0) return { fault: `needs a value for the name of its file: it has ${missing.join(' and ')}` };
-    const segments = key.split('/');
+    const segments = filled.split('/').map((segment) => (isDeviceName(segment) ? escapeFirst(segment) : segment));
+    const key = segments.join('/');
     const odd = segments.find((segment) => !isKeySegment(segment));
     if (odd !== undefined || key.length > KEY_MAX) {
       return { fault: `gives its file a name that is too long or has two dots: ${shown(odd ?? key)}` };
@@ -72,6 +73,9 @@ export function writeName(value: string): string {
   }
   return name.replace(/^\.|\.$/g, '~2e').replace(/\.\./g, '.~2e');
 }
+
+/** A name with its first character, which is ASCII, as `~` and two hex digits. */
+const escapeFirst = (name: string): string => `~${name.charCodeAt(0).toString(16).padStart(2, '0')}${name.slice(1)}`;
 
 const ownValue = (labels: Readonly<Record<string, string>>, name: string): string | undefined =>
   Object.hasOwn(labels, name) ? labels[name] : undefined;

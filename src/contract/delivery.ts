@@ -62,6 +62,9 @@ const PLACEHOLDER = /\{([^{}]*)\}/g;
 /** One name of a key, as in `src/storage/store-key.ts`. */
 const NAME = /^[A-Za-z0-9_~=@+,-](?:[A-Za-z0-9._~=@+,-]*[A-Za-z0-9_~=@+,-])?$/;
 
+/** A name that Windows keeps for a device, with any ending: such a file can be neither made nor copied there. */
+export const isDeviceName = (name: string): boolean => /^(?:con|prn|aux|nul|com\d|lpt\d)(?:\.|$)/i.test(name);
+
 /**
  * Lists every fault of a pattern for the names of delivered videos, such as `delivery/{date}/{item_id}.mp4`; none: it
  * names files of one folder of the store, which holds nothing else of the product.
@@ -89,6 +92,8 @@ export function deliveryPatternFaults(pattern: unknown): string[] {
     segments.some(isOdd) &&
       'may hold ASCII letters, digits and . _ ~ = @ + , - outside of placeholders, and no name may begin or end with ' +
         'a dot or hold two dots',
+    segments.some(isDeviceName) &&
+      'has a name that Windows keeps for a device, such as CON, AUX, NUL, COM1 or LPT1, with or without an ending',
     segments.length === 1 && 'must name a folder before the file, such as delivery/',
     RESERVED_FOLDERS.includes(folder.toLowerCase()) &&
       `must not begin with ${folder}/, where the store keeps its own objects`,

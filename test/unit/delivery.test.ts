@@ -62,6 +62,8 @@ test.each<[pattern: unknown, faults: RegExp[]]>([
   ['{tenant}/{item_id}.mp4', [/must begin with a folder of a fixed name/]],
   ['Videos/{item_id}.mp4', [/must not begin with Videos\//]],
   ['a/{item_id}.mov', [/must end with .mp4/]],
+  ['aux/{item_id}.mp4', [/a name that Windows keeps/]],
+  ['a/Com1.{item_id}.mp4', [/a name that Windows keeps/]],
   [`a/${'b'.repeat(500)}{item_id}.mp4`, [/the limit is 500/]],
 ])('%j is refused with every fault', (pattern, faults) => {
   const found = deliveryPatternFaults(pattern);
@@ -118,6 +120,31 @@ test('names are made of the values, and a value never leaves its place', () => {
   });
   // A label's name may be that of a property of every object.
   expect(new DeliveryNames('d/{label:constructor}.mp4').keyOf({ item_id: 'a', labels: {} })).toHaveProperty('fault');
+});
+
+test.each([
+  ['CON', 'd/~43ON.mp4'],
+  ['nul', 'd/~6eul.mp4'],
+  ['Com1', 'd/~43om1.mp4'],
+  ['LPT9.draft', 'd/~4cPT9.draft.mp4'],
+  ['aux ', 'd/aux~20.mp4'],
+  ['CONSOLE', 'd/CONSOLE.mp4'],
+  ['COM10', 'd/COM10.mp4'],
+  ['COM¹', 'd/COM~c2~b9.mp4'],
+])('the item %j gets no name that Windows keeps for a device', (item_id, key) => {
+  expect(new DeliveryNames('d/{item_id}.mp4').keyOf({ item_id })).toEqual({ key });
+});
+
+test('a folder, and a name of several values, is no device of Windows either', () => {
+  const names = new DeliveryNames('d/{tenant}/{label:a}{item_id}.mp4');
+  const named = names.keyOf({ item_id: 'N', tenant: 'prn', labels: { a: 'CO' } });
+  expect(named).toEqual({ key: 'd/~70rn/~43ON.mp4' });
+});
+
+test('values that differ in their Unicode form only, or in the case of a letter like Ü, have files of their own', () => {
+  const names = new DeliveryNames('d/{item_id}.mp4');
+  const values = ['Früh'.normalize('NFC'), 'Früh'.normalize('NFD'), 'FRÜH', '\ufb01lm', 'film', '\u212b', '\u00c5'];
+  expect(values.flatMap((item_id, line) => names.claim({ line, item_id }))).toEqual([]);
 });
 
 test('any value becomes a part of one name, and different values different ones', () => {
