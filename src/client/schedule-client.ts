@@ -46,7 +46,7 @@ export interface BackfillPlan {
   readonly id: string;
   /** Nominal times of its runs, ISO 8601, UTC; Temporal lists at most 1,000. */
   readonly runs: readonly string[];
-  /** Local times between the two moments that do not exist or come twice. */
+  /** Local times between the two moments whose runs are not what the expression says. */
   readonly clock_changes: readonly ClockChange[];
 }
 

@@ -35,7 +35,7 @@ export interface ScheduleDetails extends ScheduleView {
   readonly skipped: number;
   /** Runs that were left out because they were due longer ago than `catchup_seconds` when Temporal came to them. */
   readonly missed: number;
-  /** Local times of the next twelve months that do not exist or come twice, because clocks are changed. */
+  /** Local times of the next twelve months whose runs are not what the expression says, because clocks are changed. */
   readonly clock_changes: readonly ClockChange[];
   /** The latest runs, the newest last. */
   readonly runs: readonly {

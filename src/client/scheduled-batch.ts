@@ -221,7 +221,8 @@ export function checkSchedule(schedule: ScheduledBatch): void {
     () => checkDelivery(schedule),
     () => void dateIn(timezone, new Date()),
     () => {
-      if (cron.trim().split(/\s+/).length === 5) return;
+      // Temporal would take `#` for a comment, `@` for an interval, and `=` for a zone that the option does not name.
+      if (cron.trim().split(/\s+/).length === 5 && !/[#@=]/.test(cron)) return;
       throw invalidCron(cron, 'must have five fields: minute, hour, day of month, month, day of week');
     },
     () => {

@@ -18,10 +18,13 @@ function clockChangeLines(changes: readonly ClockChange[], timezone: string): st
   return more === 0 ? lines : [...lines, `          and ${more} more such times`];
 }
 
+const RUNS_OF_TWO = ['no run starts', 'one run starts', 'a run starts at each'] as const;
+
 function changeText({ local, kind, runs, runs_at }: ClockChange, timezone: string): string {
   if (kind === 'shifted') return `${local} does not exist in ${timezone}; the run starts at ${runs_at}`;
-  if (kind === 'twice')
-    return `${local} comes twice in ${timezone}; ${runs === 1 ? 'one run starts' : 'a run starts at each'}`;
+  if (kind === 'twice') return `${local} comes twice in ${timezone}; ${RUNS_OF_TWO[runs]}`;
+  if (kind === 'extra') return `${local} in ${timezone}: Temporal starts a run in addition, because clocks are changed`;
+  if (kind === 'left_out') return `${local} in ${timezone}: Temporal starts no run, because clocks are changed`;
   return `${local} does not exist in ${timezone}: no run then; "schedule create … --dst shift" starts it later`;
 }
 
