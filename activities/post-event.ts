@@ -50,7 +50,7 @@ async function completeEvent(
   linkSeconds: number | undefined,
 ): Promise<WebhookEvent> {
   if (event.type === 'run.needs_attention' || event.type === 'run.budget_reached') return event;
-  if (event.type === 'audit.orphans') return event;
+  if (event.type === 'audit.orphans' || event.type === 'schedule.runs_missed') return event;
   if (event.type === 'run.ended') {
     const { video } = event.data;
     if (video === null || linkSeconds === undefined || store.presign === undefined) return event;

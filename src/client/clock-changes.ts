@@ -8,8 +8,8 @@ export interface ClockChange {
   readonly local: string;
   /**
    * `missing`: the clocks skip it, and Temporal starts no run; `shifted`: they skip it, and the run starts as much
-   * later; `twice`: the clocks show it twice; `extra`: no time of the schedule, and Temporal starts a run at it, because
-   * it takes the hour before for repeated; `left_out`: a time like any other, at which Temporal starts no run.
+   * later; `twice`: the clocks show it twice; `extra`: no time of the schedule, and Temporal starts a run at it,
+   * because it takes the hour before for repeated; `left_out`: a time like any other, at which Temporal starts no run.
    */
   readonly kind: 'missing' | 'shifted' | 'twice' | 'extra' | 'left_out';
   /**

@@ -6,7 +6,7 @@ export const MINUTE_MS = 60_000;
 const HOUR_MS = 3_600_000;
 
 /** The clocks of a time zone. Local times are milliseconds as if they were UTC. */
-export interface ZoneClocks {
+interface ZoneClocks {
   /** Local time minus UTC at a moment. */
   readonly offset: (atMs: number) => number;
   readonly local: (atMs: number) => number;

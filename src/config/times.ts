@@ -27,6 +27,8 @@ export interface Times extends StepTimes {
   readonly metricsEveryMs: number;
   /** How often a worker looks whether the runs of its open purchases are still there. */
   readonly orphanCheckMs: number;
+  /** How often a worker looks whether schedules have missed runs. */
+  readonly missedRunsEveryMs: number;
   /** How often a worker looks at its clock, its credentials, and whether Temporal and the store accept them. */
   readonly watchEveryMs: number;
   /** How long Temporal may be away before the worker ends, so that a new one reads address and credentials again. */
@@ -64,6 +66,7 @@ export const DEFAULT_TIMES: Times = {
   temporalAwayMs: 900_000, // longer than a restart or a failover; a worker without Temporal has no work
   storeRefusedMs: 600_000, // renewed credentials are read every minute: after ten they do not come
   orphanCheckMs: 30_000, // a terminated run's video is archived within two minutes; a look costs no Action
+  missedRunsEveryMs: 600_000, // a request per schedule; such a run is late by its catch-up window already
   metricsEveryMs: 120_000, // a listing or more each, while there is work; they show minutes and hours
   unknownForMs: 600_000, // a lag of the provider passes within seconds; a task that was paid is not given up lightly
   rejectEveryMs: 300_000, // three downloads span ten minutes, as long as a task must be denied

@@ -7,7 +7,7 @@ import type { Attention, VideoResult } from './result.js';
 import { cleanText } from './safe-text.js';
 import { schedulePauseText } from './schedule-pause.js';
 import type { Issue } from './video-error.js';
-import type { WebhookAudit, WebhookBatch, WebhookRun, WebhookSummary } from './webhook.js';
+import type { WebhookAudit, WebhookBatch, WebhookRun, WebhookSchedule, WebhookSummary } from './webhook.js';
 
 /** The state of a batch that its events report. */
 export interface BatchEventSource extends BatchTotals {
@@ -210,6 +210,36 @@ export function orphansAudit(
     seconds,
     findings: few.map((task) => ({ ...task, why: textOf(task.why) })),
     rescued: rescued.slice(0, FINDINGS_MAX),
+  };
+}
+
+/** Runs that a schedule has missed. */
+interface MissedRuns {
+  readonly id: string;
+  /** The beginning of the workflow ids of its batches. */
+  readonly workflowId: string;
+  readonly missed: number;
+  readonly more: number;
+}
+
+/** Data of `schedule.runs_missed`. */
+export function missedRuns({ id, workflowId, missed, more }: MissedRuns, catchupMs: number): WebhookSchedule {
+  const word = shellWord(id);
+  return {
+    workflow_id: workflowId,
+    batch_id: null,
+    state: 'runs_missed',
+    text:
+      `Schedule ${cleanText(id)} has missed ${more} ${more === 1 ? 'run' : 'runs'}, ${missed} in all: Temporal came ` +
+      `to them later than ${catchupMs / 1000} s after they were due, and never starts them by itself.`,
+    reason: null,
+    cause: null,
+    next_step:
+      `See "wan-video schedule show ${word}", then start the lost runs with ` +
+      `"wan-video schedule backfill ${word} --from TIME --to TIME".`,
+    schedule_id: id,
+    missed,
+    more,
   };
 }
 

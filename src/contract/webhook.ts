@@ -14,6 +14,7 @@ export const WEBHOOK_EVENT_TYPES = [
   'run.budget_reached',
   'run.ended',
   'audit.orphans',
+  'schedule.runs_missed',
 ] as const;
 
 /** Name of an event. */
@@ -139,6 +140,17 @@ export interface WebhookAudit extends WebhookSummary {
   readonly rescued: readonly string[];
 }
 
+/** Data of the event of a schedule whose runs were due too long ago when Temporal came to them. */
+export interface WebhookSchedule extends WebhookSummary {
+  readonly batch_id: null;
+  readonly state: 'runs_missed';
+  readonly schedule_id: string;
+  /** Runs that the schedule has missed since it was created. */
+  readonly missed: number;
+  /** Those of them that no earlier event has counted. */
+  readonly more: number;
+}
+
 interface EventHead<Type, Data> {
   /** The same at every delivery of the event, so that a receiver recognizes one that it has processed. */
   readonly id: string;
@@ -157,6 +169,7 @@ interface EventData {
   readonly 'run.budget_reached': WebhookRun;
   readonly 'run.ended': WebhookRun;
   readonly 'audit.orphans': WebhookAudit;
+  readonly 'schedule.runs_missed': WebhookSchedule;
 }
 
 /** What is POSTed to the webhook. */

@@ -70,6 +70,7 @@ export class WorkerMetrics implements StepMetrics {
   readonly #closed = this.#counter('purchases_closed_total', 'Purchases by how their task ended', ['how']);
   readonly #reconciled = this.#counter('reconciliations_total', 'What lost submits turned out to be', ['result']);
   readonly #audited = this.#counter('audited_tasks_total', 'Tasks of the account that audits explained', ['verdict']);
+  readonly #missed = this.#counter('schedule_runs_missed_total', 'Runs that schedules have missed');
   readonly #billed = this.#counter('billed_seconds_total', 'Seconds of video that were paid', ['resolution', 'audio']);
   readonly #estimated = this.#counter('estimated_seconds_total', 'Paid seconds that the provider did not fully state', [
     'resolution',
@@ -287,6 +288,11 @@ export class WorkerMetrics implements StepMetrics {
   stuckRuns(runs: number | undefined): void {
     this.#stuck.remove();
     if (runs !== undefined) this.#stuck.set(runs);
+  }
+
+  /** A schedule has missed this many runs more. */
+  missedRuns(more: number): void {
+    this.#missed.inc(more);
   }
 
   #lookedAt(at: Looked): void {

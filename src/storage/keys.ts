@@ -1,10 +1,9 @@
 import { createHash } from 'node:crypto';
+import { isDeviceName } from '../contract/delivery.js';
 import type { PixelChange } from '../contract/image-reference.js';
 
 /** Longest encoded name; file systems allow 255 bytes, and a temporary file adds its own suffix. */
 const NAME_MAX = 150;
-/** Names that Windows reserves for devices, with or without an extension. */
-const DEVICE = /^(con|prn|aux|nul|com\d|lpt\d)(\.|$)/;
 
 /**
  * Writes any id as one path segment that is safe on every file system and in every URL: lower-case letters, digits,
@@ -18,7 +17,7 @@ export function safeName(id: string): string {
     name += /[a-z0-9_.-]/.test(char) ? char : `~${byte.toString(16).padStart(2, '0')}`;
   }
   name = name.replace(/^\.|\.$/g, '~2e').replace(/\.\./g, '.~2e');
-  if (name === '' || DEVICE.test(name)) name = `~${name}`;
+  if (name === '' || isDeviceName(name)) name = `~${name}`;
   if (name.length <= NAME_MAX) return name;
   return `${name.slice(0, NAME_MAX - 66)}~~${createHash('sha256').update(id).digest('hex')}`;
 }
@@ -99,5 +98,13 @@ export const batchUndeliveredKey = (batchId: string): string => `${batchRoot(bat
 /** A document of a batch as it is delivered; made once. */
 export const batchDocumentKey = (batchId: string, ext: string): string =>
   `${batchRoot(batchId)}/delivered/report.${ext}`;
+/**
+ * Prefix of the records of runs that a schedule has missed; each ends with the count that was announced.
+ * @param name - Distinguishes the schedule from an earlier one of the same id.
+ */
+export const missedRunsRoot = (scheduleId: string, name: string): string => `${batchRoot(scheduleId)}/missed/${name}/`;
+/** The record of one count. */
+export const missedRunsKey = (scheduleId: string, name: string, missed: number): string =>
+  `${missedRunsRoot(scheduleId, name)}${missed}.json`;
 /** The store's own id. */
 export const STORE_ID_KEY = 'store.json';

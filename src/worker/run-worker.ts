@@ -32,6 +32,7 @@ import type { ClockWatch } from './clock-watch.js';
 import { readNamedFiles } from './config-files.js';
 import { conformWorkers, usableFfmpeg } from './conform-worker.js';
 import { flushLog, logNow } from './logger.js';
+import { watchMissedRuns } from './missed-runs.js';
 import { nexusServicesOf } from './nexus-service.js';
 import { OrphanWatch } from './orphan-watch.js';
 import { oddityReport, providerClientOptions } from './provider-client.js';
@@ -240,11 +241,13 @@ async function runQueues(
   const stopLooking = keepSlotsRunning(client, config, budgets, times.slotCheckMs / 2);
   const salvaging = { ...deps, client, taskQueue: taskQueues.generate };
   const stopSalvaging = orphans.start(salvaging, times.orphanCheckMs);
+  const stopCounting = watchMissedRuns({ ...salvaging, metrics: telemetry.metrics }, times.missedRunsEveryMs);
   telemetry.health.polling(workers, client, taskQueues.generate);
   telemetry.look(deps.ledger, client);
   const stop = (): void => {
     stopLooking();
     stopSalvaging();
+    stopCounting();
     telemetry.health.stopping();
     for (const worker of workers) if (worker.getState() === 'RUNNING') worker.shutdown();
   };

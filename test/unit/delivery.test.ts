@@ -96,6 +96,8 @@ test('a delivery cannot go where the store keeps its own objects', () => {
     batchDeliveryKey: keys.batchDeliveryKey('b'),
     batchUndeliveredKey: keys.batchUndeliveredKey('b'),
     batchDocumentKey: keys.batchDocumentKey('b', 'csv'),
+    missedRunsRoot: keys.missedRunsRoot('s', 'n'),
+    missedRunsKey: keys.missedRunsKey('s', 'n', 1),
     STORE_ID_KEY: keys.STORE_ID_KEY,
   };
   // A key that is added needs a sample.
