@@ -384,6 +384,14 @@ describe('schedule', () => {
     });
     expect((await run('schedule', 'delete', 'york')).code).toBe(0);
 
+    const london = ['--cron', '30 0 * * *', '--timezone', 'Europe/London', '--manifest', 'lists/{date}.jsonl'];
+    await run('schedule', 'create', 'london', ...london);
+    expect(await json('schedule', 'backfill', 'london', ...autumn)).toMatchObject({
+      runs: ['2027-10-30T23:30:00.000Z', '2027-10-31T00:30:00.000Z'],
+      clock_changes: [{ local: '2027-10-31 01:30', kind: 'extra', runs: 1 }],
+    });
+    expect((await run('schedule', 'delete', 'london')).code).toBe(0);
+
     await run(...create, '--dst', 'shift');
     const shifted = await json('schedule', 'backfill', 'berlin', ...spring);
     expect(shifted).toMatchObject({
