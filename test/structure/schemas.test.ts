@@ -9,6 +9,7 @@ import { toFailure } from '../../src/contract/failure.js';
 import type { VideoProgress, VideoResult } from '../../src/contract/result.js';
 import { VideoError } from '../../src/contract/video-error.js';
 import type { WebhookEvent, WebhookTestEvent } from '../../src/contract/webhook.js';
+import { missedRuns } from '../../src/contract/webhook-data.js';
 import { ROOT } from '../support/root.js';
 import { jsonSchemas } from './schemas.js';
 
@@ -111,6 +112,11 @@ describe('an answer of ours is what its schema says', () => {
       link: null,
     },
   };
+  const missedEvent: WebhookEvent = {
+    ...head,
+    type: 'schedule.runs_missed',
+    data: missedRuns({ id: 'nightly', workflowId: 'batch/nightly', missed: 3, more: 1 }, 86_400_000),
+  };
   const testEvent: WebhookTestEvent = { ...head, type: 'webhook.test', data: { text: 'a test' } };
   const failure = toFailure(new VideoError('TaskFailed', 'It failed', { billed: false, taskId: 'a1b2c3d4' }));
 
@@ -121,6 +127,7 @@ describe('an answer of ours is what its schema says', () => {
     ['batch-progress', batchProgress],
     ['batch-report', summary],
     ['webhook-event', event],
+    ['webhook-event', missedEvent],
     ['webhook-event', testEvent],
   ])('%s', (name, answer) => {
     const validate = compile(name);
