@@ -7,8 +7,9 @@ const CONTROL = /[\0-\x1f]/g;
 
 /**
  * Reads JSON as servers write it who are not strict: with a byte order mark, words such as `NaN`, commas before a
- * closing bracket, control characters in a text, or something behind the value. A foreign word is read as its text, so
- * that the field that has it is unreadable and no other one is. What is cut off is not JSON.
+ * closing bracket, control characters in a text, or something behind the value. A foreign word is read as an empty
+ * object, so that the field that has it is unreadable and no other one is: as a text it would be a task's id, or another
+ * prompt than the one that was sent. What is cut off is not JSON.
  * @returns undefined when it is none.
  */
 export function parseLenientJson(text: string): unknown {
@@ -47,6 +48,6 @@ const escapeControls = (token: string): string =>
 
 const spellWords = (token: string): string =>
   token
-    .replace(FOREIGN_WORDS, '"$&"')
+    .replace(FOREIGN_WORDS, '{}')
     .replace(/\bTrue\b/g, 'true')
     .replace(/\bFalse\b/g, 'false');
