@@ -121,7 +121,8 @@ export class FileStore implements AssetStore {
       signal?.throwIfAborted();
       this.#cleaned ??= this.#removeStalePartials();
       await this.#cleaned;
-      await writeWhole(await this.#openPartial(partial, body), verifying, body);
+      const flags = isSmall(body) ? NEW_AND_SYNCED : NEW;
+      await writeWhole(await this.#within(partial, () => open(partial, flags)), verifying, body);
       signal?.throwIfAborted();
       const move = () => (ifAbsent ? this.#linkIfAbsent(partial, target) : rename(partial, target).then(() => true));
       const stored = await this.#within(target, move);
@@ -240,27 +241,15 @@ export class FileStore implements AssetStore {
   }
 
   /**
-   * Opens a new file for a body. Its folder is older than the store's id, so only where it is missing may the directory
-   * be another one.
+   * Runs a step on a path, again if its folder had to be created: it usually exists, and may vanish at any time. Only
+   * where a folder is missing may the directory be another one, because the folders of the store are in the store.
    */
-  async #openPartial(path: string, body: ByteStream): Promise<FileHandle> {
-    const flags = isSmall(body) ? NEW_AND_SYNCED : NEW;
-    try {
-      return await open(path, flags);
-    } catch (error) {
-      if (!isErrno(error, 'ENOENT')) throw error;
-      await this.#requireId();
-      await this.#makeFolder(dirname(path));
-      return open(path, flags);
-    }
-  }
-
-  /** Runs a step on a path, again if its folder had to be created: it usually exists, and may vanish at any time. */
   async #within<T>(path: string, step: () => Promise<T>): Promise<T> {
     try {
       return await step();
     } catch (error) {
       if (!isErrno(error, 'ENOENT')) throw error;
+      await this.#requireId();
       await this.#makeFolder(dirname(path));
       return step();
     }
