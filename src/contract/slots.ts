@@ -51,6 +51,9 @@ export interface SlotRequestMessage extends SlotName, QueueIdentity {
 /** Bytes of the requests of one message, in JSON; its budgets are added, and a payload may have 2 MB. */
 export const SLOT_REQUESTS_BYTES_MAX = 500_000;
 
+/** Requests of one message at most; each costs the slots less than a millisecond. */
+export const SLOT_REQUESTS_MAX = 500;
+
 /** Signal `requestSlots`: requests of several runs in one message, each as if it had come by itself. */
 export interface SlotRequestsMessage extends Pick<SlotRequestMessage, 'limit' | 'budget'> {
   readonly requests: readonly Omit<SlotRequestMessage, 'limit' | 'budget'>[];

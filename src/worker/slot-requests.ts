@@ -1,5 +1,5 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import { SLOT_REQUESTS_BYTES_MAX, type SlotRequestsMessage } from '../contract/slots.js';
+import { SLOT_REQUESTS_BYTES_MAX, SLOT_REQUESTS_MAX, type SlotRequestsMessage } from '../contract/slots.js';
 
 type GroupedRequest = SlotRequestsMessage['requests'][number];
 
@@ -16,8 +16,6 @@ interface WaitingRequest {
  * ends would let none succeed.
  */
 const PAUSE_MS = 500;
-/** Requests of one message at most; each costs the slots less than a millisecond. */
-const REQUESTS_MAX = 500;
 
 /** Sends the first request at once, and those that come within half a second of a message together in the next one. */
 export class SlotRequests {
@@ -59,7 +57,7 @@ export class SlotRequests {
   /** What fits into one message, at least one request. */
   #takeGroup(): WaitingRequest[] {
     let [count, bytes] = [0, 0];
-    for (const one of this.#waiting.slice(0, REQUESTS_MAX)) {
+    for (const one of this.#waiting.slice(0, SLOT_REQUESTS_MAX)) {
       bytes += one.bytes;
       if (count > 0 && bytes > SLOT_REQUESTS_BYTES_MAX) break;
       count += 1;

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
+import { SLOT_REQUESTS_MAX } from '../../src/contract/slots.js';
 import { packQueue, unpackQueue } from '../../workflows/slots/carried-queue.js';
 import {
   isBudgetQuestion,
@@ -212,4 +213,10 @@ test('of the requests in one message each well-formed one counts, once, and one 
     { numRuns: 500 },
   );
   expect(read).toBeGreaterThan(20);
+});
+
+test('a message with more requests than a worker sends is malformed once, not once for each of them', () => {
+  const requests = (count: number) => ({ requests: Array.from({ length: count }, () => 1) });
+  expect(readSlotRequests(requests(SLOT_REQUESTS_MAX))).toEqual({ requests: [], malformed: SLOT_REQUESTS_MAX });
+  expect(readSlotRequests(requests(SLOT_REQUESTS_MAX + 1))).toBeUndefined();
 });

@@ -2,6 +2,7 @@ import { bytesOf } from '../../src/contract/bounds.js';
 import type { Bill, Billable, BudgetQuestion, BudgetTerms } from '../../src/contract/budget.js';
 import {
   SLOT_REQUESTS_BYTES_MAX,
+  SLOT_REQUESTS_MAX,
   type SlotReleaseMessage,
   type SlotRequestMessage,
   type SlotsPage,
@@ -54,11 +55,12 @@ export interface SingleRequests {
 
 /**
  * Reads the requests of several runs. The sender's limit and budgets go with the first one: the others leave both
- * unchanged, as a request without them does.
+ * unchanged, as a request without them does. A message of more requests than a worker sends is malformed as a whole:
+ * each malformed request is reported by itself, and a message has room for hundreds of thousands.
  */
 export function readSlotRequests(message: unknown): SingleRequests | undefined {
   const { requests, limit, budget } = fieldsOf(message);
-  if (!Array.isArray(requests)) return undefined;
+  if (!Array.isArray(requests) || requests.length > SLOT_REQUESTS_MAX) return undefined;
   const [first, ...others] = requests.filter(isSlotRequest);
   const terms = { ...(limit !== undefined && { limit }), ...(budget !== undefined && { budget }) };
   const single = first === undefined ? [] : [{ ...first, ...terms } as SlotRequestMessage, ...others];
