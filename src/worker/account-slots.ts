@@ -33,6 +33,11 @@ const SIGNAL_TIMEOUT_MS = 5_000;
 const UPDATES_AT_ONCE = 3;
 /** The slots answer within milliseconds; busy ones are sent a signal, which may be answered later. */
 const UPDATE_TIMEOUT_MS = 2_000;
+/**
+ * As long as the step that repeats a request may take. Without an end, one message that is never answered would keep
+ * back the requests of all runs of this worker.
+ */
+const REQUESTS_TIMEOUT_MS = 10_000;
 /** Short compared with the minute after which a run asks again. */
 const ASSESSED_FOR_MS = 5_000;
 
@@ -85,7 +90,7 @@ export function accountSlotsPort(
   };
   const crowd = new SlotRequests((requests) => {
     const message: SlotRequestsMessage = { ...terms, requests };
-    return client.workflow.signalWithStart(WorkflowType.accountSlots, {
+    const options = {
       workflowId,
       taskQueue: taskQueues.generate,
       args: [input],
@@ -93,7 +98,10 @@ export function accountSlotsPort(
       signalArgs: [message],
       staticSummary: summaryOf(config),
       priority: FIRST,
-    });
+    };
+    return client.withDeadline(Date.now() + REQUESTS_TIMEOUT_MS, () =>
+      client.workflow.signalWithStart(WorkflowType.accountSlots, options),
+    );
   });
   return {
     workflowId,
