@@ -181,14 +181,18 @@ export async function readReport(
   return summary as unknown as BatchSummary;
 }
 
-/** Writes the summary of a batch; it replaces that of an earlier attempt. */
+/**
+ * Writes the summary of a batch; it replaces that of an earlier attempt, unless this one has started nothing, as when a
+ * backfill of nights that have run before is stopped.
+ */
 export async function writeReport(
   store: AssetStore,
   summary: BatchSummary,
   options: StoreOptions = {},
 ): Promise<string> {
   const key = batchReportKey(summary.batch_id);
-  await writeRecord(store, key, { v: 1, ...summary }, options);
+  const ifAbsent = summary.outcome === 'schedule_paused';
+  await writeRecord(store, key, { v: 1, ...summary }, { ...options, ifAbsent });
   return key;
 }
 

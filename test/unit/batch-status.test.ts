@@ -1,7 +1,7 @@
 import { type Client, type WorkflowClientInterceptor, WorkflowNotFoundError } from '@temporalio/client';
 import proto from '@temporalio/proto';
 import { expect, test } from 'vitest';
-import { writeReport } from '../../src/batch/batch-files.js';
+import { readReport, writeReport } from '../../src/batch/batch-files.js';
 import { WanBatchClient } from '../../src/client/batch-client.js';
 import type { BatchSummary } from '../../src/contract/batch.js';
 import { noTotals } from '../../src/contract/batch-totals.js';
@@ -45,6 +45,17 @@ test.each([
   const batches = new WanBatchClient({ client, store });
   expect(await batches.status('spring')).toEqual({ batch_id: 'spring', status, progress: null, summary });
   await expect(batches.start({ lines: [] }, { id: 'spring' })).resolves.toMatchObject({ already_existed: true });
+});
+
+test('a run that its paused schedule has stopped replaces no report of an earlier one, and a later one replaces its', async () => {
+  const { store } = setUp();
+  const reported = async (outcome: BatchSummary['outcome']) => {
+    await writeReport(store, summaryOf(outcome));
+    return (await readReport(store, 'spring'))?.outcome;
+  };
+  expect(await reported('schedule_paused')).toBe('schedule_paused');
+  expect(await reported('completed')).toBe('completed');
+  expect(await reported('schedule_paused')).toBe('completed');
 });
 
 test('a batch that neither Temporal nor the store knows is not found', async () => {
