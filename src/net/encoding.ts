@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer';
 import type { Readable } from 'node:stream';
 import { promisify } from 'node:util';
 // Not by name: a Node.js that lacks zstd is to load this far, and be refused by its version.
@@ -48,7 +49,8 @@ function encodingsOf(header: string | undefined): readonly string[] {
 export async function decodeBody(bytes: Buffer, encoding: string | undefined, maxBytes: number): Promise<Buffer> {
   let decoded = bytes;
   for (const name of encodingsOf(encoding)) {
-    if (/^\s*[[{]/.test(decoded.toString('latin1', 0, 16))) break;
+    // Compressed bytes may begin so as well, brotli's often with a bracket, and are no text.
+    if (/^\s*[[{]/.test(decoded.toString('latin1', 0, 16)) && isUtf8(decoded)) break;
     const decoder = DECODERS[name];
     if (decoder === undefined) throw new Error(`the answer has the encoding ${name.slice(0, 20)}`);
     decoded = await decoder.decode(decoded, { maxOutputLength: maxBytes });
