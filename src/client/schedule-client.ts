@@ -190,9 +190,12 @@ export class WanScheduleClient {
    * ```
    */
   async pause(id: string, note = 'paused on request'): Promise<void> {
+    const handle = this.#handle(id);
+    // First of all, and without reading the schedule, which may need a payload codec that is not here.
+    await this.#call(id, handle.pause(note));
     await this.#call(
       id,
-      this.#handle(id).update((current) => pausedSchedule(current, note, new Date())),
+      handle.update((current) => pausedSchedule(current, note, new Date())),
     );
   }
 
@@ -263,15 +266,13 @@ export class WanScheduleClient {
    */
   async backfill(id: string, { from, to }: BackfillPeriod): Promise<void> {
     assertPeriod({ from, to });
-    const description = await this.#describe(id);
     const handle = this.#handle(id);
-    if (pausedAtOf(description) !== undefined) {
-      const waiting = waitingRuns(description);
-      if (waiting > 0) {
-        const message = `has ${waiting} runs that wait since its pause, and that would be started as well; `;
-        throw invalidRequest([{ path: 'id', message: `${message}try again once they have ended` }]);
-      }
-      await this.#call(id, handle.update(backfilledSchedule));
+    if (pausedAtOf(await this.#describe(id)) !== undefined) {
+      const resumed = handle.update((current) => {
+        assertNoneWaits(current);
+        return backfilledSchedule(current);
+      });
+      await this.#call(id, resumed);
     }
     const overlap = ScheduleOverlapPolicy.BUFFER_ALL;
     await this.#call(id, handle.backfill({ start: from, end: to, overlap }));
@@ -332,6 +333,13 @@ export class WanScheduleClient {
 function assertPeriod({ from, to }: BackfillPeriod): void {
   if (from.getTime() < to.getTime()) return;
   throw invalidRequest([{ path: 'from', message: 'must be before the end of the period' }]);
+}
+
+function assertNoneWaits(schedule: ScheduleDescription): void {
+  const waiting = waitingRuns(schedule);
+  if (waiting === 0) return;
+  const message = `has ${waiting} runs that wait since its pause, and that would be started as well; `;
+  throw invalidRequest([{ path: 'id', message: `${message}try again once they have ended` }]);
 }
 
 const timestamp = (moment: Date) => {
