@@ -8,8 +8,8 @@ const CONTROL = /[\0-\x1f]/g;
 /**
  * Reads JSON as servers write it who are not strict: with a byte order mark, words such as `NaN`, commas before a
  * closing bracket, control characters in a text, or something behind the value. A foreign word is read as an empty
- * object, so that the field that has it is unreadable and no other one is: as a text it would be a task's id, or another
- * prompt than the one that was sent. What is cut off is not JSON.
+ * object, so that the field that has it is unreadable and no other one is: as a text it would be a task's id, or
+ * another prompt than the one that was sent. What is cut off is not JSON.
  * @returns undefined when it is none.
  */
 export function parseLenientJson(text: string): unknown {

@@ -8,7 +8,7 @@ const TEXTS = [10, 1_000, 15_000].map((count) =>
   JSON.stringify({ data: Array.from({ length: count }, (_, at) => `t${at * 7919}`) }),
 );
 
-test.each(['br', 'gzip', 'deflate', 'zstd'])('a body in %s is decoded, whatever its length', async (encoding) => {
+test.each(['br', 'gzip', 'deflate', 'zstd'])('a body in %s of any length is decoded', async (encoding) => {
   const encode = { br: zlib.brotliCompressSync, gzip: zlib.gzipSync, deflate: zlib.deflateSync };
   for (const text of TEXTS) {
     const encoded = (encode[encoding as 'br'] ?? zlib.zstdCompressSync)(Buffer.from(text));
