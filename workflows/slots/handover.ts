@@ -6,7 +6,7 @@ import type {
   SlotRequestMessage,
   SlotWithdrawalMessage,
 } from '../../src/contract/slots.js';
-import { checkedBy, ignoreMessage, onSignal, onUpdate } from '../shared/message-handlers.js';
+import { checkedBy, ignoreMessage, type MessageReader, onSignal, onUpdate } from '../shared/message-handlers.js';
 import {
   releaseSlotSignal,
   requestSlotSignal,
@@ -24,6 +24,7 @@ import {
   isSlotRequest,
   isSlotWithdrawal,
   readSlotRequests,
+  type SingleRequests,
   SLOT_MESSAGE_BYTES_MAX,
   SLOT_REQUESTS_MESSAGE_BYTES_MAX,
 } from './message-guards.js';
@@ -76,7 +77,7 @@ export class Handover {
   }
 
   registerSignals(): void {
-    this.#onSignal(requestSlotSignal, isSlotRequest);
+    this.#onSignal(requestSlotSignal, checkedBy(isSlotRequest));
     onUpdate(
       requestSlotUpdate,
       checkedBy(isSlotRequest),
@@ -87,10 +88,15 @@ export class Handover {
       },
       { bytesMax: SLOT_MESSAGE_BYTES_MAX },
     );
-    this.#onRequests();
-    this.#onSignal(releaseSlotSignal, isSlotRelease);
-    this.#onSignal(withdrawSlotRequestSignal, isSlotWithdrawal);
-    this.#onSignal(setSlotLimitSignal, isSlotLimit);
+    this.#onSignal(
+      requestSlotsSignal,
+      readSlotRequests,
+      (message) => this.#receiveAll(message),
+      SLOT_REQUESTS_MESSAGE_BYTES_MAX,
+    );
+    this.#onSignal(releaseSlotSignal, checkedBy(isSlotRelease));
+    this.#onSignal(withdrawSlotRequestSignal, checkedBy(isSlotWithdrawal));
+    this.#onSignal(setSlotLimitSignal, checkedBy(isSlotLimit));
   }
 
   /** Whether the workflow should continue as new once nothing is under way. */
@@ -152,46 +158,33 @@ export class Handover {
     });
   }
 
-  #onRequests(): void {
-    const { name } = requestSlotsSignal;
+  #onSignal<Message>(
+    signal: { readonly name: string },
+    read: MessageReader<Message>,
+    receive = (message: Message): void => this.#receive(signal.name, message),
+    bytesMax = SLOT_MESSAGE_BYTES_MAX,
+  ): void {
     const onMalformed = (): void => {
       this.#signals += 1;
       this.#handlers.malformed();
     };
     onSignal(
-      requestSlotsSignal,
-      readSlotRequests,
-      ({ requests, malformed }) => {
+      signal,
+      read,
+      (message) => {
         this.#signals += 1;
-        for (const message of requests) this.#receive(requestSlotSignal.name, message);
-        for (let one = 0; one < malformed; one += 1) {
-          ignoreMessage(name, 'malformed');
-          this.#handlers.malformed();
-        }
+        receive(message);
       },
-      { bytesMax: SLOT_REQUESTS_MESSAGE_BYTES_MAX, onMalformed },
+      { bytesMax, onMalformed },
     );
   }
 
-  #onSignal<Message>(
-    signal: wf.SignalDefinition<[Message]>,
-    isWellFormed: (message: unknown) => message is Message,
-  ): void {
-    const { name } = signal;
-    const onMalformed = (): void => {
-      this.#signals += 1;
+  #receiveAll({ requests, malformed }: SingleRequests): void {
+    for (const message of requests) this.#receive(requestSlotSignal.name, message);
+    for (let one = 0; one < malformed; one += 1) {
+      ignoreMessage(requestSlotsSignal.name, 'malformed');
       this.#handlers.malformed();
-    };
-    const options = { bytesMax: SLOT_MESSAGE_BYTES_MAX, onMalformed };
-    onSignal(
-      signal,
-      checkedBy(isWellFormed),
-      (message) => {
-        this.#signals += 1;
-        this.#receive(name, message);
-      },
-      options,
-    );
+    }
   }
 
   #receive(name: string, message: unknown): void {
