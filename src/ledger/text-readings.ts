@@ -1,7 +1,7 @@
 const ENTITIES: Readonly<Record<string, string>> = { amp: '&', lt: '<', gt: '>', quot: '"', apos: "'", nbsp: ' ' };
 const ESCAPES: Readonly<Record<string, string>> = { n: '\n', r: '\r', t: '\t', b: ' ', f: ' ' };
 
-/** What servers in between do to a text, undone; each leaves a text that was not changed so as it is. */
+/** Functions that undo what servers in between do to a text; each returns a text that was not changed so as it is. */
 const UNDO: readonly ((text: string) => string)[] = [
   // HTML: `a &amp; b`, `&#29483;`.
   (text) =>
@@ -16,7 +16,7 @@ const UNDO: readonly ((text: string) => string)[] = [
       unit === undefined ? (ESCAPES[character] ?? character) : String.fromCharCode(Number.parseInt(unit, 16)),
     ),
   // A form: `a+%26+b`.
-  (text) => decodeForm(text),
+  decodeForm,
   // UTF-8 that was read as Latin-1: `cafÃ©`.
   (text) => (/^[\0-\xff]*$/.test(text) ? Buffer.from(text, 'latin1').toString('utf8') : text),
 ];
@@ -26,8 +26,8 @@ export const earlierReadings = (text: string): readonly string[] =>
   UNDO.map((undo) => undo(text)).filter((reading) => reading !== text);
 
 /**
- * Whether characters were lost on the way: there is the sign for them, or all that is not ASCII of the text that was
- * sent is missing and the rest is the same.
+ * Whether characters were lost on the way: the shown text has U+FFFD, which replaces what cannot be decoded, or it has
+ * the ASCII letters and digits of the one that was sent and none of its other characters.
  */
 export function hasLostCharacters(sent: string, shown: string): boolean {
   if (shown.includes('\ufffd')) return true;
