@@ -6,11 +6,11 @@ const FOREIGN_WORDS = /[-+]?\b(?:NaN|nan|Infinity|inf|undefined|None)\b/g;
 const CONTROL = /[\0-\x1f]/g;
 
 /**
- * Reads JSON as servers write it who are not strict: with a byte order mark, words such as `NaN`, commas before a
- * closing bracket, control characters in a text, or something behind the value. A foreign word is read as an empty
- * object, so that the field that has it is unreadable and no other one is: as a text it would be a task's id, or
- * another prompt than the one that was sent. What is cut off is not JSON.
- * @returns undefined when it is none.
+ * Reads JSON that is not quite valid: with a byte order mark, words such as `NaN`, commas before a closing bracket,
+ * control characters in a text, or something behind the value. A foreign word is read as an empty object, so that the
+ * field that has it is unreadable and no other one is: as a text it would be a task's id, or another prompt than the
+ * one that was sent. A text that is cut off is not JSON.
+ * @returns undefined for a text that is not JSON.
  */
 export function parseLenientJson(text: string): unknown {
   const plain = text.replace(/^\ufeff/, '');
