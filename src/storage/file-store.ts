@@ -29,7 +29,7 @@ const PARTIAL_DIR = '.partial';
 const PARTIAL_AGE_MAX_MS = 48 * 3_600_000;
 
 const NEW = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL;
-/** The same for a file whose write returns when it is on the disk; Windows has no such flag. */
+/** The same with each write on the disk when it returns, for a body that is one write; Windows has no such flag. */
 const NEW_AND_SYNCED = NEW | (constants.O_DSYNC ?? 0);
 
 const CONTENT_TYPES: Readonly<Record<string, string>> = {
@@ -121,8 +121,9 @@ export class FileStore implements AssetStore {
       signal?.throwIfAborted();
       this.#cleaned ??= this.#removeStalePartials();
       await this.#cleaned;
-      const flags = isSmall(body) ? NEW_AND_SYNCED : NEW;
-      await writeWhole(await this.#within(partial, () => open(partial, flags)), verifying, body);
+      const flags = body instanceof Uint8Array ? NEW_AND_SYNCED : NEW;
+      const file = await this.#within(partial, () => open(partial, flags));
+      await writeWhole(file, verifying, { isSynced: flags !== NEW });
       signal?.throwIfAborted();
       const move = () => (ifAbsent ? this.#linkIfAbsent(partial, target) : rename(partial, target).then(() => true));
       const stored = await this.#within(target, move);
@@ -300,14 +301,18 @@ interface WalkOptions extends ListOptions {
   readonly prefix: string;
 }
 
-/** Whether a body is written at once, so that the write itself can be the sync. */
-const isSmall = (body: ByteStream): boolean => body instanceof Uint8Array && NEW_AND_SYNCED !== NEW;
-
-/** Writes, syncs and closes a new file: without the sync a power cut could leave the name without its bytes. */
-async function writeWhole(file: FileHandle, verified: AsyncIterable<Uint8Array>, body: ByteStream): Promise<void> {
+/**
+ * Writes, syncs and closes a new file: without the sync a power cut could leave the name without its bytes.
+ * @param options.isSynced - Each write is a sync already.
+ */
+async function writeWhole(
+  file: FileHandle,
+  body: AsyncIterable<Uint8Array>,
+  { isSynced }: { readonly isSynced: boolean },
+): Promise<void> {
   try {
-    for await (const chunk of verified) await file.writeFile(chunk);
-    if (!isSmall(body)) await file.sync();
+    for await (const chunk of body) await file.writeFile(chunk);
+    if (!isSynced) await file.sync();
   } finally {
     await file.close();
   }
