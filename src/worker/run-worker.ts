@@ -45,7 +45,7 @@ import { clockWatchOf, lookAtProviderClock } from './worker-clock.js';
 import { type ReadyOptions, readyOptions, type WorkerOptions } from './worker-options.js';
 import { type WorkerTracing, workerTracing } from './worker-tracing.js';
 import { watchWorker } from './worker-watch.js';
-import { WORKFLOW_CODE, workflowCodeOf } from './workflow-code.js';
+import { ISOLATE_OPTIONS, workflowCodeOf } from './workflow-code.js';
 
 /** Every poll occupies a place for the whole render; 500 in flight are 100 times the account's five. */
 const ACTIVITIES_MAX = 500;
@@ -216,7 +216,7 @@ async function runQueues(
     // Polls and archives end at once: an abort loses nothing, another worker continues.
     shutdownGraceTime: times.mainGraceMs,
     shutdownForceTime: times.mainForceMs,
-    ...WORKFLOW_CODE,
+    ...ISOLATE_OPTIONS,
     maxConcurrentActivityTaskExecutions: ACTIVITIES_MAX,
     // The runs of a killed worker wait this long before another worker continues them: with the submit's 30 s below 40
     // s.

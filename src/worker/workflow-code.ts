@@ -9,7 +9,7 @@ import type { WorkerOptions } from './worker-options.js';
  * The SDK stops workflow code after five seconds, which a worker with a tenth of a core exceeds when it replays a long
  * history, again and again; Temporal's own limit for a workflow task remains. Its types do not have the option.
  */
-export const WORKFLOW_CODE = { isolateExecutionTimeout: '60s' };
+export const ISOLATE_OPTIONS = { isolateExecutionTimeout: '60s' };
 
 /** Modules of interceptors, and how the bundler finds what they import. */
 export type AddedCode = Pick<BundleOptions, 'workflowInterceptorModules' | 'webpackConfigHook'>;
