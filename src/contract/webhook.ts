@@ -182,7 +182,8 @@ export type WebhookTestEvent = EventHead<'webhook.test', { readonly text: string
 export type WebhookDelivery = WebhookEvent | WebhookTestEvent;
 
 /**
- * Id of an event of one chain of executions; a retry, a replay and a reset keep it.
- * @param key - Unique among the events of the chain: letters, digits, underscores.
+ * Id of an event; a retry, a replay and a reset keep it.
+ * @param source - Unique among all sources of events: the first run id of a chain of executions, or a schedule's hash.
+ * @param key - Unique among the events of the source: letters, digits, underscores.
  */
-export const webhookEventId = (firstRunId: string, key: string): string => `msg_${firstRunId}_${key}`;
+export const webhookEventId = (source: string, key: string): string => `msg_${source}_${key}`;

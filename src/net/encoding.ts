@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 import type { Readable } from 'node:stream';
 import { promisify } from 'node:util';
-// Not by name: a Node.js that lacks zstd is to load this far, and be refused by its version.
+// Imports by name fail to link on a Node.js without zstd, before the check of its version can refuse it.
 import zlib from 'node:zlib';
 
 interface Decoder {

@@ -34,8 +34,8 @@ const UPDATES_AT_ONCE = 3;
 /** The slots answer within milliseconds; busy ones are sent a signal, which may be answered later. */
 const UPDATE_TIMEOUT_MS = 2_000;
 /**
- * As long as the step that repeats a request may take. Without an end, one message that is never answered would keep
- * back the requests of all runs of this worker.
+ * Longest wait for Temporal to take such a message, as long as the step that repeats a request may take. Without an
+ * end, one that is never answered would keep back the requests of all runs of this worker.
  */
 const REQUESTS_TIMEOUT_MS = 10_000;
 /** Short compared with the minute after which a run asks again. */

@@ -11,9 +11,9 @@ interface WaitingRequest {
 }
 
 /**
- * Between two messages. While a workflow task is in progress, Temporal keeps at most a hundred messages of a workflow;
- * the next one fails the task, and its worker has to replay the history. So a crowd that requests faster than a task
- * ends would let none succeed.
+ * Pause between two messages. While a workflow task is in progress, Temporal keeps at most a hundred messages of a
+ * workflow; the next one fails the task, and its worker has to replay the history. So a crowd that requests faster than
+ * a task ends would let none succeed.
  */
 const PAUSE_MS = 500;
 

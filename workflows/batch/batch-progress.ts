@@ -15,7 +15,7 @@ type Stage = BatchProgress['stage'];
 /** Ids in the answer of the query; the report has all of them. */
 const ATTENTION_MAX = 50;
 
-/** Stages that lead to the end of a batch, or are it: no further items start. */
+/** Stages in which no further items start: those on the way to the end of a batch, and its ends. */
 const ENDING: readonly Stage[] = ['cancelling', 'reporting', 'delivering', 'done', 'cancelled', 'failed'];
 
 /** Answers the query `progress` of a batch, and shows the same in the run's current details. */
