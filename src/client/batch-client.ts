@@ -38,6 +38,7 @@ import {
   DEFAULT_TASK_QUEUE,
   newBatchId,
   STORE_CLIENT_OPTIONS,
+  WAIT_OPTIONS,
   type WanBatchClientOptions,
 } from './batch-options.js';
 import {
@@ -49,7 +50,7 @@ import {
   type StartEstimate,
   type StartedBatch,
 } from './batch-start.js';
-import { checkBatchCall, REQUEST_OPTIONS, RESULT_OPTIONS, RETRY_OPTIONS } from './call-options.js';
+import { checkBatchCall, checkRunCall, RETRY_OPTIONS } from './call-options.js';
 import { localManifest, type ManifestSource } from './manifest-source.js';
 import { asNotFound } from './not-found.js';
 import { nullUnlessUnreadable, queryProgress } from './query-progress.js';
@@ -195,7 +196,7 @@ export class WanBatchClient {
    * ```
    */
   async result(batchId: string, options: WaitOptions = {}): Promise<BatchSummary> {
-    checkOptions('result', { id: batchId, ...options }, RESULT_OPTIONS);
+    checkRunCall('result', batchId, options, WAIT_OPTIONS);
     try {
       return await waitFor(this.#client, batchId, options, () => this.#handle(batchId).result());
     } catch (error) {
@@ -252,8 +253,8 @@ export class WanBatchClient {
     batchId: string,
     options: Omit<StartBatchOptions, 'retryOf'> & { readonly causes?: readonly string[] | 'all' } = {},
   ): Promise<StartedBatch> {
-    const { causes = [], ...start } = options;
     checkOptions('retry', options, RETRY_OPTIONS);
+    const { causes = [], ...start } = options;
     if ((await this.status(batchId)).status === 'running') {
       throw new VideoRunError(batchId, {
         type: 'NotRetried',
@@ -331,7 +332,7 @@ export class WanBatchClient {
   }
 
   #request<Answer>(batchId: string, name: string, argument?: object): Promise<Answer | null> {
-    checkOptions(name, { id: batchId, ...(argument ?? {}) }, REQUEST_OPTIONS);
+    checkRunCall(name, batchId, {}, {}, argument);
     const run = { id: batchId, handle: this.#handle(batchId) };
     return this.#call(batchId, sendRequest<Answer>(this.#client, run, { name, argument, unanswered: 'signal' }));
   }

@@ -21,24 +21,41 @@ import type { RunOptions } from './video-start.js';
 const DELIVERY: OptionRules = { deliver: ANYTHING, deliverReports: ANYTHING, receiver: ANYTHING };
 const BATCH: OptionRules = { id: A_TEXT, window: ANYTHING, allowInvalid: A_FLAG, signal: A_SIGNAL, ...DELIVERY };
 const START: OptionRules = { ...BATCH, retryOf: A_TEXT, pageItems: ANYTHING };
-export const RETRY_OPTIONS: OptionRules = { ...START, causes: ANYTHING };
+export const RETRY_OPTIONS: OptionRules = { ...BATCH, pageItems: ANYTHING, causes: ANYTHING };
 export const ESTIMATE_OPTIONS: OptionRules = { account: required(AN_OBJECT), signal: A_SIGNAL };
 
 export const FOLLOW_OPTIONS: OptionRules = { onProgress: required(A_FUNCTION), runId: A_TEXT, signal: A_SIGNAL };
 
-const RUN: OptionRules = { id: required(A_TEXT), runId: A_TEXT };
+const ID: OptionRules = { id: required(A_TEXT) };
+const RUN: OptionRules = { runId: A_TEXT };
 export const RESULT_OPTIONS: OptionRules = { ...RUN, ...WAIT_OPTIONS };
 export const DESCRIBE_OPTIONS: OptionRules = { ...RUN, progress: A_FLAG };
-export const REQUEST_OPTIONS: OptionRules = { id: required(A_TEXT), reason: A_STRING, window: ANYTHING };
+const ARGUMENT: OptionRules = { reason: A_STRING, window: ANYTHING, task_id: A_TEXT, buy_again: A_FLAG };
+
+/**
+ * Checks a call that is for one run: its id, its options and what is requested of the run, each by its own rules, so
+ * that none of them passes for another.
+ * @throws VideoError `ConfigurationInvalid` by the option's name.
+ */
+export function checkRunCall(
+  name: string,
+  id: unknown,
+  options: unknown,
+  rules: OptionRules,
+  argument: object = {},
+): void {
+  checkOptions(name, { id }, ID);
+  checkOptions(name, options, rules);
+  checkOptions(name, argument, ARGUMENT);
+}
 
 /**
  * The run that a call is for.
  * @param argument - What is requested of it.
  * @throws VideoError `ConfigurationInvalid` by the option's name.
  */
-export function runIdOf(name: string, id: string, options: RunOptions, argument: object = {}): string | undefined {
-  const rules = { ...RUN, reason: A_STRING, task_id: A_TEXT, buy_again: A_FLAG };
-  checkOptions(name, { id, ...argument, ...options }, rules);
+export function runIdOf(name: string, id: string, options: RunOptions, argument?: object): string | undefined {
+  checkRunCall(name, id, options, RUN, argument);
   return options.runId;
 }
 

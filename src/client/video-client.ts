@@ -12,7 +12,7 @@ import { flushTracing } from '../tracing/start-sdk.js';
 import { cancelOutcomeOf } from '../workflow/video-failed.js';
 import { WanBatchClient } from './batch-client.js';
 import { CLIENT_OPTIONS, clientOf, DEFAULT_TASK_QUEUE, WAIT_OPTIONS } from './batch-options.js';
-import { DESCRIBE_OPTIONS, RESULT_OPTIONS, runIdOf } from './call-options.js';
+import { checkRunCall, DESCRIBE_OPTIONS, RESULT_OPTIONS, runIdOf } from './call-options.js';
 import { CONFORM_OPTIONS, type ConformVideoOptions, conformArchived, noVideo } from './conform.js';
 import { connectFromEnv, type FromEnvOptions } from './from-env.js';
 import { runNotFound } from './not-found.js';
@@ -200,7 +200,7 @@ export class WanVideoClient {
    * ```
    */
   async result(id: string, options: RunOptions & WaitOptions = {}): Promise<VideoResult> {
-    checkOptions('result', { id, ...options }, RESULT_OPTIONS);
+    checkRunCall('result', id, options, RESULT_OPTIONS);
     const { runId } = options;
     try {
       return await waitFor(this.#client, id, options, () => this.#handle(id, runId).result());
@@ -289,7 +289,7 @@ export class WanVideoClient {
    * ```
    */
   async describe(id: string, options: RunOptions & { readonly progress?: boolean } = {}): Promise<VideoStatus> {
-    checkOptions('describe', { id, ...options }, DESCRIBE_OPTIONS);
+    checkRunCall('describe', id, options, DESCRIBE_OPTIONS);
     const description = await this.#call(id, describeRun(this.#client, id, options.runId));
     const run = videoRunOf(description);
     const problem = run.status === 'running' ? await readProblem(this.#client, description, Date.now()) : null;
