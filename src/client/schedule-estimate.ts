@@ -1,5 +1,6 @@
 import type { Client } from '@temporalio/client';
 import { manifestKeyAt } from '../batch/manifest-key.js';
+import { utcSecond } from '../contract/utc.js';
 import type { AssetStore } from '../storage/asset-store.js';
 import { type BatchEstimate, type EstimateAccount, estimateBatch } from './batch-estimate.js';
 import { timeFormat } from './local-time.js';
@@ -60,7 +61,7 @@ export async function estimateSchedule(
   if (source === undefined) {
     return { id, next, manifest_key, estimate: null, expected: null, overlaps_next_run: false };
   }
-  const batchId = `${id}-${(first ?? new Date()).toISOString().slice(0, 19)}Z`;
+  const batchId = `${id}-${utcSecond((first ?? new Date()).getTime())}`;
   const options = { id: batchId, account, window, allowInvalid, deliver, signal, startsNow: false };
   const estimate = await estimateBatch(sources, { ...source, ...options });
   const { earliest_seconds, latest_seconds } = estimate.duration;
