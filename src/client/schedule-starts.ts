@@ -25,10 +25,10 @@ export function zoneClocks(timezone: string): ZoneClocks {
     offset,
     local: (atMs) => atMs + offset(atMs),
     moment: (localMs) => {
-      // The local time is looked up as if it were UTC; only an offset that cannot be right is looked up again.
+      // As Go's `time.Date` does, with which the server reads local times: the offset of the local time as if it were
+      // UTC is a guess, and that of the moment which follows from it counts.
       const guess = offset(localMs);
-      const found = offset(localMs - guess);
-      return localMs - found;
+      return localMs - offset(localMs - guess);
     },
   };
 }
