@@ -68,11 +68,8 @@ function changedTimes({ calendars, timezone }: ScheduleTimes, change: Change, fr
   const isPlanned = (localMs: number) => calendars.some((entry) => isDue(entry, localMs));
   const found: ClockChange[] = [];
   const explained = new Set<string>();
-  for (
-    let localMs = clocks.local(beginMs);
-    localMs < clocks.local(endMs - MINUTE_MS) + MINUTE_MS;
-    localMs += MINUTE_MS
-  ) {
+  const lastMs = clocks.local(endMs - MINUTE_MS);
+  for (let localMs = clocks.local(beginMs); localMs <= lastMs; localMs += MINUTE_MS) {
     if (!isPlanned(localMs)) continue;
     const local = localText(localMs);
     explained.add(local);

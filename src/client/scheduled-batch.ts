@@ -95,9 +95,7 @@ interface DefinitionState {
   readonly pausedAt?: string | undefined;
 }
 
-/**
- * The schedule as Temporal keeps it.
- */
+/** The schedule as Temporal keeps it. */
 export function scheduleDefinition(
   schedule: ScheduledBatch,
   manifestKey: string,
