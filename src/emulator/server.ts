@@ -7,7 +7,15 @@ import { addProviderRoutes } from './provider-routes.js';
 import { MAX_UPLOAD_MB } from './upload-store.js';
 import { ApiError, errorResponse, send } from './wire.js';
 
-const OPTIONS = ['port', 'host', 'apiKeys', 'accounts', 'settings', 'stateFile', 'now'];
+const OPTIONS = Object.keys({
+  port: true,
+  host: true,
+  apiKeys: true,
+  accounts: true,
+  settings: true,
+  stateFile: true,
+  now: true,
+} satisfies Record<keyof EmulatorOptions, true>);
 
 /**
  * Starts a local server that answers like Model Studio's video API, with a control interface under `/_emulator`.
