@@ -4,12 +4,17 @@ import { parseArgs } from 'node:util';
 import { BROKEN } from '../test/chaos/build.mjs';
 import { runChaos } from '../test/chaos/run-chaos.mjs';
 
-const USAGE = `usage: npm run chaos -- [--generations 200] [--minutes 15] [--seed N] [--workers 3] [--store file|s3] [--broken NAME]
+const USAGE = `usage: npm run chaos -- [--generations 200] [--minutes 15] [--seed N] [--workers 3]
+                        [--store file|s3] [--broken NAME]
 
-Generates videos at the emulator, alone and as items of two batches, on budgets that do not suffice for all of them, while worker processes are killed, stopped, frozen and
-started, replies are lost in every way, one of ten comes with a hostile request, file or messages, runs are cancelled and terminated, the account's slots are terminated, and the provider itself is killed and started again.
-Every end is notified to a receiver that at times takes nothing, each batch delivers its videos under names, and at the end "wan-video audit" explains every task and rescues an orphan that was planted.
-Exit code 0: nothing was bought twice, overspent, refused although there was room, lost, left open, parked, notified under two ids, undelivered or unexplained. Exit code 1: something was.
+Generates videos at the emulator, alone and as items of two batches, on budgets that do not suffice for all of them,
+while worker processes are killed, stopped, frozen and started, replies are lost in every way, one of ten comes with a
+hostile request, file or messages, runs are cancelled and terminated, the account's slots are terminated, and the
+provider itself is killed and started again. Every end is notified to a receiver that at times takes nothing, each batch
+delivers its videos under names, and at the end "wan-video audit" explains every task and rescues an orphan that was
+planted.
+Exit code 0: nothing was bought twice, overspent, refused although there was room, lost, left open, parked, notified
+under two ids, undelivered or unexplained. Exit code 1: something was.
 --broken runs a build that is broken on purpose; then exit code 0 says that the judge caught it, 1 that it did not.
 ${Object.entries(BROKEN)
   .map(([name, { says }]) => `  ${name}: ${says}`)
@@ -94,7 +99,8 @@ async function main() {
     process.stdout.write(
       failed
         ? 'FAILED\n'
-        : 'passed: everything was bought once and within the budgets, nothing is lost, each end was notified and every task explained\n',
+        : 'passed: everything was bought once and within the budgets, nothing is lost, ' +
+            'each end was notified and every task explained\n',
     );
     return failed ? 1 : 0;
   }

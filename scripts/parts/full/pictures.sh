@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Fetches the pictures of test/conformance/corpus.full.test.ts: photos of phones and cameras as they came, and the odd and
-# damaged files that other libraries are tested with. They are test data of published packages, and none of ours:
-#   exif, jpeg-exif, exif-parser (npm)   iPhone, Xiaomi, Lumia, Sony (MPO), cameras
-#   pillow, pillow-heif (Python)         Pixel (Ultra HDR), iPhone (MPO, HEIC), BMP of all headers, TIFF, every orientation
-#   thumbor, sigal, piexif (Python)      cameras, CMYK with an orientation, broken EXIF
+# Fetches the pictures of test/conformance/corpus.full.test.ts: photos of phones and cameras as they came, and the odd
+# and damaged files that other libraries are tested with. They are test data of published packages, and none of ours:
+#   exif, jpeg-exif, exif-parser (npm)  iPhone, Xiaomi, Lumia, Sony (MPO), cameras
+#   pillow, pillow-heif (Python)        Pixel (Ultra HDR), iPhone (MPO, HEIC), BMP of every kind, TIFF, all orientations
+#   thumbor, sigal, piexif (Python)     cameras, CMYK with an orientation, broken EXIF
 #
 # They lie in wan-video-temporal/pictures of the user's cache folder (XDG_CACHE_HOME, else ~/.cache).
 # Needs python3, npm, and registries that pip and npm can reach. Prints the folder.
@@ -21,7 +21,8 @@ if [ ! -f "${done_mark}" ] || [ "$(cat "${done_mark}")" != "${packages}" ]; then
   rm -rf "${home}"
   mkdir -p "${home}"
   for package in "${python_packages[@]}"; do
-    python3 -m pip download --quiet --disable-pip-version-check --no-deps --no-binary :all: -d "${archives}" "${package}" >&2
+    python3 -m pip download --quiet --disable-pip-version-check --no-deps --no-binary :all: \
+      -d "${archives}" "${package}" >&2
   done
   for package in "${npm_packages[@]}"; do
     (cd "${archives}" && npm pack --silent "${package}" >/dev/null)
